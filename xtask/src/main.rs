@@ -1,3 +1,66 @@
-//! In the making.
+//! The build tasks of edgepass: `cargo xtask <task>`.
+//!
+//! Every task does its own set-up first, says what it is doing, and does
+//! nothing the second time. Nothing in the tree depends on this crate and it
+//! depends on nothing in the tree, so it is there before anything is built.
 
-fn main() {}
+mod bench;
+mod build;
+mod componentize;
+mod demo;
+mod lint;
+mod peers;
+mod setup;
+mod sh;
+mod stamp;
+mod test;
+mod vendor_wit;
+mod wasm_targets;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Build tasks of edgepass", version)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Make the wasm targets usable; every other task does this by itself
+    Setup,
+    /// Build everything that users get into dist/
+    Build,
+    /// Show the main job, step by step, against the emulator
+    Demo,
+    /// Run every test: core, emulator, host, component, Python and Node peers
+    Test(test::Options),
+    /// Print the benchmark table
+    Bench(bench::Options),
+    /// Check formatting, lints and documentation as CI does
+    Lint(lint::Options),
+    /// Copy the WASI packages that wit/ needs from the crate that ships them
+    VendorWit(vendor_wit::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Setup => setup::run(),
+        Task::Build => build::run(),
+        Task::Demo => demo::run(),
+        Task::Test(options) => test::run(&options),
+        Task::Bench(options) => bench::run(&options),
+        Task::Lint(options) => lint::run(&options),
+        Task::VendorWit(options) => vendor_wit::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! `cargo xtask build`: from sources to `dist/`.
+//!
+//! The order is forced: guests first, then the tool that compiles the component
+//! for this machine, then the host that embeds the result. The tool and the
+//! host are resolved in one selection of packages, so that wasmtime has the
+//! same features in both and is compiled once.
+
+use crate::sh::{Cmd, step};
+use crate::stamp::{Stamp, digest, identity};
+use crate::wasm_targets::COMPONENT;
+use crate::{componentize, setup, workspace};
+use anyhow::{Context as _, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What becomes of a guest crate's core module.
+struct Guest {
+    package: &'static str,
+    target: &'static str,
+    output: Output,
+}
+
+/// Where a guest ends.
+enum Output {
+    /// A component that users get.
+    Component(&'static str),
+    /// A component that only tests use.
+    TestComponent(&'static str),
+}
+
+/// Every wasm artifact. A filter that is not a component gets a variant of
+/// [`Output`] of its own.
+const GUESTS: &[Guest] = &[
+    Guest {
+        package: "edgepass-provider",
+        target: COMPONENT,
+        output: Output::Component("credential-provider.wasm"),
+    },
+    Guest {
+        package: "consumer",
+        target: COMPONENT,
+        output: Output::TestComponent("consumer.wasm"),
+    },
+];
+
+/// Test components that another component is plugged into: consumer, result.
+const COMPOSED: &[(&str, &str)] = &[("consumer.wasm", "consumer-composed.wasm")];
+
+/// The component that the host embeds.
+const PROVIDER: &str = "credential-provider.wasm";
+
+/// Commands that users get.
+const COMMANDS: &[&str] = &["edgepass", "edgepass-emulator"];
+
+/// The tool that compiles the component ahead of time.
+const PRECOMPILE: &str = "edgepass-precompile";
+
+/// The native packages. Always selected together: features are unified over
+/// the selection, and a smaller one would build wasmtime and others again.
+pub(crate) const NATIVE: &[&str] = &[
+    "edgepass-core",
+    "edgepass-emulator",
+    "edgepass-precompile",
+    "edgepass-aot",
+    "edgepass",
+    "edgepass-e2e",
+    "edgepass-bench",
+];
+
+pub(crate) fn run() -> Result<()> {
+    let _lock = workspace::lock()?;
+    all()?;
+    for entry in fs::read_dir(workspace::dist())
+        .context("cannot list dist")?
+        .flatten()
+    {
+        let size = entry.metadata().map_or(0, |meta| meta.len());
+        eprintln!("  {:>10} {}", size, workspace::shown(&entry.path()));
+    }
+    Ok(())
+}
+
+/// Everything, for a task that holds the lock.
+pub(crate) fn all() -> Result<()> {
+    component()?;
+    step("building the commands", || {
+        let mut cmd = native("build");
+        for command in COMMANDS {
+            cmd = cmd.args(["--bin", command]);
+        }
+        cmd.run()
+    })?;
+    for command in COMMANDS {
+        install(
+            &workspace::target().join("release").join(command),
+            &workspace::dist().join(command),
+        )?;
+    }
+    Ok(())
+}
+
+/// The components, and the provider compiled for this machine: what the host
+/// crate needs before it can be compiled at all.
+pub(crate) fn component() -> Result<()> {
+    guests()?;
+    precompile()
+}
+
+/// A cargo invocation over the native packages.
+pub(crate) fn native(subcommand: &str) -> Cmd {
+    let mut cmd = Cmd::cargo().args([subcommand, "--release", "--locked"]);
+    for package in NATIVE {
+        cmd = cmd.args(["-p", package]);
+    }
+    cmd
+}
+
+/// A cargo invocation over the guests of one wasm target.
+pub(crate) fn wasm(subcommand: &str, target: &str) -> Result<Cmd> {
+    let std = setup::std_for(target)?;
+    let cmd = Cmd::cargo().args([subcommand, "--locked", "--profile", "wasm"]);
+    let mut cmd = std.apply(cmd.args(["--target", target]), target);
+    for guest in GUESTS.iter().filter(|guest| guest.target == target) {
+        cmd = cmd.args(["-p", guest.package]);
+    }
+    Ok(cmd)
+}
+
+/// The wasm targets that the guests are built for.
+pub(crate) fn wasm_targets() -> Vec<&'static str> {
+    let mut targets: Vec<_> = GUESTS.iter().map(|guest| guest.target).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    targets
+}
+
+fn guests() -> Result<()> {
+    for target in wasm_targets() {
+        step(&format!("building the guests for {target}"), || {
+            wasm("build", target)?.run()
+        })?;
+    }
+    step("making components", || {
+        for guest in GUESTS {
+            let module = module(guest);
+            let output = output(guest);
+            let stamp = Stamp::new(
+                &format!("component-{}", guest.package),
+                &[&identity(&module), &identity(&this_program())],
+            );
+            if !(stamp.is_fresh() && output.exists()) {
+                componentize::componentize(&module, &output)?;
+                stamp.set()?;
+            }
+        }
+        let provider = workspace::dist().join(PROVIDER);
+        for (consumer, result) in COMPOSED {
+            let consumer = workspace::components().join(consumer);
+            let output = workspace::components().join(result);
+            let stamp = Stamp::new(
+                &format!("composed-{result}"),
+                &[
+                    &identity(&consumer),
+                    &identity(&provider),
+                    &identity(&this_program()),
+                ],
+            );
+            if !(stamp.is_fresh() && output.exists()) {
+                componentize::compose(&consumer, &provider, &output)?;
+                stamp.set()?;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn precompile() -> Result<()> {
+    step("building the tool that compiles the component", || {
+        native("build").args(["--bin", PRECOMPILE]).run()
+    })?;
+    let tool = workspace::target().join("release").join(PRECOMPILE);
+    let component = workspace::dist().join(PROVIDER);
+    let bytes = fs::read(&component)
+        .with_context(|| format!("cannot read {}", workspace::shown(&component)))?;
+    let output = workspace::cwasm();
+    let stamp = Stamp::new("precompiled", &[&digest(&bytes), &identity(&tool)]);
+    if stamp.is_fresh() && output.exists() {
+        return Ok(());
+    }
+    step("compiling the component for this machine", || {
+        Cmd::new(&tool)
+            .arg(&component)
+            .arg(&output)
+            .quiet("precompile")
+    })?;
+    stamp.set()
+}
+
+fn module(guest: &Guest) -> PathBuf {
+    workspace::target()
+        .join(guest.target)
+        .join("wasm")
+        .join(format!("{}.wasm", guest.package.replace('-', "_")))
+}
+
+fn output(guest: &Guest) -> PathBuf {
+    match guest.output {
+        Output::Component(name) => workspace::dist().join(name),
+        Output::TestComponent(name) => workspace::components().join(name),
+    }
+}
+
+/// Another version of this crate may make components differently.
+fn this_program() -> PathBuf {
+    std::env::current_exe().unwrap_or_default()
+}
+
+/// Copies a command unless it is there already. Through a new name: a running
+/// command cannot be overwritten, but it can be replaced.
+fn install(from: &Path, to: &Path) -> Result<()> {
+    let shown = || {
+        format!(
+            "cannot copy {} to {}",
+            workspace::shown(from),
+            workspace::shown(to)
+        )
+    };
+    let stamp = Stamp::new(
+        &format!(
+            "installed-{}",
+            to.file_name().unwrap_or_default().to_string_lossy()
+        ),
+        &[&identity(from)],
+    );
+    if stamp.is_fresh() && to.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(workspace::dist()).with_context(shown)?;
+    let new = to.with_extension("new");
+    fs::copy(from, &new).with_context(shown)?;
+    fs::rename(&new, to).with_context(shown)?;
+    stamp.set()
+}

@@ -1,0 +1,109 @@
+//! The SDKs that edgepass is compared with, installed under `target/peers`.
+
+use crate::sh::{Cmd, step};
+use crate::stamp::Stamp;
+use crate::workspace;
+use anyhow::{Context as _, Result};
+use std::fs;
+use std::path::PathBuf;
+
+/// What the peers' tests and benchmarks are told about them.
+pub(crate) struct Peers {
+    python: Option<PathBuf>,
+    node: Option<PathBuf>,
+}
+
+impl Peers {
+    /// Tells a test run where the peers are.
+    pub(crate) fn apply(&self, mut cmd: Cmd) -> Cmd {
+        if let Some(python) = &self.python {
+            cmd = cmd.env("EDGEPASS_PEERS_PYTHON", python);
+        }
+        if let Some(node) = &self.node {
+            cmd = cmd.env("EDGEPASS_PEERS_NODE", node);
+        }
+        cmd
+    }
+}
+
+/// Installs what is pinned in `tests/peers` and not installed yet.
+pub(crate) fn ensure() -> Result<Peers> {
+    Ok(Peers {
+        python: python()?,
+        node: node()?,
+    })
+}
+
+fn folder() -> PathBuf {
+    workspace::target().join("peers")
+}
+
+fn python() -> Result<Option<PathBuf>> {
+    let pinned = workspace::root().join("tests/peers/requirements.txt");
+    if !pinned.exists() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&pinned)
+        .with_context(|| format!("cannot read {}", workspace::shown(&pinned)))?;
+    let version = Cmd::new("python3")
+        .arg("--version")
+        .missing("the Azure SDK for Python is one of the peers: install python3 and python3-venv")
+        .read()?;
+    let home = folder().join("py");
+    let python = home.join("bin/python");
+    let stamp = Stamp::new("peers-python", &[&text, &version]);
+    if stamp.is_fresh() && python.exists() {
+        return Ok(Some(python));
+    }
+    step("installing the Python peers", || {
+        // an interpreter that went away leaves a broken environment behind
+        if home.exists() {
+            fs::remove_dir_all(&home).context("cannot remove the old Python environment")?;
+        }
+        Cmd::new("python3")
+            .args(["-m", "venv"])
+            .arg(&home)
+            .quiet("peers-python-venv")
+            .context(
+                "cannot create a Python environment: on Debian this needs the package python3-venv",
+            )?;
+        Cmd::new(&python)
+            .args(["-m", "pip", "install", "--disable-pip-version-check"])
+            .args(["--no-input", "-r"])
+            .arg(&pinned)
+            .quiet("peers-python-pip")
+            .context("cannot install tests/peers/requirements.txt")?;
+        stamp.set()
+    })?;
+    Ok(Some(python))
+}
+
+fn node() -> Result<Option<PathBuf>> {
+    let source = workspace::root().join("tests/peers");
+    let manifest = source.join("package.json");
+    let lock = source.join("package-lock.json");
+    if !manifest.exists() {
+        return Ok(None);
+    }
+    let read = |path: &PathBuf| {
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", workspace::shown(path)))
+    };
+    let (manifest, lock) = (read(&manifest)?, read(&lock)?);
+    let home = folder().join("node");
+    let stamp = Stamp::new("peers-node", &[&manifest, &lock]);
+    if stamp.is_fresh() && home.join("node_modules").exists() {
+        return Ok(Some(home));
+    }
+    step("installing the Node peers", || {
+        workspace::write_if_changed(&home.join("package.json"), manifest.as_bytes())?;
+        workspace::write_if_changed(&home.join("package-lock.json"), lock.as_bytes())?;
+        Cmd::new("npm")
+            .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
+            .dir(&home)
+            .missing("the Azure SDK for JavaScript is one of the peers: install Node.js with npm")
+            .quiet("peers-node")
+            .context("cannot install tests/peers/package-lock.json")?;
+        stamp.set()
+    })?;
+    Ok(Some(home))
+}

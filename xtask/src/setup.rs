@@ -1,0 +1,19 @@
+//! `cargo xtask setup`: what a machine with only rustup's cargo still needs.
+
+use crate::wasm_targets::{self, Std};
+use crate::workspace;
+use anyhow::Result;
+
+pub(crate) fn run() -> Result<()> {
+    let _lock = workspace::lock()?;
+    for target in wasm_targets::ALL {
+        let std = wasm_targets::ensure(target)?;
+        eprintln!("{target}: {}", std.describe());
+    }
+    Ok(())
+}
+
+/// The standard library for one wasm target, set up now if it is not there.
+pub(crate) fn std_for(target: &str) -> Result<Std> {
+    wasm_targets::ensure(target)
+}

@@ -1,0 +1,260 @@
+//! `cargo xtask test`: everything that CI runs but formatting, lints and docs.
+
+use crate::sh::{Cmd, step};
+use crate::{build, peers, vendor_wit, workspace};
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use std::io::{BufRead as _, BufReader, IsTerminal as _, Write as _};
+use std::process::Stdio;
+use std::time::Instant;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// List the stages and stop
+    #[arg(long)]
+    list: bool,
+    /// Run one stage only; those before it must have run
+    #[arg(long, value_name = "STAGE")]
+    only: Option<String>,
+    /// Arguments for `cargo test` in the stage `tests`: a name, or `--test acceptance`
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// A stage: name, what it proves, how.
+struct Stage {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Options) -> Result<()>,
+}
+
+const STAGES: &[Stage] = &[
+    Stage {
+        name: "wit",
+        about: "wit/deps is what the crate that ships WASI has",
+        run: |_| vendor_wit::check(),
+    },
+    Stage {
+        name: "purity",
+        about: "the engine's dependencies have no runtime, clock, random or environment",
+        run: |_| purity(),
+    },
+    Stage {
+        name: "xtask",
+        about: "the tests of the build tasks themselves",
+        run: |_| xtask(),
+    },
+    Stage {
+        name: "build",
+        about: "guests, components, commands",
+        run: |_| build::all(),
+    },
+    Stage {
+        name: "tests",
+        about: "cargo test over the native packages, with the Python and Node peers",
+        run: tests,
+    },
+];
+
+/// Crates that would give the engine a runtime, a clock, randomness, the
+/// environment or the network behind the drivers' back. Not `libc`: the digests
+/// ask it for processor features on some machines.
+const IMPURE: &[&str] = &[
+    "async-std",
+    "chrono",
+    "fastrand",
+    "futures-executor",
+    "getrandom",
+    "hyper",
+    "instant",
+    "js-sys",
+    "mio",
+    "proxy-wasm",
+    "rand",
+    "reqwest",
+    "rustix",
+    "smol",
+    "socket2",
+    "tokio",
+    "wasi",
+    "wasip2",
+    "wasip3",
+    "wasm-bindgen",
+    "wasmtime",
+    "web-time",
+    "windows-sys",
+    "wit-bindgen",
+];
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.list {
+        for stage in STAGES {
+            println!("{:8} {}", stage.name, stage.about);
+        }
+        return Ok(());
+    }
+    let chosen: Vec<&Stage> = STAGES
+        .iter()
+        .filter(|stage| {
+            options
+                .only
+                .as_deref()
+                .is_none_or(|only| only == stage.name)
+        })
+        .collect();
+    if chosen.is_empty() {
+        bail!(
+            "there is no stage `{}`: `cargo xtask test --list` names them",
+            options.only.as_deref().unwrap_or_default()
+        );
+    }
+    let _lock = workspace::lock()?;
+    for stage in chosen {
+        let started = Instant::now();
+        (stage.run)(options).with_context(|| format!("stage {}", stage.name))?;
+        eprintln!(
+            "--- {} ({:.1} s)",
+            stage.name,
+            started.elapsed().as_secs_f64()
+        );
+    }
+    Ok(())
+}
+
+/// The engine may be given time and randomness; it may not take them.
+fn purity() -> Result<()> {
+    step("checking what the engine depends on", || {
+        let tree = Cmd::cargo()
+            .args(["tree", "--locked", "--package", "edgepass-core"])
+            .args(["--edges", "normal", "--prefix", "none", "--format", "{p}"])
+            .args(["--target", "all", "--all-features"])
+            .read()?;
+        let found = impure(&tree);
+        if found.is_empty() {
+            return Ok(());
+        }
+        bail!(
+            "edgepass-core depends on {}: the engine gets time, randomness and environment as values (`cargo tree -p edgepass-core -i {}` shows the way)",
+            found.join(", "),
+            found.first().copied().unwrap_or_default()
+        )
+    })
+}
+
+fn impure(tree: &str) -> Vec<&str> {
+    let mut found: Vec<&str> = tree
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .filter(|name| IMPURE.contains(name))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn xtask() -> Result<()> {
+    let cmd = Cmd::cargo().args(["test", "--locked", "--quiet", "-p", "xtask"]);
+    counted(cmd)
+}
+
+fn tests(options: &Options) -> Result<()> {
+    let peers = peers::ensure()?;
+    let mut cmd = peers.apply(build::native("test"));
+    if options.rest.is_empty() {
+        cmd = cmd.arg("--no-fail-fast");
+    } else {
+        cmd = cmd.args(&options.rest);
+    }
+    counted(cmd)
+}
+
+/// Runs `cargo test`, lets its output through and adds up what it says, so that
+/// the last line has the whole.
+fn counted(mut cmd: Cmd) -> Result<()> {
+    if std::io::stdout().is_terminal() {
+        cmd = cmd.env("CARGO_TERM_COLOR", "always");
+    }
+    cmd.inner().stdout(Stdio::piped());
+    let mut child = cmd.spawn()?;
+    let mut total = Total::default();
+    let mut out = std::io::stdout();
+    if let Some(pipe) = child.stdout.take() {
+        for line in BufReader::new(pipe).lines() {
+            let line = line.context("cannot read what cargo test prints")?;
+            total.add(&line);
+            writeln!(out, "{line}").context("cannot print")?;
+        }
+    }
+    let status = child.wait().context("cannot wait for cargo test")?;
+    writeln!(
+        out,
+        "\n{} passed, {} failed, {} ignored",
+        total.passed, total.failed, total.ignored
+    )
+    .context("cannot print")?;
+    if !status.success() {
+        bail!("tests failed");
+    }
+    if total.passed == 0 {
+        bail!("no test ran: does the name exist?");
+    }
+    Ok(())
+}
+
+#[derive(Default, Debug, PartialEq, Eq)]
+struct Total {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Total {
+    /// Takes in a line like `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+    fn add(&mut self, line: &str) {
+        let Some((_, counts)) = line.split_once("test result: ") else {
+            return;
+        };
+        for part in counts.split([';', '.']) {
+            let mut words = part.split_whitespace();
+            let (Some(number), Some(what)) = (words.next(), words.next()) else {
+                continue;
+            };
+            let Ok(number) = number.parse::<u64>() else {
+                continue;
+            };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests_of_this {
+    use super::{Total, impure};
+
+    #[test]
+    fn adds_up_what_libtest_prints() {
+        let mut total = Total::default();
+        total.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s");
+        total.add("test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s");
+        total.add("test some::test_result ... ok");
+        assert_eq!(
+            total,
+            Total {
+                passed: 5,
+                failed: 1,
+                ignored: 1
+            }
+        );
+    }
+
+    #[test]
+    fn purity_looks_at_whole_names() {
+        let tree = "edgepass-core v0.1.0 (/x)\nrand_core v0.10.1\ntokio v1.54.1\nmio v0.2.1 (*)\ntokio v1.54.1 (*)\n";
+        assert_eq!(impure(tree), ["mio", "tokio"]);
+    }
+}
