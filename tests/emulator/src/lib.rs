@@ -1,1 +1,43 @@
-//! In the making.
+#![doc = include_str!("../README.md")]
+
+mod clock;
+mod control;
+mod delivery;
+mod directory;
+mod discovery;
+mod emulator;
+mod encoding;
+mod errors;
+mod faults;
+mod files;
+mod grant;
+mod issuer;
+mod jose;
+mod journal;
+mod misbehave;
+mod pki;
+mod registry;
+mod reply;
+mod request;
+mod routes;
+mod server;
+mod token;
+mod verify;
+mod world;
+
+pub use directory::Directory;
+pub use emulator::{Builder, Emulator, Faults};
+pub use errors::{Aadsts, TABLE};
+pub use faults::Fault;
+pub use issuer::{DEFAULT_LIFETIME, Mint, WorkloadIssuer};
+pub use journal::JournalEntry;
+pub use pki::{CertificateOptions, ClientCertificate};
+pub use registry::{App, Certificate, FederatedCredential, Resource, Secret, Tenant};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks even after a panic elsewhere: every value behind a lock here is
+/// whole between any two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,538 @@
+//! The emulator as a value: started, asked, told, and stopped.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::encoding::{base64url, guid, guid_from, random};
+use crate::faults::{Fault, FaultQueue};
+use crate::files::make_private_dir;
+use crate::issuer::WorkloadIssuer;
+use crate::jose::SigningKey;
+use crate::journal::{Journal, JournalEntry};
+use crate::pki::{CertificateOptions, ClientCertificate, Pki};
+use crate::registry::{App, Certificate, Registry, Resource, Tenant};
+use crate::routes::ISSUER_PATH;
+use crate::world::{Identity, Replays, Settings, World};
+use crate::{control, lock, server};
+
+/// The tenant that is there from the start.
+const TENANT: &str = "8b1f6f3c-0b1e-4a55-9c3f-2f6d1f0a7e11";
+/// Its verified domain.
+const TENANT_DOMAIN: &str = "edgepass-demo.example";
+/// The application that is there from the start.
+const CLIENT_ID: &str = "5d0c8a52-6a0e-4d0b-8a3e-91c3f2b7d4c6";
+/// The service account its federated credential trusts.
+const SUBJECT: &str = "system:serviceaccount:default:edgepass-demo";
+/// The audience Entra expects of outside tokens.
+const AUDIENCE: &str = "api://AzureADTokenExchange";
+
+/// Enough to answer while a key is being made; the machine has other work.
+const WORKERS: usize = 2;
+
+/// A running emulator. Dropping it stops it.
+#[derive(Debug)]
+pub struct Emulator {
+    shared: Shared,
+    certificate: ClientCertificate,
+    scratch: PathBuf,
+    runtime: Option<Runtime>,
+}
+
+struct Shared(Arc<World>);
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.identity.authority())
+    }
+}
+
+impl Emulator {
+    /// An emulator about to be configured; the defaults need no configuring.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// `https://localhost:PORT`.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        self.world().identity.authority()
+    }
+
+    /// `https://login.localhost:PORT`, whose mTLS host Entra's rule finds.
+    #[must_use]
+    pub fn login_authority(&self) -> String {
+        format!("https://login.localhost:{}", self.port())
+    }
+
+    /// `https://mtlsauth.localhost:PORT`: a token request there must come on
+    /// a connection with a client certificate.
+    #[must_use]
+    pub fn mtls_authority(&self) -> String {
+        self.world().identity.mtls_authority()
+    }
+
+    /// Another port, where a TLS handshake without a client certificate fails.
+    #[must_use]
+    pub fn strict_mtls_authority(&self) -> String {
+        self.world().identity.strict_mtls_authority()
+    }
+
+    /// The port of [`Self::authority`].
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.world().identity.port
+    }
+
+    /// The tenant that is there from the start.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        &self.world().identity.tenant
+    }
+
+    /// A verified domain of that tenant.
+    #[must_use]
+    pub fn tenant_domain(&self) -> &'static str {
+        TENANT_DOMAIN
+    }
+
+    /// The application that is there from the start.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.world().identity.client_id
+    }
+
+    /// Its secret, made at start with characters that need form-encoding.
+    #[must_use]
+    pub fn client_secret(&self) -> &str {
+        &self.world().identity.client_secret
+    }
+
+    /// Its certificate, made at start.
+    #[must_use]
+    pub fn client_certificate(&self) -> &ClientCertificate {
+        &self.certificate
+    }
+
+    /// The v2 token endpoint of a tenant.
+    #[must_use]
+    pub fn token_endpoint(&self, tenant: &str) -> String {
+        format!("{}/{tenant}/oauth2/v2.0/token", self.authority())
+    }
+
+    /// The CA that clients must trust, PEM.
+    #[must_use]
+    pub fn ca_pem(&self) -> String {
+        self.world().pki.ca_pem()
+    }
+
+    /// A file with the CA; it goes when the emulator does.
+    pub fn ca_file(&self) -> Result<PathBuf> {
+        make_private_dir(&self.scratch)?;
+        let path = self.scratch.join("ca.pem");
+        std::fs::write(&path, self.ca_pem())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Writes the directory of the command: CA, token file, certificate, `env`.
+    pub fn write_dir(&self, dir: &Path) -> Result<Directory> {
+        let directory = Directory::create(dir, self.world(), &self.certificate)?;
+        *lock(&self.world().directory) = Some(directory.clone());
+        Ok(directory)
+    }
+
+    /// Swaps in a new token file in the written directory.
+    pub fn rotate_token(&self) -> Result<()> {
+        let directory = lock(&self.world().directory);
+        let directory = directory
+            .as_ref()
+            .context("write_dir comes before rotation")?;
+        directory.rotate_token(self.world(), &crate::Mint::new())
+    }
+
+    /// Makes, registers and swaps in a new certificate in the written
+    /// directory; the result is its thumbprint.
+    pub fn rotate_certificate(&self) -> Result<String> {
+        let directory = lock(&self.world().directory);
+        let directory = directory
+            .as_ref()
+            .context("write_dir comes before rotation")?;
+        directory.rotate_certificate(self.world())
+    }
+
+    /// URLs, names and, once written, paths: the ready line of the command.
+    #[must_use]
+    pub fn about(&self) -> Value {
+        let mut about = control::about(self.world());
+        let paths = lock(&self.world().directory).as_ref().map(Directory::about);
+        if let (Some(fields), Some(Value::Object(paths))) = (about.as_object_mut(), paths) {
+            fields.extend(paths);
+        }
+        about
+    }
+
+    /// The variables of the written directory's `env` file.
+    #[must_use]
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        let directory = lock(&self.world().directory);
+        directory
+            .as_ref()
+            .map(|directory| directory.env(self.world()))
+            .unwrap_or_default()
+    }
+
+    /// The workload issuer that the first application trusts.
+    #[must_use]
+    pub fn issuer(&self) -> &WorkloadIssuer {
+        &self.world().issuer
+    }
+
+    /// Another issuer, with keys of its own, at a URL that nobody serves. It
+    /// is unknown to the emulator until [`Self::trust_issuer`].
+    pub fn outside_issuer(&self, url: &str) -> Result<WorkloadIssuer> {
+        WorkloadIssuer::new(url, SUBJECT, AUDIENCE, Arc::clone(&self.world().clock))
+    }
+
+    /// Makes an outside issuer's keys known, as if they could be fetched.
+    pub fn trust_issuer(&self, issuer: &WorkloadIssuer) {
+        lock(&self.world().registry).put_issuer(issuer.url(), issuer.jwks());
+    }
+
+    /// Registers an application, or replaces the one with its client ID.
+    pub fn register_app(&self, app: App) {
+        lock(&self.world().registry).put_app(app);
+    }
+
+    /// The application as registered now.
+    #[must_use]
+    pub fn app(&self, client_id: &str) -> Option<App> {
+        lock(&self.world().registry).app_mut(client_id).cloned()
+    }
+
+    /// Makes a tenant known.
+    pub fn register_tenant(&self, tenant: Tenant) {
+        lock(&self.world().registry).put_tenant(tenant);
+    }
+
+    /// Makes a resource known.
+    pub fn register_resource(&self, resource: Resource) {
+        lock(&self.world().registry).put_resource(resource);
+    }
+
+    /// Replaces an application's certificates by this one.
+    pub fn set_certificate(&self, client_id: &str, certificate: &ClientCertificate) -> Result<()> {
+        self.change_certificates(client_id, certificate, true)
+    }
+
+    /// Adds a certificate to an application's.
+    pub fn add_certificate(&self, client_id: &str, certificate: &ClientCertificate) -> Result<()> {
+        self.change_certificates(client_id, certificate, false)
+    }
+
+    /// Makes a client certificate and key; registering it is another matter.
+    pub fn create_client_certificate(
+        &self,
+        common_name: &str,
+        options: &CertificateOptions,
+    ) -> Result<ClientCertificate> {
+        self.world().pki.client_certificate(common_name, options)
+    }
+
+    /// Misbehaviour on demand.
+    #[must_use]
+    pub fn faults(&self) -> Faults<'_> {
+        Faults {
+            queue: &self.world().faults,
+        }
+    }
+
+    /// What was asked so far, oldest first. Control requests are not in it.
+    #[must_use]
+    pub fn journal(&self) -> Vec<JournalEntry> {
+        self.world().journal.entries()
+    }
+
+    /// The token requests so far, oldest first.
+    #[must_use]
+    pub fn token_requests(&self) -> Vec<JournalEntry> {
+        self.journal()
+            .into_iter()
+            .filter(JournalEntry::is_token_request)
+            .collect()
+    }
+
+    /// Forgets what was asked so far.
+    pub fn clear_journal(&self) {
+        self.world().journal.clear();
+    }
+
+    /// The life of access tokens from now on, and `refresh_in`.
+    pub fn set_token_lifetime(&self, seconds: i64, refresh_in: Option<i64>) {
+        let mut settings = lock(&self.world().settings);
+        settings.access_token_lifetime = seconds;
+        settings.refresh_in = refresh_in;
+    }
+
+    /// Whether an assertion's second use is refused (it is, by default).
+    pub fn refuse_replay(&self, refuse: bool) {
+        lock(&self.world().settings).refuse_replay = refuse;
+    }
+
+    /// Puts the emulator's clock ahead of the machine's, or behind.
+    pub fn set_clock_skew(&self, seconds: i64) {
+        self.world().clock.set_skew(seconds);
+    }
+
+    /// Stops listening and drops every connection.
+    pub fn shutdown(self) {
+        drop(self);
+    }
+
+    fn world(&self) -> &World {
+        &self.shared.0
+    }
+
+    fn change_certificates(
+        &self,
+        client_id: &str,
+        certificate: &ClientCertificate,
+        replace: bool,
+    ) -> Result<()> {
+        let certificate = Certificate::from_pem(&certificate.certificate_pem)?;
+        let mut registry = lock(&self.world().registry);
+        let app = registry
+            .app_mut(client_id)
+            .with_context(|| format!("no app {client_id} is registered"))?;
+        if replace {
+            app.certificates.clear();
+        }
+        app.certificates.push(certificate);
+        Ok(())
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Not the waiting kind: the drop may happen inside a runtime.
+            runtime.shutdown_background();
+        }
+        // Absent unless ca_file() was called.
+        let _ = std::fs::remove_dir_all(&self.scratch);
+    }
+}
+
+/// The faults of a running emulator.
+#[derive(Clone, Copy)]
+pub struct Faults<'a> {
+    queue: &'a FaultQueue,
+}
+
+impl Faults<'_> {
+    /// Queues a fault behind those waiting.
+    pub fn push(&self, fault: Fault) {
+        self.queue.push(fault);
+    }
+
+    /// Forgets every fault.
+    pub fn clear(&self) {
+        self.queue.clear();
+    }
+
+    /// The faults not used up.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Fault> {
+        self.queue.waiting()
+    }
+}
+
+impl std::fmt::Debug for Faults<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.waiting()).finish()
+    }
+}
+
+/// What can be decided before the start.
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    port: u16,
+    host_names: Vec<String>,
+    access_token_lifetime: Option<i64>,
+    refresh_in: Option<i64>,
+    workload_token_lifetime: Option<i64>,
+    log: bool,
+}
+
+impl Builder {
+    /// Listens on this port; a free one otherwise.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// A further DNS name for the server certificate.
+    #[must_use]
+    pub fn host_name(mut self, name: &str) -> Self {
+        self.host_names.push(name.to_owned());
+        self
+    }
+
+    /// The life of access tokens in seconds.
+    #[must_use]
+    pub fn access_token_lifetime(mut self, seconds: i64) -> Self {
+        self.access_token_lifetime = Some(seconds);
+        self
+    }
+
+    /// The `refresh_in` of token responses.
+    #[must_use]
+    pub fn refresh_in(mut self, seconds: i64) -> Self {
+        self.refresh_in = Some(seconds);
+        self
+    }
+
+    /// The life of the workload issuer's tokens in seconds.
+    #[must_use]
+    pub fn workload_token_lifetime(mut self, seconds: i64) -> Self {
+        self.workload_token_lifetime = Some(seconds);
+        self
+    }
+
+    /// One line per request on standard error.
+    #[must_use]
+    pub fn log(mut self, log: bool) -> Self {
+        self.log = log;
+        self
+    }
+
+    /// Starts the emulator, on threads of its own.
+    pub async fn start(self) -> Result<Emulator> {
+        // Making keys takes a while: not on the caller's executor.
+        tokio::task::spawn_blocking(|| self.start_blocking())
+            .await
+            .context("the emulator's start was interrupted")?
+    }
+
+    /// Starts the emulator from a program without an executor.
+    pub fn start_blocking(self) -> Result<Emulator> {
+        let listener = bind(self.port)?;
+        let mtls_listener = bind(0)?;
+        let secret = format!("{}~+&=%_8Q", base64url(&random::<18>()));
+        let identity = Identity {
+            port: listener.local_addr()?.port(),
+            mtls_port: mtls_listener.local_addr()?.port(),
+            tenant: TENANT.to_owned(),
+            client_id: CLIENT_ID.to_owned(),
+            client_secret: secret,
+        };
+
+        let clock = Arc::new(Clock::default());
+        let pki = Pki::generate()?;
+        let [open, strict] = pki.server_configs(&self.host_names)?;
+        let issuer_url = format!("{}/{ISSUER_PATH}", identity.authority());
+        let issuer = WorkloadIssuer::new(&issuer_url, SUBJECT, AUDIENCE, Arc::clone(&clock))?;
+        if let Some(seconds) = self.workload_token_lifetime {
+            issuer.set_lifetime(seconds);
+        }
+        let certificate =
+            pki.client_certificate("edgepass-demo", &CertificateOptions::default())?;
+        let registry = seed(&identity, &issuer_url, &certificate)?;
+        let mut settings = Settings {
+            refresh_in: self.refresh_in,
+            ..Settings::default()
+        };
+        if let Some(seconds) = self.access_token_lifetime {
+            settings.access_token_lifetime = seconds;
+        }
+        let world = Arc::new(World {
+            clock,
+            pki,
+            signer: SigningKey::generate("edgepass-emulator token signing")?,
+            issuer,
+            registry: Mutex::new(registry),
+            settings: Mutex::new(settings),
+            journal: Journal::default(),
+            faults: FaultQueue::default(),
+            replays: Replays::default(),
+            directory: Mutex::new(None),
+            identity,
+            log: AtomicBool::new(self.log),
+        });
+
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .thread_name("edgepass-emulator")
+            .enable_all()
+            .build()?;
+        let counter = Arc::new(AtomicU64::new(0));
+        for (listener, config, is_strict) in
+            [(listener, open, false), (mtls_listener, strict, true)]
+        {
+            let _inside = runtime.enter();
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let acceptor = TlsAcceptor::from(config);
+            let (world, counter) = (Arc::clone(&world), Arc::clone(&counter));
+            runtime.spawn(server::serve(listener, acceptor, world, counter, is_strict));
+        }
+        let scratch = std::env::temp_dir().join(format!("edgepass-emulator-{}", guid()));
+        Ok(Emulator {
+            shared: Shared(world),
+            certificate,
+            scratch,
+            runtime: Some(runtime),
+        })
+    }
+}
+
+fn bind(port: u16) -> Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .with_context(|| format!("cannot listen on 127.0.0.1:{port}; is the port in use?"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// One tenant, one application with every kind of credential, and resources.
+fn seed(identity: &Identity, issuer: &str, certificate: &ClientCertificate) -> Result<Registry> {
+    let mut registry = Registry::default();
+    registry.put_tenant(Tenant {
+        id: identity.tenant.clone(),
+        domains: vec![TENANT_DOMAIN.to_owned()],
+    });
+    registry.put_app(
+        App::new(&identity.client_id)
+            .federated(issuer, SUBJECT, AUDIENCE)
+            .secret(&identity.client_secret)
+            .certificate(Certificate::from_pem(&certificate.certificate_pem)?)
+            .role("Demo.Read.All"),
+    );
+    let resource = |identifier: &str, app_id: String, token_version| Resource {
+        identifiers: vec![identifier.to_owned()],
+        app_id,
+        token_version,
+    };
+    let graph = "00000003-0000-0000-c000-000000000000".to_owned();
+    registry.put_resource(resource("https://graph.microsoft.com", graph, 1));
+    for (identifier, version) in [
+        ("api://edgepass-demo", 1),
+        ("api://edgepass-demo-v2", 2),
+        ("https://vault.azure.net", 1),
+        ("https://management.azure.com", 1),
+        ("https://storage.azure.com", 1),
+        // A managed identity's token as another application's assertion.
+        (AUDIENCE, 1),
+    ] {
+        registry.put_resource(resource(identifier, guid_from(identifier), version));
+    }
+    Ok(registry)
+}

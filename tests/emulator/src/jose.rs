@@ -1,0 +1,156 @@
+//! Signing keys, JSON Web Keys and the parts of a compact JWS.
+
+use anyhow::{Context as _, Result};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
+use rcgen::{CertificateParams, DnType, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+use serde_json::{Map, Value, json};
+
+use crate::encoding::{base64, base64url, from_base64url, sha1_url};
+
+/// An RSA key that signs tokens, and what relying parties may know of it.
+pub(crate) struct SigningKey {
+    kid: String,
+    private: EncodingKey,
+    modulus: String,
+    exponent: String,
+    certificate: Vec<u8>,
+}
+
+impl SigningKey {
+    /// A new RSA-2048 key whose `kid` is derived from its certificate.
+    pub(crate) fn generate(common_name: &str) -> Result<Self> {
+        let pair = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
+        let mut params = CertificateParams::default();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, common_name);
+        let certificate = params.self_signed(&pair)?.der().to_vec();
+        let private = EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes())?;
+        let (modulus, exponent) = rsa_components(&certificate)?;
+        Ok(Self {
+            kid: sha1_url(&certificate),
+            private,
+            modulus,
+            exponent,
+            certificate,
+        })
+    }
+
+    /// The identifier that goes to the header of what this key signs.
+    pub(crate) fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The public half as Entra publishes it.
+    pub(crate) fn jwk(&self) -> Value {
+        json!({
+            "kty": "RSA",
+            "use": "sig",
+            "alg": "RS256",
+            "kid": self.kid,
+            "x5t": self.kid,
+            "n": self.modulus,
+            "e": self.exponent,
+            "x5c": [base64(&self.certificate)],
+        })
+    }
+
+    /// A compact JWS with exactly this header and these claims.
+    pub(crate) fn sign(&self, header: &Value, claims: &Value) -> Result<String> {
+        let input = format!(
+            "{}.{}",
+            base64url(&serde_json::to_vec(header)?),
+            base64url(&serde_json::to_vec(claims)?)
+        );
+        let signature =
+            jsonwebtoken::crypto::sign(input.as_bytes(), &self.private, Algorithm::RS256)?;
+        Ok(format!("{input}.{signature}"))
+    }
+}
+
+/// A compact JWS taken apart, its signature not yet verified.
+pub(crate) struct Jws<'a> {
+    pub(crate) header: Map<String, Value>,
+    pub(crate) claims: Map<String, Value>,
+    input: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Jws<'a> {
+    /// Takes `token` apart; `None` when it is not a JWS of a JSON object.
+    pub(crate) fn parse(token: &'a str) -> Option<Self> {
+        let (input, signature) = token.rsplit_once('.')?;
+        let (header, claims) = input.split_once('.')?;
+        Some(Self {
+            header: object(header)?,
+            claims: object(claims)?,
+            input,
+            signature,
+        })
+    }
+
+    /// A header parameter that is a string.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        self.header.get(name)?.as_str()
+    }
+
+    /// A claim that is a string.
+    pub(crate) fn claim(&self, name: &str) -> Option<&str> {
+        self.claims.get(name)?.as_str()
+    }
+
+    /// The `aud` claim, which may be one string or several.
+    pub(crate) fn audiences(&self) -> Vec<&str> {
+        match self.claims.get("aud") {
+            Some(Value::String(one)) => vec![one],
+            Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether `key` made the signature with `algorithm`.
+    pub(crate) fn verify(&self, key: &DecodingKey, algorithm: Algorithm) -> bool {
+        jsonwebtoken::crypto::verify(self.signature, self.input.as_bytes(), key, algorithm)
+            .unwrap_or(false)
+    }
+}
+
+/// The member of a JWKS that has this `kid`.
+pub(crate) fn find_key(jwks: &Value, kid: &str) -> Option<DecodingKey> {
+    let keys = jwks.get("keys")?.as_array()?;
+    let jwk = keys
+        .iter()
+        .find(|key| key.get("kid").and_then(Value::as_str) == Some(kid))?;
+    let part = |name| jwk.get(name).and_then(Value::as_str);
+    DecodingKey::from_rsa_components(part("n")?, part("e")?).ok()
+}
+
+/// Modulus and exponent of a certificate's RSA key, base64url.
+pub(crate) fn rsa_components(certificate: &[u8]) -> Result<(String, String)> {
+    use x509_parser::prelude::{FromDer as _, X509Certificate};
+    use x509_parser::public_key::PublicKey;
+
+    let (_, parsed) =
+        X509Certificate::from_der(certificate).context("the certificate is not X.509 DER")?;
+    match parsed
+        .public_key()
+        .parsed()
+        .context("the certificate's key cannot be read")?
+    {
+        PublicKey::RSA(key) => Ok((unsigned(key.modulus), unsigned(key.exponent))),
+        _ => anyhow::bail!("the certificate's key is not RSA, the only kind Entra ID takes"),
+    }
+}
+
+/// DER puts a zero before a high first bit; JWK wants the number alone.
+fn unsigned(number: &[u8]) -> String {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    base64url(number.get(zeros..).unwrap_or_default())
+}
+
+fn object(part: &str) -> Option<Map<String, Value>> {
+    match serde_json::from_slice(&from_base64url(part)?).ok()? {
+        Value::Object(map) => Some(map),
+        _ => None,
+    }
+}

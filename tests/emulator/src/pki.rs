@@ -1,0 +1,262 @@
+//! The emulator's own certificate authority, its TLS configuration, and
+//! client certificates.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize, SanType,
+};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+
+use crate::clock::{date_time, real_now};
+use crate::encoding::sha256_url;
+use crate::files::write_private;
+
+/// How long the CA and the server certificate live: longer than any test or
+/// demo, short enough that a CA left behind on a machine soon means nothing.
+const SERVER_VALIDITY: i64 = 30 * DAY;
+
+/// Certificates begin a day early, so that a client whose clock is behind
+/// (which tests do on purpose) can still connect.
+const BACKDATE: i64 = DAY;
+
+const DAY: i64 = 86_400;
+
+/// Names under which the emulator answers. `login.` and `mtlsauth.` exist for
+/// clients that derive the mTLS host from the authority by Entra's rule.
+const NAMES: &[&str] = &[
+    "localhost",
+    "login.localhost",
+    "mtlsauth.localhost",
+    "*.localhost",
+];
+
+/// A CA that exists as long as the emulator and signs what it needs.
+pub(crate) struct Pki {
+    ca: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Pki {
+    /// A new CA with a key of its own.
+    pub(crate) fn generate() -> Result<Self> {
+        let mut params = CertificateParams::default();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "edgepass-emulator CA");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        set_validity(&mut params, -BACKDATE, SERVER_VALIDITY);
+        Ok(Self {
+            ca: CertifiedIssuer::self_signed(params, KeyPair::generate()?)?,
+        })
+    }
+
+    /// What clients must trust.
+    pub(crate) fn ca_pem(&self) -> String {
+        self.ca.pem()
+    }
+
+    /// TLS for both listeners; they differ in whether a handshake without a
+    /// client certificate succeeds.
+    pub(crate) fn server_configs(&self, extra_names: &[String]) -> Result<[Arc<ServerConfig>; 2]> {
+        let key = KeyPair::generate()?;
+        let names = NAMES
+            .iter()
+            .map(ToString::to_string)
+            .chain(extra_names.iter().cloned());
+        let mut params = CertificateParams::new(names.collect::<Vec<_>>())?;
+        for address in [
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ] {
+            params.subject_alt_names.push(SanType::IpAddress(address));
+        }
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "localhost");
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        set_validity(&mut params, -BACKDATE, SERVER_VALIDITY);
+        let certificate = params.signed_by(&key, &self.ca)?;
+
+        let build = |mandatory| -> Result<Arc<ServerConfig>> {
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let verifier = AnyClientCertificate {
+                provider: Arc::clone(&provider),
+                mandatory,
+            };
+            let mut config = ServerConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()?
+                .with_client_cert_verifier(Arc::new(verifier))
+                .with_single_cert(
+                    vec![certificate.der().clone(), self.ca.der().clone()],
+                    PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+                )?;
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            Ok(Arc::new(config))
+        };
+        Ok([build(false)?, build(true)?])
+    }
+
+    /// A client certificate with a new RSA key.
+    pub(crate) fn client_certificate(
+        &self,
+        common_name: &str,
+        options: &CertificateOptions,
+    ) -> Result<ClientCertificate> {
+        let size = match options.key_bits {
+            3072 => RsaKeySize::_3072,
+            4096 => RsaKeySize::_4096,
+            _ => RsaKeySize::_2048,
+        };
+        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size)?;
+        let mut params = CertificateParams::default();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, common_name);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        set_validity(&mut params, options.not_before_in, options.not_after_in);
+        let (certificate, chain) = if options.issued_by_ca {
+            params.use_authority_key_identifier_extension = true;
+            let certificate = params.signed_by(&key, &self.ca)?;
+            let chain = vec![certificate.der().to_vec(), self.ca.der().to_vec()];
+            (certificate, chain)
+        } else {
+            let certificate = params.self_signed(&key)?;
+            let chain = vec![certificate.der().to_vec()];
+            (certificate, chain)
+        };
+        Ok(ClientCertificate {
+            certificate_pem: certificate.pem(),
+            private_key_pem: key.serialize_pem(),
+            thumbprint: sha256_url(certificate.der()),
+            chain,
+        })
+    }
+}
+
+/// How a client certificate is made.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CertificateOptions {
+    /// Seconds from now to the start of validity.
+    pub not_before_in: i64,
+    /// Seconds from now to the end of validity.
+    pub not_after_in: i64,
+    /// Signed by the emulator's CA, where the default signs itself.
+    pub issued_by_ca: bool,
+    /// RSA key size: 2048, 3072 or 4096.
+    pub key_bits: u32,
+}
+
+impl Default for CertificateOptions {
+    fn default() -> Self {
+        Self {
+            not_before_in: -BACKDATE,
+            not_after_in: SERVER_VALIDITY,
+            issued_by_ca: false,
+            key_bits: 2048,
+        }
+    }
+}
+
+/// A client certificate and its private key.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ClientCertificate {
+    /// The certificate alone, PEM.
+    pub certificate_pem: String,
+    /// The PKCS#8 private key, PEM.
+    pub private_key_pem: String,
+    /// Base64url SHA-256 of the certificate: what `x5t#S256` must be.
+    pub thumbprint: String,
+    /// DER of the certificate and what signed it, leaf first: `x5c`.
+    pub chain: Vec<Vec<u8>>,
+}
+
+impl ClientCertificate {
+    /// Writes the certificate and, readable by its owner alone, the key.
+    pub fn write(&self, certificate: &Path, private_key: &Path) -> Result<()> {
+        fs::write(certificate, &self.certificate_pem)
+            .with_context(|| format!("cannot write {}", certificate.display()))?;
+        write_private(private_key, self.private_key_pem.as_bytes())
+    }
+}
+
+impl std::fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientCertificate")
+            .field("thumbprint", &self.thumbprint)
+            .finish_non_exhaustive()
+    }
+}
+
+fn set_validity(params: &mut CertificateParams, from: i64, to: i64) {
+    params.not_before = date_time(real_now().saturating_add(from));
+    params.not_after = date_time(real_now().saturating_add(to));
+}
+
+/// Takes any certificate whose key signed the handshake. Whether it is
+/// registered is the token endpoint's question, which answers it in JSON the
+/// way Entra does, not with a TLS alert.
+#[derive(Debug)]
+struct AnyClientCertificate {
+    provider: Arc<CryptoProvider>,
+    mandatory: bool,
+}
+
+impl ClientCertVerifier for AnyClientCertificate {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

@@ -1,0 +1,133 @@
+//! What every connection shares.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::faults::FaultQueue;
+use crate::issuer::WorkloadIssuer;
+use crate::jose::SigningKey;
+use crate::journal::Journal;
+use crate::lock;
+use crate::pki::Pki;
+use crate::registry::Registry;
+
+/// Everything behind the endpoints.
+pub(crate) struct World {
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) pki: Pki,
+    pub(crate) signer: SigningKey,
+    pub(crate) issuer: WorkloadIssuer,
+    pub(crate) registry: Mutex<Registry>,
+    pub(crate) settings: Mutex<Settings>,
+    pub(crate) journal: Journal,
+    pub(crate) faults: FaultQueue,
+    pub(crate) replays: Replays,
+    pub(crate) directory: Mutex<Option<Directory>>,
+    pub(crate) identity: Identity,
+    pub(crate) log: AtomicBool,
+}
+
+/// Who and where the emulator is.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) port: u16,
+    pub(crate) mtls_port: u16,
+    pub(crate) tenant: String,
+    pub(crate) client_id: String,
+    pub(crate) client_secret: String,
+}
+
+impl Identity {
+    /// `https://localhost:PORT`.
+    pub(crate) fn authority(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    /// The mTLS host by Entra's rule: `login.` replaced by `mtlsauth.`.
+    pub(crate) fn mtls_authority(&self) -> String {
+        format!("https://mtlsauth.localhost:{}", self.port)
+    }
+
+    /// The listener whose handshake fails without a client certificate.
+    pub(crate) fn strict_mtls_authority(&self) -> String {
+        format!("https://localhost:{}", self.mtls_port)
+    }
+}
+
+impl World {
+    /// The published keys of `issuer`, as far as this server can know them.
+    pub(crate) fn issuer_keys(&self, issuer: &str) -> Option<Value> {
+        if issuer == self.issuer.url() {
+            return Some(self.issuer.jwks());
+        }
+        let registry = lock(&self.registry);
+        if let Some(jwks) = registry.issuer_keys(issuer) {
+            return Some(jwks.clone());
+        }
+        // This server's own tenants: a managed identity as federated credential.
+        let own = issuer.strip_prefix(&format!("{}/", self.identity.authority()))?;
+        let tenant = own.strip_suffix("/v2.0")?;
+        registry
+            .tenant(tenant)
+            .map(|_| json!({ "keys": [self.signer.jwk()] }))
+    }
+}
+
+/// What tests turn.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Life of access tokens in seconds.
+    pub(crate) access_token_lifetime: i64,
+    /// `refresh_in` of token responses.
+    pub(crate) refresh_in: Option<i64>,
+    /// Whether a second use of an assertion's `jti` is refused.
+    pub(crate) refuse_replay: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        // Entra writes 3599 for an hour.
+        Self {
+            access_token_lifetime: 3_599,
+            refresh_in: None,
+            refuse_replay: true,
+        }
+    }
+}
+
+/// The assertions already used, until they expire.
+#[derive(Default)]
+pub(crate) struct Replays {
+    seen: Mutex<BTreeMap<(String, String), i64>>,
+}
+
+impl Replays {
+    /// Notes a use; false when it is not the first.
+    pub(crate) fn first_use(&self, client: &str, jti: &str, expires: i64, now: i64) -> bool {
+        let mut seen = lock(&self.seen);
+        seen.retain(|_, until| *until >= now);
+        seen.insert((client.to_ascii_lowercase(), jti.to_owned()), expires)
+            .is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jti_is_used_once_per_client_until_it_expires() {
+        let replays = Replays::default();
+        assert!(replays.first_use("a", "1", 100, 0));
+        assert!(!replays.first_use("A", "1", 100, 50));
+        assert!(replays.first_use("b", "1", 100, 50));
+        assert!(replays.first_use("a", "1", 300, 101));
+    }
+}
