@@ -1,1 +1,62 @@
-//! In the making.
+//! The credential engine of edgepass.
+//!
+//! Getting an access token is a conversation: read a file, perhaps ask for a signature, post a form, wait, try again.
+//! Three very different drivers hold it: a WASI 0.3 component, an Envoy filter and a simulator. So this crate performs
+//! nothing. A flow is a straight-line `async fn` that awaits *effects*; the [`Engine`] polls it by hand and gives the
+//! effects out as plain data. The clock, random bytes and the environment come in as values.
+//!
+//! ```
+//! use edgepass_core::{Config, Engine, Environment, Now, Reply, TokenRequest};
+//!
+//! let environment = Environment::from_pairs([
+//!     ("AZURE_TENANT_ID", "11111111-2222-3333-4444-555555555555"),
+//!     ("AZURE_CLIENT_ID", "66666666-7777-8888-9999-000000000000"),
+//!     ("AZURE_FEDERATED_TOKEN_FILE", "/var/run/secrets/azure/tokens/azure-identity-token"),
+//! ]);
+//! let config = Config::load(None, &environment)?;
+//! let mut engine = Engine::new(config, [7; 32]);
+//! let now = Now { unix_ms: 1_790_000_000_000, mono_ms: 0 };
+//! let reply = engine.request(now, &TokenRequest::for_scopes(["https://graph.microsoft.com/.default"]));
+//! assert!(matches!(reply, Reply::Pending(_)));
+//! let (id, effect) = engine.next_effect().expect("the flow first reads the token file");
+//! # let _ = (id, effect);
+//! # Ok::<(), edgepass_core::ConfigError>(())
+//! ```
+
+pub mod authority;
+pub mod challenge;
+pub mod config;
+pub mod limits;
+
+mod aadsts;
+mod acquire;
+mod assertion;
+mod cache;
+mod credential;
+mod effect;
+mod engine;
+mod error;
+mod exchange;
+mod flow;
+mod grant;
+mod inspect;
+mod request;
+mod retry;
+mod secret;
+mod time;
+
+pub use config::{Config, ConfigError, Environment};
+pub use effect::{
+    Algorithm, AssertionError, AssertionOptions, Effect, EffectId, HttpError, HttpErrorKind,
+    HttpRequest, HttpResponse, IdentityError, IdentityHandle, OpenedIdentity, Outcome, ReadError,
+    SuppliedAssertion, Via,
+};
+pub use engine::{Completed, Engine, Reply, Ticket};
+pub use error::{Error, ErrorClass, ErrorDetail};
+pub use inspect::{JwtSummary, inspect_jwt};
+pub use request::{
+    AccessToken, ClientAssertion, Grant, Refresh, RejectionOutcome, TokenRequest, TokenSource,
+    TokenType,
+};
+pub use secret::{Secret, SecretBytes, sha256_hex};
+pub use time::Now;

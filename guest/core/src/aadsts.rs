@@ -1,0 +1,559 @@
+//! What Entra ID's error numbers mean for somebody who has to mend something.
+//!
+//! Microsoft makes the numbers finer at any time (70021 became 700211, 700213 and 7002138), so they decide over hints
+//! and over a few retries, never over security.
+
+use crate::inspect::JwtSummary;
+
+/// One error number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Aadsts {
+    pub(crate) code: u32,
+    pub(crate) kind: Kind,
+    pub(crate) hint: &'static str,
+}
+
+/// What an error number is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    /// The app's federated credentials do not fit the assertion.
+    Federation,
+    /// The credential itself is bad.
+    Credential,
+    /// Tenant, cloud or app registration.
+    Tenant,
+    /// Scopes, consent, policies.
+    Permission,
+    /// A person has to do something first.
+    Interaction,
+    /// The request was malformed.
+    Request,
+    /// Too many requests.
+    Throttling,
+    /// The server's own trouble.
+    Transient,
+}
+
+/// The numbers that workload identities meet.
+const TABLE: &[Aadsts] = &[
+    row(70021, Kind::Federation, NO_CREDENTIAL),
+    row(
+        700211,
+        Kind::Federation,
+        "no federated credential of the app has this issuer",
+    ),
+    row(
+        700212,
+        Kind::Federation,
+        "no federated credential of the app has this audience",
+    ),
+    row(
+        700213,
+        Kind::Federation,
+        "no federated credential of the app has this subject",
+    ),
+    row(
+        7002137,
+        Kind::Federation,
+        "the subject has the form of a federated managed identity path, which this app does not take",
+    ),
+    row(
+        7002138,
+        Kind::Federation,
+        "the subject differs from the federated credential's in upper and lower case only",
+    ),
+    row(
+        7002381,
+        Kind::Federation,
+        "the enterprise-claim policy of the GitHub issuer does not let this token in",
+    ),
+    row(
+        700229,
+        Kind::Federation,
+        "a token of Entra ID as assertion must be an application's or managed identity's, not a user's",
+    ),
+    row(
+        90061,
+        Kind::Federation,
+        "Entra ID could not fetch the issuer's discovery document or keys: both must be public over https",
+    ),
+    row(
+        700024,
+        Kind::Credential,
+        "the assertion is outside its validity: look at the clock, and whether the token file is still being rotated",
+    ),
+    row(
+        700027,
+        Kind::Credential,
+        "the signing certificate is not registered with the app, or the signature does not fit it",
+    ),
+    row(
+        7000214,
+        Kind::Credential,
+        "the certificate was revoked: install and register a new one",
+    ),
+    row(
+        7000277,
+        Kind::Credential,
+        "the certificate was revoked: install and register a new one",
+    ),
+    row(
+        1000502,
+        Kind::Credential,
+        "the certificate is outside its validity: install and register a new one",
+    ),
+    row(
+        7000274,
+        Kind::Credential,
+        "the assertion's signature is wrong: certificate and private key may not belong together",
+    ),
+    row(
+        700030,
+        Kind::Credential,
+        "the certificate's subject and issuer are not among those that the app trusts: set send_x5c, and check its trusted names",
+    ),
+    row(
+        50012,
+        Kind::Credential,
+        "the certificate was not accepted: check its registration and, for trust by subject name and issuer, send_x5c",
+    ),
+    row(
+        50013,
+        Kind::Credential,
+        "the user assertion is not acceptable: its audience must be this app, and it must be in date",
+    ),
+    row(
+        500133,
+        Kind::Credential,
+        "the user assertion has expired: sign the user in again",
+    ),
+    row(
+        50027,
+        Kind::Credential,
+        "the assertion is not a well-formed JWT: look at what the token file holds",
+    ),
+    row(
+        50048,
+        Kind::Credential,
+        "subject and issuer of the assertion must both be the app's client_id",
+    ),
+    row(
+        500181,
+        Kind::Credential,
+        "the TLS connection used another certificate than the assertion",
+    ),
+    row(
+        51000,
+        Kind::Credential,
+        "client certificates on the connection are not enabled for this app or tenant",
+    ),
+    row(
+        7000215,
+        Kind::Credential,
+        "the client secret is wrong: use the secret's value, not its ID",
+    ),
+    row(
+        7000222,
+        Kind::Credential,
+        "the client secret has expired: make a new one",
+    ),
+    row(
+        7000218,
+        Kind::Credential,
+        "the request had no client credential, and this app must have one",
+    ),
+    row(
+        700025,
+        Kind::Credential,
+        "the app is registered as a public client, which may not send a credential",
+    ),
+    row(
+        900384,
+        Kind::Credential,
+        "the signature of a JWT in the request is wrong",
+    ),
+    row(
+        700016,
+        Kind::Tenant,
+        "there is no app of this client_id in this tenant: check client_id, tenant_id and that it was installed there",
+    ),
+    row(
+        700011,
+        Kind::Tenant,
+        "there is no app of this client_id in this tenant: check client_id and tenant_id",
+    ),
+    row(
+        90002,
+        Kind::Tenant,
+        "there is no such tenant: check tenant_id, and authority_host for another cloud",
+    ),
+    row(
+        90038,
+        Kind::Tenant,
+        "the tenant is in another cloud: set authority_host to that cloud's host",
+    ),
+    row(
+        900382,
+        Kind::Tenant,
+        "tenant and app are in different clouds: set authority_host to the tenant's cloud",
+    ),
+    row(
+        900432,
+        Kind::Tenant,
+        "tenant and app are in different clouds: set authority_host to the tenant's cloud",
+    ),
+    row(
+        900023,
+        Kind::Tenant,
+        "tenant_id is neither a GUID nor a domain of a tenant",
+    ),
+    row(
+        9001023,
+        Kind::Tenant,
+        "this grant needs the app's own tenant: set tenant_id to its GUID or domain instead of common",
+    ),
+    row(
+        50049,
+        Kind::Tenant,
+        "the authority is not known to Entra ID: check authority_host",
+    ),
+    row(
+        50194,
+        Kind::Tenant,
+        "the app is single-tenant: set tenant_id to its own tenant",
+    ),
+    row(
+        70001,
+        Kind::Tenant,
+        "the app is disabled: an administrator must enable it",
+    ),
+    row(
+        7000112,
+        Kind::Tenant,
+        "the app is disabled in this tenant: an administrator must enable it",
+    ),
+    row(70011, Kind::Permission, ONE_DEFAULT_SCOPE),
+    row(1002012, Kind::Permission, ONE_DEFAULT_SCOPE),
+    row(700022, Kind::Permission, ONE_DEFAULT_SCOPE),
+    row(
+        700023,
+        Kind::Permission,
+        "the scope names no resource: write <resource>/.default",
+    ),
+    row(28002, Kind::Permission, ONE_DEFAULT_SCOPE),
+    row(
+        28003,
+        Kind::Permission,
+        "the scope is empty: write <resource>/.default",
+    ),
+    row(500011, Kind::Permission, NO_RESOURCE),
+    row(50001, Kind::Permission, NO_RESOURCE),
+    row(
+        650057,
+        Kind::Permission,
+        "the app does not list this resource among its permissions: add it to the registration",
+    ),
+    row(
+        65001,
+        Kind::Permission,
+        "consent is missing: an administrator must grant the app its permissions",
+    ),
+    row(53003, Kind::Permission, CONDITIONAL_ACCESS),
+    row(530032, Kind::Permission, CONDITIONAL_ACCESS),
+    row(53000, Kind::Permission, CONDITIONAL_ACCESS),
+    row(50005, Kind::Permission, CONDITIONAL_ACCESS),
+    row(
+        500021,
+        Kind::Permission,
+        "tenant restrictions of the network do not allow this tenant",
+    ),
+    row(
+        500022,
+        Kind::Permission,
+        "tenant restrictions of the network do not allow this tenant",
+    ),
+    row(
+        100007,
+        Kind::Permission,
+        "regional endpoints are closed to this app: use the cloud's global host",
+    ),
+    row(
+        7000113,
+        Kind::Permission,
+        "on-behalf-of needs a user's token; for an application's own token use client credentials",
+    ),
+    row(
+        7000114,
+        Kind::Permission,
+        "the app may not act on behalf of users",
+    ),
+    row(
+        50076,
+        Kind::Interaction,
+        "the user must pass multi-factor authentication: hand the claims to the client that signed the user in",
+    ),
+    row(
+        50079,
+        Kind::Interaction,
+        "the user must register for multi-factor authentication first",
+    ),
+    row(
+        90014,
+        Kind::Request,
+        "a required field of the request is missing",
+    ),
+    row(
+        900144,
+        Kind::Request,
+        "a required field of the request is missing: check the token endpoint's path",
+    ),
+    row(
+        901002,
+        Kind::Request,
+        "the v2.0 endpoint takes scope, not resource: check endpoint_version",
+    ),
+    row(
+        51005,
+        Kind::Request,
+        "the server wants the request elsewhere; it is not followed, because it would take the credential along: check authority_host",
+    ),
+    row(
+        50196,
+        Kind::Throttling,
+        "the same request came again and again: keep the token instead of asking for each use",
+    ),
+    row(
+        90055,
+        Kind::Throttling,
+        "too many requests: wait, and keep tokens for as long as they live",
+    ),
+    row(
+        50003,
+        Kind::Transient,
+        "no signing key is set up for the app: if it lasts, look at the app's token signing certificate",
+    ),
+    row(50033, Kind::Transient, TRANSIENT),
+    row(50087, Kind::Transient, TRANSIENT),
+    row(50166, Kind::Transient, TRANSIENT),
+    row(90006, Kind::Transient, TRANSIENT),
+    row(90012, Kind::Transient, TRANSIENT),
+    row(90024, Kind::Transient, TRANSIENT),
+    row(90033, Kind::Transient, TRANSIENT),
+    row(90090, Kind::Transient, TRANSIENT),
+];
+
+const NO_CREDENTIAL: &str =
+    "no federated credential of the app fits the assertion's issuer, subject and audience";
+const ONE_DEFAULT_SCOPE: &str = "the scope must be exactly one <resource>/.default";
+const NO_RESOURCE: &str = "there is no such resource in this tenant: check the scope's spelling, and that the API is installed there";
+const CONDITIONAL_ACCESS: &str =
+    "a Conditional Access policy blocks the app: an administrator must let it in";
+const TRANSIENT: &str = "a passing fault of Entra ID: try again";
+
+const fn row(code: u32, kind: Kind, hint: &'static str) -> Aadsts {
+    Aadsts { code, kind, hint }
+}
+
+/// What is known of that number.
+pub(crate) fn lookup(code: u32) -> Option<&'static Aadsts> {
+    TABLE.iter().find(|row| row.code == code)
+}
+
+/// What to do about it.
+pub(crate) fn hint(code: u32) -> Option<&'static str> {
+    lookup(code).map(|row| row.hint)
+}
+
+/// Whether a federated credential that was made just now explains it. The same numbers also come now and then for
+/// one made long ago; either way the same assertion succeeds a little later.
+pub(crate) fn is_propagation(code: u32) -> bool {
+    matches!(code, 70021 | 700211 | 700212 | 700213)
+}
+
+/// Whether the credential may have been rotated since it was read, so that reading it again may cure it.
+pub(crate) fn reload_credential_once(code: u32) -> bool {
+    matches!(
+        code,
+        700024 | 700027 | 7000214 | 1000502 | 7000274 | 7000277 | 500181
+    )
+}
+
+/// Whether the server's own trouble explains it.
+pub(crate) fn is_transient(code: u32) -> bool {
+    is(code, Kind::Transient)
+}
+
+/// Whether the server asks for fewer requests.
+pub(crate) fn is_throttling(code: u32) -> bool {
+    is(code, Kind::Throttling)
+}
+
+/// Whether the app's federated credentials do not fit the assertion.
+pub(crate) fn federation(code: u32) -> bool {
+    is(code, Kind::Federation)
+}
+
+/// Whether the credential itself is bad.
+pub(crate) fn credential(code: u32) -> bool {
+    is(code, Kind::Credential)
+}
+
+fn is(code: u32, kind: Kind) -> bool {
+    lookup(code).is_some_and(|row| row.kind == kind)
+}
+
+/// What to compare, with what the assertion says of itself; never the assertion.
+pub(crate) fn federation_hint(presented: &JwtSummary, code: u32) -> String {
+    let cause = hint(code).unwrap_or(NO_CREDENTIAL);
+    let mut out = format!(
+        "{cause}; the assertion presents issuer {}, subject {}, audience {}",
+        quoted(presented.iss.as_deref()),
+        quoted(presented.sub.as_deref()),
+        if presented.aud.is_empty() {
+            quoted(None)
+        } else {
+            presented
+                .aud
+                .iter()
+                .map(|aud| quoted(Some(aud)))
+                .collect::<Vec<_>>()
+                .join(" and ")
+        },
+    );
+    if let Some(advice) = advice(presented, code) {
+        out.push_str("; ");
+        out.push_str(&advice);
+    }
+    if is_propagation(code) {
+        out.push_str("; all three must match exactly, and a new federated credential takes some minutes to work");
+    }
+    out
+}
+
+fn advice(presented: &JwtSummary, code: u32) -> Option<String> {
+    match code {
+        700211 => Some(match presented.iss.as_deref() {
+            Some(iss) if iss.ends_with('/') => {
+                "this issuer ends with a slash, and the federated credential's must too".to_owned()
+            }
+            _ => "this issuer ends without a slash, and the federated credential's must too".to_owned(),
+        }),
+        700212 if presented.aud.iter().any(|aud| aud.contains("kubernetes.default.svc")) => Some(
+            "this is the pod's own service-account token: project one with the audience api://AzureADTokenExchange and \
+             name its file in federated_token_file.path (AZURE_FEDERATED_TOKEN_FILE)"
+                .to_owned(),
+        ),
+        700212 => Some(
+            "the usual audience is api://AzureADTokenExchange (with USGov or China at its end in those clouds)".to_owned(),
+        ),
+        700213 => Some("look at namespace and service account, or at repository, branch and environment".to_owned()),
+        7002138 => Some("subjects are compared letter by letter, so write the federated credential's exactly so".to_owned()),
+        _ => None,
+    }
+}
+
+fn quoted(text: Option<&str>) -> String {
+    text.map_or_else(|| "(none)".to_owned(), |text| format!("\"{text}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn presented(iss: &str, aud: &[&str]) -> JwtSummary {
+        JwtSummary {
+            iss: Some(iss.into()),
+            sub: Some("system:serviceaccount:ns:App".into()),
+            aud: aud.iter().map(ToString::to_string).collect(),
+            ..JwtSummary::default()
+        }
+    }
+
+    #[test]
+    fn every_number_once_and_every_hint_is_one_line() {
+        let codes: BTreeSet<u32> = TABLE.iter().map(|row| row.code).collect();
+        assert_eq!(codes.len(), TABLE.len());
+        for row in TABLE {
+            assert!(
+                row.hint.len() > 20 && !row.hint.contains('\n') && !row.hint.ends_with('.'),
+                "{row:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_numbers_that_decide_something() {
+        for code in [70021, 700_211, 700_212, 700_213] {
+            assert!(
+                is_propagation(code) && federation(code) && !reload_credential_once(code),
+                "{code}"
+            );
+        }
+        for code in [7_002_137, 7_002_138, 7_002_381, 700_229, 90061] {
+            assert!(
+                !is_propagation(code) && federation(code),
+                "{code} does not mend itself"
+            );
+        }
+        for code in [
+            700_024, 700_027, 7_000_214, 1_000_502, 7_000_274, 7_000_277, 500_181,
+        ] {
+            assert!(reload_credential_once(code) && credential(code), "{code}");
+        }
+        for code in [7_000_215, 700_016, 7_000_222, 50027] {
+            assert!(
+                !reload_credential_once(code),
+                "{code}: reading the credential again does not help"
+            );
+        }
+        assert!(is_transient(90033) && is_transient(50033) && !is_transient(90055));
+        assert!(is_throttling(90055) && is_throttling(50196) && !is_throttling(90033));
+        assert!(hint(1).is_none() && !federation(1) && !credential(1) && !is_transient(1));
+    }
+
+    #[test]
+    fn a_federation_hint_shows_what_was_presented() {
+        let hint = federation_hint(
+            &presented(
+                "https://issuer.example/",
+                &["api://AzureADTokenExchange", "b"],
+            ),
+            70021,
+        );
+        assert!(hint.starts_with(NO_CREDENTIAL), "{hint}");
+        assert!(
+            hint.contains(
+                r#"issuer "https://issuer.example/", subject "system:serviceaccount:ns:App", audience "api://AzureADTokenExchange" and "b""#
+            ),
+            "{hint}"
+        );
+        assert!(hint.contains("takes some minutes"), "{hint}");
+        let empty = federation_hint(&JwtSummary::default(), 700_213);
+        assert!(
+            empty.contains("issuer (none), subject (none), audience (none)"),
+            "{empty}"
+        );
+    }
+
+    #[test]
+    fn a_federation_hint_points_at_the_likely_cause() {
+        let with = |iss: &str, aud: &str, code| federation_hint(&presented(iss, &[aud]), code);
+        assert!(with("https://issuer.example/", "a", 700_211).contains("ends with a slash"));
+        assert!(with("https://issuer.example", "a", 700_211).contains("ends without a slash"));
+        assert!(
+            with("i", "other", 700_212).contains("usual audience is api://AzureADTokenExchange")
+        );
+        assert!(
+            with("i", "https://kubernetes.default.svc.cluster.local", 700_212)
+                .contains("service-account token: project one")
+        );
+        assert!(with("i", "a", 700_213).contains("service account"));
+        let case = with("i", "a", 7_002_138);
+        assert!(
+            case.contains("upper and lower case") && !case.contains("minutes"),
+            "{case}"
+        );
+    }
+}

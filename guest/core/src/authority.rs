@@ -1,0 +1,764 @@
+//! Who issues tokens: the Microsoft clouds, trusted hosts, generic token endpoints, and their mTLS twins.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::config::file::EndpointVersion;
+use crate::{Error, ErrorClass};
+
+/// Network host of the public cloud, the authority of an identity that names none.
+pub const PUBLIC_HOST: &str = "login.microsoftonline.com";
+
+/// A host name, characters (RFC 1035 section 2.3.4, without the root's dot).
+const MAX_HOST_CHARS: usize = 253;
+
+/// One label of a host name, characters (RFC 1035 section 2.3.4).
+const MAX_LABEL_CHARS: usize = 63;
+
+/// A URL in the configuration, characters. Browsers and proxies stop at about this; an endpoint has a tenth of it.
+const MAX_URL_CHARS: usize = 2048;
+
+/// A Microsoft cloud.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Cloud {
+    /// What people call it.
+    pub name: &'static str,
+    /// The host that requests go to.
+    pub network_host: &'static str,
+    /// Other names of it, which the configuration may use.
+    pub aliases: &'static [&'static str],
+    /// Where requests with a client certificate go, if not to `network_host` with `mtlsauth` for `login`.
+    pub mtls_host: Option<&'static str>,
+    /// `aud` of a token that is exchanged there by workload identity federation, where Microsoft documents one.
+    pub federation_audience: Option<&'static str>,
+}
+
+/// The clouds whose hosts are trusted without being named. A new one is a row here.
+pub const CLOUDS: &[Cloud] = &[
+    Cloud {
+        name: "public",
+        network_host: PUBLIC_HOST,
+        aliases: &[
+            "login.windows.net",
+            "login.microsoft.com",
+            "sts.windows.net",
+        ],
+        mtls_host: Some("mtlsauth.microsoft.com"),
+        federation_audience: Some("api://AzureADTokenExchange"),
+    },
+    Cloud {
+        name: "China",
+        network_host: "login.partner.microsoftonline.cn",
+        aliases: &["login.chinacloudapi.cn"],
+        mtls_host: None,
+        federation_audience: Some("api://AzureADTokenExchangeChina"),
+    },
+    Cloud {
+        name: "US Government",
+        network_host: "login.microsoftonline.us",
+        aliases: &["login.usgovcloudapi.net"],
+        mtls_host: None,
+        federation_audience: Some("api://AzureADTokenExchangeUSGov"),
+    },
+    Cloud {
+        name: "Germany (retired)",
+        network_host: "login.microsoftonline.de",
+        aliases: &[],
+        mtls_host: None,
+        federation_audience: None,
+    },
+    Cloud {
+        name: "US (old)",
+        network_host: "login-us.microsoftonline.com",
+        aliases: &[],
+        mtls_host: None,
+        federation_audience: None,
+    },
+    Cloud {
+        name: "pre-production",
+        network_host: "login.windows-ppe.net",
+        aliases: &["sts.windows-ppe.net", "login.microsoft-ppe.com"],
+        mtls_host: None,
+        federation_audience: None,
+    },
+    Cloud {
+        name: "Bleu (France)",
+        network_host: "login.sovcloud-identity.fr",
+        aliases: &[],
+        mtls_host: None,
+        federation_audience: None,
+    },
+    Cloud {
+        name: "Delos (Germany)",
+        network_host: "login.sovcloud-identity.de",
+        aliases: &[],
+        mtls_host: None,
+        federation_audience: None,
+    },
+    Cloud {
+        name: "GovSG (Singapore)",
+        network_host: "login.sovcloud-identity.sg",
+        aliases: &[],
+        mtls_host: None,
+        federation_audience: None,
+    },
+];
+
+/// Who issues an identity's tokens.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Authority {
+    /// Entra ID, or something that speaks like it.
+    Entra {
+        /// Canonical network host, with the port if it is not 443.
+        host: String,
+        /// Endpoint version.
+        version: EndpointVersion,
+    },
+    /// Any OAuth 2.0 server by its token endpoint.
+    Generic {
+        /// `token_endpoint`.
+        token_endpoint: Endpoint,
+        /// Where requests with a client certificate go (RFC 8705 section 5).
+        mtls_token_endpoint: Option<Endpoint>,
+    },
+}
+
+/// An https URL in the parts that a request needs.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Endpoint {
+    /// Host, with the port if it is not 443.
+    pub authority: String,
+    /// Path and query, begins with `/`.
+    pub path: String,
+}
+
+impl Endpoint {
+    /// The URL.
+    pub fn url(&self) -> String {
+        format!("https://{}{}", self.authority, self.path)
+    }
+
+    /// Takes an absolute https URL without userinfo and fragment apart.
+    pub(crate) fn parse(url: &str) -> Result<Self, Refusal> {
+        let url = HttpsUrl::parse(url)?;
+        if url.fragment {
+            return Err(Refusal::new(
+                "has a fragment, which a token endpoint may not have (RFC 6749 section 3.2)",
+            ));
+        }
+        let path = if url.rest.starts_with('/') {
+            url.rest.to_owned()
+        } else {
+            format!("/{}", url.rest)
+        };
+        if path
+            .split(['?', '/'])
+            .any(|segment| matches!(segment, "." | ".."))
+        {
+            return Err(Refusal::new("has `.` or `..` in its path")
+                .hint("write the path as the server has it"));
+        }
+        Ok(Self {
+            authority: url.authority,
+            path,
+        })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url())
+    }
+}
+
+impl Authority {
+    /// Entra ID at `https://host[:port]`. Aliases become the cloud's network host.
+    pub(crate) fn entra(authority_host: &str, version: EndpointVersion) -> Result<Self, Refusal> {
+        let url = HttpsUrl::parse(authority_host)?;
+        if url.fragment || url.rest.contains('?') {
+            return Err(Refusal::new("has a query or fragment")
+                .hint(format!("write https://{}", url.authority)));
+        }
+        if !matches!(url.rest, "" | "/") {
+            return Err(
+                Refusal::new(format!("has the path `{}`", url.rest)).hint(format!(
+                    "write https://{}, and the tenant as tenant_id (AZURE_TENANT_ID)",
+                    url.authority
+                )),
+            );
+        }
+        let host =
+            cloud(&url.authority).map_or(url.authority, |cloud| cloud.network_host.to_owned());
+        Ok(Self::Entra { host, version })
+    }
+
+    /// Whether this is Entra ID.
+    pub fn is_entra(&self) -> bool {
+        matches!(self, Self::Entra { .. })
+    }
+
+    /// The Microsoft cloud that this is, if it is a known one.
+    pub fn cloud(&self) -> Option<&'static Cloud> {
+        match self {
+            Self::Entra { host, .. } => cloud(host),
+            Self::Generic { .. } => None,
+        }
+    }
+
+    /// The token endpoint for that tenant; `mtls` for requests on a connection with a client certificate.
+    pub fn token_endpoint(&self, tenant: Option<&str>, mtls: bool) -> Result<Endpoint, Error> {
+        match self {
+            Self::Entra { host, version } => {
+                let tenant = tenant.ok_or_else(|| {
+                    Error::new(
+                        ErrorClass::Configuration,
+                        "an Entra authority needs a tenant",
+                    )
+                    .hint("set tenant_id")
+                })?;
+                let authority = if mtls { mtls_twin(host)? } else { host.clone() };
+                let path = match version {
+                    EndpointVersion::V1 => format!("/{tenant}/oauth2/token"),
+                    EndpointVersion::V2 => format!("/{tenant}/oauth2/v2.0/token"),
+                };
+                Ok(Endpoint { authority, path })
+            }
+            Self::Generic {
+                token_endpoint,
+                mtls_token_endpoint,
+            } => {
+                let twin = mtls_token_endpoint.as_ref().filter(|_| mtls);
+                Ok(twin.unwrap_or(token_endpoint).clone())
+            }
+        }
+    }
+}
+
+/// The hosts that credentials may be sent to: the built-in clouds and those that the configuration names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TrustedHosts(BTreeSet<String>);
+
+impl TrustedHosts {
+    /// Adds `host` or `host:port`. Without a port that is port 443 alone.
+    pub(crate) fn add(&mut self, entry: &str) -> Result<(), Refusal> {
+        if entry.contains("://") || entry.contains('/') {
+            return Err(Refusal::new(
+                "is a URL",
+                "write host or host:port, without https:// and path",
+            ));
+        }
+        self.0.insert(canonical_authority(entry)?);
+        Ok(())
+    }
+
+    /// Whether requests may go to that host and port.
+    pub(crate) fn check(&self, authority: &str) -> Result<(), Refusal> {
+        if self.0.contains(authority) || CLOUDS.iter().any(|cloud| cloud.has(authority)) {
+            return Ok(());
+        }
+        let mut message =
+            format!("`{authority}` is neither a built-in Microsoft cloud nor named as trusted");
+        if let Some(host) = strip_port(authority).filter(|host| self.0.contains(*host)) {
+            message.push_str(&format!(
+                " (`{host}` is, but without a port that means 443 alone)"
+            ));
+        }
+        Err(Refusal::new(message).hint(format!(
+            "if it is meant, add \"{authority}\" to authority_hosts or to EDGEPASS_AUTHORITY_HOSTS"
+        )))
+    }
+}
+
+/// Why a text is no good; the caller knows which setting it was.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Refusal {
+    /// Continues the name of the setting.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) hint: Option<String>,
+}
+
+impl Refusal {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl Cloud {
+    /// Whether that is one of its hosts, on port 443.
+    fn has(&self, authority: &str) -> bool {
+        self.network_host == authority
+            || self.mtls_host == Some(authority)
+            || self.aliases.contains(&authority)
+    }
+}
+
+fn cloud(authority: &str) -> Option<&'static Cloud> {
+    CLOUDS
+        .iter()
+        .find(|cloud| cloud.network_host == authority || cloud.aliases.contains(&authority))
+}
+
+/// Where an Entra host takes requests with a client certificate: the public cloud under a name of its own, every other
+/// under `mtlsauth` in the place of `login`.
+fn mtls_twin(host: &str) -> Result<String, Error> {
+    if let Some(twin) = cloud(host).and_then(|cloud| cloud.mtls_host) {
+        return Ok(twin.to_owned());
+    }
+    host.strip_prefix("login.").map(|rest| format!("mtlsauth.{rest}")).ok_or_else(|| {
+        Error::new(
+            ErrorClass::Configuration,
+            format!("`{host}` has no mTLS endpoint: it is known only for hosts that begin with `login.`"),
+        )
+        .hint("use the cloud's login.… host, or another credential than bound_certificate; for a server that is not Entra ID set token_endpoint and mtls_token_endpoint")
+    })
+}
+
+/// The parts of an https URL.
+struct HttpsUrl<'a> {
+    authority: String,
+    /// Path and query.
+    rest: &'a str,
+    fragment: bool,
+}
+
+impl<'a> HttpsUrl<'a> {
+    fn parse(url: &'a str) -> Result<Self, Refusal> {
+        if url.is_empty() {
+            return Err(Refusal::new("is empty", "write https://host"));
+        }
+        if url.len() > MAX_URL_CHARS {
+            return Err(Refusal::new(format!(
+                "is longer than {MAX_URL_CHARS} characters"
+            )));
+        }
+        if url
+            .chars()
+            .any(|c| !c.is_ascii_graphic() || "\"<>\\^`{|}".contains(c))
+        {
+            return Err(Refusal::new(
+                "has a space or another character that a URL may not have",
+            ));
+        }
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(Refusal::new(
+                "is not an absolute URL",
+                format!("write https://{url}"),
+            ));
+        };
+        if !scheme.eq_ignore_ascii_case("https") {
+            return Err(Refusal::new(
+                format!("has the scheme `{scheme}`, but credentials are sent over https only"),
+                "write https://…; for a server with a certificate of its own authority see host.ca_file",
+            ));
+        }
+        let (rest, fragment) = rest
+            .split_once('#')
+            .map_or((rest, false), |(rest, _)| (rest, true));
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at_checked(end).unwrap_or_default();
+        if authority.contains('@') {
+            return Err(Refusal::new("has a user name or password in it")
+                .hint("leave out what stands before the `@`"));
+        }
+        Ok(Self {
+            authority: canonical_authority(authority)?,
+            rest,
+            fragment,
+        })
+    }
+}
+
+/// `host` or `host:port` in lower case, without the port if it is 443.
+fn canonical_authority(authority: &str) -> Result<String, Refusal> {
+    let host = strip_port(authority).unwrap_or(authority);
+    let inner = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let valid = match inner {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => is_host_name(host),
+    };
+    if !valid {
+        return Err(Refusal::new(format!("`{host}` is not a host name"))
+            .hint("use letters, digits, `-` and `.`"));
+    }
+    let port = authority
+        .get(host.len()..)
+        .and_then(|rest| rest.strip_prefix(':'));
+    let host = host.to_ascii_lowercase();
+    let Some(port) = port else { return Ok(host) };
+    match port.parse::<u16>() {
+        Ok(443) => Ok(host),
+        Ok(number) if number > 0 && port.bytes().all(|b| b.is_ascii_digit()) => {
+            Ok(format!("{host}:{number}"))
+        }
+        _ => {
+            Err(Refusal::new(format!("`{port}` is not a port"))
+                .hint("use a number from 1 to 65535"))
+        }
+    }
+}
+
+/// The host of `host:port`; `None` if there is no port. The colons inside an IPv6 literal are not one.
+fn strip_port(authority: &str) -> Option<&str> {
+    let (host, port) = authority.rsplit_once(':')?;
+    (!port.contains(']')).then_some(host)
+}
+
+fn is_host_name(host: &str) -> bool {
+    host.len() <= MAX_HOST_CHARS
+        && host.split('.').all(|label| {
+            (1..=MAX_LABEL_CHARS).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entra(host: &str) -> Authority {
+        Authority::entra(host, EndpointVersion::V2).unwrap()
+    }
+
+    fn refused(host: &str) -> String {
+        let refusal = Authority::entra(host, EndpointVersion::V2).unwrap_err();
+        format!("{}; {}", refusal.message, refusal.hint)
+    }
+
+    fn url(authority: &Authority, mtls: bool) -> Result<String, String> {
+        authority
+            .token_endpoint(Some("t"), mtls)
+            .map(|endpoint| endpoint.url())
+            .map_err(|error| error.to_string())
+    }
+
+    /// Alias, network host, mTLS host, audience: a row for every name of every cloud.
+    const ROWS: &[(&str, &str, Option<&str>, Option<&str>)] = &[
+        (
+            "login.microsoftonline.com",
+            "login.microsoftonline.com",
+            Some("mtlsauth.microsoft.com"),
+            Some("api://AzureADTokenExchange"),
+        ),
+        (
+            "login.windows.net",
+            "login.microsoftonline.com",
+            Some("mtlsauth.microsoft.com"),
+            Some("api://AzureADTokenExchange"),
+        ),
+        (
+            "login.microsoft.com",
+            "login.microsoftonline.com",
+            Some("mtlsauth.microsoft.com"),
+            Some("api://AzureADTokenExchange"),
+        ),
+        (
+            "sts.windows.net",
+            "login.microsoftonline.com",
+            Some("mtlsauth.microsoft.com"),
+            Some("api://AzureADTokenExchange"),
+        ),
+        (
+            "login.partner.microsoftonline.cn",
+            "login.partner.microsoftonline.cn",
+            Some("mtlsauth.partner.microsoftonline.cn"),
+            Some("api://AzureADTokenExchangeChina"),
+        ),
+        (
+            "login.chinacloudapi.cn",
+            "login.partner.microsoftonline.cn",
+            Some("mtlsauth.partner.microsoftonline.cn"),
+            Some("api://AzureADTokenExchangeChina"),
+        ),
+        (
+            "login.microsoftonline.us",
+            "login.microsoftonline.us",
+            Some("mtlsauth.microsoftonline.us"),
+            Some("api://AzureADTokenExchangeUSGov"),
+        ),
+        (
+            "login.usgovcloudapi.net",
+            "login.microsoftonline.us",
+            Some("mtlsauth.microsoftonline.us"),
+            Some("api://AzureADTokenExchangeUSGov"),
+        ),
+        (
+            "login.microsoftonline.de",
+            "login.microsoftonline.de",
+            Some("mtlsauth.microsoftonline.de"),
+            None,
+        ),
+        (
+            "login-us.microsoftonline.com",
+            "login-us.microsoftonline.com",
+            None,
+            None,
+        ),
+        (
+            "login.windows-ppe.net",
+            "login.windows-ppe.net",
+            Some("mtlsauth.windows-ppe.net"),
+            None,
+        ),
+        (
+            "sts.windows-ppe.net",
+            "login.windows-ppe.net",
+            Some("mtlsauth.windows-ppe.net"),
+            None,
+        ),
+        (
+            "login.microsoft-ppe.com",
+            "login.windows-ppe.net",
+            Some("mtlsauth.windows-ppe.net"),
+            None,
+        ),
+        (
+            "login.sovcloud-identity.fr",
+            "login.sovcloud-identity.fr",
+            Some("mtlsauth.sovcloud-identity.fr"),
+            None,
+        ),
+        (
+            "login.sovcloud-identity.de",
+            "login.sovcloud-identity.de",
+            Some("mtlsauth.sovcloud-identity.de"),
+            None,
+        ),
+        (
+            "login.sovcloud-identity.sg",
+            "login.sovcloud-identity.sg",
+            Some("mtlsauth.sovcloud-identity.sg"),
+            None,
+        ),
+    ];
+
+    #[test]
+    fn every_name_of_every_cloud() {
+        for (alias, network, mtls, audience) in ROWS {
+            let authority = entra(&format!("https://{alias}/"));
+            assert_eq!(
+                url(&authority, false).unwrap(),
+                format!("https://{network}/t/oauth2/v2.0/token"),
+                "{alias}"
+            );
+            assert_eq!(
+                url(&authority, true).ok(),
+                mtls.map(|host| format!("https://{host}/t/oauth2/v2.0/token")),
+                "{alias}"
+            );
+            assert_eq!(
+                authority.cloud().unwrap().federation_audience,
+                *audience,
+                "{alias}"
+            );
+            TrustedHosts::default().check(network).unwrap();
+        }
+        let names: usize = CLOUDS.iter().map(|cloud| 1 + cloud.aliases.len()).sum();
+        assert_eq!(names, ROWS.len(), "a name without a row");
+    }
+
+    #[test]
+    fn unknown_hosts_keep_their_port_under_both_names() {
+        let authority = entra("HTTPS://Login.Contoso.Example:8443");
+        assert_eq!(
+            url(&authority, false).unwrap(),
+            "https://login.contoso.example:8443/t/oauth2/v2.0/token"
+        );
+        assert_eq!(
+            url(&authority, true).unwrap(),
+            "https://mtlsauth.contoso.example:8443/t/oauth2/v2.0/token"
+        );
+        assert_eq!(authority.cloud(), None);
+        assert_eq!(
+            url(&entra("https://login.contoso.example:443"), false).unwrap(),
+            "https://login.contoso.example/t/oauth2/v2.0/token"
+        );
+        let other_port = entra("https://login.microsoftonline.com:8443");
+        assert_eq!(other_port.cloud(), None, "another port is another server");
+    }
+
+    #[test]
+    fn a_host_that_does_not_begin_with_login_has_no_mtls_endpoint() {
+        for host in [
+            "https://sts.contoso.example",
+            "https://127.0.0.1:8443",
+            "https://loginx.example",
+        ] {
+            let error = entra(host).token_endpoint(Some("t"), true).unwrap_err();
+            assert_eq!(error.class(), ErrorClass::Configuration);
+            assert!(error.to_string().contains("begin with `login.`"), "{error}");
+            assert!(
+                error
+                    .detail()
+                    .hint
+                    .as_ref()
+                    .unwrap()
+                    .contains("mtls_token_endpoint")
+            );
+        }
+    }
+
+    #[test]
+    fn version_one_has_another_path_and_entra_needs_a_tenant() {
+        let authority = Authority::entra("https://login.windows.net", EndpointVersion::V1).unwrap();
+        assert_eq!(
+            url(&authority, false).unwrap(),
+            "https://login.microsoftonline.com/t/oauth2/token"
+        );
+        assert_eq!(
+            url(&authority, true).unwrap(),
+            "https://mtlsauth.microsoft.com/t/oauth2/token"
+        );
+        assert_eq!(
+            authority
+                .token_endpoint(None, false)
+                .unwrap_err()
+                .detail()
+                .hint
+                .as_deref(),
+            Some("set tenant_id")
+        );
+    }
+
+    #[test]
+    fn a_generic_server_has_one_or_two_endpoints() {
+        let plain = Endpoint::parse("https://idp.example/realms/a/token?p=b2c_1").unwrap();
+        let twin = Endpoint::parse("https://mtls.idp.example:9443/token").unwrap();
+        let one = Authority::Generic {
+            token_endpoint: plain.clone(),
+            mtls_token_endpoint: None,
+        };
+        let two = Authority::Generic {
+            token_endpoint: plain.clone(),
+            mtls_token_endpoint: Some(twin.clone()),
+        };
+        assert_eq!(one.token_endpoint(None, true).unwrap(), plain);
+        assert_eq!(two.token_endpoint(None, true).unwrap(), twin);
+        assert_eq!(
+            two.token_endpoint(None, false).unwrap().url(),
+            "https://idp.example/realms/a/token?p=b2c_1"
+        );
+    }
+
+    #[test]
+    fn endpoints_that_are_refused() {
+        for (url, expected) in [
+            ("http://idp.example/token", "scheme `http`"),
+            ("idp.example/token", "not an absolute URL"),
+            ("https://idp.example/token#x", "fragment"),
+            ("https://user:pw@idp.example/token", "user name or password"),
+            ("https://idp.example/a/../token", "`..` in its path"),
+            ("https://idp.example/to ken", "space"),
+            ("https://idp.example\\@evil.example/token", "character"),
+            ("https://idp.example:0/token", "not a port"),
+            ("https://idp.example:99999/token", "not a port"),
+            ("https://idp.example:+1/token", "not a port"),
+            ("https://idp.example:/token", "not a port"),
+            ("https:///token", "not a host name"),
+            ("https://idp..example/token", "not a host name"),
+            ("https://-idp.example/token", "not a host name"),
+            ("https://[::g]/token", "not a host name"),
+            ("https://idp%2eexample/token", "not a host name"),
+            ("https://münchen.example/token", "character"),
+            ("", "empty"),
+        ] {
+            let refusal = Endpoint::parse(url).unwrap_err();
+            assert!(
+                refusal.message.contains(expected),
+                "{url}: {}",
+                refusal.message
+            );
+            assert!(!refusal.message.contains("pw@"), "{}", refusal.message);
+        }
+        assert_eq!(
+            Endpoint::parse("https://[::1]:8443").unwrap().url(),
+            "https://[::1]:8443/"
+        );
+        assert_eq!(
+            Endpoint::parse("https://idp.example?p=x").unwrap().url(),
+            "https://idp.example/?p=x"
+        );
+    }
+
+    #[test]
+    fn authority_hosts_that_are_refused_say_what_to_write() {
+        assert!(refused("http://login.microsoftonline.com").contains("over https only"));
+        assert!(
+            refused("login.microsoftonline.com")
+                .contains("write https://login.microsoftonline.com")
+        );
+        let with_tenant = refused("https://login.microsoftonline.com/contoso.example/");
+        assert!(
+            with_tenant.contains("has the path `/contoso.example/`"),
+            "{with_tenant}"
+        );
+        assert!(
+            with_tenant.contains("tenant_id (AZURE_TENANT_ID)"),
+            "{with_tenant}"
+        );
+        assert!(refused("https://login.microsoftonline.com?x").contains("query or fragment"));
+        assert!(refused("https://login.microsoftonline.com/#x").contains("query or fragment"));
+        assert!(refused("https://me@login.microsoftonline.com").contains("before the `@`"));
+    }
+
+    #[test]
+    fn trust_is_by_host_and_port() {
+        let mut trusted = TrustedHosts::default();
+        for entry in [
+            "login.contoso.example",
+            "LOCALHOST:8443",
+            "idp.example:443",
+            "[::1]:9000",
+        ] {
+            trusted.add(entry).unwrap();
+        }
+        for good in [
+            "login.contoso.example",
+            "localhost:8443",
+            "idp.example",
+            "[::1]:9000",
+            "mtlsauth.microsoft.com",
+        ] {
+            trusted.check(good).unwrap();
+        }
+        for bad in [
+            "localhost",
+            "localhost:8444",
+            "contoso.example",
+            "login.contoso.example.evil.example",
+            "[::1]",
+            "login.microsoftonline.com:8443",
+        ] {
+            assert!(trusted.check(bad).is_err(), "{bad}");
+        }
+        let refusal = trusted.check("login.contoso.example:8443").unwrap_err();
+        assert!(refusal.message.contains("443 alone"), "{}", refusal.message);
+        assert!(refusal.hint.contains(
+            "\"login.contoso.example:8443\" to authority_hosts or to EDGEPASS_AUTHORITY_HOSTS"
+        ));
+        assert!(
+            trusted
+                .add("https://idp.example")
+                .unwrap_err()
+                .message
+                .contains("is a URL")
+        );
+        assert!(trusted.add("*").is_err() && trusted.add("a:b:c").is_err());
+    }
+}

@@ -1,0 +1,211 @@
+//! The configuration: what users write ([`file`]), the environment contract, and the validated form that the engine
+//! runs on. Every error names the setting and the fix.
+
+pub mod file;
+
+mod environment;
+mod parse;
+mod request;
+mod rules;
+#[cfg(feature = "schema")]
+mod schema;
+mod validate;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::authority::Authority;
+use crate::{Algorithm, Secret};
+
+pub use environment::Environment;
+pub use request::{check_scopes, check_tenant};
+pub use validate::{ConfigError, ENVIRONMENT_IDENTITY, JWT_BEARER};
+
+/// A configuration that has been checked whole.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The identity of requests that name none. `None` if there are several and none is marked.
+    pub default_identity: Option<String>,
+    /// The identities by name.
+    pub identities: BTreeMap<String, Arc<IdentityConfig>>,
+    /// Where the host finds certificates and their keys, by the name that credentials use.
+    pub certificates: BTreeMap<String, file::CertificateFiles>,
+    /// Settings of the native host alone.
+    pub host: file::HostFile,
+}
+
+/// One identity.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct IdentityConfig {
+    /// Its name.
+    pub name: String,
+    /// Who issues its tokens.
+    pub authority: Authority,
+    /// `client_id`.
+    pub client_id: String,
+    /// Its own tenant; `None` for a generic token endpoint.
+    pub tenant: Option<String>,
+    /// Tenants besides its own that a request may name. `*` allows any.
+    pub additionally_allowed_tenants: Vec<String>,
+    /// Scopes of requests that name none.
+    pub scopes: Vec<String>,
+    /// How it proves who it is.
+    pub credential: Credential,
+}
+
+/// How an identity proves who it is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Credential {
+    /// A token that the platform rotates in a file (RFC 7523 section 2.2).
+    FederatedTokenFile {
+        /// Its path.
+        path: String,
+        /// `client_assertion_type`.
+        assertion_type: String,
+    },
+    /// An assertion that somebody else built.
+    ClientAssertion {
+        /// The compact JWS.
+        value: SecretValue,
+        /// `client_assertion_type`.
+        assertion_type: String,
+    },
+    /// An assertion from the assertion source, asked for at each exchange.
+    AssertionSource {
+        /// `client_assertion_type`.
+        assertion_type: String,
+        /// The audience to ask for.
+        audience: Option<String>,
+    },
+    /// A client secret (RFC 6749 section 2.3.1).
+    ClientSecret {
+        /// The secret.
+        value: SecretValue,
+        /// How it is sent.
+        method: file::SecretMethod,
+    },
+    /// An assertion that is built here and signed by the host.
+    Certificate(CertificateCredential),
+    /// A certificate that authenticates the connection, with an assertion beside it or without.
+    BoundCertificate {
+        /// The certificate and how the assertion is built.
+        certificate: CertificateCredential,
+        /// Whether an assertion goes with it.
+        mode: file::BoundMode,
+    },
+}
+
+/// How an assertion is built with a certificate.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CertificateCredential {
+    /// The host's name of the certificate.
+    pub name: String,
+    /// `alg`.
+    pub algorithm: Algorithm,
+    /// Whether the chain goes into the header (`x5c`).
+    pub send_x5c: bool,
+    /// `aud`.
+    pub audience: Audience,
+}
+
+/// `aud` of an assertion built here.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Audience {
+    /// The URL that it is posted to (Entra ID; RFC 7523 section 3 allows it).
+    TokenEndpoint,
+    /// This text, for example the issuer identifier that RFC 7523bis and FAPI 2.0 ask for.
+    Literal(String),
+}
+
+/// A secret and where it is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum SecretValue {
+    /// Here.
+    Inline(Secret),
+    /// In a file that is read at each exchange.
+    File(String),
+}
+
+impl Config {
+    /// Every `host[:port]` that a token request may ever go to: the least that an egress policy has to allow.
+    pub fn token_hosts(&self) -> BTreeSet<String> {
+        self.identities
+            .values()
+            .flat_map(|identity| identity.token_hosts())
+            .collect()
+    }
+
+    /// Every file that the engine may ask its driver to read: the least that a sandbox has to allow.
+    pub fn file_paths(&self) -> BTreeSet<String> {
+        self.identities
+            .values()
+            .filter_map(|identity| identity.credential.file_path())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Names of certificates that credentials use and `certificates` does not have. The embedding host may know them
+    /// otherwise, so this is for the host to judge.
+    pub fn unresolved_certificates(&self) -> BTreeSet<String> {
+        self.identities
+            .values()
+            .filter_map(|identity| identity.credential.certificate())
+            .map(|certificate| &certificate.name)
+            .filter(|name| !self.certificates.contains_key(*name))
+            .cloned()
+            .collect()
+    }
+}
+
+impl IdentityConfig {
+    fn token_hosts(&self) -> impl Iterator<Item = String> {
+        let (plain, mtls) = match &self.credential {
+            Credential::BoundCertificate { .. } => (false, true),
+            // the source may name the identity that its assertion is bound to
+            Credential::AssertionSource { .. } => (true, true),
+            _ => (true, false),
+        };
+        let host = |mtls| {
+            self.authority
+                .token_endpoint(self.tenant.as_deref(), mtls)
+                .ok()
+                .map(|url| url.authority)
+        };
+        plain
+            .then(|| host(false))
+            .flatten()
+            .into_iter()
+            .chain(mtls.then(|| host(true)).flatten())
+    }
+}
+
+impl Credential {
+    /// The file that it is read from, if it is in one.
+    pub fn file_path(&self) -> Option<&str> {
+        match self {
+            Self::FederatedTokenFile { path, .. } => Some(path),
+            Self::ClientAssertion { value, .. } | Self::ClientSecret { value, .. } => match value {
+                SecretValue::File(path) => Some(path),
+                SecretValue::Inline(_) => None,
+            },
+            Self::AssertionSource { .. } | Self::Certificate(_) | Self::BoundCertificate { .. } => {
+                None
+            }
+        }
+    }
+
+    /// The certificate that it uses, if it uses one.
+    pub fn certificate(&self) -> Option<&CertificateCredential> {
+        match self {
+            Self::Certificate(certificate) | Self::BoundCertificate { certificate, .. } => {
+                Some(certificate)
+            }
+            _ => None,
+        }
+    }
+}

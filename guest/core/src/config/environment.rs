@@ -1,0 +1,80 @@
+//! The environment as a value: the driver hands it in, so that the engine never asks the platform for it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::Secret;
+
+/// Environment variables by name. Any of them may hold a secret, so `Debug` prints the names alone.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, Secret>);
+
+impl Environment {
+    /// Entra tenant, set by the Azure workload identity webhook.
+    pub const AZURE_TENANT_ID: &'static str = "AZURE_TENANT_ID";
+    /// Application (client) ID, set by the webhook.
+    pub const AZURE_CLIENT_ID: &'static str = "AZURE_CLIENT_ID";
+    /// Path of the projected service-account token, set by the webhook.
+    pub const AZURE_FEDERATED_TOKEN_FILE: &'static str = "AZURE_FEDERATED_TOKEN_FILE";
+    /// `https://host` of the Entra cloud, set by the webhook.
+    pub const AZURE_AUTHORITY_HOST: &'static str = "AZURE_AUTHORITY_HOST";
+    /// A client secret, as the Azure SDKs' environment credential names it.
+    pub const AZURE_CLIENT_SECRET: &'static str = "AZURE_CLIENT_SECRET";
+    /// PEM file with a certificate chain and its key, as the Azure SDKs' environment credential names it.
+    pub const AZURE_CLIENT_CERTIFICATE_PATH: &'static str = "AZURE_CLIENT_CERTIFICATE_PATH";
+    /// The configuration. A component takes the JSON text out of it, the command a path.
+    pub const EDGEPASS_CONFIG: &'static str = "EDGEPASS_CONFIG";
+    /// `host[:port],…` trusted as token endpoints besides the built-in clouds and `authority_hosts`.
+    pub const EDGEPASS_AUTHORITY_HOSTS: &'static str = "EDGEPASS_AUTHORITY_HOSTS";
+
+    /// An environment of these variables. Of one that comes twice the last counts.
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        Self(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (name.into(), Secret::new(value)))
+                .collect(),
+        )
+    }
+
+    /// The variable's value. Empty and blank ones count as unset: that is how a deployment template leaves one out.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(Secret::expose)
+            .filter(|value| !value.trim().is_empty())
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blank_is_unset() {
+        let environment = Environment::from_pairs([("A", "x"), ("B", ""), ("C", " \n")]);
+        assert_eq!(
+            [
+                environment.get("A"),
+                environment.get("B"),
+                environment.get("C"),
+                environment.get("D")
+            ],
+            [Some("x"), None, None, None]
+        );
+    }
+
+    #[test]
+    fn debug_prints_names_only() {
+        let environment = Environment::from_pairs([("AZURE_CLIENT_SECRET", "hunter2")]);
+        assert_eq!(format!("{environment:?}"), "{\"AZURE_CLIENT_SECRET\"}");
+    }
+}

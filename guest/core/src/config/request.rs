@@ -1,0 +1,304 @@
+//! Rules for what single requests ask of an identity. The configuration's own scopes pass the same ones.
+
+use super::{IdentityConfig, rules};
+use crate::authority::{Authority, Refusal};
+use crate::config::file::EndpointVersion;
+use crate::{Error, ErrorClass};
+
+/// Checks the scopes of a client-credentials request and gives them without repetitions, in their order.
+///
+/// Entra ID takes exactly one `<resource>/.default`; its v1 endpoint, which is sent the resource alone, may be given
+/// just that. Other servers take any number of scope tokens, also none.
+pub fn check_scopes(authority: &Authority, scopes: &[String]) -> Result<Vec<String>, Error> {
+    let mut out: Vec<String> = Vec::with_capacity(scopes.len());
+    for scope in scopes {
+        let rule = if authority.is_entra() {
+            rules::entra_scope
+        } else {
+            rules::scope
+        };
+        rule(scope).map_err(|refusal| invalid("scope", &refusal))?;
+        if !out.contains(scope) {
+            out.push(scope.clone());
+        }
+    }
+    if let Authority::Entra { version, .. } = authority {
+        one_resource(&out, *version)?;
+    }
+    Ok(out)
+}
+
+/// Checks the tenant of a request against the identity's allow-list and gives the one to use; `None` for a generic
+/// token endpoint.
+pub fn check_tenant(
+    identity: &IdentityConfig,
+    requested: Option<&str>,
+) -> Result<Option<String>, Error> {
+    let Some(requested) = requested else {
+        return Ok(identity.tenant.clone());
+    };
+    let Some(own) = &identity.tenant else {
+        return Err(Error::new(
+            ErrorClass::InvalidRequest,
+            format!(
+                "the request names a tenant, but identity `{}` has a token_endpoint",
+                identity.name
+            ),
+        )
+        .hint("leave the tenant out"));
+    };
+    rules::tenant(requested).map_err(|refusal| invalid("tenant", &refusal))?;
+    let listed = identity.additionally_allowed_tenants.iter();
+    // one spelling per tenant, so that two spellings do not make two tokens
+    if let Some(known) = std::iter::once(own)
+        .chain(listed)
+        .find(|known| known.eq_ignore_ascii_case(requested))
+    {
+        return Ok(Some(known.clone()));
+    }
+    if identity
+        .additionally_allowed_tenants
+        .iter()
+        .any(|known| known == "*")
+    {
+        return Ok(Some(requested.to_ascii_lowercase()));
+    }
+    Err(Error::new(
+        ErrorClass::InvalidRequest,
+        format!(
+            "identity `{}` may not ask for tokens of tenant `{requested}`",
+            identity.name
+        ),
+    )
+    .hint(format!(
+        "add it to identities.{}.additionally_allowed_tenants, or \"*\" for any tenant",
+        identity.name
+    )))
+}
+
+fn one_resource(scopes: &[String], version: EndpointVersion) -> Result<(), Error> {
+    let error =
+        |message: String, hint: String| Error::new(ErrorClass::InvalidRequest, message).hint(hint);
+    let scope = match scopes {
+        [scope] => scope,
+        [] => {
+            return Err(error(
+                "no scope: neither the request nor the identity names one".to_owned(),
+                "give a scope such as https://graph.microsoft.com/.default, or set the identity's scopes".to_owned(),
+            ));
+        }
+        [first, second, ..] => {
+            return Err(error(
+                format!(
+                    "{} scopes, but Entra ID gives a token for one resource at a time (`{first}`, `{second}`)",
+                    scopes.len()
+                ),
+                "ask once for each resource, with its <resource>/.default alone".to_owned(),
+            ));
+        }
+    };
+    match (scope.strip_suffix(rules::DEFAULT_SCOPE), version) {
+        (Some(""), _) => Err(error(
+            format!("scope `{scope}` names no resource"),
+            "write <resource>/.default, for example https://graph.microsoft.com/.default"
+                .to_owned(),
+        )),
+        (Some(_), _) | (None, EndpointVersion::V1) => Ok(()),
+        (None, EndpointVersion::V2) => Err(error(
+            format!(
+                "scope `{scope}` does not end in /.default, as client credentials need it (AADSTS1002012)"
+            ),
+            format!("if it is the resource, write `{scope}/.default`"),
+        )),
+    }
+}
+
+fn invalid(what: &str, refusal: &Refusal) -> Error {
+    let error = Error::new(
+        ErrorClass::InvalidRequest,
+        format!("{what} {}", refusal.message),
+    );
+    match &refusal.hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::Endpoint;
+    use crate::{Config, Environment};
+
+    fn entra(version: EndpointVersion) -> Authority {
+        Authority::entra("https://login.microsoftonline.com", version).unwrap()
+    }
+
+    fn generic() -> Authority {
+        Authority::Generic {
+            token_endpoint: Endpoint {
+                authority: "idp.example".into(),
+                path: "/token".into(),
+            },
+            mtls_token_endpoint: None,
+        }
+    }
+
+    fn scopes(authority: &Authority, scopes: &[&str]) -> Result<Vec<String>, String> {
+        let scopes: Vec<String> = scopes.iter().map(ToString::to_string).collect();
+        check_scopes(authority, &scopes).map_err(|error| {
+            assert_eq!(error.class(), ErrorClass::InvalidRequest);
+            format!(
+                "{error}; {}",
+                error.detail().hint.clone().unwrap_or_default()
+            )
+        })
+    }
+
+    #[test]
+    fn entra_takes_one_resource() {
+        let v2 = entra(EndpointVersion::V2);
+        for good in [
+            "https://graph.microsoft.com/.default",
+            "https://vault.azure.net//.default",
+            "api://a-b/.default",
+        ] {
+            assert_eq!(scopes(&v2, &[good, good]).unwrap(), [good]);
+        }
+        for (bad, expected) in [
+            (&[][..], "no scope"),
+            (
+                &["https://a.example/.default", "https://b.example/.default"][..],
+                "one resource at a time",
+            ),
+            (
+                &["https://a.example/.default", "openid"][..],
+                "ask once for each resource",
+            ),
+            (
+                &["https://a.example"][..],
+                "write `https://a.example/.default`",
+            ),
+            (
+                &["https://a.example/"][..],
+                "write `https://a.example//.default`",
+            ),
+            (&["/.default"][..], "names no resource"),
+            (
+                &["https://a.example/.default https://b.example/.default"][..],
+                "more than one scope",
+            ),
+            (&["https://a.example/.default\n"][..], "may not have"),
+            (&["https://a.example/%2e/.default"][..], "besides letters"),
+            (&[""][..], "scope is empty"),
+        ] {
+            let error = scopes(&v2, bad).unwrap_err();
+            assert!(error.contains(expected), "{bad:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn version_one_takes_the_bare_resource_too() {
+        let v1 = entra(EndpointVersion::V1);
+        assert_eq!(
+            scopes(&v1, &["https://a.example/"]).unwrap(),
+            ["https://a.example/"]
+        );
+        assert_eq!(
+            scopes(&v1, &["https://a.example//.default"]).unwrap(),
+            ["https://a.example//.default"]
+        );
+        assert!(scopes(&v1, &["https://a.example", "https://b.example"]).is_err());
+        assert!(scopes(&v1, &[]).is_err());
+    }
+
+    #[test]
+    fn other_servers_take_any_scope_tokens() {
+        assert_eq!(
+            scopes(&generic(), &["write", "read", "write"]).unwrap(),
+            ["write", "read"]
+        );
+        assert_eq!(scopes(&generic(), &[]).unwrap(), [""; 0]);
+        assert!(
+            scopes(&generic(), &["read write"])
+                .unwrap_err()
+                .contains("give each scope by itself")
+        );
+        assert!(
+            scopes(&generic(), &["a\"b"])
+                .unwrap_err()
+                .contains("RFC 6749")
+        );
+    }
+
+    fn identity(allowed: &str) -> std::sync::Arc<IdentityConfig> {
+        let json = format!(
+            r#"{{"identities":{{"app":{{"tenant_id":"Own.example","client_id":"c","additionally_allowed_tenants":{allowed},
+                "credential":{{"client_secret":{{"value":"s"}}}}}}}}}}"#
+        );
+        Config::load(Some(&json), &Environment::default())
+            .unwrap()
+            .identities["app"]
+            .clone()
+    }
+
+    #[test]
+    fn tenants_of_requests_are_allow_listed() {
+        let listed = identity(r#"["Other.example"]"#);
+        let ask = |tenant| {
+            check_tenant(&listed, tenant).map_err(|error| {
+                assert_eq!(error.class(), ErrorClass::InvalidRequest);
+                format!(
+                    "{error}; {}",
+                    error.detail().hint.clone().unwrap_or_default()
+                )
+            })
+        };
+        assert_eq!(ask(None).unwrap().as_deref(), Some("Own.example"));
+        assert_eq!(
+            ask(Some("own.EXAMPLE")).unwrap().as_deref(),
+            Some("Own.example")
+        );
+        assert_eq!(
+            ask(Some("other.example")).unwrap().as_deref(),
+            Some("Other.example")
+        );
+        let refused = ask(Some("third.example")).unwrap_err();
+        assert!(
+            refused.contains("`third.example`")
+                && refused.contains("identities.app.additionally_allowed_tenants"),
+            "{refused}"
+        );
+        for bad in ["a/b", "..", "common", ""] {
+            assert!(ask(Some(bad)).unwrap_err().starts_with("tenant "), "{bad}");
+        }
+        let any = identity(r#"["*"]"#);
+        assert_eq!(
+            check_tenant(&any, Some("Third.example"))
+                .unwrap()
+                .as_deref(),
+            Some("third.example")
+        );
+        assert!(
+            check_tenant(&any, Some("organizations")).is_err(),
+            "`*` is any one tenant"
+        );
+    }
+
+    #[test]
+    fn a_generic_endpoint_has_no_tenants() {
+        let json = r#"{"authority_hosts":["idp.example"],"identities":{"app":{"token_endpoint":"https://idp.example/t","client_id":"c",
+            "credential":{"client_secret":{"value":"s"}}}}}"#;
+        let identity = Config::load(Some(json), &Environment::default())
+            .unwrap()
+            .identities["app"]
+            .clone();
+        assert_eq!(check_tenant(&identity, None).unwrap(), None);
+        assert!(
+            check_tenant(&identity, Some("t"))
+                .unwrap_err()
+                .to_string()
+                .contains("has a token_endpoint")
+        );
+    }
+}

@@ -1,0 +1,346 @@
+//! What single texts must look like. Each rule answers with the reason; the caller knows which setting it was.
+
+use crate::authority::Refusal;
+
+/// A tenant, characters: a domain name is the longest form.
+const MAX_TENANT_CHARS: usize = 253;
+
+/// A client ID, characters. Entra's are 36; other servers use URLs.
+const MAX_CLIENT_ID_CHARS: usize = 512;
+
+/// A name in the configuration, characters: long enough for generated ones, short enough for a log line.
+const MAX_NAME_CHARS: usize = 128;
+
+/// A path, characters (`PATH_MAX` of Linux).
+const MAX_PATH_CHARS: usize = 4096;
+
+/// Scopes and the like, characters.
+const MAX_SCOPE_CHARS: usize = 2048;
+
+/// The suffix that asks for everything an app was granted at a resource.
+pub(super) const DEFAULT_SCOPE: &str = "/.default";
+
+/// A GUID or a domain, and not one of the names that stand for many tenants.
+pub(super) fn tenant(tenant: &str) -> Result<(), Refusal> {
+    const FORM: &str = "write the tenant's GUID or one of its domains";
+    bounded(tenant, MAX_TENANT_CHARS, FORM)?;
+    if !tenant
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
+    {
+        return Err(Refusal::new(
+            "has characters besides letters, digits, `.` and `-`",
+            FORM,
+        ));
+    }
+    if tenant.split('.').any(str::is_empty) {
+        return Err(Refusal::new(
+            "is not a domain name: a dot stands beside another or at an end",
+            FORM,
+        ));
+    }
+    if ["common", "organizations", "consumers"]
+        .iter()
+        .any(|many| tenant.eq_ignore_ascii_case(many))
+    {
+        return Err(Refusal::new(format!(
+            "is `{tenant}`, but an app gets its tokens from one tenant (AADSTS9001023)"
+        ))
+        .hint(FORM));
+    }
+    Ok(())
+}
+
+/// RFC 6749 appendix A.1 without the space, which is always a mistake.
+pub(super) fn client_id(client_id: &str) -> Result<(), Refusal> {
+    const FORM: &str =
+        "write the application (client) ID as the portal shows it, without quotes and line breaks";
+    bounded(client_id, MAX_CLIENT_ID_CHARS, FORM)?;
+    if !client_id.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Refusal::new(
+            "has a space, control or non-ASCII character",
+            FORM,
+        ));
+    }
+    Ok(())
+}
+
+/// Names of identities and certificates.
+pub(super) fn name(name: &str) -> Result<(), Refusal> {
+    const FORM: &str = "use letters, digits, `.`, `_` and `-`";
+    bounded(name, MAX_NAME_CHARS, FORM)?;
+    if !name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    {
+        return Err(Refusal::new(
+            "has characters besides letters, digits, `.`, `_` and `-` in its name",
+        ));
+    }
+    Ok(())
+}
+
+/// The process has no working directory that means anything to a sandbox, so paths are absolute. What is refused is
+/// not repeated: it may be a secret in the place of the file that holds it.
+pub(super) fn path(path: &str) -> Result<(), Refusal> {
+    bounded(path, MAX_PATH_CHARS, "write an absolute path")?;
+    if path.chars().any(char::is_control) {
+        return Err(Refusal::new(
+            "has a control character",
+            "look for a line break at its end",
+        ));
+    }
+    if !is_absolute(path) {
+        return Err(Refusal::new("is a relative path", "write an absolute path"));
+    }
+    Ok(())
+}
+
+/// `client_assertion_type` is an absolute URI (RFC 7521 section 4.2).
+pub(super) fn assertion_type(uri: &str) -> Result<(), Refusal> {
+    const FORM: &str = "leave it out for urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    bounded(uri, MAX_SCOPE_CHARS, FORM)?;
+    let scheme_ends = uri.split_once(':').is_some_and(|(scheme, rest)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+            && !rest.is_empty()
+    });
+    if !scheme_ends
+        || uri
+            .chars()
+            .any(|c| !c.is_ascii_graphic() || "\"<>\\^`{|}".contains(c))
+    {
+        return Err(Refusal::new(
+            format!("is not an absolute URI: {uri:?}"),
+            FORM,
+        ));
+    }
+    Ok(())
+}
+
+/// An audience may be any text that JSON and a log line take.
+pub(super) fn audience(audience: &str) -> Result<(), Refusal> {
+    const FORM: &str = "leave it out, or write the audience that the server expects";
+    bounded(audience, MAX_SCOPE_CHARS, FORM)?;
+    if audience
+        .chars()
+        .any(|c| c.is_control() || c.is_whitespace())
+    {
+        return Err(Refusal::new("has a space or control character", FORM));
+    }
+    Ok(())
+}
+
+/// One scope token of any OAuth 2.0 server (RFC 6749 section 3.3).
+pub(super) fn scope(scope: &str) -> Result<(), Refusal> {
+    const FORM: &str = "write it as the server's documentation does";
+    bounded(scope, MAX_SCOPE_CHARS, FORM)?;
+    if scope.contains(' ') {
+        return Err(Refusal::new(
+            format!("`{scope}` is more than one scope"),
+            "give each scope by itself",
+        ));
+    }
+    if !scope
+        .bytes()
+        .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+    {
+        return Err(Refusal::new(format!(
+            "{scope:?} has a character that a scope may not have (RFC 6749 section 3.3)"
+        )));
+    }
+    Ok(())
+}
+
+/// One scope of Entra ID. The set is that of the Azure SDKs.
+pub(super) fn entra_scope(entra_scope: &str) -> Result<(), Refusal> {
+    scope(entra_scope)?;
+    if !entra_scope
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'/'))
+    {
+        return Err(Refusal::new(
+            format!("`{entra_scope}` has characters besides letters, digits and `.-_:/`"),
+            "write <resource>/.default, for example https://graph.microsoft.com/.default",
+        ));
+    }
+    Ok(())
+}
+
+fn bounded(text: &str, max_chars: usize, form: &str) -> Result<(), Refusal> {
+    if text.trim().is_empty() {
+        return Err(Refusal::new("is empty", form));
+    }
+    if text.len() > max_chars {
+        return Err(Refusal::new(format!(
+            "is longer than {max_chars} characters"
+        )));
+    }
+    Ok(())
+}
+
+fn is_absolute(path: &str) -> bool {
+    let drive =
+        matches!(path.as_bytes(), [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic());
+    path.starts_with('/') || path.starts_with("\\\\") || drive
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(rule: fn(&str) -> Result<(), Refusal>, good: &[&str], bad: &[(&str, &str)]) {
+        for text in good {
+            assert_eq!(rule(text), Ok(()), "{text}");
+        }
+        for (text, expected) in bad {
+            let refusal = rule(text).unwrap_err();
+            assert!(
+                refusal.message.contains(expected),
+                "{text:?}: {}",
+                refusal.message
+            );
+        }
+    }
+
+    #[test]
+    fn tenants() {
+        check(
+            tenant,
+            &[
+                "11111111-2222-3333-4444-555555555555",
+                "contoso.onmicrosoft.com",
+                "contoso",
+            ],
+            &[
+                ("", "empty"),
+                ("..", "not a domain name"),
+                (".", "not a domain name"),
+                ("a..b", "not a domain name"),
+                ("contoso.com.", "not a domain name"),
+                ("a/b", "besides letters"),
+                ("a\\b", "besides letters"),
+                ("a%2fb", "besides letters"),
+                ("a b", "besides letters"),
+                ("tenant\n", "besides letters"),
+                ("münchen.example", "besides letters"),
+                ("common", "AADSTS9001023"),
+                ("Organizations", "AADSTS9001023"),
+                ("consumers", "AADSTS9001023"),
+                (&"a".repeat(254), "longer than 253"),
+            ],
+        );
+    }
+
+    #[test]
+    fn client_ids() {
+        check(
+            client_id,
+            &[
+                "66666666-7777-8888-9999-000000000000",
+                "https://client.example/id",
+                "spiffe://x/y",
+            ],
+            &[
+                ("", "empty"),
+                ("a b", "space"),
+                ("id\n", "control"),
+                ("idé", "non-ASCII"),
+                (&"a".repeat(513), "longer than 512"),
+            ],
+        );
+    }
+
+    #[test]
+    fn names() {
+        check(
+            name,
+            &["app", "app.prod_2-b"],
+            &[
+                ("", "empty"),
+                ("a/b", "besides letters"),
+                ("a b", "besides letters"),
+            ],
+        );
+    }
+
+    #[test]
+    fn paths() {
+        check(
+            path,
+            &[
+                "/var/run/token",
+                "C:\\token",
+                "c:/token",
+                "\\\\server\\share\\token",
+            ],
+            &[
+                ("", "empty"),
+                ("token", "relative path"),
+                ("./token", "relative"),
+                ("C:token", "relative"),
+                ("/token\n", "control character"),
+            ],
+        );
+    }
+
+    #[test]
+    fn assertion_types() {
+        check(
+            assertion_type,
+            &[
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                "https://example.test/type",
+            ],
+            &[
+                ("", "empty"),
+                ("jwt-bearer", "not an absolute URI"),
+                ("urn:", "not an absolute URI"),
+                (":x", "not an absolute URI"),
+                ("1a:x", "not an absolute URI"),
+                ("urn:a b", "not an absolute URI"),
+                ("urn:a\nb", "not an absolute URI"),
+            ],
+        );
+    }
+
+    #[test]
+    fn audiences() {
+        check(
+            audience,
+            &[
+                "api://AzureADTokenExchange",
+                "https://idp.example/",
+                "münchen",
+            ],
+            &[("", "empty"), ("a b", "space"), ("a\u{7f}", "control")],
+        );
+    }
+
+    #[test]
+    fn scopes() {
+        check(
+            scope,
+            &["read", "https://x/y?z=%20&a", "a+b"],
+            &[
+                ("", "empty"),
+                ("a b", "more than one scope"),
+                ("a\"b", "RFC 6749"),
+                ("a\\b", "RFC 6749"),
+                ("a\tb", "RFC 6749"),
+                ("é", "RFC 6749"),
+            ],
+        );
+        check(
+            entra_scope,
+            &["https://x//.default", "api://a_b-c.d/.default"],
+            &[
+                ("https://x/%2e", "besides letters"),
+                ("a b", "more than one scope"),
+                ("x?y/.default", "besides letters"),
+            ],
+        );
+    }
+}

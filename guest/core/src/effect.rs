@@ -1,0 +1,290 @@
+//! What the engine asks its driver to do, and what the driver answers.
+
+use std::fmt;
+
+use crate::{Secret, SecretBytes};
+
+/// Names one effect, so that its outcome finds its flow.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct EffectId(pub(crate) u64);
+
+/// A host identity as it was when it was opened. The driver keeps what it stands for until [`Effect::CloseIdentity`].
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct IdentityHandle(pub u64);
+
+/// Something that only the driver can do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Send an HTTP request. Never follow a redirect: it would carry the credential elsewhere. Answered by
+    /// [`Outcome::Http`].
+    Http {
+        /// The request.
+        request: HttpRequest,
+        /// The connection to use.
+        via: Via,
+    },
+    /// Read a whole small file now. Answered by [`Outcome::File`].
+    ReadFile {
+        /// Its path, as configured.
+        path: String,
+    },
+    /// Open a host identity as it is now. Answered by [`Outcome::Identity`].
+    OpenIdentity {
+        /// Its configured name.
+        name: String,
+    },
+    /// Sign with an opened identity. Answered by [`Outcome::Signature`].
+    Sign {
+        /// The identity.
+        identity: IdentityHandle,
+        /// The JWS algorithm.
+        algorithm: Algorithm,
+        /// What to sign.
+        input: Vec<u8>,
+    },
+    /// Ask the assertion source. Answered by [`Outcome::Assertion`].
+    Assert {
+        /// What the assertion is for.
+        options: AssertionOptions,
+    },
+    /// The identity is not needed any more. Has no outcome.
+    CloseIdentity {
+        /// The identity.
+        identity: IdentityHandle,
+    },
+    /// Nobody waits for that effect any more; an outcome would be ignored. Has no outcome.
+    Cancel {
+        /// The effect.
+        effect: EffectId,
+    },
+}
+
+/// The connection that a request goes out on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Via {
+    /// Any, without a client certificate.
+    Public,
+    /// One that is authenticated with this identity.
+    Identity(IdentityHandle),
+}
+
+/// An HTTP POST or GET.
+#[derive(Clone)]
+pub struct HttpRequest {
+    /// `POST` or `GET`.
+    pub method: &'static str,
+    /// Always `https` for token endpoints.
+    pub scheme: &'static str,
+    /// Host, and port if it is not the scheme's own.
+    pub authority: String,
+    /// Path and query.
+    pub path: String,
+    /// Header names in lower case. `content-length` is the driver's.
+    pub headers: Vec<(&'static str, Secret)>,
+    /// The body.
+    pub body: SecretBytes,
+    /// The driver gives up after this long, milliseconds, and reports [`HttpErrorKind::Timeout`].
+    pub timeout_ms: u64,
+    /// The driver stops reading a response body here and reports [`HttpErrorKind::BodyTooLarge`].
+    pub max_response_bytes: usize,
+}
+
+impl HttpRequest {
+    /// The URL without its query, for messages.
+    pub fn url(&self) -> String {
+        let path = self.path.split('?').next().unwrap_or_default();
+        format!("{}://{}{path}", self.scheme, self.authority)
+    }
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpRequest")
+            .field("method", &self.method)
+            .field("url", &self.url())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An HTTP response.
+#[derive(Clone)]
+pub struct HttpResponse {
+    /// Status code.
+    pub status: u16,
+    /// Headers, names in lower case. Only `date`, `retry-after`, `content-type` and `location` are looked at.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: SecretBytes,
+}
+
+impl HttpResponse {
+    /// The first header of that lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+impl fmt::Debug for HttpResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpResponse")
+            .field("status", &self.status)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no HTTP response.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HttpError {
+    /// What kind of failure.
+    pub kind: HttpErrorKind,
+    /// In words, for people: host and cause, never request or response content.
+    pub detail: String,
+}
+
+/// Kinds of HTTP failures.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum HttpErrorKind {
+    /// The name does not resolve.
+    Dns,
+    /// Nothing listens there, or it cannot be reached.
+    Connect,
+    /// The connection broke off.
+    Reset,
+    /// The server's certificate is not trusted, or is for another name.
+    ServerCertificate,
+    /// The server refused the client's certificate, or the lack of one.
+    ClientCertificate,
+    /// Any other TLS failure.
+    Tls,
+    /// No answer in time.
+    Timeout,
+    /// The driver's own policy forbids the request; nothing was sent.
+    Denied,
+    /// The response is larger than was allowed.
+    BodyTooLarge,
+    /// The response is not HTTP, or is cut short.
+    Protocol,
+    /// Anything else.
+    Other,
+}
+
+/// JWS algorithms (RFC 7518 section 3.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Algorithm {
+    /// ECDSA, P-256, SHA-256.
+    Es256,
+    /// RSASSA-PSS, SHA-256.
+    Ps256,
+    /// RSASSA-PKCS1-v1_5, SHA-256.
+    Rs256,
+}
+
+impl Algorithm {
+    /// The `alg` header value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::Ps256 => "PS256",
+            Self::Rs256 => "RS256",
+        }
+    }
+}
+
+/// A host identity that was opened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OpenedIdentity {
+    /// The driver's name for it.
+    pub handle: IdentityHandle,
+    /// DER, leaf first.
+    pub certificate_chain: Vec<Vec<u8>>,
+}
+
+/// What a requested assertion is for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AssertionOptions {
+    /// The configured identity.
+    pub identity: String,
+    /// `client_id`.
+    pub client_id: String,
+    /// Tenant, where there is one.
+    pub tenant: Option<String>,
+    /// Where the assertion will be posted.
+    pub token_endpoint: String,
+    /// The audience it should name, if configured.
+    pub audience: Option<String>,
+    /// Claims of the request, JSON.
+    pub claims: Option<String>,
+    /// Correlation id of the exchange.
+    pub correlation_id: String,
+}
+
+/// An assertion from the assertion source.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SuppliedAssertion {
+    /// The compact JWS.
+    pub token: Secret,
+    /// The host identity it is bound to.
+    pub bound_identity: Option<String>,
+}
+
+/// Why a file was not read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// No such file.
+    NotFound,
+    /// Not allowed, in words.
+    Denied(String),
+    /// Larger than this many bytes.
+    TooLarge(u64),
+    /// Anything else, in words.
+    Other(String),
+}
+
+/// Why an identity was not opened or did not sign.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// No identity of that name.
+    NotFound,
+    /// It cannot be loaded, in words.
+    Unavailable(String),
+    /// The key cannot do that algorithm.
+    UnsupportedAlgorithm,
+    /// Anything else, in words.
+    Other(String),
+}
+
+/// Why the assertion source gave nothing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum AssertionError {
+    /// There is no assertion source.
+    NotConfigured,
+    /// Not now, in words.
+    Temporary(String),
+    /// Anything else, in words.
+    Other(String),
+}
+
+/// What became of an effect.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Of [`Effect::Http`].
+    Http(Result<HttpResponse, HttpError>),
+    /// Of [`Effect::ReadFile`].
+    File(Result<SecretBytes, ReadError>),
+    /// Of [`Effect::OpenIdentity`].
+    Identity(Result<OpenedIdentity, IdentityError>),
+    /// Of [`Effect::Sign`].
+    Signature(Result<Vec<u8>, IdentityError>),
+    /// Of [`Effect::Assert`].
+    Assertion(Result<SuppliedAssertion, AssertionError>),
+}

@@ -1,0 +1,615 @@
+//! Form out, response in.
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+use std::fmt;
+
+use crate::authority::Endpoint;
+use crate::effect::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
+use crate::inspect::JwtSummary;
+use crate::limits::{
+    DEFAULT_EXPIRES_IN_S, HTTP_TIMEOUT_MS, MAX_EXPIRES_IN_S, MAX_RESPONSE_BYTES,
+    MAX_RETRY_AFTER_MS, MAX_SERVER_TEXT_CHARS,
+};
+use crate::{Error, ErrorClass, ErrorDetail, Secret, SecretBytes, aadsts, challenge};
+
+/// A form in the order in which the Azure SDKs for Python and Rust write theirs: by name, `claims` last.
+#[derive(Debug, Default)]
+pub(crate) struct Form {
+    fields: Vec<(&'static str, Secret)>,
+}
+
+impl Form {
+    pub(crate) fn add(&mut self, name: &'static str, value: impl Into<Secret>) {
+        self.fields.push((name, value.into()));
+    }
+
+    fn encode(mut self) -> SecretBytes {
+        self.fields
+            .sort_by_key(|(name, _)| (*name == "claims", *name));
+        // room for everything at once: growing would leave copies of an assertion behind
+        let room = self
+            .fields
+            .iter()
+            .map(|(name, value)| name.len() + 3 * value.expose().len() + 2)
+            .sum();
+        let mut out = form_urlencoded::Serializer::new(String::with_capacity(room));
+        for (name, value) in &self.fields {
+            out.append_pair(name, value.expose());
+        }
+        SecretBytes::new(out.finish())
+    }
+}
+
+/// The POST of RFC 6749 section 4.4.2. `x-ms-lib-capability` tells Entra that 429 and Retry-After are honoured here;
+/// without it Entra breaks request loops with `invalid_grant` instead.
+pub(crate) fn request(
+    endpoint: &Endpoint,
+    form: Form,
+    authorization: Option<Secret>,
+    correlation_id: &str,
+    timeout_ms: u64,
+) -> HttpRequest {
+    let mut headers: Vec<(&'static str, Secret)> = vec![
+        ("accept", Secret::new("application/json")),
+        ("client-request-id", Secret::new(correlation_id)),
+        (
+            "content-type",
+            Secret::new("application/x-www-form-urlencoded"),
+        ),
+        ("return-client-request-id", Secret::new("true")),
+        (
+            "user-agent",
+            Secret::new(concat!("edgepass/", env!("CARGO_PKG_VERSION"))),
+        ),
+        ("x-ms-lib-capability", Secret::new("retry-after, h429")),
+    ];
+    headers.extend(authorization.map(|value| ("authorization", value)));
+    HttpRequest {
+        method: "POST",
+        scheme: "https",
+        authority: endpoint.authority.clone(),
+        path: endpoint.path.clone(),
+        headers,
+        body: form.encode(),
+        timeout_ms: timeout_ms.min(HTTP_TIMEOUT_MS),
+        max_response_bytes: MAX_RESPONSE_BYTES,
+    }
+}
+
+/// What a token response says.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) token: Secret,
+    pub(crate) token_type: String,
+    pub(crate) lifetime_ms: u64,
+    pub(crate) refresh_in_ms: Option<u64>,
+    pub(crate) scope: Option<String>,
+}
+
+/// What is needed to speak of a response.
+pub(crate) struct Asked<'a> {
+    pub(crate) endpoint: &'a Endpoint,
+    /// The server's time, unix seconds.
+    pub(crate) server_unix_s: u64,
+    pub(crate) correlation_id: &'a str,
+    /// The federated assertion that was presented, for hints.
+    pub(crate) presented: Option<&'a JwtSummary>,
+    /// What was sent and must not come back in a message.
+    pub(crate) secrets: &'a [Secret],
+}
+
+/// Reads a response.
+pub(crate) fn response(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error> {
+    match response.status {
+        200 => granted(asked, response),
+        300..=399 => Err(redirect(asked, response)),
+        _ => Err(refused(asked, response)),
+    }
+}
+
+/// Speaks of a request that got no response.
+pub(crate) fn no_response(asked: &Asked<'_>, error: &HttpError) -> Error {
+    let host = &asked.endpoint.authority;
+    let detail = error.detail.trim();
+    let (class, message, retryable, hint) = match error.kind {
+        HttpErrorKind::Dns => (
+            ErrorClass::Network,
+            format!("the name of {host} does not resolve"),
+            true,
+            "check the authority host in the configuration or AZURE_AUTHORITY_HOST, and the name server",
+        ),
+        HttpErrorKind::Connect => (
+            ErrorClass::Network,
+            format!("no connection to {host}"),
+            true,
+            "check that the server is up and that nothing blocks the way to it",
+        ),
+        HttpErrorKind::Reset => (
+            ErrorClass::Network,
+            format!("{host} closed the connection before it had answered"),
+            true,
+            "a server or something on the way to it broke the connection off",
+        ),
+        HttpErrorKind::ServerCertificate => (
+            ErrorClass::Network,
+            format!("the certificate of {host} is not trusted, or is for another name"),
+            false,
+            "give the authority that signed it with --ca-file, host.ca_file or SSL_CERT_FILE",
+        ),
+        HttpErrorKind::ClientCertificate => (
+            ErrorClass::IdentityUnavailable,
+            format!(
+                "{host} refused the client certificate in the TLS handshake, or asked for one that was not given"
+            ),
+            false,
+            "check that the certificate is the one registered for this application",
+        ),
+        HttpErrorKind::Tls => (
+            ErrorClass::Network,
+            format!("the TLS handshake with {host} failed"),
+            false,
+            "check that the server speaks TLS 1.2 or 1.3 on that port",
+        ),
+        HttpErrorKind::Timeout => (
+            ErrorClass::Timeout,
+            format!("{host} did not answer in time"),
+            true,
+            "the server, or the way to it, is slow; the same request may succeed later",
+        ),
+        HttpErrorKind::Denied => (
+            ErrorClass::Configuration,
+            format!(
+                "the host does not let this component send requests to {host}; nothing was sent"
+            ),
+            false,
+            "name the host in authority_hosts or EDGEPASS_AUTHORITY_HOSTS",
+        ),
+        HttpErrorKind::BodyTooLarge => (
+            ErrorClass::InvalidResponse,
+            format!(
+                "{host} answered with more than {MAX_RESPONSE_BYTES} bytes, which is not a token response"
+            ),
+            false,
+            "check that the authority host is a token endpoint",
+        ),
+        HttpErrorKind::Protocol => (
+            ErrorClass::InvalidResponse,
+            format!("the answer of {host} is cut short or is not HTTP"),
+            true,
+            "something on the way to the server breaks answers off",
+        ),
+        HttpErrorKind::Other => (
+            ErrorClass::Network,
+            format!("the request to {host} failed"),
+            true,
+            "the same request may succeed later",
+        ),
+    };
+    let message = if detail.is_empty() {
+        message
+    } else {
+        format!("{message}: {}", clean(detail, asked.secrets))
+    };
+    Error::with_detail(
+        class,
+        ErrorDetail {
+            message,
+            hint: Some(hint.to_owned()),
+            retryable,
+            correlation_id: Some(asked.correlation_id.to_owned()),
+            ..ErrorDetail::default()
+        },
+    )
+}
+
+/// `Retry-After` in milliseconds: seconds or an HTTP date (RFC 9110 section 10.2.3), the date read on the server's own
+/// clock.
+pub(crate) fn retry_after_ms(response: &HttpResponse, server_unix_s: u64) -> Option<u64> {
+    let value = response.header("retry-after")?.trim();
+    let seconds = match value.parse::<u64>() {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let at = unix_seconds_of_http_date(value)?;
+            let from = response
+                .header("date")
+                .and_then(unix_seconds_of_http_date)
+                .unwrap_or(server_unix_s);
+            at.saturating_sub(from)
+        }
+    };
+    Some(seconds.saturating_mul(1000).min(MAX_RETRY_AFTER_MS))
+}
+
+/// `Date` (RFC 9110 section 6.6.1).
+pub(crate) fn unix_seconds_of_http_date(value: &str) -> Option<u64> {
+    let time = httpdate::parse_http_date(value.trim()).ok()?;
+    time.duration_since(std::time::UNIX_EPOCH)
+        .ok()
+        .map(|since| since.as_secs())
+}
+
+#[derive(Deserialize)]
+struct TokenResponse {
+    access_token: Option<Secret>,
+    token_type: Option<String>,
+    #[serde(default)]
+    expires_in: Seconds,
+    #[serde(default)]
+    expires_on: Seconds,
+    #[serde(default)]
+    refresh_in: Seconds,
+    scope: Option<String>,
+}
+
+fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error> {
+    let body: TokenResponse = match serde_json::from_slice(response.body.expose()) {
+        Ok(body) => body,
+        Err(error) => return Err(not_json(asked, response, &error)),
+    };
+    let missing = |field: &str| {
+        invalid(
+            asked,
+            response,
+            format!(
+                "the token response of {} has no `{field}`",
+                asked.endpoint.authority
+            ),
+        )
+    };
+    let token = body
+        .access_token
+        .filter(|token| !token.expose().is_empty())
+        .ok_or_else(|| missing("access_token"))?;
+    if token
+        .expose()
+        .bytes()
+        .any(|byte| !(0x21..0x7f).contains(&byte))
+    {
+        let message = format!(
+            "the access_token of {} has characters that no header may carry",
+            asked.endpoint.authority
+        );
+        return Err(invalid(asked, response, message));
+    }
+    let token_type = body.token_type.ok_or_else(|| missing("token_type"))?;
+    if !token_type.eq_ignore_ascii_case("Bearer") {
+        let message = format!(
+            "{} issued a token of type `{}` where a bearer token was asked for",
+            asked.endpoint.authority,
+            clean(&token_type, asked.secrets)
+        );
+        return Err(invalid(asked, response, message).edit(|detail| detail.retryable = false));
+    }
+    let lifetime_s = match (body.expires_in.0, body.expires_on.0) {
+        (Some(seconds), _) => seconds,
+        (None, Some(unix_s)) => unix_s.saturating_sub(asked.server_unix_s),
+        (None, None) => DEFAULT_EXPIRES_IN_S,
+    };
+    Ok(Granted {
+        token,
+        token_type,
+        lifetime_ms: lifetime_s.min(MAX_EXPIRES_IN_S).saturating_mul(1000),
+        refresh_in_ms: body
+            .refresh_in
+            .0
+            .filter(|seconds| *seconds > 0)
+            .map(|seconds| seconds.saturating_mul(1000)),
+        scope: body.scope.filter(|scope| !scope.is_empty()),
+    })
+}
+
+#[derive(Default, Deserialize)]
+struct ErrorResponse {
+    error: Option<String>,
+    error_description: Option<String>,
+    #[serde(default)]
+    error_codes: Vec<Seconds>,
+    correlation_id: Option<String>,
+    trace_id: Option<String>,
+    claims: Option<String>,
+}
+
+fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
+    let host = &asked.endpoint.authority;
+    let status = response.status;
+    let body: Option<ErrorResponse> = serde_json::from_slice(response.body.expose()).ok();
+    let Some(body) = body.filter(|body| body.error.is_some()) else {
+        return no_error_object(asked, response);
+    };
+    let oauth_error = clean(body.error.as_deref().unwrap_or_default(), asked.secrets);
+    let description = body.error_description.unwrap_or_default();
+    let mut codes: Vec<u32> = body
+        .error_codes
+        .iter()
+        .filter_map(|code| code.0.and_then(|code| u32::try_from(code).ok()))
+        .collect();
+    if codes.is_empty() {
+        codes.extend(aadsts_in(&description));
+    }
+    let class = classify(status, &oauth_error, &codes, body.claims.is_some());
+    let hint = codes
+        .iter()
+        .find_map(|code| match asked.presented {
+            Some(presented) if aadsts::federation(*code) => {
+                Some(aadsts::federation_hint(presented, *code))
+            }
+            _ => aadsts::hint(*code).map(str::to_owned),
+        })
+        .or_else(|| default_hint(class).map(str::to_owned));
+    let text = clean(description_without_ids(&description), asked.secrets);
+    let mut message = format!("{host} refused: {oauth_error}");
+    if !text.is_empty() {
+        message = format!("{message}: {text}");
+    }
+    let propagation = codes.iter().any(|code| aadsts::is_propagation(*code));
+    Error::with_detail(
+        class,
+        ErrorDetail {
+            message: format!("{message} (HTTP {status})"),
+            hint,
+            retryable: propagation
+                || matches!(
+                    class,
+                    ErrorClass::Throttled | ErrorClass::Server | ErrorClass::Timeout
+                ),
+            retry_after_ms: retry_after_ms(response, asked.server_unix_s),
+            http_status: Some(status),
+            oauth_error: Some(oauth_error),
+            aadsts: codes,
+            correlation_id: Some(body.correlation_id.map_or_else(
+                || asked.correlation_id.to_owned(),
+                |id| clean(&id, asked.secrets),
+            )),
+            trace_id: body.trace_id.map(|id| clean(&id, asked.secrets)),
+            claims: body
+                .claims
+                .and_then(|claims| challenge::parse_claims(&claims).ok()),
+            ..ErrorDetail::default()
+        },
+    )
+}
+
+/// `error` decides (RFC 6749 section 5.2, and Microsoft's advice); codes only where `error` is too coarse, because
+/// Entra answers the same failure with several of them.
+fn classify(status: u16, oauth_error: &str, codes: &[u32], has_claims: bool) -> ErrorClass {
+    let any = |test: fn(u32) -> bool| codes.iter().any(|code| test(*code));
+    if status == 429 {
+        return ErrorClass::Throttled;
+    }
+    if any(aadsts::federation) {
+        return ErrorClass::FederationMismatch;
+    }
+    if has_claims
+        || matches!(
+            oauth_error,
+            "interaction_required" | "login_required" | "consent_required"
+        )
+    {
+        return ErrorClass::InteractionRequired;
+    }
+    if any(aadsts::is_throttling) {
+        return ErrorClass::Throttled;
+    }
+    if any(aadsts::credential) || oauth_error == "invalid_client" {
+        return ErrorClass::CredentialRejected;
+    }
+    match status {
+        408 => ErrorClass::Timeout,
+        500..=599 => ErrorClass::Server,
+        _ if oauth_error == "temporarily_unavailable" || any(aadsts::is_transient) => {
+            ErrorClass::Server
+        }
+        _ => ErrorClass::Refused,
+    }
+}
+
+fn default_hint(class: ErrorClass) -> Option<&'static str> {
+    match class {
+        ErrorClass::Throttled => Some("too many requests; the server says when to come back"),
+        ErrorClass::Server => {
+            Some("the server has a fault of its own; the same request may succeed later")
+        }
+        ErrorClass::CredentialRejected => {
+            Some("check the client id and the credential that is registered for it")
+        }
+        ErrorClass::InteractionRequired => {
+            Some("a person, or a claims challenge, must be satisfied first")
+        }
+        _ => None,
+    }
+}
+
+/// An error status without an error object: a proxy's page, an empty body.
+fn no_error_object(asked: &Asked<'_>, response: &HttpResponse) -> Error {
+    let host = &asked.endpoint.authority;
+    let status = response.status;
+    let kind = describe_body(response);
+    let (class, retryable) = match status {
+        408 => (ErrorClass::Timeout, true),
+        429 => (ErrorClass::Throttled, true),
+        500..=599 => (ErrorClass::Server, true),
+        _ => (ErrorClass::InvalidResponse, false),
+    };
+    Error::with_detail(
+        class,
+        ErrorDetail {
+            message: format!("{host} answered HTTP {status} with {kind} instead of an OAuth error"),
+            hint: Some(
+                default_hint(class)
+                    .unwrap_or("check that the authority host is a token endpoint and that no proxy answers in its place")
+                    .to_owned(),
+            ),
+            retryable,
+            retry_after_ms: retry_after_ms(response, asked.server_unix_s),
+            http_status: Some(status),
+            correlation_id: Some(asked.correlation_id.to_owned()),
+            ..ErrorDetail::default()
+        },
+    )
+}
+
+/// Following it would carry the credential to another place, so it is an error (RFC 9700 section 4.12 shows why).
+fn redirect(asked: &Asked<'_>, response: &HttpResponse) -> Error {
+    let target = response
+        .header("location")
+        .and_then(|location| location.split_once("://"))
+        .and_then(|(_, rest)| rest.split(['/', '?', '#']).next())
+        .map(|host| {
+            format!(
+                " to {}",
+                clean(host.rsplit('@').next().unwrap_or_default(), asked.secrets)
+            )
+        })
+        .unwrap_or_default();
+    let host = &asked.endpoint.authority;
+    invalid(asked, response, format!("{host} answered with a redirect{target} (HTTP {}), which is never followed", response.status))
+        .edit(|detail| detail.retryable = false)
+        .hint("a token endpoint answers by itself; check the authority host, or the proxy on the way to it")
+}
+
+fn not_json(asked: &Asked<'_>, response: &HttpResponse, error: &serde_json::Error) -> Error {
+    let host = &asked.endpoint.authority;
+    let kind = describe_body(response);
+    // the position says where to look; serde's own text might quote what stands there
+    let place = match error.classify() {
+        serde_json::error::Category::Eof => "it ends too early".to_owned(),
+        serde_json::error::Category::Data => format!(
+            "a field at line {} column {} is of a wrong type",
+            error.line(),
+            error.column()
+        ),
+        _ => format!("line {} column {}", error.line(), error.column()),
+    };
+    invalid(
+        asked,
+        response,
+        format!(
+            "{host} answered HTTP {} with {kind} that is not a token response: {place}",
+            response.status
+        ),
+    )
+}
+
+fn invalid(asked: &Asked<'_>, response: &HttpResponse, message: String) -> Error {
+    Error::with_detail(
+        ErrorClass::InvalidResponse,
+        ErrorDetail {
+            message,
+            hint: Some("check that the authority host is a token endpoint and that no proxy answers in its place".into()),
+            retryable: true,
+            http_status: Some(response.status),
+            correlation_id: Some(asked.correlation_id.to_owned()),
+            ..ErrorDetail::default()
+        },
+    )
+}
+
+/// A body in words, never its content.
+fn describe_body(response: &HttpResponse) -> String {
+    let body = response.body.expose();
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    let content_type = response
+        .header("content-type")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    match first {
+        None => "an empty body".to_owned(),
+        Some(b'<') => format!("an HTML or XML page of {} bytes", body.len()),
+        Some(_) if content_type.contains("html") => format!("an HTML page of {} bytes", body.len()),
+        Some(b'{' | b'[') => format!("a JSON body of {} bytes", body.len()),
+        Some(_) => format!("a body of {} bytes", body.len()),
+    }
+}
+
+/// The digits of every `AADSTS…` in a text.
+fn aadsts_in(text: &str) -> impl Iterator<Item = u32> + '_ {
+    text.split("AADSTS").skip(1).filter_map(|rest| {
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().ok()
+    })
+}
+
+/// Entra appends ids and a time that have fields of their own.
+fn description_without_ids(description: &str) -> &str {
+    let end = description.find("Trace ID:").unwrap_or(description.len());
+    description.get(..end).unwrap_or(description)
+}
+
+/// Makes text from outside fit to print: one line, bounded, without what was sent and without anything that has the
+/// shape of a JWT.
+pub(crate) fn clean(text: &str, secrets: &[Secret]) -> String {
+    let mut text: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    for secret in secrets {
+        if secret.expose().len() >= 4 {
+            text = text.replace(secret.expose(), "[redacted]");
+        }
+    }
+    let words = text.split_whitespace().map(|word| {
+        if looks_like_a_jwt(word) {
+            "[redacted]"
+        } else {
+            word
+        }
+    });
+    let mut out = String::new();
+    for word in words {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    if out.chars().count() > MAX_SERVER_TEXT_CHARS {
+        out = out.chars().take(MAX_SERVER_TEXT_CHARS).collect();
+        out.push('…');
+    }
+    out
+}
+
+fn looks_like_a_jwt(word: &str) -> bool {
+    // `{"` in base64url begins every JWS header
+    word.contains("eyJ") && word.len() > 30
+}
+
+/// A count of seconds (or a code) as a number, or as a numeric string as Entra's v1 endpoint writes it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seconds(Option<u64>);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Numbers;
+        impl Visitor<'_> for Numbers {
+            type Value = Seconds;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number or a numeric string")
+            }
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Seconds, E> {
+                Ok(Seconds(Some(value)))
+            }
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Seconds, E> {
+                Ok(Seconds(Some(u64::try_from(value).unwrap_or(0))))
+            }
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Seconds, E> {
+                // `as` saturates, and NaN becomes 0
+                Ok(Seconds(Some(value as u64)))
+            }
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Seconds, E> {
+                let value = value.trim();
+                if let Ok(number) = value.parse() {
+                    return Ok(Seconds(Some(number)));
+                }
+                value
+                    .parse::<f64>()
+                    .map(|number| Seconds(Some(number as u64)))
+                    .map_err(|_| E::custom("not a number"))
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Seconds, E> {
+                Ok(Seconds(None))
+            }
+        }
+        deserializer.deserialize_any(Numbers)
+    }
+}

@@ -1,0 +1,404 @@
+//! What a flow can await: effects and the passing of time.
+//!
+//! A flow is an ordinary `async fn` that holds an [`Io`]. Nothing here is an executor: the engine polls a flow when
+//! one of its effects is answered or one of its timers has come, and never otherwise.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::effect::{
+    Algorithm, AssertionError, AssertionOptions, Effect, EffectId, HttpError, HttpErrorKind,
+    HttpRequest, HttpResponse, IdentityError, IdentityHandle, Outcome, ReadError,
+    SuppliedAssertion, Via,
+};
+use crate::limits::HOST_CALL_TIMEOUT_MS;
+use crate::time::ServerClock;
+use crate::{Now, Secret, SecretBytes};
+
+/// Names one running flow.
+pub(crate) type TaskId = u64;
+
+/// What flows share with the engine.
+#[derive(Debug)]
+struct Hub {
+    now: Now,
+    current: TaskId,
+    last_id: u64,
+    /// Effects that the driver has not fetched yet.
+    queue: VecDeque<(EffectId, Effect)>,
+    /// Effects whose outcome is still awaited, and the flow that awaits it.
+    owners: BTreeMap<EffectId, TaskId>,
+    /// Outcomes that their flow has not picked up yet.
+    outcomes: BTreeMap<EffectId, Outcome>,
+    /// When, on the monotonic clock, which flow is to be polled again.
+    timers: BTreeMap<(u64, u64), TaskId>,
+    random: ChaCha8Rng,
+    /// One server clock a host: two servers need not agree.
+    clocks: BTreeMap<String, ServerClock>,
+    /// The last good content of each token file, for the moment in which a new one is being written.
+    last_good_files: BTreeMap<String, Secret>,
+}
+
+/// The hands of a flow.
+#[derive(Clone, Debug)]
+pub(crate) struct Io(Rc<RefCell<Hub>>);
+
+/// The engine's side of it.
+impl Io {
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        Self(Rc::new(RefCell::new(Hub {
+            now: Now::default(),
+            current: 0,
+            last_id: 0,
+            queue: VecDeque::new(),
+            owners: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            random: ChaCha8Rng::from_seed(seed),
+            clocks: BTreeMap::new(),
+            last_good_files: BTreeMap::new(),
+        })))
+    }
+
+    pub(crate) fn set_now(&self, now: Now) {
+        self.0.borrow_mut().now = now;
+    }
+
+    pub(crate) fn set_current(&self, task: TaskId) {
+        self.0.borrow_mut().current = task;
+    }
+
+    pub(crate) fn next_effect(&self) -> Option<(EffectId, Effect)> {
+        self.0.borrow_mut().queue.pop_front()
+    }
+
+    /// Takes an outcome in and says which flow to poll.
+    pub(crate) fn deliver(&self, id: EffectId, outcome: Outcome) -> Option<TaskId> {
+        let mut hub = self.0.borrow_mut();
+        let Some(task) = hub.owners.remove(&id) else {
+            // nobody waits any more, but what was opened must be closed
+            if let Outcome::Identity(Ok(opened)) = outcome {
+                hub.push(Effect::CloseIdentity {
+                    identity: opened.handle,
+                });
+            }
+            return None;
+        };
+        hub.outcomes.insert(id, outcome);
+        Some(task)
+    }
+
+    /// The flows whose timers have come.
+    pub(crate) fn due(&self) -> Vec<TaskId> {
+        let mut hub = self.0.borrow_mut();
+        let not_yet = (hub.now.mono_ms.saturating_add(1), 0);
+        let later = hub.timers.split_off(&not_yet);
+        std::mem::replace(&mut hub.timers, later)
+            .into_values()
+            .collect()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.0.borrow().timers.keys().next().map(|(at, _)| *at)
+    }
+}
+
+/// The flow's side.
+impl Io {
+    pub(crate) fn now(&self) -> Now {
+        self.0.borrow().now
+    }
+
+    /// A random number below `bound`; zero when `bound` is zero.
+    pub(crate) fn random_below(&self, bound: u64) -> u64 {
+        if bound == 0 {
+            0
+        } else {
+            self.0.borrow_mut().random.next_u64() % bound
+        }
+    }
+
+    /// A random (version 4) UUID.
+    pub(crate) fn uuid(&self) -> String {
+        let (high, low) = {
+            let mut hub = self.0.borrow_mut();
+            (hub.random.next_u64(), hub.random.next_u64())
+        };
+        let version = (high & 0xffff_ffff_ffff_0fff) | 0x4000;
+        let variant = (low & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000;
+        format!(
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            version >> 32,
+            (version >> 16) & 0xffff,
+            version & 0xffff,
+            variant >> 48,
+            variant & 0xffff_ffff_ffff
+        )
+    }
+
+    pub(crate) fn server_clock(&self, host: &str) -> ServerClock {
+        self.0
+            .borrow()
+            .clocks
+            .get(host)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn measure_server_clock(&self, host: &str, server_unix_ms: u64) {
+        let mut hub = self.0.borrow_mut();
+        let now = hub.now;
+        hub.clocks
+            .entry(host.to_owned())
+            .or_default()
+            .measure(server_unix_ms, now);
+    }
+
+    pub(crate) fn last_good_file(&self, path: &str) -> Option<Secret> {
+        self.0.borrow().last_good_files.get(path).cloned()
+    }
+
+    pub(crate) fn keep_good_file(&self, path: &str, content: &Secret) {
+        self.0
+            .borrow_mut()
+            .last_good_files
+            .insert(path.to_owned(), content.clone());
+    }
+
+    pub(crate) async fn sleep_ms(&self, ms: u64) {
+        let until = self.now().mono_ms.saturating_add(ms);
+        let timer = Timer {
+            io: self.clone(),
+            until,
+            key: RefCell::new(None),
+        };
+        poll_fn(|_| timer.poll()).await;
+    }
+
+    pub(crate) async fn http(
+        &self,
+        request: HttpRequest,
+        via: Via,
+    ) -> Result<HttpResponse, HttpError> {
+        // the driver keeps the time; this second watch is for drivers that cannot
+        let guard = request.timeout_ms.saturating_add(1_000);
+        match self.within(guard, Effect::Http { request, via }).await {
+            Some(Outcome::Http(result)) => result,
+            Some(_) => Err(HttpError {
+                kind: HttpErrorKind::Other,
+                detail: MISMATCH.into(),
+            }),
+            None => Err(HttpError {
+                kind: HttpErrorKind::Timeout,
+                detail: "no answer in time".into(),
+            }),
+        }
+    }
+
+    pub(crate) async fn read_file(&self, path: &str) -> Result<SecretBytes, ReadError> {
+        match self
+            .within(
+                HOST_CALL_TIMEOUT_MS,
+                Effect::ReadFile {
+                    path: path.to_owned(),
+                },
+            )
+            .await
+        {
+            Some(Outcome::File(result)) => result,
+            Some(_) => Err(ReadError::Other(MISMATCH.into())),
+            None => Err(ReadError::Other("the host did not read it in time".into())),
+        }
+    }
+
+    pub(crate) async fn open_identity(&self, name: &str) -> Result<Lease, IdentityError> {
+        match self
+            .within(
+                HOST_CALL_TIMEOUT_MS,
+                Effect::OpenIdentity {
+                    name: name.to_owned(),
+                },
+            )
+            .await
+        {
+            Some(Outcome::Identity(Ok(opened))) => Ok(Lease {
+                io: self.clone(),
+                handle: opened.handle,
+                chain: opened.certificate_chain,
+            }),
+            Some(Outcome::Identity(Err(error))) => Err(error),
+            Some(_) => Err(IdentityError::Other(MISMATCH.into())),
+            None => Err(IdentityError::Other(
+                "the host did not open it in time".into(),
+            )),
+        }
+    }
+
+    pub(crate) async fn assertion(
+        &self,
+        options: AssertionOptions,
+    ) -> Result<SuppliedAssertion, AssertionError> {
+        match self
+            .within(HOST_CALL_TIMEOUT_MS, Effect::Assert { options })
+            .await
+        {
+            Some(Outcome::Assertion(result)) => result,
+            Some(_) => Err(AssertionError::Other(MISMATCH.into())),
+            None => Err(AssertionError::Temporary("no answer in time".into())),
+        }
+    }
+
+    async fn within(&self, ms: u64, effect: Effect) -> Option<Outcome> {
+        race(self.effect(effect), self.sleep_ms(ms)).await.ok()
+    }
+
+    fn effect(&self, effect: Effect) -> Awaited {
+        let mut hub = self.0.borrow_mut();
+        let id = hub.push(effect);
+        let task = hub.current;
+        hub.owners.insert(id, task);
+        Awaited {
+            io: self.clone(),
+            id,
+        }
+    }
+}
+
+const MISMATCH: &str = "the driver answered with another kind of outcome";
+
+impl Hub {
+    fn push(&mut self, effect: Effect) -> EffectId {
+        let id = EffectId(self.next_id());
+        self.queue.push_back((id, effect));
+        id
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+}
+
+/// A host identity in use by one attempt; closed when dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    io: Io,
+    pub(crate) handle: IdentityHandle,
+    pub(crate) chain: Vec<Vec<u8>>,
+}
+
+impl Lease {
+    pub(crate) async fn sign(
+        &self,
+        algorithm: Algorithm,
+        input: Vec<u8>,
+    ) -> Result<Vec<u8>, IdentityError> {
+        let effect = Effect::Sign {
+            identity: self.handle,
+            algorithm,
+            input,
+        };
+        match self.io.within(HOST_CALL_TIMEOUT_MS, effect).await {
+            Some(Outcome::Signature(result)) => result,
+            Some(_) => Err(IdentityError::Other(MISMATCH.into())),
+            None => Err(IdentityError::Other("the host did not sign in time".into())),
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.io.0.borrow_mut().push(Effect::CloseIdentity {
+            identity: self.handle,
+        });
+    }
+}
+
+/// An effect that has been asked for.
+struct Awaited {
+    io: Io,
+    id: EffectId,
+}
+
+impl Future for Awaited {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Outcome> {
+        match self.io.0.borrow_mut().outcomes.remove(&self.id) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        let mut hub = self.io.0.borrow_mut();
+        if let Some(Outcome::Identity(Ok(opened))) = hub.outcomes.remove(&self.id) {
+            hub.push(Effect::CloseIdentity {
+                identity: opened.handle,
+            });
+        }
+        if hub.owners.remove(&self.id).is_none() {
+            return;
+        }
+        let queued = hub.queue.len();
+        hub.queue.retain(|(id, _)| *id != self.id);
+        if hub.queue.len() == queued {
+            hub.push(Effect::Cancel { effect: self.id });
+        }
+    }
+}
+
+struct Timer {
+    io: Io,
+    until: u64,
+    key: RefCell<Option<(u64, u64)>>,
+}
+
+impl Timer {
+    fn poll(&self) -> Poll<()> {
+        let mut hub = self.io.0.borrow_mut();
+        if hub.now.mono_ms >= self.until {
+            return Poll::Ready(());
+        }
+        let mut key = self.key.borrow_mut();
+        // a fired timer of a flow that was polled for another reason is set again
+        if key.is_none_or(|key| !hub.timers.contains_key(&key)) {
+            let id = hub.next_id();
+            let task = hub.current;
+            hub.timers.insert((self.until, id), task);
+            *key = Some((self.until, id));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.borrow_mut().take() {
+            self.io.0.borrow_mut().timers.remove(&key);
+        }
+    }
+}
+
+/// The first future's output, or `Err` if the second is ready before it.
+pub(crate) async fn race<T>(
+    first: impl Future<Output = T>,
+    second: impl Future<Output = ()>,
+) -> Result<T, ()> {
+    let mut first = pin!(first);
+    let mut second = pin!(second);
+    poll_fn(|cx| match first.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Ok(output)),
+        Poll::Pending => second.as_mut().poll(cx).map(Err),
+    })
+    .await
+}

@@ -1,0 +1,101 @@
+//! Every bound of the engine, with its reason.
+
+/// A federated token or prebuilt assertion, bytes. MSAL.NET takes 64 KiB at most; projected tokens are 1 to 2 KiB, but
+/// issuers put group lists into theirs. More than this is a wrong file.
+pub const MAX_ASSERTION_BYTES: usize = 64 * 1024;
+
+/// A token response, bytes. Entra's are 2 to 5 KiB; MSAL.NET reads 1 MiB at most. A body beyond this is not a token
+/// response, and reading on would only spend memory.
+pub const MAX_RESPONSE_BYTES: usize = 256 * 1024;
+
+/// The configuration, bytes of JSON.
+pub const MAX_CONFIG_BYTES: usize = 256 * 1024;
+
+/// A claims challenge, bytes of JSON.
+pub const MAX_CLAIMS_BYTES: usize = 16 * 1024;
+
+/// Server-written text (`error_description`) in an error, characters after cleaning.
+pub const MAX_SERVER_TEXT_CHARS: usize = 400;
+
+/// Tokens kept. A proxy with more than this many (identity, tenant, scope) combinations evicts the least recently
+/// used ones; each costs a few KiB.
+pub const MAX_CACHED_TOKENS: usize = 1024;
+
+/// Exchanges under way at once. Each holds a connection; more than this is a runaway caller.
+pub const MAX_FLIGHTS: usize = 256;
+
+/// Callers waiting at once. Each costs about 2.4 KiB of guest memory (measured), so this keeps a component under
+/// 12 MiB; the caller after that gets `busy` instead of the instance an allocation failure.
+pub const MAX_WAITING: usize = 4096;
+
+/// One HTTP attempt, milliseconds. Entra answers in well under a second; MSAL Go and azure-core give 30 and 60 s, which
+/// is longer than the callers behind a proxy wait.
+pub const HTTP_TIMEOUT_MS: u64 = 10_000;
+
+/// A whole acquisition with its retries, milliseconds, however many attempts it has used.
+pub const FLIGHT_TIMEOUT_MS: u64 = 30_000;
+
+/// One call to the host that is not HTTP (token file, signature, assertion source), milliseconds.
+pub const HOST_CALL_TIMEOUT_MS: u64 = 10_000;
+
+/// Attempts at a server that fails, resets or times out, the first included.
+pub const MAX_TRANSIENT_ATTEMPTS: u32 = 3;
+
+/// First wait between two such attempts, milliseconds; it doubles, and each wait is drawn from 50 to 150 % of it.
+pub const TRANSIENT_BACKOFF_MS: u64 = 400;
+
+/// Attempts while a federated credential may still be propagating, the first included. Entra answers 7002xx for some
+/// seconds after one is made, and now and then in steady state (2 % of requests in one public measurement); the same
+/// assertion then succeeds.
+pub const MAX_PROPAGATION_ATTEMPTS: u32 = 4;
+
+/// First wait between two such attempts, milliseconds, doubled and jittered as above.
+pub const PROPAGATION_BACKOFF_MS: u64 = 500;
+
+/// The longest `Retry-After` that is waited for inside a call, milliseconds. With a longer one the call fails at once
+/// and says how long.
+pub const MAX_INLINE_RETRY_AFTER_MS: u64 = 5_000;
+
+/// The longest `Retry-After` that is believed, milliseconds (MSAL.NET's cap too).
+pub const MAX_RETRY_AFTER_MS: u64 = 3_600_000;
+
+/// How long a definitive refusal answers further calls without asking again, milliseconds. Long enough to keep a hot
+/// loop off the server, short enough that nobody notices it after mending the cause. Never applied to the class that
+/// propagation can cure.
+pub const NEGATIVE_CACHE_MS: u64 = 2_000;
+
+/// First wait after a failed background refresh, milliseconds; it doubles up to [`MAX_REFRESH_BACKOFF_MS`].
+pub const REFRESH_BACKOFF_MS: u64 = 5_000;
+
+/// The longest wait between background refreshes that fail, milliseconds.
+pub const MAX_REFRESH_BACKOFF_MS: u64 = 60_000;
+
+/// Share of the time to the early refresh that jitter may take off, percent: keeps a fleet that started together from
+/// refreshing together.
+pub const REFRESH_JITTER_PERCENT: u64 = 10;
+
+/// In the last stretch of a token's life callers wait for its successor, because the token may expire on its way; if
+/// that fails they still get the old one. Milliseconds, or a twentieth of the token's life if that is shorter.
+pub const EXPIRY_MARGIN_MS: u64 = 10_000;
+
+/// Lifetime of a token whose response has no `expires_in` (RFC 6749 section 5.1 leaves it out of the MUSTs), seconds.
+pub const DEFAULT_EXPIRES_IN_S: u64 = 300;
+
+/// The longest lifetime believed, seconds. Entra's longest are 28 hours.
+pub const MAX_EXPIRES_IN_S: u64 = 30 * 24 * 3600;
+
+/// Lifetime of a client assertion built here, seconds. Microsoft's certificate credentials page asks for 5 to 10
+/// minutes.
+pub const ASSERTION_LIFETIME_S: u64 = 600;
+
+/// How far into the past `nbf` and `iat` of such an assertion lie, seconds: servers whose clock is a little behind
+/// would refuse it otherwise.
+pub const ASSERTION_BACKDATE_S: u64 = 5;
+
+/// A federated token that expired at most this long ago is still sent, milliseconds: Entra allows five minutes of
+/// clock skew, and it may be the local clock that is wrong.
+pub const EXPIRED_ASSERTION_GRACE_MS: u64 = 300_000;
+
+/// A replacement for a refused token that is refused as well is kept this long, milliseconds: the cause is not its
+/// age, and asking again with every request would be a storm.
+pub const REJECTION_COOLDOWN_MS: u64 = 30_000;

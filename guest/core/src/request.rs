@@ -1,0 +1,145 @@
+//! What callers ask for and get.
+
+use crate::Secret;
+
+/// One question for a token.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct TokenRequest {
+    /// Name of a configured identity; `None` is the default identity.
+    pub identity: Option<String>,
+    /// Scopes; empty means the identity's configured scopes.
+    pub scopes: Vec<String>,
+    /// Another tenant than the identity's own.
+    pub tenant: Option<String>,
+    /// How the token is granted.
+    pub grant: Grant,
+    /// A claims challenge, JSON or base64 of JSON.
+    pub claims: Option<String>,
+    /// The kind of token wanted.
+    pub token_type: TokenType,
+    /// When a cached token may be used.
+    pub refresh: Refresh,
+}
+
+impl TokenRequest {
+    /// A client-credentials request of the default identity.
+    pub fn for_scopes<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            scopes: scopes.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+/// How a token is granted.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Grant {
+    /// RFC 6749 section 4.4.
+    #[default]
+    ClientCredentials,
+    /// Entra on-behalf-of.
+    OnBehalfOf(Secret),
+    /// RFC 6749 section 4.1.3.
+    AuthorizationCode {
+        /// The code.
+        code: Secret,
+        /// The redirect URI of the authorization request.
+        redirect_uri: String,
+        /// The PKCE verifier.
+        code_verifier: Option<Secret>,
+    },
+    /// RFC 6749 section 6.
+    RefreshToken(Secret),
+    /// RFC 7523 section 2.1.
+    JwtBearer(Secret),
+    /// RFC 8693.
+    TokenExchange {
+        /// `subject_token`.
+        subject_token: Secret,
+        /// `subject_token_type`.
+        subject_token_type: String,
+        /// `actor_token` and `actor_token_type`.
+        actor: Option<(Secret, String)>,
+        /// `audience`.
+        audience: Vec<String>,
+        /// `resource`.
+        resource: Vec<String>,
+        /// `requested_token_type`.
+        requested_token_type: Option<String>,
+    },
+}
+
+/// The kind of token wanted.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum TokenType {
+    /// RFC 6750.
+    #[default]
+    Bearer,
+    /// Bound to the client certificate (RFC 8705).
+    MtlsPop,
+}
+
+/// When a cached token may be used.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Refresh {
+    /// Whenever it is still good.
+    #[default]
+    IfNeeded,
+    /// Never.
+    Force,
+    /// Unless its lower-case hex SHA-256 is this.
+    IfTokenIs(String),
+}
+
+/// Where an access token came from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TokenSource {
+    /// An exchange that this call started.
+    Exchange,
+    /// The cache.
+    Cache,
+    /// An exchange under way for another caller.
+    SharedExchange,
+}
+
+/// An access token.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AccessToken {
+    /// The token.
+    pub token: Secret,
+    /// `token_type` as the server named it.
+    pub token_type: String,
+    /// Unix seconds when it expires.
+    pub expires_on: u64,
+    /// Unix seconds from when a newer one is looked for; until then it may be kept without asking again.
+    pub refresh_on: u64,
+    /// Granted scopes, space-separated.
+    pub scope: String,
+    /// The configured identity.
+    pub identity: String,
+    /// Where it came from.
+    pub source: TokenSource,
+}
+
+/// A client assertion by itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientAssertion {
+    /// The compact JWS.
+    pub assertion: Secret,
+    /// `client_assertion_type`.
+    pub assertion_type: String,
+    /// Unix seconds when it expires, if it says so.
+    pub expires_on: Option<u64>,
+}
+
+/// What a reported rejection led to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RejectionOutcome {
+    /// The cached token was that one; the next call fetches another.
+    Invalidated,
+    /// The cached token is another already, or there is none.
+    AlreadyReplaced,
+    /// It is itself a fresh replacement, and is kept for a while.
+    Kept,
+}

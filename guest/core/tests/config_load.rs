@@ -1,0 +1,841 @@
+//! The configuration as users meet it: what is taken, and one clear message for each thing that is not.
+
+use std::collections::BTreeSet;
+
+use edgepass_core::authority::Authority;
+use edgepass_core::config::file::{BoundMode, EndpointVersion, SecretMethod};
+use edgepass_core::config::{Audience, Credential, SecretValue};
+use edgepass_core::{Algorithm, Config, ConfigError, Environment, Error, ErrorClass};
+
+const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+const CLIENT: &str = "66666666-7777-8888-9999-000000000000";
+const TOKEN_FILE: &str = "/var/run/secrets/azure/tokens/azure-identity-token";
+
+/// What the workload identity webhook sets.
+const WEBHOOK: &[(&str, &str)] = &[
+    ("AZURE_TENANT_ID", TENANT),
+    ("AZURE_CLIENT_ID", CLIENT),
+    ("AZURE_FEDERATED_TOKEN_FILE", TOKEN_FILE),
+    ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com/"),
+];
+
+fn environment(pairs: &[(&str, &str)]) -> Environment {
+    Environment::from_pairs(pairs.iter().copied())
+}
+
+fn load(json: &str) -> Result<Config, ConfigError> {
+    Config::load(Some(json), &environment(&[]))
+}
+
+fn load_environment(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let pairs = WEBHOOK.iter().chain(changes).copied();
+    Config::load(None, &Environment::from_pairs(pairs))
+}
+
+/// An Entra identity `app` with this credential and these further fields.
+fn entra(credential: &str, fields: &str) -> String {
+    format!(
+        r#"{{"identities": {{"app": {{"tenant_id": "{TENANT}", "client_id": "{CLIENT}"{fields}, "credential": {credential}}}}}}}"#
+    )
+}
+
+/// A generic identity `app` on a trusted host with this credential and these further fields.
+fn generic(credential: &str, fields: &str) -> String {
+    format!(
+        r#"{{"authority_hosts": ["idp.example", "mtls.idp.example:8443"], "identities": {{"app": {{"client_id": "c",
+            "token_endpoint": "https://idp.example/token"{fields}, "credential": {credential}}}}}}}"#
+    )
+}
+
+const SECRET: &str = r#"{"client_secret": {"value": "hunter2"}}"#;
+const BOUND: &str = r#"{"bound_certificate": {"name": "cert"}}"#;
+const SOURCE: &str = r#"{"assertion_source": {}}"#;
+
+#[track_caller]
+fn refused(result: Result<Config, ConfigError>, setting: &str, words: &[&str]) {
+    let error = result.expect_err("it must be refused");
+    let text = error.to_string();
+    assert_eq!(error.setting, setting, "{text}");
+    for word in words {
+        assert!(text.contains(word), "{text:?} does not say {word:?}");
+    }
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    assert!(
+        error.hint.is_some(),
+        "says what is wrong but not what to do: {text}"
+    );
+}
+
+#[test]
+fn the_webhook_environment_is_a_configuration() {
+    let config = load_environment(&[]).unwrap();
+    assert_eq!(config.default_identity.as_deref(), Some("default"));
+    let identity = &config.identities["default"];
+    assert_eq!(identity.tenant.as_deref(), Some(TENANT));
+    assert_eq!(identity.client_id, CLIENT);
+    let host = "login.microsoftonline.com".to_owned();
+    assert_eq!(
+        identity.authority,
+        Authority::Entra {
+            host,
+            version: EndpointVersion::V2
+        }
+    );
+    let Credential::FederatedTokenFile {
+        path,
+        assertion_type,
+    } = &identity.credential
+    else {
+        panic!("{identity:?}")
+    };
+    assert_eq!(path, TOKEN_FILE);
+    assert_eq!(
+        assertion_type,
+        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    );
+    assert_eq!(config.file_paths(), BTreeSet::from([TOKEN_FILE.to_owned()]));
+    assert_eq!(
+        config.token_hosts(),
+        BTreeSet::from(["login.microsoftonline.com".to_owned()])
+    );
+}
+
+#[test]
+fn a_document_without_identities_leaves_them_to_the_environment() {
+    let json = r#"{"host": {"ca_file": "/etc/ca.pem"}, "authority_hosts": ["login.contoso.example:8443"]}"#;
+    let pairs = [
+        WEBHOOK,
+        &[("AZURE_AUTHORITY_HOST", "https://login.contoso.example:8443")],
+    ]
+    .concat();
+    let config = Config::load(Some(json), &environment(&pairs)).unwrap();
+    assert_eq!(config.host.ca_file.as_deref(), Some("/etc/ca.pem"));
+    assert_eq!(
+        config.token_hosts(),
+        BTreeSet::from(["login.contoso.example:8443".to_owned()])
+    );
+}
+
+#[test]
+fn nothing_at_all() {
+    let none = environment(&[
+        ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com"),
+        ("AZURE_TENANT_ID", " "),
+    ]);
+    let words = [
+        "--config",
+        "AZURE_TENANT_ID",
+        "AZURE_CLIENT_ID",
+        "AZURE_FEDERATED_TOKEN_FILE",
+    ];
+    refused(Config::load(None, &none), "configuration", &words);
+    refused(
+        Config::load(Some("{}"), &none),
+        "configuration",
+        &["no identities"],
+    );
+}
+
+#[test]
+fn half_an_environment_names_the_missing_variable() {
+    for missing in [
+        "AZURE_TENANT_ID",
+        "AZURE_CLIENT_ID",
+        "AZURE_FEDERATED_TOKEN_FILE",
+    ] {
+        refused(
+            load_environment(&[(missing, "")]),
+            missing,
+            &["is not set", "set"],
+        );
+    }
+}
+
+#[test]
+fn two_credentials_in_the_environment() {
+    refused(
+        load_environment(&[("AZURE_CLIENT_SECRET", "hunter2")]),
+        "AZURE_CLIENT_SECRET",
+        &["so is AZURE_FEDERATED_TOKEN_FILE", "unset one"],
+    );
+    refused(
+        load_environment(&[("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pem")]),
+        "AZURE_CLIENT_CERTIFICATE_PATH",
+        &["so is AZURE_FEDERATED_TOKEN_FILE"],
+    );
+    refused(
+        load_environment(&[
+            ("AZURE_FEDERATED_TOKEN_FILE", ""),
+            ("AZURE_CLIENT_SECRET", "hunter2"),
+            ("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pem"),
+        ]),
+        "AZURE_CLIENT_CERTIFICATE_PATH",
+        &["so is AZURE_CLIENT_SECRET"],
+    );
+}
+
+#[test]
+fn a_secret_in_the_environment() {
+    let config = load_environment(&[
+        ("AZURE_FEDERATED_TOKEN_FILE", ""),
+        ("AZURE_CLIENT_SECRET", "hunter2\n"),
+    ])
+    .unwrap();
+    let Credential::ClientSecret {
+        value: SecretValue::Inline(secret),
+        method,
+    } = &config.identities["default"].credential
+    else {
+        panic!("{config:?}")
+    };
+    assert_eq!((secret.expose(), *method), ("hunter2", SecretMethod::Post));
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_certificate_in_the_environment() {
+    let changes = [
+        ("AZURE_FEDERATED_TOKEN_FILE", ""),
+        ("AZURE_CLIENT_CERTIFICATE_PATH", "/etc/app.pem"),
+    ];
+    let config = load_environment(&changes).unwrap();
+    let Credential::Certificate(certificate) = &config.identities["default"].credential else {
+        panic!("{config:?}")
+    };
+    assert_eq!(
+        (certificate.name.as_str(), certificate.algorithm),
+        ("default", Algorithm::Ps256)
+    );
+    assert_eq!(
+        config.certificates["default"].certificate_file,
+        "/etc/app.pem"
+    );
+    assert_eq!(config.unresolved_certificates(), BTreeSet::new());
+
+    let pairs = [WEBHOOK, &changes].concat();
+    let json = r#"{"certificates": {"default": {"certificate_file": "/other.pem"}}}"#;
+    let result = Config::load(Some(json), &environment(&pairs));
+    refused(
+        result,
+        "AZURE_CLIENT_CERTIFICATE_PATH",
+        &["certificates.default"],
+    );
+}
+
+#[test]
+fn variables_fill_in_what_an_entra_identity_leaves_out() {
+    let json = r#"{"identities": {"a": {}, "b": {"tenant_id": "b.example", "credential": {"federated_token_file": {}}}}}"#;
+    let config = Config::load(Some(json), &environment(WEBHOOK)).unwrap();
+    assert_eq!(config.default_identity, None, "two, and none is marked");
+    assert_eq!(config.identities["a"].tenant.as_deref(), Some(TENANT));
+    assert_eq!(config.identities["b"].tenant.as_deref(), Some("b.example"));
+    assert_eq!(config.file_paths(), BTreeSet::from([TOKEN_FILE.to_owned()]));
+    let empty = environment(&[("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", CLIENT)]);
+    let words = ["is not set", "AZURE_FEDERATED_TOKEN_FILE"];
+    refused(
+        Config::load(Some(r#"{"identities": {"a": {}}}"#), &empty),
+        "identities.a.credential",
+        &words,
+    );
+    refused(
+        load(r#"{"identities": {"a": {}}}"#),
+        "identities.a.tenant_id",
+        &["AZURE_TENANT_ID"],
+    );
+}
+
+#[test]
+fn variables_do_not_reach_into_a_generic_identity() {
+    let load = |identity: &str| {
+        let json = format!(
+            r#"{{"authority_hosts": ["idp.example"], "identities": {{"app": {identity}}}}}"#
+        );
+        Config::load(
+            Some(&json),
+            &environment(&[WEBHOOK, &[("AZURE_CLIENT_SECRET", "hunter2")]].concat()),
+        )
+    };
+    let url = r#""token_endpoint": "https://idp.example/token""#;
+    let secret = format!(r#""credential": {SECRET}"#);
+    let config = load(&format!(r#"{{{url}, "client_id": "c", {secret}}}"#)).unwrap();
+    assert_eq!(
+        (
+            config.identities["app"].tenant.as_ref(),
+            config.identities["app"].client_id.as_str()
+        ),
+        (None, "c")
+    );
+    assert_eq!(
+        config.token_hosts(),
+        BTreeSet::from(["idp.example".to_owned()])
+    );
+    refused(
+        load(&format!("{{{url}, {secret}}}")),
+        "identities.app.client_id",
+        &["nothing is taken"],
+    );
+    refused(
+        load(&format!(r#"{{{url}, "client_id": "c"}}"#)),
+        "identities.app.credential",
+        &["nothing is taken"],
+    );
+    refused(
+        load(&format!(
+            r#"{{{url}, "client_id": "c", "credential": {{"federated_token_file": {{}}}}}}"#
+        )),
+        "identities.app.credential.federated_token_file.path",
+        &["nothing is taken"],
+    );
+}
+
+#[test]
+fn entra_settings_beside_a_token_endpoint() {
+    for (field, value) in [
+        ("tenant_id", r#""t""#),
+        ("authority_host", r#""https://login.microsoftonline.com""#),
+        ("endpoint_version", r#""v1.0""#),
+        ("additionally_allowed_tenants", r#"["*"]"#),
+    ] {
+        let json = generic(SECRET, &format!(r#", "{field}": {value}"#));
+        refused(
+            load(&json),
+            &format!("identities.app.{field}"),
+            &["is for Entra ID", "token_endpoint"],
+        );
+    }
+}
+
+#[test]
+fn one_credential_kind_exactly() {
+    let credential = "identities.app.credential";
+    let two = r#"{"client_secret": {"value": "hunter2"}, "federated_token_file": {"path": "/t"}}"#;
+    refused(
+        load(&entra(two, "")),
+        credential,
+        &[
+            "has 2 kinds: federated_token_file, client_secret",
+            "keep one",
+        ],
+    );
+    refused(
+        load(&entra("{}", "")),
+        credential,
+        &["names no kind", "federated_token_file", "bound_certificate"],
+    );
+}
+
+#[test]
+fn one_place_for_a_secret_exactly() {
+    for kind in ["client_secret", "client_assertion"] {
+        let setting = format!("identities.app.credential.{kind}");
+        let of = |inner: &str| load(&entra(&format!(r#"{{"{kind}": {inner}}}"#), ""));
+        refused(
+            of(r#"{"value": "hunter2", "env": "E"}"#),
+            &setting,
+            &["more than one of value, env and file"],
+        );
+        refused(
+            of(r#"{"value": "hunter2", "file": "/f"}"#),
+            &setting,
+            &["more than one"],
+        );
+        refused(
+            of(r#"{"env": "E", "file": "/f"}"#),
+            &setting,
+            &["more than one"],
+        );
+        refused(of("{}"), &setting, &["exactly one of value, env and file"]);
+        refused(
+            of(r#"{"value": " "}"#),
+            &format!("{setting}.value"),
+            &["is empty"],
+        );
+        refused(
+            of(r#"{"value": "hunter2\nhunter2"}"#),
+            &format!("{setting}.value"),
+            &["line break"],
+        );
+        let endless = format!(r#"{{"value": "{}"}}"#, "x".repeat(70_000));
+        refused(of(&endless), &format!("{setting}.value"), &["longer than"]);
+        refused(
+            of(r#"{"env": "APP_SECRET"}"#),
+            &format!("{setting}.env"),
+            &["APP_SECRET, which is not set"],
+        );
+        refused(
+            of(r#"{"env": "hunter2"}"#),
+            &format!("{setting}.env"),
+            &["its name, not the secret"],
+        );
+        refused(
+            of(r#"{"file": "hunter2"}"#),
+            &format!("{setting}.file"),
+            &["relative path", "absolute"],
+        );
+    }
+}
+
+#[test]
+fn secrets_come_from_variables_and_files() {
+    let json = entra(
+        r#"{"client_assertion": {"env": "JWT", "assertion_type": "urn:x:y"}}"#,
+        "",
+    );
+    let config = Config::load(Some(&json), &environment(&[("JWT", "a.b.c\r\n")])).unwrap();
+    let Credential::ClientAssertion {
+        value: SecretValue::Inline(jwt),
+        assertion_type,
+    } = &config.identities["app"].credential
+    else {
+        panic!("{config:?}")
+    };
+    assert_eq!(
+        (jwt.expose(), assertion_type.as_str()),
+        ("a.b.c", "urn:x:y")
+    );
+    let json = generic(
+        r#"{"client_secret": {"file": "/run/secret", "method": "client_secret_basic"}}"#,
+        "",
+    );
+    let config = load(&json).unwrap();
+    let Credential::ClientSecret {
+        value: SecretValue::File(path),
+        method,
+    } = &config.identities["app"].credential
+    else {
+        panic!("{config:?}")
+    };
+    assert_eq!(
+        (path.as_str(), *method),
+        ("/run/secret", SecretMethod::Basic)
+    );
+    assert_eq!(
+        config.file_paths(),
+        BTreeSet::from(["/run/secret".to_owned()])
+    );
+}
+
+#[test]
+fn paths_are_absolute() {
+    let relative = |json: &str, setting: &str| {
+        refused(
+            load(json),
+            setting,
+            &["is a relative path", "absolute path"],
+        )
+    };
+    relative(
+        &entra(r#"{"federated_token_file": {"path": "./token"}}"#, ""),
+        "identities.app.credential.federated_token_file.path",
+    );
+    relative(r#"{"host": {"ca_file": "ca.pem"}}"#, "host.ca_file");
+    relative(
+        r#"{"certificates": {"c": {"certificate_file": "c.pem"}}}"#,
+        "certificates.c.certificate_file",
+    );
+    relative(
+        r#"{"certificates": {"c": {"certificate_file": "/c.pem", "private_key_file": "k.pem"}}}"#,
+        "certificates.c.private_key_file",
+    );
+    for variable in [
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "AZURE_CLIENT_CERTIFICATE_PATH",
+    ] {
+        let result = load_environment(&[("AZURE_FEDERATED_TOKEN_FILE", ""), (variable, "token")]);
+        refused(result, variable, &["is a relative path"]);
+    }
+}
+
+#[test]
+fn tenants() {
+    for (tenant, word) in [
+        ("contoso/../x", "letters, digits"),
+        ("..", "not a domain name"),
+        ("a..b", "not a domain name"),
+        ("common", "AADSTS9001023"),
+        ("organizations", "AADSTS9001023"),
+        ("consumers", "AADSTS9001023"),
+        ("ténant", "letters, digits"),
+        (" x", "letters, digits"),
+    ] {
+        refused(
+            load_environment(&[("AZURE_TENANT_ID", tenant)]),
+            "AZURE_TENANT_ID",
+            &[word, "GUID or one of its domains"],
+        );
+        let json = format!(
+            r#"{{"identities": {{"app": {{"tenant_id": "{tenant}", "client_id": "c", "credential": {SECRET}}}}}}}"#
+        );
+        refused(load(&json), "identities.app.tenant_id", &[word]);
+        let json = entra(
+            SECRET,
+            &format!(r#", "additionally_allowed_tenants": ["*", "{tenant}"]"#),
+        );
+        refused(
+            load(&json),
+            "identities.app.additionally_allowed_tenants[1]",
+            &[word],
+        );
+    }
+    let json = format!(
+        r#"{{"identities": {{"app": {{"tenant_id": "", "client_id": "c", "credential": {SECRET}}}}}}}"#
+    );
+    refused(load(&json), "identities.app.tenant_id", &["is empty"]);
+}
+
+#[test]
+fn client_ids() {
+    refused(
+        load_environment(&[("AZURE_CLIENT_ID", "a b")]),
+        "AZURE_CLIENT_ID",
+        &["space"],
+    );
+    refused(
+        load_environment(&[("AZURE_CLIENT_ID", "id\n")]),
+        "AZURE_CLIENT_ID",
+        &["control", "line breaks"],
+    );
+}
+
+#[test]
+fn authority_hosts() {
+    let host = |host: &str| load_environment(&[("AZURE_AUTHORITY_HOST", host)]);
+    refused(
+        host("http://login.microsoftonline.com/"),
+        "AZURE_AUTHORITY_HOST",
+        &["scheme `http`", "https"],
+    );
+    refused(
+        host("login.microsoftonline.com"),
+        "AZURE_AUTHORITY_HOST",
+        &["write https://login.microsoftonline.com"],
+    );
+    let tenant = format!("https://login.microsoftonline.com/{TENANT}");
+    refused(
+        host(&tenant),
+        "AZURE_AUTHORITY_HOST",
+        &["has the path", "tenant_id"],
+    );
+    refused(
+        host("https://a@login.microsoftonline.com"),
+        "AZURE_AUTHORITY_HOST",
+        &["user name"],
+    );
+    refused(
+        host("https://login.microsoftonline.com?x=y"),
+        "AZURE_AUTHORITY_HOST",
+        &["query"],
+    );
+    refused(
+        host("https://login.microsoftonline.com.evil.example"),
+        "AZURE_AUTHORITY_HOST",
+        &[
+            "neither a built-in Microsoft cloud",
+            "\"login.microsoftonline.com.evil.example\" to authority_hosts or to EDGEPASS_AUTHORITY_HOSTS",
+        ],
+    );
+    let json = entra(
+        SECRET,
+        r#", "authority_host": "https://sts.contoso.example:8443""#,
+    );
+    refused(
+        load(&json),
+        "identities.app.authority_host",
+        &["\"sts.contoso.example:8443\" to authority_hosts"],
+    );
+    let config = host("https://LOGIN.windows.net/").unwrap();
+    assert_eq!(
+        config.token_hosts(),
+        BTreeSet::from(["login.microsoftonline.com".to_owned()])
+    );
+}
+
+#[test]
+fn hosts_are_trusted_by_name_and_port() {
+    let with = |list: &str, host: &str| {
+        load_environment(&[
+            ("EDGEPASS_AUTHORITY_HOSTS", list),
+            ("AZURE_AUTHORITY_HOST", host),
+        ])
+    };
+    for (list, host) in [
+        ("login.contoso.example", "https://login.contoso.example"),
+        (
+            "a.example, Login.Contoso.Example:8443,",
+            "https://login.contoso.example:8443/",
+        ),
+        ("127.0.0.1:9443", "https://127.0.0.1:9443"),
+        ("[::1]:9443", "https://[::1]:9443"),
+    ] {
+        with(list, host).unwrap_or_else(|error| panic!("{list} {host}: {error}"));
+    }
+    refused(
+        with(
+            "login.contoso.example",
+            "https://login.contoso.example:8443",
+        ),
+        "AZURE_AUTHORITY_HOST",
+        &["443 alone", "\"login.contoso.example:8443\""],
+    );
+    refused(
+        with("https://a.example", "https://a.example"),
+        "EDGEPASS_AUTHORITY_HOSTS",
+        &["is a URL"],
+    );
+    refused(
+        with("a_b", "https://a.example"),
+        "EDGEPASS_AUTHORITY_HOSTS",
+        &["not a host name"],
+    );
+    refused(
+        load(r#"{"authority_hosts": ["a.example", "b:0"]}"#),
+        "authority_hosts[1]",
+        &["not a port"],
+    );
+}
+
+#[test]
+fn token_endpoints_need_trust_and_https_too() {
+    let at = |url: &str| load(&generic(SECRET, "").replace("https://idp.example/token", url));
+    refused(
+        at("http://idp.example/token"),
+        "identities.app.token_endpoint",
+        &["https only"],
+    );
+    refused(
+        at("https://other.example/token"),
+        "identities.app.token_endpoint",
+        &["\"other.example\" to authority_hosts"],
+    );
+    refused(
+        at("https://idp.example/token#x"),
+        "identities.app.token_endpoint",
+        &["fragment"],
+    );
+    let mtls = |url: &str| {
+        load(&generic(
+            BOUND,
+            &format!(r#", "mtls_token_endpoint": "{url}""#),
+        ))
+    };
+    refused(
+        mtls("https://evil.example/t"),
+        "identities.app.mtls_token_endpoint",
+        &["\"evil.example\" to authority_hosts"],
+    );
+    let config = mtls("https://mtls.idp.example:8443/token").unwrap();
+    assert_eq!(
+        config.token_hosts(),
+        BTreeSet::from(["mtls.idp.example:8443".to_owned()])
+    );
+}
+
+#[test]
+fn mtls_endpoints_are_for_certificates() {
+    let setting = "identities.app.mtls_token_endpoint";
+    let mtls = r#", "mtls_token_endpoint": "https://mtls.idp.example:8443/token""#;
+    refused(
+        load(&generic(SECRET, mtls)),
+        setting,
+        &["never used", "bound_certificate"],
+    );
+    refused(
+        load(&entra(BOUND, mtls)),
+        setting,
+        &["without token_endpoint"],
+    );
+    let config = load(&generic(SOURCE, mtls)).unwrap();
+    let both = ["idp.example".to_owned(), "mtls.idp.example:8443".to_owned()];
+    assert_eq!(
+        config.token_hosts(),
+        BTreeSet::from(both),
+        "the source may bind its assertion to a certificate"
+    );
+}
+
+#[test]
+fn bound_certificates_need_a_login_host() {
+    let config = load(&entra(BOUND, "")).unwrap();
+    let Credential::BoundCertificate { certificate, mode } = &config.identities["app"].credential
+    else {
+        panic!("{config:?}")
+    };
+    assert_eq!(
+        (*mode, certificate.send_x5c),
+        (BoundMode::WithAssertion, true)
+    );
+    assert_eq!(
+        config.token_hosts(),
+        BTreeSet::from(["mtlsauth.microsoft.com".to_owned()])
+    );
+    assert_eq!(
+        config.unresolved_certificates(),
+        BTreeSet::from(["cert".to_owned()])
+    );
+
+    let json = entra(
+        BOUND,
+        r#", "authority_host": "https://login-us.microsoftonline.com""#,
+    );
+    refused(
+        load(&json),
+        "identities.app.credential.bound_certificate",
+        &["begin with `login.`"],
+    );
+}
+
+#[test]
+fn certificates() {
+    let of = |inner: &str| entra(&format!(r#"{{"certificate": {inner}}}"#), "");
+    let config = load(&of(r#"{"name": "c", "algorithm": "RS256", "send_x5c": true, "audience": "https://idp.example"}"#)).unwrap();
+    let certificate = config.identities["app"].credential.certificate().unwrap();
+    assert_eq!(
+        (certificate.algorithm, certificate.send_x5c),
+        (Algorithm::Rs256, true)
+    );
+    assert_eq!(
+        certificate.audience,
+        Audience::Literal("https://idp.example".into())
+    );
+
+    let setting = "identities.app.credential.certificate";
+    let es256 = r#"{"name": "c", "algorithm": "ES256"}"#;
+    refused(
+        load(&of(es256)),
+        &format!("{setting}.algorithm"),
+        &["Entra ID does not take", "PS256"],
+    );
+    load(&generic(&format!(r#"{{"certificate": {es256}}}"#), "")).unwrap();
+    let error = load(&of(r#"{"name": ""}"#)).unwrap_err();
+    assert_eq!(error.to_string(), format!("{setting}.name: is empty"));
+    let error = load(&of(r#"{"name": "c", "audience": "a b"}"#)).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("{setting}.audience: has a space")),
+        "{error}"
+    );
+}
+
+#[test]
+fn scopes() {
+    let with = |scopes: &str| entra(SECRET, &format!(r#", "scopes": {scopes}"#));
+    let vault = "https://vault.azure.net//.default";
+    let config = load(&with(&format!(r#"["{vault}", "{vault}"]"#))).unwrap();
+    assert_eq!(config.identities["app"].scopes, [vault]);
+    for (scopes, word) in [
+        (
+            r#"["https://a.example/.default", "https://b.example/.default"]"#,
+            "one resource at a time",
+        ),
+        (
+            r#"["https://a.example"]"#,
+            "write `https://a.example/.default`",
+        ),
+        (r#"["https://a.example/{x}/.default"]"#, "letters, digits"),
+    ] {
+        refused(load(&with(scopes)), "identities.app.scopes", &[word]);
+    }
+    let config = load(&generic(SECRET, r#", "scopes": ["read", "write"]"#)).unwrap();
+    assert_eq!(config.identities["app"].scopes, ["read", "write"]);
+    refused(
+        load(&generic(SECRET, r#", "scopes": ["read write"]"#)),
+        "identities.app.scopes",
+        &["each scope by itself"],
+    );
+}
+
+#[test]
+fn names_and_the_default_identity() {
+    let two = |default: &str| {
+        format!(
+            r#"{{{default}"identities": {{"a": {{"tenant_id": "t", "client_id": "c", "credential": {SECRET}}},
+                "b": {{"tenant_id": "t", "client_id": "d", "credential": {SECRET}}}}}}}"#
+        )
+    };
+    assert_eq!(load(&two("")).unwrap().default_identity, None);
+    assert_eq!(
+        load(&two(r#""default_identity": "b", "#))
+            .unwrap()
+            .default_identity
+            .as_deref(),
+        Some("b")
+    );
+    refused(
+        load(&two(r#""default_identity": "c", "#)),
+        "default_identity",
+        &["is `c`", "name one of: a, b"],
+    );
+    assert_eq!(
+        load(&entra(SECRET, ""))
+            .unwrap()
+            .default_identity
+            .as_deref(),
+        Some("app")
+    );
+    let error = load(&entra(SECRET, "").replace("\"app\"", "\"a/b\"")).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("identities.a/b: has characters besides letters"),
+        "{error}"
+    );
+}
+
+#[test]
+fn assertion_types() {
+    let setting = "identities.app.credential.federated_token_file.assertion_type";
+    let json = entra(
+        r#"{"federated_token_file": {"path": "/t", "assertion_type": "jwt-bearer"}}"#,
+        "",
+    );
+    refused(
+        load(&json),
+        setting,
+        &["not an absolute URI", "leave it out"],
+    );
+    let json = entra(r#"{"assertion_source": {"assertion_type": "urn:a b"}}"#, "");
+    refused(
+        load(&json),
+        "identities.app.credential.assertion_source.assertion_type",
+        &["not an absolute URI"],
+    );
+}
+
+#[test]
+fn unknown_fields_list_the_known_ones() {
+    let error = load(r#"{"identity": {}}"#).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("unknown field `identity`, expected one of"),
+        "{error}"
+    );
+    assert!(error.to_string().contains("`identities`"), "{error}");
+    let error = load(&entra(r#"{"client_secret": {"secret": "hunter2"}}"#, "")).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("unknown field `secret`, expected one of `value`, `env`, `file`, `method`"),
+        "{error}"
+    );
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+    let error = load(&entra(SECRET, r#", "endpoint_version": "v3""#)).unwrap_err();
+    assert!(
+        error.to_string().contains("expected `v1.0` or `v2.0`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_config_error_is_an_error_of_its_class() {
+    let error = Error::from(Config::load(None, &environment(&[])).unwrap_err());
+    assert_eq!(error.class(), ErrorClass::Configuration);
+    assert!(
+        error
+            .to_string()
+            .starts_with("configuration: there is none"),
+        "{error}"
+    );
+    assert!(error.detail().hint.as_ref().unwrap().contains("--config"));
+}
