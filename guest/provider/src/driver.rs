@@ -1,0 +1,294 @@
+//! Moves data between callers, the engine and the tasks that perform its effects.
+//!
+//! There is one engine in the instance, and its state is borrowed only between two awaits. A task that performs an
+//! effect belongs to the call that happened to start it, and goes on when that call has returned or was cancelled: so
+//! an exchange that several callers share survives any of them.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
+
+use edgepass_core::{
+    AccessToken, ClientAssertion, Completed, Config, Effect, EffectId, Engine, Environment, Error,
+    ErrorClass, RejectionOutcome, Reply, Ticket, TokenRequest,
+};
+use futures::channel::oneshot;
+use futures::future::select;
+use wit_bindgen::JoinHandle;
+
+use crate::effects::{self, Identities, now};
+
+/// A token, from the cache or from an exchange.
+pub(crate) async fn token(request: TokenRequest) -> Result<AccessToken, Error> {
+    let reply = with(|driver| driver.engine.request(now(), &request))?;
+    match reply {
+        Reply::Ready(result) => {
+            pump();
+            result
+        }
+        Reply::Pending(ticket) => match Call::start(ticket)?.outcome().await? {
+            Completed::Token(result) => result,
+            _ => Err(internal(MISMATCH)),
+        },
+    }
+}
+
+/// A client assertion by itself.
+pub(crate) async fn assertion(
+    identity: Option<&str>,
+    audience: Option<&str>,
+) -> Result<ClientAssertion, Error> {
+    let ticket = with(|driver| driver.engine.request_assertion(now(), identity, audience))??;
+    match Call::start(ticket)?.outcome().await? {
+        Completed::Assertion(result) => result,
+        _ => Err(internal(MISMATCH)),
+    }
+}
+
+/// The cached token, if it may be served.
+pub(crate) fn cached(request: &TokenRequest) -> Option<AccessToken> {
+    let token = with(|driver| driver.engine.cached(now(), request))
+        .ok()
+        .flatten();
+    settle();
+    token
+}
+
+/// A resource refused a token.
+pub(crate) fn report_rejection(
+    request: &TokenRequest,
+    token_sha256: &str,
+    www_authenticate: Option<&str>,
+) -> Result<RejectionOutcome, Error> {
+    let outcome = with(|driver| {
+        driver
+            .engine
+            .report_rejection(now(), request, token_sha256, www_authenticate)
+    })?;
+    settle();
+    outcome
+}
+
+/// Forgets cached tokens.
+pub(crate) fn drop_cached(identity: Option<&str>) -> usize {
+    let dropped = with(|driver| driver.engine.drop_cached(identity)).unwrap_or(0);
+    settle();
+    dropped
+}
+
+/// A caller that waits. Dropping it, as a cancelled call does, tells the engine.
+struct Call {
+    ticket: Ticket,
+    answer: Option<oneshot::Receiver<Completed>>,
+}
+
+impl Call {
+    fn start(ticket: Ticket) -> Result<Self, Error> {
+        let (sender, answer) = oneshot::channel();
+        with(|driver| driver.waiting.insert(ticket, sender))?;
+        let call = Self {
+            ticket,
+            answer: Some(answer),
+        };
+        pump();
+        Ok(call)
+    }
+
+    async fn outcome(mut self) -> Result<Completed, Error> {
+        let Some(answer) = self.answer.as_mut() else {
+            return Err(internal("a call was waited for twice"));
+        };
+        let outcome = answer.await;
+        // taken only now: until there is an answer, dropping `self` must cancel
+        self.answer = None;
+        outcome.map_err(|_| internal("the engine dropped a call without an answer"))
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.answer.is_some() {
+            let ticket = self.ticket;
+            _ = with(|driver| {
+                driver.waiting.remove(&ticket);
+                driver.engine.cancel(ticket);
+            });
+            settle();
+        }
+    }
+}
+
+/// The engine, and who waits for what.
+struct Driver {
+    engine: Engine,
+    /// Callers, by the ticket of their question.
+    waiting: BTreeMap<Ticket, oneshot::Sender<Completed>>,
+    /// Effects that nobody performs yet: they came up where no task can be started.
+    backlog: VecDeque<(EffectId, Effect)>,
+    /// Effects that a task performs.
+    running: BTreeMap<EffectId, JoinHandle<()>>,
+    identities: Identities,
+    timer: Timer,
+}
+
+/// The one task that waits for the engine's next deadline.
+enum Timer {
+    /// There is none.
+    Off,
+    /// It is about to look at the deadline.
+    Awake,
+    /// It sleeps until then, or until it is poked.
+    Asleep {
+        mono_ms: u64,
+        poke: oneshot::Sender<()>,
+    },
+}
+
+thread_local! {
+    /// Made at the first call. A configuration error is kept and answers every call.
+    static DRIVER: RefCell<Result<Driver, Error>> = RefCell::new(Driver::new());
+}
+
+fn with<R>(work: impl FnOnce(&mut Driver) -> R) -> Result<R, Error> {
+    DRIVER.with_borrow_mut(|driver| match driver {
+        Ok(driver) => Ok(work(driver)),
+        Err(error) => Err(error.clone()),
+    })
+}
+
+impl Driver {
+    fn new() -> Result<Self, Error> {
+        let environment = effects::environment();
+        let config = Config::load(environment.get(Environment::EDGEPASS_CONFIG), &environment)?;
+        Ok(Self {
+            engine: Engine::new(config, effects::seed()),
+            waiting: BTreeMap::new(),
+            backlog: VecDeque::new(),
+            running: BTreeMap::new(),
+            identities: Identities::default(),
+            timer: Timer::Off,
+        })
+    }
+
+    /// Hands out what the engine has finished and takes what it wants done.
+    fn turn(&mut self) {
+        while let Some((ticket, completed)) = self.engine.next_completed() {
+            if let Some(caller) = self.waiting.remove(&ticket) {
+                // a caller that is gone needs no answer
+                _ = caller.send(completed);
+            }
+        }
+        while let Some((id, effect)) = self.engine.next_effect() {
+            match effect {
+                Effect::Cancel { effect } => self.stop(effect),
+                Effect::CloseIdentity { identity } => self.identities.close(identity),
+                effect => self.backlog.push_back((id, effect)),
+            }
+        }
+    }
+
+    fn stop(&mut self, id: EffectId) {
+        self.backlog.retain(|(waiting, _)| *waiting != id);
+        if let Some(mut task) = self.running.remove(&id) {
+            task.cancel();
+        }
+    }
+
+    /// Whether the sleeping timer would come too late, or for nothing.
+    fn timer_is_wrong(&self) -> bool {
+        match (&self.timer, self.engine.next_deadline()) {
+            (Timer::Asleep { mono_ms, .. }, Some(deadline)) => deadline < *mono_ms,
+            (Timer::Asleep { .. }, None) => true,
+            (Timer::Off | Timer::Awake, _) => false,
+        }
+    }
+
+    fn poke_timer(&mut self) {
+        match std::mem::replace(&mut self.timer, Timer::Awake) {
+            Timer::Asleep { poke, .. } => {
+                // the receiver is gone only if the deadline has come at this moment
+                _ = poke.send(());
+            }
+            other => self.timer = other,
+        }
+    }
+}
+
+/// Does all that can be done now. Only where tasks can be started: in an asynchronous call or in a task.
+fn pump() {
+    let start_timer = with(|driver| {
+        driver.turn();
+        while let Some((id, effect)) = driver.backlog.pop_front() {
+            let identities = driver.identities.clone();
+            driver
+                .running
+                .insert(id, wit_bindgen::spawn_local(run(id, effect, identities)));
+        }
+        if driver.timer_is_wrong() {
+            driver.poke_timer();
+        }
+        let start = matches!(driver.timer, Timer::Off) && driver.engine.next_deadline().is_some();
+        if start {
+            driver.timer = Timer::Awake;
+        }
+        start
+    });
+    if start_timer.unwrap_or(false) {
+        wit_bindgen::spawn_local(keep_time());
+    }
+}
+
+/// Does what can be done without starting a task, and leaves the rest to the next task that runs. A plain `func` must
+/// not start one, since it has no task of its own that could hold it.
+fn settle() {
+    _ = with(|driver| {
+        driver.turn();
+        if !driver.backlog.is_empty() || driver.timer_is_wrong() {
+            driver.poke_timer();
+        }
+    });
+}
+
+async fn run(id: EffectId, effect: Effect, identities: Identities) {
+    let outcome = effects::perform(effect, &identities).await;
+    _ = with(|driver| {
+        driver.running.remove(&id);
+        if let Some(outcome) = outcome {
+            driver.engine.complete(id, outcome, now());
+        }
+    });
+    pump();
+}
+
+async fn keep_time() {
+    loop {
+        let armed = with(|driver| {
+            let Some(mono_ms) = driver.engine.next_deadline() else {
+                driver.timer = Timer::Off;
+                return None;
+            };
+            let (poke, poked) = oneshot::channel();
+            driver.timer = Timer::Asleep { mono_ms, poke };
+            Some((mono_ms, poked))
+        });
+        let Ok(Some((mono_ms, poked))) = armed else {
+            return;
+        };
+        select(pin!(effects::sleep_until(mono_ms)), poked).await;
+        _ = with(|driver| {
+            driver.timer = Timer::Awake;
+            driver.engine.wake(now());
+        });
+        pump();
+    }
+}
+
+/// What the two questions have in common if an answer does not fit.
+const MISMATCH: &str = "the engine answered another question than the one it was asked";
+
+fn internal(what: &str) -> Error {
+    Error::new(
+        ErrorClass::Other,
+        format!("internal error: {what}; please report it"),
+    )
+}

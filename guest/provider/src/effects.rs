@@ -1,0 +1,406 @@
+//! The world outside: every import of the component is called here and nowhere else.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::rc::Rc;
+
+use edgepass_core::{
+    AssertionError, Effect, Environment, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+    IdentityError, IdentityHandle, Now, OpenedIdentity, Outcome, ReadError, SecretBytes, Via,
+    limits,
+};
+use futures::future::{Either, select};
+use wit_bindgen::StreamResult;
+use zeroize::Zeroize;
+
+use crate::bindings::edgepass::credentials::host_identity::Identity;
+use crate::bindings::edgepass::credentials::{assertion_source, host_identity, token_file};
+use crate::bindings::wasi::cli::environment;
+use crate::bindings::wasi::clocks::{monotonic_clock, system_clock};
+use crate::bindings::wasi::http::client;
+use crate::bindings::wasi::http::types::{
+    ErrorCode, Fields, Method, Request, RequestOptions, Response, Scheme,
+};
+use crate::bindings::wasi::random::random;
+use crate::bindings::{wit_future, wit_stream};
+use crate::body::{Body, TooLarge};
+use crate::{conv, http_error};
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
+/// Response headers that are looked at; no other is copied into the sandbox's memory.
+const WANTED_HEADERS: [&str; 5] = [
+    "content-type",
+    "date",
+    "location",
+    "retry-after",
+    "www-authenticate",
+];
+
+/// The longest header value that is taken, bytes: what common servers accept for a whole line. A longer one is left
+/// out, because half a value could mean something else.
+const MAX_HEADER_VALUE_BYTES: usize = 8 * 1024;
+
+/// Both clocks.
+pub(crate) fn now() -> Now {
+    let wall = system_clock::now();
+    // before 1970 is a clock that was never set; the engine copes with 0 as with any other wrong time
+    let seconds = u64::try_from(wall.seconds).unwrap_or(0);
+    Now {
+        unix_ms: seconds
+            .saturating_mul(1000)
+            .saturating_add(u64::from(wall.nanoseconds) / NANOS_PER_MILLI),
+        mono_ms: monotonic_clock::now() / NANOS_PER_MILLI,
+    }
+}
+
+/// Waits until the monotonic clock of [`now`] shows that many milliseconds.
+pub(crate) async fn sleep_until(mono_ms: u64) {
+    monotonic_clock::wait_until(mono_ms.saturating_mul(NANOS_PER_MILLI)).await;
+}
+
+/// The environment variables.
+pub(crate) fn environment() -> Environment {
+    Environment::from_pairs(environment::get_environment())
+}
+
+/// A seed for jitter and unguessable names, from the host's random source.
+pub(crate) fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    for (to, from) in seed.iter_mut().zip(random::get_random_bytes(32)) {
+        *to = from;
+    }
+    seed
+}
+
+/// The host identities that are open.
+#[derive(Clone, Default)]
+pub(crate) struct Identities(Rc<RefCell<OpenIdentities>>);
+
+#[derive(Default)]
+struct OpenIdentities {
+    opened: u64,
+    open: BTreeMap<u64, Rc<Identity>>,
+}
+
+impl Identities {
+    /// Lets go of one. Calls under way on it end first.
+    pub(crate) fn close(&self, handle: IdentityHandle) {
+        let closed = self.0.borrow_mut().open.remove(&handle.0);
+        drop(closed);
+    }
+
+    fn add(&self, identity: Identity) -> IdentityHandle {
+        let mut identities = self.0.borrow_mut();
+        identities.opened += 1;
+        let handle = identities.opened;
+        identities.open.insert(handle, Rc::new(identity));
+        IdentityHandle(handle)
+    }
+
+    fn get(&self, handle: IdentityHandle) -> Option<Rc<Identity>> {
+        self.0.borrow().open.get(&handle.0).cloned()
+    }
+}
+
+/// Performs an effect that has an outcome. `None` for one that has none or that this driver does not know; the engine
+/// ends a flow that waits too long.
+pub(crate) async fn perform(effect: Effect, identities: &Identities) -> Option<Outcome> {
+    Some(match effect {
+        Effect::Http { request, via } => Outcome::Http(http(request, via, identities).await),
+        Effect::ReadFile { path } => Outcome::File(read_file(path).await),
+        Effect::OpenIdentity { name } => Outcome::Identity(open_identity(name, identities).await),
+        Effect::Sign {
+            identity,
+            algorithm,
+            input,
+        } => Outcome::Signature(
+            sign(identities.get(identity), conv::algorithm(algorithm), input).await,
+        ),
+        Effect::Assert { options } => {
+            Outcome::Assertion(assertion(conv::assertion_options(options)).await)
+        }
+        _ => return None,
+    })
+}
+
+async fn read_file(path: String) -> Result<SecretBytes, ReadError> {
+    match within(limits::HOST_CALL_TIMEOUT_MS, token_file::read(path)).await {
+        Ok(read) => read.map(SecretBytes::new).map_err(conv::read_error),
+        Err(Late) => Err(ReadError::Other(late("the host did not read it"))),
+    }
+}
+
+async fn open_identity(
+    name: String,
+    identities: &Identities,
+) -> Result<OpenedIdentity, IdentityError> {
+    match within(limits::HOST_CALL_TIMEOUT_MS, host_identity::open(name)).await {
+        Ok(opened) => {
+            let identity = opened.map_err(conv::identity_error)?;
+            let certificate_chain = identity.certificate_chain();
+            Ok(OpenedIdentity {
+                handle: identities.add(identity),
+                certificate_chain,
+            })
+        }
+        Err(Late) => Err(IdentityError::Unavailable(late("the host did not open it"))),
+    }
+}
+
+async fn sign(
+    identity: Option<Rc<Identity>>,
+    algorithm: host_identity::Algorithm,
+    input: Vec<u8>,
+) -> Result<Vec<u8>, IdentityError> {
+    let Some(identity) = identity else {
+        return Err(IdentityError::Other(
+            "it was closed before it was used".to_owned(),
+        ));
+    };
+    match within(
+        limits::HOST_CALL_TIMEOUT_MS,
+        identity.sign(algorithm, input),
+    )
+    .await
+    {
+        Ok(signed) => signed.map_err(conv::identity_error),
+        Err(Late) => Err(IdentityError::Unavailable(late("the host did not sign"))),
+    }
+}
+
+async fn assertion(
+    options: assertion_source::AssertionOptions,
+) -> Result<edgepass_core::SuppliedAssertion, AssertionError> {
+    match within(
+        limits::HOST_CALL_TIMEOUT_MS,
+        assertion_source::get_assertion(options),
+    )
+    .await
+    {
+        Ok(supplied) => supplied
+            .map(conv::supplied_assertion)
+            .map_err(conv::assertion_error),
+        Err(Late) => Err(AssertionError::Temporary(late(
+            "the assertion source did not answer",
+        ))),
+    }
+}
+
+/// Why an exchange of messages failed, before it is put into words.
+enum Failure {
+    /// The host said so.
+    Code(ErrorCode),
+    /// The response went on after the limit.
+    TooLarge(usize),
+    /// The request cannot be made: its part that is at fault.
+    Unsendable(&'static str),
+    /// The identity was closed before.
+    NoIdentity,
+}
+
+impl From<ErrorCode> for Failure {
+    fn from(code: ErrorCode) -> Self {
+        Self::Code(code)
+    }
+}
+
+async fn http(
+    request: HttpRequest,
+    via: Via,
+    identities: &Identities,
+) -> Result<HttpResponse, HttpError> {
+    let authority = request.authority.clone();
+    let timeout_ms = request.timeout_ms;
+    let (kind, cause) = match within(timeout_ms, exchange(request, via, identities)).await {
+        Ok(Ok(response)) => return Ok(response),
+        Ok(Err(Failure::Code(code))) => return Err(http_error::describe(&authority, &code)),
+        Ok(Err(Failure::TooLarge(limit))) => (
+            HttpErrorKind::BodyTooLarge,
+            format!("the response is larger than {limit} bytes"),
+        ),
+        Ok(Err(Failure::Unsendable(part))) => (
+            HttpErrorKind::Other,
+            format!("the host does not accept its {part}"),
+        ),
+        Ok(Err(Failure::NoIdentity)) => (
+            HttpErrorKind::Denied,
+            "the certificate for it was closed before it was sent".to_owned(),
+        ),
+        Err(Late) => (
+            HttpErrorKind::Timeout,
+            format!("no complete response within {timeout_ms} ms"),
+        ),
+    };
+    Err(HttpError {
+        kind,
+        detail: format!("{authority}: {cause}"),
+    })
+}
+
+async fn exchange(
+    request: HttpRequest,
+    via: Via,
+    identities: &Identities,
+) -> Result<HttpResponse, Failure> {
+    let limit = request.max_response_bytes;
+    let (message, upload) = build(request)?;
+    let answer = async {
+        let response = match via {
+            Via::Public => client::send(message).await?,
+            Via::Identity(handle) => {
+                let identity = identities.get(handle).ok_or(Failure::NoIdentity)?;
+                identity.send(message).await?
+            }
+        };
+        read(response, limit).await
+    };
+    // a server may answer before it has taken the whole body, or without taking it: the answer is what counts
+    let upload = async {
+        upload.await;
+        pending::<()>().await;
+    };
+    match select(pin!(answer), pin!(upload)).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(((), answer)) => answer.await,
+    }
+}
+
+/// The message, and the future that feeds its body to the host.
+fn build(request: HttpRequest) -> Result<(Request, impl Future<Output = ()>), Failure> {
+    let HttpRequest {
+        method,
+        scheme,
+        authority,
+        path,
+        headers,
+        body,
+        timeout_ms,
+        ..
+    } = request;
+
+    let mut fields: Vec<(String, Vec<u8>)> = headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.expose().as_bytes().to_vec()))
+        .collect();
+    if !body.is_empty() {
+        fields.push((
+            "content-length".to_owned(),
+            body.len().to_string().into_bytes(),
+        ));
+    }
+    let headers = Fields::from_list(&fields);
+    for (_, value) in &mut fields {
+        value.zeroize();
+    }
+    let headers = headers.map_err(|_| Failure::Unsendable("headers"))?;
+
+    // the host keeps its own limits; these only let it give up with us instead of after us
+    let options = RequestOptions::new();
+    let timeout = Some(timeout_ms.saturating_mul(NANOS_PER_MILLI));
+    _ = options.set_connect_timeout(timeout);
+    _ = options.set_first_byte_timeout(timeout);
+    _ = options.set_between_bytes_timeout(timeout);
+
+    let (trailers, trailers_rx) = wit_future::new(|| Ok(None));
+    let (content, content_rx) = if body.is_empty() {
+        (None, None)
+    } else {
+        let (content, content_rx) = wit_stream::new();
+        (Some(content), Some(content_rx))
+    };
+    let (message, sent) = Request::new(headers, content_rx, trailers_rx, Some(options));
+    // what became of the upload is not asked: the response tells, or the error in its place
+    drop(sent);
+
+    let method = match method {
+        "POST" => Method::Post,
+        "GET" => Method::Get,
+        other => Method::Other(other.to_owned()),
+    };
+    let scheme = match scheme {
+        "https" => Scheme::Https,
+        "http" => Scheme::Http,
+        other => Scheme::Other(other.to_owned()),
+    };
+    message
+        .set_method(&method)
+        .map_err(|()| Failure::Unsendable("method"))?;
+    message
+        .set_scheme(Some(&scheme))
+        .map_err(|()| Failure::Unsendable("scheme"))?;
+    message
+        .set_authority(Some(&authority))
+        .map_err(|()| Failure::Unsendable("host name"))?;
+    message
+        .set_path_with_query(Some(&path))
+        .map_err(|()| Failure::Unsendable("path"))?;
+
+    let upload = async move {
+        if let Some(mut content) = content {
+            // the one copy that a stream needs comes back when it has been taken, and is wiped here
+            let mut copy = content.write_all(body.expose().to_vec()).await;
+            copy.zeroize();
+        }
+        _ = trailers.write(Ok(None)).await;
+    };
+    Ok((message, upload))
+}
+
+async fn read(response: Response, limit: usize) -> Result<HttpResponse, Failure> {
+    let status = response.get_status_code();
+    let fields = response.get_headers();
+    let headers = WANTED_HEADERS
+        .iter()
+        .filter_map(|name| header(&fields, name).map(|value| ((*name).to_owned(), value)))
+        .collect();
+    let announced = header(&fields, "content-length").and_then(|length| length.parse().ok());
+    drop(fields);
+
+    let (received, received_rx) = wit_future::new(|| Ok(()));
+    let (mut content, trailers) = Response::consume_body(response, received_rx);
+    let mut body = Body::new(announced, limit);
+    loop {
+        let (result, buffer) = content.read(body.lend()).await;
+        body.take_back(buffer)
+            .map_err(|TooLarge| Failure::TooLarge(limit))?;
+        if !matches!(result, StreamResult::Complete(_)) {
+            break;
+        }
+    }
+    // a stream ends in the same way whether the body was whole or not; only the trailers tell
+    trailers.await?;
+    drop(received);
+    Ok(HttpResponse {
+        status,
+        headers,
+        body: SecretBytes::new(body.finish()),
+    })
+}
+
+fn header(fields: &Fields, name: &str) -> Option<String> {
+    let value = fields.get(name).into_iter().next()?;
+    if value.len() > MAX_HEADER_VALUE_BYTES {
+        None
+    } else {
+        String::from_utf8(value).ok()
+    }
+}
+
+/// Not done in time.
+struct Late;
+
+/// The future's output, unless it takes longer; then the future is dropped, which cancels the call under way.
+async fn within<T>(timeout_ms: u64, work: impl Future<Output = T>) -> Result<T, Late> {
+    let alarm = monotonic_clock::wait_for(timeout_ms.saturating_mul(NANOS_PER_MILLI));
+    match select(pin!(work), pin!(alarm)).await {
+        Either::Left((output, _)) => Ok(output),
+        Either::Right(((), _)) => Err(Late),
+    }
+}
+
+fn late(what: &str) -> String {
+    format!("{what} within {} ms", limits::HOST_CALL_TIMEOUT_MS)
+}
