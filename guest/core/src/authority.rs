@@ -146,6 +146,7 @@ impl Endpoint {
         if url.fragment {
             return Err(Refusal::new(
                 "has a fragment, which a token endpoint may not have (RFC 6749 section 3.2)",
+                "leave out the `#` and what follows",
             ));
         }
         let path = if url.rest.starts_with('/') {
@@ -157,8 +158,10 @@ impl Endpoint {
             .split(['?', '/'])
             .any(|segment| matches!(segment, "." | ".."))
         {
-            return Err(Refusal::new("has `.` or `..` in its path")
-                .hint("write the path as the server has it"));
+            return Err(Refusal::new(
+                "has `.` or `..` in its path",
+                "write the path as the server has it",
+            ));
         }
         Ok(Self {
             authority: url.authority,
@@ -178,16 +181,19 @@ impl Authority {
     pub(crate) fn entra(authority_host: &str, version: EndpointVersion) -> Result<Self, Refusal> {
         let url = HttpsUrl::parse(authority_host)?;
         if url.fragment || url.rest.contains('?') {
-            return Err(Refusal::new("has a query or fragment")
-                .hint(format!("write https://{}", url.authority)));
+            return Err(Refusal::new(
+                "has a query or fragment",
+                format!("write https://{}", url.authority),
+            ));
         }
         if !matches!(url.rest, "" | "/") {
-            return Err(
-                Refusal::new(format!("has the path `{}`", url.rest)).hint(format!(
+            return Err(Refusal::new(
+                format!("has the path `{}`", url.rest),
+                format!(
                     "write https://{}, and the tenant as tenant_id (AZURE_TENANT_ID)",
                     url.authority
-                )),
-            );
+                ),
+            ));
         }
         let host =
             cloud(&url.authority).map_or(url.authority, |cloud| cloud.network_host.to_owned());
@@ -265,9 +271,12 @@ impl TrustedHosts {
                 " (`{host}` is, but without a port that means 443 alone)"
             ));
         }
-        Err(Refusal::new(message).hint(format!(
-            "if it is meant, add \"{authority}\" to authority_hosts or to EDGEPASS_AUTHORITY_HOSTS"
-        )))
+        Err(Refusal::new(
+            message,
+            format!(
+                "if it is meant, add \"{authority}\" to authority_hosts or to EDGEPASS_AUTHORITY_HOSTS"
+            ),
+        ))
     }
 }
 
@@ -277,20 +286,15 @@ pub(crate) struct Refusal {
     /// Continues the name of the setting.
     pub(crate) message: String,
     /// What to do.
-    pub(crate) hint: Option<String>,
+    pub(crate) hint: String,
 }
 
 impl Refusal {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             message: message.into(),
-            hint: None,
+            hint: hint.into(),
         }
-    }
-
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
     }
 }
 
@@ -338,9 +342,10 @@ impl<'a> HttpsUrl<'a> {
             return Err(Refusal::new("is empty", "write https://host"));
         }
         if url.len() > MAX_URL_CHARS {
-            return Err(Refusal::new(format!(
-                "is longer than {MAX_URL_CHARS} characters"
-            )));
+            return Err(Refusal::new(
+                format!("is longer than {MAX_URL_CHARS} characters"),
+                "check that it is the URL alone",
+            ));
         }
         if url
             .chars()
@@ -348,6 +353,7 @@ impl<'a> HttpsUrl<'a> {
         {
             return Err(Refusal::new(
                 "has a space or another character that a URL may not have",
+                "write the URL without quotes and line breaks, other characters percent-encoded",
             ));
         }
         let Some((scheme, rest)) = url.split_once("://") else {
@@ -368,8 +374,10 @@ impl<'a> HttpsUrl<'a> {
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at_checked(end).unwrap_or_default();
         if authority.contains('@') {
-            return Err(Refusal::new("has a user name or password in it")
-                .hint("leave out what stands before the `@`"));
+            return Err(Refusal::new(
+                "has a user name or password in it",
+                "leave out what stands before the `@`",
+            ));
         }
         Ok(Self {
             authority: canonical_authority(authority)?,
@@ -390,8 +398,10 @@ fn canonical_authority(authority: &str) -> Result<String, Refusal> {
         None => is_host_name(host),
     };
     if !valid {
-        return Err(Refusal::new(format!("`{host}` is not a host name"))
-            .hint("use letters, digits, `-` and `.`"));
+        return Err(Refusal::new(
+            format!("`{host}` is not a host name"),
+            "use letters, digits, `-` and `.`",
+        ));
     }
     let port = authority
         .get(host.len()..)
@@ -403,10 +413,10 @@ fn canonical_authority(authority: &str) -> Result<String, Refusal> {
         Ok(number) if number > 0 && port.bytes().all(|b| b.is_ascii_digit()) => {
             Ok(format!("{host}:{number}"))
         }
-        _ => {
-            Err(Refusal::new(format!("`{port}` is not a port"))
-                .hint("use a number from 1 to 65535"))
-        }
+        _ => Err(Refusal::new(
+            format!("`{port}` is not a port"),
+            "use a number from 1 to 65535",
+        )),
     }
 }
 

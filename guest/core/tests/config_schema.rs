@@ -1,6 +1,11 @@
 //! The JSON Schema says of a document what loading it says: tried on examples with a small checker of the keywords
 //! that the schema uses.
 #![cfg(feature = "schema")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests stop at the first surprise, as tests do"
+)]
 
 use edgepass_core::{Config, Environment};
 use serde_json::{Value, json};

@@ -114,14 +114,11 @@ fn one_resource(scopes: &[String], version: EndpointVersion) -> Result<(), Error
 }
 
 fn invalid(what: &str, refusal: &Refusal) -> Error {
-    let error = Error::new(
+    Error::new(
         ErrorClass::InvalidRequest,
         format!("{what} {}", refusal.message),
-    );
-    match &refusal.hint {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
+    )
+    .hint(&refusal.hint)
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl ConfigError {
         Self {
             setting: setting.into(),
             message: refusal.message,
-            hint: refusal.hint,
+            hint: Some(refusal.hint),
         }
     }
 
@@ -301,11 +301,11 @@ impl Loader<'_> {
             )
             .hint(format!("keep either {field} or token_endpoint")));
         }
-        let token_endpoint = self.endpoint(place.at("token_endpoint"), url)?;
+        let token_endpoint = self.endpoint(&place.at("token_endpoint"), url)?;
         let mtls_token_endpoint = file
             .mtls_token_endpoint
             .as_ref()
-            .map(|url| self.endpoint(place.at("mtls_token_endpoint"), url))
+            .map(|url| self.endpoint(&place.at("mtls_token_endpoint"), url))
             .transpose()?;
         Ok(Authority::Generic {
             token_endpoint,
@@ -313,9 +313,9 @@ impl Loader<'_> {
         })
     }
 
-    fn endpoint(&self, setting: String, url: &str) -> Result<Endpoint, ConfigError> {
-        let endpoint = check(&setting, Endpoint::parse(url))?;
-        check(&setting, self.trusted.check(&endpoint.authority))?;
+    fn endpoint(&self, setting: &str, url: &str) -> Result<Endpoint, ConfigError> {
+        let endpoint = check(setting, Endpoint::parse(url))?;
+        check(setting, self.trusted.check(&endpoint.authority))?;
         Ok(endpoint)
     }
 
