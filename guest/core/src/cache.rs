@@ -103,10 +103,15 @@ impl Cache {
     pub(crate) fn usable(&mut self, key: &CacheKey, now: Now) -> Option<(&mut Entry, Freshness)> {
         self.uses += 1;
         let uses = self.uses;
-        let entry = self
+        if self
             .entries
-            .get_mut(key)
-            .filter(|entry| !entry.invalid && !entry.expires.reached(now))?;
+            .get(key)
+            .is_some_and(|entry| entry.expires.reached(now))
+        {
+            // dropping it wipes the secret
+            self.entries.remove(key);
+        }
+        let entry = self.entries.get_mut(key).filter(|entry| !entry.invalid)?;
         entry.last_used = uses;
         let freshness = if !entry.refresh.reached(now) {
             // also in the margin: a refresh has just failed, and asking again at once would not help

@@ -613,3 +613,232 @@ impl<'de> Deserialize<'de> for Seconds {
         deserializer.deserialize_any(Numbers)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, headers: &[(&str, &str)], body: &str) -> HttpResponse {
+        HttpResponse {
+            status,
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            body: SecretBytes::new(body),
+        }
+    }
+
+    fn read(response: &HttpResponse) -> Result<Granted, Error> {
+        let endpoint = Endpoint {
+            authority: "login.test".into(),
+            path: "/t/oauth2/v2.0/token".into(),
+        };
+        let secrets = [Secret::new("the-client-secret")];
+        let asked = Asked {
+            endpoint: &endpoint,
+            server_unix_s: 1_000_000,
+            correlation_id: "c0",
+            presented: None,
+            secrets: &secrets,
+        };
+        super::response(&asked, response)
+    }
+
+    #[test]
+    fn lifetimes_may_be_numbers_or_numeric_strings() {
+        for (times, life_s, refresh_s) in [
+            (r#""expires_in":3599"#, 3599, None),
+            (
+                r#""expires_in":"3599","refresh_in":"1800""#,
+                3599,
+                Some(1800),
+            ),
+            (r#""expires_in":3599.9"#, 3599, None),
+            (r#""expires_on":"1000500""#, 500, None),
+            (r#""expires_in":null,"expires_on":1000500"#, 500, None),
+            (r#""expires_in":-5"#, 0, None),
+            (r#""expires_in":99999999999999"#, MAX_EXPIRES_IN_S, None),
+            (r#""scope":"x""#, DEFAULT_EXPIRES_IN_S, None),
+        ] {
+            let body = format!(r#"{{"token_type":"bearer","access_token":"t",{times}}}"#);
+            let granted = read(&response(200, &[], &body)).expect(times);
+            assert_eq!(granted.lifetime_ms, life_s * 1000, "{times}");
+            assert_eq!(
+                granted.refresh_in_ms,
+                refresh_s.map(|s: u64| s * 1000),
+                "{times}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_token_response_is_said_and_never_shown() {
+        for (answer, expected) in [
+            (response(200, &[], ""), "empty body"),
+            (
+                response(200, &[], r#"{"access_token":"SHOWN"#),
+                "ends too early",
+            ),
+            (
+                response(200, &[], r#"{"access_token":"SHOWN"}"#),
+                "no `token_type`",
+            ),
+            (
+                response(200, &[], r#"{"token_type":"Bearer"}"#),
+                "no `access_token`",
+            ),
+            (
+                response(
+                    200,
+                    &[],
+                    r#"{"access_token":"SHOWN\r\nx: y","token_type":"Bearer"}"#,
+                ),
+                "no header may carry",
+            ),
+            (
+                response(200, &[], r#"{"access_token":"SHOWN","token_type":"mac"}"#),
+                "`mac`",
+            ),
+            (
+                response(200, &[], r#"{"access_token":{"a":"SHOWN"}}"#),
+                "wrong type",
+            ),
+            (
+                response(200, &[("content-type", "text/html")], "<html>SHOWN</html>"),
+                "HTML or XML page",
+            ),
+            (
+                response(
+                    302,
+                    &[("location", "https://user:SHOWN@evil.test/SHOWN")],
+                    "",
+                ),
+                "redirect to evil.test",
+            ),
+            (response(502, &[], "<html>SHOWN</html>"), "HTTP 502"),
+            (response(404, &[], "SHOWN"), "HTTP 404"),
+        ] {
+            let error = read(&answer).expect_err(expected);
+            assert!(error.to_string().contains(expected), "{error}");
+            assert!(!format!("{error:?}").contains("SHOWN"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_are_classified_and_cleaned() {
+        let entra = |status, error: &str, code: u32, more: &str| {
+            let body = format!(
+                r#"{{"error":"{error}","error_codes":[{code}],"error_description":"AADSTS{code}: text the-client-secret eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ.c2lnbmF0dXJl end. Trace ID: x\r\nCorrelation ID: y","correlation_id":"y","trace_id":"x"{more}}}"#
+            );
+            read(&response(status, &[], &body)).expect_err("refused")
+        };
+        for (error, class, retryable) in [
+            (
+                entra(401, "invalid_client", 7_000_215, ""),
+                ErrorClass::CredentialRejected,
+                false,
+            ),
+            (
+                entra(400, "invalid_request", 700_212, ""),
+                ErrorClass::FederationMismatch,
+                true,
+            ),
+            (
+                entra(401, "invalid_client", 7_002_138, ""),
+                ErrorClass::FederationMismatch,
+                false,
+            ),
+            (
+                entra(400, "unauthorized_client", 700_016, ""),
+                ErrorClass::Refused,
+                false,
+            ),
+            (
+                entra(400, "invalid_grant", 50_076, r#","claims":"{\"a\":1}""#),
+                ErrorClass::InteractionRequired,
+                false,
+            ),
+            (
+                entra(429, "temporarily_unavailable", 90_055, ""),
+                ErrorClass::Throttled,
+                true,
+            ),
+            (
+                entra(503, "temporarily_unavailable", 90_033, ""),
+                ErrorClass::Server,
+                true,
+            ),
+        ] {
+            assert_eq!(
+                (error.class(), error.detail().retryable),
+                (class, retryable),
+                "{error:?}"
+            );
+            let shown = format!("{error:?}");
+            assert!(
+                !shown.contains("the-client-secret") && !shown.contains("c2lnbmF0dXJl"),
+                "{shown}"
+            );
+            assert!(
+                !error.to_string().contains("Trace ID") && !error.to_string().contains('\n'),
+                "{error}"
+            );
+            assert_eq!(error.detail().correlation_id.as_deref(), Some("y"));
+        }
+        let foreign =
+            read(&response(400, &[], r#"{"error":"invalid_scope"}"#)).expect_err("refused");
+        assert_eq!(
+            foreign.detail().oauth_error.as_deref(),
+            Some("invalid_scope")
+        );
+        assert_eq!(
+            foreign.detail().correlation_id.as_deref(),
+            Some("c0"),
+            "our own where the server names none"
+        );
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_on_the_servers_clock() {
+        let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        for (headers, expected) in [
+            (vec![("retry-after", "7")], Some(7_000)),
+            (
+                vec![("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT"), date],
+                Some(30_000),
+            ),
+            (
+                vec![("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), date],
+                Some(0),
+            ),
+            (vec![("retry-after", "999999")], Some(MAX_RETRY_AFTER_MS)),
+            (vec![("retry-after", "soon")], None),
+            (vec![], None),
+        ] {
+            assert_eq!(
+                retry_after_ms(&response(429, &headers, ""), 0),
+                expected,
+                "{headers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_form_is_sorted_with_claims_last() {
+        let mut form = Form::default();
+        for name in [
+            "scope",
+            "claims",
+            "client_id",
+            "grant_type",
+            "client_assertion",
+        ] {
+            form.add(name, "a b");
+        }
+        assert_eq!(
+            form.encode().expose(),
+            b"client_assertion=a+b&client_id=a+b&grant_type=a+b&scope=a+b&claims=a+b"
+        );
+    }
+}

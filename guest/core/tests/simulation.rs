@@ -2,6 +2,9 @@
 //! one seed, printed when it fails; `EDGEPASS_SIM_SEED=n cargo test -p edgepass-core --test simulation` replays it, and
 //! `EDGEPASS_SIM_RUNS=n` makes more of them.
 
+// tells the lints that helpers are test code too
+#![cfg(test)]
+
 mod support;
 
 use std::collections::BTreeMap;
