@@ -1,1 +1,59 @@
-//! In the making.
+//! Access tokens for programs that hold no secret: the credential component of edgepass, embedded.
+//!
+//! The component runs in a wasmtime sandbox and does the talking: it reads the platform's rotating token file, has
+//! assertions signed, posts the exchange, caches, refreshes, retries. This library is the rest of the world as seen
+//! from in there, and no more of it than the configuration names: https to the token endpoints, the token files, the
+//! certificates whose keys never enter the sandbox.
+//!
+//! ```no_run
+//! use edgepass::{Provider, TokenRequest, process_environment};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! // AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE, as a Kubernetes pod with workload identity has
+//! let provider = Provider::builder().environment(process_environment()).build().await?;
+//!
+//! let request = TokenRequest::for_scopes(["https://graph.microsoft.com/.default"]);
+//! let token = provider.get_token(&request).await?;
+//! let authorization = token.authorization();
+//! println!("a token for {} until {}", token.scope, token.expires_on);
+//!
+//! // when a resource answers 401
+//! provider.report_rejection(&request, &token.token, None).await?;
+//! # let _ = authorization;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Provider`] is a cheap handle; keep one for the life of the program. A token that needs no second look is given
+//! out without entering the sandbox.
+//!
+//! # Features
+//!
+//! - `compiler`: [`Builder::component`] runs another component than the embedded one. Without it no compiler is linked.
+//! - `cli`: the `edgepass` command.
+
+pub mod limits;
+pub mod link;
+
+mod assertion;
+mod bindings;
+mod cache;
+mod context;
+mod conv;
+mod der;
+mod egress;
+mod files;
+mod identity;
+mod instance;
+mod provider;
+mod roots;
+mod watchdog;
+
+pub use assertion::{AssertionError, AssertionOptions, AssertionSource, SuppliedAssertion};
+pub use cache::Token;
+pub use edgepass_core::{
+    AccessToken, ClientAssertion, Config, ConfigError, Environment, Error, ErrorClass, ErrorDetail,
+    Grant, Refresh, RejectionOutcome, Secret, SecretBytes, TokenRequest, TokenSource, TokenType,
+};
+pub use identity::CertificateSource;
+pub use provider::{BuildError, Builder, Limits, Provider, Stats, process_environment};

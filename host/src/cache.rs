@@ -1,0 +1,425 @@
+//! The read-through cache in front of the component: while a token needs no second look, a caller gets it without
+//! crossing the boundary. The component keeps the real cache, and decides until when that is (`refresh_on`).
+
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use edgepass_core::{AccessToken, Grant, Refresh, Secret, TokenRequest, TokenSource, TokenType};
+use hashbrown::{Equivalent, HashMap};
+
+use crate::limits;
+
+/// An access token. Clones share one allocation.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Token(Arc<AccessToken>);
+
+impl Token {
+    pub(crate) fn new(token: AccessToken) -> Self {
+        Self(Arc::new(token))
+    }
+
+    /// The value of an `authorization` header. A secret.
+    pub fn authorization(&self) -> Secret {
+        // servers answer `bearer` in any case; resources want it as RFC 6750 writes it
+        let scheme = if self.token_type.eq_ignore_ascii_case("bearer") {
+            "Bearer"
+        } else {
+            &self.token_type
+        };
+        Secret::new(format!("{scheme} {}", self.token.expose()))
+    }
+
+    pub(crate) fn from_source(&self, source: TokenSource) -> Self {
+        Self::new(AccessToken {
+            source,
+            ..AccessToken::clone(&self.0)
+        })
+    }
+}
+
+impl Deref for Token {
+    type Target = AccessToken;
+
+    fn deref(&self) -> &AccessToken {
+        &self.0
+    }
+}
+
+/// What distinguishes the tokens of requests that the cache may answer: the workload's own (client credentials),
+/// without a claims challenge, and not asking for a new one.
+#[derive(Clone, Eq, PartialEq)]
+pub(crate) struct Key {
+    identity: Option<String>,
+    tenant: Option<String>,
+    scopes: Vec<String>,
+    token_type: TokenType,
+}
+
+impl Key {
+    /// The key of a request that the cache may answer.
+    pub(crate) fn of(request: &TokenRequest) -> Option<Self> {
+        Lookup::of(request).map(|_| Self {
+            identity: request.identity.clone(),
+            tenant: request.tenant.clone(),
+            scopes: request.scopes.clone(),
+            token_type: request.token_type,
+        })
+    }
+
+    fn parts(&self) -> (Option<&str>, Option<&str>, &[String], TokenType) {
+        (
+            self.identity.as_deref(),
+            self.tenant.as_deref(),
+            &self.scopes,
+            self.token_type,
+        )
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash(self.parts(), state);
+    }
+}
+
+/// The same as a borrow of the request, so that a hit allocates nothing.
+pub(crate) struct Lookup<'r>(&'r TokenRequest);
+
+impl<'r> Lookup<'r> {
+    pub(crate) fn of(request: &'r TokenRequest) -> Option<Self> {
+        let own = matches!(request.grant, Grant::ClientCredentials);
+        (own && request.claims.is_none() && request.refresh == Refresh::IfNeeded)
+            .then_some(Self(request))
+    }
+
+    fn parts(&self) -> (Option<&str>, Option<&str>, &[String], TokenType) {
+        (
+            self.0.identity.as_deref(),
+            self.0.tenant.as_deref(),
+            &self.0.scopes,
+            self.0.token_type,
+        )
+    }
+}
+
+impl Hash for Lookup<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash(self.parts(), state);
+    }
+}
+
+impl Equivalent<Key> for Lookup<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.parts() == key.parts()
+    }
+}
+
+/// Scopes in another order are another key: it costs one call into the component, which sorts them, and saves sorting
+/// at every hit.
+fn hash<H: Hasher>(
+    (identity, tenant, scopes, token_type): (Option<&str>, Option<&str>, &[String], TokenType),
+    state: &mut H,
+) {
+    identity.hash(state);
+    tenant.hash(state);
+    scopes.hash(state);
+    (token_type == TokenType::MtlsPop).hash(state);
+}
+
+/// Tokens by key.
+#[derive(Default)]
+pub(crate) struct Cache(RwLock<Shelf>);
+
+#[derive(Default)]
+struct Shelf {
+    tokens: HashMap<Key, Entry>,
+    /// Counts what was thrown out, so that an answer from before cannot come back in.
+    generation: u64,
+}
+
+struct Entry {
+    token: Token,
+    /// From when the component is asked again.
+    fresh: Until,
+    /// From when it is not even worth a look.
+    alive: Until,
+}
+
+impl Cache {
+    /// The token, if the component need not be asked.
+    pub(crate) fn fresh(&self, request: &TokenRequest) -> Option<Token> {
+        self.get(request, |entry, now| entry.fresh.ahead_of(now))
+    }
+
+    /// The token, if it has not expired.
+    pub(crate) fn alive(&self, request: &TokenRequest) -> Option<Token> {
+        self.get(request, |entry, now| entry.alive.ahead_of(now))
+    }
+
+    fn get(&self, request: &TokenRequest, good: impl Fn(&Entry, Clocks) -> bool) -> Option<Token> {
+        let lookup = Lookup::of(request)?;
+        let shelf = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = shelf.tokens.get(&lookup)?;
+        good(entry, Clocks::now()).then(|| entry.token.clone())
+    }
+
+    /// Which answers [`Self::put`] may still take.
+    pub(crate) fn generation(&self) -> u64 {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .generation
+    }
+
+    /// Keeps a token that was asked for in that generation. `replaces` throws out what else there is of its identity:
+    /// somebody asked for a new one because the old ones are of no use.
+    pub(crate) fn put(&self, key: Key, token: &Token, generation: u64, replaces: bool) {
+        let now = Clocks::now();
+        let entry = Entry {
+            token: token.from_source(TokenSource::Cache),
+            fresh: Until::unix(token.refresh_on, now),
+            alive: Until::unix(token.expires_on, now),
+        };
+        let mut shelf = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if shelf.generation != generation {
+            return;
+        }
+        if replaces {
+            shelf.generation += 1;
+            shelf
+                .tokens
+                .retain(|_, entry| entry.token.identity != token.identity);
+        }
+        if shelf.tokens.len() >= limits::CACHED_TOKENS && !shelf.tokens.contains_key(&key) {
+            shelf.tokens.retain(|_, entry| entry.alive.ahead_of(now));
+            if shelf.tokens.len() >= limits::CACHED_TOKENS {
+                let mut keep = false;
+                shelf.tokens.retain(|_, _| {
+                    keep = !keep;
+                    keep
+                });
+            }
+        }
+        shelf.tokens.insert(key, entry);
+    }
+
+    /// Throws out the token of that lower-case hex SHA-256, wherever it is.
+    pub(crate) fn reject(&self, token_sha256: &str) {
+        self.throw_out(|token| token.token.sha256_hex() == token_sha256);
+    }
+
+    /// Throws out the tokens of that configured identity, or all.
+    pub(crate) fn forget(&self, identity: Option<&str>) {
+        self.throw_out(|token| identity.is_none_or(|identity| token.identity == identity));
+    }
+
+    fn throw_out(&self, which: impl Fn(&Token) -> bool) {
+        let mut shelf = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        shelf.generation += 1;
+        shelf.tokens.retain(|_, entry| !which(&entry.token));
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .tokens
+            .len()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Clocks {
+    unix: Duration,
+    steady: Instant,
+}
+
+impl Clocks {
+    fn now() -> Self {
+        Self {
+            unix: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
+            steady: Instant::now(),
+        }
+    }
+}
+
+/// A moment on both clocks; it has come when either says so. A wall clock that is set back does not prolong it, and
+/// neither does a machine that slept while the other one stood still.
+struct Until {
+    unix: Duration,
+    steady: Option<Instant>,
+}
+
+impl Until {
+    fn unix(seconds: u64, now: Clocks) -> Self {
+        let unix = Duration::from_secs(seconds);
+        Self {
+            unix,
+            steady: now.steady.checked_add(unix.saturating_sub(now.unix)),
+        }
+    }
+
+    fn ahead_of(&self, now: Clocks) -> bool {
+        now.unix < self.unix && self.steady.is_none_or(|steady| now.steady < steady)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(scope: &str) -> TokenRequest {
+        TokenRequest::for_scopes([scope])
+    }
+
+    fn token(text: &str, identity: &str, fresh_for: u64) -> Token {
+        let now = Clocks::now().unix.as_secs();
+        Token::new(AccessToken {
+            token: Secret::new(text),
+            token_type: "Bearer".into(),
+            expires_on: now + 3600,
+            refresh_on: now + fresh_for,
+            scope: "s".into(),
+            identity: identity.into(),
+            source: TokenSource::Exchange,
+        })
+    }
+
+    fn put(cache: &Cache, request: &TokenRequest, token: &Token) {
+        cache.put(Key::of(request).unwrap(), token, cache.generation(), false);
+    }
+
+    #[test]
+    fn a_hit_is_of_the_same_request_and_says_cache() {
+        let cache = Cache::default();
+        put(&cache, &request("a"), &token("t", "default", 60));
+        let hit = cache.fresh(&request("a")).unwrap();
+        assert_eq!((hit.token.expose(), hit.source), ("t", TokenSource::Cache));
+        for other in [
+            request("b"),
+            TokenRequest {
+                identity: Some("x".into()),
+                ..request("a")
+            },
+            TokenRequest {
+                tenant: Some("x".into()),
+                ..request("a")
+            },
+            TokenRequest {
+                token_type: TokenType::MtlsPop,
+                ..request("a")
+            },
+            TokenRequest {
+                refresh: Refresh::Force,
+                ..request("a")
+            },
+            TokenRequest {
+                claims: Some("{}".into()),
+                ..request("a")
+            },
+            TokenRequest {
+                grant: Grant::OnBehalfOf(Secret::new("u")),
+                ..request("a")
+            },
+        ] {
+            assert_eq!(cache.fresh(&other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_past_its_refresh_time_is_alive_but_not_fresh() {
+        let cache = Cache::default();
+        put(&cache, &request("a"), &token("t", "default", 0));
+        assert_eq!(cache.fresh(&request("a")), None);
+        assert!(cache.alive(&request("a")).is_some());
+    }
+
+    #[test]
+    fn either_clock_ends_it() {
+        let now = Clocks::now();
+        let until = Until::unix(now.unix.as_secs() + 100, now);
+        assert!(until.ahead_of(now));
+        let set_back = Clocks {
+            unix: Duration::from_secs(5),
+            steady: now.steady + Duration::from_secs(101),
+        };
+        assert!(!until.ahead_of(set_back), "the wall clock was set back");
+        let slept = Clocks {
+            unix: now.unix + Duration::from_secs(101),
+            steady: now.steady,
+        };
+        assert!(!until.ahead_of(slept), "the machine slept");
+    }
+
+    #[test]
+    fn a_refused_token_is_thrown_out_and_its_answer_cannot_come_back() {
+        let cache = Cache::default();
+        let before = cache.generation();
+        let refused = token("t", "default", 60);
+        put(&cache, &request("a"), &refused);
+        put(&cache, &request("b"), &token("u", "default", 60));
+        cache.reject(&refused.token.sha256_hex());
+        assert_eq!(cache.fresh(&request("a")), None);
+        assert!(cache.fresh(&request("b")).is_some());
+        cache.put(Key::of(&request("a")).unwrap(), &refused, before, false);
+        assert_eq!(
+            cache.fresh(&request("a")),
+            None,
+            "asked for before the refusal"
+        );
+    }
+
+    #[test]
+    fn a_replacement_throws_out_what_else_there_is_of_the_identity() {
+        let cache = Cache::default();
+        put(&cache, &request("a"), &token("old", "app", 60));
+        put(
+            &cache,
+            &TokenRequest {
+                identity: Some("app".into()),
+                ..request("a")
+            },
+            &token("old", "app", 60),
+        );
+        put(&cache, &request("c"), &token("other", "other", 60));
+        cache.put(
+            Key::of(&request("a")).unwrap(),
+            &token("new", "app", 60),
+            cache.generation(),
+            true,
+        );
+        assert_eq!(cache.len(), 2);
+        assert_eq!(cache.fresh(&request("a")).unwrap().token.expose(), "new");
+    }
+
+    #[test]
+    fn identities_are_forgotten_by_name() {
+        let cache = Cache::default();
+        put(&cache, &request("a"), &token("t", "app", 60));
+        put(&cache, &request("b"), &token("t", "other", 60));
+        cache.forget(Some("app"));
+        assert_eq!(cache.len(), 1);
+        cache.forget(None);
+        assert_eq!(cache.len(), 0);
+    }
+
+    #[test]
+    fn the_bound_holds() {
+        let cache = Cache::default();
+        let any = token("t", "app", 60);
+        for n in 0..limits::CACHED_TOKENS + 10 {
+            put(&cache, &request(&n.to_string()), &any);
+        }
+        assert!(cache.len() <= limits::CACHED_TOKENS);
+        assert!(
+            cache
+                .fresh(&request(&(limits::CACHED_TOKENS + 9).to_string()))
+                .is_some()
+        );
+    }
+}

@@ -1,0 +1,338 @@
+//! What a component's imports lead to: the state of one store, and the host's implementation of the three interfaces
+//! of ours.
+
+use std::sync::Arc;
+
+use edgepass_core::{Algorithm, AssertionError, AssertionOptions, SuppliedAssertion};
+use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
+use wasmtime::{StoreLimits, StoreLimitsBuilder};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p3::{Request, Response};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::assertion::AssertionSource;
+use crate::bindings::{assertion_source, host_identity, token_file, types};
+use crate::egress::{Egress, Hooks};
+use crate::files::{FileError, TokenFiles};
+use crate::identity::{Identities, Opened, SignError};
+
+/// What components may reach through this host: token endpoints, token files, certificates, the assertion source.
+///
+/// A cheap handle; clones reach the same.
+#[derive(Clone)]
+pub struct Host(Arc<Reach>);
+
+pub(crate) struct Reach {
+    pub(crate) egress: Arc<Egress>,
+    pub(crate) identities: Identities,
+    pub(crate) files: TokenFiles,
+    pub(crate) assertions: Option<Box<dyn AssertionSource>>,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) memory_bytes: usize,
+}
+
+impl Host {
+    pub(crate) fn new(reach: Reach) -> Self {
+        Self(Arc::new(reach))
+    }
+
+    /// The state for a store whose components reach what this host lets them reach.
+    pub fn context(&self) -> Context {
+        Context {
+            wasi: WasiCtx::builder().envs(&self.0.environment).build(),
+            http: WasiHttpCtx::new(),
+            table: ResourceTable::new(),
+            hooks: Hooks(Arc::clone(&self.0.egress)),
+            limits: StoreLimitsBuilder::new()
+                .memory_size(self.0.memory_bytes)
+                .build(),
+            host: self.clone(),
+            ticks: 0,
+        }
+    }
+}
+
+/// The state of one store: give it to [`wasmtime::Store::new`] and link with [`crate::link::add_to_linker`].
+pub struct Context {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    table: ResourceTable,
+    hooks: Hooks,
+    pub(crate) limits: StoreLimits,
+    host: Host,
+    /// Watchdog ticks since the guest last let go.
+    pub(crate) ticks: u64,
+}
+
+impl WasiView for Context {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for Context {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.hooks,
+        }
+    }
+}
+
+/// Store data in which a provider component can run, alone or composed with others.
+///
+/// [`Context`] is one. An embedder with store data of its own implements it beside [`WasiView`] and [`WasiHttpView`].
+pub trait HostView: WasiView + WasiHttpView {
+    /// The host, and the table in which handles are kept (the one of [`WasiView`]).
+    fn edgepass(&mut self) -> HostContextView<'_>;
+}
+
+/// What [`HostView`] borrows.
+pub struct HostContextView<'a> {
+    /// What components may reach.
+    pub host: &'a Host,
+    /// Where handles are kept.
+    pub table: &'a mut ResourceTable,
+}
+
+impl HostView for Context {
+    fn edgepass(&mut self) -> HostContextView<'_> {
+        HostContextView {
+            host: &self.host,
+            table: &mut self.table,
+        }
+    }
+}
+
+/// Adds exactly what a provider component imports.
+pub(crate) fn add_to_linker<T: HostView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    // of wasi:cli the environment alone: no arguments, no exit, no standard streams
+    wasmtime_wasi::p3::bindings::cli::environment::add_to_linker::<_, WasiCli>(linker, T::cli)?;
+    wasmtime_wasi::p3::clocks::add_to_linker(linker)?;
+    wasmtime_wasi::p3::random::add_to_linker(linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(linker)?;
+    types::add_to_linker::<_, Imports>(linker, T::edgepass)?;
+    token_file::add_to_linker::<_, Imports>(linker, T::edgepass)?;
+    host_identity::add_to_linker::<_, Imports>(linker, T::edgepass)?;
+    assertion_source::add_to_linker::<_, Imports>(linker, T::edgepass)
+}
+
+/// Names the implementations below for the linker.
+struct Imports;
+
+impl HasData for Imports {
+    type Data<'a> = HostContextView<'a>;
+}
+
+impl types::Host for HostContextView<'_> {}
+impl token_file::Host for HostContextView<'_> {}
+impl assertion_source::Host for HostContextView<'_> {}
+impl host_identity::Host for HostContextView<'_> {}
+
+impl<T: HostView> token_file::HostWithStore<T> for Imports {
+    async fn read(
+        store: &Accessor<T, Self>,
+        path: String,
+    ) -> Result<Vec<u8>, token_file::ReadError> {
+        if !host(store).0.files.permits(&path) {
+            log::warn!("token-file denied: {path:?}");
+            return Err(token_file::ReadError::Denied(
+                "the configuration does not name this file".to_owned(),
+            ));
+        }
+        let content = tokio::task::spawn_blocking(move || TokenFiles::read(&path)).await;
+        match content {
+            Ok(Ok(content)) => Ok(content.to_vec()),
+            Ok(Err(FileError::NotFound)) => Err(token_file::ReadError::NotFound),
+            Ok(Err(FileError::Denied)) => Err(token_file::ReadError::Denied(
+                "permission denied".to_owned(),
+            )),
+            Ok(Err(FileError::TooLarge { limit })) => Err(token_file::ReadError::TooLarge(limit)),
+            Ok(Err(e)) => Err(token_file::ReadError::Other(e.to_string())),
+            Err(e) => Err(token_file::ReadError::Other(e.to_string())),
+        }
+    }
+}
+
+impl<T: HostView> assertion_source::HostWithStore<T> for Imports {
+    async fn get_assertion(
+        store: &Accessor<T, Self>,
+        options: assertion_source::AssertionOptions,
+    ) -> Result<assertion_source::Assertion, assertion_source::AssertionError> {
+        use assertion_source::AssertionError as E;
+
+        let host = host(store);
+        let Some(source) = &host.0.assertions else {
+            return Err(E::NotConfigured);
+        };
+        let options = AssertionOptions {
+            identity: options.identity,
+            client_id: options.client_id,
+            tenant: options.tenant,
+            token_endpoint: options.token_endpoint,
+            audience: options.audience,
+            claims: options.claims,
+            correlation_id: options.correlation_id,
+        };
+        match source.assertion(options).await {
+            Ok(SuppliedAssertion {
+                token,
+                bound_identity,
+            }) => Ok(assertion_source::Assertion {
+                token: token.expose().to_owned(),
+                bound_identity,
+            }),
+            Err(AssertionError::NotConfigured) => Err(E::NotConfigured),
+            Err(AssertionError::Temporary(reason)) => Err(E::Temporary(reason)),
+            Err(AssertionError::Other(reason)) => Err(E::Other(reason)),
+            Err(e) => Err(E::Other(format!("{e:?}"))),
+        }
+    }
+}
+
+impl<T: HostView> host_identity::HostWithStore<T> for Imports {
+    async fn open(
+        store: &Accessor<T, Self>,
+        name: String,
+    ) -> wasmtime::Result<Result<Resource<Opened>, host_identity::IdentityError>> {
+        use host_identity::IdentityError as E;
+
+        let host = host(store);
+        let Some(identity) = host.0.identities.get(&name).map(Arc::clone) else {
+            return Ok(Err(E::NotFound));
+        };
+        match tokio::task::spawn_blocking(move || identity.current()).await {
+            Ok(Ok(snapshot)) => {
+                Ok(Ok(store.with(|mut store| {
+                    store.get().table.push(Opened(snapshot))
+                })?))
+            }
+            Ok(Err(e)) => Ok(Err(E::Unavailable(e.to_string()))),
+            Err(e) => Ok(Err(E::Other(e.to_string()))),
+        }
+    }
+}
+
+impl<T: HostView> host_identity::HostIdentityWithStore<T> for Imports {
+    async fn sign(
+        store: &Accessor<T, Self>,
+        identity: Resource<Opened>,
+        algorithm: host_identity::Algorithm,
+        input: Vec<u8>,
+    ) -> wasmtime::Result<Result<Vec<u8>, host_identity::IdentityError>> {
+        use host_identity::IdentityError as E;
+
+        let snapshot = store.with(|mut store| {
+            store
+                .get()
+                .table
+                .get(&identity)
+                .map(|opened| Arc::clone(&opened.0))
+        })?;
+        let algorithm = match algorithm {
+            host_identity::Algorithm::Es256 => Algorithm::Es256,
+            host_identity::Algorithm::Ps256 => Algorithm::Ps256,
+            host_identity::Algorithm::Rs256 => Algorithm::Rs256,
+        };
+        Ok(
+            match tokio::task::spawn_blocking(move || snapshot.sign(algorithm, &input)).await {
+                Ok(Ok(signature)) => Ok(signature),
+                Ok(Err(SignError::Unsupported)) => Err(E::UnsupportedAlgorithm),
+                Ok(Err(SignError::Failed(reason))) => Err(E::Other(reason)),
+                Err(e) => Err(E::Other(e.to_string())),
+            },
+        )
+    }
+
+    async fn send(
+        store: &Accessor<T, Self>,
+        identity: Resource<Opened>,
+        request: Resource<Request>,
+    ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
+        let taken = store.with(|mut store| -> wasmtime::Result<_> {
+            let view = store.get();
+            let snapshot = Arc::clone(&view.table.get(&identity)?.0);
+            let egress = Arc::clone(&view.host.0.egress);
+            let request = view.table.delete(request)?;
+            // the request is complete when its response is here, so there is nothing further to report
+            Ok((
+                snapshot,
+                egress,
+                request.into_http(&mut store, async { Ok(()) }),
+            ))
+        })?;
+        let (snapshot, egress, converted) = taken;
+        let (request, options) = match converted {
+            Ok(converted) => converted,
+            Err(e) => return Ok(Err(e.downcast()?)),
+        };
+        let sent = async {
+            let pool = snapshot.pool(&egress).await?;
+            egress
+                .send_on(pool, request, options.as_deref().copied())
+                .await
+        };
+        match sent.await {
+            Ok(response) => store.with(|mut store| {
+                let view = store.data_mut().http();
+                let (response, _processed) = Response::from_http(view.hooks, response);
+                Ok(Ok(view.table.push(response)?))
+            }),
+            Err(e) => Ok(Err(error_code(e))),
+        }
+    }
+}
+
+impl host_identity::HostIdentity for HostContextView<'_> {
+    fn certificate_chain(&mut self, identity: Resource<Opened>) -> wasmtime::Result<Vec<Vec<u8>>> {
+        Ok(self.table.get(&identity)?.0.chain())
+    }
+
+    fn drop(&mut self, identity: Resource<Opened>) -> wasmtime::Result<()> {
+        self.table.delete(identity)?;
+        Ok(())
+    }
+}
+
+fn host<T: HostView>(store: &Accessor<T, Imports>) -> Host {
+    store.with(|mut store| store.get().host.clone())
+}
+
+/// Of the errors that egress gives. (The same mapping inside wasmtime-wasi-http is private.)
+fn error_code(error: wasmtime_wasi_http::Error) -> ErrorCode {
+    use wasmtime_wasi_http::Error as E;
+    use wasmtime_wasi_http::p3::bindings::http::types::{DnsErrorPayload, TlsAlertReceivedPayload};
+
+    match error {
+        E::DnsError { rcode, info_code } => {
+            ErrorCode::DnsError(DnsErrorPayload { rcode, info_code })
+        }
+        E::DestinationUnavailable => ErrorCode::DestinationUnavailable,
+        E::ConnectionRefused => ErrorCode::ConnectionRefused,
+        E::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        E::ConnectionTimeout => ErrorCode::ConnectionTimeout,
+        E::ConnectionReadTimeout => ErrorCode::ConnectionReadTimeout,
+        E::TlsProtocolError => ErrorCode::TlsProtocolError,
+        E::TlsCertificateError => ErrorCode::TlsCertificateError,
+        E::TlsAlertReceived {
+            alert_id,
+            alert_message,
+        } => ErrorCode::TlsAlertReceived(TlsAlertReceivedPayload {
+            alert_id,
+            alert_message,
+        }),
+        E::HttpRequestDenied => ErrorCode::HttpRequestDenied,
+        E::HttpRequestBodySize(size) => ErrorCode::HttpRequestBodySize(size),
+        E::HttpResponseBodySize(size) => ErrorCode::HttpResponseBodySize(size),
+        E::HttpResponseIncomplete => ErrorCode::HttpResponseIncomplete,
+        E::HttpProtocolError => ErrorCode::HttpProtocolError,
+        E::InternalError(reason) => ErrorCode::InternalError(reason),
+        other => ErrorCode::InternalError(Some(other.to_string())),
+    }
+}

@@ -1,0 +1,472 @@
+//! The only place that opens sockets, and the policy of what may leave: https to the configured token endpoints, never
+//! after a redirect, never more than a bounded number of bytes or seconds.
+//!
+//! Proxies (`HTTPS_PROXY`) are not supported: connections are direct.
+
+use std::collections::BTreeSet;
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::uri::{Authority, Scheme};
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio::sync::OnceCell;
+use tower_service::Service;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::limits;
+use crate::roots::Roots;
+
+/// What may leave, and the connections that carry no client certificate.
+pub(crate) struct Egress {
+    hosts: BTreeSet<String>,
+    roots: Roots,
+    public: OnceCell<Pool>,
+}
+
+impl Egress {
+    /// Requests go to these hosts (`host` or `host:port`) alone.
+    pub(crate) fn new(hosts: impl IntoIterator<Item = String>, roots: Roots) -> Self {
+        Self {
+            hosts: hosts.into_iter().map(|host| canonical(&host)).collect(),
+            roots,
+            public: OnceCell::new(),
+        }
+    }
+
+    /// Sends a request on a connection without a client certificate.
+    pub(crate) async fn send_public(
+        &self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+    ) -> Result<Response<WasiBody>, Error> {
+        self.permit(&request)?;
+        let pool = self.public.get_or_try_init(|| self.pool(None)).await?;
+        exchange(pool, request, options).await
+    }
+
+    /// Sends a request on a connection of that pool.
+    pub(crate) async fn send_on(
+        &self,
+        pool: &Pool,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+    ) -> Result<Response<WasiBody>, Error> {
+        self.permit(&request)?;
+        exchange(pool, request, options).await
+    }
+
+    /// Connections that are authenticated with that certificate, or with none.
+    pub(crate) async fn pool(&self, certificate: Option<Arc<CertifiedKey>>) -> Result<Pool, Error> {
+        let roots = self.roots.load().await.map_err(|e| {
+            log::error!("certification authorities: {e}");
+            Error::InternalError(Some(e.to_string()))
+        })?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| Error::InternalError(Some(e.to_string())))?
+            .with_root_certificates(roots);
+        Ok(match certificate {
+            // HTTP/2 would hide the alert by which a server refuses a client certificate (TLS 1.3 sends it after the
+            // handshake): with HTTP/1.1 the caller learns of it
+            Some(certificate) => Pool::new(
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certificate))),
+                false,
+            ),
+            None => Pool::new(builder.with_no_client_auth(), true),
+        })
+    }
+
+    /// Whether policy lets the request out.
+    fn permit<B>(&self, request: &Request<B>) -> Result<(), Error> {
+        let uri = request.uri();
+        let host = uri
+            .authority()
+            .map(Authority::as_str)
+            .map(canonical)
+            .unwrap_or_default();
+        let refusal = if uri.scheme() != Some(&Scheme::HTTPS) {
+            "only https leaves"
+        } else if !self.hosts.contains(&host) {
+            "not a token endpoint of the configuration"
+        } else if !matches!(*request.method(), Method::GET | Method::POST) {
+            "only GET and POST leave"
+        } else {
+            return Ok(());
+        };
+        log::warn!("egress denied: {} to {host}: {refusal}", request.method());
+        Err(Error::HttpRequestDenied)
+    }
+}
+
+/// Connections that authenticate in one way. Requests of two identities never meet on one, because each has a pool of
+/// its own.
+#[derive(Clone)]
+pub(crate) struct Pool(Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>);
+
+impl Pool {
+    fn new(tls: ClientConfig, http2: bool) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(limits::CONNECT_TIMEOUT));
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_only()
+            .enable_http1();
+        let connector = if http2 {
+            https.enable_http2().wrap_connector(tcp)
+        } else {
+            https.wrap_connector(tcp)
+        };
+        Self(
+            Client::builder(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(limits::POOL_IDLE)
+                .pool_max_idle_per_host(limits::POOL_IDLE_PER_HOST)
+                .build(connector),
+        )
+    }
+}
+
+/// The hook by which a component's `wasi:http` requests come here.
+pub(crate) struct Hooks(pub(crate) Arc<Egress>);
+
+type Sent = Result<
+    (
+        Response<WasiBody>,
+        Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ),
+    Error,
+>;
+
+impl WasiHttpHooks for Hooks {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _response_processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let egress = Arc::clone(&self.0);
+        Box::new(async move {
+            let response = egress.send_public(request, options).await?;
+            // the response is complete: no connection is left to be driven
+            Ok((
+                response,
+                Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>,
+            ))
+        })
+    }
+
+    /// The client writes `host` itself, and HTTP/2 has `:authority` instead.
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    fn is_supported_scheme(&mut self, scheme: &Scheme) -> bool {
+        *scheme == Scheme::HTTPS
+    }
+}
+
+/// One request and its whole response, inside the bounds. Bodies are small and bounded, so they are read whole: one
+/// deadline then covers everything.
+async fn exchange(
+    pool: &Pool,
+    request: Request<WasiBody>,
+    options: Option<RequestOptions>,
+) -> Result<Response<WasiBody>, Error> {
+    let asked = options
+        .and_then(|options| options.first_byte_timeout)
+        .unwrap_or(limits::HTTP_DEADLINE);
+    let place = format!(
+        "{} https://{}{}",
+        request.method(),
+        place_of(&request),
+        request.uri().path()
+    );
+    let started = Instant::now();
+    let result = tokio::time::timeout(asked.min(limits::HTTP_DEADLINE), whole(pool, request))
+        .await
+        .unwrap_or(Err(Error::ConnectionReadTimeout));
+    let took = started.elapsed().as_millis();
+    match &result {
+        Ok(response) => log::debug!("{place}: {} in {took} ms", response.status().as_u16()),
+        Err(e) => log::warn!("{place}: {e} after {took} ms"),
+    }
+    result.map(|response| response.map(|body| Full::new(body).map_err(Error::from).boxed_unsync()))
+}
+
+async fn whole(pool: &Pool, request: Request<WasiBody>) -> Result<Response<Bytes>, Error> {
+    let (head, body) = request.into_parts();
+    let body = Limited::new(body, limits::REQUEST_BODY_BYTES)
+        .collect()
+        .await
+        .map_err(request_body_error)?
+        .to_bytes();
+    let response = pool
+        .0
+        .request(Request::from_parts(head, Full::new(body)))
+        .await
+        .map_err(|e| transport_error(&e))?;
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, limits::RESPONSE_BODY_BYTES)
+        .collect()
+        .await
+        .map_err(|e| response_body_error(e.as_ref()))?
+        .to_bytes();
+    Ok(Response::from_parts(head, body))
+}
+
+fn request_body_error(error: Box<dyn StdError + Send + Sync>) -> Error {
+    if error.is::<LengthLimitError>() {
+        return Error::HttpRequestBodySize(Some(limits::REQUEST_BODY_BYTES as u64));
+    }
+    error
+        .downcast::<Error>()
+        .map_or(Error::HttpProtocolError, |e| *e)
+}
+
+fn response_body_error(error: &(dyn StdError + 'static)) -> Error {
+    if error.is::<LengthLimitError>() {
+        return Error::HttpResponseBodySize(Some(limits::RESPONSE_BODY_BYTES as u64));
+    }
+    match transport_error(error) {
+        Error::ConnectionTerminated | Error::HttpProtocolError => Error::HttpResponseIncomplete,
+        other => other,
+    }
+}
+
+/// What went wrong on the wire, as precisely as `wasi:http` can say it.
+fn transport_error(error: &(dyn StdError + 'static)) -> Error {
+    if let Some(tls) = find::<rustls::Error>(error) {
+        return match tls {
+            rustls::Error::InvalidCertificate(reason) => {
+                log::warn!("the server's certificate is refused: {reason}");
+                Error::TlsCertificateError
+            }
+            rustls::Error::AlertReceived(alert) => Error::TlsAlertReceived {
+                alert_id: Some(u8::from(*alert)),
+                alert_message: Some(format!("{alert:?}")),
+            },
+            other => {
+                log::warn!("TLS: {other}");
+                Error::TlsProtocolError
+            }
+        };
+    }
+    if let Some(unresolvable) = find::<Unresolvable>(error) {
+        return Error::DnsError {
+            rcode: Some(unresolvable.to_string()),
+            info_code: None,
+        };
+    }
+    if let Some(io) = find::<io::Error>(error) {
+        return match io.kind() {
+            io::ErrorKind::TimedOut => Error::ConnectionTimeout,
+            io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                Error::DestinationUnavailable
+            }
+            _ => Error::ConnectionTerminated,
+        };
+    }
+    match find::<hyper::Error>(error) {
+        Some(e) if e.is_incomplete_message() || e.is_closed() || e.is_canceled() => {
+            Error::ConnectionTerminated
+        }
+        _ => Error::HttpProtocolError,
+    }
+}
+
+/// The first error of that type in the chain. Errors of rustls hide under `io::Error`s, whose `source` skips what they
+/// wrap.
+fn find<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<T>() {
+            // an io::Error that only wraps another is not the one that knows the kind
+            let wrapped = error
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::get_ref);
+            return wrapped.and_then(|inner| find::<T>(inner)).or(Some(found));
+        }
+        if let Some(inner) = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+            && let Some(found) = find::<T>(inner)
+        {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// Host names compare in lower case, and the port of https goes without saying.
+fn canonical(authority: &str) -> String {
+    let lower = authority.to_ascii_lowercase();
+    match lower.strip_suffix(":443") {
+        Some(host) => host.to_owned(),
+        None => lower,
+    }
+}
+
+fn place_of<B>(request: &Request<B>) -> &str {
+    request.uri().authority().map_or("", Authority::as_str)
+}
+
+/// The system's resolver, but `localhost` and names below it are this machine (RFC 6761 section 6.3), whatever a
+/// search domain or a resolver in between would answer.
+#[derive(Clone)]
+struct Resolver(GaiResolver);
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = Unresolvable;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unresolvable>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unresolvable>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        if is_localhost(name.as_str()) {
+            let loopback = [
+                IpAddr::from(Ipv4Addr::LOCALHOST),
+                IpAddr::from(Ipv6Addr::LOCALHOST),
+            ];
+            let addresses: Vec<_> = loopback.map(|address| SocketAddr::new(address, 0)).into();
+            return Box::pin(async { Ok(addresses.into_iter()) });
+        }
+        let host = name.as_str().to_owned();
+        let lookup = self.0.call(name);
+        Box::pin(async move {
+            match lookup.await {
+                Ok(addresses) => Ok(addresses.collect::<Vec<_>>().into_iter()),
+                Err(e) => Err(Unresolvable {
+                    host,
+                    reason: e.to_string(),
+                }),
+            }
+        })
+    }
+}
+
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// A name that has no address.
+#[derive(Debug)]
+struct Unresolvable {
+    host: String,
+    reason: String,
+}
+
+impl fmt::Display for Unresolvable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} has no address: {}", self.host, self.reason)
+    }
+}
+
+impl StdError for Unresolvable {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn egress() -> Egress {
+        Egress::new(
+            ["login.example:8443".to_owned(), "LOGIN.other".to_owned()],
+            Roots::system(),
+        )
+    }
+
+    fn request(method: &str, uri: &str) -> Request<()> {
+        Request::builder().method(method).uri(uri).body(()).unwrap()
+    }
+
+    #[test]
+    fn configured_endpoints_are_permitted_however_they_are_written() {
+        for uri in [
+            "https://login.example:8443/t",
+            "https://LOGIN.example:8443/t",
+            "https://login.other:443/t",
+        ] {
+            assert!(egress().permit(&request("POST", uri)).is_ok(), "{uri}");
+        }
+        assert!(
+            egress()
+                .permit(&request("GET", "https://login.other/t"))
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn everything_else_is_denied() {
+        for (method, uri) in [
+            ("POST", "http://login.other/t"),
+            ("POST", "https://login.example/t"),
+            ("POST", "https://login.other.evil/t"),
+            ("POST", "https://evil@login.other/t"),
+            ("POST", "https://login.other:8443/t"),
+            ("POST", "https://169.254.169.254/t"),
+            ("PUT", "https://login.other/t"),
+            ("CONNECT", "login.other:443"),
+        ] {
+            let result = egress().permit(&request(method, uri));
+            assert!(
+                matches!(result, Err(Error::HttpRequestDenied)),
+                "{method} {uri}"
+            );
+        }
+    }
+
+    #[test]
+    fn localhost_is_loopback_with_anything_before_it() {
+        for name in [
+            "localhost",
+            "login.localhost",
+            "A.B.LOCALHOST",
+            "localhost.",
+        ] {
+            assert!(is_localhost(name), "{name}");
+        }
+        for name in ["localhost.example", "notlocalhost", ""] {
+            assert!(!is_localhost(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_innermost_cause_is_found() {
+        let refused = io::Error::other(io::Error::other(rustls::Error::NoCertificatesPresented));
+        assert!(matches!(transport_error(&refused), Error::TlsProtocolError));
+        let kind = io::Error::other(io::Error::from(io::ErrorKind::ConnectionRefused));
+        assert!(matches!(transport_error(&kind), Error::ConnectionRefused));
+        let unresolvable = Unresolvable {
+            host: "h".into(),
+            reason: "r".into(),
+        };
+        assert!(matches!(
+            transport_error(&unresolvable),
+            Error::DnsError { .. }
+        ));
+    }
+}

@@ -1,0 +1,190 @@
+//! Reading small files: opened once, checked on what was opened, never more than a bound.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::limits;
+
+/// Reads a whole regular file of at most `limit` bytes.
+///
+/// Symbolic links are followed: Kubernetes swaps the content of a volume by one. What is checked is the opened file
+/// and not the path, which may mean another file a moment later.
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let file = open(path)?;
+    let metadata = file.metadata().map_err(FileError::from)?;
+    if !metadata.is_file() {
+        return Err(FileError::NotAFile);
+    }
+    if metadata.len() > limit {
+        return Err(FileError::TooLarge { limit });
+    }
+    // one allocation, so that growing leaves no copies behind that nobody wipes
+    let room = usize::try_from(limit.min(metadata.len() + 4096)).unwrap_or(usize::MAX);
+    let mut content = Zeroizing::new(Vec::with_capacity(room.saturating_add(1)));
+    file.take(limit + 1)
+        .read_to_end(&mut content)
+        .map_err(FileError::from)?;
+    if content.len() as u64 > limit {
+        return Err(FileError::TooLarge { limit });
+    }
+    Ok(content)
+}
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub(crate) enum FileError {
+    /// Nothing there.
+    NotFound,
+    /// The operating system refuses.
+    Denied,
+    /// A folder, a pipe, a device.
+    NotAFile,
+    /// More than that many bytes.
+    TooLarge { limit: u64 },
+    /// Anything else.
+    Io(io::Error),
+}
+
+impl From<io::Error> for FileError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotFound,
+            io::ErrorKind::PermissionDenied => Self::Denied,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => f.write_str("there is no such file"),
+            Self::Denied => f.write_str("permission denied"),
+            Self::NotAFile => f.write_str("it is not a regular file"),
+            Self::TooLarge { limit } => write!(f, "it is larger than {limit} bytes"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for FileError {}
+
+/// The files that the component may read: those that the configuration names, and no other.
+pub(crate) struct TokenFiles(BTreeSet<String>);
+
+impl TokenFiles {
+    pub(crate) fn new(paths: impl IntoIterator<Item = String>) -> Self {
+        Self(paths.into_iter().collect())
+    }
+
+    /// Whether the configuration names this file, letter for letter.
+    pub(crate) fn permits(&self, path: &str) -> bool {
+        self.0.contains(path)
+    }
+
+    /// The content now. Call it where blocking is allowed.
+    pub(crate) fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, FileError> {
+        read_bounded(Path::new(path), limits::TOKEN_FILE_BYTES)
+    }
+}
+
+/// Opening a pipe would wait for a writer; this does not.
+#[cfg(unix)]
+fn open(path: &Path) -> Result<File, FileError> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    // O_NONBLOCK has no meaning for regular files
+    const O_NONBLOCK: i32 = if cfg!(target_os = "linux") {
+        0o4000
+    } else {
+        0x4
+    };
+    File::options()
+        .read(true)
+        .custom_flags(O_NONBLOCK)
+        .open(path)
+        .map_err(FileError::from)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> Result<File, FileError> {
+    File::open(path).map_err(FileError::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Dir(std::path::PathBuf);
+
+    impl Dir {
+        fn new(name: &str) -> Self {
+            let path =
+                std::env::temp_dir().join(format!("edgepass-files-{name}-{}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&path);
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn the_bound_is_exact() {
+        let dir = Dir::new("bound");
+        let path = dir.0.join("f");
+        std::fs::write(&path, [7; 100]).unwrap();
+        assert_eq!(read_bounded(&path, 100).unwrap().len(), 100);
+        assert!(matches!(
+            read_bounded(&path, 99),
+            Err(FileError::TooLarge { limit: 99 })
+        ));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let dir = Dir::new("kind");
+        assert!(matches!(
+            read_bounded(&dir.0, 100),
+            Err(FileError::NotAFile)
+        ));
+        assert!(matches!(
+            read_bounded(&dir.0.join("none"), 100),
+            Err(FileError::NotFound)
+        ));
+        assert!(matches!(
+            read_bounded(Path::new("/dev/zero"), 100),
+            Err(FileError::NotAFile)
+        ));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed() {
+        let dir = Dir::new("link");
+        std::fs::write(dir.0.join("data"), "x").unwrap();
+        std::os::unix::fs::symlink("data", dir.0.join("token")).unwrap();
+        assert_eq!(
+            read_bounded(&dir.0.join("token"), 10).unwrap().as_slice(),
+            b"x"
+        );
+    }
+
+    #[test]
+    fn only_named_files_are_permitted() {
+        let files = TokenFiles::new(["/a/token".to_owned()]);
+        assert!(files.permits("/a/token"));
+        for other in ["/a/../a/token", "/a/token/", "/a", "/etc/passwd", ""] {
+            assert!(!files.permits(other), "{other}");
+        }
+    }
+}

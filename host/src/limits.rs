@@ -1,0 +1,88 @@
+//! Every bound of the host, with its reason. The engine's own are in [`edgepass_core::limits`].
+
+use std::time::Duration;
+
+/// Linear memory of one component instance, bytes. The engine's own bounds (callers waiting, tokens kept, response
+/// size) keep a correct guest under half of this; the rest is room for fragmentation. Beyond it an allocation fails
+/// and the instance is replaced.
+pub const GUEST_MEMORY_BYTES: usize = 32 * 1024 * 1024;
+
+/// How often the watchdog looks at a running guest. Shorter costs wake-ups, longer makes the bound below coarse.
+pub const WATCHDOG_TICK: Duration = Duration::from_millis(10);
+
+/// How many ticks in a row a guest may run without letting go. The longest honest stretch is parsing a full-size
+/// response, some milliseconds; this is half a second, because the threads of a busy machine are not always scheduled.
+pub const WATCHDOG_TICKS: u64 = 50;
+
+/// Ticks without a running guest after which the watchdog thread goes to sleep until it is called: an idle process
+/// should not wake a hundred times a second.
+pub const WATCHDOG_IDLE_TICKS: u32 = 100;
+
+/// Calls inside the component at once. The engine answers `busy` itself beyond its own bound; this one keeps the queue
+/// in the host, where waiting is cheap.
+pub const CALLS_IN_COMPONENT: usize = 2048;
+
+/// Calls queued for the component. The caller after that gets `busy` at once instead of a place in a line that it
+/// would leave by timeout.
+pub const CALLS_QUEUED: usize = 2048;
+
+/// How long a caller waits for the component in all. The engine ends a flight by itself much earlier
+/// ([`edgepass_core::limits::FLIGHT_TIMEOUT_MS`]); this one is for a component that does not.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How often a call is started again in a fresh instance after the one that ran it trapped. Once: the call may be
+/// what it trapped on.
+pub const CALL_RETRIES: u8 = 1;
+
+/// First wait before a fresh instance when the last one lived shorter than [`INSTANCE_SETTLED`]; doubled each time.
+pub const RESTART_BACKOFF: Duration = Duration::from_millis(50);
+
+/// The longest such wait: a component that always traps must not take a processor for itself.
+pub const MAX_RESTART_BACKOFF: Duration = Duration::from_secs(5);
+
+/// An instance that lived this long was healthy; the next one starts without waiting.
+pub const INSTANCE_SETTLED: Duration = Duration::from_secs(10);
+
+/// Tokens in the read-through cache of the handle; the component keeps the real cache. Entries beyond it are dropped
+/// at random, and cost a call into the component when they are next asked for.
+pub const CACHED_TOKENS: usize = 4096;
+
+/// Establishing a TCP connection. Token endpoints are a few milliseconds away; a lost SYN is retransmitted after one
+/// and after three seconds.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One HTTP exchange in all, connection and body included. The guest asks for less
+/// ([`edgepass_core::limits::HTTP_TIMEOUT_MS`]); this is what it cannot exceed.
+pub const HTTP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A request body, bytes: an assertion of the largest size, percent-encoded, with room for the other fields.
+pub const REQUEST_BODY_BYTES: usize = 256 * 1024;
+
+/// A response body, bytes: a little over what the engine accepts, so that it is the engine that refuses and explains.
+pub const RESPONSE_BODY_BYTES: usize = edgepass_core::limits::MAX_RESPONSE_BYTES + 64 * 1024;
+
+/// How long an idle connection is kept. Shorter than the four minutes after which Azure's load balancers forget one.
+pub const POOL_IDLE: Duration = Duration::from_secs(60);
+
+/// Idle connections per host. Exchanges of one host are rare; more would only be held open.
+pub const POOL_IDLE_PER_HOST: usize = 8;
+
+/// A token file, bytes: the engine's bound for an assertion, and room for white space around it.
+pub const TOKEN_FILE_BYTES: u64 = edgepass_core::limits::MAX_ASSERTION_BYTES as u64 + 1024;
+
+/// A PEM file with a certificate chain or a key, bytes. Long chains have some 20 KiB.
+pub const PEM_FILE_BYTES: u64 = 256 * 1024;
+
+/// A file of certification authorities, bytes. The system's bundles have some 250 KiB.
+pub const CA_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Reads of a certificate and key that do not belong together, before the pair counts as inconsistent. Both files
+/// are being replaced, and each is read at another moment.
+pub const PAIR_READS: u32 = 5;
+
+/// Wait between two such reads.
+pub const PAIR_READ_INTERVAL: Duration = Duration::from_millis(10);
+
+/// How long the previous certificate stays in use while the files on disk do not belong together. Somebody who copies
+/// both by hand needs seconds; after this it is a mistake to be told of.
+pub const PAIR_GRACE: Duration = Duration::from_secs(60);

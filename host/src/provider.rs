@@ -1,0 +1,632 @@
+//! The handle that programs hold, and how it is built.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use edgepass_core::config::file::ConfigFile;
+use edgepass_core::{
+    ClientAssertion, Config, ConfigError, Environment, Error, ErrorClass, ErrorDetail, Grant,
+    RejectionOutcome, Secret, TokenRequest, TokenSource,
+};
+use hashbrown::HashMap;
+use tokio::sync::watch;
+use wasmtime::component::{Component, Linker};
+
+use crate::assertion::AssertionSource;
+use crate::bindings::ProviderPre;
+use crate::cache::{Cache, Key, Lookup, Token};
+use crate::context::{self, Host, Reach};
+use crate::egress::Egress;
+use crate::files::TokenFiles;
+use crate::identity::{CertificateSource, Identities};
+use crate::instance::{self, Answer, Call, Instance};
+use crate::limits;
+use crate::roots::{Roots, RootsError};
+
+/// Access tokens from the credential component.
+///
+/// A cheap handle: clones share one component instance and one cache, and may be used from any task and thread. It
+/// works as long as the tokio runtime that it was built on.
+#[derive(Clone)]
+pub struct Provider(Arc<Shared>);
+
+struct Shared {
+    instance: Instance,
+    cache: Arc<Cache>,
+    flights: Arc<Flights>,
+    hits: AtomicU64,
+    joined: AtomicU64,
+    calls: AtomicU64,
+}
+
+impl Provider {
+    /// Starts from a configuration.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A token from the cache, or from the token endpoint. Callers that ask for the same at the same time share one
+    /// exchange, and a caller that stops waiting does not stop it for the others.
+    ///
+    /// # Errors
+    ///
+    /// With a class for programs and one line for people: see [`Error`].
+    pub async fn get_token(&self, request: &TokenRequest) -> Result<Token, Error> {
+        if let Some(token) = self.0.cache.fresh(request) {
+            self.0.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(token);
+        }
+        Box::pin(self.acquire(request)).await
+    }
+
+    /// The cached token, if it has not expired. Never waits and never asks the token endpoint.
+    pub fn cached_token(&self, request: &TokenRequest) -> Option<Token> {
+        self.0.cache.alive(request)
+    }
+
+    /// As [`Self::get_token`], with the finished header: its lower-case name and its value.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_token`].
+    pub async fn get_header(
+        &self,
+        request: &TokenRequest,
+    ) -> Result<(&'static str, Secret), Error> {
+        let token = self.get_token(request).await?;
+        Ok(("authorization", token.authorization()))
+    }
+
+    /// The client assertion alone, for callers that talk to the token endpoint themselves. `audience` replaces the
+    /// assertion's `aud` where the component builds it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_token`].
+    pub async fn client_assertion(
+        &self,
+        identity: Option<&str>,
+        audience: Option<&str>,
+    ) -> Result<ClientAssertion, Error> {
+        let call = Call::Assertion {
+            identity: identity.map(str::to_owned),
+            audience: audience.map(str::to_owned),
+        };
+        match self.call(call).await? {
+            Answer::Assertion(assertion) => Ok(assertion),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    /// Reports that a resource refused that token (401, or a claims challenge in `www_authenticate`). The next call
+    /// for this request fetches another; many reports of one token cause one exchange.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_token`].
+    pub async fn report_rejection(
+        &self,
+        request: &TokenRequest,
+        token: &Secret,
+        www_authenticate: Option<&str>,
+    ) -> Result<RejectionOutcome, Error> {
+        self.report_rejected_digest(request, token.sha256_hex(), www_authenticate)
+            .await
+    }
+
+    pub(crate) async fn report_rejected_digest(
+        &self,
+        request: &TokenRequest,
+        token_sha256: String,
+        www_authenticate: Option<&str>,
+    ) -> Result<RejectionOutcome, Error> {
+        // whatever the component makes of it, this cache asks it again
+        self.0.cache.reject(&token_sha256);
+        let call = Call::Rejection {
+            request: request.clone(),
+            token_sha256,
+            www_authenticate: www_authenticate.map(str::to_owned),
+        };
+        match self.call(call).await? {
+            Answer::Rejection(outcome) => Ok(outcome),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    /// Forgets the cached tokens of one configured identity, or all, and says how many the component had.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_token`].
+    pub async fn drop_cached(&self, identity: Option<&str>) -> Result<u32, Error> {
+        self.0.cache.forget(identity);
+        match self
+            .call(Call::Forget {
+                identity: identity.map(str::to_owned),
+            })
+            .await?
+        {
+            Answer::Forgotten(count) => Ok(count),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    /// What the handle has done so far.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            hits: self.0.hits.load(Ordering::Relaxed),
+            joined: self.0.joined.load(Ordering::Relaxed),
+            calls: self.0.calls.load(Ordering::Relaxed),
+            restarts: self.0.instance.restarts(),
+            cached: self.0.cache.len(),
+        }
+    }
+
+    /// Asks the component, together with everybody who asks for the same.
+    async fn acquire(&self, request: &TokenRequest) -> Result<Token, Error> {
+        let Some(key) = Key::of(request) else {
+            return self.acquire_alone(request).await;
+        };
+        let (mut landing, leads) = match self.0.flights.join(request) {
+            Some(landing) => (landing, false),
+            None => self.take_off(key, request)?,
+        };
+        if !leads {
+            self.0.joined.fetch_add(1, Ordering::Relaxed);
+        }
+        let landed = landing
+            .wait_for(Option::is_some)
+            .await
+            .map_err(|_| instance::stopped())?;
+        match landed.as_ref() {
+            Some(Ok(landed)) => Ok(if leads {
+                landed.first.clone()
+            } else {
+                landed.shared.clone()
+            }),
+            Some(Err(e)) => Err(e.clone()),
+            None => Err(mixed_up()),
+        }
+    }
+
+    /// Starts a flight for that key, or joins the one that somebody else started a moment ago.
+    fn take_off(&self, key: Key, request: &TokenRequest) -> Result<(Landing, bool), Error> {
+        let mut flying = self
+            .0
+            .flights
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(landing) = Lookup::of(request).and_then(|lookup| flying.get(&lookup).cloned()) {
+            return Ok((landing, false));
+        }
+        let generation = self.0.cache.generation();
+        let answer = self.0.instance.call(Call::Token(request.clone()))?;
+        self.0.calls.fetch_add(1, Ordering::Relaxed);
+        let (land, landing) = watch::channel(None);
+        flying.insert(key.clone(), landing.clone());
+        let (cache, flights) = (Arc::clone(&self.0.cache), Arc::clone(&self.0.flights));
+        // a task of its own: the flight belongs to nobody who may go away
+        tokio::spawn(async move {
+            let result = settle(answer).await.and_then(|answer| match answer {
+                Answer::Token(token) => Ok(Token::new(token)),
+                _ => Err(mixed_up()),
+            });
+            let landed = result.map(|first| {
+                cache.put(key.clone(), &first, generation, false);
+                let source = match first.source {
+                    TokenSource::Cache => TokenSource::Cache,
+                    TokenSource::Exchange | TokenSource::SharedExchange => {
+                        TokenSource::SharedExchange
+                    }
+                };
+                Landed {
+                    shared: first.from_source(source),
+                    first,
+                }
+            });
+            flights
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&key);
+            let _ = land.send(Some(landed));
+        });
+        Ok((landing, true))
+    }
+
+    /// Requests that no cache may answer. The component lets them share what they can.
+    async fn acquire_alone(&self, request: &TokenRequest) -> Result<Token, Error> {
+        let generation = self.0.cache.generation();
+        let Answer::Token(token) = self.call(Call::Token(request.clone())).await? else {
+            return Err(mixed_up());
+        };
+        let token = Token::new(token);
+        if matches!(request.grant, Grant::ClientCredentials) {
+            let plain = TokenRequest {
+                claims: None,
+                refresh: Default::default(),
+                ..request.clone()
+            };
+            if let Some(key) = Key::of(&plain) {
+                self.0.cache.put(key, &token, generation, true);
+            }
+        }
+        Ok(token)
+    }
+
+    async fn call(&self, call: Call) -> Result<Answer, Error> {
+        let answer = self.0.instance.call(call)?;
+        self.0.calls.fetch_add(1, Ordering::Relaxed);
+        settle(answer).await
+    }
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Provider")
+            .field("stats", &self.stats())
+            .finish()
+    }
+}
+
+/// What a [`Provider`] has done so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Tokens given out without asking the component.
+    pub hits: u64,
+    /// Callers that joined a call of somebody else.
+    pub joined: u64,
+    /// Calls into the component.
+    pub calls: u64,
+    /// Component instances that trapped or ran away and were replaced.
+    pub restarts: u64,
+    /// Tokens in the cache of this handle.
+    pub cached: usize,
+}
+
+/// How a [`Provider`] is made.
+#[derive(Default)]
+pub struct Builder {
+    config: Option<String>,
+    environment: Environment,
+    roots: Option<RootsSource>,
+    certificates: BTreeMap<String, CertificateSource>,
+    assertions: Option<Box<dyn AssertionSource>>,
+    #[cfg(feature = "compiler")]
+    component: Option<Vec<u8>>,
+    limits: Limits,
+}
+
+enum RootsSource {
+    File(PathBuf),
+    Pem(Vec<u8>),
+}
+
+impl Builder {
+    /// The configuration, JSON. Without one the environment must say everything.
+    #[must_use]
+    pub fn config_json(mut self, json: impl Into<String>) -> Self {
+        self.config = Some(json.into());
+        self
+    }
+
+    /// The environment that the configuration may refer to. Empty unless given: a library does not look into its
+    /// process's environment by itself. [`process_environment`] is that of this process.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// Checks token endpoints with the certification authorities of this PEM file alone. Otherwise `host.ca_file` of
+    /// the configuration does, or else the system's, which `SSL_CERT_FILE` and `SSL_CERT_DIR` replace.
+    #[must_use]
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.roots = Some(RootsSource::File(path.into()));
+        self
+    }
+
+    /// Checks token endpoints with these PEM certificates alone.
+    #[must_use]
+    pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.roots = Some(RootsSource::Pem(pem.into()));
+        self
+    }
+
+    /// A certificate with its key, under the name that credentials use. It goes before one of the same name in the
+    /// configuration.
+    #[must_use]
+    pub fn certificate(mut self, name: impl Into<String>, source: CertificateSource) -> Self {
+        self.certificates.insert(name.into(), source);
+        self
+    }
+
+    /// Supplies the assertions of credentials of the kind `assertion_source`.
+    #[must_use]
+    pub fn assertion_source(mut self, source: impl AssertionSource) -> Self {
+        self.assertions = Some(Box::new(source));
+        self
+    }
+
+    /// Runs this component instead of the embedded one. It is compiled now, which takes about a second.
+    #[cfg(feature = "compiler")]
+    #[must_use]
+    pub fn component(mut self, wasm: impl Into<Vec<u8>>) -> Self {
+        self.component = Some(wasm.into());
+        self
+    }
+
+    /// Other limits than the usual ones.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What components may reach with this configuration, without a component: for an embedder who runs one in a store
+    /// of his own ([`crate::link`]).
+    ///
+    /// # Errors
+    ///
+    /// When the configuration, a file that it names, or the environment is wrong.
+    pub fn build_host(self) -> Result<Host, BuildError> {
+        let config = Config::load(self.config.as_deref(), &self.environment)?;
+        let roots = match self.roots {
+            Some(RootsSource::File(path)) => Roots::file(&path)?,
+            Some(RootsSource::Pem(pem)) => {
+                Roots::pem(&pem).map_err(|reason| BuildError::Roots { reason })?
+            }
+            None => match &config.host.ca_file {
+                Some(path) => Roots::file(path.as_ref())?,
+                None => Roots::system(),
+            },
+        };
+        let mut certificates = self.certificates;
+        for (name, files) in &config.certificates {
+            certificates.entry(name.clone()).or_insert_with(|| {
+                CertificateSource::files(
+                    &files.certificate_file,
+                    files.private_key_file.as_ref().map(PathBuf::from),
+                )
+            });
+        }
+        if let Some(name) = config
+            .unresolved_certificates()
+            .into_iter()
+            .find(|name| !certificates.contains_key(name))
+        {
+            return Err(BuildError::Certificate { name });
+        }
+        Ok(Host::new(Reach {
+            egress: Arc::new(Egress::new(config.token_hosts(), roots)),
+            identities: Identities::new(certificates),
+            files: TokenFiles::new(config.file_paths()),
+            assertions: self.assertions,
+            environment: guest_environment(self.config.as_deref(), &self.environment),
+            memory_bytes: self.limits.memory_bytes,
+        }))
+    }
+
+    /// Starts the component. Call it inside the tokio runtime that the provider is to run on.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration or a file that it names is wrong, or the component cannot run on this host.
+    #[cfg_attr(
+        not(feature = "compiler"),
+        expect(unused_mut, reason = "only a component to compile is taken out")
+    )]
+    pub async fn build(mut self) -> Result<Provider, BuildError> {
+        let engine = edgepass_aot::engine().map_err(BuildError::component)?;
+        #[cfg(feature = "compiler")]
+        let wasm = self.component.take();
+        let host = self.build_host()?;
+        #[cfg(feature = "compiler")]
+        let component = match wasm {
+            Some(wasm) => {
+                let engine = engine.clone();
+                tokio::task::spawn_blocking(move || edgepass_aot::from_wasm(&engine, &wasm))
+                    .await
+                    .map_err(|e| BuildError::Component {
+                        reason: e.to_string(),
+                    })?
+            }
+            None => edgepass_aot::embedded(&engine),
+        };
+        #[cfg(not(feature = "compiler"))]
+        let component = edgepass_aot::embedded(&engine);
+        let component = component.map_err(BuildError::component)?;
+        let mut linker = Linker::new(&engine);
+        context::add_to_linker(&mut linker).map_err(BuildError::component)?;
+        let component = prepare(&linker, &component).map_err(BuildError::component)?;
+        Ok(Provider(Arc::new(Shared {
+            instance: Instance::start(engine, component, host),
+            cache: Arc::default(),
+            flights: Arc::default(),
+            hits: AtomicU64::new(0),
+            joined: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
+        })))
+    }
+}
+
+fn prepare(
+    linker: &Linker<context::Context>,
+    component: &Component,
+) -> wasmtime::Result<ProviderPre<context::Context>> {
+    ProviderPre::new(linker.instantiate_pre(component)?)
+}
+
+/// Bounds that an embedder may want otherwise.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Linear memory of one component instance, bytes.
+    pub memory_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: limits::GUEST_MEMORY_BYTES,
+        }
+    }
+}
+
+/// Why there is no provider.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The configuration or the environment is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The certification authorities cannot be loaded.
+    #[error("{reason}")]
+    Roots {
+        /// The file, and what is wrong with it.
+        reason: String,
+    },
+    /// A credential uses a certificate that nobody knows.
+    #[error(
+        "the certificate {name:?} is used by a credential, but the configuration's `certificates` does not have it"
+    )]
+    Certificate {
+        /// Its name.
+        name: String,
+    },
+    /// The component does not run on this host.
+    #[error("the component cannot be used: {reason}")]
+    Component {
+        /// What wasmtime says.
+        reason: String,
+    },
+}
+
+impl BuildError {
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    fn component(error: wasmtime::Error) -> Self {
+        Self::Component {
+            reason: format!("{error:#}"),
+        }
+    }
+}
+
+impl From<RootsError> for BuildError {
+    fn from(error: RootsError) -> Self {
+        Self::Roots {
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// The environment of this process, as far as it is valid Unicode.
+pub fn process_environment() -> Environment {
+    Environment::from_pairs(
+        std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }),
+    )
+}
+
+/// What the component is told: its configuration, the contract of the platform, and the variables that the
+/// configuration names. Not the rest of a process's environment, which is none of its business.
+fn guest_environment(config: Option<&str>, environment: &Environment) -> Vec<(String, String)> {
+    let mut names = vec![
+        Environment::AZURE_TENANT_ID.to_owned(),
+        Environment::AZURE_CLIENT_ID.to_owned(),
+        Environment::AZURE_FEDERATED_TOKEN_FILE.to_owned(),
+        Environment::AZURE_AUTHORITY_HOST.to_owned(),
+        Environment::AZURE_CLIENT_SECRET.to_owned(),
+        Environment::AZURE_CLIENT_CERTIFICATE_PATH.to_owned(),
+        Environment::EDGEPASS_AUTHORITY_HOSTS.to_owned(),
+    ];
+    let file: ConfigFile = config
+        .and_then(|json| serde_json::from_str(json).ok())
+        .unwrap_or_default();
+    for credential in file
+        .identities
+        .values()
+        .filter_map(|identity| identity.credential.as_ref())
+    {
+        names.extend(
+            credential
+                .client_secret
+                .as_ref()
+                .and_then(|secret| secret.env.clone()),
+        );
+        names.extend(
+            credential
+                .client_assertion
+                .as_ref()
+                .and_then(|assertion| assertion.env.clone()),
+        );
+    }
+    let mut out: Vec<_> = names
+        .into_iter()
+        .filter_map(|name| {
+            environment
+                .get(&name)
+                .map(str::to_owned)
+                .map(|value| (name, value))
+        })
+        .collect();
+    out.extend(config.map(|json| (Environment::EDGEPASS_CONFIG.to_owned(), json.to_owned())));
+    out
+}
+
+/// Calls under way, by key.
+#[derive(Default)]
+struct Flights(Mutex<HashMap<Key, Landing>>);
+
+type Landing = watch::Receiver<Option<Result<Landed, Error>>>;
+
+/// What a flight brought.
+struct Landed {
+    /// For the caller that started it.
+    first: Token,
+    /// For those that joined.
+    shared: Token,
+}
+
+impl Flights {
+    fn join(&self, request: &TokenRequest) -> Option<Landing> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&Lookup::of(request)?)
+            .cloned()
+    }
+}
+
+/// The answer of the component, or why there is none.
+async fn settle(
+    answer: tokio::sync::oneshot::Receiver<Result<Answer, Error>>,
+) -> Result<Answer, Error> {
+    match tokio::time::timeout(limits::CALL_DEADLINE, answer).await {
+        Ok(answer) => answer.unwrap_or_else(|_| Err(instance::stopped())),
+        Err(_) => {
+            let message = format!(
+                "the credential component gave no answer in {} s",
+                limits::CALL_DEADLINE.as_secs()
+            );
+            let detail = ErrorDetail {
+                message,
+                retryable: true,
+                ..ErrorDetail::default()
+            };
+            Err(Error::with_detail(ErrorClass::Timeout, detail))
+        }
+    }
+}
+
+/// An answer to another question: a defect here, not the caller's.
+fn mixed_up() -> Error {
+    Error::new(
+        ErrorClass::Other,
+        "the credential component answered another question",
+    )
+}
