@@ -348,4 +348,30 @@ mod tests {
             assert_eq!(from_www_authenticate(none), None);
         }
     }
+
+    /// Whatever a service writes into a quoted string comes out as it was, and does not disturb what follows.
+    #[test]
+    fn quoted_strings_survive() {
+        const PIECES: [&str; 12] = [
+            "\"", "\\", ",", "=", " ", "\t", "Bearer ", "Basic x", "error=", "é", "a", "\\\"",
+        ];
+        let mut state = 7_u64;
+        for _ in 0..2_000 {
+            let realm: String = (0..6)
+                .map(|_| {
+                    // Knuth's MMIX generator: any spread will do
+                    state = state
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
+                    PIECES[(state >> 33) as usize % PIECES.len()]
+                })
+                .collect();
+            let escaped = realm.replace('\\', "\\\\").replace('"', "\\\"");
+            let header =
+                format!(r#"Basic realm="{escaped}", Bearer realm="{escaped}" , error="last""#);
+            let challenge = from_www_authenticate(&header).unwrap();
+            assert_eq!(challenge.realm.as_deref(), Some(realm.as_str()), "{header}");
+            assert_eq!(challenge.error.as_deref(), Some("last"), "{header}");
+        }
+    }
 }

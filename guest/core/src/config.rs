@@ -1,4 +1,4 @@
-//! The configuration: what users write ([`file`]), the environment contract, and the validated form that the engine
+//! The configuration: what users write ([`mod@file`]), the environment contract, and the validated form that the engine
 //! runs on. Every error names the setting and the fix.
 
 pub mod file;
@@ -19,7 +19,7 @@ use crate::{Algorithm, Secret};
 
 pub use environment::Environment;
 pub use request::{check_scopes, check_tenant};
-pub use validate::{ConfigError, ENVIRONMENT_IDENTITY, JWT_BEARER};
+pub use validate::{ConfigError, ENVIRONMENT_IDENTITY};
 
 /// A configuration that has been checked whole.
 #[derive(Clone, Debug)]

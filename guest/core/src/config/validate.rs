@@ -15,15 +15,13 @@ use super::{
     Audience, CertificateCredential, Config, Credential, Environment, IdentityConfig, SecretValue,
     rules,
 };
+use crate::assertion::JWT_BEARER;
 use crate::authority::{Authority, Endpoint, PUBLIC_HOST, Refusal, TrustedHosts};
 use crate::limits::MAX_ASSERTION_BYTES;
 use crate::{Algorithm, Error, ErrorClass, Secret};
 
 /// Name of the identity, and of its certificate, that the environment alone describes.
 pub const ENVIRONMENT_IDENTITY: &str = "default";
-
-/// `client_assertion_type` unless another is configured (RFC 7523 section 2.2).
-pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A client secret, bytes. Entra's have 40 characters; what is longer than this is another kind of file.
 const MAX_CLIENT_SECRET_BYTES: usize = 4096;
