@@ -11,11 +11,11 @@ use crate::acquire::{Acquired, Plan, acquire, assertion_alone};
 use crate::cache::{Cache, CacheKey, Freshness};
 use crate::effect::{Effect, EffectId, Outcome};
 use crate::flow::{Io, TaskId};
-use crate::limits::{MAX_FLIGHTS, MAX_WAITING, NEGATIVE_CACHE_MS};
+use crate::limits::{MAX_FLIGHTS, MAX_RESOLVED, MAX_WAITING, NEGATIVE_CACHE_MS};
 use crate::retry::{Cure, cure};
 use crate::{
-    AccessToken, ClientAssertion, Config, Error, ErrorClass, Now, Refresh, RejectionOutcome,
-    TokenRequest, TokenSource, challenge, config,
+    AccessToken, ClientAssertion, Config, Error, ErrorClass, Grant, Now, Refresh, RejectionOutcome,
+    TokenRequest, TokenSource, TokenType, challenge, config,
 };
 
 /// Names one caller's wait.
@@ -51,6 +51,8 @@ pub struct Engine {
     cache: Cache,
     /// Which state of its rotating credential an identity was last seen with.
     generations: BTreeMap<String, String>,
+    /// Requests that were resolved before: a proxy asks the same few questions all day.
+    resolved: Vec<Rc<Resolved>>,
     /// Keys that are not to be asked about again for a while.
     holds: BTreeMap<CacheKey, Hold>,
     flights: BTreeMap<FlightKey, Flight>,
@@ -62,6 +64,17 @@ pub struct Engine {
 
 /// Requests with the same challenge share a flight; those with another have their own.
 type FlightKey = (CacheKey, Option<String>);
+
+/// A request and what it comes to under the configuration.
+#[derive(Debug)]
+struct Resolved {
+    identity: Option<String>,
+    scopes: Vec<String>,
+    tenant: Option<String>,
+    token_type: TokenType,
+    plan: Plan,
+    key: CacheKey,
+}
 
 /// One exchange under way, and who waits for it.
 #[derive(Debug, Default)]
@@ -126,6 +139,7 @@ impl Engine {
             io: Io::new(seed),
             cache: Cache::default(),
             generations: BTreeMap::new(),
+            resolved: Vec::new(),
             holds: BTreeMap::new(),
             flights: BTreeMap::new(),
             tasks: BTreeMap::new(),
@@ -171,9 +185,8 @@ impl Engine {
         if request.claims.is_some() || request.refresh == Refresh::Force {
             return None;
         }
-        let plan = self.plan(request).ok()?;
-        let key = self.key(&plan);
-        let (entry, _) = self.cache.usable(&key, now)?;
+        let resolved = self.resolve(request).ok()?;
+        let (entry, _) = self.cache.usable(&resolved.key, now)?;
         match &request.refresh {
             Refresh::IfTokenIs(sha256) if entry.is(sha256) => None,
             _ => Some(entry.serve()),
@@ -188,14 +201,13 @@ impl Engine {
         token_sha256: &str,
         www_authenticate: Option<&str>,
     ) -> Result<RejectionOutcome, Error> {
-        let plan = self.plan(request)?;
+        let resolved = self.resolve(request)?;
         let claims = www_authenticate
             .and_then(challenge::from_www_authenticate)
             .and_then(|challenge| challenge.claims)
             .map(|claims| challenge::parse_claims(&claims))
             .transpose()?;
-        let key = self.key(&plan);
-        Ok(self.cache.reject(&key, token_sha256, claims, now))
+        Ok(self.cache.reject(&resolved.key, token_sha256, claims, now))
     }
 
     /// Forgets the cached tokens of one identity, or all, and says how many there were.
@@ -278,15 +290,15 @@ impl Engine {
 
 impl Engine {
     fn try_request(&mut self, now: Now, request: &TokenRequest) -> Result<Reply, Error> {
-        let plan = self.plan(request)?;
+        let resolved = self.resolve(request)?;
+        let (plan, key) = (&resolved.plan, &resolved.key);
         let claims = request
             .claims
             .as_deref()
             .map(challenge::parse_claims)
             .transpose()?;
-        let key = self.key(&plan);
         let mut fallback = None;
-        if let Some((entry, freshness)) = self.cache.usable(&key, now) {
+        if let Some((entry, freshness)) = self.cache.usable(key, now) {
             let wanted = match &request.refresh {
                 Refresh::IfNeeded => claims.is_none(),
                 Refresh::Force => false,
@@ -297,12 +309,12 @@ impl Engine {
                 match freshness {
                     Freshness::Fresh => return Ok(Reply::Ready(Ok(token))),
                     Freshness::RefreshDue => {
-                        self.refresh_behind(&plan, &key);
+                        self.refresh_behind(plan, key);
                         return Ok(Reply::Ready(Ok(token)));
                     }
                     Freshness::Expiring => {
                         fallback = Some(entry.remaining_ms(now) / 2);
-                        if self.held(&key, now, false).is_some() || self.is_impatient(&key) {
+                        if self.held(key, now, false).is_some() || self.is_impatient(key) {
                             return Ok(Reply::Ready(Ok(token)));
                         }
                     }
@@ -311,15 +323,19 @@ impl Engine {
         }
         // a refused token's challenge goes with the next request for its key, whoever makes it
         let claims = claims.or_else(|| {
-            let entry = self.cache.get_mut(&key)?;
+            let entry = self.cache.get_mut(key)?;
             entry.next_claims().map(str::to_owned)
         });
         let forced = request.refresh != Refresh::IfNeeded || claims.is_some();
-        if let Some(error) = self.held(&key, now, forced) {
+        if let Some(error) = self.held(key, now, forced) {
             return Ok(Reply::Ready(Err(error)));
         }
         self.check_room()?;
-        Ok(Reply::Pending(self.join(plan, &(key, claims), fallback)))
+        Ok(Reply::Pending(self.join(
+            plan.clone(),
+            &(key.clone(), claims),
+            fallback,
+        )))
     }
 
     fn identity(&self, name: Option<&str>) -> Result<Arc<config::IdentityConfig>, Error> {
@@ -347,12 +363,33 @@ impl Engine {
         })
     }
 
-    fn plan(&self, request: &TokenRequest) -> Result<Plan, Error> {
-        Plan::for_token(self.identity(request.identity.as_deref())?, request)
-    }
-
-    fn key(&self, plan: &Plan) -> CacheKey {
-        plan.key(self.generations.get(&plan.identity.name).cloned())
+    fn resolve(&mut self, request: &TokenRequest) -> Result<Rc<Resolved>, Error> {
+        let known = self.resolved.iter().find(|known| {
+            known.scopes == request.scopes
+                && known.identity == request.identity
+                && known.tenant == request.tenant
+                && known.token_type == request.token_type
+                && request.grant == Grant::ClientCredentials
+        });
+        if let Some(known) = known {
+            return Ok(Rc::clone(known));
+        }
+        let identity = self.identity(request.identity.as_deref())?;
+        let plan = Plan::for_token(identity, request)?;
+        let key = plan.key(self.generations.get(&plan.identity.name).cloned());
+        let resolved = Rc::new(Resolved {
+            identity: request.identity.clone(),
+            scopes: request.scopes.clone(),
+            tenant: request.tenant.clone(),
+            token_type: request.token_type,
+            plan,
+            key,
+        });
+        if self.resolved.len() >= MAX_RESOLVED {
+            self.resolved.clear();
+        }
+        self.resolved.push(Rc::clone(&resolved));
+        Ok(resolved)
     }
 
     /// The error to answer at once with, while the key is held.

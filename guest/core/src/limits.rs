@@ -99,3 +99,7 @@ pub const EXPIRED_ASSERTION_GRACE_MS: u64 = 300_000;
 /// A replacement for a refused token that is refused as well is kept this long, milliseconds: the cause is not its
 /// age, and asking again with every request would be a storm.
 pub const REJECTION_COOLDOWN_MS: u64 = 30_000;
+
+/// Requests whose resolution is remembered. A proxy's rules and an application's scopes are a handful; a caller that
+/// asks a new question each time only starts this memory anew.
+pub const MAX_RESOLVED: usize = 64;

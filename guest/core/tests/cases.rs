@@ -1,0 +1,525 @@
+//! The golden cases of `tests/cases`: a configuration, an environment, files and a scripted token server, and what must
+//! come of them. One directory a case; `tests/cases/README.md` says what stands in it.
+//! `EDGEPASS_CASE=name cargo test -p edgepass-core --test cases` runs one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use edgepass_core::{
+    AccessToken, Completed, Config, ConfigError, Effect, Engine, Environment, Error, HttpError,
+    HttpErrorKind, HttpRequest, HttpResponse, IdentityError, IdentityHandle, Now, OpenedIdentity,
+    Outcome, ReadError, Refresh, Reply, SecretBytes, TokenRequest, TokenSource, Via,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// 2026-11-01 00:00:00 UTC, when every case begins.
+const START_UNIX_MS: u64 = 1_793_491_200_000;
+
+/// More cases than this stand there; fewer means that the directory was not found.
+const FEWEST_CASES: usize = 20;
+
+/// What every signature is: cases are about what is signed.
+const SIGNATURE: &[u8] = b"signed";
+
+#[test]
+fn every_case_comes_out_as_written() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases");
+    let only = std::env::var("EDGEPASS_CASE").ok();
+    let mut cases: Vec<PathBuf> = fs::read_dir(&root)
+        .expect("tests/cases is there")
+        .map(|entry| entry.expect("a readable directory").path())
+        .filter(|path| path.is_dir())
+        .collect();
+    cases.sort();
+    assert!(
+        cases.len() >= FEWEST_CASES,
+        "only {} cases in {}",
+        cases.len(),
+        root.display()
+    );
+    let mut failures = Vec::new();
+    let mut ran = 0;
+    for path in cases {
+        let name = path.file_name().expect("a name").to_string_lossy();
+        if only.as_deref().is_some_and(|only| only != name) {
+            continue;
+        }
+        ran += 1;
+        if let Err(failure) = Case::load(&path).run() {
+            failures.push(format!("{name}: {failure}"));
+        }
+    }
+    assert!(ran > 0, "there is no case {only:?}");
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+struct Case {
+    config: Option<String>,
+    env: BTreeMap<String, String>,
+    request: Ask,
+    files: BTreeMap<String, Vec<u8>>,
+    identities: BTreeMap<String, Vec<String>>,
+    http: Vec<Exchange>,
+    expected: Expected,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Ask {
+    identity: Option<String>,
+    scopes: Vec<String>,
+    tenant: Option<String>,
+    claims: Option<String>,
+    force: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exchange {
+    request: Wanted,
+    response: Scripted,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    url: String,
+    /// Names and values in order. `*` is any value; an object looks into a JWT.
+    form: Vec<(String, Value)>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// The identity whose certificate authenticates the connection.
+    via: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scripted {
+    #[serde(default)]
+    status: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    json: Option<Value>,
+    body: Option<String>,
+    /// In place of a response.
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expected {
+    token: Option<Value>,
+    error: Option<WantedError>,
+    config_error: Option<WantedConfigError>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedError {
+    class: String,
+    #[serde(default)]
+    message: Vec<String>,
+    #[serde(default)]
+    hint: Vec<String>,
+    retryable: Option<bool>,
+    retry_after_ms: Option<u64>,
+    http_status: Option<u16>,
+    oauth_error: Option<String>,
+    #[serde(default)]
+    aadsts: Vec<u32>,
+    correlation_id: Option<String>,
+    trace_id: Option<String>,
+    claims: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedConfigError {
+    setting: String,
+    #[serde(default)]
+    message: Vec<String>,
+    #[serde(default)]
+    hint: Vec<String>,
+}
+
+type Checked<T = ()> = Result<T, String>;
+
+impl Case {
+    fn load(path: &Path) -> Self {
+        let mut files = BTreeMap::new();
+        gather(&path.join("fs"), Path::new("/"), &mut files);
+        Self {
+            config: fs::read_to_string(path.join("config.json")).ok(),
+            env: json(&path.join("env.json")).unwrap_or_default(),
+            request: json(&path.join("request.json")).unwrap_or_default(),
+            files,
+            identities: json(&path.join("identities.json")).unwrap_or_default(),
+            http: json(&path.join("http.json")).unwrap_or_default(),
+            expected: json(&path.join("expected.json")).expect("expected.json is there"),
+        }
+    }
+
+    fn run(&self) -> Checked {
+        let environment = Environment::from_pairs(&self.env);
+        let config = match (
+            Config::load(self.config.as_deref(), &environment),
+            &self.expected.config_error,
+        ) {
+            (Ok(config), None) => config,
+            (Err(error), Some(wanted)) => return wanted.check(&error),
+            (Ok(_), Some(_)) => return Err("the configuration was taken".into()),
+            (Err(error), None) => return Err(format!("the configuration was refused: {error}")),
+        };
+        let mut play = Play {
+            case: self,
+            engine: Engine::new(config, [3; 32]),
+            mono_ms: 0,
+            handles: Vec::new(),
+            answered: 0,
+            sent: Vec::new(),
+        };
+        let answer = play.token()?;
+        if play.answered != self.http.len() {
+            return Err(format!(
+                "{} of {} scripted requests were sent",
+                play.answered,
+                self.http.len()
+            ));
+        }
+        let shown = match &answer {
+            Ok(token) => format!("{token:?}"),
+            Err(error) => format!("{error} {error:?}"),
+        };
+        if let Some(leak) = play.sent.iter().find(|secret| shown.contains(*secret)) {
+            return Err(format!("what was sent is shown again: {leak}"));
+        }
+        match (&answer, &self.expected.token, &self.expected.error) {
+            (Ok(token), Some(wanted), None) => check_token(token, wanted),
+            (Err(error), None, Some(wanted)) => wanted.check(error),
+            _ => Err(format!("the answer is {answer:?}")),
+        }
+    }
+}
+
+/// A case under way.
+struct Play<'a> {
+    case: &'a Case,
+    engine: Engine,
+    mono_ms: u64,
+    handles: Vec<String>,
+    answered: usize,
+    /// Credentials as they went out: none may come back in an answer.
+    sent: Vec<String>,
+}
+
+impl Play<'_> {
+    fn now(&self) -> Now {
+        Now {
+            unix_ms: START_UNIX_MS + self.mono_ms,
+            mono_ms: self.mono_ms,
+        }
+    }
+
+    fn token(&mut self) -> Checked<Result<AccessToken, Error>> {
+        let ask = &self.case.request;
+        let request = TokenRequest {
+            identity: ask.identity.clone(),
+            scopes: ask.scopes.clone(),
+            tenant: ask.tenant.clone(),
+            claims: ask.claims.clone(),
+            refresh: if ask.force {
+                Refresh::Force
+            } else {
+                Refresh::IfNeeded
+            },
+            ..TokenRequest::default()
+        };
+        let ticket = match self.engine.request(self.now(), &request) {
+            Reply::Ready(answer) => return Ok(answer),
+            Reply::Pending(ticket) => ticket,
+        };
+        loop {
+            while let Some((id, effect)) = self.engine.next_effect() {
+                if let Some(outcome) = self.perform(effect)? {
+                    let now = self.now();
+                    self.engine.complete(id, outcome, now);
+                }
+            }
+            if let Some(completed) = self.engine.take(ticket) {
+                let Completed::Token(answer) = completed else {
+                    return Err("not a token's answer".into());
+                };
+                return Ok(answer);
+            }
+            self.mono_ms = self.engine.next_deadline().ok_or("nothing is to come")?;
+            let now = self.now();
+            self.engine.wake(now);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) -> Checked<Option<Outcome>> {
+        Ok(Some(match effect {
+            Effect::ReadFile { path } => {
+                let bytes = self.case.files.get(&path).cloned();
+                Outcome::File(bytes.map(SecretBytes::new).ok_or(ReadError::NotFound))
+            }
+            Effect::OpenIdentity { name } => Outcome::Identity(self.open(&name)),
+            Effect::Sign { .. } => Outcome::Signature(Ok(SIGNATURE.to_vec())),
+            Effect::Http { request, via } => Outcome::Http(self.answer(&request, via)?),
+            Effect::CloseIdentity { .. } | Effect::Cancel { .. } => return Ok(None),
+            other => return Err(format!("no case scripts this: {other:?}")),
+        }))
+    }
+
+    fn open(&mut self, name: &str) -> Result<OpenedIdentity, IdentityError> {
+        let chain = self
+            .case
+            .identities
+            .get(name)
+            .ok_or(IdentityError::NotFound)?;
+        self.handles.push(name.to_owned());
+        Ok(OpenedIdentity {
+            handle: IdentityHandle(self.handles.len() as u64),
+            certificate_chain: chain
+                .iter()
+                .map(|der| STANDARD.decode(der).expect("base64"))
+                .collect(),
+        })
+    }
+
+    fn answer(
+        &mut self,
+        request: &HttpRequest,
+        via: Via,
+    ) -> Checked<Result<HttpResponse, HttpError>> {
+        let exchange = self
+            .case
+            .http
+            .get(self.answered)
+            .ok_or_else(|| format!("a request too many: {request:?}"))?;
+        self.answered += 1;
+        let via = match via {
+            Via::Public => None,
+            Via::Identity(handle) => self.handles.get(handle.0 as usize - 1),
+        };
+        if via != exchange.request.via.as_ref() {
+            return Err(format!("the connection is authenticated with {via:?}"));
+        }
+        self.sent.extend(exchange.request.check(request)?);
+        Ok(exchange.response.as_result())
+    }
+}
+
+impl Wanted {
+    /// The credentials in the request, when it is as it should be.
+    fn check(&self, request: &HttpRequest) -> Checked<Vec<String>> {
+        same("url", &request.url(), &self.url)?;
+        same("method", &request.method, &"POST")?;
+        for (name, wanted) in &self.headers {
+            let value = request.headers.iter().find(|(n, _)| n == name);
+            let value = value.map(|(_, value)| value.expose());
+            same(&format!("header {name}"), &value, &Some(wanted.as_str()))?;
+        }
+        let form: Vec<(String, String)> = form_urlencoded::parse(request.body.expose())
+            .into_owned()
+            .collect();
+        let names = |pairs: Vec<&String>| {
+            pairs
+                .into_iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        same(
+            "form",
+            &names(form.iter().map(|(name, _)| name).collect()),
+            &names(self.form.iter().map(|(name, _)| name).collect()),
+        )?;
+        let mut credentials = Vec::new();
+        for ((name, value), (_, wanted)) in form.iter().zip(&self.form) {
+            match wanted {
+                Value::String(any) if any == "*" => {}
+                Value::Object(parts) => {
+                    for (index, (part, wanted)) in parts.iter().enumerate() {
+                        let encoded = value.split('.').nth(index).unwrap_or_default();
+                        let decoded = URL_SAFE_NO_PAD
+                            .decode(encoded)
+                            .map_err(|e| e.to_string())?;
+                        let found: Value =
+                            serde_json::from_slice(&decoded).map_err(|e| e.to_string())?;
+                        contains(&format!("{name}.{part}"), &found, wanted)?;
+                    }
+                }
+                wanted => same(name, &Value::from(value.as_str()), wanted)?,
+            }
+            if matches!(name.as_str(), "client_assertion" | "client_secret") {
+                credentials.push(value.clone());
+            }
+        }
+        Ok(credentials)
+    }
+}
+
+impl Scripted {
+    fn as_result(&self) -> Result<HttpResponse, HttpError> {
+        if let Some(kind) = &self.error {
+            let kind = match kind.as_str() {
+                "connect" => HttpErrorKind::Connect,
+                "dns" => HttpErrorKind::Dns,
+                "reset" => HttpErrorKind::Reset,
+                "server-certificate" => HttpErrorKind::ServerCertificate,
+                "timeout" => HttpErrorKind::Timeout,
+                "body-too-large" => HttpErrorKind::BodyTooLarge,
+                other => panic!("no such failure: {other}"),
+            };
+            return Err(HttpError {
+                kind,
+                detail: String::new(),
+            });
+        }
+        let mut headers: Vec<_> = self.headers.clone().into_iter().collect();
+        if self.json.is_some() {
+            headers.push(("content-type".into(), "application/json".into()));
+        }
+        let body = self.json.as_ref().map(Value::to_string);
+        Ok(HttpResponse {
+            status: self.status,
+            headers,
+            body: SecretBytes::new(body.or_else(|| self.body.clone()).unwrap_or_default()),
+        })
+    }
+}
+
+impl WantedError {
+    fn check(&self, error: &Error) -> Checked {
+        let detail = error.detail();
+        same("class", &error.class().name(), &self.class.as_str())?;
+        includes("message", &detail.message, &self.message)?;
+        includes(
+            "hint",
+            detail.hint.as_deref().unwrap_or_default(),
+            &self.hint,
+        )?;
+        same("aadsts", &detail.aadsts, &self.aadsts)?;
+        same("http_status", &detail.http_status, &self.http_status)?;
+        same("oauth_error", &detail.oauth_error, &self.oauth_error)?;
+        same(
+            "retry_after_ms",
+            &detail.retry_after_ms,
+            &self.retry_after_ms,
+        )?;
+        if let Some(retryable) = self.retryable {
+            same("retryable", &detail.retryable, &retryable)?;
+        }
+        for (name, found, wanted) in [
+            (
+                "correlation_id",
+                &detail.correlation_id,
+                &self.correlation_id,
+            ),
+            ("trace_id", &detail.trace_id, &self.trace_id),
+        ] {
+            if wanted.is_some() {
+                same(name, found, wanted)?;
+            }
+        }
+        let claims = detail
+            .claims
+            .as_deref()
+            .and_then(|claims| serde_json::from_str(claims).ok());
+        same::<Option<Value>>("claims", &claims, &self.claims)
+    }
+}
+
+impl WantedConfigError {
+    fn check(&self, error: &ConfigError) -> Checked {
+        same("setting", &error.setting, &self.setting)?;
+        includes("message", &error.message, &self.message)?;
+        includes(
+            "hint",
+            error.hint.as_deref().unwrap_or_default(),
+            &self.hint,
+        )
+    }
+}
+
+fn check_token(token: &AccessToken, wanted: &Value) -> Checked {
+    let source = match token.source {
+        TokenSource::Exchange => "exchange",
+        TokenSource::Cache => "cache",
+        TokenSource::SharedExchange => "shared-exchange",
+    };
+    let found = serde_json::json!({
+        "token": token.token.expose(),
+        "token_type": token.token_type,
+        "expires_on": token.expires_on,
+        "refresh_on": token.refresh_on,
+        "scope": token.scope,
+        "identity": token.identity,
+        "source": source,
+    });
+    let mut wanted = wanted.clone();
+    // jitter: a range of unix seconds
+    if let Some(range) = wanted
+        .as_object_mut()
+        .and_then(|wanted| wanted.remove("refresh_on_between"))
+    {
+        let (from, to): (u64, u64) = serde_json::from_value(range).map_err(|e| e.to_string())?;
+        if !(from..=to).contains(&token.refresh_on) {
+            return Err(format!("refresh_on is {}", token.refresh_on));
+        }
+    }
+    contains("token", &found, &wanted)
+}
+
+/// Every wanted field is there with its value; `*` is any.
+fn contains(what: &str, found: &Value, wanted: &Value) -> Checked {
+    match (found, wanted) {
+        (_, Value::String(any)) if any == "*" && !found.is_null() => Ok(()),
+        (Value::Object(found), Value::Object(wanted)) => {
+            for (name, wanted) in wanted {
+                let found = found.get(name).unwrap_or(&Value::Null);
+                contains(&format!("{what}.{name}"), found, wanted)?;
+            }
+            Ok(())
+        }
+        _ => same(what, found, wanted),
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, wanted: &T) -> Checked {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(format!("{what} is {found:?} instead of {wanted:?}"))
+}
+
+fn includes(what: &str, found: &str, wanted: &[String]) -> Checked {
+    match wanted.iter().find(|part| !found.contains(part.as_str())) {
+        None => Ok(()),
+        Some(part) => Err(format!("{what} lacks {part:?}: {found}")),
+    }
+}
+
+fn json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let text = fs::read_to_string(path).ok()?;
+    Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+fn gather(dir: &Path, at: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(dir).into_iter().flatten() {
+        let entry = entry.expect("a readable directory");
+        let (from, to) = (entry.path(), at.join(entry.file_name()));
+        if from.is_dir() {
+            gather(&from, &to, files);
+        } else {
+            let bytes = fs::read(&from).expect("a readable file");
+            files.insert(to.to_str().expect("UTF-8").to_owned(), bytes);
+        }
+    }
+}
