@@ -1,9 +1,12 @@
 //! `cargo xtask lint`: formatting, lints and documentation, as CI wants them.
 
-use crate::sh::{Cmd, step};
+use crate::sh::{Cmd, Outcome, step};
 use crate::{build, workspace};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
+
+/// Clippy's configuration for what runs in the sandbox.
+const GUEST_RULES: &str = ".ci/guests";
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -23,6 +26,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     let _lock = workspace::lock()?;
+    dependencies()?;
     // the host crate does not compile without the component that it embeds
     build::component()?;
     step("clippy: native packages", || {
@@ -39,6 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for target in build::wasm_targets() {
         step(&format!("clippy: guests for {target}"), || {
             build::wasm("clippy", target)?
+                .env("CLIPPY_CONF_DIR", workspace::root().join(GUEST_RULES))
                 .args(["--", "-D", "warnings"])
                 .run()
         })?;
@@ -48,5 +53,26 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .args(["--no-deps"])
             .env("RUSTDOCFLAGS", "-D warnings")
             .run()
+    })
+}
+
+/// Licences, bans and sources, where cargo-deny is installed: a fresh machine
+/// does not have it, and building it takes longer than all the rest.
+fn dependencies() -> Result<()> {
+    step("cargo deny", || {
+        let there = Cmd::new("cargo-deny")
+            .arg("--version")
+            .attempt("deny-version")?;
+        if there == Outcome::NotInstalled {
+            eprintln!("    skipped: cargo-deny is not installed");
+            return Ok(());
+        }
+        let checked = Cmd::new("cargo-deny")
+            .args(["--offline", "check", "bans", "licenses", "sources"])
+            .attempt("deny")?;
+        if checked != Outcome::Succeeded {
+            bail!("deny.toml is violated: see target/logs/deny.log");
+        }
+        Ok(())
     })
 }
