@@ -324,6 +324,17 @@ mod tests {
         );
         assert_eq!(challenge.error.as_deref(), Some("invalid_token"));
         assert_eq!(from_www_authenticate("Bearer"), Some(Challenge::default()));
+        let twice = from_www_authenticate(r#"Bearer error="first", error="second""#).unwrap();
+        assert_eq!(
+            twice.error.as_deref(),
+            Some("first"),
+            "a repeated parameter"
+        );
+        assert_eq!(
+            from_www_authenticate("Negotiate Bearer"),
+            None,
+            "the opaque value of another scheme"
+        );
         assert_eq!(
             from_www_authenticate(r#"Bearer error="a", scope="no end"#)
                 .unwrap()
