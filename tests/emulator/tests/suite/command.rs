@@ -1,0 +1,146 @@
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::files::Scratch;
+use crate::support::{FORM, JWT_BEARER, form};
+
+async fn start(scratch: &Scratch, extra: &[&str]) -> (Child, Value) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_edgepass-emulator"))
+        .arg("--dir")
+        .arg(scratch.path())
+        .args(extra)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .await
+        .unwrap();
+    let ready = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not ready: {line}"));
+    (child, ready)
+}
+
+/// Asks with curl, in the environment of the `env` file.
+async fn curl(ready: &Value, arguments: &str) -> String {
+    let script = format!(". \"$1\" && curl -sS {arguments}");
+    let output = Command::new("sh")
+        .args(["-c", &script, "sh", ready["env_file"].as_str().unwrap()])
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+async fn signal(child: &Child, name: &str) {
+    let pid = child.id().unwrap().to_string();
+    let status = Command::new("kill")
+        .args(["-s", name, &pid])
+        .status()
+        .await
+        .unwrap();
+    assert!(status.success());
+}
+
+#[tokio::test]
+async fn the_command_serves_until_it_is_told_to_stop() {
+    for name in ["INT", "TERM"] {
+        let scratch = Scratch::new(&format!("command-{name}"));
+        let (mut child, ready) = start(&scratch, &["--access-token-lifetime", "77"]).await;
+        assert_eq!(ready["ready"], true);
+        let token = std::fs::read_to_string(ready["token_file"].as_str().unwrap()).unwrap();
+        let body = form(&[
+            ("client_assertion", &token),
+            ("client_assertion_type", JWT_BEARER),
+            ("client_id", ready["client_id"].as_str().unwrap()),
+            ("grant_type", "client_credentials"),
+            ("scope", ready["scopes"][0].as_str().unwrap()),
+        ]);
+        let url = ready["token_endpoint"].as_str().unwrap();
+        let answer = curl(
+            &ready,
+            &format!("-H '{}: {}' -d '{body}' {url}", FORM.0, FORM.1),
+        )
+        .await;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["expires_in"], 77, "{answer}");
+        let access_token = answer["access_token"].as_str().unwrap();
+
+        signal(&child, name).await;
+        let ended = tokio::time::timeout(Duration::from_secs(5), child.wait()).await;
+        assert!(ended.unwrap().unwrap().success());
+        let mut log = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut log)
+            .await
+            .unwrap();
+        assert!(log.contains("/oauth2/v2.0/token 200 by federated"), "{log}");
+        assert!(
+            !log.contains(&token) && !log.contains(access_token),
+            "{log}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_command_rotates_by_itself() {
+    let scratch = Scratch::new("command-rotates");
+    let (mut child, ready) = start(
+        &scratch,
+        &["--rotate-every", "1", "--token-lifetime", "600", "--quiet"],
+    )
+    .await;
+    let file = ready["token_file"].as_str().unwrap();
+    let first = std::fs::read_to_string(file).unwrap();
+    let mut rounds = 0;
+    while std::fs::read_to_string(file).is_ok_and(|text| text == first) {
+        rounds += 1;
+        assert!(rounds < 100, "not rotated in five seconds");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    signal(&child, "TERM").await;
+    child.wait().await.unwrap();
+    let mut log = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut log)
+        .await
+        .unwrap();
+    assert_eq!(log, "");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_explained() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let scratch = Scratch::new("command-port");
+    let output = Command::new(env!("CARGO_BIN_EXE_edgepass-emulator"))
+        .arg("--dir")
+        .arg(scratch.path())
+        .args(["--port", &port])
+        .output()
+        .await
+        .unwrap();
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains(&format!("127.0.0.1:{port}")) && text.contains("in use"),
+        "{text}"
+    );
+}
