@@ -18,7 +18,7 @@ use crate::files::make_private_dir;
 use crate::issuer::WorkloadIssuer;
 use crate::jose::SigningKey;
 use crate::journal::{Journal, JournalEntry};
-use crate::pki::{CertificateOptions, ClientCertificate, Pki};
+use crate::pki::{CertificateOptions, ClientCertificate, KeySlot, Pki, process_key};
 use crate::registry::{App, Certificate, Registry, Resource, Tenant};
 use crate::routes::ISSUER_PATH;
 use crate::world::{Identity, Replays, Settings, World};
@@ -37,6 +37,10 @@ const AUDIENCE: &str = "api://AzureADTokenExchange";
 
 /// Enough to answer while a key is being made; the machine has other work.
 const WORKERS: usize = 2;
+
+static SIGNER_KEY: KeySlot = KeySlot::new();
+static ISSUER_KEY: KeySlot = KeySlot::new();
+static CLIENT_KEY: KeySlot = KeySlot::new();
 
 /// A running emulator. Dropping it stops it.
 #[derive(Debug)]
@@ -200,7 +204,14 @@ impl Emulator {
     /// Another issuer, with keys of its own, at a URL that nobody serves. It
     /// is unknown to the emulator until [`Self::trust_issuer`].
     pub fn outside_issuer(&self, url: &str) -> Result<WorkloadIssuer> {
-        WorkloadIssuer::new(url, SUBJECT, AUDIENCE, Arc::clone(&self.world().clock))
+        let key = SigningKey::generate(url)?;
+        Ok(WorkloadIssuer::new(
+            url,
+            SUBJECT,
+            AUDIENCE,
+            Arc::clone(&self.world().clock),
+            key,
+        ))
     }
 
     /// Makes an outside issuer's keys known, as if they could be fetched.
@@ -441,12 +452,22 @@ impl Builder {
         let pki = Pki::generate()?;
         let [open, strict] = pki.server_configs(&self.host_names)?;
         let issuer_url = format!("{}/{ISSUER_PATH}", identity.authority());
-        let issuer = WorkloadIssuer::new(&issuer_url, SUBJECT, AUDIENCE, Arc::clone(&clock))?;
+        let issuer_key = SigningKey::new(&issuer_url, &process_key(&ISSUER_KEY)?)?;
+        let issuer = WorkloadIssuer::new(
+            &issuer_url,
+            SUBJECT,
+            AUDIENCE,
+            Arc::clone(&clock),
+            issuer_key,
+        );
         if let Some(seconds) = self.workload_token_lifetime {
             issuer.set_lifetime(seconds);
         }
-        let certificate =
-            pki.client_certificate("edgepass-demo", &CertificateOptions::default())?;
+        let certificate = pki.certify(
+            &process_key(&CLIENT_KEY)?,
+            "edgepass-demo",
+            &CertificateOptions::default(),
+        )?;
         let registry = seed(&identity, &issuer_url, &certificate)?;
         let mut settings = Settings {
             refresh_in: self.refresh_in,
@@ -458,7 +479,10 @@ impl Builder {
         let world = Arc::new(World {
             clock,
             pki,
-            signer: SigningKey::generate("edgepass-emulator token signing")?,
+            signer: SigningKey::new(
+                "edgepass-emulator token signing",
+                &process_key(&SIGNER_KEY)?,
+            )?,
             issuer,
             registry: Mutex::new(registry),
             settings: Mutex::new(settings),

@@ -43,20 +43,26 @@ struct Defaults {
 }
 
 impl WorkloadIssuer {
-    pub(crate) fn new(url: &str, subject: &str, audience: &str, clock: Arc<Clock>) -> Result<Self> {
+    pub(crate) fn new(
+        url: &str,
+        subject: &str,
+        audience: &str,
+        clock: Arc<Clock>,
+        key: SigningKey,
+    ) -> Self {
         let defaults = Defaults {
             subject: subject.to_owned(),
             audience: audience.to_owned(),
         };
-        Ok(Self {
+        Self {
             inner: Arc::new(Inner {
                 url: url.to_owned(),
                 clock,
                 defaults,
-                keys: Mutex::new(vec![SigningKey::generate(url)?]),
+                keys: Mutex::new(vec![key]),
                 lifetime: Mutex::new(DEFAULT_LIFETIME),
             }),
-        })
+        }
     }
 
     /// The `iss` of its tokens.

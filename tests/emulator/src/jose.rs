@@ -2,10 +2,11 @@
 
 use anyhow::{Context as _, Result};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
-use rcgen::{CertificateParams, DnType, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+use rcgen::{CertificateParams, DnType, KeyPair};
 use serde_json::{Map, Value, json};
 
 use crate::encoding::{base64, base64url, from_base64url, sha1_url};
+use crate::pki::new_rsa_key;
 
 /// An RSA key that signs tokens, and what relying parties may know of it.
 pub(crate) struct SigningKey {
@@ -17,14 +18,18 @@ pub(crate) struct SigningKey {
 }
 
 impl SigningKey {
-    /// A new RSA-2048 key whose `kid` is derived from its certificate.
+    /// A new key.
     pub(crate) fn generate(common_name: &str) -> Result<Self> {
-        let pair = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
+        Self::new(common_name, &new_rsa_key()?)
+    }
+
+    /// A key whose `kid` is the thumbprint of a new certificate for it.
+    pub(crate) fn new(common_name: &str, pair: &KeyPair) -> Result<Self> {
         let mut params = CertificateParams::default();
         params
             .distinguished_name
             .push(DnType::CommonName, common_name);
-        let certificate = params.self_signed(&pair)?.der().to_vec();
+        let certificate = params.self_signed(pair)?.der().to_vec();
         let private = EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes())?;
         let (modulus, exponent) = rsa_components(&certificate)?;
         Ok(Self {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
 use rcgen::{
@@ -120,6 +120,16 @@ impl Pki {
             _ => RsaKeySize::_2048,
         };
         let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size)?;
+        self.certify(&key, common_name, options)
+    }
+
+    /// A client certificate for a key that is already there.
+    pub(crate) fn certify(
+        &self,
+        key: &KeyPair,
+        common_name: &str,
+        options: &CertificateOptions,
+    ) -> Result<ClientCertificate> {
         let mut params = CertificateParams::default();
         params
             .distinguished_name
@@ -129,11 +139,11 @@ impl Pki {
         set_validity(&mut params, options.not_before_in, options.not_after_in);
         let (certificate, chain) = if options.issued_by_ca {
             params.use_authority_key_identifier_extension = true;
-            let certificate = params.signed_by(&key, &self.ca)?;
+            let certificate = params.signed_by(key, &self.ca)?;
             let chain = vec![certificate.der().to_vec(), self.ca.der().to_vec()];
             (certificate, chain)
         } else {
-            let certificate = params.self_signed(&key)?;
+            let certificate = params.self_signed(key)?;
             let chain = vec![certificate.der().to_vec()];
             (certificate, chain)
         };
@@ -200,6 +210,34 @@ impl std::fmt::Debug for ClientCertificate {
             .field("thumbprint", &self.thumbprint)
             .finish_non_exhaustive()
     }
+}
+
+/// Names a key that is made once per process.
+pub(crate) type KeySlot = OnceLock<String>;
+
+/// The RSA key of a slot. Making such keys is what a start would spend its
+/// time on, and a test binary starts many emulators: in one process they share
+/// the keys they begin with, each certified anew.
+pub(crate) fn process_key(slot: &'static KeySlot) -> Result<KeyPair> {
+    let pem = match slot.get() {
+        Some(pem) => pem.clone(),
+        None => {
+            let made = new_rsa_key()?.serialize_pem();
+            slot.get_or_init(|| made).clone()
+        }
+    };
+    Ok(KeyPair::from_pkcs8_pem_and_sign_algo(
+        &pem,
+        &PKCS_RSA_SHA256,
+    )?)
+}
+
+/// A new RSA-2048 key.
+pub(crate) fn new_rsa_key() -> Result<KeyPair> {
+    Ok(KeyPair::generate_rsa_for(
+        &PKCS_RSA_SHA256,
+        RsaKeySize::_2048,
+    )?)
 }
 
 fn set_validity(params: &mut CertificateParams, from: i64, to: i64) {
