@@ -538,6 +538,17 @@ mod tests {
     }
 
     #[test]
+    fn the_troubleshooting_page_has_the_same_table() {
+        let page = include_str!("../../../TROUBLESHOOTING.md");
+        for row in TABLE {
+            let kind = format!("{:?}", row.kind).to_lowercase();
+            let hint = row.hint.replace('<', r"\<").replace('>', r"\>");
+            let line = format!("| {} | {kind} | {hint} |", row.code);
+            assert!(page.contains(&line), "TROUBLESHOOTING.md lacks: {line}");
+        }
+    }
+
+    #[test]
     fn a_federation_hint_points_at_the_likely_cause() {
         let with = |iss: &str, aud: &str, code| federation_hint(&presented(iss, &[aud]), code);
         assert!(with("https://issuer.example/", "a", 700_211).contains("ends with a slash"));

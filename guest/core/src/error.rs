@@ -41,6 +41,26 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// All of them, in the order in which the WIT has them.
+    pub const ALL: [Self; 16] = [
+        Self::Configuration,
+        Self::InvalidRequest,
+        Self::Unsupported,
+        Self::AssertionUnavailable,
+        Self::IdentityUnavailable,
+        Self::Network,
+        Self::Timeout,
+        Self::Throttled,
+        Self::Server,
+        Self::InvalidResponse,
+        Self::CredentialRejected,
+        Self::FederationMismatch,
+        Self::InteractionRequired,
+        Self::Refused,
+        Self::Busy,
+        Self::Other,
+    ];
+
     /// The name that the command prints and the WIT uses.
     pub fn name(self) -> &'static str {
         match self {
@@ -151,3 +171,20 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_has_a_section_of_the_troubleshooting_page() {
+        let page = include_str!("../../../TROUBLESHOOTING.md");
+        for class in ErrorClass::ALL {
+            let heading = format!("\n## {}\n", class.name());
+            assert!(
+                page.contains(&heading),
+                "TROUBLESHOOTING.md lacks: {heading}"
+            );
+        }
+    }
+}
