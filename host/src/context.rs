@@ -38,6 +38,24 @@ impl Host {
         Self(Arc::new(reach))
     }
 
+    /// What the configuration names and cannot be used now: token files and certificates, in words. Reads files.
+    ///
+    /// Not an error by itself: a token file may only come when the platform mounts it.
+    pub fn problems(&self) -> Vec<String> {
+        let files = self.0.files.paths().filter_map(|path| {
+            TokenFiles::read(path)
+                .err()
+                .map(|e| format!("{path} cannot be read now: {e}"))
+        });
+        let identities = self.0.identities.all().filter_map(|(name, identity)| {
+            identity
+                .current()
+                .err()
+                .map(|e| format!("certificate {name} cannot be used now: {e}"))
+        });
+        files.chain(identities).collect()
+    }
+
     /// The state for a store whose components reach what this host lets them reach.
     pub fn context(&self) -> Context {
         Context {

@@ -87,6 +87,10 @@ impl TokenFiles {
         self.0.contains(path)
     }
 
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// The content now. Call it where blocking is allowed.
     pub(crate) fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, FileError> {
         read_bounded(Path::new(path), limits::TOKEN_FILE_BYTES)

@@ -88,6 +88,12 @@ impl Identities {
         )
     }
 
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &Identity)> {
+        self.0
+            .iter()
+            .map(|(name, identity)| (name.as_str(), identity.as_ref()))
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<Identity>> {
         self.0.get(name)
     }
@@ -300,7 +306,8 @@ impl fmt::Debug for Snapshot {
 }
 
 /// What the component's handle stands for.
-pub(crate) struct Opened(pub(crate) Arc<Snapshot>);
+#[expect(unreachable_pub, reason = "the generated bindings export it again")]
+pub struct Opened(pub(crate) Arc<Snapshot>);
 
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

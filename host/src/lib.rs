@@ -51,6 +51,7 @@ mod watchdog;
 
 pub use assertion::{AssertionError, AssertionOptions, AssertionSource, SuppliedAssertion};
 pub use cache::Token;
+pub use edgepass_core::config;
 pub use edgepass_core::{
     AccessToken, ClientAssertion, Config, ConfigError, Environment, Error, ErrorClass, ErrorDetail,
     Grant, Refresh, RejectionOutcome, Secret, SecretBytes, TokenRequest, TokenSource, TokenType,

@@ -1,0 +1,277 @@
+//! What the command says when it fails, and with which status it ends.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use edgepass::{BuildError, ConfigError, Error, ErrorClass, ErrorDetail};
+use serde_json::{Map, Value, json};
+
+/// How errors are written.
+#[derive(Clone, Copy)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// One JSON document, `{"error": …}`.
+    Json,
+}
+
+/// Why the command fails.
+pub(super) enum Failure {
+    /// Usage or configuration: nothing was sent.
+    Setup {
+        /// Where it is wrong.
+        setting: Option<String>,
+        message: String,
+        hint: Option<String>,
+    },
+    /// The token could not be acquired, or the question was wrong.
+    Token(Error),
+    /// Nobody reads what is printed.
+    Output(std::io::Error),
+}
+
+impl Failure {
+    /// Something about the command line or the machine.
+    pub(super) fn setup(message: impl Into<String>) -> Self {
+        Self::Setup {
+            setting: None,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// 1: the token could not be acquired; 2: usage or configuration.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Setup { .. } => ExitCode::from(2),
+            Self::Token(e)
+                if matches!(
+                    e.class(),
+                    ErrorClass::Configuration | ErrorClass::InvalidRequest
+                ) =>
+            {
+                ExitCode::from(2)
+            }
+            Self::Token(_) | Self::Output(_) => ExitCode::from(1),
+        }
+    }
+
+    /// Says it on standard error.
+    pub(super) fn report(&self, format: Format) {
+        let mut stderr = std::io::stderr().lock();
+        let text = match (self, format) {
+            // who closed the pipe does not want to hear of it
+            (Self::Output(e), _) if e.kind() == std::io::ErrorKind::BrokenPipe => return,
+            (_, Format::Json) => format!("{}\n", self.json()),
+            (_, Format::Text) => self.text(stderr.is_terminal() && colours()),
+        };
+        // nothing is left to say it to
+        let _ = stderr.write_all(text.as_bytes());
+    }
+
+    fn json(&self) -> Value {
+        let error = match self {
+            Self::Setup {
+                setting,
+                message,
+                hint,
+            } => {
+                json!({ "class": ErrorClass::Configuration.name(), "setting": setting, "message": message, "hint": hint })
+            }
+            Self::Token(e) => {
+                let ErrorDetail {
+                    message,
+                    hint,
+                    identity,
+                    retryable,
+                    retry_after_ms,
+                    http_status,
+                    oauth_error,
+                    aadsts,
+                    correlation_id,
+                    trace_id,
+                    claims,
+                } = e.detail();
+                json!({
+                    "class": e.class().name(), "message": message, "hint": hint, "identity": identity,
+                    "retryable": retryable, "retry_after_ms": retry_after_ms, "http_status": http_status,
+                    "oauth_error": oauth_error, "aadsts": aadsts, "correlation_id": correlation_id,
+                    "trace_id": trace_id, "claims": claims,
+                })
+            }
+            Self::Output(e) => {
+                json!({ "class": ErrorClass::Other.name(), "message": cannot_write(e) })
+            }
+        };
+        let known: Map<String, Value> = match error {
+            Value::Object(fields) => fields
+                .into_iter()
+                .filter(|(_, value)| !is_empty(value))
+                .collect(),
+            _ => Map::new(),
+        };
+        json!({ "error": known })
+    }
+
+    fn text(&self, colours: bool) -> String {
+        let (message, lines) = match self {
+            Self::Setup {
+                setting,
+                message,
+                hint,
+            } => {
+                let message = setting.as_ref().map_or_else(
+                    || message.clone(),
+                    |setting| format!("{setting}: {message}"),
+                );
+                (message, vec![("hint", hint.clone())])
+            }
+            Self::Token(e) => (e.detail().message.clone(), lines(e)),
+            Self::Output(e) => (cannot_write(e), Vec::new()),
+        };
+        let label = if colours {
+            "\u{1b}[1;31merror\u{1b}[0m"
+        } else {
+            "error"
+        };
+        let mut text = format!("edgepass: {label}: {message}\n");
+        for (name, value) in lines {
+            if let Some(value) = value {
+                text.push_str(&format!("  {name}: {value}\n"));
+            }
+        }
+        text
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Token(error)
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Config(ConfigError {
+                setting,
+                message,
+                hint,
+                ..
+            }) => Self::Setup {
+                setting: Some(setting),
+                message,
+                hint,
+            },
+            other => Self::setup(other.to_string()),
+        }
+    }
+}
+
+fn lines(error: &Error) -> Vec<(&'static str, Option<String>)> {
+    let detail = error.detail();
+    let codes: Vec<_> = detail
+        .aadsts
+        .iter()
+        .map(|code| format!("AADSTS{code}"))
+        .collect();
+    let wait = detail
+        .retry_after_ms
+        .map(|ms| format!("in {} s", ms.div_ceil(1000)));
+    vec![
+        ("class", Some(error.class().name().to_owned())),
+        ("identity", detail.identity.clone()),
+        (
+            "http status",
+            detail.http_status.map(|status| status.to_string()),
+        ),
+        ("oauth error", detail.oauth_error.clone()),
+        ("codes", (!codes.is_empty()).then(|| codes.join(" "))),
+        ("correlation id", detail.correlation_id.clone()),
+        ("trace id", detail.trace_id.clone()),
+        ("claims", detail.claims.clone()),
+        (
+            "retry",
+            wait.or_else(|| {
+                detail
+                    .retryable
+                    .then(|| "the same request may succeed later".to_owned())
+            }),
+        ),
+        ("hint", detail.hint.clone()),
+    ]
+}
+
+fn cannot_write(error: &std::io::Error) -> String {
+    format!("cannot write to standard output: {error}")
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+/// <https://no-color.org>: set and not empty means none.
+fn colours() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> Failure {
+        Failure::Token(Error::with_detail(
+            ErrorClass::FederationMismatch,
+            ErrorDetail {
+                message: "no federated credential matches".into(),
+                hint: Some("compare the subject".into()),
+                http_status: Some(401),
+                oauth_error: Some("invalid_client".into()),
+                aadsts: vec![700_213],
+                correlation_id: Some("c-1".into()),
+                ..ErrorDetail::default()
+            },
+        ))
+    }
+
+    #[test]
+    fn people_get_one_line_and_what_else_is_known() {
+        assert_eq!(
+            refused().text(false),
+            "edgepass: error: no federated credential matches\n  class: federation-mismatch\n  http status: 401\n  \
+             oauth error: invalid_client\n  codes: AADSTS700213\n  correlation id: c-1\n  hint: compare the subject\n"
+        );
+        assert!(
+            refused()
+                .text(true)
+                .starts_with("edgepass: \u{1b}[1;31merror")
+        );
+    }
+
+    #[test]
+    fn programs_get_the_fields_that_are_known() {
+        let error = refused().json();
+        assert_eq!(error["error"]["class"], "federation-mismatch");
+        assert_eq!(error["error"]["aadsts"], json!([700_213]));
+        assert_eq!(error["error"]["retryable"], json!(false));
+        assert!(error["error"].get("trace_id").is_none());
+    }
+
+    #[test]
+    fn wrong_questions_are_usage() {
+        let wrong = Failure::Token(Error::new(ErrorClass::InvalidRequest, "m"));
+        assert_eq!(
+            format!("{:?}", wrong.exit_code()),
+            format!("{:?}", ExitCode::from(2))
+        );
+        assert_eq!(
+            format!("{:?}", refused().exit_code()),
+            format!("{:?}", ExitCode::from(1))
+        );
+    }
+}

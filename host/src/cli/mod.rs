@@ -1,0 +1,43 @@
+//! What the `edgepass` command does: reads its arguments, lets the library work, and says what came of it.
+
+mod arguments;
+mod config;
+mod failure;
+mod log;
+mod output;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use self::arguments::{Arguments, Command, ConfigCommand};
+use self::failure::{Failure, Format};
+
+/// Runs the command of this process.
+pub(crate) fn run() -> ExitCode {
+    // usage errors, help and version end the process in here: 2 for the first, 0 for the others
+    let arguments = Arguments::parse();
+    log::install(arguments.verbose);
+    let (result, format) = match arguments.command {
+        Command::Token(arguments) => (token::run(&arguments), arguments.format.of_errors()),
+        Command::Config(ConfigCommand::Check(arguments)) => {
+            (config::check(&arguments), Format::Text)
+        }
+        Command::Config(ConfigCommand::Schema) => (config::schema(), Format::Text),
+        Command::Completions { shell } => (completions(shell), Format::Text),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report(format);
+            failure.exit_code()
+        }
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "edgepass", &mut script);
+    output::write(&script)
+}

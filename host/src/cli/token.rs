@@ -1,0 +1,87 @@
+//! `edgepass token`.
+
+use edgepass::{Provider, Refresh, Token, TokenRequest, process_environment};
+use zeroize::Zeroizing;
+
+use super::arguments::{TokenArguments, TokenFormat};
+use super::failure::Failure;
+use super::{config, output};
+
+/// A component, bytes: ours has some hundred thousand.
+#[cfg(feature = "compiler")]
+const COMPONENT_BYTES: u64 = 64 * 1024 * 1024;
+
+pub(super) fn run(arguments: &TokenArguments) -> Result<(), Failure> {
+    let mut builder = Provider::builder().environment(process_environment());
+    if let Some(json) = config::read(&arguments.config)? {
+        builder = builder.config_json(json);
+    }
+    if let Some(path) = &arguments.ca_file {
+        builder = builder.ca_file(path);
+    }
+    #[cfg(feature = "compiler")]
+    if let Some(path) = &arguments.component {
+        builder = builder.component(config::read_file(path, "component", COMPONENT_BYTES)?);
+    }
+    let request = TokenRequest {
+        identity: arguments.identity.clone(),
+        tenant: arguments.tenant.clone(),
+        claims: arguments.claims.clone(),
+        refresh: if arguments.force_refresh {
+            Refresh::Force
+        } else {
+            Refresh::IfNeeded
+        },
+        ..TokenRequest::for_scopes(arguments.scope.iter().cloned())
+    };
+    // one question: more threads would only cost their start
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::setup(format!("no tokio runtime: {e}")))?;
+    let token = runtime.block_on(async {
+        let provider = builder.build().await?;
+        provider.get_token(&request).await.map_err(Failure::from)
+    });
+    // whatever still runs, a background refresh or a file server that hangs, nobody waits for it
+    runtime.shutdown_background();
+    print(&token?, arguments.format)
+}
+
+fn print(token: &Token, format: TokenFormat) -> Result<(), Failure> {
+    let text = match format {
+        TokenFormat::Json => json(token)?,
+        TokenFormat::Header => Zeroizing::new(format!(
+            "Authorization: {}\n",
+            token.authorization().expose()
+        )),
+        TokenFormat::Token => Zeroizing::new(format!("{}\n", token.token.expose())),
+    };
+    output::write(text.as_bytes())
+}
+
+fn json(token: &Token) -> Result<Zeroizing<String>, Failure> {
+    #[derive(serde::Serialize)]
+    struct Printed<'a> {
+        access_token: &'a str,
+        token_type: &'a str,
+        expires_on: u64,
+        refresh_on: u64,
+        scope: &'a str,
+        identity: &'a str,
+    }
+    let printed = Printed {
+        access_token: token.token.expose(),
+        token_type: &token.token_type,
+        expires_on: token.expires_on,
+        refresh_on: token.refresh_on,
+        scope: &token.scope,
+        identity: &token.identity,
+    };
+    let mut text = Zeroizing::new(
+        serde_json::to_string(&printed)
+            .map_err(|e| Failure::setup(format!("the token cannot be written: {e}")))?,
+    );
+    text.push('\n');
+    Ok(text)
+}
