@@ -46,6 +46,11 @@ const GUESTS: &[Guest] = &[
 /// Test components that another component is plugged into: consumer, result.
 const COMPOSED: &[(&str, &str)] = &[("consumer.wasm", "consumer-composed.wasm")];
 
+/// The composed component that tests and the demo run.
+pub(crate) fn composed() -> PathBuf {
+    workspace::components().join("consumer-composed.wasm")
+}
+
 /// The component that the host embeds.
 const PROVIDER: &str = "credential-provider.wasm";
 
@@ -64,6 +69,7 @@ pub(crate) const NATIVE: &[&str] = &[
     "edgepass-aot",
     "edgepass",
     "edgepass-e2e",
+    "edgepass-demo",
     "edgepass-bench",
 ];
 

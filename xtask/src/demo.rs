@@ -1,10 +1,27 @@
 //! `cargo xtask demo`: the main job, shown.
 
+use crate::sh::{Cmd, step};
 use crate::{build, workspace};
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
+use std::fs;
+
+/// The program that shows it.
+const DEMO: &str = "edgepass-demo";
 
 pub(crate) fn run() -> Result<()> {
-    let _lock = workspace::lock()?;
+    let lock = workspace::lock()?;
     build::all()?;
-    bail!("the demo is not written yet")
+    step("building the demo", || {
+        build::native("build").args(["--bin", DEMO]).run()
+    })?;
+    drop(lock);
+    let work = workspace::target().join("demo");
+    if work.exists() {
+        fs::remove_dir_all(&work).context("cannot empty target/demo")?;
+    }
+    Cmd::new(workspace::target().join("release").join(DEMO))
+        .arg(workspace::dist())
+        .arg(work)
+        .arg(build::composed())
+        .run()
 }
