@@ -1,7 +1,9 @@
 //! Signing keys, JSON Web Keys and the parts of a compact JWS.
 
 use anyhow::{Context as _, Result};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use jsonwebtoken::{Algorithm, DecodingKey};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use serde_json::{Map, Value, json};
 
@@ -11,7 +13,9 @@ use crate::pki::new_rsa_key;
 /// An RSA key that signs tokens, and what relying parties may know of it.
 pub(crate) struct SigningKey {
     kid: String,
-    private: EncodingKey,
+    /// Parsed once: reading an RSA key checks it, which costs as much as
+    /// several signatures and would be most of a request's time.
+    private: RsaKeyPair,
     modulus: String,
     exponent: String,
     certificate: Vec<u8>,
@@ -30,7 +34,7 @@ impl SigningKey {
             .distinguished_name
             .push(DnType::CommonName, common_name);
         let certificate = params.self_signed(pair)?.der().to_vec();
-        let private = EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes())?;
+        let private = RsaKeyPair::from_pkcs8(pair.serialized_der())?;
         let (modulus, exponent) = rsa_components(&certificate)?;
         Ok(Self {
             kid: sha1_url(&certificate),
@@ -67,9 +71,14 @@ impl SigningKey {
             base64url(&serde_json::to_vec(header)?),
             base64url(&serde_json::to_vec(claims)?)
         );
-        let signature =
-            jsonwebtoken::crypto::sign(input.as_bytes(), &self.private, Algorithm::RS256)?;
-        Ok(format!("{input}.{signature}"))
+        let mut signature = vec![0; self.private.public_modulus_len()];
+        self.private.sign(
+            &RSA_PKCS1_SHA256,
+            &SystemRandom::new(),
+            input.as_bytes(),
+            &mut signature,
+        )?;
+        Ok(format!("{input}.{}", base64url(&signature)))
     }
 }
 
