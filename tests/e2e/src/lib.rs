@@ -1,1 +1,16 @@
-//! In the making.
+//! What the end-to-end tests share: an emulator with its files ([`Lab`]), the `edgepass` command as users run it
+//! ([`Command`]), a record of everything that was printed ([`Evidence`]), and the search of that record for secrets
+//! ([`leaks`]).
+
+pub mod leaks;
+pub mod memory;
+
+mod command;
+mod evidence;
+mod lab;
+mod paths;
+
+pub use command::{Command, Ran};
+pub use evidence::Evidence;
+pub use lab::{GRAPH, Lab, until};
+pub use paths::{artifact, edgepass_bin, output_root, peers_python, peers_script, secrets_root};

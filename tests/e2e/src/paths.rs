@@ -1,0 +1,54 @@
+//! Where things are. What is missing is named together with the command that makes it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// The `edgepass` command: `EDGEPASS_BIN`, or what the build put into `dist/`.
+pub fn edgepass_bin() -> Result<PathBuf> {
+    match std::env::var_os("EDGEPASS_BIN") {
+        Some(path) => existing(PathBuf::from(path), "EDGEPASS_BIN names it"),
+        None => artifact("dist/edgepass"),
+    }
+}
+
+/// Something that `cargo xtask build` makes.
+pub fn artifact(path: &str) -> Result<PathBuf> {
+    existing(root().join(path), "run `cargo xtask build`")
+}
+
+/// The Python interpreter that has the Azure SDK.
+pub fn peers_python() -> Result<PathBuf> {
+    let path = std::env::var_os("EDGEPASS_PEERS_PYTHON")
+        .map_or_else(|| root().join("target/peers/py/bin/python"), PathBuf::from);
+    existing(path, "run `cargo xtask test`, which installs the Python peers")
+}
+
+/// A script of `tests/peers`.
+pub fn peers_script(name: &str) -> Result<PathBuf> {
+    existing(root().join("tests/peers").join(name), "it belongs to the repository")
+}
+
+/// Everything that the tests saw printed.
+#[must_use]
+pub fn output_root() -> PathBuf {
+    root().join("target/e2e-output")
+}
+
+/// The secrets that the tests used, which must not occur there.
+#[must_use]
+pub fn secrets_root() -> PathBuf {
+    root().join("target/e2e-secrets")
+}
+
+fn existing(path: PathBuf, way: &str) -> Result<PathBuf> {
+    ensure!(path.exists(), "{} does not exist: {way}", path.display());
+    Ok(path)
+}
+
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    here.canonicalize()
+        .with_context(|| format!("cannot resolve {}", here.display()))
+        .unwrap_or(here)
+}

@@ -1,0 +1,146 @@
+//! What the documentation shows works: every configuration is read by `edgepass config check`, every shell block is
+//! run, every link leads to a file, every sample of WIT is part of the interface.
+//!
+//! Two commands are left out because they run this very test: `cargo xtask demo` and `cargo xtask test`; CI runs both.
+
+#![cfg(test)]
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const PAGES: &[&str] = &["README.md", "ARCHITECTURE.md", "SECURITY.md", "TROUBLESHOOTING.md", "docs/benchmarks.md"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace")
+}
+
+fn page(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The fenced blocks of a page: their info string and text.
+fn blocks(text: &str) -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(info) = line.strip_prefix("```") {
+            let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            blocks.push((info.to_owned(), body.join("\n")));
+        }
+    }
+    blocks
+}
+
+/// The blocks of that kind in all pages.
+fn all(kind: &str) -> Vec<(&'static str, String)> {
+    let of_page = |name: &&'static str| {
+        let name = *name;
+        blocks(&page(name)).into_iter().filter(|(info, _)| info == kind).map(move |(_, body)| (name, body)).collect::<Vec<_>>()
+    };
+    PAGES.iter().flat_map(of_page).collect()
+}
+
+fn edgepass() -> PathBuf {
+    let path = root().join("dist/edgepass");
+    assert!(path.exists(), "{} is missing: run `cargo xtask build`", path.display());
+    path
+}
+
+#[test]
+fn configurations_are_valid() {
+    let configurations = all("json");
+    assert!(!configurations.is_empty(), "README shows a configuration");
+    let file = root().join("target/docs-config.json");
+    for (page, text) in configurations {
+        fs::write(&file, &text).expect("target/ can be written");
+        let check = Command::new(edgepass())
+            .args(["config", "check", "--config"])
+            .arg(&file)
+            .env_clear()
+            .output()
+            .expect("the command runs");
+        assert!(check.status.success(), "{page}: {}\n{text}", String::from_utf8_lossy(&check.stderr));
+    }
+}
+
+#[test]
+fn shell_blocks_run() {
+    let commands = all("sh");
+    assert!(!commands.is_empty(), "README shows commands");
+    for (page, text) in commands {
+        let text: String = text
+            .lines()
+            .filter(|line| !["cargo xtask demo", "cargo xtask test", "cargo xtask bench"].iter().any(|own| line.starts_with(own)))
+            // the build that runs this test has made what the block builds, and holds cargo's lock
+            .filter(|line| !line.starts_with("cargo xtask build"))
+            .collect::<Vec<_>>()
+            .join("\n");
+        if text.trim().is_empty() {
+            continue;
+        }
+        let _ = fs::remove_dir_all(root().join("target/try"));
+        fs::create_dir_all(root().join("target/try")).expect("target/ can be written");
+        let script = format!("set -e\n{text}\n");
+        let output = root().join("target/docs-block.log");
+        let log = fs::File::create(&output).expect("target/ can be written");
+        // a process group of its own, so that what the block leaves running can be ended
+        let mut shell = Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(root())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .expect("sh runs");
+        let status = shell.wait().expect("sh ends");
+        let group = format!("-{}", shell.id());
+        let _ = Command::new("kill").args(["--", &group]).stderr(Stdio::null()).status();
+        let said = fs::read_to_string(&output).unwrap_or_default();
+        assert!(status.success(), "{page}: {status}\n{text}\n---\n{said}");
+        if text.contains("edgepass token") {
+            assert!(said.contains("\"access_token\"") || said.contains("authorization: Bearer "), "{page}: no token came\n{said}");
+        }
+        let _ = fs::remove_file(&output);
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut seen = 0;
+    for name in PAGES {
+        let text = page(name);
+        let folder = root().join(name).parent().expect("a folder").to_path_buf();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = if path.is_empty() { root().join(name) } else { folder.join(path) };
+            assert!(file.exists(), "{name} links to {target}, which does not exist");
+            if !anchor.is_empty() {
+                let text = fs::read_to_string(&file).expect("a text");
+                let found = text.lines().any(|line| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-") == anchor);
+                assert!(found, "{name} links to {target}, which has no such heading");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "only {seen} links: the search is broken");
+}
+
+#[test]
+fn wit_samples_name_what_is_there() {
+    let samples = all("wit");
+    assert!(!samples.is_empty(), "README shows a world");
+    let wit = page("wit/types.wit") + &page("wit/provider.wit") + &page("wit/worlds.wit");
+    for (page, text) in samples {
+        for import in text.lines().filter_map(|line| line.trim().strip_prefix("import edgepass:credentials/")) {
+            let (interface, version) = import.trim_end_matches(';').split_once('@').expect("a version");
+            assert!(wit.contains(&format!("interface {interface} {{")), "{page}: no interface {interface}");
+            assert!(wit.contains(&format!("package edgepass:credentials@{version};")), "{page}: no version {version}");
+        }
+    }
+}

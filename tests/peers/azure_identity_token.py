@@ -1,0 +1,14 @@
+"""Gets one token as a pod with workload identity does: everything comes from the environment.
+
+Prints what a test needs to know and not the token itself.
+"""
+
+import hashlib
+import json
+import sys
+
+from azure.identity import WorkloadIdentityCredential
+
+token = WorkloadIdentityCredential().get_token(sys.argv[1])
+digest = hashlib.sha256(token.token.encode()).hexdigest()
+print(json.dumps({"expires_on": token.expires_on, "sha256": digest}))
