@@ -22,16 +22,7 @@ static CODE: &[u8] = include_bytes!(env!("EDGEPASS_CWASM"));
 /// When `engine` has other settings than [`config`] gives, or when the
 /// processor lacks what the code needs.
 pub fn embedded(engine: &Engine) -> Result<Component> {
-    #[expect(
-        unsafe_code,
-        reason = "wasmtime cannot check machine code, somebody has to vouch for it"
-    )]
-    // SAFETY: `CODE` is a constant of this program that its own build wrote with
-    // wasmtime's `precompile_component`; nobody can change it but by changing
-    // the program itself. wasmtime checks version and settings.
-    unsafe {
-        Component::deserialize(engine, CODE)
-    }
+    load(engine, CODE)
 }
 
 /// Compiles another component for this machine; takes a second or two.
@@ -41,5 +32,19 @@ pub fn embedded(engine: &Engine) -> Result<Component> {
 /// When `wasm` is not a valid component.
 #[cfg(feature = "compiler")]
 pub fn from_wasm(engine: &Engine, wasm: &[u8]) -> Result<Component> {
-    Component::from_binary(engine, wasm)
+    load(engine, &compile(wasm)?)
+}
+
+/// Loads machine code that [`edgepass_precompile`] has written, at build time or just now.
+fn load(engine: &Engine, code: &[u8]) -> Result<Component> {
+    #[expect(
+        unsafe_code,
+        reason = "wasmtime cannot check machine code, somebody has to vouch for it"
+    )]
+    // SAFETY: the callers pass either a constant of this program, which its own
+    // build wrote with wasmtime's `precompile_component`, or what that has just
+    // returned. Neither comes from outside. wasmtime checks version and settings.
+    unsafe {
+        Component::deserialize(engine, code)
+    }
 }

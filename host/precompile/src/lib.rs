@@ -40,13 +40,21 @@ pub fn config() -> Config {
     config
 }
 
-/// An engine with these settings.
+/// An engine with these settings, for running. It has no compiler even where
+/// one is linked: setting one up costs a start milliseconds and megabytes.
 ///
 /// # Errors
 ///
 /// When wasmtime does not support this machine.
 pub fn engine() -> Result<Engine> {
-    Engine::new(&config())
+    #[cfg_attr(
+        not(feature = "compiler"),
+        expect(unused_mut, reason = "there is no compiler to leave out")
+    )]
+    let mut config = config();
+    #[cfg(feature = "compiler")]
+    config.enable_compiler(false);
+    Engine::new(&config)
 }
 
 /// Compiles a component for any machine of the architecture that this crate is
