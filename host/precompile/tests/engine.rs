@@ -1,6 +1,7 @@
 //! What the tool makes is what an engine with the shared settings can be asked to load.
 
-use edgepass_precompile::{compile, engine};
+use edgepass_precompile::{compile, running};
+use wasmtime::{Engine, Precompiled};
 
 /// The smallest component: a header and nothing else.
 const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -23,10 +24,11 @@ fn refuses_what_is_not_a_component() {
 }
 
 #[test]
-fn the_engine_for_running_is_there() {
-    let engine = engine().expect("this machine is supported");
+fn an_engine_for_running_recognises_the_code() {
+    let engine = Engine::new(&running()).expect("this machine is supported");
+    let code = compile(EMPTY).expect("as before");
     assert_eq!(
-        engine.detect_precompiled(&compile(EMPTY).expect("as before")),
-        Some(wasmtime::Precompiled::Component)
+        engine.detect_precompiled(&code),
+        Some(Precompiled::Component)
     );
 }
