@@ -18,13 +18,7 @@ pub(crate) async fn call(stage: &Stage) -> Result<()> {
          with the provider into one component. It asks for a token, and for an identity that is not\n\
          configured:",
     );
-    let environment = Environment::from_pairs(
-        stage
-            .emulator
-            .env()
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value)),
-    );
+    let environment = Environment::from_pairs(stage.emulator.env());
     let host = Provider::builder()
         .environment(environment)
         .ca_pem(stage.emulator.ca_pem())
