@@ -73,7 +73,7 @@ impl Lab {
 
     /// A configuration with one identity, `app`, whose authority has an mTLS twin.
     #[must_use]
-    pub fn config(&self, credential: Value) -> Value {
+    pub fn config(&self, credential: &Value) -> Value {
         let port = self.emulator.port();
         json!({
             "authority_hosts": [format!("localhost:{port}"), format!("login.localhost:{port}")],

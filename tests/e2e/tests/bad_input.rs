@@ -90,7 +90,7 @@ fn configuration() -> Result<()> {
             "unset one of the two",
         ]),
     )?;
-    let both = lab.config(json!({
+    let both = lab.config(&json!({
         "client_secret": { "value": lab.emulator.client_secret() },
         "federated_token_file": { "path": lab.files.token_file() },
     }));
@@ -115,7 +115,7 @@ fn configuration() -> Result<()> {
         )?;
     }
     let credential = json!({ "federated_token_file": { "path": lab.files.token_file() } });
-    let mut misspelt = lab.config(credential.clone());
+    let mut misspelt = lab.config(&credential);
     misspelt["identities"]["app"]["tenantid"] = json!("x");
     ends(
         &lab,
@@ -142,7 +142,7 @@ fn configuration() -> Result<()> {
         "{error}"
     );
     let unknown = token()?
-        .config(&lab.config(credential))?
+        .config(&lab.config(&credential))?
         .arg("--identity")
         .arg("nobody");
     ends(
@@ -364,7 +364,7 @@ fn client_secret() -> Result<()> {
     lab.evidence.secret("client secret", wrong);
     for method in ["client_secret_post", "client_secret_basic"] {
         let credential = |value: &str| {
-            lab.config(json!({ "client_secret": { "value": value, "method": method } }))
+            lab.config(&json!({ "client_secret": { "value": value, "method": method } }))
         };
         let token = || lab.edgepass(&["-vv", "token", "--scope", GRAPH]);
         token()?

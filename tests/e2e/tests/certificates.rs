@@ -60,7 +60,7 @@ fn the_command_takes_every_kind_of_certificate_credential() -> Result<()> {
         lab.emulator.clear_journal();
         let ran = lab
             .edgepass(&["-v", "token", "--scope", GRAPH])?
-            .config(&lab.config(credential.clone()))?
+            .config(&lab.config(&credential))?
             .run()?;
         let token = ran.token().with_context(|| credential.to_string())?;
         assert_eq!(token["identity"], "app");
@@ -124,7 +124,7 @@ async fn the_library_takes_certificates_from_files_and_from_memory() -> Result<(
         )),
     ] {
         for kind in ["certificate", "bound_certificate"] {
-            let mut config = lab.config(json!({ kind: { "name": "mine" } }));
+            let mut config = lab.config(&json!({ kind: { "name": "mine" } }));
             config["certificates"] = json!({});
             let provider = lab
                 .configured(&config)
@@ -146,7 +146,7 @@ async fn the_library_takes_certificates_from_files_and_from_memory() -> Result<(
 async fn certificates_rotate_under_load() -> Result<()> {
     rotate_under_load(
         "certificates_rotation",
-        json!({ "certificate": { "name": "demo" } }),
+        &json!({ "certificate": { "name": "demo" } }),
     )
     .await
 }
@@ -156,14 +156,14 @@ async fn bound_certificates_rotate_under_load() -> Result<()> {
     let lab = "certificates_rotation_bound";
     rotate_under_load(
         lab,
-        json!({ "bound_certificate": { "name": "demo", "send_x5c": false } }),
+        &json!({ "bound_certificate": { "name": "demo", "send_x5c": false } }),
     )
     .await
 }
 
 /// Callers ask without a pause while certificate and key are swapped again and again: every call succeeds, and no
 /// request is signed by one key on a connection of the other.
-async fn rotate_under_load(name: &str, credential: Value) -> Result<()> {
+async fn rotate_under_load(name: &str, credential: &Value) -> Result<()> {
     let bound = credential.get("bound_certificate").is_some();
     let lab = Lab::new(name)?;
     let provider = lab.configured(&lab.config(credential)).build().await?;
@@ -240,7 +240,7 @@ async fn ask_until(provider: Provider, scope: &str, stop: Arc<AtomicBool>) -> Re
 #[tokio::test]
 async fn the_private_key_never_enters_the_sandbox() -> Result<()> {
     let lab = Lab::new("certificates_memory")?;
-    let mut config = lab.config(json!({ "certificate": { "name": "demo" } }));
+    let mut config = lab.config(&json!({ "certificate": { "name": "demo" } }));
     config["identities"]["bound"] = config["identities"]["app"].clone();
     config["identities"]["bound"]["credential"] =
         json!({ "bound_certificate": { "name": "demo" } });
@@ -321,7 +321,7 @@ fn a_missing_key_is_named_and_nothing_is_sent() -> Result<()> {
             (foreign.clone(), "other.key"),
             (garbage.clone(), "garbage.key"),
         ] {
-            let mut config = lab.config(json!({ kind: { "name": "demo" } }));
+            let mut config = lab.config(&json!({ kind: { "name": "demo" } }));
             config["certificates"]["demo"]["private_key_file"] = json!(key);
             let (code, error) = lab
                 .edgepass(&["token", "--scope", GRAPH])?
@@ -361,7 +361,7 @@ fn a_certificate_that_is_not_registered_is_refused_with_a_hint() -> Result<()> {
         json!({ "bound_certificate": { "name": "demo", "mode": "certificate-only" } }),
     ] {
         lab.emulator.clear_journal();
-        let mut config = lab.config(credential.clone());
+        let mut config = lab.config(&credential);
         config["certificates"]["demo"] =
             json!({ "certificate_file": certificate, "private_key_file": key });
         let (code, error) = lab
@@ -400,7 +400,7 @@ async fn a_bound_request_goes_to_no_other_host() -> Result<()> {
     let request = TokenRequest::for_scopes([GRAPH]);
 
     // an authority without an mTLS twin: nothing is guessed
-    let mut config = lab.config(json!({ "bound_certificate": { "name": "demo" } }));
+    let mut config = lab.config(&json!({ "bound_certificate": { "name": "demo" } }));
     config["identities"]["app"]["authority_host"] = json!(lab.emulator.authority());
     let error = lab
         .configured(&config)
@@ -418,7 +418,7 @@ async fn a_bound_request_goes_to_no_other_host() -> Result<()> {
 
     // a host of that name that another authority vouches for: no certificate is shown to it, no assertion sent
     let impostor = Emulator::builder().start_blocking()?;
-    let mut config = lab.config(json!({ "bound_certificate": { "name": "demo" } }));
+    let mut config = lab.config(&json!({ "bound_certificate": { "name": "demo" } }));
     config["authority_hosts"] = json!([format!("login.localhost:{}", impostor.port())]);
     config["identities"]["app"]["authority_host"] = json!(impostor.login_authority());
     let provider = lab.configured(&config).build().await?;
@@ -450,7 +450,7 @@ async fn a_server_that_demands_a_certificate_in_the_handshake_gets_it() -> Resul
     let host = strict.trim_start_matches("https://").to_owned();
     let endpoint =
         |authority: &str| format!("{authority}/{}/oauth2/v2.0/token", lab.emulator.tenant());
-    let mut config = lab.config(json!({ "bound_certificate": { "name": "demo" } }));
+    let mut config = lab.config(&json!({ "bound_certificate": { "name": "demo" } }));
     let identity = &mut config["identities"]["app"];
     identity["token_endpoint"] = json!(endpoint(&lab.emulator.authority()));
     identity["mtls_token_endpoint"] = json!(endpoint(&strict));
@@ -469,7 +469,7 @@ async fn a_server_that_demands_a_certificate_in_the_handshake_gets_it() -> Resul
     );
 
     // the same endpoint without a certificate on the connection
-    let mut config = lab.config(json!({ "certificate": { "name": "demo" } }));
+    let mut config = lab.config(&json!({ "certificate": { "name": "demo" } }));
     config["identities"]["app"] = json!({
         "client_id": lab.emulator.client_id(),
         "token_endpoint": endpoint(&strict),
@@ -573,7 +573,7 @@ fn element(der: &[u8]) -> Result<(u8, &[u8], &[u8])> {
             (
                 bytes
                     .iter()
-                    .fold(0, |length, byte| length << 8 | usize::from(*byte)),
+                    .fold(0, |length, byte| (length << 8) | usize::from(*byte)),
                 rest,
             )
         }

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use edgepass::link;
+use edgepass::{Builder, link};
 use edgepass_e2e::{GRAPH, Lab, artifact};
 use edgepass_emulator::Fault;
+use serde_json::json;
 use wasmparser::{ComponentExternalKind, Parser, Payload};
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lift, Linker, Lower};
@@ -118,6 +119,20 @@ async fn a_plain_function_finds_what_is_cached() -> Result<()> {
     Ok(())
 }
 
+/// The cache of the component itself: the handle's own would hide it.
+#[tokio::test]
+async fn a_token_got_with_a_certificate_is_cached_too() -> Result<()> {
+    let lab = Lab::new("consumer_cached_certificate")?;
+    let config = lab.config(&json!({ "certificate": { "name": "demo" } }));
+    let mut app = App::start_with(lab.configured(&config)).await?;
+    let token = app.token(&lab).await?;
+    let (cached,): (Option<String>,) = app.call("cached", (GRAPH.to_owned(),)).await?;
+    assert!(cached == Some(token), "the cache has no token, or another");
+    app.token(&lab).await?;
+    assert_eq!(lab.emulator.token_requests().len(), 1);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_follower_gets_the_token_of_a_leader_that_left() -> Result<()> {
     let lab = Lab::new("consumer_race")?;
@@ -163,12 +178,16 @@ struct App {
 
 impl App {
     async fn start(lab: &Lab) -> Result<Self> {
+        Self::start_with(lab.provider()).await
+    }
+
+    async fn start_with(builder: Builder) -> Result<Self> {
         let engine = link::engine()?;
         let wasm = std::fs::read(artifact("target/components/consumer-composed.wasm")?)?;
         let component = link::compile(&engine, &wasm)?;
         let mut linker = Linker::new(&engine);
         link::add_to_linker(&mut linker)?;
-        let mut store = Store::new(&engine, lab.provider().build_host()?.context());
+        let mut store = Store::new(&engine, builder.build_host()?.context());
         // nobody advances the epoch here
         store.set_epoch_deadline(1);
         let instance = linker.instantiate_async(&mut store, &component).await?;

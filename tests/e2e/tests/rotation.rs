@@ -142,7 +142,7 @@ async fn passing_faults_cost_a_retry_and_no_error() -> Result<()> {
 async fn the_servers_clock_is_learnt_and_remembered() -> Result<()> {
     let lab = Lab::new("rotation_skewed_clock")?;
     let provider = lab
-        .configured(&lab.config(json!({ "certificate": { "name": "demo" } })))
+        .configured(&lab.config(&json!({ "certificate": { "name": "demo" } })))
         .build()
         .await?;
     // an assertion of ten minutes by this machine's clock has long expired there

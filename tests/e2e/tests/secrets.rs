@@ -209,7 +209,7 @@ async fn live_values_show_nothing_either() -> Result<()> {
 /// A builder has no `Debug`; the errors that it makes have.
 fn builder_of(lab: &Lab) -> Option<edgepass::BuildError> {
     let config =
-        lab.config(serde_json::json!({ "client_secret": { "value": CANARY, "sort": "new" } }));
+        lab.config(&serde_json::json!({ "client_secret": { "value": CANARY, "sort": "new" } }));
     Provider::builder()
         .config_json(config.to_string())
         .build_host()
