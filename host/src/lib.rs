@@ -27,6 +27,11 @@
 //! A [`Provider`] is a cheap handle; keep one for the life of the program. A token that needs no second look is given
 //! out without entering the sandbox.
 //!
+//! # Network
+//!
+//! Connections are direct: `HTTPS_PROXY` is not supported. `localhost` and names below it are this machine. Redirects
+//! are not followed; the component refuses them.
+//!
 //! # Features
 //!
 //! - `compiler`: [`Builder::component`] runs another component than the embedded one. Without it no compiler is linked.

@@ -39,6 +39,7 @@ struct Shared {
     hits: AtomicU64,
     joined: AtomicU64,
     calls: AtomicU64,
+    read_through: bool,
 }
 
 impl Provider {
@@ -54,7 +55,9 @@ impl Provider {
     ///
     /// With a class for programs and one line for people: see [`Error`].
     pub async fn get_token(&self, request: &TokenRequest) -> Result<Token, Error> {
-        if let Some(token) = self.0.cache.fresh(request) {
+        if self.0.read_through
+            && let Some(token) = self.0.cache.fresh(request)
+        {
             self.0.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(token);
         }
@@ -166,6 +169,12 @@ impl Provider {
 
     /// Asks the component, together with everybody who asks for the same.
     async fn acquire(&self, request: &TokenRequest) -> Result<Token, Error> {
+        if !self.0.read_through {
+            return match self.call(Call::Token(request.clone())).await? {
+                Answer::Token(token) => Ok(Token::new(token)),
+                _ => Err(mixed_up()),
+            };
+        }
         let Some(key) = Key::of(request) else {
             return self.acquire_alone(request).await;
         };
@@ -299,6 +308,7 @@ pub struct Builder {
     #[cfg(feature = "compiler")]
     component: Option<Vec<u8>>,
     limits: Limits,
+    bypass: bool,
 }
 
 enum RootsSource {
@@ -364,6 +374,14 @@ impl Builder {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Whether [`Provider::get_token`] may answer from the cache of the handle; it may unless told otherwise. Without it
+    /// every call enters the component, which has a cache of its own: for measuring and testing that one.
+    #[must_use]
+    pub fn read_through(mut self, on: bool) -> Self {
+        self.bypass = !on;
         self
     }
 
@@ -450,6 +468,7 @@ impl Builder {
             hits: AtomicU64::new(0),
             joined: AtomicU64::new(0),
             calls: AtomicU64::new(0),
+            read_through: !self.bypass,
         })))
     }
 }

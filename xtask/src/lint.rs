@@ -5,6 +5,9 @@ use crate::{build, workspace};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
+/// Packages that only the benchmark builds, each in a selection of its own.
+const BENCH_CLIENTS: &[&str] = &["edgepass-bench-azure", "edgepass-bench-embedder"];
+
 /// Clippy's configuration for what runs in the sandbox.
 const GUEST_RULES: &str = ".ci/guests";
 
@@ -31,6 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     build::component()?;
     step("clippy: native packages", || {
         build::native("clippy")
+            .args(BENCH_CLIENTS.iter().flat_map(|package| ["-p", package]))
             .args(["--all-targets", "--", "-D", "warnings"])
             .run()
     })?;

@@ -5,7 +5,7 @@ use crate::stamp::Stamp;
 use crate::workspace;
 use anyhow::{Context as _, Result};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the peers' tests and benchmarks are told about them.
 pub(crate) struct Peers {
@@ -23,6 +23,13 @@ impl Peers {
             cmd = cmd.env("EDGEPASS_PEERS_NODE", node);
         }
         cmd
+    }
+
+    /// The peers that are installed, by the language of their SDK.
+    pub(crate) fn list(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let python = self.python.as_deref().map(|path| ("Python peers", path));
+        let node = self.node.as_deref().map(|path| ("Node peers", path));
+        python.into_iter().chain(node)
     }
 }
 

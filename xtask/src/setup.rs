@@ -1,7 +1,8 @@
-//! `cargo xtask setup`: what a machine with only rustup's cargo still needs.
+//! `cargo xtask setup`: what a machine with only rustup's cargo, Python and Node
+//! still needs.
 
 use crate::wasm_targets::{self, Std};
-use crate::workspace;
+use crate::{peers, workspace};
 use anyhow::Result;
 
 pub(crate) fn run() -> Result<()> {
@@ -9,6 +10,9 @@ pub(crate) fn run() -> Result<()> {
     for target in wasm_targets::ALL {
         let std = wasm_targets::ensure(target)?;
         eprintln!("{target}: {}", std.describe());
+    }
+    for (name, place) in peers::ensure()?.list() {
+        eprintln!("{name}: {}", workspace::shown(place));
     }
     Ok(())
 }

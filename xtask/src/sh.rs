@@ -41,7 +41,9 @@ pub(crate) enum Outcome {
 impl Cmd {
     pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
         let mut inner = Command::new(program.as_ref());
-        inner.current_dir(workspace::root());
+        inner
+            .current_dir(workspace::root())
+            .env(workspace::WITHIN, "1");
         Self {
             inner,
             name: Path::new(program.as_ref())

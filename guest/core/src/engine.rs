@@ -360,6 +360,7 @@ impl Engine {
                 ErrorClass::InvalidRequest,
                 format!("there is no identity `{name}`; there are: {}", known()),
             )
+            .hint("name one of these, or add it to identities in the configuration")
         })
     }
 

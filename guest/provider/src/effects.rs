@@ -194,7 +194,7 @@ enum Failure {
     /// The host said so.
     Code(ErrorCode),
     /// The response went on after the limit.
-    TooLarge(usize),
+    TooLarge,
     /// The request cannot be made: its part that is at fault.
     Unsendable(&'static str),
     /// The identity was closed before.
@@ -212,32 +212,25 @@ async fn http(
     via: Via,
     identities: &Identities,
 ) -> Result<HttpResponse, HttpError> {
-    let authority = request.authority.clone();
     let timeout_ms = request.timeout_ms;
-    let (kind, cause) = match within(timeout_ms, exchange(request, via, identities)).await {
+    let (kind, detail) = match within(timeout_ms, exchange(request, via, identities)).await {
         Ok(Ok(response)) => return Ok(response),
-        Ok(Err(Failure::Code(code))) => return Err(http_error::describe(&authority, &code)),
-        Ok(Err(Failure::TooLarge(limit))) => (
-            HttpErrorKind::BodyTooLarge,
-            format!("the response is larger than {limit} bytes"),
-        ),
+        Ok(Err(Failure::Code(code))) => return Err(http_error::describe(&code)),
+        Ok(Err(Failure::TooLarge)) => (HttpErrorKind::BodyTooLarge, String::new()),
         Ok(Err(Failure::Unsendable(part))) => (
             HttpErrorKind::Other,
             format!("the host does not accept its {part}"),
         ),
         Ok(Err(Failure::NoIdentity)) => (
-            HttpErrorKind::Denied,
-            "the certificate for it was closed before it was sent".to_owned(),
+            HttpErrorKind::Other,
+            "its certificate was closed before".to_owned(),
         ),
         Err(Late) => (
             HttpErrorKind::Timeout,
-            format!("no complete response within {timeout_ms} ms"),
+            format!("no whole answer within {timeout_ms} ms"),
         ),
     };
-    Err(HttpError {
-        kind,
-        detail: format!("{authority}: {cause}"),
-    })
+    Err(HttpError { kind, detail })
 }
 
 async fn exchange(
@@ -365,7 +358,7 @@ async fn read(response: Response, limit: usize) -> Result<HttpResponse, Failure>
     loop {
         let (result, buffer) = content.read(body.lend()).await;
         body.take_back(buffer)
-            .map_err(|TooLarge| Failure::TooLarge(limit))?;
+            .map_err(|TooLarge| Failure::TooLarge)?;
         if !matches!(result, StreamResult::Complete(_)) {
             break;
         }

@@ -21,91 +21,54 @@ const CLIENT_CERTIFICATE_ALERTS: [(u8, &str); 8] = [
 /// `certificate_required`, which only TLS 1.3 has: the one alert that says that no certificate was sent.
 const CERTIFICATE_REQUIRED: u8 = 116;
 
-/// What the host reported about a request to `authority`.
-pub(crate) fn describe(authority: &str, code: &ErrorCode) -> HttpError {
-    let (kind, cause) = classify(code);
-    HttpError {
-        kind,
-        detail: format!("{authority}: {cause}"),
-    }
-}
-
-fn classify(code: &ErrorCode) -> (HttpErrorKind, String) {
-    let (kind, cause) = match code {
+/// What the host reported about a request. The kind says most of it, and the engine puts the server's name to it; the
+/// detail is what the host knows beyond that, often nothing.
+pub(crate) fn describe(code: &ErrorCode) -> HttpError {
+    let (kind, detail) = match code {
         ErrorCode::DnsTimeout => (HttpErrorKind::Dns, "the name server did not answer in time"),
         ErrorCode::DnsError(payload) => {
-            let rcode = payload
-                .rcode
-                .as_deref()
-                .map(|rcode| format!(" ({rcode})"))
-                .unwrap_or_default();
-            return (
-                HttpErrorKind::Dns,
-                format!("the name does not resolve{rcode}"),
-            );
+            return HttpError {
+                kind: HttpErrorKind::Dns,
+                detail: payload.rcode.clone().unwrap_or_default(),
+            };
         }
 
-        ErrorCode::ConnectionRefused => (HttpErrorKind::Connect, "the connection was refused"),
-        ErrorCode::DestinationNotFound => (HttpErrorKind::Connect, "the destination was not found"),
-        ErrorCode::DestinationUnavailable => {
-            (HttpErrorKind::Connect, "the destination is unavailable")
-        }
-        ErrorCode::DestinationIpUnroutable => {
-            (HttpErrorKind::Connect, "there is no route to its address")
-        }
+        ErrorCode::ConnectionRefused => (HttpErrorKind::Connect, "connection refused"),
+        ErrorCode::DestinationNotFound => (HttpErrorKind::Connect, "destination not found"),
+        ErrorCode::DestinationUnavailable => (HttpErrorKind::Connect, "destination unavailable"),
+        ErrorCode::DestinationIpUnroutable => (HttpErrorKind::Connect, "no route to its address"),
         ErrorCode::ConnectionLimitReached => {
             (HttpErrorKind::Connect, "the host has too many connections")
         }
 
-        ErrorCode::ConnectionTerminated => (HttpErrorKind::Reset, "the connection broke off"),
+        ErrorCode::ConnectionTerminated => (HttpErrorKind::Reset, ""),
 
         ErrorCode::ConnectionTimeout => (HttpErrorKind::Timeout, "no connection in time"),
-        ErrorCode::ConnectionReadTimeout => (
-            HttpErrorKind::Timeout,
-            "the server sent nothing for too long",
-        ),
-        ErrorCode::ConnectionWriteTimeout => (
-            HttpErrorKind::Timeout,
-            "the server accepted nothing for too long",
-        ),
+        ErrorCode::ConnectionReadTimeout => (HttpErrorKind::Timeout, "nothing came back in time"),
+        ErrorCode::ConnectionWriteTimeout => (HttpErrorKind::Timeout, "nothing was taken in time"),
         ErrorCode::HttpResponseTimeout => (HttpErrorKind::Timeout, "no response in time"),
 
-        ErrorCode::TlsCertificateError => (
-            HttpErrorKind::ServerCertificate,
-            "its certificate is not trusted, or is for another name",
-        ),
+        ErrorCode::TlsCertificateError => (HttpErrorKind::ServerCertificate, ""),
         ErrorCode::TlsAlertReceived(payload) => return alert(payload),
-        ErrorCode::TlsProtocolError => (HttpErrorKind::Tls, "the TLS handshake failed"),
+        ErrorCode::TlsProtocolError => (HttpErrorKind::Tls, ""),
 
-        ErrorCode::HttpRequestDenied => (
-            HttpErrorKind::Denied,
-            "the host's policy forbids the request",
-        ),
-        ErrorCode::DestinationIpProhibited => (
-            HttpErrorKind::Denied,
-            "the host's policy forbids its address",
-        ),
+        ErrorCode::HttpRequestDenied => (HttpErrorKind::Denied, ""),
+        ErrorCode::DestinationIpProhibited => (HttpErrorKind::Denied, "its address is prohibited"),
 
-        ErrorCode::HttpResponseBodySize(_) => {
-            (HttpErrorKind::BodyTooLarge, "the response is too large")
-        }
+        ErrorCode::HttpResponseBodySize(_) => (HttpErrorKind::BodyTooLarge, ""),
 
-        ErrorCode::HttpProtocolError => (HttpErrorKind::Protocol, "the response is not valid HTTP"),
-        ErrorCode::HttpResponseIncomplete => (HttpErrorKind::Protocol, "the response is cut short"),
+        ErrorCode::HttpProtocolError => (HttpErrorKind::Protocol, "not valid HTTP"),
+        ErrorCode::HttpResponseIncomplete => (HttpErrorKind::Protocol, "cut short"),
         ErrorCode::HttpResponseHeaderSectionSize(_)
         | ErrorCode::HttpResponseHeaderSize(_)
         | ErrorCode::HttpResponseTrailerSectionSize(_)
-        | ErrorCode::HttpResponseTrailerSize(_) => (
-            HttpErrorKind::Protocol,
-            "the headers of the response are too large",
-        ),
-        ErrorCode::HttpResponseTransferCoding(_) | ErrorCode::HttpResponseContentCoding(_) => (
-            HttpErrorKind::Protocol,
-            "the coding of the response is unknown",
-        ),
-        ErrorCode::HttpUpgradeFailed => {
-            (HttpErrorKind::Protocol, "the server wants another protocol")
+        | ErrorCode::HttpResponseTrailerSize(_) => {
+            (HttpErrorKind::Protocol, "its headers are too large")
         }
+        ErrorCode::HttpResponseTransferCoding(_) | ErrorCode::HttpResponseContentCoding(_) => {
+            (HttpErrorKind::Protocol, "its coding is unknown")
+        }
+        ErrorCode::HttpUpgradeFailed => (HttpErrorKind::Protocol, "it wants another protocol"),
 
         ErrorCode::HttpRequestLengthRequired
         | ErrorCode::HttpRequestBodySize(_)
@@ -125,39 +88,37 @@ fn classify(code: &ErrorCode) -> (HttpErrorKind, String) {
         ),
         ErrorCode::InternalError(message) => {
             let message = message.as_deref().unwrap_or("no reason given");
-            return (
-                HttpErrorKind::Other,
-                format!("the host's HTTP client failed: {message}"),
-            );
+            return HttpError {
+                kind: HttpErrorKind::Other,
+                detail: format!("the host's HTTP client failed: {message}"),
+            };
         }
     };
-    (kind, cause.to_owned())
+    HttpError {
+        kind,
+        detail: detail.to_owned(),
+    }
 }
 
-fn alert(payload: &TlsAlertReceivedPayload) -> (HttpErrorKind, String) {
-    match payload.alert_id {
-        Some(CERTIFICATE_REQUIRED) => {
-            let cause = "the server requires a client certificate (TLS alert 116)";
-            (HttpErrorKind::ClientCertificate, cause.to_owned())
-        }
+fn alert(payload: &TlsAlertReceivedPayload) -> HttpError {
+    let (kind, detail) = match payload.alert_id {
+        Some(CERTIFICATE_REQUIRED) => (
+            HttpErrorKind::ClientCertificate,
+            "TLS alert 116, certificate required".to_owned(),
+        ),
         Some(id) => match CLIENT_CERTIFICATE_ALERTS
             .iter()
             .find(|(alert, _)| *alert == id)
         {
             Some((_, name)) => (
                 HttpErrorKind::ClientCertificate,
-                format!("the server refused the client certificate (TLS alert {id}, {name})"),
+                format!("TLS alert {id}, {name}"),
             ),
-            None => (
-                HttpErrorKind::Tls,
-                format!("the server ended the TLS handshake (TLS alert {id})"),
-            ),
+            None => (HttpErrorKind::Tls, format!("TLS alert {id}")),
         },
-        None => (
-            HttpErrorKind::Tls,
-            "the server ended the TLS handshake".to_owned(),
-        ),
-    }
+        None => (HttpErrorKind::Tls, "the server ended it".to_owned()),
+    };
+    HttpError { kind, detail }
 }
 
 #[cfg(test)]
@@ -206,23 +167,29 @@ mod tests {
             (received(80), HttpErrorKind::Tls),
         ];
         for (code, kind) in table {
-            assert_eq!(describe("login.example", &code).kind, kind, "{code:?}");
+            assert_eq!(describe(&code).kind, kind, "{code:?}");
         }
     }
 
     #[test]
-    fn the_text_names_host_and_cause() {
+    fn the_detail_is_in_words() {
         let code = ErrorCode::DnsError(DnsErrorPayload {
             rcode: Some("NXDOMAIN".to_owned()),
             info_code: None,
         });
+        assert_eq!(describe(&code).detail, "NXDOMAIN");
         assert_eq!(
-            describe("login.example:8443", &code).detail,
-            "login.example:8443: the name does not resolve (NXDOMAIN)"
+            describe(&received(42)).detail,
+            "TLS alert 42, bad certificate"
         );
         assert_eq!(
-            describe("login.example", &received(42)).detail,
-            "login.example: the server refused the client certificate (TLS alert 42, bad certificate)"
+            describe(&ErrorCode::ConnectionRefused).detail,
+            "connection refused"
+        );
+        assert_eq!(
+            describe(&ErrorCode::TlsCertificateError).detail,
+            "",
+            "its kind says it all"
         );
     }
 }

@@ -21,7 +21,9 @@ pub struct Command<'l> {
 impl<'l> Command<'l> {
     pub(crate) fn new(lab: &'l Lab, arguments: &[&str]) -> Result<Self> {
         let mut command = Self::other(lab, &edgepass_bin()?);
-        command.arguments.extend(arguments.iter().map(ToString::to_string));
+        command
+            .arguments
+            .extend(arguments.iter().map(ToString::to_string));
         Ok(command)
     }
 
@@ -31,7 +33,12 @@ impl<'l> Command<'l> {
         let mut env = lab.env();
         // the only thing that a shell script needs of the machine
         env.insert("PATH".into(), std::env::var("PATH").unwrap_or_default());
-        Self { lab, program: program.to_owned(), arguments: Vec::new(), env }
+        Self {
+            lab,
+            program: program.to_owned(),
+            arguments: Vec::new(),
+            env,
+        }
     }
 
     /// One more argument.
@@ -77,7 +84,10 @@ impl<'l> Command<'l> {
     /// With a configuration file of that content, whatever it is.
     pub fn config_text(self, text: &str) -> Result<Self> {
         let path = self.lab.write("config.json", text)?;
-        Ok(self.without_azure().arg("--config").arg(path.display().to_string()))
+        Ok(self
+            .without_azure()
+            .arg("--config")
+            .arg(path.display().to_string()))
     }
 
     /// Runs it to its end.
@@ -95,8 +105,13 @@ impl<'l> Command<'l> {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         };
         let what = format!("{} {}", self.program.display(), self.arguments.join(" "));
-        self.lab.evidence.saw(&format!("{what}: standard error"), &ran.stderr);
-        self.lab.evidence.saw(&format!("{what}: standard output"), &ran.stdout_without_token(self.lab));
+        self.lab
+            .evidence
+            .saw(&format!("{what}: standard error"), &ran.stderr);
+        self.lab.evidence.saw(
+            &format!("{what}: standard output"),
+            &ran.stdout_without_token(self.lab),
+        );
         Ok(ran)
     }
 }
@@ -115,7 +130,12 @@ pub struct Ran {
 impl Ran {
     /// The JSON of a run that got a token.
     pub fn token(&self) -> Result<Value> {
-        ensure!(self.code == Some(0), "exit status {:?}: {}", self.code, self.stderr);
+        ensure!(
+            self.code == Some(0),
+            "exit status {:?}: {}",
+            self.code,
+            self.stderr
+        );
         serde_json::from_str(&self.stdout).context("standard output is not JSON")
     }
 
@@ -123,7 +143,10 @@ impl Ran {
     pub fn error(&self) -> Result<(i32, Value)> {
         let code = self.code.context("ended by a signal")?;
         ensure!(code != 0, "it succeeded");
-        ensure!(self.stdout.is_empty(), "there is standard output beside the error");
+        ensure!(
+            self.stdout.is_empty(),
+            "there is standard output beside the error"
+        );
         // log lines come before it
         let line = self.stderr.lines().last().unwrap_or_default();
         let json: Value = serde_json::from_str(line)
@@ -135,14 +158,22 @@ impl Ran {
     /// Standard output is where the token belongs: it is put on record as the secret, and what is around it as output.
     fn stdout_without_token(&self, lab: &Lab) -> String {
         let token = match serde_json::from_str::<Value>(&self.stdout) {
-            Ok(json) => json.get("access_token").and_then(Value::as_str).map(str::to_owned),
+            Ok(json) => json
+                .get("access_token")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
             // `--format header` and `--format token`: one line, the last word of which is the token
-            Err(_) if self.code == Some(0) && self.stdout.lines().count() == 1 => {
-                self.stdout.split_whitespace().last().filter(|word| word.len() > 100).map(str::to_owned)
-            }
+            Err(_) if self.code == Some(0) && self.stdout.lines().count() == 1 => self
+                .stdout
+                .split_whitespace()
+                .last()
+                .filter(|word| word.len() > 100)
+                .map(str::to_owned),
             Err(_) => None,
         };
-        let Some(token) = token else { return self.stdout.clone() };
+        let Some(token) = token else {
+            return self.stdout.clone();
+        };
         lab.evidence.secret("access token", &token);
         // once: a second time would be a leak
         self.stdout.replacen(&token, "(the token)", 1)

@@ -41,7 +41,10 @@ impl Evidence {
 
     /// Records a secret: no output of any test may have it.
     pub fn secret(&self, kind: &str, value: &str) {
-        write(&self.secrets, &format!("{}\n", json!({ "kind": kind, "value": value })));
+        write(
+            &self.secrets,
+            &format!("{}\n", json!({ "kind": kind, "value": value })),
+        );
     }
 }
 
@@ -50,10 +53,17 @@ fn capture_log() -> Result<()> {
     static CAPTURE: OnceLock<Result<(), String>> = OnceLock::new();
     let installed = CAPTURE.get_or_init(|| {
         let program = std::env::current_exe().map_err(|e| e.to_string())?;
-        let name = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = program
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         // without cargo's hash, so that runs replace each other
-        let name = name.rsplit_once('-').map_or(name.as_str(), |(name, _)| name);
-        let file = create(&output_root().join(format!("{name}.log"))).map_err(|e| format!("{e:#}"))?;
+        let name = name
+            .rsplit_once('-')
+            .map_or(name.as_str(), |(name, _)| name);
+        let file =
+            create(&output_root().join(format!("{name}.log"))).map_err(|e| format!("{e:#}"))?;
         log::set_boxed_logger(Box::new(Capture(Mutex::new(file)))).map_err(|e| e.to_string())?;
         log::set_max_level(LevelFilter::Debug);
         Ok(())
@@ -69,7 +79,15 @@ impl Log for Capture {
     }
 
     fn log(&self, record: &Record<'_>) {
-        write(&self.0, &format!("{} {}: {}\n", record.level(), record.target(), record.args()));
+        write(
+            &self.0,
+            &format!(
+                "{} {}: {}\n",
+                record.level(),
+                record.target(),
+                record.args()
+            ),
+        );
     }
 
     fn flush(&self) {}

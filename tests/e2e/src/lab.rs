@@ -38,11 +38,19 @@ impl Lab {
     pub fn new(test: &str) -> Result<Self> {
         let evidence = Evidence::new(test)?;
         let emulator = Emulator::builder().start_blocking()?;
-        let scratch = std::env::temp_dir().join(format!("edgepass-e2e-{}-{test}", std::process::id()));
-        fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
+        let scratch =
+            std::env::temp_dir().join(format!("edgepass-e2e-{}-{test}", std::process::id()));
+        fs::create_dir_all(&scratch)
+            .with_context(|| format!("cannot create {}", scratch.display()))?;
         let files = emulator.write_dir(&scratch.join("emulator"))?;
-        let lab = Self { emulator, files, evidence, scratch };
-        lab.evidence.secret("client secret", lab.emulator.client_secret());
+        let lab = Self {
+            emulator,
+            files,
+            evidence,
+            scratch,
+        };
+        lab.evidence
+            .secret("client secret", lab.emulator.client_secret());
         lab.record_key()?;
         lab.record_token_file()?;
         Ok(lab)
@@ -51,7 +59,11 @@ impl Lab {
     /// The variables of the emulator's `env` file.
     #[must_use]
     pub fn env(&self) -> BTreeMap<String, String> {
-        self.emulator.env().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        self.emulator
+            .env()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     /// `edgepass` with these arguments, in the emulator's environment and no other.
@@ -87,13 +99,17 @@ impl Lab {
 
     /// A provider builder with a configuration alone.
     pub fn configured(&self, config: &Value) -> Builder {
-        Provider::builder().config_json(config.to_string()).ca_file(self.files.ca_file())
+        Provider::builder()
+            .config_json(config.to_string())
+            .ca_file(self.files.ca_file())
     }
 
     /// Puts a token into the token file, the kubelet's way.
     pub fn write_token_file(&self, content: &str) -> Result<()> {
         self.evidence.secret("token file", content.trim());
-        self.emulator.issuer().write_file(&self.files.token_file(), content)
+        self.emulator
+            .issuer()
+            .write_file(&self.files.token_file(), content)
     }
 
     /// Rotates the token file and says what stands in it now.
@@ -126,7 +142,8 @@ impl Lab {
     /// Puts a token that was issued on record.
     pub fn issued(&self, token: &Token) -> String {
         self.evidence.secret("access token", token.token.expose());
-        self.evidence.saw("a token, formatted", &format!("{token:?} {token:#?}"));
+        self.evidence
+            .saw("a token, formatted", &format!("{token:?} {token:#?}"));
         token.token.expose().to_owned()
     }
 
@@ -134,12 +151,16 @@ impl Lab {
     #[must_use]
     pub fn bodies(&self) -> Vec<String> {
         let requests = self.emulator.token_requests();
-        requests.iter().map(|entry| String::from_utf8_lossy(&entry.body).into_owned()).collect()
+        requests
+            .iter()
+            .map(|entry| String::from_utf8_lossy(&entry.body).into_owned())
+            .collect()
     }
 
     fn record_key(&self) -> Result<()> {
         let path = self.files.private_key_file();
-        let pem = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let pem =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
         self.evidence.secret("private key", &body);
         Ok(())
@@ -147,7 +168,8 @@ impl Lab {
 
     fn record_token_file(&self) -> Result<()> {
         let path = self.files.token_file();
-        let token = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let token =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         self.evidence.secret("token file", token.trim());
         Ok(())
     }
@@ -158,7 +180,10 @@ impl Lab {
                 self.evidence.secret(name, &value);
             }
         }
-        if let Some((_, credentials)) = entry.header("authorization").and_then(|value| value.split_once(' ')) {
+        if let Some((_, credentials)) = entry
+            .header("authorization")
+            .and_then(|value| value.split_once(' '))
+        {
             self.evidence.secret("authorization", credentials);
         }
     }

@@ -35,13 +35,18 @@ impl Secrets {
         for (path, text) in texts(dir)? {
             for line in text.lines() {
                 let json: Value = serde_json::from_str(line).with_context(|| path.clone())?;
-                let (Some(kind), Some(value)) = (json["kind"].as_str(), json["value"].as_str()) else {
+                let (Some(kind), Some(value)) = (json["kind"].as_str(), json["value"].as_str())
+                else {
                     bail!("{path}: a line without kind or value");
                 };
                 secrets.add(kind, value);
             }
         }
-        ensure!(secrets.count > 0, "no secret is on record in {}", dir.display());
+        ensure!(
+            secrets.count > 0,
+            "no secret is on record in {}",
+            dir.display()
+        );
         Ok(secrets)
     }
 
@@ -66,7 +71,10 @@ impl Secrets {
             let tail = value.as_bytes().get(skip..).unwrap_or_default();
             for encoded in [STANDARD_NO_PAD.encode(tail), URL_SAFE_NO_PAD.encode(tail)] {
                 let whole = encoded.len().saturating_sub(3);
-                self.add_blocks(&format!("{kind}, base64"), encoded.get(..whole).unwrap_or_default().as_bytes());
+                self.add_blocks(
+                    &format!("{kind}, base64"),
+                    encoded.get(..whole).unwrap_or_default().as_bytes(),
+                );
             }
         }
     }
@@ -74,8 +82,15 @@ impl Secrets {
     /// The kind of the first secret that occurs in the text.
     #[must_use]
     pub fn find_in(&self, text: &str) -> Option<&str> {
-        let whole = self.short.iter().find(|(secret, _)| text.contains(secret.as_str()));
-        let run = || text.as_bytes().windows(BLOCK).find_map(|window| self.blocks.get(window));
+        let whole = self
+            .short
+            .iter()
+            .find(|(secret, _)| text.contains(secret.as_str()));
+        let run = || {
+            text.as_bytes()
+                .windows(BLOCK)
+                .find_map(|window| self.blocks.get(window))
+        };
         whole.map(|(_, kind)| kind).or_else(run).map(String::as_str)
     }
 
@@ -97,7 +112,10 @@ pub fn texts(dir: &Path) -> Result<Vec<(String, String)>> {
             continue;
         }
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        found.push((path.display().to_string(), String::from_utf8_lossy(&bytes).into_owned()));
+        found.push((
+            path.display().to_string(),
+            String::from_utf8_lossy(&bytes).into_owned(),
+        ));
     }
     Ok(found)
 }
@@ -106,7 +124,8 @@ pub fn texts(dir: &Path) -> Result<Vec<(String, String)>> {
 mod tests {
     use super::*;
 
-    const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.q8Zr3pT0uVnXw5yK1mB7cD2eF4gH6iJ9kL0oPaRsQtU-vWxYz_A";
+    const TOKEN: &str =
+        "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.q8Zr3pT0uVnXw5yK1mB7cD2eF4gH6iJ9kL0oPaRsQtU-vWxYz_A";
 
     fn secrets() -> Secrets {
         let mut secrets = Secrets::default();

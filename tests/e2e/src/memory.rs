@@ -26,7 +26,11 @@ pub fn of_component(wasm: &Path) -> Result<Vec<Vec<u8>>> {
     let memory = File::open("/proc/self/mem").context("cannot open /proc/self/mem")?;
     let mut found = Vec::new();
     for (index, (start, _)) in mappings.iter().enumerate() {
-        let there = read(&memory, start.saturating_add(constants.offset), constants.bytes.len());
+        let there = read(
+            &memory,
+            start.saturating_add(constants.offset),
+            constants.bytes.len(),
+        );
         if there.is_none_or(|there| there != constants.bytes) {
             continue;
         }
@@ -38,8 +42,11 @@ pub fn of_component(wasm: &Path) -> Result<Vec<Vec<u8>>> {
             }
             end = *to;
         }
-        let length = usize::try_from(end - start).context("a memory larger than the address space")?;
-        found.push(read(&memory, *start, length).context("a linear memory went away while it was read")?);
+        let length =
+            usize::try_from(end - start).context("a memory larger than the address space")?;
+        found.push(
+            read(&memory, *start, length).context("a linear memory went away while it was read")?,
+        );
     }
     Ok(found)
 }
@@ -48,15 +55,26 @@ pub fn of_component(wasm: &Path) -> Result<Vec<Vec<u8>>> {
 fn constants(wasm: &[u8]) -> Result<Option<Constants>> {
     let mut largest: Option<Constants> = None;
     for payload in Parser::new(0).parse_all(wasm) {
-        let Payload::DataSection(section) = payload.context("the component cannot be parsed")? else {
+        let Payload::DataSection(section) = payload.context("the component cannot be parsed")?
+        else {
             continue;
         };
         for segment in section {
             let segment = segment?;
-            let DataKind::Active { offset_expr, .. } = segment.kind else { continue };
-            let Operator::I32Const { value } = offset_expr.get_operators_reader().read()? else { continue };
-            if largest.as_ref().is_none_or(|found| found.bytes.len() < segment.data.len()) {
-                largest = Some(Constants { offset: u64::from(value.cast_unsigned()), bytes: segment.data.to_vec() });
+            let DataKind::Active { offset_expr, .. } = segment.kind else {
+                continue;
+            };
+            let Operator::I32Const { value } = offset_expr.get_operators_reader().read()? else {
+                continue;
+            };
+            if largest
+                .as_ref()
+                .is_none_or(|found| found.bytes.len() < segment.data.len())
+            {
+                largest = Some(Constants {
+                    offset: u64::from(value.cast_unsigned()),
+                    bytes: segment.data.to_vec(),
+                });
             }
         }
     }
@@ -68,10 +86,14 @@ fn writable(line: &str) -> Option<(u64, u64)> {
     let (range, rest) = line.split_once(' ')?;
     let (start, end) = range.split_once('-')?;
     let address = |text| u64::from_str_radix(text, 16).ok();
-    rest.starts_with("rw").then_some((address(start)?, address(end)?))
+    rest.starts_with("rw")
+        .then_some((address(start)?, address(end)?))
 }
 
 fn read(memory: &File, address: u64, length: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; length];
-    memory.read_exact_at(&mut bytes, address).ok().map(|()| bytes)
+    memory
+        .read_exact_at(&mut bytes, address)
+        .ok()
+        .map(|()| bytes)
 }

@@ -21,12 +21,18 @@ pub fn artifact(path: &str) -> Result<PathBuf> {
 pub fn peers_python() -> Result<PathBuf> {
     let path = std::env::var_os("EDGEPASS_PEERS_PYTHON")
         .map_or_else(|| root().join("target/peers/py/bin/python"), PathBuf::from);
-    existing(path, "run `cargo xtask test`, which installs the Python peers")
+    existing(
+        path,
+        "run `cargo xtask test`, which installs the Python peers",
+    )
 }
 
 /// A script of `tests/peers`.
 pub fn peers_script(name: &str) -> Result<PathBuf> {
-    existing(root().join("tests/peers").join(name), "it belongs to the repository")
+    existing(
+        root().join("tests/peers").join(name),
+        "it belongs to the repository",
+    )
 }
 
 /// Everything that the tests saw printed.

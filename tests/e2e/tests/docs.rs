@@ -10,10 +10,19 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const PAGES: &[&str] = &["README.md", "ARCHITECTURE.md", "SECURITY.md", "TROUBLESHOOTING.md", "docs/benchmarks.md"];
+const PAGES: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "SECURITY.md",
+    "TROUBLESHOOTING.md",
+    "docs/benchmarks.md",
+];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the workspace")
 }
 
 fn page(name: &str) -> String {
@@ -37,14 +46,22 @@ fn blocks(text: &str) -> Vec<(String, String)> {
 fn all(kind: &str) -> Vec<(&'static str, String)> {
     let of_page = |name: &&'static str| {
         let name = *name;
-        blocks(&page(name)).into_iter().filter(|(info, _)| info == kind).map(move |(_, body)| (name, body)).collect::<Vec<_>>()
+        blocks(&page(name))
+            .into_iter()
+            .filter(|(info, _)| info == kind)
+            .map(move |(_, body)| (name, body))
+            .collect::<Vec<_>>()
     };
     PAGES.iter().flat_map(of_page).collect()
 }
 
 fn edgepass() -> PathBuf {
     let path = root().join("dist/edgepass");
-    assert!(path.exists(), "{} is missing: run `cargo xtask build`", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo xtask build`",
+        path.display()
+    );
     path
 }
 
@@ -61,7 +78,11 @@ fn configurations_are_valid() {
             .env_clear()
             .output()
             .expect("the command runs");
-        assert!(check.status.success(), "{page}: {}\n{text}", String::from_utf8_lossy(&check.stderr));
+        assert!(
+            check.status.success(),
+            "{page}: {}\n{text}",
+            String::from_utf8_lossy(&check.stderr)
+        );
     }
 }
 
@@ -72,7 +93,11 @@ fn shell_blocks_run() {
     for (page, text) in commands {
         let text: String = text
             .lines()
-            .filter(|line| !["cargo xtask demo", "cargo xtask test", "cargo xtask bench"].iter().any(|own| line.starts_with(own)))
+            .filter(|line| {
+                !["cargo xtask demo", "cargo xtask test", "cargo xtask bench"]
+                    .iter()
+                    .any(|own| line.starts_with(own))
+            })
             // the build that runs this test has made what the block builds, and holds cargo's lock
             .filter(|line| !line.starts_with("cargo xtask build"))
             .collect::<Vec<_>>()
@@ -97,11 +122,17 @@ fn shell_blocks_run() {
             .expect("sh runs");
         let status = shell.wait().expect("sh ends");
         let group = format!("-{}", shell.id());
-        let _ = Command::new("kill").args(["--", &group]).stderr(Stdio::null()).status();
+        let _ = Command::new("kill")
+            .args(["--", &group])
+            .stderr(Stdio::null())
+            .status();
         let said = fs::read_to_string(&output).unwrap_or_default();
         assert!(status.success(), "{page}: {status}\n{text}\n---\n{said}");
         if text.contains("edgepass token") {
-            assert!(said.contains("\"access_token\"") || said.contains("authorization: Bearer "), "{page}: no token came\n{said}");
+            assert!(
+                said.contains("\"access_token\"") || said.contains("authorization: Bearer "),
+                "{page}: no token came\n{said}"
+            );
         }
         let _ = fs::remove_file(&output);
     }
@@ -113,16 +144,33 @@ fn links_lead_somewhere() {
     for name in PAGES {
         let text = page(name);
         let folder = root().join(name).parent().expect("a folder").to_path_buf();
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
             if target.contains("://") {
                 continue;
             }
             let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
-            let file = if path.is_empty() { root().join(name) } else { folder.join(path) };
-            assert!(file.exists(), "{name} links to {target}, which does not exist");
+            let file = if path.is_empty() {
+                root().join(name)
+            } else {
+                folder.join(path)
+            };
+            assert!(
+                file.exists(),
+                "{name} links to {target}, which does not exist"
+            );
             if !anchor.is_empty() {
                 let text = fs::read_to_string(&file).expect("a text");
-                let found = text.lines().any(|line| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-") == anchor);
+                let found = text.lines().any(|line| {
+                    line.trim_start_matches('#')
+                        .trim()
+                        .to_lowercase()
+                        .replace(' ', "-")
+                        == anchor
+                });
                 assert!(found, "{name} links to {target}, which has no such heading");
             }
             seen += 1;
@@ -137,10 +185,22 @@ fn wit_samples_name_what_is_there() {
     assert!(!samples.is_empty(), "README shows a world");
     let wit = page("wit/types.wit") + &page("wit/provider.wit") + &page("wit/worlds.wit");
     for (page, text) in samples {
-        for import in text.lines().filter_map(|line| line.trim().strip_prefix("import edgepass:credentials/")) {
-            let (interface, version) = import.trim_end_matches(';').split_once('@').expect("a version");
-            assert!(wit.contains(&format!("interface {interface} {{")), "{page}: no interface {interface}");
-            assert!(wit.contains(&format!("package edgepass:credentials@{version};")), "{page}: no version {version}");
+        for import in text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("import edgepass:credentials/"))
+        {
+            let (interface, version) = import
+                .trim_end_matches(';')
+                .split_once('@')
+                .expect("a version");
+            assert!(
+                wit.contains(&format!("interface {interface} {{")),
+                "{page}: no interface {interface}"
+            );
+            assert!(
+                wit.contains(&format!("package edgepass:credentials@{version};")),
+                "{page}: no version {version}"
+            );
         }
     }
 }

@@ -14,7 +14,13 @@ use edgepass_e2e::{Command, GRAPH, Lab, peers_python, peers_script};
 use serde_json::Value;
 
 /// What `grant_type=client_credentials` with a federated token file looks like, in this order.
-const FIELDS: [&str; 5] = ["client_assertion", "client_assertion_type", "client_id", "grant_type", "scope"];
+const FIELDS: [&str; 5] = [
+    "client_assertion",
+    "client_assertion_type",
+    "client_id",
+    "grant_type",
+    "scope",
+];
 
 #[test]
 fn edgepass_and_both_azure_sdks_post_the_same_bytes() -> Result<()> {
@@ -31,11 +37,22 @@ fn edgepass_and_both_azure_sdks_post_the_same_bytes() -> Result<()> {
         let names: Vec<String> = request.form().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, FIELDS);
         assert_eq!(request.path, requests[0].path);
-        assert_eq!(request.header("content-type"), Some("application/x-www-form-urlencoded"));
+        assert_eq!(
+            request.header("content-type"),
+            Some("application/x-www-form-urlencoded")
+        );
     }
     let bodies = lab.bodies();
-    assert_eq!(without_assertion(&bodies[0]), without_assertion(&bodies[1]), "Python's SDK posts other bytes");
-    assert_eq!(without_assertion(&bodies[0]), without_assertion(&bodies[2]), "Rust's SDK posts other bytes");
+    assert_eq!(
+        without_assertion(&bodies[0]),
+        without_assertion(&bodies[1]),
+        "Python's SDK posts other bytes"
+    );
+    assert_eq!(
+        without_assertion(&bodies[0]),
+        without_assertion(&bodies[2]),
+        "Rust's SDK posts other bytes"
+    );
     assert_eq!(ours["token_type"], "Bearer");
     assert_eq!(ours["scope"], GRAPH);
     assert!(ours["expires_on"].as_u64() > ours["refresh_on"].as_u64());
@@ -64,11 +81,19 @@ fn the_env_file_is_all_that_a_program_needs() -> Result<()> {
     let (python, script) = (peers_python()?, peers_script("azure_identity_token.py")?);
     let in_shell = |script: String| {
         let line = format!(". '{}' && exec {script}", lab.files.env_file().display());
-        Command::other(&lab, "/bin/sh".as_ref()).bare().arg("-c").arg(line).run()
+        Command::other(&lab, "/bin/sh".as_ref())
+            .bare()
+            .arg("-c")
+            .arg(line)
+            .run()
     };
     let ours = in_shell(format!("'{}' token --scope {GRAPH}", edgepass.display()))?.token()?;
     assert_eq!(ours["identity"], "default");
-    let theirs = in_shell(format!("'{}' '{}' {GRAPH}", python.display(), script.display()))?;
+    let theirs = in_shell(format!(
+        "'{}' '{}' {GRAPH}",
+        python.display(),
+        script.display()
+    ))?;
     assert_eq!(theirs.code, Some(0), "{}", theirs.stderr);
     assert_eq!(lab.emulator.token_requests().len(), 2);
     Ok(())
@@ -77,21 +102,40 @@ fn the_env_file_is_all_that_a_program_needs() -> Result<()> {
 #[test]
 fn every_output_format_is_of_the_same_token() -> Result<()> {
     let lab = Lab::new("peers_formats")?;
-    let token = lab.edgepass(&["token", "--scope", GRAPH, "--format", "token"])?.run()?;
-    let header = lab.edgepass(&["token", "--scope", GRAPH, "--format", "header", "-vv"])?.run()?;
+    let token = lab
+        .edgepass(&["token", "--scope", GRAPH, "--format", "token"])?
+        .run()?;
+    let header = lab
+        .edgepass(&["token", "--scope", GRAPH, "--format", "header", "-vv"])?
+        .run()?;
     assert_eq!((token.code, header.code), (Some(0), Some(0)));
     assert_eq!(token.stdout.trim().split('.').count(), 3, "a JWT");
-    let value = header.stdout.trim().strip_prefix("Authorization: Bearer ").context("a header")?;
+    let value = header
+        .stdout
+        .trim()
+        .strip_prefix("Authorization: Bearer ")
+        .context("a header")?;
     assert_eq!(value.split('.').count(), 3, "a JWT");
-    assert!(header.stderr.contains("edgepass: "), "-vv says what happens: {}", header.stderr);
+    assert!(
+        header.stderr.contains("edgepass: "),
+        "-vv says what happens: {}",
+        header.stderr
+    );
     Ok(())
 }
 
 /// The token of Python's `WorkloadIdentityCredential`, from the environment alone.
 fn python(lab: &Lab) -> Result<()> {
     let script = peers_script("azure_identity_token.py")?;
-    let ran = Command::other(lab, &peers_python()?).arg(script.display().to_string()).arg(GRAPH).run()?;
-    ensure!(ran.code == Some(0), "azure-identity for Python: {}", ran.stderr);
+    let ran = Command::other(lab, &peers_python()?)
+        .arg(script.display().to_string())
+        .arg(GRAPH)
+        .run()?;
+    ensure!(
+        ran.code == Some(0),
+        "azure-identity for Python: {}",
+        ran.stderr
+    );
     let told: Value = serde_json::from_str(&ran.stdout)?;
     ensure!(told["expires_on"].is_u64(), "no expiry: {told}");
     Ok(())
@@ -99,9 +143,14 @@ fn python(lab: &Lab) -> Result<()> {
 
 /// The token of Rust's `WorkloadIdentityCredential`.
 fn rust(lab: &Lab) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let ca = reqwest::Certificate::from_pem(lab.emulator.ca_pem().as_bytes())?;
-    let client = reqwest::Client::builder().tls_certs_only([ca]).no_proxy().build()?;
+    let client = reqwest::Client::builder()
+        .tls_certs_only([ca])
+        .no_proxy()
+        .build()?;
     let mut cloud = CustomConfiguration::default();
     cloud.authority_host = lab.emulator.authority();
     let client_options = ClientOptions {

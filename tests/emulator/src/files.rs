@@ -2,7 +2,7 @@
 //! all at once.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -80,11 +80,12 @@ impl Volume {
                     .with_context(|| format!("cannot link {}", visible.display()))?;
             }
         }
-        if let Some(old) = previous {
-            fs::remove_dir_all(self.dir.join(&old))
-                .with_context(|| format!("cannot remove {}", old.display()))?;
+        match previous.map(|old| fs::remove_dir_all(self.dir.join(old))) {
+            // Somebody tidied up before us, which is no reason to stop.
+            Some(Err(error)) if error.kind() != ErrorKind::NotFound => Err(error)
+                .with_context(|| format!("cannot remove what was in {}", self.dir.display())),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -15,7 +15,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(error) => {
-            eprintln!("the output of the tests cannot be searched: {error:#}; run `cargo xtask test` first");
+            eprintln!(
+                "the output of the tests cannot be searched: {error:#}; run `cargo xtask test` first"
+            );
             ExitCode::FAILURE
         }
     }
@@ -25,7 +27,11 @@ fn main() -> ExitCode {
 fn scan() -> Result<usize> {
     let secrets = Secrets::load(&secrets_root())?;
     let outputs = texts(&output_root())?;
-    ensure!(!outputs.is_empty(), "no output is on record in {}", output_root().display());
+    ensure!(
+        !outputs.is_empty(),
+        "no output is on record in {}",
+        output_root().display()
+    );
     let mut lines = 0;
     let mut leaks = 0;
     for (path, text) in &outputs {

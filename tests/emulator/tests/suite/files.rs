@@ -214,6 +214,30 @@ async fn the_env_file_names_everything() {
 }
 
 #[test]
+fn a_volume_whose_generation_was_removed_goes_on() {
+    let scratch = Scratch::new("removed");
+    let file = scratch.path().join("token");
+    shared().issuer().write_token_file(&file).unwrap();
+    let generation = fs::read_link(scratch.path().join("..data")).unwrap();
+    fs::remove_dir_all(scratch.path().join(generation)).unwrap();
+    assert!(!file.exists());
+    shared().issuer().write_token_file(&file).unwrap();
+    assert!(file.exists());
+}
+
+#[test]
+fn a_certificate_writes_its_pair_of_files() {
+    let scratch = Scratch::new("pair");
+    let (pem, key) = (scratch.path().join("c.pem"), scratch.path().join("c.key"));
+    let made = certificate(0);
+    made.write(&pem, &key).unwrap();
+    let written = Certificate::from_pem(&fs::read_to_string(&pem).unwrap()).unwrap();
+    assert_eq!(written.thumbprint(), made.thumbprint);
+    assert_eq!(fs::read_to_string(&key).unwrap(), made.private_key_pem);
+    assert_eq!(mode(&key), 0o600);
+}
+
+#[test]
 fn the_ca_file_goes_with_the_emulator() {
     let emulator = Emulator::builder().start_blocking().unwrap();
     let file = emulator.ca_file().unwrap();

@@ -8,8 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use edgepass_emulator::{App, CertificateOptions, ClientCertificate, Emulator};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use rustls::ClientConfig;
@@ -222,6 +223,26 @@ impl Connection {
         headers: &[(&str, &str)],
         body: &str,
     ) -> io::Result<Answer> {
+        let exchange = async {
+            let (head, body) = self.begin(method, path, headers, body).await?.into_parts();
+            let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+            Ok(Answer {
+                status: head.status,
+                headers: head.headers,
+                body,
+            })
+        };
+        tokio::time::timeout(PATIENCE, exchange).await?
+    }
+
+    /// The answer's head; its body is still to be read.
+    pub(crate) async fn begin(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> io::Result<Response<Incoming>> {
         let uri = match self.sender {
             Sender::One(_) => path.to_owned(),
             Sender::Two(_) => format!("https://{}{path}", self.host),
@@ -236,20 +257,11 @@ impl Connection {
         let request = request
             .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
             .unwrap();
-        let exchange = async {
-            let response = match &mut self.sender {
-                Sender::One(sender) => sender.send_request(request).await,
-                Sender::Two(sender) => sender.send_request(request).await,
-            };
-            let (head, body) = response.map_err(io::Error::other)?.into_parts();
-            let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-            Ok(Answer {
-                status: head.status,
-                headers: head.headers,
-                body,
-            })
+        let response = match &mut self.sender {
+            Sender::One(sender) => sender.send_request(request).await,
+            Sender::Two(sender) => sender.send_request(request).await,
         };
-        tokio::time::timeout(PATIENCE, exchange).await?
+        response.map_err(io::Error::other)
     }
 }
 

@@ -1,0 +1,16 @@
+//! The host against the emulator: what leaves, what is read, which key is used, and what a component that misbehaves
+//! does to its callers.
+
+#[path = "suite/cache.rs"]
+mod cache;
+#[path = "suite/command.rs"]
+mod command;
+#[path = "suite/egress.rs"]
+mod egress;
+#[path = "suite/hostile.rs"]
+mod hostile;
+#[path = "suite/identity.rs"]
+mod identity;
+#[path = "suite/reach.rs"]
+mod reach;
+mod support;

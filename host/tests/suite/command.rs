@@ -1,0 +1,176 @@
+//! The command, as a user runs it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::process::{Command, Output, Stdio};
+
+use edgepass_emulator::Fault;
+use serde_json::{Value, json};
+
+use crate::support::{GRAPH, Lab};
+
+/// Runs `edgepass` in the emulator's environment and no other.
+fn edgepass(lab: &Lab, arguments: &[&str]) -> Output {
+    command(lab, arguments).output().unwrap()
+}
+
+fn command(lab: &Lab, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_edgepass"));
+    let environment: BTreeMap<_, OsString> =
+        lab.emulator.env().into_iter().map(|(name, value)| (name, value.into())).collect();
+    command.args(arguments).env_clear().envs(environment).stdin(Stdio::null());
+    command
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn json_has_the_documented_fields() {
+    let lab = Lab::new();
+    let output = edgepass(&lab, &["token", "--scope", GRAPH]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(output.stderr.is_empty());
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let fields: Vec<_> = printed.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(fields, ["access_token", "expires_on", "identity", "refresh_on", "scope", "token_type"]);
+    assert_eq!((&printed["scope"], &printed["token_type"]), (&json!(GRAPH), &json!("Bearer")));
+    assert!(printed["refresh_on"].as_u64().unwrap() < printed["expires_on"].as_u64().unwrap());
+}
+
+#[test]
+fn header_and_token_are_ready_for_use() {
+    let lab = Lab::new();
+    let header = edgepass(&lab, &["token", "--scope", GRAPH, "--format", "header"]);
+    let token = edgepass(&lab, &["token", "--scope", GRAPH, "--format", "token"]);
+    let (header, token) = (text(&header.stdout), text(&token.stdout));
+    assert!(header.starts_with("Authorization: Bearer ey") && header.ends_with('\n'));
+    assert!(token.starts_with("ey") && token.trim().split('.').count() == 3);
+}
+
+#[test]
+fn a_refusal_is_explained_and_ends_with_1() {
+    let lab = Lab::new();
+    lab.emulator.faults().push(Fault::aadsts(700_016).on("/token").forever());
+    let output = edgepass(&lab, &["token", "--scope", GRAPH, "--format", "token"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let said = text(&output.stderr);
+    assert!(said.starts_with("edgepass: error: "), "{said}");
+    for part in ["\n  class: ", "\n  oauth error: ", "\n  codes: AADSTS700016", "\n  correlation id: "] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    assert!(!said.contains('\u{1b}'), "no colours in a pipe");
+}
+
+#[test]
+fn with_json_the_error_is_json_too() {
+    let lab = Lab::new();
+    lab.emulator.faults().push(Fault::aadsts(7_000_215).on("/token").forever());
+    let output = edgepass(&lab, &["token", "--scope", GRAPH]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let said: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(said["error"]["aadsts"], json!([7_000_215]));
+    assert_eq!(said["error"]["class"], "credential-rejected");
+    assert!(said["error"]["correlation_id"].is_string());
+}
+
+#[test]
+fn usage_and_configuration_end_with_2() {
+    let lab = Lab::new();
+    let broken = lab.write("broken.json", "{ \"identitys\": {} }");
+    let broken = broken.to_str().unwrap();
+    for (arguments, says) in [
+        (vec!["token", "--scoop", GRAPH], "--scoop"),
+        (vec!["token", "--scope", GRAPH, "--format", "xml"], "xml"),
+        (vec!["token", "--scope", GRAPH, "--config", "/nowhere.json"], "/nowhere.json"),
+        (vec!["token", "--scope", GRAPH, "--config", broken], "identitys"),
+        (vec!["token", "--scope", GRAPH, "--ca-file", "/nowhere.pem"], "/nowhere.pem"),
+        (vec!["token", "--scope", GRAPH, "--component", "/nowhere.wasm"], "/nowhere.wasm"),
+        (vec!["token", "--scope", GRAPH, "--component", broken], "component"),
+        (vec!["token", "--scope", GRAPH, "--identity", "nobody"], "nobody"),
+        (vec!["token", "--scope", "https://a/.default", "https://b/.default"], "one resource"),
+        (vec!["token", "--scope", GRAPH, "--tenant", "../x"], "tenant"),
+        (vec!["config", "check", "--config", broken], "identitys"),
+        (vec!["completions", "tcsh"], "tcsh"),
+        (vec![], "Usage"),
+    ] {
+        let output = edgepass(&lab, &arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(says), "{says:?} for {arguments:?} in {said}");
+        assert!(output.stdout.is_empty());
+    }
+    assert!(lab.emulator.token_requests().is_empty());
+}
+
+#[test]
+fn without_any_configuration_it_says_what_is_missing() {
+    let lab = Lab::new();
+    let output = command(&lab, &["token", "--scope", GRAPH, "--format", "token"]).env_clear().output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("AZURE_CLIENT_ID") && said.contains("--config"), "{said}");
+}
+
+#[test]
+fn the_configuration_is_checked_and_described() {
+    let lab = Lab::new();
+    let config = lab.config(json!({ "federated_token_file": { "path": lab.root().join("later") } }));
+    let path = lab.write("config.json", config.to_string());
+    let output = edgepass(&lab, &["config", "check", "--config", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    for part in ["use app", lab.emulator.client_id(), "federated token file", "warning: ", "/later"] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    let by_variable = command(&lab, &["config", "check"]).env("EDGEPASS_CONFIG", &path).output().unwrap();
+    assert_eq!(text(&by_variable.stdout), said);
+}
+
+#[test]
+fn schema_version_and_completions_are_printed() {
+    let lab = Lab::new();
+    let schema: Value = serde_json::from_slice(&edgepass(&lab, &["config", "schema"]).stdout).unwrap();
+    assert!(schema["properties"]["identities"].is_object());
+    let version = edgepass(&lab, &["--version"]);
+    assert_eq!(text(&version.stdout).trim(), concat!("edgepass ", env!("CARGO_PKG_VERSION")));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = edgepass(&lab, &["completions", shell]);
+        assert!(text(&script.stdout).contains("force-refresh"), "{shell}");
+    }
+}
+
+#[test]
+fn logs_tell_the_requests_and_no_secret() {
+    let lab = Lab::new();
+    let output = edgepass(&lab, &["-vv", "token", "--scope", GRAPH, "--format", "token"]);
+    let (said, token) = (text(&output.stderr), text(&output.stdout).trim());
+    assert!(said.contains("POST https://") && said.contains("200"), "{said}");
+    let assertion = std::fs::read_to_string(lab.files.token_file()).unwrap();
+    assert!(!said.contains(token) && !said.contains(assertion.trim()));
+}
+
+#[test]
+fn another_component_is_compiled_and_run() {
+    let lab = Lab::new();
+    let component = concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/credential-provider.wasm");
+    let output = edgepass(&lab, &["token", "--scope", GRAPH, "--component", component]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let lab = Lab::new();
+    let mut child = command(&lab, &["token", "--scope", GRAPH])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(1));
+}

@@ -1,0 +1,79 @@
+"""The benchmark's client with the Azure SDK for Python. See src/lib.rs for what it is asked."""
+
+import json
+import sys
+import time
+
+from azure.core.pipeline.transport import RequestsTransport
+from azure.identity import WorkloadIdentityCredential
+
+SCOPE = "https://graph.microsoft.com/.default"
+
+
+class SharedTransport(RequestsTransport):
+    """One HTTP session for every credential: its connection stays open from one to the next."""
+
+    def __exit__(self, *_):
+        pass
+
+
+TRANSPORT = SharedTransport()
+TRANSPORT.open()
+
+
+def credential():
+    """A credential with an empty cache. Everything else comes from the environment."""
+    return WorkloadIdentityCredential(transport=TRANSPORT)
+
+
+def batched(batches, calls, call):
+    times = []
+    for _ in range(batches):
+        start = time.perf_counter_ns()
+        for _ in range(calls):
+            call()
+        times.append(time.perf_counter_ns() - start)
+    return times
+
+
+def exchanges(count):
+    credential().get_token(SCOPE)
+    times = []
+    for _ in range(count):
+        fresh = credential()
+        start = time.perf_counter_ns()
+        fresh.get_token(SCOPE)
+        times.append(time.perf_counter_ns() - start)
+    return times
+
+
+def memory():
+    with open("/proc/self/status", encoding="ascii") as status:
+        fields = dict(line.split(":", 1) for line in status)
+    kib = lambda name: int(fields[name].split()[0])
+    return {"rss": kib("VmRSS"), "peak": kib("VmHWM")}
+
+
+def main():
+    cached = credential()
+    cached.get_token(SCOPE)
+    if sys.argv[1:] == ["--once"]:
+        print(json.dumps(memory()), flush=True)
+        return
+    print("null", flush=True)
+    for line in sys.stdin:
+        match line.split():
+            case ["cached", batches, calls]:
+                reply = batched(int(batches), int(calls), lambda: cached.get_token(SCOPE))
+            case ["inner", _, _]:
+                reply = None
+            case ["exchange", count]:
+                reply = exchanges(int(count))
+            case ["memory"]:
+                reply = memory()
+            case _:
+                sys.exit(f"`{line.strip()}` is not something to ask of a client")
+        print(json.dumps(reply), flush=True)
+
+
+main()

@@ -1,0 +1,87 @@
+//! The token endpoint, in a process of its own so that its work is not in a client's.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result};
+
+/// A running emulator. It ends when this is dropped.
+pub(crate) struct Emulator {
+    child: Child,
+    dir: PathBuf,
+    env: Vec<(String, String)>,
+}
+
+impl Emulator {
+    pub(crate) fn start(program: &Path) -> Result<Self> {
+        let dir = std::env::temp_dir().join(format!("edgepass-bench-{}", std::process::id()));
+        let mut child = Command::new(program)
+            .arg("--dir")
+            .arg(&dir)
+            .arg("--quiet")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let ready = child.stdout.take().map(BufReader::new);
+        // dropped, and so stopped, if anything below fails
+        let mut emulator = Self {
+            child,
+            dir,
+            env: Vec::new(),
+        };
+        let mut line = String::new();
+        ready
+            .context("the emulator has no output")?
+            .read_line(&mut line)
+            .context("the emulator says nothing")?;
+        let ready: serde_json::Value =
+            serde_json::from_str(&line).context("the emulator did not start")?;
+        let file = ready
+            .get("env_file")
+            .and_then(|file| file.as_str())
+            .context("the emulator names no env file")?;
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+        emulator.env = text.lines().filter_map(export).collect();
+        Ok(emulator)
+    }
+
+    /// A command with the environment of the emulator and nothing of this process's: no proxies, no other CAs.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // nothing to be done about failures at the end
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// `export NAME='value'`; the emulator's values have no quotes in them.
+fn export(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
+    Some((name.to_owned(), value.trim_matches('\'').to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::export;
+
+    #[test]
+    fn exports_are_read() {
+        assert_eq!(
+            export("export A='b=c d'"),
+            Some(("A".to_owned(), "b=c d".to_owned()))
+        );
+        assert_eq!(export("# export"), None);
+    }
+}

@@ -1,0 +1,190 @@
+//! The rounds.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use wait4::Wait4 as _;
+
+use crate::emulator::Emulator;
+use crate::peers::{Once, Peer, Programs, Who};
+use crate::stats::Samples;
+
+/// How much is measured.
+#[derive(Clone, Copy)]
+pub(crate) struct Effort {
+    pub(crate) rounds: usize,
+    /// Batches of cached calls a round.
+    pub(crate) batches: usize,
+    /// Exchanges a round.
+    pub(crate) exchanges: usize,
+    /// New processes a round.
+    pub(crate) processes: usize,
+}
+
+impl Effort {
+    /// Some minutes.
+    pub(crate) const FULL: Self = Self {
+        rounds: 30,
+        batches: 100,
+        exchanges: 50,
+        processes: 4,
+    };
+    /// Some seconds, to see that it works.
+    pub(crate) const QUICK: Self = Self {
+        rounds: 3,
+        batches: 20,
+        exchanges: 20,
+        processes: 2,
+    };
+}
+
+/// Cached calls in a batch: long beside what reading the clock costs, short beside the machine's time slices.
+pub(crate) const CALLS: usize = 200;
+
+/// What is timed in clients that keep running.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Figure {
+    Cached,
+    Inner,
+    Exchange,
+}
+
+/// Everything measured.
+#[derive(Default)]
+pub(crate) struct Results {
+    /// Nanoseconds.
+    pub(crate) times: BTreeMap<(Figure, Who), Samples>,
+    /// Nanoseconds from before a process is made until it has ended.
+    pub(crate) wall: BTreeMap<Once, Samples>,
+    /// Nanoseconds of processor time, the kernel's included.
+    pub(crate) cpu: BTreeMap<Once, Samples>,
+    /// The most that such a process had resident, KiB.
+    pub(crate) peak: BTreeMap<Once, Samples>,
+}
+
+/// One that got a token and ended.
+struct Process {
+    wall: f64,
+    cpu: f64,
+    kib: f64,
+}
+
+pub(crate) fn all(programs: &Programs, emulator: &Emulator, effort: Effort) -> Result<Results> {
+    let mut results = Results::default();
+    let mut peers = BTreeMap::new();
+    for who in Who::ALL {
+        peers.insert(who, Peer::start(who, programs, emulator)?);
+    }
+    for round in 0..effort.rounds {
+        eprintln!("round {} of {}", round + 1, effort.rounds);
+        for figure in [Figure::Cached, Figure::Inner, Figure::Exchange] {
+            for who in turns(Who::ALL, round) {
+                let Some(peer) = peers.get_mut(&who) else {
+                    continue;
+                };
+                let times = match figure {
+                    Figure::Cached => cached(peer, "cached", effort)?,
+                    Figure::Inner => cached(peer, "inner", effort)?,
+                    Figure::Exchange => peer.times(&format!("exchange {}", effort.exchanges))?,
+                };
+                results
+                    .times
+                    .entry((figure, who))
+                    .or_default()
+                    .extend(times);
+            }
+        }
+        for _ in 0..effort.processes {
+            for what in turns(Once::ALL, round) {
+                let process = once(what, programs, emulator)?;
+                results.wall.entry(what).or_default().extend([process.wall]);
+                results.cpu.entry(what).or_default().extend([process.cpu]);
+                results.peak.entry(what).or_default().extend([process.kib]);
+            }
+        }
+    }
+    Ok(results)
+}
+
+/// Whoever went first goes last in the next round.
+fn turns<T, const N: usize>(mut all: [T; N], round: usize) -> impl Iterator<Item = T> {
+    if round % 2 == 1 {
+        all.reverse();
+    }
+    all.into_iter()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of calls is small")]
+fn cached(peer: &mut Peer, question: &str, effort: Effort) -> Result<Vec<f64>> {
+    let times = peer.times(&format!("{question} {} {CALLS}", effort.batches))?;
+    Ok(times
+        .into_iter()
+        .map(|batch| batch / CALLS as f64)
+        .collect())
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "nanoseconds of seconds and KiB of megabytes are exact"
+)]
+fn once(what: Once, programs: &Programs, emulator: &Emulator) -> Result<Process> {
+    let mut command = programs.once(what, emulator);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let start = Instant::now();
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start {what:?}"))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let ended = child.wait4().context("cannot wait for a child")?;
+    let wall = start.elapsed();
+    // a line or two each, which the pipes have held until now
+    let out = rest(stdout)?;
+    let err = rest(stderr)?;
+    if !ended.status.success() || out.is_empty() {
+        bail!(
+            "{what:?} got no token ({}): {}",
+            ended.status,
+            err.trim_end()
+        );
+    }
+    let kib = ended.rusage.maxrss / 1024;
+    // the kernel counts what a child shares with its parent before it becomes another program
+    let own: serde_json::Value = serde_json::from_str(&edgepass_bench::memory()?)?;
+    if own
+        .get("peak")
+        .and_then(serde_json::Value::as_u64)
+        .is_none_or(|own| own >= kib)
+    {
+        bail!("the benchmark itself has more resident than {what:?}: that measures nothing");
+    }
+    Ok(Process {
+        wall: wall.as_nanos() as f64,
+        cpu: (ended.rusage.utime + ended.rusage.stime).as_nanos() as f64,
+        kib: kib as f64,
+    })
+}
+
+fn rest(pipe: Option<impl Read>) -> Result<String> {
+    let mut text = String::new();
+    pipe.context("no pipe from a child")?
+        .read_to_string(&mut text)
+        .context("cannot read from a child")?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::turns;
+
+    #[test]
+    fn every_other_round_is_reversed() {
+        assert_eq!(turns([1, 2, 3], 0).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(turns([1, 2, 3], 1).collect::<Vec<_>>(), [3, 2, 1]);
+    }
+}

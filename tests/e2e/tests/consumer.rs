@@ -1,0 +1,239 @@
+//! Acceptance: another component gets its tokens from ours, composed into one, run by the host; and the provider
+//! imports nothing that its world does not name.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use edgepass::link;
+use edgepass_e2e::{GRAPH, Lab, artifact};
+use edgepass_emulator::Fault;
+use wasmparser::{ComponentExternalKind, Parser, Payload};
+use wasmtime::Store;
+use wasmtime::component::{ComponentNamedList, Instance, Lift, Linker, Lower};
+
+/// What the application exports.
+const APP: &str = "edgepass:consumer/app@0.1.0";
+
+/// The imports of the world `provider`, and the types that they drag along.
+const IMPORTS: [&str; 10] = [
+    "edgepass:credentials/assertion-source@0.1.0",
+    "edgepass:credentials/host-identity@0.1.0",
+    "edgepass:credentials/token-file@0.1.0",
+    "edgepass:credentials/types@0.1.0",
+    "wasi:cli/environment@0.3.0",
+    "wasi:clocks/monotonic-clock@0.3.0",
+    "wasi:clocks/system-clock@0.3.0",
+    "wasi:http/client@0.3.0",
+    "wasi:http/types@0.3.0",
+    "wasi:random/random@0.3.0",
+];
+
+/// Imports that only carry types, which a componentizer may or may not write down.
+const TYPES_ONLY: [&str; 2] = [
+    "edgepass:credentials/types@0.1.0",
+    "wasi:clocks/types@0.3.0",
+];
+
+#[test]
+fn the_provider_imports_exactly_its_world() -> Result<()> {
+    let without_types = |names: BTreeSet<String>| -> BTreeSet<String> {
+        names
+            .into_iter()
+            .filter(|name| !TYPES_ONLY.contains(&name.as_str()))
+            .collect()
+    };
+    let wanted = without_types(IMPORTS.iter().map(ToString::to_string).collect());
+    for path in [
+        "dist/credential-provider.wasm",
+        "target/components/consumer-composed.wasm",
+    ] {
+        let found = without_types(names(path, Side::Imports)?);
+        assert_eq!(found, wanted, "{path}");
+    }
+    let exports = without_types(names("dist/credential-provider.wasm", Side::Exports)?);
+    assert_eq!(
+        exports,
+        BTreeSet::from(["edgepass:credentials/credential-provider@0.1.0".to_owned()])
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_application_gets_a_token_and_its_header() -> Result<()> {
+    let lab = Lab::new("consumer_token")?;
+    let mut app = App::start(&lab).await?;
+    let (told,): (Result<String, String>,) = app.call("run", (GRAPH.to_owned(),)).await?;
+    let told = told.map_err(anyhow::Error::msg)?;
+    lab.evidence.saw("run", &told);
+    assert!(
+        told.starts_with("Bearer token of ")
+            && told.ends_with("by exchange, header authorization: Bearer"),
+        "{told}"
+    );
+    assert_eq!(
+        lab.emulator.token_requests().len(),
+        1,
+        "the header came from the cache"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_application_gets_a_typed_error() -> Result<()> {
+    let lab = Lab::new("consumer_error")?;
+    let mut app = App::start(&lab).await?;
+    let (told,): (String,) = app.call("fail", ("nobody".to_owned(),)).await?;
+    lab.evidence.saw("fail", &told);
+    assert!(
+        told.starts_with("invalid-request: ") && told.contains("`nobody`"),
+        "{told}"
+    );
+
+    lab.emulator
+        .faults()
+        .push(Fault::aadsts(700_016).on("/token"));
+    let (refused,): (Result<String, String>,) = app.call("token", (GRAPH.to_owned(),)).await?;
+    let refused = refused.expect_err("the server refuses");
+    lab.evidence.saw("token", &refused);
+    assert!(
+        refused.starts_with("refused: ") && refused.contains("unauthorized_client"),
+        "{refused}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_plain_function_finds_what_is_cached() -> Result<()> {
+    let lab = Lab::new("consumer_cached")?;
+    let mut app = App::start(&lab).await?;
+    let (before,): (Option<String>,) = app.call("cached", (GRAPH.to_owned(),)).await?;
+    assert_eq!(before, None);
+    let token = app.token(&lab).await?;
+    let (after,): (Option<String>,) = app.call("cached", (GRAPH.to_owned(),)).await?;
+    assert!(after == Some(token), "the cached token is another");
+    let (dropped,): (u32,) = app.call("forget", ()).await?;
+    let (gone,): (Option<String>,) = app.call("cached", (GRAPH.to_owned(),)).await?;
+    assert_eq!((dropped, gone), (1, None));
+    assert_eq!(lab.emulator.token_requests().len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_follower_gets_the_token_of_a_leader_that_left() -> Result<()> {
+    let lab = Lab::new("consumer_race")?;
+    let mut app = App::start(&lab).await?;
+    let (raced,): (Result<String, String>,) = app.call("race", (GRAPH.to_owned(),)).await?;
+    lab.evidence
+        .secret("access token", &raced.map_err(anyhow::Error::msg)?);
+    assert_eq!(lab.emulator.token_requests().len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refused_token_is_replaced() -> Result<()> {
+    let lab = Lab::new("consumer_reject")?;
+    let mut app = App::start(&lab).await?;
+    let (told,): (Result<String, String>,) = app.call("reject", (GRAPH.to_owned(),)).await?;
+    assert_eq!(told, Ok("invalidated: exchange".to_owned()));
+    assert_eq!(lab.emulator.token_requests().len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_storm_ends_in_busy_and_not_in_a_trap() -> Result<()> {
+    const CALLS: u32 = 6_000;
+    let lab = Lab::new("consumer_storm")?;
+    let mut app = App::start(&lab).await?;
+    let (counts,): ((u32, u32, u32),) = app.call("storm", (CALLS, GRAPH.to_owned())).await?;
+    let (tokens, busy, others) = counts;
+    assert_eq!(tokens + busy, CALLS, "{others} other errors");
+    assert!(tokens > 0 && busy > 0, "{tokens} tokens, {busy} busy");
+    assert_eq!(lab.emulator.token_requests().len(), 1);
+    // the instance lives on
+    app.token(&lab).await?;
+    assert_eq!(lab.emulator.token_requests().len(), 1);
+    Ok(())
+}
+
+/// The composed component, running.
+struct App {
+    store: Store<link::Context>,
+    instance: Instance,
+}
+
+impl App {
+    async fn start(lab: &Lab) -> Result<Self> {
+        let engine = link::engine()?;
+        let wasm = std::fs::read(artifact("target/components/consumer-composed.wasm")?)?;
+        let component = link::compile(&engine, &wasm)?;
+        let mut linker = Linker::new(&engine);
+        link::add_to_linker(&mut linker)?;
+        let mut store = Store::new(&engine, lab.provider().build_host()?.context());
+        // nobody advances the epoch here
+        store.set_epoch_deadline(1);
+        let instance = linker.instantiate_async(&mut store, &component).await?;
+        Ok(Self { store, instance })
+    }
+
+    async fn call<P, R>(&mut self, name: &str, arguments: P) -> Result<R>
+    where
+        P: ComponentNamedList + Lower + Send + Sync + 'static,
+        R: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let app = self
+            .instance
+            .get_export_index(&mut self.store, None, APP)
+            .context("no export `app`")?;
+        let function = self
+            .instance
+            .get_export_index(&mut self.store, Some(&app), name);
+        let function = function.with_context(|| format!("no function `{name}`"))?;
+        let function = self
+            .instance
+            .get_typed_func::<P, R>(&mut self.store, function)?;
+        Ok(function.call_async(&mut self.store, arguments).await?)
+    }
+
+    async fn token(&mut self, lab: &Lab) -> Result<String> {
+        let (token,): (Result<String, String>,) = self.call("token", (GRAPH.to_owned(),)).await?;
+        let token = token.map_err(anyhow::Error::msg)?;
+        lab.evidence.secret("access token", &token);
+        Ok(token)
+    }
+}
+
+enum Side {
+    Imports,
+    Exports,
+}
+
+/// The names of the instances that a component imports or exports.
+fn names(path: &str, side: Side) -> Result<BTreeSet<String>> {
+    let wasm = std::fs::read(artifact(path)?)?;
+    let mut found = BTreeSet::new();
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(&wasm) {
+        match (payload?, &side) {
+            (Payload::ComponentSection { .. } | Payload::ModuleSection { .. }, _) => depth += 1,
+            (Payload::End(_), _) => depth = depth.saturating_sub(1),
+            (Payload::ComponentImportSection(section), Side::Imports) if depth == 0 => {
+                for import in section {
+                    found.insert(import?.name.name.to_owned());
+                }
+            }
+            (Payload::ComponentExportSection(section), Side::Exports) if depth == 0 => {
+                for export in section {
+                    let export = export?;
+                    ensure!(
+                        export.kind == ComponentExternalKind::Instance,
+                        "{} is no instance",
+                        export.name.name
+                    );
+                    found.insert(export.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
