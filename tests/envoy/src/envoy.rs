@@ -100,7 +100,10 @@ impl Envoy {
                 return Ok(());
             }
             if began.elapsed() > START_TIMEOUT {
-                bail!("Envoy is not ready after {START_TIMEOUT:?}:\n{}", self.log());
+                bail!(
+                    "Envoy is not ready after {START_TIMEOUT:?}:\n{}",
+                    self.log()
+                );
             }
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -121,6 +121,9 @@ fn serve(connection: TcpStream, seen: &Mutex<Vec<Seen>>, answer: &Answerer) -> R
             .map(|text| format!("www-authenticate: {text}\r\n"))
             .unwrap_or_default();
         let status = reply.status;
-        write!(writer, "HTTP/1.1 {status} x\r\n{challenge}content-length: 3\r\n\r\nok\n")?;
+        write!(
+            writer,
+            "HTTP/1.1 {status} x\r\n{challenge}content-length: 3\r\n\r\nok\n"
+        )?;
     }
 }

@@ -3,4 +3,12 @@
 // tells the lints that helpers are test code too
 #![cfg(test)]
 
+mod bound;
+mod configuration;
 mod data_path;
+mod faults;
+mod module;
+mod refresh;
+mod rejection;
+mod secrets;
+mod waiting;
