@@ -84,10 +84,7 @@ struct Call {
 }
 
 enum Purpose {
-    Http {
-        authority: String,
-        max_response_bytes: usize,
-    },
+    Http { max_response_bytes: usize },
     File,
 }
 
@@ -386,14 +383,13 @@ impl Driver {
         request: &HttpRequest,
         settings: &Settings,
     ) -> Result<(), HttpError> {
-        let failed = |kind, cause: String| HttpError {
-            kind,
-            detail: format!("{}: {cause}", request.authority),
+        let denied = |detail: String| HttpError {
+            kind: HttpErrorKind::Denied,
+            detail,
         };
         let Some(cluster) = settings.token_clusters.get(&request.authority) else {
-            return Err(failed(
-                HttpErrorKind::Denied,
-                "envoy.token_clusters names no cluster for this host".to_owned(),
+            return Err(denied(
+                "envoy.token_clusters names no cluster for it".to_owned(),
             ));
         };
         let mut headers = vec![
@@ -410,9 +406,8 @@ impl Driver {
         );
         let body = Some(request.body.expose()).filter(|body| !body.is_empty());
         let call = host::call(cluster, &headers, body, request.timeout_ms)
-            .map_err(|error| failed(HttpErrorKind::Denied, not_sent(error, cluster)))?;
+            .map_err(|error| denied(not_sent(error, cluster)))?;
         let purpose = Purpose::Http {
-            authority: request.authority.clone(),
             max_response_bytes: request.max_response_bytes,
         };
         self.calls.insert(call, Call { effect, purpose });
@@ -587,79 +582,65 @@ impl Purpose {
     /// What the response that Envoy has at hand means.
     fn outcome(&self, headers: usize, body_bytes: usize) -> Outcome {
         match self {
-            Self::Http {
-                authority,
-                max_response_bytes,
-            } => Outcome::Http(http_result(
-                authority,
-                *max_response_bytes,
-                headers,
-                body_bytes,
-            )),
-            Self::File => Outcome::File(file_result(headers, body_bytes)),
+            Self::Http { max_response_bytes } => {
+                Outcome::Http(response(headers, body_bytes, *max_response_bytes))
+            }
+            Self::File => Outcome::File(file(headers, body_bytes)),
         }
     }
 }
 
-fn http_result(
-    authority: &str,
-    max_bytes: usize,
-    headers: usize,
-    body_bytes: usize,
-) -> Result<HttpResponse, HttpError> {
-    let response = response(authority, headers, body_bytes, max_bytes)?;
-    if body_bytes > max_bytes {
-        return Err(HttpError {
-            kind: HttpErrorKind::BodyTooLarge,
-            detail: format!("{authority}: the response is larger than {max_bytes} bytes"),
-        });
-    }
-    Ok(response)
-}
-
-fn file_result(headers: usize, body_bytes: usize) -> Result<SecretBytes, ReadError> {
-    let max_bytes = limits::MAX_ASSERTION_BYTES;
-    let response = response("envoy.files", headers, body_bytes, max_bytes)
-        .map_err(|error| ReadError::Other(error.detail))?;
+fn file(headers: usize, body_bytes: usize) -> Result<SecretBytes, ReadError> {
+    let response =
+        response(headers, body_bytes, limits::MAX_ASSERTION_BYTES).map_err(
+            |error| match error.kind {
+                HttpErrorKind::BodyTooLarge => {
+                    ReadError::TooLarge(u64::try_from(body_bytes).unwrap_or(u64::MAX))
+                }
+                _ => ReadError::Other(format!(
+                    "the cluster of envoy.files did not answer {}",
+                    error.detail
+                )),
+            },
+        )?;
     match response.status {
-        200 if body_bytes > max_bytes => Err(ReadError::TooLarge(
-            u64::try_from(body_bytes).unwrap_or(u64::MAX),
-        )),
         200 => Ok(response.body),
         404 => Err(ReadError::NotFound),
-        status @ (401 | 403) => Err(ReadError::Denied(format!("envoy.files answered {status}"))),
-        status => Err(ReadError::Other(format!("envoy.files answered {status}"))),
+        status @ (401 | 403) => Err(ReadError::Denied(format!(
+            "the cluster of envoy.files answered {status}"
+        ))),
+        status => Err(ReadError::Other(format!(
+            "the cluster of envoy.files answered {status}"
+        ))),
     }
 }
 
 fn response(
-    peer: &str,
     headers: usize,
     body_bytes: usize,
     max_bytes: usize,
 ) -> Result<HttpResponse, HttpError> {
-    let failed = |kind, cause: &str| HttpError {
+    let failed = |kind| HttpError {
         kind,
-        detail: format!("{peer}: {cause}"),
+        detail: String::new(),
     };
     if headers == 0 {
-        return Err(failed(HttpErrorKind::Reset, "the call was broken off"));
+        return Err(failed(HttpErrorKind::Reset));
     }
     let headers = host::call_headers();
     let status = headers
         .iter()
         .find(|(name, _)| name == ":status")
         .and_then(|(_, status)| status.parse().ok())
-        .ok_or_else(|| failed(HttpErrorKind::Protocol, "the response has no status"))?;
-    let body = if body_bytes > max_bytes {
-        Vec::new()
-    } else {
-        host::call_body(max_bytes)
-    };
+        .ok_or_else(|| failed(HttpErrorKind::Protocol))?;
+    if body_bytes > max_bytes {
+        return Err(failed(HttpErrorKind::BodyTooLarge));
+    }
+    let body = host::call_body(max_bytes);
     let from_server = headers
         .iter()
         .any(|(name, _)| SERVER_HEADERS.contains(&name.as_str()));
-    match synthetic::failure(peer, status, from_server, &body) {
+    match synthetic::failure(status, from_server, &body) {
         Some(error) => Err(error),
         None => Ok(HttpResponse {
             status,
