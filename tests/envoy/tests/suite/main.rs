@@ -6,6 +6,7 @@
 mod bound;
 mod configuration;
 mod data_path;
+mod documentation;
 mod faults;
 mod module;
 mod refresh;
