@@ -442,6 +442,7 @@ impl Builder {
         let engine = edgepass_aot::engine().map_err(BuildError::component)?;
         #[cfg(feature = "compiler")]
         let wasm = self.component.take();
+        let read_through = !self.bypass;
         let host = self.build_host()?;
         #[cfg(feature = "compiler")]
         let component = match wasm {
@@ -468,7 +469,7 @@ impl Builder {
             hits: AtomicU64::new(0),
             joined: AtomicU64::new(0),
             calls: AtomicU64::new(0),
-            read_through: !self.bypass,
+            read_through,
         })))
     }
 }

@@ -30,9 +30,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let lock = workspace::lock()?;
     build::all()?;
     let peers = peers::ensure()?;
-    step("building the benchmark", || {
-        build::native("build").args(["--bin", BENCH]).run()
-    })?;
+    step("building the benchmark", || build::binaries(&[BENCH]).run())?;
     step("building the client with the Azure SDK for Rust", || {
         release(AZURE).run()
     })?;

@@ -60,6 +60,11 @@ const COMMANDS: &[&str] = &["edgepass", "edgepass-emulator"];
 /// The tool that compiles the component ahead of time.
 const PRECOMPILE: &str = "edgepass-precompile";
 
+/// A test target that needs nothing built before it. Where one is asked for,
+/// cargo resolves features as it does for `cargo test`, development dependencies
+/// included; without it the tests would build wasmtime again.
+const ANCHOR: &str = "engine";
+
 /// The native packages. Always selected together: features are unified over
 /// the selection, and a smaller one would build wasmtime and others again.
 pub(crate) const NATIVE: &[&str] = &[
@@ -89,13 +94,7 @@ pub(crate) fn run() -> Result<()> {
 /// Everything, for a task that holds the lock.
 pub(crate) fn all() -> Result<()> {
     component()?;
-    step("building the commands", || {
-        let mut cmd = native("build");
-        for command in COMMANDS {
-            cmd = cmd.args(["--bin", command]);
-        }
-        cmd.run()
-    })?;
+    step("building the commands", || binaries(COMMANDS).run())?;
     for command in COMMANDS {
         install(
             &workspace::target().join("release").join(command),
@@ -117,6 +116,15 @@ pub(crate) fn native(subcommand: &str) -> Cmd {
     let mut cmd = Cmd::cargo().args([subcommand, "--release", "--locked"]);
     for package in NATIVE {
         cmd = cmd.args(["-p", package]);
+    }
+    cmd
+}
+
+/// Builds programs of the native packages, with the features that tests have.
+pub(crate) fn binaries(names: &[&str]) -> Cmd {
+    let mut cmd = native("build").args(["--test", ANCHOR]);
+    for name in names {
+        cmd = cmd.args(["--bin", name]);
     }
     cmd
 }
@@ -182,7 +190,7 @@ fn guests() -> Result<()> {
 
 fn precompile() -> Result<()> {
     step("building the tool that compiles the component", || {
-        native("build").args(["--bin", PRECOMPILE]).run()
+        binaries(&[PRECOMPILE]).run()
     })?;
     let tool = workspace::target().join("release").join(PRECOMPILE);
     let component = workspace::dist().join(PROVIDER);

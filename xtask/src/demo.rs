@@ -11,9 +11,7 @@ const DEMO: &str = "edgepass-demo";
 pub(crate) fn run() -> Result<()> {
     let lock = workspace::lock()?;
     build::all()?;
-    step("building the demo", || {
-        build::native("build").args(["--bin", DEMO]).run()
-    })?;
+    step("building the demo", || build::binaries(&[DEMO]).run())?;
     drop(lock);
     let work = workspace::target().join("demo");
     if work.exists() {

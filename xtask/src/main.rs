@@ -7,6 +7,7 @@
 mod bench;
 mod build;
 mod componentize;
+mod compose;
 mod demo;
 mod lint;
 mod peers;
@@ -30,7 +31,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Make the wasm targets usable; every other task does this by itself
+    /// Make the wasm targets usable and install the peers; every other task does what it needs of this by itself
+    ///
+    /// EDGEPASS_WASM_STD says where the wasm targets' standard library comes from, in every task: `auto` (the
+    /// default: the installed toolchain, else `rustup target add`, else built from Debian's rust-src into a sysroot
+    /// under target/), `installed` (fail rather than fetch anything) or `source`.
     Setup,
     /// Build everything that users get into dist/
     Build,
@@ -40,6 +45,8 @@ enum Task {
     Test(test::Options),
     /// Print the benchmark table
     Bench(bench::Options),
+    /// Plug the provider into an application's component
+    Compose(compose::Options),
     /// Check formatting, lints and documentation as CI does
     Lint(lint::Options),
     /// Copy the WASI packages that wit/ needs from the crate that ships them
@@ -53,6 +60,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run(),
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Compose(options) => compose::run(&options),
         Task::Lint(options) => lint::run(&options),
         Task::VendorWit(options) => vendor_wit::run(&options),
     };

@@ -4,6 +4,7 @@ use crate::sh::{Cmd, step};
 use crate::{build, peers, vendor_wit, workspace};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use std::fs;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Write as _};
 use std::process::Stdio;
 use std::time::Instant;
@@ -152,6 +153,9 @@ fn impure(tree: &str) -> Vec<&str> {
     found
 }
 
+/// What the end-to-end tests printed, and the secrets that they used.
+const RECORDS: [&str; 2] = ["e2e-output", "e2e-secrets"];
+
 fn xtask() -> Result<()> {
     let cmd = Cmd::cargo().args(["test", "--locked", "--quiet", "-p", "xtask"]);
     counted(cmd)
@@ -160,12 +164,21 @@ fn xtask() -> Result<()> {
 fn tests(options: &Options) -> Result<()> {
     let peers = peers::ensure()?;
     let mut cmd = peers.apply(build::native("test"));
-    if options.rest.is_empty() {
-        cmd = cmd.arg("--no-fail-fast");
-    } else {
-        cmd = cmd.args(&options.rest);
+    if !options.rest.is_empty() {
+        return counted(cmd.args(&options.rest));
     }
-    counted(cmd)
+    cmd = cmd.arg("--no-fail-fast");
+    for record in RECORDS {
+        let folder = workspace::target().join(record);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)
+                .with_context(|| format!("cannot empty {}", workspace::shown(&folder)))?;
+        }
+    }
+    counted(cmd)?;
+    step("searching what the tests printed for their secrets", || {
+        Cmd::new(workspace::target().join("release/scan-secrets")).run()
+    })
 }
 
 /// Runs `cargo test`, lets its output through and adds up what it says, so that

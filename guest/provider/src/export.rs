@@ -6,18 +6,8 @@ use crate::bindings::exports::edgepass::credentials::credential_provider::{
 };
 use crate::{conv, driver};
 
-struct Component;
-
-#[expect(
-    unsafe_code,
-    reason = "the canonical ABI's entry points are unsafe; all of them are made by wit-bindgen"
-)]
-mod entry_points {
-    use super::Component;
-    use crate::bindings;
-
-    bindings::export!(Component with_types_in bindings);
-}
+/// What the entry points call.
+pub(crate) struct Component;
 
 impl Guest for Component {
     async fn get_token(request: TokenRequest) -> Result<AccessToken, CredentialError> {

@@ -5,7 +5,9 @@
 //! here. A crate of its own, because the tool has to exist before the host can
 //! be compiled.
 
-use wasmtime::{Config, Engine, Result};
+use wasmtime::Config;
+#[cfg(feature = "compiler")]
+use wasmtime::{Engine, Result};
 
 /// Address space that a linear memory may grow into without being moved. The
 /// host limits the guest's memory below this; wasmtime's own 4 GiB would only
@@ -36,17 +38,24 @@ pub fn config() -> Config {
         .memory_reservation_for_growth(MEMORY_GROWTH)
         // traps are reported by frame, never by the guest's source lines
         .generate_address_map(false)
+        // for debuggers and profilers that walk the stack; wasmtime itself needs it
+        // on Windows only
+        .native_unwind_info(cfg!(windows))
         .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
     config
 }
 
-/// An engine with these settings.
-///
-/// # Errors
-///
-/// When wasmtime does not support this machine.
-pub fn engine() -> Result<Engine> {
-    Engine::new(&config())
+/// The same for an engine that only runs code. It has no compiler even where one
+/// is linked: setting one up costs a start milliseconds and megabytes.
+pub fn running() -> Config {
+    #[cfg_attr(
+        not(feature = "compiler"),
+        expect(unused_mut, reason = "there is no compiler to leave out")
+    )]
+    let mut config = config();
+    #[cfg(feature = "compiler")]
+    config.enable_compiler(false);
+    config
 }
 
 /// Compiles a component for any machine of the architecture that this crate is

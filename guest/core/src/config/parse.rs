@@ -24,12 +24,22 @@ pub(super) fn parse(json: &str) -> Result<ConfigFile, ConfigError> {
         return Err(ConfigError::new(DOCUMENT, "empty").hint("write a JSON object, at least {}"));
     }
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    let file = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        explain(&path, error.inner())
-    })?;
+    let file = document(&mut deserializer)?;
     deserializer.end().map_err(|error| explain(".", &error))?;
     Ok(file)
+}
+
+type Deserializer<'a> = serde_json::Deserializer<serde_json::de::StrRead<'a>>;
+
+#[cfg(feature = "paths")]
+fn document(deserializer: &mut Deserializer<'_>) -> Result<ConfigFile, ConfigError> {
+    serde_path_to_error::deserialize(deserializer)
+        .map_err(|error| explain(&error.path().to_string(), error.inner()))
+}
+
+#[cfg(not(feature = "paths"))]
+fn document(deserializer: &mut Deserializer<'_>) -> Result<ConfigFile, ConfigError> {
+    serde::Deserialize::deserialize(deserializer).map_err(|error| explain(".", &error))
 }
 
 fn explain(path: &str, error: &serde_json::Error) -> ConfigError {

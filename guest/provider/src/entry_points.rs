@@ -1,0 +1,94 @@
+//! The component's entry points. `wit-bindgen` makes all of them; two are wrapped to free what it forgets.
+//!
+//! A caller hands over a record that is too large for registers in memory that it has the callee allocate. wit-bindgen
+//! 0.63 frees that memory after it has read it in a plain `func`, but not in an `async func` (`abi::Generator::call` of
+//! wit-bindgen-core: `indirect_params && !async_`). It is 128 bytes for each `get-token` and `get-header`: a component
+//! that asks a thousand times a second would lose its instance to the memory limit within minutes. The workspace pins
+//! that version; with one that frees, this module shrinks to its last line.
+
+#![expect(
+    unsafe_code,
+    reason = "the canonical ABI's entry points are unsafe; what is not wit-bindgen's here only frees"
+)]
+
+use std::alloc::{Layout, dealloc};
+
+use crate::bindings::exports::edgepass::credentials::credential_provider::__export_edgepass_credentials_credential_provider_0_1_0_cabi as export_interface;
+use crate::export::Component;
+
+/// Where a `token-request` arrives: 32 words.
+const REQUEST_AREA: Layout = Layout::new::<[usize; 32]>();
+
+/// Frees the area of a call that has read it.
+///
+/// # Safety
+///
+/// `area` is the parameter of an entry point that takes one `token-request`, and that entry point has returned.
+unsafe fn free_request(area: *mut u8) {
+    // SAFETY: the caller had it allocated by `cabi_realloc`, which uses the global allocator, with the size and
+    // alignment of the record (a test computes them from the WIT). It is ours since, and nobody else frees it.
+    unsafe { dealloc(area, REQUEST_AREA) }
+}
+
+/// The interface's functions as the bindings have them, but for two.
+mod wrapped {
+    use crate::bindings::exports::edgepass::credentials::credential_provider as bindings;
+
+    pub(super) use bindings::{
+        __callback_get_client_assertion, __callback_get_header, __callback_get_token,
+        __post_return_cached_token, __post_return_report_rejection, _export_cached_token_cabi,
+        _export_drop_cached_cabi, _export_get_client_assertion_cabi, _export_report_rejection_cabi,
+    };
+
+    /// # Safety
+    ///
+    /// As of the function of that name in the bindings.
+    pub(super) unsafe fn _export_get_token_cabi<T: bindings::Guest>(request: *mut u8) -> i32 {
+        // SAFETY: handed through. The first poll, which happens before it returns, reads the request whole: nothing
+        // is awaited before the implementation is called with it.
+        unsafe {
+            let status = bindings::_export_get_token_cabi::<T>(request);
+            super::free_request(request);
+            status
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As of the function of that name in the bindings.
+    pub(super) unsafe fn _export_get_header_cabi<T: bindings::Guest>(request: *mut u8) -> i32 {
+        // SAFETY: as above.
+        unsafe {
+            let status = bindings::_export_get_header_cabi::<T>(request);
+            super::free_request(request);
+            status
+        }
+    }
+}
+
+// what `bindings::export!` comes to, with the wrapped functions
+export_interface!(Component with_types_in wrapped);
+
+#[cfg(test)]
+mod tests {
+    use wit_parser::{Resolve, SizeAlign, Type};
+
+    /// Bytes of a word of wasm32, for which the constant is.
+    const WORD: usize = 4;
+
+    #[test]
+    fn the_freed_area_has_the_size_of_a_request() {
+        let mut resolve = Resolve::default();
+        resolve.push_dir("../../wit").unwrap();
+        let mut sizes = SizeAlign::default();
+        sizes.fill(&resolve);
+        let (id, _) = resolve
+            .types
+            .iter()
+            .find(|(_, definition)| definition.name.as_deref() == Some("token-request"))
+            .unwrap();
+        let request = Type::Id(id);
+        assert_eq!(sizes.size(&request).size_wasm32(), 32 * WORD);
+        assert_eq!(sizes.align(&request).align_wasm32(), WORD);
+    }
+}

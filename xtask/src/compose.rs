@@ -1,0 +1,31 @@
+//! `cargo xtask compose`: plugs the provider into an application's component.
+
+use crate::{componentize, workspace};
+use anyhow::{Context as _, Result};
+use clap::Args;
+use std::fs;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The application: a component that imports edgepass:credentials/credential-provider
+    application: PathBuf,
+    /// Where to write the composed component
+    #[arg(long, short)]
+    output: PathBuf,
+    /// The component that exports it; dist/credential-provider.wasm by default
+    #[arg(long)]
+    provider: Option<PathBuf>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let built = workspace::dist().join("credential-provider.wasm");
+    let provider = options.provider.as_ref().unwrap_or(&built);
+    if let Some(folder) = options.output.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", workspace::shown(folder)))?;
+    }
+    componentize::compose(&options.application, provider, &options.output)?;
+    println!("wrote {}", workspace::shown(&options.output));
+    Ok(())
+}
