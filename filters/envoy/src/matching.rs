@@ -108,7 +108,7 @@ mod tests {
             },
             EnvoyMatchFile {
                 path_prefix: Some("/v2".to_owned()),
-                ..whole.clone()
+                ..whole
             },
         ] {
             assert!(!fits(&wrong, &Request), "{wrong:?}");

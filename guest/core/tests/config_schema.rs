@@ -50,6 +50,8 @@ fn bad() -> Vec<Value> {
         json!({"certificates": {"k": {}}}),
         json!({"envoy": {"sharing": "global"}}),
         json!({"envoy": {"files": {}}}),
+        json!({"envoy": {"request_deadline_ms": "2000"}}),
+        json!({"envoy": {"request_deadline_ms": -1}}),
         json!({"envoy": {"rules": [{"matches": {}}]}}),
         credential(json!({})),
         credential(json!({"certificate": {}})),
@@ -153,7 +155,11 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), St
                     .cloned()
                     .unwrap_or_else(|| vec![argument.clone()]);
                 let name = type_of(value);
-                if !names.iter().any(|allowed| allowed == name) {
+                let whole = |allowed: &Value| allowed == "integer" && value.is_u64();
+                if !names
+                    .iter()
+                    .any(|allowed| allowed == name || whole(allowed))
+                {
                     return Err(format!("{at}: {name} instead of {argument}"));
                 }
             }
