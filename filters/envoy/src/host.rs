@@ -3,16 +3,29 @@
 //! A call that fails does so with `None` or `false`: Envoy says no more than a status number, and what is to be done
 //! about it is the caller's knowledge.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use edgepass_core::Now;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
 
+/// From when the monotonic clock counts.
+#[cfg_attr(
+    target_os = "wasi",
+    expect(
+        clippy::disallowed_methods,
+        reason = "the one place where this driver gets the time that it gives the engine"
+    )
+)]
+pub(crate) fn start() -> Instant {
+    Instant::now()
+}
+
 /// Both clocks. The monotonic one counts from `start`.
 pub(crate) fn now(start: Instant) -> Now {
-    let unix = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
+    let unix = hostcalls::get_current_time()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
         // before 1970 is a clock that was never set; the engine copes with 0 as with any other wrong time
         .unwrap_or_default();
     Now {

@@ -1,7 +1,6 @@
 //! The root context: configuration, ticks, and the answers to the filter's own calls.
 
 use std::rc::Rc;
-use std::time::Instant;
 
 use edgepass_core::config::ConfigError;
 use edgepass_core::config::envoy::EnvoySharing;
@@ -64,7 +63,7 @@ impl Root {
                 "allow random_get in the plugin's capabilities",
             )
         })?;
-        let start = Instant::now();
+        let start = host::start();
         let filter = Rc::new(Filter::new(self.id, start, settings));
         let driver = Driver::new(config, filter.settings(), seed);
         if let Some((old, _)) = self.running.replace((filter, driver)) {
