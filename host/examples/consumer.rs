@@ -37,11 +37,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     store.set_epoch_deadline(u64::MAX / 2);
     let instance = linker.instantiate_async(&mut store, &component).await?;
 
-    let app = instance.get_export_index(&mut store, None, APP).ok_or(format!("no export {APP}"))?;
-    let run = instance.get_export_index(&mut store, Some(&app), "run").ok_or("no function run")?;
-    let run: TypedFunc<(String,), (Result<String, String>,)> = instance.get_typed_func(&mut store, run)?;
+    let app = instance
+        .get_export_index(&mut store, None, APP)
+        .ok_or(format!("no export {APP}"))?;
+    let run = instance
+        .get_export_index(&mut store, Some(&app), "run")
+        .ok_or("no function run")?;
+    let run: TypedFunc<(String,), (Result<String, String>,)> =
+        instance.get_typed_func(&mut store, run)?;
     let scope = scope.clone();
-    let (said,) = store.run_concurrent(async |store| run.call_concurrent(store, (scope,)).await).await??;
+    let (said,) = store
+        .run_concurrent(async |store| run.call_concurrent(store, (scope,)).await)
+        .await??;
     println!("{}", said?);
     Ok(())
 }

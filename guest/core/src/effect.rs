@@ -142,7 +142,7 @@ impl fmt::Debug for HttpResponse {
 pub struct HttpError {
     /// What kind of failure.
     pub kind: HttpErrorKind,
-    /// In words, for people: host and cause, never request or response content.
+    /// In words, for people: the cause beyond its kind, if there is more to say; never content.
     pub detail: String,
 }
 

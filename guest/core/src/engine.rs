@@ -572,8 +572,13 @@ impl Engine {
             Ok(acquired) => {
                 self.holds.remove(key);
                 if let Some(generation) = &acquired.generation {
-                    self.generations
+                    let known = self
+                        .generations
                         .insert(key.identity.clone(), generation.clone());
+                    if known.as_ref() != Some(generation) {
+                        // keys that were made with the older generation
+                        self.resolved.clear();
+                    }
                 }
                 let token = self.cache.insert(&self.io, key, acquired, claims.clone());
                 for (n, waiter) in waiters.into_iter().enumerate() {

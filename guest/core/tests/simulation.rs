@@ -9,7 +9,9 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use edgepass_core::{ErrorClass, Refresh, RejectionOutcome, Secret, TokenRequest, TokenSource};
+use edgepass_core::{
+    Config, Environment, ErrorClass, Refresh, RejectionOutcome, Secret, TokenRequest, TokenSource,
+};
 use support::{File, Mood, START_UNIX_MS, World, projected_token, scope, text};
 
 const MINUTE: u64 = 60_000;
@@ -470,6 +472,46 @@ fn force_and_hash_decide_about_the_cache() {
         .expect("a token");
     assert_ne!(text(&next), text(&forced));
     assert_eq!(world.server.seen.len(), 3);
+}
+
+#[test]
+fn a_rotated_certificate_makes_new_tokens_and_the_same_one_does_not() {
+    let config = format!(
+        r#"{{"identities":{{"app":{{"tenant_id":"{}","client_id":"{}","credential":{{"bound_certificate":{{"name":"c"}}}}}}}}}}"#,
+        support::TENANT,
+        support::CLIENT
+    );
+    let config = Config::load(Some(&config), &Environment::default()).expect("valid");
+    let mut world = World::with_config(20, config);
+    let first = world.get(&scope("api")).expect("a token");
+    let second = world.get(&scope("api")).expect("a token");
+    assert_eq!(
+        (text(&second), second.source),
+        (text(&first), TokenSource::Cache)
+    );
+    world.get(&scope("other")).expect("a token");
+    assert_eq!(world.server.seen.len(), 2);
+
+    world.certificate = b"certificate two".to_vec();
+    let cached = world.get(&scope("api")).expect("a token");
+    assert_eq!(cached.source, TokenSource::Cache, "nobody has looked yet");
+    world.get(&scope("third")).expect("a token");
+    let renewed = world.get(&scope("api")).expect("a token");
+    assert_ne!(text(&renewed), text(&first), "got with the old certificate");
+    assert_eq!(
+        world.get(&scope("api")).expect("a token").source,
+        TokenSource::Cache
+    );
+    assert_eq!(world.server.seen.len(), 4);
+    assert_eq!(world.open_identities, 0, "each was closed");
+    assert!(
+        world
+            .posts_by_url
+            .keys()
+            .all(|url| url.starts_with("https://mtlsauth.microsoft.com/")),
+        "{:?}",
+        world.posts_by_url
+    );
 }
 
 #[test]

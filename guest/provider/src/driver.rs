@@ -17,19 +17,25 @@ use futures::future::select;
 use wit_bindgen::JoinHandle;
 
 use crate::effects::{self, Identities, now};
+use crate::pause::pause;
 
 /// A token, from the cache or from an exchange.
 pub(crate) async fn token(request: TokenRequest) -> Result<AccessToken, Error> {
-    let reply = with(|driver| driver.engine.request(now(), &request))?;
+    let reply = with(|driver| driver.engine.request(now(), &request));
     match reply {
-        Reply::Ready(result) => {
-            pump();
-            result
-        }
-        Reply::Pending(ticket) => match Call::start(ticket)?.outcome().await? {
+        Ok(Reply::Pending(ticket)) => match Call::start(ticket)?.outcome().await? {
             Completed::Token(result) => result,
             _ => Err(internal(MISMATCH)),
         },
+        Ok(Reply::Ready(result)) => {
+            pump();
+            pause().await;
+            result
+        }
+        Err(error) => {
+            pause().await;
+            Err(error)
+        }
     }
 }
 
@@ -38,10 +44,16 @@ pub(crate) async fn assertion(
     identity: Option<&str>,
     audience: Option<&str>,
 ) -> Result<ClientAssertion, Error> {
-    let ticket = with(|driver| driver.engine.request_assertion(now(), identity, audience))??;
-    match Call::start(ticket)?.outcome().await? {
-        Completed::Assertion(result) => result,
-        _ => Err(internal(MISMATCH)),
+    let ticket = with(|driver| driver.engine.request_assertion(now(), identity, audience));
+    match ticket.flatten() {
+        Ok(ticket) => match Call::start(ticket)?.outcome().await? {
+            Completed::Assertion(result) => result,
+            _ => Err(internal(MISMATCH)),
+        },
+        Err(error) => {
+            pause().await;
+            Err(error)
+        }
     }
 }
 

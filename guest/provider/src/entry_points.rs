@@ -81,7 +81,7 @@ mod tests {
         let mut resolve = Resolve::default();
         resolve.push_dir("../../wit").unwrap();
         let mut sizes = SizeAlign::default();
-        sizes.fill(&resolve);
+        sizes.fill(&resolve).unwrap();
         let (id, _) = resolve
             .types
             .iter()

@@ -11,3 +11,4 @@ mod effects;
 mod entry_points;
 mod export;
 mod http_error;
+mod pause;

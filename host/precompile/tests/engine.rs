@@ -24,11 +24,11 @@ fn refuses_what_is_not_a_component() {
 }
 
 #[test]
-fn an_engine_for_running_recognises_the_code() {
-    let engine = Engine::new(&running()).expect("this machine is supported");
+fn the_code_is_for_engines_and_one_for_running_is_there() {
+    Engine::new(&running()).expect("this machine is supported");
     let code = compile(EMPTY).expect("as before");
     assert_eq!(
-        engine.detect_precompiled(&code),
+        Engine::detect_precompiled(&code),
         Some(Precompiled::Component)
     );
 }

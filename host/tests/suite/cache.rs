@@ -15,7 +15,10 @@ async fn a_hit_does_not_enter_the_component() {
     assert_eq!(first.source, TokenSource::Exchange);
     assert_eq!(first.scope, GRAPH);
     let second = provider.get_token(&graph()).await.unwrap();
-    assert_eq!((second.source, &second.token), (TokenSource::Cache, &first.token));
+    assert_eq!(
+        (second.source, &second.token),
+        (TokenSource::Cache, &first.token)
+    );
     let stats = provider.stats();
     assert_eq!((stats.calls, stats.hits, stats.cached), (1, 1, 1));
     assert_eq!(provider.cached_token(&graph()), Some(second));
@@ -26,7 +29,9 @@ async fn twenty_thousand_cold_callers_are_one_exchange() {
     const CALLERS: usize = 20_000;
     let lab = Lab::new();
     // the answer comes when everybody has asked
-    lab.emulator.faults().push(Fault::delay(Duration::from_millis(500)).on("/token"));
+    lab.emulator
+        .faults()
+        .push(Fault::delay(Duration::from_millis(500)).on("/token"));
     let provider = lab.federated().build().await.unwrap();
     let callers: Vec<_> = (0..CALLERS)
         .map(|_| {
@@ -47,15 +52,27 @@ async fn twenty_thousand_cold_callers_are_one_exchange() {
 async fn many_scopes_at_once_do_not_wait_for_each_other() {
     const DELAY: Duration = Duration::from_millis(1500);
     let lab = Lab::new();
-    let scopes = [GRAPH, "https://vault.azure.net/.default", "https://storage.azure.com/.default"];
-    lab.emulator.faults().push(Fault::delay(DELAY).on("/token").times(scopes.len() as u32));
+    let scopes = [
+        GRAPH,
+        "https://vault.azure.net/.default",
+        "https://storage.azure.com/.default",
+    ];
+    lab.emulator
+        .faults()
+        .push(Fault::delay(DELAY).on("/token").times(scopes.len() as u32));
     let provider = lab.federated().build().await.unwrap();
     let started = Instant::now();
     let requests = scopes.map(|scope| TokenRequest::for_scopes([scope]));
-    for token in futures::future::join_all(requests.iter().map(|request| provider.get_token(request))).await {
+    for token in
+        futures::future::join_all(requests.iter().map(|request| provider.get_token(request))).await
+    {
         assert_eq!(token.unwrap().source, TokenSource::Exchange);
     }
-    assert!(started.elapsed() < 2 * DELAY, "one after the other they would take {:?}", DELAY * 3);
+    assert!(
+        started.elapsed() < 2 * DELAY,
+        "one after the other they would take {:?}",
+        DELAY * 3
+    );
 }
 
 #[tokio::test]
@@ -63,7 +80,10 @@ async fn a_forced_refresh_replaces_what_the_handle_has() {
     let lab = Lab::new();
     let provider = lab.federated().build().await.unwrap();
     let old = provider.get_token(&graph()).await.unwrap();
-    let forced = TokenRequest { refresh: Refresh::Force, ..graph() };
+    let forced = TokenRequest {
+        refresh: Refresh::Force,
+        ..graph()
+    };
     let new = provider.get_token(&forced).await.unwrap();
     assert_ne!(old.token, new.token);
     assert_eq!(provider.get_token(&graph()).await.unwrap().token, new.token);
@@ -75,13 +95,22 @@ async fn a_refused_token_is_not_given_out_again() {
     let lab = Lab::new();
     let provider = lab.federated().build().await.unwrap();
     let refused = provider.get_token(&graph()).await.unwrap();
-    let outcome = provider.report_rejection(&graph(), &refused.token, None).await.unwrap();
+    let outcome = provider
+        .report_rejection(&graph(), &refused.token, None)
+        .await
+        .unwrap();
     assert_eq!(outcome, RejectionOutcome::Invalidated);
     let next = provider.get_token(&graph()).await.unwrap();
     assert_ne!(next.token, refused.token);
-    let late = provider.report_rejection(&graph(), &refused.token, None).await.unwrap();
+    let late = provider
+        .report_rejection(&graph(), &refused.token, None)
+        .await
+        .unwrap();
     assert_eq!(late, RejectionOutcome::AlreadyReplaced);
-    assert_eq!(provider.get_token(&graph()).await.unwrap().token, next.token);
+    assert_eq!(
+        provider.get_token(&graph()).await.unwrap().token,
+        next.token
+    );
 }
 
 #[tokio::test]
@@ -89,10 +118,16 @@ async fn forgotten_tokens_are_fetched_again() {
     let lab = Lab::new();
     let provider = lab.federated().build().await.unwrap();
     provider.get_token(&graph()).await.unwrap();
-    assert_eq!(provider.drop_cached(Some("somebody else")).await.unwrap(), 0);
+    assert_eq!(
+        provider.drop_cached(Some("somebody else")).await.unwrap(),
+        0
+    );
     assert_eq!(provider.drop_cached(None).await.unwrap(), 1);
     assert_eq!(provider.cached_token(&graph()), None);
-    assert_eq!(provider.get_token(&graph()).await.unwrap().source, TokenSource::Exchange);
+    assert_eq!(
+        provider.get_token(&graph()).await.unwrap().source,
+        TokenSource::Exchange
+    );
     assert_eq!(lab.emulator.token_requests().len(), 2);
 }
 

@@ -16,9 +16,17 @@ fn edgepass(lab: &Lab, arguments: &[&str]) -> Output {
 
 fn command(lab: &Lab, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_edgepass"));
-    let environment: BTreeMap<_, OsString> =
-        lab.emulator.env().into_iter().map(|(name, value)| (name, value.into())).collect();
-    command.args(arguments).env_clear().envs(environment).stdin(Stdio::null());
+    let environment: BTreeMap<_, OsString> = lab
+        .emulator
+        .env()
+        .into_iter()
+        .map(|(name, value)| (name, value.into()))
+        .collect();
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(environment)
+        .stdin(Stdio::null());
     command
 }
 
@@ -33,9 +41,27 @@ fn json_has_the_documented_fields() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(output.stderr.is_empty());
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let fields: Vec<_> = printed.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(fields, ["access_token", "expires_on", "identity", "refresh_on", "scope", "token_type"]);
-    assert_eq!((&printed["scope"], &printed["token_type"]), (&json!(GRAPH), &json!("Bearer")));
+    let fields: Vec<_> = printed
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            "access_token",
+            "expires_on",
+            "identity",
+            "refresh_on",
+            "scope",
+            "token_type"
+        ]
+    );
+    assert_eq!(
+        (&printed["scope"], &printed["token_type"]),
+        (&json!(GRAPH), &json!("Bearer"))
+    );
     assert!(printed["refresh_on"].as_u64().unwrap() < printed["expires_on"].as_u64().unwrap());
 }
 
@@ -52,13 +78,20 @@ fn header_and_token_are_ready_for_use() {
 #[test]
 fn a_refusal_is_explained_and_ends_with_1() {
     let lab = Lab::new();
-    lab.emulator.faults().push(Fault::aadsts(700_016).on("/token").forever());
+    lab.emulator
+        .faults()
+        .push(Fault::aadsts(700_016).on("/token").forever());
     let output = edgepass(&lab, &["token", "--scope", GRAPH, "--format", "token"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
     let said = text(&output.stderr);
     assert!(said.starts_with("edgepass: error: "), "{said}");
-    for part in ["\n  class: ", "\n  oauth error: ", "\n  codes: AADSTS700016", "\n  correlation id: "] {
+    for part in [
+        "\n  class: ",
+        "\n  oauth error: ",
+        "\n  codes: AADSTS700016",
+        "\n  correlation id: ",
+    ] {
         assert!(said.contains(part), "{part:?} in {said}");
     }
     assert!(!said.contains('\u{1b}'), "no colours in a pipe");
@@ -67,7 +100,9 @@ fn a_refusal_is_explained_and_ends_with_1() {
 #[test]
 fn with_json_the_error_is_json_too() {
     let lab = Lab::new();
-    lab.emulator.faults().push(Fault::aadsts(7_000_215).on("/token").forever());
+    lab.emulator
+        .faults()
+        .push(Fault::aadsts(7_000_215).on("/token").forever());
     let output = edgepass(&lab, &["token", "--scope", GRAPH]);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
@@ -85,14 +120,43 @@ fn usage_and_configuration_end_with_2() {
     for (arguments, says) in [
         (vec!["token", "--scoop", GRAPH], "--scoop"),
         (vec!["token", "--scope", GRAPH, "--format", "xml"], "xml"),
-        (vec!["token", "--scope", GRAPH, "--config", "/nowhere.json"], "/nowhere.json"),
-        (vec!["token", "--scope", GRAPH, "--config", broken], "identitys"),
-        (vec!["token", "--scope", GRAPH, "--ca-file", "/nowhere.pem"], "/nowhere.pem"),
-        (vec!["token", "--scope", GRAPH, "--component", "/nowhere.wasm"], "/nowhere.wasm"),
-        (vec!["token", "--scope", GRAPH, "--component", broken], "component"),
-        (vec!["token", "--scope", GRAPH, "--identity", "nobody"], "nobody"),
-        (vec!["token", "--scope", "https://a/.default", "https://b/.default"], "one resource"),
-        (vec!["token", "--scope", GRAPH, "--tenant", "../x"], "tenant"),
+        (
+            vec!["token", "--scope", GRAPH, "--config", "/nowhere.json"],
+            "/nowhere.json",
+        ),
+        (
+            vec!["token", "--scope", GRAPH, "--config", broken],
+            "identitys",
+        ),
+        (
+            vec!["token", "--scope", GRAPH, "--ca-file", "/nowhere.pem"],
+            "/nowhere.pem",
+        ),
+        (
+            vec!["token", "--scope", GRAPH, "--component", "/nowhere.wasm"],
+            "/nowhere.wasm",
+        ),
+        (
+            vec!["token", "--scope", GRAPH, "--component", broken],
+            "component",
+        ),
+        (
+            vec!["token", "--scope", GRAPH, "--identity", "nobody"],
+            "nobody",
+        ),
+        (
+            vec![
+                "token",
+                "--scope",
+                "https://a/.default",
+                "https://b/.default",
+            ],
+            "one resource",
+        ),
+        (
+            vec!["token", "--scope", GRAPH, "--tenant", "../x"],
+            "tenant",
+        ),
         (vec!["config", "check", "--config", broken], "identitys"),
         (vec!["completions", "tcsh"], "tcsh"),
         (vec![], "Usage"),
@@ -109,34 +173,57 @@ fn usage_and_configuration_end_with_2() {
 #[test]
 fn without_any_configuration_it_says_what_is_missing() {
     let lab = Lab::new();
-    let output = command(&lab, &["token", "--scope", GRAPH, "--format", "token"]).env_clear().output().unwrap();
+    let output = command(&lab, &["token", "--scope", GRAPH, "--format", "token"])
+        .env_clear()
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output.stderr);
-    assert!(said.contains("AZURE_CLIENT_ID") && said.contains("--config"), "{said}");
+    assert!(
+        said.contains("AZURE_CLIENT_ID") && said.contains("--config"),
+        "{said}"
+    );
 }
 
 #[test]
 fn the_configuration_is_checked_and_described() {
     let lab = Lab::new();
-    let config = lab.config(json!({ "federated_token_file": { "path": lab.root().join("later") } }));
+    let config =
+        lab.config(json!({ "federated_token_file": { "path": lab.root().join("later") } }));
     let path = lab.write("config.json", config.to_string());
-    let output = edgepass(&lab, &["config", "check", "--config", path.to_str().unwrap()]);
+    let output = edgepass(
+        &lab,
+        &["config", "check", "--config", path.to_str().unwrap()],
+    );
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let said = text(&output.stdout);
-    for part in ["use app", lab.emulator.client_id(), "federated token file", "warning: ", "/later"] {
+    for part in [
+        "use app",
+        lab.emulator.client_id(),
+        "federated token file",
+        "warning: ",
+        "/later",
+    ] {
         assert!(said.contains(part), "{part:?} in {said}");
     }
-    let by_variable = command(&lab, &["config", "check"]).env("EDGEPASS_CONFIG", &path).output().unwrap();
+    let by_variable = command(&lab, &["config", "check"])
+        .env("EDGEPASS_CONFIG", &path)
+        .output()
+        .unwrap();
     assert_eq!(text(&by_variable.stdout), said);
 }
 
 #[test]
 fn schema_version_and_completions_are_printed() {
     let lab = Lab::new();
-    let schema: Value = serde_json::from_slice(&edgepass(&lab, &["config", "schema"]).stdout).unwrap();
+    let schema: Value =
+        serde_json::from_slice(&edgepass(&lab, &["config", "schema"]).stdout).unwrap();
     assert!(schema["properties"]["identities"].is_object());
     let version = edgepass(&lab, &["--version"]);
-    assert_eq!(text(&version.stdout).trim(), concat!("edgepass ", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        text(&version.stdout).trim(),
+        concat!("edgepass ", env!("CARGO_PKG_VERSION"))
+    );
     for shell in ["bash", "zsh", "fish"] {
         let script = edgepass(&lab, &["completions", shell]);
         assert!(text(&script.stdout).contains("force-refresh"), "{shell}");
@@ -146,9 +233,15 @@ fn schema_version_and_completions_are_printed() {
 #[test]
 fn logs_tell_the_requests_and_no_secret() {
     let lab = Lab::new();
-    let output = edgepass(&lab, &["-vv", "token", "--scope", GRAPH, "--format", "token"]);
+    let output = edgepass(
+        &lab,
+        &["-vv", "token", "--scope", GRAPH, "--format", "token"],
+    );
     let (said, token) = (text(&output.stderr), text(&output.stdout).trim());
-    assert!(said.contains("POST https://") && said.contains("200"), "{said}");
+    assert!(
+        said.contains("POST https://") && said.contains("200"),
+        "{said}"
+    );
     let assertion = std::fs::read_to_string(lab.files.token_file()).unwrap();
     assert!(!said.contains(token) && !said.contains(assertion.trim()));
 }
@@ -156,7 +249,10 @@ fn logs_tell_the_requests_and_no_secret() {
 #[test]
 fn another_component_is_compiled_and_run() {
     let lab = Lab::new();
-    let component = concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/credential-provider.wasm");
+    let component = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../dist/credential-provider.wasm"
+    );
     let output = edgepass(&lab, &["token", "--scope", GRAPH, "--component", component]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }

@@ -8,24 +8,39 @@ use crate::support::{Lab, graph};
 
 async fn failure(provider: &Provider) -> (ErrorClass, String) {
     let error = provider.get_token(&graph()).await.unwrap_err();
-    (error.class(), format!("{error} {}", error.detail().hint.clone().unwrap_or_default()))
+    (
+        error.class(),
+        format!(
+            "{error} {}",
+            error.detail().hint.clone().unwrap_or_default()
+        ),
+    )
 }
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
     let lab = Lab::new();
     let elsewhere = format!("{}/elsewhere", lab.emulator.authority());
-    lab.emulator.faults().push(Fault::redirect(307, &elsewhere).on("/token").forever());
+    lab.emulator
+        .faults()
+        .push(Fault::redirect(307, &elsewhere).on("/token").forever());
     let provider = lab.federated().build().await.unwrap();
     let (class, _) = failure(&provider).await;
     assert_eq!(class, ErrorClass::InvalidResponse);
-    assert!(lab.emulator.journal().iter().all(|entry| entry.path != "/elsewhere"));
+    assert!(
+        lab.emulator
+            .journal()
+            .iter()
+            .all(|entry| entry.path != "/elsewhere")
+    );
 }
 
 #[tokio::test]
 async fn a_huge_response_is_not_read() {
     let lab = Lab::new();
-    lab.emulator.faults().push(Fault::oversize(10 << 20).on("/token").forever());
+    lab.emulator
+        .faults()
+        .push(Fault::oversize(10 << 20).on("/token").forever());
     let provider = lab.federated().build().await.unwrap();
     let (class, text) = failure(&provider).await;
     assert_eq!(class, ErrorClass::InvalidResponse, "{text}");
@@ -36,7 +51,12 @@ async fn a_huge_response_is_not_read() {
 async fn a_server_of_another_authority_is_not_spoken_to() {
     let lab = Lab::new();
     let other = Lab::new();
-    let provider = lab.federated().ca_file(other.files.ca_file()).build().await.unwrap();
+    let provider = lab
+        .federated()
+        .ca_file(other.files.ca_file())
+        .build()
+        .await
+        .unwrap();
     let (class, text) = failure(&provider).await;
     assert_eq!(class, ErrorClass::Network);
     assert!(text.contains("certificate is not trusted"), "{text}");
@@ -53,17 +73,28 @@ async fn a_server_that_is_down_is_named() {
     let Lab { .. } = &lab;
     lab.emulator.faults().clear();
     let config = {
-        let mut config = lab.config(json!({ "federated_token_file": { "path": lab.write("token", token) } }));
+        let mut config =
+            lab.config(json!({ "federated_token_file": { "path": lab.write("token", token) } }));
         // a port where nobody listens: bound and let go at once
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         config["authority_hosts"] = json!([format!("login.localhost:{port}")]);
-        config["identities"]["app"]["authority_host"] = json!(format!("https://login.localhost:{port}"));
+        config["identities"]["app"]["authority_host"] =
+            json!(format!("https://login.localhost:{port}"));
         (config, port)
     };
-    let nobody = Provider::builder().config_json(config.0.to_string()).ca_file(lab.files.ca_file());
+    let nobody = Provider::builder()
+        .config_json(config.0.to_string())
+        .ca_file(lab.files.ca_file());
     let (class, text) = failure(&nobody.build().await.unwrap()).await;
     assert_eq!(class, ErrorClass::Network);
-    assert!(text.contains(&format!("login.localhost:{}", config.1)) && text.contains("refused"), "{text}");
+    assert!(
+        text.contains(&format!("login.localhost:{}", config.1)) && text.contains("refused"),
+        "{text}"
+    );
     // and the one that is up still answers
     assert!(provider.get_token(&graph()).await.is_ok(), "{place}");
 }
@@ -71,19 +102,27 @@ async fn a_server_that_is_down_is_named() {
 #[tokio::test]
 async fn a_name_without_address_is_named() {
     let lab = Lab::new();
-    let mut config = lab.config(json!({ "federated_token_file": { "path": lab.files.token_file() } }));
+    let mut config =
+        lab.config(json!({ "federated_token_file": { "path": lab.files.token_file() } }));
     config["authority_hosts"] = json!(["login.edgepass.invalid"]);
     config["identities"]["app"]["authority_host"] = json!("https://login.edgepass.invalid");
-    let builder = Provider::builder().config_json(config.to_string()).ca_file(lab.files.ca_file());
+    let builder = Provider::builder()
+        .config_json(config.to_string())
+        .ca_file(lab.files.ca_file());
     let (class, text) = failure(&builder.build().await.unwrap()).await;
     assert_eq!(class, ErrorClass::Network);
-    assert!(text.contains("login.edgepass.invalid") && text.contains("resolve"), "{text}");
+    assert!(
+        text.contains("login.edgepass.invalid") && text.contains("resolve"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
 async fn a_connection_that_breaks_off_is_tried_again() {
     let lab = Lab::new();
-    lab.emulator.faults().push(Fault::reset().on("/token").times(1));
+    lab.emulator
+        .faults()
+        .push(Fault::reset().on("/token").times(1));
     let provider = lab.federated().build().await.unwrap();
     assert!(provider.get_token(&graph()).await.is_ok());
     assert_eq!(lab.emulator.token_requests().len(), 2);
@@ -97,7 +136,12 @@ async fn connections_are_used_again() {
         provider.get_token(&graph()).await.unwrap();
         provider.drop_cached(None).await.unwrap();
     }
-    let mut connections: Vec<_> = lab.emulator.token_requests().iter().map(|entry| entry.connection).collect();
+    let mut connections: Vec<_> = lab
+        .emulator
+        .token_requests()
+        .iter()
+        .map(|entry| entry.connection)
+        .collect();
     assert_eq!(connections.len(), 3);
     connections.dedup();
     assert_eq!(connections.len(), 1);

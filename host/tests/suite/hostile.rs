@@ -12,13 +12,23 @@ use crate::support::{Lab, graph};
 /// A component of the world `provider` whose every function does only this.
 fn component(body: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).unwrap();
+    let (package, _) = resolve
+        .push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit"))
+        .unwrap();
     let world = resolve.select_world(&[package], Some("provider")).unwrap();
-    let idle = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::AsyncCallback));
+    let idle = dummy_module(
+        &resolve,
+        world,
+        ManglingAndAbi::Legacy(LiftLowerAbi::AsyncCallback),
+    );
     let text = wasmprinter::print_bytes(idle).unwrap();
     let mut module = wat::parse_str(text.replace("unreachable", body)).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
+    ComponentEncoder::default()
+        .module(&module)
+        .unwrap()
+        .encode()
+        .unwrap()
 }
 
 async fn run(lab: &Lab, wasm: Vec<u8>) -> Provider {
@@ -34,7 +44,11 @@ async fn a_trap_is_an_error_and_a_fresh_instance() {
         assert_eq!(error.class(), ErrorClass::Other);
         assert!(error.detail().retryable);
         assert!(error.to_string().contains("ended twice"), "{error}");
-        assert_eq!(provider.stats().restarts, 2 * round, "the call is tried in a second instance, and not in a third");
+        assert_eq!(
+            provider.stats().restarts,
+            2 * round,
+            "the call is tried in a second instance, and not in a third"
+        );
     }
 }
 
@@ -44,8 +58,15 @@ async fn a_runaway_is_stopped() {
     let provider = run(&lab, component("loop br 0 end unreachable")).await;
     let started = Instant::now();
     let error = provider.get_token(&graph()).await.unwrap_err();
-    assert!(error.to_string().contains("ran without letting go"), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    assert!(
+        error.to_string().contains("ran without letting go"),
+        "{error}"
+    );
+    assert!(
+        started.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        started.elapsed()
+    );
     assert_eq!(provider.stats().restarts, 2);
 }
 
@@ -55,15 +76,26 @@ async fn callers_survive_the_instance_that_another_one_ended() {
     // just enough to start: many flights at once do not fit
     let mut limits = Limits::default();
     limits.memory_bytes = 2 << 20;
-    lab.emulator.faults().push(Fault::delay(Duration::from_millis(300)).on("/token").times(200));
+    lab.emulator.faults().push(
+        Fault::delay(Duration::from_millis(300))
+            .on("/token")
+            .times(200),
+    );
     let provider = lab.federated().limits(limits).build().await.unwrap();
-    let requests: Vec<_> = (0..2000).map(|n| TokenRequest::for_scopes([format!("api://app-{n}/.default")])).collect();
-    let results = futures::future::join_all(requests.iter().map(|request| provider.get_token(request))).await;
+    let requests: Vec<_> = (0..2000)
+        .map(|n| TokenRequest::for_scopes([format!("api://app-{n}/.default")]))
+        .collect();
+    let results =
+        futures::future::join_all(requests.iter().map(|request| provider.get_token(request))).await;
     // what became of each is the emulator's and the engine's business; that each was told is ours
     assert_eq!(results.len(), requests.len());
     lab.emulator.faults().clear();
     let token = provider.get_token(&graph()).await;
-    assert!(token.is_ok(), "{token:?} after {} restarts", provider.stats().restarts);
+    assert!(
+        token.is_ok(),
+        "{token:?} after {} restarts",
+        provider.stats().restarts
+    );
 }
 
 #[tokio::test]
@@ -79,20 +111,41 @@ async fn a_component_that_does_not_start_says_so() {
 #[tokio::test]
 async fn what_is_no_component_is_refused() {
     let lab = Lab::new();
-    let error = lab.federated().component(b"not wasm".as_slice()).build().await.unwrap_err();
+    let error = lab
+        .federated()
+        .component(b"not wasm".as_slice())
+        .build()
+        .await
+        .unwrap_err();
     assert!(matches!(error, BuildError::Component { .. }), "{error}");
-    let other = "(component (import \"wasi:sockets/types@0.3.0\" (instance (export \"x\" (func)))))";
-    let error = lab.federated().component(wat::parse_str(other).unwrap()).build().await.unwrap_err();
+    let other =
+        "(component (import \"wasi:sockets/types@0.3.0\" (instance (export \"x\" (func)))))";
+    let error = lab
+        .federated()
+        .component(wat::parse_str(other).unwrap())
+        .build()
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("wasi:sockets/types"), "{error}");
 }
 
 #[test]
 fn a_provider_ends_with_its_runtime() {
     let lab = Lab::new();
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
     let first = runtime();
     let provider = first.block_on(lab.federated().build()).unwrap();
     drop(first);
-    let error = runtime().block_on(provider.get_token(&graph())).unwrap_err();
-    assert!(error.to_string().contains("the provider has stopped"), "{error}");
+    let error = runtime()
+        .block_on(provider.get_token(&graph()))
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("the provider has stopped"),
+        "{error}"
+    );
 }

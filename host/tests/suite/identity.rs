@@ -5,13 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use edgepass::{CertificateSource, ErrorClass, Provider};
+use edgepass::{CertificateSource, ErrorClass};
+use edgepass_emulator::{CertificateOptions, ClientCertificate};
 use serde_json::{Value, json};
 
 use crate::support::{Lab, graph};
 
 fn certificate() -> Value {
     json!({ "certificate": { "name": "demo" } })
+}
+
+/// A certificate that the application is not registered with, and its own key.
+fn stranger(lab: &Lab) -> ClientCertificate {
+    lab.emulator
+        .create_client_certificate("stranger", &CertificateOptions::default())
+        .unwrap()
 }
 
 fn bound() -> Value {
@@ -25,7 +33,10 @@ async fn an_assertion_is_signed_outside() {
     provider.get_token(&graph()).await.unwrap();
     let [request] = lab.emulator.token_requests().try_into().unwrap();
     assert_eq!(request.method_of_proof.as_deref(), Some("certificate"));
-    assert_eq!(request.client_certificate, None, "the connection is an ordinary one");
+    assert_eq!(
+        request.client_certificate, None,
+        "the connection is an ordinary one"
+    );
 }
 
 #[tokio::test]
@@ -49,8 +60,16 @@ async fn pem_in_memory_does_as_well_in_every_form() {
         CertificateSource::pem_pair(pair.certificate_pem.clone(), pair.private_key_pem.clone()),
     ] {
         let shown = format!("{source:?}");
-        assert!(shown.contains("redacted") && !shown.contains("BEGIN"), "{shown}");
-        let provider = lab.configured(bound()).certificate("demo", source).build().await.unwrap();
+        assert!(
+            shown.contains("redacted") && !shown.contains("BEGIN"),
+            "{shown}"
+        );
+        let provider = lab
+            .configured(bound())
+            .certificate("demo", source)
+            .build()
+            .await
+            .unwrap();
         provider.get_token(&graph()).await.unwrap();
     }
 }
@@ -88,38 +107,68 @@ async fn rotation_under_load_mixes_nothing_and_fails_nothing() {
     }
     let requests = lab.emulator.token_requests();
     // the emulator refuses an assertion of another key than the connection's
-    assert!(requests.iter().all(|request| request.status == Some(200)), "{tokens} tokens");
-    let mut used: Vec<_> = requests.iter().filter_map(|request| request.client_certificate.clone()).collect();
+    assert!(
+        requests.iter().all(|request| request.status == Some(200)),
+        "{tokens} tokens"
+    );
+    let mut used: Vec<_> = requests
+        .iter()
+        .filter_map(|request| request.client_certificate.clone())
+        .collect();
     assert_eq!(used.len(), requests.len());
     used.dedup();
-    assert!(used.len() > 2, "several certificates were used: {}", used.len());
-    assert!(used.iter().all(|thumbprint| thumbprints.contains(thumbprint)));
+    assert!(
+        used.len() > 2,
+        "several certificates were used: {}",
+        used.len()
+    );
+    assert!(
+        used.iter()
+            .all(|thumbprint| thumbprints.contains(thumbprint))
+    );
     assert_eq!(used.last(), thumbprints.last(), "the newest is in use");
 }
 
 #[tokio::test]
 async fn a_pair_that_does_not_match_is_never_used() {
     let lab = Lab::new();
-    let other = Lab::new();
-    let (first, second) = (lab.emulator.client_certificate(), other.emulator.client_certificate());
+    let (first, second) = (lab.emulator.client_certificate(), stranger(&lab));
     let chain = lab.write("chain.pem", &first.certificate_pem);
     let key = lab.write("key.pem", &first.private_key_pem);
     let source = CertificateSource::files(&chain, Some(key.clone()));
-    let provider = lab.configured(certificate()).certificate("demo", source.clone()).build().await.unwrap();
+    let provider = lab
+        .configured(certificate())
+        .certificate("demo", source.clone())
+        .build()
+        .await
+        .unwrap();
     provider.get_token(&graph()).await.unwrap();
 
     // half a rotation: the previous pair stays in use
     lab.write("key.pem", &second.private_key_pem);
     provider.drop_cached(None).await.unwrap();
     provider.get_token(&graph()).await.unwrap();
-    assert!(lab.emulator.token_requests().iter().all(|request| request.status == Some(200)));
+    assert!(
+        lab.emulator
+            .token_requests()
+            .iter()
+            .all(|request| request.status == Some(200))
+    );
 
     // who starts with it has no previous one
-    let late = lab.configured(certificate()).certificate("demo", source).build().await.unwrap();
+    let late = lab
+        .configured(certificate())
+        .certificate("demo", source)
+        .build()
+        .await
+        .unwrap();
     let error = late.get_token(&graph()).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::IdentityUnavailable);
     let text = error.to_string();
-    assert!(text.contains(&*key.to_string_lossy()) && text.contains("does not belong"), "{text}");
+    assert!(
+        text.contains(&*key.to_string_lossy()) && text.contains("does not belong"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -127,19 +176,35 @@ async fn what_cannot_be_loaded_is_named() {
     let lab = Lab::new();
     let pair = lab.emulator.client_certificate().clone();
     let chain = lab.write("chain.pem", &pair.certificate_pem);
-    let locked = pair.private_key_pem.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    let locked = pair
+        .private_key_pem
+        .replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     for (key, says) in [
         (lab.root().join("missing.pem"), "there is no such file"),
         (lab.write("empty.pem", ""), "there is no PEM private key in"),
         (lab.write("locked.pem", locked), "is encrypted"),
-        (lab.write("cut.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), "cannot be used"),
+        (
+            lab.write(
+                "cut.pem",
+                "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+            ),
+            "cannot be used",
+        ),
     ] {
         let source = CertificateSource::files(&chain, Some(key.clone()));
-        let provider = lab.configured(certificate()).certificate("demo", source).build().await.unwrap();
+        let provider = lab
+            .configured(certificate())
+            .certificate("demo", source)
+            .build()
+            .await
+            .unwrap();
         let error = provider.get_token(&graph()).await.unwrap_err();
         assert_eq!(error.class(), ErrorClass::IdentityUnavailable, "{error}");
         let text = error.to_string();
-        assert!(text.contains(says) && text.contains(&*key.to_string_lossy()), "{text}");
+        assert!(
+            text.contains(says) && text.contains(&*key.to_string_lossy()),
+            "{text}"
+        );
     }
     assert!(lab.emulator.token_requests().is_empty());
 }
@@ -147,24 +212,36 @@ async fn what_cannot_be_loaded_is_named() {
 #[tokio::test]
 async fn a_server_that_refuses_the_certificate_is_understood() {
     let lab = Lab::new();
-    let stranger = Lab::new().emulator.client_certificate().clone();
+    let stranger = stranger(&lab);
     let source = CertificateSource::pem_pair(stranger.certificate_pem, stranger.private_key_pem);
-    let provider = lab.configured(bound()).certificate("demo", source).build().await.unwrap();
+    let provider = lab
+        .configured(bound())
+        .certificate("demo", source)
+        .build()
+        .await
+        .unwrap();
     let error = provider.get_token(&graph()).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::CredentialRejected, "{error}");
     // retries aside, nothing was sent anywhere else
-    assert!(lab.emulator.journal().iter().all(|entry| entry.host.starts_with("mtlsauth.")));
+    assert!(
+        lab.emulator
+            .journal()
+            .iter()
+            .all(|entry| entry.host.starts_with("mtlsauth."))
+    );
 }
 
 #[tokio::test]
 async fn an_unknown_certificate_is_a_configuration_error() {
     let lab = Lab::new();
-    let error = lab.configured(json!({ "certificate": { "name": "nobody" } })).build().await.unwrap_err();
+    let error = lab
+        .configured(json!({ "certificate": { "name": "nobody" } }))
+        .build()
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("nobody"), "{error}");
 }
 
-/// The guest's linear memory is found in this process's own address space: it begins with the configuration's client
-/// id somewhere in it, and is followed by unmapped space of many megabytes.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_key_is_not_in_the_memory_of_the_component() {
@@ -174,48 +251,68 @@ async fn the_key_is_not_in_the_memory_of_the_component() {
     provider.drop_cached(None).await.unwrap();
     provider.get_token(&graph()).await.unwrap();
 
-    let memories = guest_memories(&provider, lab.emulator.client_id().as_bytes());
+    // where the component sends its requests, and unlike any other test's
+    let authority = format!(".localhost:{}", lab.emulator.port());
+    let memories = guest_memories(authority.as_bytes());
     assert!(!memories.is_empty(), "the component's memory was not found");
     let pem = &lab.emulator.client_certificate().private_key_pem;
-    let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    let base64: String = pem
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
     let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &base64).unwrap();
     // the modulus is public and stands in the certificate: what follows it in PKCS#1 is not
     let secret = &der[der.len() / 3..];
     for memory in &memories {
-        for needle in secret.windows(24).step_by(24).chain(base64.as_bytes().windows(24).skip(600).step_by(24)) {
+        for needle in secret
+            .windows(24)
+            .step_by(24)
+            .chain(base64.as_bytes().windows(24).skip(600).step_by(24))
+        {
             assert!(!memory.windows(24).any(|window| window == needle));
         }
     }
 }
 
+/// The linear memories of the components in this process: wasmtime maps their first pages from an image that has a
+/// name, and what they grow by follows it.
 #[cfg(target_os = "linux")]
-fn guest_memories(_alive: &Provider, mark: &[u8]) -> Vec<Vec<u8>> {
-    const RESERVED: usize = 16 << 20;
+fn guest_memories(mark: &[u8]) -> Vec<Vec<u8>> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    let mut memory = std::fs::File::open("/proc/self/mem").unwrap();
-    let regions: Vec<(usize, usize, &str)> = maps
+    let regions: Vec<(u64, u64, &str)> = maps
         .lines()
         .map(|line| {
-            let (range, rest) = line.split_once(' ').unwrap();
-            let (from, to) = range.split_once('-').unwrap();
-            let number = |text| usize::from_str_radix(text, 16).unwrap();
-            (number(from), number(to), rest.split_once(' ').unwrap().0)
+            let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+            let number = |text| u64::from_str_radix(text, 16).unwrap();
+            (number(from), number(to), line)
         })
         .collect();
+    let writable = |line: &str| {
+        line.split(' ')
+            .nth(1)
+            .is_some_and(|protection| protection.starts_with("rw"))
+    };
+    let mut memory = std::fs::File::open("/proc/self/mem").unwrap();
     let mut found = Vec::new();
-    for (index, &(_, end, protection)) in regions.iter().enumerate() {
-        let reserved = regions.get(index + 1).is_some_and(|&(from, to, after)| {
-            from == end && after.starts_with("---") && to - from > RESERVED
-        });
-        if !protection.starts_with("rw") || !reserved {
+    for (index, &(from, end, line)) in regions.iter().enumerate() {
+        if !line.contains("wasm-memory-image") || !writable(line) {
             continue;
         }
-        // a memory image and the heap above it are neighbours
-        let first = (0..=index).rev().take_while(|&n| regions[n].2.starts_with("rw") && (n == index || regions[n].1 == regions[n + 1].0)).last().unwrap();
-        let mut bytes = vec![0; end - regions[first].0];
-        memory.seek(SeekFrom::Start(regions[first].0 as u64)).unwrap();
-        memory.read_exact(&mut bytes).unwrap();
-        if bytes.windows(mark.len()).any(|window| window == mark) {
+        let end = regions[index + 1..]
+            .iter()
+            .fold(end, |end, &(next, to, line)| {
+                if next == end && writable(line) {
+                    to
+                } else {
+                    end
+                }
+            });
+        let mut bytes = vec![0; usize::try_from(end - from).unwrap()];
+        memory.seek(SeekFrom::Start(from)).unwrap();
+        // another test's component may be gone by now
+        if memory.read_exact(&mut bytes).is_ok()
+            && bytes.windows(mark.len()).any(|window| window == mark)
+        {
             found.push(bytes);
         }
     }

@@ -8,49 +8,61 @@ use edgepass_emulator::{Directory, Emulator};
 use serde_json::{Value, json};
 
 /// The resource that most tests ask for.
-pub const GRAPH: &str = "https://graph.microsoft.com/.default";
+pub(crate) const GRAPH: &str = "https://graph.microsoft.com/.default";
 
 /// One test's world. Its files go with it.
-pub struct Lab {
-    pub emulator: Emulator,
-    pub files: Directory,
+pub(crate) struct Lab {
+    pub(crate) emulator: Emulator,
+    pub(crate) files: Directory,
     root: PathBuf,
 }
 
 impl Lab {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("edgepass-host-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "edgepass-host-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let root = std::env::temp_dir().join(name);
         let emulator = Emulator::builder().start_blocking().unwrap();
         let files = emulator.write_dir(&root.join("emulator")).unwrap();
-        Self { emulator, files, root }
+        Self {
+            emulator,
+            files,
+            root,
+        }
     }
 
     /// A file of the test's own.
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.root.join(name);
         std::fs::write(&path, content).unwrap();
         path
     }
 
     /// Where [`Self::write`] puts files.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
     /// With the federated token file, by the environment alone.
-    pub fn federated(&self) -> Builder {
-        Provider::builder().environment(Environment::from_pairs(self.emulator.env())).ca_file(self.files.ca_file())
+    pub(crate) fn federated(&self) -> Builder {
+        Provider::builder()
+            .environment(Environment::from_pairs(self.emulator.env()))
+            .ca_file(self.files.ca_file())
     }
 
     /// With one identity of that credential, whose authority has an mTLS twin.
-    pub fn configured(&self, credential: Value) -> Builder {
-        Provider::builder().config_json(self.config(credential).to_string()).ca_file(self.files.ca_file())
+    pub(crate) fn configured(&self, credential: Value) -> Builder {
+        Provider::builder()
+            .config_json(self.config(credential).to_string())
+            .ca_file(self.files.ca_file())
     }
 
     /// The configuration of [`Self::configured`].
-    pub fn config(&self, credential: Value) -> Value {
+    pub(crate) fn config(&self, credential: Value) -> Value {
         let port = self.emulator.port();
         json!({
             "authority_hosts": [format!("login.localhost:{port}")],
@@ -74,6 +86,6 @@ impl Drop for Lab {
     }
 }
 
-pub fn graph() -> TokenRequest {
+pub(crate) fn graph() -> TokenRequest {
     TokenRequest::for_scopes([GRAPH])
 }

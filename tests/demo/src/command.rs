@@ -125,7 +125,7 @@ pub(crate) fn refusal(stage: &Stage) -> Result<()> {
 /// What the emulator saw of a token request.
 pub(crate) fn show_request(request: &JournalEntry) {
     show::fact(
-        &request.method.clone(),
+        &request.method,
         &format!("https://{}{}", request.host, request.path),
     );
     for (name, value) in request.form() {

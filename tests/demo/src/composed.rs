@@ -18,13 +18,7 @@ pub(crate) async fn call(stage: &Stage) -> Result<()> {
          with the provider into one component. It asks for a token, and for an identity that is not\n\
          configured:",
     );
-    let environment = Environment::from_pairs(
-        stage
-            .emulator
-            .env()
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value)),
-    );
+    let environment = Environment::from_pairs(stage.emulator.env());
     let host = Provider::builder()
         .environment(environment)
         .ca_pem(stage.emulator.ca_pem())
@@ -53,17 +47,11 @@ pub(crate) async fn call(stage: &Stage) -> Result<()> {
     let run: TypedFunc<(String,), (Result<String, String>,)> =
         instance.get_typed_func(&mut store, run)?;
     let fail: TypedFunc<(String,), (String,)> = instance.get_typed_func(&mut store, fail)?;
-    store
-        .run_concurrent(async |accessor| -> Result<()> {
-            let started = Instant::now();
-            let (token,) = run.call_concurrent(accessor, (SCOPE.to_owned(),)).await?;
-            show::fact("it got", &token.map_err(anyhow::Error::msg)?);
-            show::fact("in", &show::time(started.elapsed()));
-            let (error,) = fail
-                .call_concurrent(accessor, ("nobody".to_owned(),))
-                .await?;
-            show::fact("it was told", &error);
-            Ok(())
-        })
-        .await?
+    let started = Instant::now();
+    let (token,) = run.call_async(&mut store, (SCOPE.to_owned(),)).await?;
+    show::fact("it got", &token.map_err(anyhow::Error::msg)?);
+    show::fact("in", &show::time(started.elapsed()));
+    let (error,) = fail.call_async(&mut store, ("nobody".to_owned(),)).await?;
+    show::fact("it was told", &error);
+    Ok(())
 }

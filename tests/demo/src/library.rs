@@ -78,13 +78,7 @@ pub(crate) async fn cache_and_rotation(stage: &Stage) -> Result<()> {
 }
 
 async fn provider(stage: &Stage) -> Result<Provider> {
-    let environment = Environment::from_pairs(
-        stage
-            .emulator
-            .env()
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value)),
-    );
+    let environment = Environment::from_pairs(stage.emulator.env());
     Provider::builder()
         .environment(environment)
         .ca_pem(stage.emulator.ca_pem())

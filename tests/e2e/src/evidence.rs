@@ -64,7 +64,8 @@ fn capture_log() -> Result<()> {
             .map_or(name.as_str(), |(name, _)| name);
         let file =
             create(&output_root().join(format!("{name}.log"))).map_err(|e| format!("{e:#}"))?;
-        log::set_boxed_logger(Box::new(Capture(Mutex::new(file)))).map_err(|e| e.to_string())?;
+        log::set_logger(Box::leak(Box::new(Capture(Mutex::new(file)))))
+            .map_err(|e| e.to_string())?;
         log::set_max_level(LevelFilter::Debug);
         Ok(())
     });
@@ -74,11 +75,21 @@ fn capture_log() -> Result<()> {
 struct Capture(Mutex<File>);
 
 impl Log for Capture {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // compilers: millions of lines, and they see code alone
+        ![
+            "cranelift",
+            "wasmtime_internal_cranelift",
+            "wasmtime_environ",
+        ]
+        .iter()
+        .any(|compiler| metadata.target().starts_with(compiler))
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
         write(
             &self.0,
             &format!(

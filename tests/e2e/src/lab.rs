@@ -104,9 +104,11 @@ impl Lab {
             .ca_file(self.files.ca_file())
     }
 
-    /// Puts a token into the token file, the kubelet's way.
+    /// Puts a token, or what a test has in its place, into the token file, the kubelet's way.
     pub fn write_token_file(&self, content: &str) -> Result<()> {
-        self.evidence.secret("token file", content.trim());
+        if content.split('.').count() == 3 {
+            self.evidence.secret("token file", content.trim());
+        }
         self.emulator
             .issuer()
             .write_file(&self.files.token_file(), content)

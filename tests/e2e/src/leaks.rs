@@ -18,6 +18,9 @@ const BLOCK: usize = 12;
 /// The shortest run that is found for certain.
 pub const RUN: usize = 2 * BLOCK;
 
+/// The shortest text that can be a secret.
+const SHORTEST: usize = 8;
+
 /// Secrets, ready to be searched for.
 #[derive(Default)]
 pub struct Secrets {

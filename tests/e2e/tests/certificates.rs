@@ -244,7 +244,13 @@ async fn the_private_key_never_enters_the_sandbox() -> Result<()> {
     config["identities"]["bound"] = config["identities"]["app"].clone();
     config["identities"]["bound"]["credential"] =
         json!({ "bound_certificate": { "name": "demo" } });
-    let provider = lab.configured(&config).build().await?;
+    // the file, not the embedded copy: its constants tell where the memory is
+    let component = artifact("dist/credential-provider.wasm")?;
+    let provider = lab
+        .configured(&config)
+        .component(std::fs::read(&component)?)
+        .build()
+        .await?;
     for identity in ["app", "bound"] {
         for scope in SCOPES {
             let request = TokenRequest {
@@ -255,7 +261,7 @@ async fn the_private_key_never_enters_the_sandbox() -> Result<()> {
         }
     }
 
-    let memories = memory::of_component(&artifact("dist/credential-provider.wasm")?)?;
+    let memories = memory::of_component(&component)?;
     // other tests of this file run in the same process
     ensure!(
         !memories.is_empty(),
@@ -479,7 +485,10 @@ async fn a_server_that_demands_a_certificate_in_the_handshake_gets_it() -> Resul
         .err()
         .context("the handshake succeeded without a certificate")?;
     lab.evidence.saw_error("no certificate", &error);
-    assert_eq!(error.class(), ErrorClass::IdentityUnavailable, "{error}");
+    // with TLS 1.3 the refusal comes after the handshake, and the closed connection may be noticed first
+    let classes = [ErrorClass::IdentityUnavailable, ErrorClass::Network];
+    assert!(classes.contains(&error.class()), "{error:?}");
+    assert!(error.to_string().contains(&host), "{error}");
     assert_eq!(lab.emulator.token_requests().len(), 1);
     Ok(())
 }

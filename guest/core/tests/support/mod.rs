@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edgepass_core::{
     AccessToken, Completed, Config, Effect, EffectId, Engine, Environment, Error, HttpError,
-    HttpErrorKind, HttpRequest, HttpResponse, Now, Outcome, ReadError, Reply, SecretBytes, Ticket,
-    TokenRequest, inspect_jwt,
+    HttpErrorKind, HttpRequest, HttpResponse, IdentityHandle, Now, OpenedIdentity, Outcome,
+    ReadError, Reply, SecretBytes, Ticket, TokenRequest, inspect_jwt,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -220,6 +220,9 @@ pub(crate) struct World {
     pub(crate) wall_offset_ms: i64,
     pub(crate) latency_ms: std::ops::Range<u64>,
     pub(crate) file_reads: usize,
+    /// The certificate of every identity, DER as far as anybody here can tell.
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) open_identities: usize,
     pub(crate) posts_by_url: BTreeMap<String, usize>,
     pub(crate) waiting: BTreeSet<Ticket>,
     pub(crate) answers: BTreeMap<Ticket, Result<AccessToken, Error>>,
@@ -262,6 +265,8 @@ impl World {
             wall_offset_ms: 0,
             latency_ms: 1..80,
             file_reads: 0,
+            certificate: b"certificate one".to_vec(),
+            open_identities: 0,
             posts_by_url: BTreeMap::new(),
             waiting: BTreeSet::new(),
             answers: BTreeMap::new(),
@@ -415,6 +420,18 @@ impl World {
                     self.server.in_flight.remove(&key);
                 }
             }
+            Effect::OpenIdentity { .. } => {
+                let opened = OpenedIdentity {
+                    handle: IdentityHandle(self.count),
+                    certificate_chain: vec![self.certificate.clone()],
+                };
+                self.open_identities += 1;
+                self.schedule(self.true_ms, id, Outcome::Identity(Ok(opened)));
+            }
+            Effect::Sign { .. } => {
+                self.schedule(self.true_ms + 1, id, Outcome::Signature(Ok(vec![7; 64])));
+            }
+            Effect::CloseIdentity { .. } => self.open_identities -= 1,
             other => panic!("no such effect in this world: {other:?}"),
         }
     }
