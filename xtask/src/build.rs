@@ -7,7 +7,7 @@
 
 use crate::sh::{Cmd, step};
 use crate::stamp::{Stamp, digest, identity};
-use crate::wasm_targets::COMPONENT;
+use crate::wasm_targets::{COMPONENT, FILTER};
 use crate::{componentize, setup, workspace};
 use anyhow::{Context as _, Result};
 use std::fs;
@@ -26,6 +26,8 @@ enum Output {
     Component(&'static str),
     /// A component that only tests use.
     TestComponent(&'static str),
+    /// A plain module that users get.
+    Filter(&'static str),
 }
 
 /// Every wasm artifact. A filter that is not a component gets a variant of
@@ -40,6 +42,11 @@ const GUESTS: &[Guest] = &[
         package: "consumer",
         target: COMPONENT,
         output: Output::TestComponent("consumer.wasm"),
+    },
+    Guest {
+        package: "edgepass-envoy",
+        target: FILTER,
+        output: Output::Filter("edgepass-envoy.wasm"),
     },
 ];
 
@@ -132,7 +139,7 @@ pub(crate) fn binaries(names: &[&str]) -> Cmd {
 /// A cargo invocation over the guests of one wasm target.
 pub(crate) fn wasm(subcommand: &str, target: &str) -> Result<Cmd> {
     let std = setup::std_for(target)?;
-    let cmd = Cmd::cargo().args([subcommand, "--locked", "--profile", "wasm"]);
+    let cmd = Cmd::cargo().args([subcommand, "--locked", "--profile", profile(target)]);
     let mut cmd = std.apply(cmd.args(["--target", target]), target);
     for guest in GUESTS.iter().filter(|guest| guest.target == target) {
         cmd = cmd.args(["-p", guest.package]);
@@ -158,6 +165,10 @@ fn guests() -> Result<()> {
         for guest in GUESTS {
             let module = module(guest);
             let output = output(guest);
+            if let Output::Filter(_) = guest.output {
+                install(&module, &output)?;
+                continue;
+            }
             let stamp = Stamp::new(
                 &format!("component-{}", guest.package),
                 &[&identity(&module), &identity(&this_program())],
@@ -210,16 +221,21 @@ fn precompile() -> Result<()> {
     stamp.set()
 }
 
+/// The build profile of that target's guests.
+fn profile(target: &str) -> &'static str {
+    if target == FILTER { "filter" } else { "wasm" }
+}
+
 fn module(guest: &Guest) -> PathBuf {
     workspace::target()
         .join(guest.target)
-        .join("wasm")
+        .join(profile(guest.target))
         .join(format!("{}.wasm", guest.package.replace('-', "_")))
 }
 
 fn output(guest: &Guest) -> PathBuf {
     match guest.output {
-        Output::Component(name) => workspace::dist().join(name),
+        Output::Component(name) | Output::Filter(name) => workspace::dist().join(name),
         Output::TestComponent(name) => workspace::components().join(name),
     }
 }

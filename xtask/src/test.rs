@@ -17,7 +17,8 @@ pub(crate) struct Options {
     /// Run one stage only; those before it must have run
     #[arg(long, value_name = "STAGE")]
     only: Option<String>,
-    /// Arguments for `cargo test` in the stage `tests`: a name, or `--test acceptance`
+    /// Arguments for `cargo test` in the stage `tests`: a name, or `--test acceptance`. The stage `envoy` takes them
+    /// with `--only`
     #[arg(last = true)]
     rest: Vec<String>,
 }
@@ -54,6 +55,11 @@ const STAGES: &[Stage] = &[
         name: "tests",
         about: "cargo test over the native packages, with the Python and Node peers",
         run: tests,
+    },
+    Stage {
+        name: "envoy",
+        about: "the filter's own tests, and the filter in the real Envoy",
+        run: envoy,
     },
 ];
 
@@ -179,6 +185,19 @@ fn tests(options: &Options) -> Result<()> {
     step("searching what the tests printed for their secrets", || {
         Cmd::new(workspace::target().join("release/scan-secrets")).run()
     })
+}
+
+fn envoy(options: &Options) -> Result<()> {
+    let program = peers::envoy()?;
+    counted(Cmd::cargo().args(["test", "--locked", "--quiet", "-p", "edgepass-envoy"]))?;
+    // selected with all the others, so that the emulator is built with the same features
+    let mut cmd = build::native("test")
+        .args(["-p", "edgepass-envoy-tests", "--test", "envoy"])
+        .env("EDGEPASS_ENVOY", &program);
+    if options.only.is_some() {
+        cmd = cmd.args(&options.rest);
+    }
+    counted(cmd)
 }
 
 /// Runs `cargo test`, lets its output through and adds up what it says, so that

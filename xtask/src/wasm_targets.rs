@@ -21,7 +21,7 @@ use std::time::Duration;
 pub(crate) const COMPONENT: &str = "wasm32-unknown-unknown";
 
 /// The target of proxy-wasm filters.
-const FILTER: &str = "wasm32-wasip1";
+pub(crate) const FILTER: &str = "wasm32-wasip1";
 
 /// Every wasm target that the tree builds for.
 pub(crate) const ALL: &[&str] = &[COMPONENT, FILTER];

@@ -1,6 +1,7 @@
 //! The configuration: what users write ([`mod@file`]), the environment contract, and the validated form that the engine
 //! runs on. Every error names the setting and the fix.
 
+pub mod envoy;
 pub mod file;
 
 mod environment;
@@ -33,6 +34,11 @@ pub struct Config {
     pub certificates: BTreeMap<String, file::CertificateFiles>,
     /// Settings of the native host alone.
     pub host: file::HostFile,
+    /// Settings of the Envoy filter alone.
+    pub envoy: Option<envoy::EnvoyFile>,
+    /// The settings that hold a secret in the document itself. A driver whose configuration is shown to others, as
+    /// Envoy's is, refuses them.
+    pub secrets_in_document: Vec<String>,
 }
 
 /// One identity.

@@ -846,3 +846,30 @@ fn a_config_error_is_an_error_of_its_class() {
     );
     assert!(error.detail().hint.as_ref().unwrap().contains("--config"));
 }
+
+#[test]
+fn the_envoy_section_is_read_and_not_judged() {
+    let json = r#"{"identities": {"app": {"tenant_id": "t", "client_id": "c",
+            "credential": {"client_secret": {"value": "hunter2"}}}},
+        "envoy": {"token_clusters": {"login.example": "entra"}, "files": {"cluster": "files"},
+            "sharing": "per-vm", "rules": [{"match": {"path_prefix": "/api"}, "header": "x-token"}]}}"#;
+    let config = load(json).unwrap();
+    let envoy = config.envoy.unwrap();
+    assert_eq!(envoy.token_clusters["login.example"], "entra");
+    assert_eq!(envoy.rules[0].matching.path_prefix.as_deref(), Some("/api"));
+    assert!(envoy.refresh_on_401 && !envoy.fail_open);
+    assert_eq!(
+        config.secrets_in_document,
+        ["identities.app.credential.client_secret.value"]
+    );
+    assert!(load(&entra(SECRET, "")).unwrap().envoy.is_none());
+
+    let wrong = load(r#"{"identities": {}, "envoy": {"rules": [{"match": {"method": "GET"}}]}}"#);
+    refused(
+        wrong,
+        "envoy.rules[0].match.method",
+        &["unknown field `method`", "`path_prefix`"],
+    );
+    let twice = load(r#"{"envoy": {"token_clusters": {"a": "b", "a": "c"}}}"#).unwrap_err();
+    assert!(twice.to_string().contains("duplicate name `a`"), "{twice}");
+}

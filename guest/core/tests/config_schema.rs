@@ -29,6 +29,12 @@ fn good() -> Vec<Value> {
             "token_endpoint": "https://idp.example:8443/token", "client_id": "c",
             "credential": {"client_assertion": {"value": "a.b.c", "assertion_type": "urn:x:y"}}}}}),
         json!({"identities": {"app": {"tenant_id": "t", "client_id": "c", "credential": {"assertion_source": {}}}}}),
+        json!({"envoy": {"token_clusters": {"login.microsoftonline.com": "entra"}, "request_deadline_ms": 2000,
+            "files": {"cluster": "token_files", "strip_prefix": "/var/run", "add_prefix": "/files"},
+            "inbound_authorization": "keep-as:x-caller", "sharing": "per-process", "refresh_on_401": false,
+            "rules": [{"match": {"route_metadata": {"filter": "edgepass", "key": "rule", "value": "graph"}},
+                "scopes": ["https://graph.microsoft.com/.default"], "header": "x-token", "format": "{token}"},
+                {"match": {"host": "*.example", "cluster": "api", "path_prefix": "/"}, "disabled": true}]}}),
     ]
 }
 
@@ -42,6 +48,11 @@ fn bad() -> Vec<Value> {
         json!({"identities": {"app": {"endpoint_version": "v3.0"}}}),
         json!({"authority_hosts": "idp.example"}),
         json!({"certificates": {"k": {}}}),
+        json!({"envoy": {"sharing": "global"}}),
+        json!({"envoy": {"files": {}}}),
+        json!({"envoy": {"request_deadline_ms": "2000"}}),
+        json!({"envoy": {"request_deadline_ms": -1}}),
+        json!({"envoy": {"rules": [{"matches": {}}]}}),
         credential(json!({})),
         credential(json!({"certificate": {}})),
         credential(json!({"certificate": {"name": "k", "algorithm": "HS256"}})),
@@ -124,7 +135,11 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), St
     };
     for (keyword, argument) in keywords {
         match keyword.as_str() {
-            "$schema" | "$defs" | "title" | "description" | "default" | "writeOnly" => {}
+            "$schema" | "$defs" | "title" | "description" | "default" | "writeOnly" | "format" => {}
+            "minimum" if value.as_f64() < argument.as_f64() && value.is_number() => {
+                return Err(format!("{at}: less than {argument}"));
+            }
+            "minimum" => {}
             "$ref" => {
                 let pointer = argument.as_str().unwrap().trim_start_matches('#');
                 check(
@@ -140,7 +155,11 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), St
                     .cloned()
                     .unwrap_or_else(|| vec![argument.clone()]);
                 let name = type_of(value);
-                if !names.iter().any(|allowed| allowed == name) {
+                let whole = |allowed: &Value| allowed == "integer" && value.is_u64();
+                if !names
+                    .iter()
+                    .any(|allowed| allowed == name || whole(allowed))
+                {
                     return Err(format!("{at}: {name} instead of {argument}"));
                 }
             }

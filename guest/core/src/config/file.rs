@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
+use super::envoy::EnvoyFile;
 use crate::Secret;
 
 /// The configuration of edgepass.
@@ -36,6 +37,8 @@ pub struct ConfigFile {
     /// Settings of the native host alone.
     #[serde(default)]
     pub host: HostFile,
+    /// Settings of the Envoy filter alone.
+    pub envoy: Option<EnvoyFile>,
 }
 
 /// One identity. Unless it has a `token_endpoint`, what is left out comes from `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`,
@@ -261,7 +264,7 @@ pub struct HostFile {
 }
 
 /// A map in which a repeated name is an error: of two identities of one name the first would vanish unseen.
-fn unique_names<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
+pub(super) fn unique_names<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

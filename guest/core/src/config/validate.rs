@@ -97,6 +97,7 @@ impl Config {
     /// one that has no identities, the environment alone describes one identity, which is called `default`.
     pub fn load(json: Option<&str>, environment: &Environment) -> Result<Self, ConfigError> {
         let file = json.map_or_else(|| Ok(ConfigFile::default()), parse)?;
+        let secrets_in_document = secrets_in_document(&file);
         let mut certificates = file.certificates;
         for (name, files) in &certificates {
             check_certificate_files(name, files)?;
@@ -133,8 +134,30 @@ impl Config {
             identities,
             certificates,
             host: file.host,
+            envoy: file.envoy,
+            secrets_in_document,
         })
     }
+}
+
+fn secrets_in_document(file: &ConfigFile) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, identity) in &file.identities {
+        let Some(credential) = &identity.credential else {
+            continue;
+        };
+        let assertion = credential.client_assertion.as_ref();
+        if assertion.is_some_and(|assertion| assertion.value.is_some()) {
+            found.push(format!(
+                "identities.{name}.credential.client_assertion.value"
+            ));
+        }
+        let secret = credential.client_secret.as_ref();
+        if secret.is_some_and(|secret| secret.value.is_some()) {
+            found.push(format!("identities.{name}.credential.client_secret.value"));
+        }
+    }
+    found
 }
 
 /// Where in the configuration something is, for the names in errors.

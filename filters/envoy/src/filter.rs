@@ -1,0 +1,408 @@
+//! What the requests of one VM and its root context have in common: the rules, the finished header values, and the
+//! requests that wait for one.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Instant;
+
+use edgepass_core::{Now, Secret};
+
+use crate::config::{Inbound, RuleSettings, Settings};
+use crate::host;
+use crate::matching::{Properties, fits};
+use crate::metrics::{Requests, count};
+use crate::share::Rejection;
+
+/// Requests that may wait at once in one VM. Each holds its headers and whatever of its body has come; beyond this a
+/// burst would cost more memory than it is worth.
+const MAX_HELD: usize = 16 * 1024;
+
+/// The time between ticks while something waits, milliseconds: how much later than possible a held request goes on.
+pub(crate) const BUSY_TICK_MS: u64 = 10;
+
+/// The time between ticks otherwise, milliseconds: how late a token of another worker is taken over, and a refusal
+/// reported by another worker seen. A tick with nothing to do costs some microseconds.
+pub(crate) const IDLE_TICK_MS: u64 = 100;
+
+/// The header of an answer that the filter made instead of the upstream. Its value is the class of the failure.
+const ERROR_HEADER: &str = "x-edgepass-error";
+
+/// That header's value when no attempt has failed yet.
+const NO_TOKEN_YET: &str = "no-token-yet";
+
+/// Its value when there is no room to wait.
+const TOO_MANY_WAIT: &str = "busy";
+
+const AUTHORIZATION: &str = "authorization";
+
+pub(crate) struct Filter {
+    root: u32,
+    start: Instant,
+    settings: Settings,
+    rules: Vec<RuleState>,
+    held: RefCell<BTreeMap<u32, Held>>,
+    rejections: RefCell<BTreeMap<usize, Rejection>>,
+    pub(crate) requests: Requests,
+    /// The time between ticks that was set last.
+    tick_ms: Cell<u64>,
+    /// The root context is gone: nobody would wake a held request.
+    closed: Cell<bool>,
+}
+
+#[derive(Default)]
+struct RuleState {
+    ready: RefCell<Option<Ready>>,
+    /// The token before, which an upstream filter meets again on a retry.
+    before: RefCell<Option<Secret>>,
+    /// A refusal would not change the token now.
+    kept: Cell<bool>,
+}
+
+#[derive(Clone)]
+struct Ready {
+    /// The whole header value.
+    value: Secret,
+    token: Secret,
+}
+
+struct Held {
+    rule: usize,
+    deadline_mono_ms: u64,
+    used: Used,
+}
+
+/// Where a held request learns which token it got.
+pub(crate) type Used = Rc<RefCell<Option<Secret>>>;
+
+/// What becomes of a request.
+pub(crate) enum Passage {
+    /// It goes on as it is: no rule is for it.
+    Untouched,
+    /// It goes on with this token of this rule.
+    With(usize, Secret),
+    /// It waits.
+    Held(usize, Used),
+    /// It was answered.
+    Answered,
+}
+
+impl Filter {
+    pub(crate) fn new(root: u32, start: Instant, settings: Settings) -> Self {
+        let rules = settings
+            .rules
+            .iter()
+            .map(|_| RuleState::default())
+            .collect();
+        Self {
+            root,
+            start,
+            settings,
+            rules,
+            held: RefCell::default(),
+            rejections: RefCell::default(),
+            requests: Requests::default(),
+            tick_ms: Cell::new(0),
+            closed: Cell::new(false),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        host::now(self.start)
+    }
+
+    /// Decides about a request whose headers have come. With a token at hand this is one call into Envoy.
+    pub(crate) fn pass(&self, id: u32) -> Passage {
+        let found = self
+            .settings
+            .rules
+            .iter()
+            .zip(&self.rules)
+            .enumerate()
+            .find(|(_, (rule, _))| fits(&rule.matching, &Request));
+        let Some((index, (rule, state))) = found else {
+            return Passage::Untouched;
+        };
+        if rule.token.is_none() {
+            return Passage::Untouched;
+        }
+        let ready = state.ready.borrow();
+        let Some(ready) = ready.as_ref() else {
+            return self.hold(id, index);
+        };
+        self.inject(rule, state, ready);
+        Passage::With(index, ready.token.clone())
+    }
+
+    /// Forgets a request that waits: its caller is gone.
+    pub(crate) fn forget(&self, id: u32) {
+        if let Ok(mut held) = self.held.try_borrow_mut() {
+            held.remove(&id);
+        }
+    }
+
+    /// The upstream refused a token.
+    pub(crate) fn refused(&self, rule: usize, token: &Secret, www_authenticate: Option<String>) {
+        let Some((settings, state)) = self.settings.rules.get(rule).zip(self.rules.get(rule))
+        else {
+            return;
+        };
+        let Some(index) = settings.token else { return };
+        let current = state
+            .ready
+            .borrow()
+            .as_ref()
+            .map(|ready| ready.token.clone());
+        // another one has taken its place, or it is known already
+        if current.as_ref() != Some(token) {
+            return;
+        }
+        if state.kept.get()
+            && www_authenticate
+                .as_ref()
+                .is_none_or(|text| !text.contains("claims"))
+        {
+            return;
+        }
+        count(&self.requests.rejected);
+        self.withdraw(index);
+        self.rejections.borrow_mut().insert(
+            index,
+            Rejection {
+                sha256: token.sha256_hex(),
+                www_authenticate,
+            },
+        );
+        self.hurry();
+    }
+
+    /// The refusals of that token since the last time.
+    pub(crate) fn take_rejection(&self, token: usize) -> Option<Rejection> {
+        self.rejections.borrow_mut().remove(&token)
+    }
+
+    /// Puts a token on every request of its rules from now on, and on those that wait for it.
+    pub(crate) fn serve(&self, token: usize, secret: &Secret, kept: bool) {
+        for (rule, state) in self.rules_of(token) {
+            let value = Secret::new(format!("{}{}{}", rule.before, secret.expose(), rule.after));
+            let ready = Ready {
+                value,
+                token: secret.clone(),
+            };
+            let old = state.ready.replace(Some(ready));
+            if let Some(old) = old.filter(|old| old.token != *secret) {
+                state.before.replace(Some(old.token));
+            }
+            state.kept.set(kept);
+        }
+        for (id, held) in self.take_held(|held| self.token_of(held.rule) == Some(token)) {
+            self.release(id, &held);
+        }
+    }
+
+    /// Serves that token no more.
+    pub(crate) fn withdraw(&self, token: usize) {
+        for (_, state) in self.rules_of(token) {
+            if let Some(old) = state.ready.take() {
+                state.before.replace(Some(old.token));
+            }
+        }
+    }
+
+    /// Answers those who have waited long enough. `error` says why a token is missing.
+    pub(crate) fn answer_overdue(&self, mono_ms: u64, error: impl Fn(usize) -> Option<String>) {
+        for (id, held) in self.take_held(|held| held.deadline_mono_ms <= mono_ms) {
+            let class = self.token_of(held.rule).and_then(&error);
+            self.give_up(id, &held, class.as_deref().unwrap_or(NO_TOKEN_YET));
+        }
+    }
+
+    /// Answers all who wait; nobody else will.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        for (id, held) in self.take_held(|_| true) {
+            self.give_up(id, &held, NO_TOKEN_YET);
+        }
+    }
+
+    pub(crate) fn has_held(&self) -> bool {
+        !self.held.borrow().is_empty()
+    }
+
+    /// Sets the time between ticks.
+    pub(crate) fn pace(&self, busy: bool) {
+        let ms = if busy { BUSY_TICK_MS } else { IDLE_TICK_MS };
+        if self.tick_ms.replace(ms) != ms {
+            host::tick_every(ms);
+        }
+    }
+
+    /// Makes the next tick come soon.
+    pub(crate) fn hurry(&self) {
+        self.pace(true);
+    }
+}
+
+impl Filter {
+    fn rules_of(&self, token: usize) -> impl Iterator<Item = (&RuleSettings, &RuleState)> {
+        self.settings
+            .rules
+            .iter()
+            .zip(&self.rules)
+            .filter(move |(rule, _)| rule.token == Some(token))
+    }
+
+    fn token_of(&self, rule: usize) -> Option<usize> {
+        self.settings.rules.get(rule).and_then(|rule| rule.token)
+    }
+
+    fn hold(&self, id: u32, rule: usize) -> Passage {
+        if self.closed.get() || self.held.borrow().len() >= MAX_HELD {
+            count(&self.requests.failed);
+            refuse(TOO_MANY_WAIT);
+            return Passage::Answered;
+        }
+        count(&self.requests.held);
+        let used = Used::default();
+        let deadline = self.now().mono_ms.saturating_add(self.settings.deadline_ms);
+        self.held.borrow_mut().insert(
+            id,
+            Held {
+                rule,
+                deadline_mono_ms: deadline,
+                used: Rc::clone(&used),
+            },
+        );
+        self.hurry();
+        Passage::Held(rule, used)
+    }
+
+    fn take_held(&self, wanted: impl Fn(&Held) -> bool) -> Vec<(u32, Held)> {
+        self.held
+            .borrow_mut()
+            .extract_if(.., |_, held| wanted(held))
+            .collect()
+    }
+
+    fn release(&self, id: u32, held: &Held) {
+        let found = self
+            .settings
+            .rules
+            .get(held.rule)
+            .zip(self.rules.get(held.rule));
+        let Some((rule, state)) = found else { return };
+        let Some(ready) = state.ready.borrow().clone() else {
+            return;
+        };
+        host::within_request(self.root, id, || {
+            self.inject(rule, state, &ready);
+            held.used.replace(Some(ready.token.clone()));
+            host::resume_request();
+        });
+    }
+
+    fn give_up(&self, id: u32, held: &Held, class: &str) {
+        let found = self
+            .settings
+            .rules
+            .get(held.rule)
+            .zip(self.rules.get(held.rule));
+        host::within_request(self.root, id, || match found {
+            Some((rule, state)) if self.settings.fail_open => {
+                self.set_aside(state);
+                if rule.header != AUTHORIZATION {
+                    host::set_request_header(&rule.header, None);
+                }
+                host::set_request_header(AUTHORIZATION, None);
+                count(&self.requests.passed_without);
+                host::resume_request();
+            }
+            _ => {
+                count(&self.requests.failed);
+                refuse(class);
+            }
+        });
+    }
+
+    fn inject(&self, rule: &RuleSettings, state: &RuleState, ready: &Ready) {
+        if self.settings.inbound != Inbound::Strip {
+            self.set_aside_unless(state, Some(&ready.value));
+        }
+        // replacing it takes the caller's off
+        if rule.header != AUTHORIZATION && !self.keeps_in_place() {
+            host::set_request_header(AUTHORIZATION, None);
+        }
+        host::set_request_header(&rule.header, Some(ready.value.expose()));
+        count(&self.requests.injected);
+    }
+
+    fn keeps_in_place(&self) -> bool {
+        matches!(&self.settings.inbound, Inbound::KeepAs(name) if name == AUTHORIZATION)
+    }
+
+    fn set_aside(&self, state: &RuleState) {
+        let current = state
+            .ready
+            .borrow()
+            .as_ref()
+            .map(|ready| ready.value.clone());
+        self.set_aside_unless(state, current.as_ref());
+    }
+
+    /// Keeps the caller's own credential under its other name, but never one of ours: a retry passes an upstream
+    /// filter with the headers that the attempt before had.
+    fn set_aside_unless(&self, state: &RuleState, ours: Option<&Secret>) {
+        let Inbound::KeepAs(name) = &self.settings.inbound else {
+            return;
+        };
+        let Some(inbound) = host::request_header(AUTHORIZATION) else {
+            host::set_request_header(name, None);
+            return;
+        };
+        let is_ours = ours.is_some_and(|ours| ours.expose() == inbound)
+            || state
+                .before
+                .borrow()
+                .as_ref()
+                .is_some_and(|before| inbound.contains(before.expose()));
+        if !is_ours && name != AUTHORIZATION {
+            host::set_request_header(name, Some(&inbound));
+        }
+    }
+}
+
+/// Answers the request at hand: short, and with nothing in it that came from elsewhere.
+fn refuse(class: &str) {
+    let body = format!("edgepass: no access token for this request ({class})\n");
+    let headers = [(ERROR_HEADER, class), ("content-type", "text/plain")];
+    host::respond(503, &headers, &body);
+}
+
+/// The request at hand.
+struct Request;
+
+impl Properties for Request {
+    fn route_metadata(&self, filter: &str, key: &str) -> Option<String> {
+        text_property(&["xds", "route_metadata", "filter_metadata", filter, key])
+    }
+
+    fn cluster(&self) -> Option<String> {
+        text_property(&["xds", "cluster_name"])
+    }
+
+    fn host(&self) -> Option<String> {
+        host::request_header(":authority")
+    }
+
+    fn path(&self) -> Option<String> {
+        host::request_header(":path")
+    }
+}
+
+fn text_property(path: &[&str]) -> Option<String> {
+    String::from_utf8(host::property(path)?).ok()
+}

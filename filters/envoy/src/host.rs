@@ -1,0 +1,205 @@
+//! The world outside: every host call of the filter is made here and nowhere else.
+//!
+//! A call that fails does so with `None` or `false`: Envoy says no more than a status number, and what is to be done
+//! about it is the caller's knowledge.
+
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use edgepass_core::Now;
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
+
+/// From when the monotonic clock counts.
+#[cfg_attr(
+    target_os = "wasi",
+    expect(
+        clippy::disallowed_methods,
+        reason = "the one place where this driver gets the time that it gives the engine"
+    )
+)]
+pub(crate) fn start() -> Instant {
+    Instant::now()
+}
+
+/// Both clocks. The monotonic one counts from `start`.
+pub(crate) fn now(start: Instant) -> Now {
+    let unix = hostcalls::get_current_time()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        // before 1970 is a clock that was never set; the engine copes with 0 as with any other wrong time
+        .unwrap_or_default();
+    Now {
+        unix_ms: millis(unix),
+        mono_ms: millis(start.elapsed()),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A seed for jitter and unguessable names, or `None` without a random source.
+pub(crate) fn seed() -> Option<[u8; 32]> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).ok()?;
+    Some(seed)
+}
+
+/// The variables that the VM was given.
+pub(crate) fn environment() -> Vec<(String, String)> {
+    // `vars` stops the program at one that is not text
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// The configuration of the plugin.
+pub(crate) fn configuration() -> Option<Vec<u8>> {
+    hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX)
+        .ok()
+        .flatten()
+}
+
+/// A property of the plugin, the request or its route.
+pub(crate) fn property(path: &[&str]) -> Option<Vec<u8>> {
+    hostcalls::get_property(path.to_vec()).ok().flatten()
+}
+
+pub(crate) fn info(message: &str) {
+    _ = hostcalls::log(LogLevel::Info, message);
+}
+
+pub(crate) fn warn(message: &str) {
+    _ = hostcalls::log(LogLevel::Warn, message);
+}
+
+pub(crate) fn error(message: &str) {
+    _ = hostcalls::log(LogLevel::Error, message);
+}
+
+/// When the next tick comes.
+pub(crate) fn tick_every(ms: u64) {
+    _ = hostcalls::set_tick_period(Duration::from_millis(ms));
+}
+
+/// A header of the request at hand.
+pub(crate) fn request_header(name: &str) -> Option<String> {
+    text(hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok()??)
+}
+
+/// Puts a header on the request at hand, in place of any of that name, or takes it off.
+pub(crate) fn set_request_header(name: &str, value: Option<&str>) -> bool {
+    hostcalls::set_map_value(MapType::HttpRequestHeaders, name, value).is_ok()
+}
+
+/// A header of the response at hand.
+pub(crate) fn response_header(name: &str) -> Option<String> {
+    text(hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok()??)
+}
+
+fn text(bytes: Vec<u8>) -> Option<String> {
+    String::from_utf8(bytes).ok()
+}
+
+/// Does something for a held request, and comes back to the root context.
+pub(crate) fn within_request(root: u32, request: u32, work: impl FnOnce()) {
+    if hostcalls::set_effective_context(request).is_ok() {
+        work();
+    }
+    _ = hostcalls::set_effective_context(root);
+}
+
+/// Lets a held request go on.
+pub(crate) fn resume_request() -> bool {
+    hostcalls::resume_http_request().is_ok()
+}
+
+/// Answers the request at hand instead of the upstream.
+pub(crate) fn respond(status: u32, headers: &[(&str, &str)], body: &str) -> bool {
+    hostcalls::send_http_response(status, headers.to_vec(), Some(body.as_bytes())).is_ok()
+}
+
+/// Sends a request to a cluster, and names the call. `Err` says whether the cluster is unknown.
+pub(crate) fn call(
+    cluster: &str,
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+    timeout_ms: u64,
+) -> Result<u32, CallError> {
+    let timeout = Duration::from_millis(timeout_ms.max(1));
+    hostcalls::dispatch_http_call(cluster, headers.to_vec(), body, Vec::new(), timeout).map_err(
+        |status| match status {
+            Status::BadArgument => CallError::UnknownCluster,
+            _ => CallError::Refused,
+        },
+    )
+}
+
+/// Why a request was not sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum CallError {
+    /// Envoy has no such cluster.
+    UnknownCluster,
+    /// Envoy did not take the call, for example because the plugin's capabilities leave it out.
+    Refused,
+}
+
+/// The headers of the call's response that has come.
+pub(crate) fn call_headers() -> Vec<(String, String)> {
+    let headers = hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default();
+    headers
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, text(value)?)))
+        .collect()
+}
+
+/// The beginning of its body.
+pub(crate) fn call_body(max_bytes: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, max_bytes)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// A value that the VMs of this process share, and its mark for [`swap_shared`].
+pub(crate) fn shared(key: &str) -> (Option<Vec<u8>>, Option<u32>) {
+    hostcalls::get_shared_data(key).unwrap_or_default()
+}
+
+/// Sets a shared value whatever it was.
+pub(crate) fn set_shared(key: &str, value: &[u8]) -> bool {
+    hostcalls::set_shared_data(key, Some(value), None).is_ok()
+}
+
+/// Sets a shared value if nobody has since `mark` was read.
+pub(crate) fn swap_shared(key: &str, value: &[u8], mark: u32) -> bool {
+    hostcalls::set_shared_data(key, Some(value), Some(mark)).is_ok()
+}
+
+/// A kind of number that Envoy keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// Makes a metric known, or finds it.
+pub(crate) fn metric(kind: Kind, name: &str) -> Option<u32> {
+    let kind = match kind {
+        Kind::Counter => MetricType::Counter,
+        Kind::Gauge => MetricType::Gauge,
+        Kind::Histogram => MetricType::Histogram,
+    };
+    hostcalls::define_metric(kind, name).ok()
+}
+
+/// Adds to a counter.
+pub(crate) fn add(metric: u32, count: u64) {
+    _ = hostcalls::increment_metric(metric, i64::try_from(count).unwrap_or(i64::MAX));
+}
+
+/// Sets a gauge, or adds a value to a histogram.
+pub(crate) fn record(metric: u32, value: u64) {
+    _ = hostcalls::record_metric(metric, value);
+}

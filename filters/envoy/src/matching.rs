@@ -1,0 +1,128 @@
+//! Which requests a rule is for.
+
+use edgepass_core::config::envoy::EnvoyMatchFile;
+
+/// Where a request's properties come from. Each is asked for only when a rule looks at it: every question is a call
+/// into Envoy.
+pub trait Properties {
+    /// A text in the metadata of the route.
+    fn route_metadata(&self, filter: &str, key: &str) -> Option<String>;
+    /// The cluster that the route leads to.
+    fn cluster(&self) -> Option<String>;
+    /// `:authority`.
+    fn host(&self) -> Option<String>;
+    /// `:path`.
+    fn path(&self) -> Option<String>;
+}
+
+/// Whether everything that the rule names fits the request.
+pub fn fits(matching: &EnvoyMatchFile, request: &impl Properties) -> bool {
+    let path = matching.path_prefix.as_deref();
+    let host = matching.host.as_deref();
+    let cluster = matching.cluster.as_deref();
+    let metadata = matching.route_metadata.as_ref();
+    path.is_none_or(|prefix| request.path().is_some_and(|path| path.starts_with(prefix)))
+        && host.is_none_or(|host| {
+            request
+                .host()
+                .is_some_and(|actual| host_fits(host, &actual))
+        })
+        && cluster.is_none_or(|cluster| request.cluster().is_some_and(|actual| actual == cluster))
+        && metadata.is_none_or(|wanted| {
+            request
+                .route_metadata(&wanted.filter, &wanted.key)
+                .is_some_and(|value| value == wanted.value)
+        })
+}
+
+/// Hosts are compared without port and letter case.
+fn host_fits(pattern: &str, authority: &str) -> bool {
+    let host = match authority.rsplit_once(':') {
+        // the colons of an IPv6 address stand before its bracket
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    match pattern.strip_prefix('*') {
+        // at least one character before the dot
+        Some(domain) => host
+            .len()
+            .checked_sub(domain.len())
+            .filter(|at| *at > 0)
+            .and_then(|at| host.get(at..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(domain)),
+        None => host.eq_ignore_ascii_case(pattern),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use edgepass_core::config::envoy::EnvoyMetadataFile;
+
+    struct Request;
+
+    impl Properties for Request {
+        fn route_metadata(&self, filter: &str, key: &str) -> Option<String> {
+            (filter == "edgepass" && key == "rule").then(|| "graph".to_owned())
+        }
+        fn cluster(&self) -> Option<String> {
+            Some("api".to_owned())
+        }
+        fn host(&self) -> Option<String> {
+            Some("Graph.Example:8443".to_owned())
+        }
+        fn path(&self) -> Option<String> {
+            Some("/v1.0/me".to_owned())
+        }
+    }
+
+    #[test]
+    fn all_that_is_given_must_fit() {
+        let metadata = |value: &str| {
+            Some(EnvoyMetadataFile {
+                filter: "edgepass".to_owned(),
+                key: "rule".to_owned(),
+                value: value.to_owned(),
+            })
+        };
+        let whole = EnvoyMatchFile {
+            route_metadata: metadata("graph"),
+            cluster: Some("api".to_owned()),
+            host: Some("*.example".to_owned()),
+            path_prefix: Some("/v1.0/".to_owned()),
+        };
+        assert!(fits(&EnvoyMatchFile::default(), &Request));
+        assert!(fits(&whole, &Request));
+        for wrong in [
+            EnvoyMatchFile {
+                route_metadata: metadata("vault"),
+                ..whole.clone()
+            },
+            EnvoyMatchFile {
+                cluster: Some("ap".to_owned()),
+                ..whole.clone()
+            },
+            EnvoyMatchFile {
+                host: Some("example".to_owned()),
+                ..whole.clone()
+            },
+            EnvoyMatchFile {
+                path_prefix: Some("/v2".to_owned()),
+                ..whole
+            },
+        ] {
+            assert!(!fits(&wrong, &Request), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        assert!(host_fits("a.example", "A.EXAMPLE:80"));
+        assert!(host_fits("*.example", "a.b.example"));
+        assert!(!host_fits("*.example", ".example"));
+        assert!(!host_fits("*.example", "example"));
+        assert!(!host_fits("*.example", "evilexample"));
+        assert!(host_fits("[::1]", "[::1]:80"));
+        assert!(host_fits("[::1]", "[::1]"));
+    }
+}

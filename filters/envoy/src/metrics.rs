@@ -1,0 +1,100 @@
+//! The numbers that Envoy shows under `/stats`. Names begin with `edgepass_`, because Envoy adds nothing of its own.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use edgepass_core::Error;
+
+use crate::host::{self, Kind};
+
+/// Counters by AADSTS code. A server that sends a new number with every answer must not fill Envoy's memory.
+const MAX_CODES: usize = 32;
+
+/// What happens on the way of a request. Only counted there: passing it on is a call into Envoy, which waits for the
+/// next tick.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    pub(crate) injected: Cell<u64>,
+    pub(crate) held: Cell<u64>,
+    pub(crate) failed: Cell<u64>,
+    pub(crate) passed_without: Cell<u64>,
+    pub(crate) rejected: Cell<u64>,
+}
+
+/// Counts one.
+pub(crate) fn count(cell: &Cell<u64>) {
+    cell.set(cell.get().saturating_add(1));
+}
+
+/// The metrics of one plugin in one VM.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    ids: BTreeMap<String, u32>,
+    codes: usize,
+}
+
+impl Metrics {
+    /// Passes on what was counted since the last time.
+    pub(crate) fn flush(&mut self, requests: &Requests) {
+        for (name, cell) in [
+            ("edgepass_requests_injected_total", &requests.injected),
+            ("edgepass_requests_held_total", &requests.held),
+            ("edgepass_requests_failed_total", &requests.failed),
+            (
+                "edgepass_requests_without_token_total",
+                &requests.passed_without,
+            ),
+            ("edgepass_tokens_rejected_total", &requests.rejected),
+        ] {
+            let counted = cell.take();
+            if counted > 0 {
+                self.add(name, counted);
+            }
+        }
+    }
+
+    /// A token came, after so many milliseconds.
+    pub(crate) fn refreshed(&mut self, identity: &str, expires_on: u64, took_ms: u64) {
+        self.add("edgepass_refreshes_succeeded_total", 1);
+        if let Some(id) = self.id(Kind::Histogram, "edgepass_exchange_ms") {
+            host::record(id, took_ms);
+        }
+        let name = format!("edgepass_token_expires_on.{identity}");
+        if let Some(id) = self.id(Kind::Gauge, &name) {
+            host::record(id, expires_on);
+        }
+    }
+
+    /// No token came.
+    pub(crate) fn failed(&mut self, error: &Error) {
+        self.add("edgepass_refreshes_failed_total", 1);
+        let name = format!("edgepass_refreshes_failed.{}", error.class().name());
+        self.add(&name, 1);
+        for code in &error.detail().aadsts {
+            let name = format!("edgepass_aadsts.{code}");
+            if !self.ids.contains_key(&name) {
+                if self.codes >= MAX_CODES {
+                    self.add("edgepass_aadsts.other", 1);
+                    continue;
+                }
+                self.codes += 1;
+            }
+            self.add(&name, 1);
+        }
+    }
+
+    fn add(&mut self, name: &str, count: u64) {
+        if let Some(id) = self.id(Kind::Counter, name) {
+            host::add(id, count);
+        }
+    }
+
+    fn id(&mut self, kind: Kind, name: &str) -> Option<u32> {
+        if let Some(id) = self.ids.get(name) {
+            return Some(*id);
+        }
+        let id = host::metric(kind, name)?;
+        self.ids.insert(name.to_owned(), id);
+        Some(id)
+    }
+}

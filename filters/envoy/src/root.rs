@@ -1,0 +1,121 @@
+//! The root context: configuration, ticks, and the answers to the filter's own calls.
+
+use std::rc::Rc;
+
+use edgepass_core::config::ConfigError;
+use edgepass_core::config::envoy::EnvoySharing;
+use edgepass_core::{Config, Environment};
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+
+use crate::config::Settings;
+use crate::driver::Driver;
+use crate::filter::Filter;
+use crate::host;
+use crate::request::Request;
+
+/// How long after its configuration the filter first asks for a token, milliseconds. Envoy lets no time be zero.
+const FIRST_TICK_MS: u64 = 1;
+
+pub(crate) struct Root {
+    id: u32,
+    running: Option<(Rc<Filter>, Driver)>,
+}
+
+impl Root {
+    pub(crate) fn new(id: u32) -> Self {
+        Self { id, running: None }
+    }
+
+    fn configure(&mut self) -> Result<(), ConfigError> {
+        let refused = |message: &str, hint: &str| ConfigError {
+            setting: "configuration".to_owned(),
+            message: message.to_owned(),
+            hint: Some(hint.to_owned()),
+        };
+        let text = host::configuration()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            // a Struct comes as its wire form, which no JSON begins like
+            .filter(|text| !text.starts_with('\n'))
+            .ok_or_else(|| {
+                refused(
+                    "is missing or is not text",
+                    "give it as google.protobuf.StringValue with the JSON text as its value",
+                )
+            })?;
+        let environment = Environment::from_pairs(host::environment());
+        let config = Config::load(Some(&text), &environment)?;
+        let settings = Settings::check(&config)?;
+        let vm_id = host::property(&["plugin_vm_id"]).unwrap_or_default();
+        if settings.sharing == EnvoySharing::PerProcess && vm_id.is_empty() {
+            return Err(ConfigError {
+                setting: "vm_config.vm_id".to_owned(),
+                message: "is empty, so every other module of this Envoy could read the tokens"
+                    .to_owned(),
+                hint: Some(
+                    "set a vm_id that no other module has, or envoy.sharing to per-vm".to_owned(),
+                ),
+            });
+        }
+        let seed = host::seed().ok_or_else(|| {
+            refused(
+                "there is no source of random numbers",
+                "allow random_get in the plugin's capabilities",
+            )
+        })?;
+        let start = host::start();
+        let filter = Rc::new(Filter::new(self.id, start, settings));
+        let driver = Driver::new(config, filter.settings(), seed);
+        if let Some((old, _)) = self.running.replace((filter, driver)) {
+            old.close();
+        }
+        Ok(())
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, call: u32, headers: usize, body_bytes: usize, _: usize) {
+        if let Some((filter, driver)) = &mut self.running {
+            driver.answered(filter, call, headers, body_bytes);
+        }
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _: usize) -> bool {
+        match self.configure() {
+            Ok(()) => {
+                // no call may be made from here; the first tick makes it
+                host::tick_every(FIRST_TICK_MS);
+                true
+            }
+            Err(error) => {
+                host::error(&format!("edgepass: {error}"));
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        if let Some((filter, driver)) = &mut self.running {
+            driver.advance(filter);
+        }
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        let (filter, _) = self.running.as_ref()?;
+        Some(Box::new(Request::new(id, Rc::clone(filter))))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        if let Some((filter, _)) = &self.running {
+            filter.close();
+        }
+    }
+}

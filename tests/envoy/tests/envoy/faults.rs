@@ -1,0 +1,116 @@
+//! A token server that misbehaves: the caller gets a 503 that says why, and the filter recovers.
+
+use std::time::Duration;
+
+use edgepass_emulator::{Emulator, Fault};
+use edgepass_envoy_tests::{Envoy, Lab, Setup, Upstream, get, until};
+use serde_json::json;
+
+fn start(lab: &Lab, change: impl FnOnce(&mut Setup)) -> (Upstream, Envoy) {
+    let upstream = Upstream::start().unwrap();
+    let plugin = lab.plugin(json!({"request_deadline_ms": 200}));
+    let mut setup = lab.setup(&plugin, upstream.port());
+    change(&mut setup);
+    let envoy = lab.envoy(&setup, 1).unwrap();
+    (upstream, envoy)
+}
+
+/// The class that callers are told.
+fn class_is(envoy: &Envoy, class: &str) {
+    until(class, Duration::from_secs(15), || {
+        let answer = get(envoy.port(), "/").unwrap();
+        assert_eq!(answer.status, 503);
+        answer.header("x-edgepass-error") == Some(class)
+    })
+    .unwrap();
+}
+
+#[test]
+fn answers_that_are_no_token_are_told_apart() {
+    let lab = Lab::start().unwrap();
+    let faults = lab.emulator.faults();
+    let throttled = Fault {
+        retry_after: Some("2".to_owned()),
+        ..Fault::status(429)
+    };
+    for (fault, class) in [
+        (Fault::status(500), "server"),
+        (Fault::reset(), "network"),
+        (Fault::html(200), "invalid-response"),
+        (Fault::oversize(600_000), "invalid-response"),
+        (Fault::truncate(), "network"),
+        (throttled, "throttled"),
+        (Fault::aadsts(700_016), "refused"),
+    ] {
+        faults.clear();
+        faults.push(fault.on("/token").forever());
+        let (upstream, envoy) = start(&lab, |_| ());
+        class_is(&envoy, class);
+        faults.clear();
+        until("it recovers", Duration::from_secs(20), || {
+            get(envoy.port(), "/").unwrap().status == 200
+        })
+        .unwrap();
+        assert!(upstream.seen().iter().all(|seen| seen.bearer().is_some()));
+    }
+}
+
+#[test]
+fn retry_after_is_kept() {
+    let lab = Lab::start().unwrap();
+    let throttled = Fault {
+        retry_after: Some("30".to_owned()),
+        ..Fault::status(429)
+    };
+    lab.emulator.faults().push(throttled.on("/token").forever());
+    let (_upstream, envoy) = start(&lab, |_| ());
+    class_is(&envoy, "throttled");
+    for _ in 0..10 {
+        get(envoy.port(), "/").unwrap();
+    }
+    assert_eq!(
+        lab.emulator.token_requests().len(),
+        1,
+        "nothing is sent meanwhile"
+    );
+}
+
+#[test]
+fn nothing_is_sent_to_a_server_that_is_not_the_one() {
+    let lab = Lab::start().unwrap();
+    let (_upstream, envoy) = start(&lab, |setup| setup.token_name = "other.test".to_owned());
+    class_is(&envoy, "network");
+    assert!(envoy.stat("cluster.entra.ssl.fail_verify_san").unwrap() > 0);
+    assert!(lab.emulator.token_requests().is_empty());
+    drop(envoy);
+
+    let stranger = Emulator::builder().start_blocking().unwrap();
+    let ca_file = stranger.ca_file().unwrap();
+    let (_upstream, envoy) = start(&lab, |setup| setup.ca_file = ca_file);
+    class_is(&envoy, "network");
+    assert!(envoy.stat("cluster.entra.ssl.fail_verify_error").unwrap() > 0);
+    assert!(lab.emulator.token_requests().is_empty());
+}
+
+#[test]
+fn a_token_file_that_holds_something_else_is_not_sent() {
+    let lab = Lab::start().unwrap();
+    let file = lab.dir().join("token/azure-identity-token");
+    let good = lab.workload_token().unwrap();
+    std::fs::write(&file, "not a token").unwrap();
+    let (_upstream, envoy) = start(&lab, |_| ());
+    class_is(&envoy, "assertion-unavailable");
+    assert!(lab.emulator.token_requests().is_empty());
+    assert!(!envoy.log().contains("not a token"));
+    drop(envoy);
+
+    std::fs::write(&file, good).unwrap();
+    let (_upstream, envoy) = start(&lab, |setup| {
+        let other = setup
+            .plugin
+            .replace("azure-identity-token\"", "another-token\"");
+        setup.plugin = other;
+    });
+    class_is(&envoy, "assertion-unavailable");
+    assert!(lab.emulator.token_requests().is_empty());
+}

@@ -1,0 +1,15 @@
+//! The compiled filter in the real Envoy.
+
+// tells the lints that helpers are test code too
+#![cfg(test)]
+
+mod bound;
+mod configuration;
+mod data_path;
+mod documentation;
+mod faults;
+mod module;
+mod refresh;
+mod rejection;
+mod secrets;
+mod waiting;

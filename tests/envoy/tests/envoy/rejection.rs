@@ -1,0 +1,96 @@
+//! The upstream refuses a token.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use edgepass_envoy_tests::{Lab, Reply, Upstream, get, until};
+use serde_json::json;
+
+/// An upstream that takes no token that it was told to refuse.
+fn refusing(challenge: Option<&'static str>) -> (Upstream, Arc<Mutex<BTreeSet<String>>>) {
+    let refused = Arc::new(Mutex::new(BTreeSet::new()));
+    let known = Arc::clone(&refused);
+    let upstream = Upstream::answering(move |request| {
+        let token = request.bearer().unwrap_or_default();
+        if known.lock().unwrap().contains(token) {
+            Reply {
+                status: 401,
+                challenge: challenge.map(str::to_owned),
+            }
+        } else {
+            Reply::status(200)
+        }
+    })
+    .unwrap();
+    (upstream, refused)
+}
+
+#[test]
+fn as_an_upstream_filter_a_401_is_retried_with_a_fresh_token() {
+    let lab = Lab::start().unwrap();
+    let (upstream, refused) = refusing(None);
+    let mut setup = lab.setup(&lab.plugin(json!({})), upstream.port());
+    setup.as_upstream_filter = true;
+    let envoy = lab.envoy(&setup, 2).unwrap();
+    assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+    let first = upstream.seen()[0].bearer().unwrap().to_owned();
+    refused.lock().unwrap().insert(first.clone());
+
+    let port = envoy.port();
+    let callers: Vec<_> = (0..200)
+        .map(|_| thread::spawn(move || get(port, "/").unwrap().status))
+        .collect();
+    for caller in callers {
+        assert_eq!(caller.join().unwrap(), 200);
+    }
+    assert_eq!(
+        lab.emulator.token_requests().len(),
+        2,
+        "one refresh for all"
+    );
+    let seen = upstream.seen();
+    assert!(seen[seen.len() - 1].bearer().unwrap() != first);
+    assert!(envoy.stat("edgepass_tokens_rejected_total").unwrap() > 0);
+}
+
+#[test]
+fn the_claims_of_a_challenge_go_with_the_next_exchange() {
+    let lab = Lab::start().unwrap();
+    // {"access_token":{"nbf":{"essential":true}}}
+    let (upstream, refused) = refusing(Some(
+        "Bearer error=\"insufficient_claims\", claims=\"eyJhY2Nlc3NfdG9rZW4iOnsibmJmIjp7ImVzc2VudGlhbCI6dHJ1ZX19fQ==\"",
+    ));
+    let mut setup = lab.setup(&lab.plugin(json!({})), upstream.port());
+    setup.as_upstream_filter = true;
+    let envoy = lab.envoy(&setup, 2).unwrap();
+    assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+    let first = upstream.seen()[0].bearer().unwrap().to_owned();
+    refused.lock().unwrap().insert(first);
+    assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+    let asked = lab.emulator.token_requests();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[0].claims, None);
+    assert_eq!(
+        asked[1].claims,
+        Some(json!({"access_token": {"nbf": {"essential": true}}}))
+    );
+}
+
+#[test]
+fn an_upstream_that_refuses_every_token_causes_no_storm() {
+    let lab = Lab::start().unwrap();
+    let upstream = Upstream::answering(|_| Reply::status(401)).unwrap();
+    let setup = lab.setup(&lab.plugin(json!({})), upstream.port());
+    let envoy = lab.envoy(&setup, 2).unwrap();
+    for _ in 0..100 {
+        assert_eq!(get(envoy.port(), "/").unwrap().status, 401);
+    }
+    until("it is said", Duration::from_secs(5), || {
+        envoy.log().contains("refuses fresh access tokens too")
+    })
+    .unwrap();
+    let asked = lab.emulator.token_requests().len();
+    assert_eq!(asked, 2, "one refresh, and its token is kept");
+}

@@ -1,0 +1,119 @@
+//! Requests that come before there is a token.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use edgepass_emulator::Fault;
+use edgepass_envoy_tests::{Lab, Upstream, get, until};
+use serde_json::json;
+
+#[test]
+fn five_hundred_requests_wait_for_the_first_token() {
+    let lab = Lab::start().unwrap();
+    lab.emulator
+        .faults()
+        .push(Fault::delay(Duration::from_millis(300)).on("/token"));
+    let upstream = Upstream::start().unwrap();
+    let setup = lab.setup(&lab.plugin(json!({})), upstream.port());
+    let envoy = lab.envoy(&setup, 2).unwrap();
+    let port = envoy.port();
+    let callers: Vec<_> = (0..500)
+        .map(|n| thread::spawn(move || get(port, &format!("/{n}")).unwrap().status))
+        .collect();
+    let answers: Vec<u16> = callers.into_iter().map(|c| c.join().unwrap()).collect();
+    assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+    let seen = upstream.seen();
+    assert_eq!(seen.len(), 500);
+    assert!(seen.iter().all(|request| request.bearer().is_some()));
+    assert_eq!(lab.emulator.token_requests().len(), 1);
+    assert!(
+        envoy.stat("edgepass_requests_held_total").unwrap() > 0,
+        "some had to wait"
+    );
+}
+
+#[test]
+fn without_a_token_server_503_at_the_deadline_and_recovery_by_itself() {
+    let lab = Lab::start().unwrap();
+    lab.emulator
+        .faults()
+        .push(Fault::status(503).on("/token").forever());
+    let upstream = Upstream::start().unwrap();
+    let plugin = lab.plugin(json!({"request_deadline_ms": 700}));
+    let envoy = lab.envoy(&lab.setup(&plugin, upstream.port()), 2).unwrap();
+    let port = envoy.port();
+    let callers: Vec<_> = (0..20)
+        .map(|_| {
+            thread::spawn(move || {
+                let began = Instant::now();
+                (get(port, "/").unwrap(), began.elapsed())
+            })
+        })
+        .collect();
+    for caller in callers {
+        let (answer, took) = caller.join().unwrap();
+        assert_eq!(answer.status, 503);
+        assert!(answer.header("x-edgepass-error").is_some(), "{answer:?}");
+        assert!(
+            answer.body.starts_with("edgepass: no access token"),
+            "{answer:?}"
+        );
+        assert!(took >= Duration::from_millis(700), "{took:?}");
+        assert!(took < Duration::from_millis(2_500), "{took:?}");
+    }
+    until("the cause is known", Duration::from_secs(10), || {
+        get(port, "/").unwrap().header("x-edgepass-error") == Some("server")
+    })
+    .unwrap();
+    assert!(
+        upstream.seen().is_empty(),
+        "nothing goes on without a token"
+    );
+
+    lab.emulator.faults().clear();
+    until("requests pass again", Duration::from_secs(20), || {
+        get(port, "/").unwrap().status == 200
+    })
+    .unwrap();
+    assert!(envoy.stat("edgepass_requests_failed_total").unwrap() >= 20);
+    assert!(envoy.stat("edgepass_refreshes_failed.server").unwrap() > 0);
+}
+
+#[test]
+fn callers_that_go_away_while_they_wait_are_forgotten() {
+    let lab = Lab::start().unwrap();
+    lab.emulator
+        .faults()
+        .push(Fault::delay(Duration::from_millis(1_500)).on("/token"));
+    let upstream = Upstream::start().unwrap();
+    let envoy = lab
+        .envoy(&lab.setup(&lab.plugin(json!({})), upstream.port()), 1)
+        .unwrap();
+    for _ in 0..50 {
+        let mut connection = TcpStream::connect(("127.0.0.1", envoy.port())).unwrap();
+        connection
+            .write_all(b"GET /gone HTTP/1.1\r\nhost: a\r\n\r\n")
+            .unwrap();
+    }
+    let answer = get(envoy.port(), "/stayed").unwrap();
+    assert_eq!(answer.status, 200);
+    let paths: Vec<String> = upstream.seen().into_iter().map(|seen| seen.path).collect();
+    assert_eq!(paths, ["/stayed"]);
+}
+
+#[test]
+fn fail_open_lets_requests_pass_without_the_callers_credential() {
+    let lab = Lab::start().unwrap();
+    lab.emulator
+        .faults()
+        .push(Fault::hang().on("/token").forever());
+    let upstream = Upstream::start().unwrap();
+    let plugin = lab.plugin(json!({"request_deadline_ms": 300, "fail_open": true}));
+    let envoy = lab.envoy(&lab.setup(&plugin, upstream.port()), 1).unwrap();
+    let headers = [("authorization", "Basic Y2FsbGVy")];
+    let answer = edgepass_envoy_tests::get_with(envoy.port(), "/", &headers).unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(upstream.seen()[0].header("authorization"), None);
+}
