@@ -11,8 +11,22 @@ const DEMO: &str = "edgepass-demo";
 pub(crate) fn run() -> Result<()> {
     let lock = workspace::lock()?;
     build::all()?;
-    step("building the demo", || build::binaries(&[DEMO]).run())?;
+    program()?;
     drop(lock);
+    show()
+}
+
+/// The same where everything is built, for the tests.
+pub(crate) fn test() -> Result<()> {
+    program()?;
+    show()
+}
+
+fn program() -> Result<()> {
+    step("building the demo", || build::binaries(&[DEMO]).run())
+}
+
+fn show() -> Result<()> {
     let work = workspace::target().join("demo");
     if work.exists() {
         fs::remove_dir_all(&work).context("cannot empty target/demo")?;
