@@ -42,6 +42,11 @@ impl Secrets {
                 else {
                     bail!("{path}: a line without kind or value");
                 };
+                ensure!(
+                    value.len() >= SHORTEST,
+                    "{path}: a {kind} of {} bytes would be found anywhere",
+                    value.len()
+                );
                 secrets.add(kind, value);
             }
         }
