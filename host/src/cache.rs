@@ -31,7 +31,7 @@ impl Token {
         Secret::new(format!("{scheme} {}", self.token.expose()))
     }
 
-    pub(crate) fn from_source(&self, source: TokenSource) -> Self {
+    pub(crate) fn with_source(&self, source: TokenSource) -> Self {
         Self::new(AccessToken {
             source,
             ..AccessToken::clone(&self.0)
@@ -178,7 +178,7 @@ impl Cache {
     pub(crate) fn put(&self, key: Key, token: &Token, generation: u64, replaces: bool) {
         let now = Clocks::now();
         let entry = Entry {
-            token: token.from_source(TokenSource::Cache),
+            token: token.with_source(TokenSource::Cache),
             fresh: Until::unix(token.refresh_on, now),
             alive: Until::unix(token.expires_on, now),
         };

@@ -232,7 +232,7 @@ impl Provider {
                     }
                 };
                 Landed {
-                    shared: first.from_source(source),
+                    shared: first.with_source(source),
                     first,
                 }
             });

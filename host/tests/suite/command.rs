@@ -189,7 +189,7 @@ fn without_any_configuration_it_says_what_is_missing() {
 fn the_configuration_is_checked_and_described() {
     let lab = Lab::new();
     let config =
-        lab.config(json!({ "federated_token_file": { "path": lab.root().join("later") } }));
+        lab.config(&json!({ "federated_token_file": { "path": lab.root().join("later") } }));
     let path = lab.write("config.json", config.to_string());
     let output = edgepass(
         &lab,

@@ -74,7 +74,7 @@ async fn a_server_that_is_down_is_named() {
     lab.emulator.faults().clear();
     let config = {
         let mut config =
-            lab.config(json!({ "federated_token_file": { "path": lab.write("token", token) } }));
+            lab.config(&json!({ "federated_token_file": { "path": lab.write("token", token) } }));
         // a port where nobody listens: bound and let go at once
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -103,7 +103,7 @@ async fn a_server_that_is_down_is_named() {
 async fn a_name_without_address_is_named() {
     let lab = Lab::new();
     let mut config =
-        lab.config(json!({ "federated_token_file": { "path": lab.files.token_file() } }));
+        lab.config(&json!({ "federated_token_file": { "path": lab.files.token_file() } }));
     config["authority_hosts"] = json!(["login.edgepass.invalid"]);
     config["identities"]["app"]["authority_host"] = json!("https://login.edgepass.invalid");
     let builder = Provider::builder()

@@ -31,14 +31,18 @@ fn component(body: &str) -> Vec<u8> {
         .unwrap()
 }
 
-async fn run(lab: &Lab, wasm: Vec<u8>) -> Provider {
-    lab.federated().component(wasm).build().await.unwrap()
+async fn run(lab: &Lab, body: &str) -> Provider {
+    lab.federated()
+        .component(component(body))
+        .build()
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn a_trap_is_an_error_and_a_fresh_instance() {
     let lab = Lab::new();
-    let provider = run(&lab, component("unreachable")).await;
+    let provider = run(&lab, "unreachable").await;
     for round in 1..=2 {
         let error = provider.get_token(&graph()).await.unwrap_err();
         assert_eq!(error.class(), ErrorClass::Other);
@@ -55,7 +59,7 @@ async fn a_trap_is_an_error_and_a_fresh_instance() {
 #[tokio::test]
 async fn a_runaway_is_stopped() {
     let lab = Lab::new();
-    let provider = run(&lab, component("loop br 0 end unreachable")).await;
+    let provider = run(&lab, "loop br 0 end unreachable").await;
     let started = Instant::now();
     let error = provider.get_token(&graph()).await.unwrap_err();
     assert!(

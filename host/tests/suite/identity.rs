@@ -29,7 +29,7 @@ fn bound() -> Value {
 #[tokio::test]
 async fn an_assertion_is_signed_outside() {
     let lab = Lab::new();
-    let provider = lab.configured(certificate()).build().await.unwrap();
+    let provider = lab.configured(&certificate()).build().await.unwrap();
     provider.get_token(&graph()).await.unwrap();
     let [request] = lab.emulator.token_requests().try_into().unwrap();
     assert_eq!(request.method_of_proof.as_deref(), Some("certificate"));
@@ -42,7 +42,7 @@ async fn an_assertion_is_signed_outside() {
 #[tokio::test]
 async fn a_bound_request_is_authenticated_by_the_connection() {
     let lab = Lab::new();
-    let provider = lab.configured(bound()).build().await.unwrap();
+    let provider = lab.configured(&bound()).build().await.unwrap();
     provider.get_token(&graph()).await.unwrap();
     let [request] = lab.emulator.token_requests().try_into().unwrap();
     let thumbprint = &lab.emulator.client_certificate().thumbprint;
@@ -65,7 +65,7 @@ async fn pem_in_memory_does_as_well_in_every_form() {
             "{shown}"
         );
         let provider = lab
-            .configured(bound())
+            .configured(&bound())
             .certificate("demo", source)
             .build()
             .await
@@ -78,7 +78,7 @@ async fn pem_in_memory_does_as_well_in_every_form() {
 async fn rotation_under_load_mixes_nothing_and_fails_nothing() {
     const ROTATIONS: usize = 12;
     let lab = Lab::new();
-    let provider = lab.configured(bound()).build().await.unwrap();
+    let provider = lab.configured(&bound()).build().await.unwrap();
     let done = Arc::new(AtomicBool::new(false));
     let load: Vec<_> = (0..3)
         .map(|_| {
@@ -137,7 +137,7 @@ async fn a_pair_that_does_not_match_is_never_used() {
     let key = lab.write("key.pem", &first.private_key_pem);
     let source = CertificateSource::files(&chain, Some(key.clone()));
     let provider = lab
-        .configured(certificate())
+        .configured(&certificate())
         .certificate("demo", source.clone())
         .build()
         .await
@@ -157,7 +157,7 @@ async fn a_pair_that_does_not_match_is_never_used() {
 
     // who starts with it has no previous one
     let late = lab
-        .configured(certificate())
+        .configured(&certificate())
         .certificate("demo", source)
         .build()
         .await
@@ -193,7 +193,7 @@ async fn what_cannot_be_loaded_is_named() {
     ] {
         let source = CertificateSource::files(&chain, Some(key.clone()));
         let provider = lab
-            .configured(certificate())
+            .configured(&certificate())
             .certificate("demo", source)
             .build()
             .await
@@ -215,7 +215,7 @@ async fn a_server_that_refuses_the_certificate_is_understood() {
     let stranger = stranger(&lab);
     let source = CertificateSource::pem_pair(stranger.certificate_pem, stranger.private_key_pem);
     let provider = lab
-        .configured(bound())
+        .configured(&bound())
         .certificate("demo", source)
         .build()
         .await
@@ -235,7 +235,7 @@ async fn a_server_that_refuses_the_certificate_is_understood() {
 async fn an_unknown_certificate_is_a_configuration_error() {
     let lab = Lab::new();
     let error = lab
-        .configured(json!({ "certificate": { "name": "nobody" } }))
+        .configured(&json!({ "certificate": { "name": "nobody" } }))
         .build()
         .await
         .unwrap_err();
@@ -246,7 +246,7 @@ async fn an_unknown_certificate_is_a_configuration_error() {
 #[tokio::test]
 async fn the_key_is_not_in_the_memory_of_the_component() {
     let lab = Lab::new();
-    let provider = lab.configured(bound()).build().await.unwrap();
+    let provider = lab.configured(&bound()).build().await.unwrap();
     provider.get_token(&graph()).await.unwrap();
     provider.drop_cached(None).await.unwrap();
     provider.get_token(&graph()).await.unwrap();

@@ -14,7 +14,7 @@ async fn an_assertion_comes_from_the_program() {
     let lab = Lab::new();
     let issuer = lab.emulator.issuer().clone();
     let provider = lab
-        .configured(json!({ "assertion_source": { "audience": "api://AzureADTokenExchange" } }))
+        .configured(&json!({ "assertion_source": { "audience": "api://AzureADTokenExchange" } }))
         .assertion_source(move |options: AssertionOptions| {
             assert_eq!(options.identity, "app");
             let token = issuer
@@ -41,14 +41,14 @@ async fn an_assertion_comes_from_the_program() {
 async fn an_assertion_may_be_bound_to_a_certificate_of_the_host() {
     let lab = Lab::new();
     let provider = lab
-        .configured(json!({ "assertion_source": {} }))
+        .configured(&json!({ "assertion_source": {} }))
         .build()
         .await
         .unwrap();
     let error = provider.get_token(&graph()).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::AssertionUnavailable, "{error}");
     let failing = lab
-        .configured(json!({ "assertion_source": {} }))
+        .configured(&json!({ "assertion_source": {} }))
         .assertion_source(async |_: AssertionOptions| {
             Err(AssertionError::Temporary("the broker restarts".to_owned()))
         })
@@ -67,7 +67,7 @@ async fn an_assertion_may_be_bound_to_a_certificate_of_the_host() {
 async fn a_secret_comes_from_the_variable_that_is_named_and_no_other_variable_does() {
     let lab = Lab::new();
     let config = lab
-        .config(json!({ "client_secret": { "env": "MY_SECRET" } }))
+        .config(&json!({ "client_secret": { "env": "MY_SECRET" } }))
         .to_string();
     let environment = |name: &str| {
         Environment::from_pairs([(name.to_owned(), lab.emulator.client_secret().to_owned())])
@@ -98,7 +98,7 @@ async fn token_files_that_cannot_be_used_are_named() {
         (lab.root().to_owned(), "regular file"),
     ] {
         let credential = json!({ "federated_token_file": { "path": path } });
-        let provider = lab.configured(credential).build().await.unwrap();
+        let provider = lab.configured(&credential).build().await.unwrap();
         let error = provider.get_token(&graph()).await.unwrap_err();
         assert_eq!(error.class(), ErrorClass::AssertionUnavailable, "{error}");
         let text = format!("{error} {:?}", error.detail().hint);
@@ -114,7 +114,7 @@ async fn token_files_that_cannot_be_used_are_named() {
 fn a_host_tells_what_it_cannot_use_now() {
     let lab = Lab::new();
     let mut config =
-        lab.config(json!({ "federated_token_file": { "path": lab.root().join("missing") } }));
+        lab.config(&json!({ "federated_token_file": { "path": lab.root().join("missing") } }));
     config["certificates"]["broken"] = json!({ "certificate_file": lab.write("broken.pem", "x") });
     let host = Provider::builder()
         .config_json(config.to_string())

@@ -55,14 +55,14 @@ impl Lab {
     }
 
     /// With one identity of that credential, whose authority has an mTLS twin.
-    pub(crate) fn configured(&self, credential: Value) -> Builder {
+    pub(crate) fn configured(&self, credential: &Value) -> Builder {
         Provider::builder()
             .config_json(self.config(credential).to_string())
             .ca_file(self.files.ca_file())
     }
 
     /// The configuration of [`Self::configured`].
-    pub(crate) fn config(&self, credential: Value) -> Value {
+    pub(crate) fn config(&self, credential: &Value) -> Value {
         let port = self.emulator.port();
         json!({
             "authority_hosts": [format!("login.localhost:{port}")],
