@@ -53,7 +53,14 @@ pub(crate) fn bound_certificate(stage: &Stage) -> Result<()> {
          that is authenticated with the same key, and never sees the key.",
     );
     let config = stage.work.join("bound.json");
-    write_bound_config(stage, &config)?;
+    let files = stage.emulator.about();
+    write_bound_config(
+        stage,
+        &config,
+        &stage.emulator.login_authority(),
+        &show::plain(files.get("certificate_file")),
+        &show::plain(files.get("private_key_file")),
+    )?;
     let path = config.to_string_lossy();
     let args = ["--scope", SCOPE, "--config", &path, "--identity", "bound"];
     show::text(&format!("$ edgepass token {}", args.join(" ")));
@@ -157,22 +164,28 @@ pub(crate) fn last_request(stage: &Stage) -> Result<JournalEntry> {
         .context("the emulator got no token request")
 }
 
-fn write_bound_config(stage: &Stage, path: &Path) -> Result<()> {
-    let files = stage.emulator.about();
-    let file = |name: &str| show::plain(files.get(name));
+/// A configuration with one identity, whose certificate authenticates the
+/// connection.
+pub(crate) fn write_bound_config(
+    stage: &Stage,
+    path: &Path,
+    authority_host: &str,
+    certificate_file: &str,
+    private_key_file: &str,
+) -> Result<()> {
     let config = json!({
         "identities": {
             "bound": {
                 "tenant_id": stage.emulator.tenant(),
                 "client_id": stage.emulator.client_id(),
-                "authority_host": stage.emulator.login_authority(),
+                "authority_host": authority_host,
                 "credential": { "bound_certificate": { "name": "demo" } }
             }
         },
         "certificates": {
             "demo": {
-                "certificate_file": file("certificate_file"),
-                "private_key_file": file("private_key_file")
+                "certificate_file": certificate_file,
+                "private_key_file": private_key_file
             }
         }
     });

@@ -27,6 +27,12 @@ struct Stage {
 /// The resource that the demo asks tokens for.
 const SCOPE: &str = "api://edgepass-demo/.default";
 
+/// Where the commands to try by hand put an emulator: they name files in it.
+const BY_HAND_DIR: &str = "/tmp/emulator";
+
+/// Its port, which the configuration to try by hand has to name.
+const BY_HAND_PORT: u16 = 8443;
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let started = Instant::now();
@@ -58,21 +64,31 @@ async fn main() -> Result<()> {
     command::refusal(&stage)?;
 
     show::title("Try it by hand");
-    show::text(&by_hand(&stage));
+    show::text(&by_hand(&stage)?);
     eprintln!("\n(the demo took {:.1} s)", started.elapsed().as_secs_f64());
     Ok(())
 }
 
-fn by_hand(stage: &Stage) -> String {
+/// Commands that work as they stand, with an emulator of their own: this demo's
+/// ends with it.
+fn by_hand(stage: &Stage) -> Result<String> {
     let dist = stage.dist.display();
-    format!(
-        "{dist}/edgepass-emulator --dir /tmp/emulator &        # prints a line when it is ready\n\
-         . /tmp/emulator/env                                 # works for any Azure SDK, too\n\
+    let config = stage.work.join("by-hand.json");
+    command::write_bound_config(
+        stage,
+        &config,
+        &format!("https://login.localhost:{BY_HAND_PORT}"),
+        &format!("{BY_HAND_DIR}/client.pem"),
+        &format!("{BY_HAND_DIR}/client.key"),
+    )?;
+    Ok(format!(
+        "{dist}/edgepass-emulator --dir {BY_HAND_DIR} --port {BY_HAND_PORT} &   # a line when it is ready\n\
+         . {BY_HAND_DIR}/env                                   # works for any Azure SDK, too\n\
          {dist}/edgepass token --scope {SCOPE}\n\
          {dist}/edgepass token --scope https://graph.microsoft.com/.default --format header\n\
-         {dist}/edgepass token --config {}/bound.json --identity bound --scope {SCOPE}   # for this demo's emulator\n\
+         {dist}/edgepass token --scope {SCOPE} --config {}\n\
          {dist}/edgepass config check\n\
          {dist}/edgepass token --help",
-        stage.work.display()
-    )
+        config.display()
+    ))
 }
