@@ -26,7 +26,7 @@ const NO_TOKEN: i32 = 1;
 fn ends(lab: &Lab, command: Command<'_>, ending: &Ending<'_>) -> Result<Value> {
     let error = ends_with_message(lab, command, ending)?;
     assert!(
-        error["hint"].as_str().is_some_and(|hint| !hint.is_empty()),
+        !text(&error, "hint").is_empty(),
         "what to do about it: {error}"
     );
     Ok(error)
@@ -37,24 +37,28 @@ fn ends(lab: &Lab, command: Command<'_>, ending: &Ending<'_>) -> Result<Value> {
 fn ends_with_message(lab: &Lab, command: Command<'_>, ending: &Ending<'_>) -> Result<Value> {
     lab.emulator.clear_journal();
     let (code, error) = command.run()?.error()?;
-    assert_eq!(error["class"], ending.class, "{error}");
+    assert_eq!(text(&error, "class"), ending.class, "{error}");
     assert_eq!(code, ending.code, "{error}");
-    let field = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
     assert!(
-        !field("message").is_empty() && !field("message").contains('\n'),
+        !text(&error, "message").is_empty() && !text(&error, "message").contains('\n'),
         "one line: {error}"
     );
-    let text = format!(
+    let told = format!(
         "{} {} {}",
-        field("setting"),
-        field("message"),
-        field("hint")
+        text(&error, "setting"),
+        text(&error, "message"),
+        text(&error, "hint")
     );
     for part in ending.says {
-        assert!(text.contains(part), "no {part:?} in {text:?}");
+        assert!(told.contains(part), "no {part:?} in {told:?}");
     }
     assert_eq!(lab.emulator.journal().len(), ending.sent, "{error}");
     Ok(error)
+}
+
+/// A field of the error, empty when it is absent.
+fn text<'e>(error: &'e Value, name: &str) -> &'e str {
+    error.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The command, with a wrong environment or configuration: nothing is sent.
