@@ -59,7 +59,10 @@ async fn a_server_of_another_authority_is_not_spoken_to() {
         .unwrap();
     let (class, text) = failure(&provider).await;
     assert_eq!(class, ErrorClass::Network);
-    assert!(text.contains("certificate is not trusted"), "{text}");
+    assert!(
+        text.contains("is not trusted") && text.contains("--ca-file"),
+        "{text}"
+    );
     assert!(lab.emulator.token_requests().is_empty());
 }
 
