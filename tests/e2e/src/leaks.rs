@@ -38,7 +38,7 @@ impl Secrets {
         for (path, text) in texts(dir)? {
             for line in text.lines() {
                 let json: Value = serde_json::from_str(line).with_context(|| path.clone())?;
-                let (Some(kind), Some(value)) = (json["kind"].as_str(), json["value"].as_str())
+                let (Some(kind), Some(value)) = (field(&json, "kind"), field(&json, "value"))
                 else {
                     bail!("{path}: a line without kind or value");
                 };
@@ -126,6 +126,10 @@ pub fn texts(dir: &Path) -> Result<Vec<(String, String)>> {
         ));
     }
     Ok(found)
+}
+
+fn field<'a>(json: &'a Value, name: &str) -> Option<&'a str> {
+    json.get(name).and_then(Value::as_str)
 }
 
 #[cfg(test)]
