@@ -221,6 +221,7 @@ impl App {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Side {
     Imports,
     Exports,
