@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn long_lengths_are_read() {
         let mut der = vec![
-            0x30, 0x82, 0x01, 0x0b, 2, 1, 0, 0x30, 2, 5, 0, 4, 0x81, 0xff,
+            0x30, 0x82, 0x01, 0x09, 2, 1, 0, 0x30, 2, 5, 0, 4, 0x81, 0xff,
         ];
         der.extend([7; 0xff]);
         assert_eq!(pkcs8_private_key(&der).map(<[u8]>::len), Some(0xff));
