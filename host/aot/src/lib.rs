@@ -2,7 +2,7 @@
 //!
 //! The provider is compiled at build time and embedded, so starting up compiles
 //! nothing. Loading machine code means to trust it: that is why this is a crate
-//! of its own, with the only `unsafe` blocks of the workspace.
+//! of its own, with the only `unsafe` blocks of the host.
 
 mod in_place;
 
