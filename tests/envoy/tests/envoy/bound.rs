@@ -1,6 +1,6 @@
 //! The certificate that authenticates the connection is Envoy's.
 
-use edgepass_envoy_tests::{Lab, Upstream, get};
+use edgepass_envoy_tests::{ClientTls, Lab, Upstream, get};
 use serde_json::json;
 
 #[test]
@@ -19,7 +19,10 @@ fn the_token_clusters_certificate_is_the_proof() {
     plugin["envoy"]["token_clusters"] = json!({format!("mtlsauth.localhost:{port}"): "entra"});
     let mut setup = lab.setup(&plugin, upstream.port());
     setup.token_name = "mtlsauth.localhost".to_owned();
-    setup.certificate = Some((lab.dir().join("client.pem"), lab.dir().join("client.key")));
+    setup.certificate = Some(ClientTls::Files(
+        lab.dir().join("client.pem"),
+        lab.dir().join("client.key"),
+    ));
     let envoy = lab.envoy(&setup, 2).unwrap();
     let answer = get(envoy.port(), "/").unwrap();
     assert_eq!(answer.status, 200, "{answer:?}\n{}", envoy.log());
