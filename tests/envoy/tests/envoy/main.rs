@@ -12,4 +12,5 @@ mod module;
 mod refresh;
 mod rejection;
 mod secrets;
+mod verification;
 mod waiting;
