@@ -2,10 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use serde::de::IgnoredAny;
 
-use std::collections::BTreeMap;
-
+use crate::json::Json;
 use crate::limits::MAX_CLAIMS_BYTES;
 use crate::{Error, ErrorClass};
 
@@ -48,12 +46,14 @@ pub fn parse_claims(claims: &str) -> Result<String, Error> {
         return Err(too_long());
     }
     // the parser's own words could quote the claims, which are nobody's business in a log
-    serde_json::from_str::<BTreeMap<String, IgnoredAny>>(&json).map_err(|error| {
-        invalid(&format!(
-            "claims are not a JSON object (column {})",
-            error.column()
-        ))
-    })?;
+    match Json::parse(json.as_bytes()) {
+        Ok(Json::Object(_)) => {}
+        Ok(_) => return Err(invalid("claims are not a JSON object")),
+        Err(error) => {
+            let message = format!("claims are not a JSON object (column {})", error.column());
+            return Err(invalid(&message));
+        }
+    }
     Ok(json)
 }
 
@@ -76,8 +76,13 @@ pub fn from_www_authenticate(value: &str) -> Option<Challenge> {
 }
 
 impl Challenge {
-    fn from_parameters(mut parameters: BTreeMap<String, String>) -> Self {
-        let mut take = |name: &str| parameters.remove(name).filter(|value| !value.is_empty());
+    fn from_parameters(mut parameters: Vec<(String, String)>) -> Self {
+        let mut take = |name: &str| {
+            let at = parameters.iter().position(|(known, _)| known == name)?;
+            // the first of a repeated name counts, so the order has to stay
+            let (_, value) = parameters.remove(at);
+            Some(value).filter(|value| !value.is_empty())
+        };
         Self {
             realm: take("realm"),
             error: take("error"),
@@ -116,7 +121,7 @@ fn too_long() -> Error {
     invalid(&format!("claims are longer than {MAX_CLAIMS_BYTES} bytes"))
 }
 
-type Parsed = (String, BTreeMap<String, String>);
+type Parsed = (String, Vec<(String, String)>);
 
 /// Every challenge with its parameters, names in lower case; the first of a repeated name counts. What comes after a
 /// syntax error is left out.
@@ -137,11 +142,11 @@ fn challenges(value: &str) -> Vec<Parsed> {
                 let Some(value) = rest.value() else {
                     return out;
                 };
-                parameters.entry(name.to_ascii_lowercase()).or_insert(value);
+                parameters.push((name.to_ascii_lowercase(), value));
             }
             (true, None) => return out,
             (false, _) => {
-                out.push((name.to_owned(), BTreeMap::new()));
+                out.push((name.to_owned(), Vec::new()));
                 rest.0 = after_name;
                 rest.skip_token68();
             }

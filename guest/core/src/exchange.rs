@@ -1,12 +1,9 @@
 //! Form out, response in.
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
-use std::fmt;
-
 use crate::authority::Endpoint;
 use crate::effect::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
 use crate::inspect::JwtSummary;
+use crate::json::Json;
 use crate::limits::{
     DEFAULT_EXPIRES_IN_S, HTTP_TIMEOUT_MS, MAX_EXPIRES_IN_S, MAX_RESPONSE_BYTES,
     MAX_RETRY_AFTER_MS, MAX_SERVER_TEXT_CHARS,
@@ -229,23 +226,29 @@ pub(crate) fn unix_seconds_of_http_date(value: &str) -> Option<u64> {
         .map(|since| since.as_secs())
 }
 
-#[derive(Deserialize)]
-struct TokenResponse {
-    access_token: Option<Secret>,
-    token_type: Option<String>,
-    #[serde(default)]
-    expires_in: Seconds,
-    #[serde(default)]
-    expires_on: Seconds,
-    #[serde(default)]
-    refresh_in: Seconds,
-    scope: Option<String>,
-}
-
 fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error> {
-    let body: TokenResponse = match serde_json::from_slice(response.body.expose()) {
+    let body = match Json::parse(response.body.expose()) {
         Ok(body) => body,
         Err(error) => return Err(not_json(asked, response, &error)),
+    };
+    let wrong_type = |field: &str, wanted: &str| {
+        let host = &asked.endpoint.authority;
+        let message = format!(
+            "the token response of {host} has a `{field}` of a wrong type: {wanted} is expected"
+        );
+        invalid(asked, response, message)
+    };
+    let text = |field: &str| match body.get(field) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::Text(text)) => Ok(Some(text)),
+        Some(_) => Err(wrong_type(field, "a string")),
+    };
+    let seconds = |field: &str| match body.get(field) {
+        None | Some(Json::Null) => Ok(None),
+        Some(value) => match whole_number(value) {
+            Some(seconds) => Ok(Some(seconds)),
+            None => Err(wrong_type(field, "a number or a numeric string")),
+        },
     };
     let missing = |field: &str| {
         invalid(
@@ -257,8 +260,7 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
             ),
         )
     };
-    let token = body
-        .access_token
+    let token = text("access_token")?
         .filter(|token| !token.expose().is_empty())
         .ok_or_else(|| missing("access_token"))?;
     if token
@@ -272,62 +274,57 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
         );
         return Err(invalid(asked, response, message));
     }
-    let token_type = body.token_type.ok_or_else(|| missing("token_type"))?;
+    let token_type = text("token_type")?
+        .ok_or_else(|| missing("token_type"))?
+        .expose();
     if !token_type.eq_ignore_ascii_case("Bearer") {
         let message = format!(
             "{} issued a token of type `{}` where a bearer token was asked for",
             asked.endpoint.authority,
-            clean(&token_type, asked.secrets)
+            clean(token_type, asked.secrets)
         );
         return Err(invalid(asked, response, message).edit(|detail| detail.retryable = false));
     }
-    let lifetime_s = match (body.expires_in.0, body.expires_on.0) {
+    let lifetime_s = match (seconds("expires_in")?, seconds("expires_on")?) {
         (Some(seconds), _) => seconds,
         (None, Some(unix_s)) => unix_s.saturating_sub(asked.server_unix_s),
         (None, None) => DEFAULT_EXPIRES_IN_S,
     };
     Ok(Granted {
-        token,
-        token_type,
+        token: token.clone(),
+        token_type: token_type.to_owned(),
         lifetime_ms: lifetime_s.min(MAX_EXPIRES_IN_S).saturating_mul(1000),
-        refresh_in_ms: body
-            .refresh_in
-            .0
+        refresh_in_ms: seconds("refresh_in")?
             .filter(|seconds| *seconds > 0)
             .map(|seconds| seconds.saturating_mul(1000)),
-        scope: body.scope.filter(|scope| !scope.is_empty()),
+        scope: text("scope")?
+            .map(|scope| scope.expose().to_owned())
+            .filter(|scope| !scope.is_empty()),
     })
-}
-
-#[derive(Default, Deserialize)]
-struct ErrorResponse {
-    error: Option<String>,
-    error_description: Option<String>,
-    #[serde(default)]
-    error_codes: Vec<Seconds>,
-    correlation_id: Option<String>,
-    trace_id: Option<String>,
-    claims: Option<String>,
 }
 
 fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
     let host = &asked.endpoint.authority;
     let status = response.status;
-    let body: Option<ErrorResponse> = serde_json::from_slice(response.body.expose()).ok();
-    let Some(body) = body.filter(|body| body.error.is_some()) else {
+    let body = Json::parse(response.body.expose()).unwrap_or(Json::Null);
+    let text = |field| body.get(field).and_then(Json::text).map(Secret::expose);
+    let Some(error) = text("error") else {
         return no_error_object(asked, response);
     };
-    let oauth_error = clean(body.error.as_deref().unwrap_or_default(), asked.secrets);
-    let description = body.error_description.unwrap_or_default();
-    let mut codes: Vec<u32> = body
-        .error_codes
-        .iter()
-        .filter_map(|code| code.0.and_then(|code| u32::try_from(code).ok()))
-        .collect();
+    let oauth_error = clean(error, asked.secrets);
+    let description = text("error_description").unwrap_or_default();
+    let mut codes: Vec<u32> = match body.get("error_codes") {
+        Some(Json::List(codes)) => codes
+            .iter()
+            .filter_map(|code| u32::try_from(whole_number(code)?).ok())
+            .collect(),
+        _ => Vec::new(),
+    };
     if codes.is_empty() {
-        codes.extend(aadsts_in(&description));
+        codes.extend(aadsts_in(description));
     }
-    let class = classify(status, &oauth_error, &codes, body.claims.is_some());
+    let claims = text("claims");
+    let class = classify(status, &oauth_error, &codes, claims.is_some());
     let hint = codes
         .iter()
         .find_map(|code| match asked.presented {
@@ -337,10 +334,10 @@ fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
             _ => aadsts::hint(*code).map(str::to_owned),
         })
         .or_else(|| default_hint(class).map(str::to_owned));
-    let text = clean(description_without_ids(&description), asked.secrets);
+    let said = clean(description_without_ids(description), asked.secrets);
     let mut message = format!("{host} refused: {oauth_error}");
-    if !text.is_empty() {
-        message = format!("{message}: {text}");
+    if !said.is_empty() {
+        message = format!("{message}: {said}");
     }
     let propagation = codes.iter().any(|code| aadsts::is_propagation(*code));
     Error::with_detail(
@@ -357,14 +354,12 @@ fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
             http_status: Some(status),
             oauth_error: Some(oauth_error),
             aadsts: codes,
-            correlation_id: Some(body.correlation_id.map_or_else(
+            correlation_id: Some(text("correlation_id").map_or_else(
                 || asked.correlation_id.to_owned(),
-                |id| clean(&id, asked.secrets),
+                |id| clean(id, asked.secrets),
             )),
-            trace_id: body.trace_id.map(|id| clean(&id, asked.secrets)),
-            claims: body
-                .claims
-                .and_then(|claims| challenge::parse_claims(&claims).ok()),
+            trace_id: text("trace_id").map(|id| clean(id, asked.secrets)),
+            claims: claims.and_then(|claims| challenge::parse_claims(claims).ok()),
             ..ErrorDetail::default()
         },
     )
@@ -474,11 +469,8 @@ fn not_json(asked: &Asked<'_>, response: &HttpResponse, error: &serde_json::Erro
     // the position says where to look; serde's own text might quote what stands there
     let place = match error.classify() {
         serde_json::error::Category::Eof => "it ends too early".to_owned(),
-        serde_json::error::Category::Data => format!(
-            "a field at line {} column {} is of a wrong type",
-            error.line(),
-            error.column()
-        ),
+        // the one error of its own that the reader has
+        serde_json::error::Category::Data => "it has too many values".to_owned(),
         _ => format!("line {} column {}", error.line(), error.column()),
     };
     invalid(
@@ -574,43 +566,19 @@ fn looks_like_a_jwt(word: &str) -> bool {
     word.contains("eyJ") && word.len() > 30
 }
 
-/// A count of seconds (or a code) as a number, or as a numeric string as Entra's v1 endpoint writes it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Seconds(Option<u64>);
-
-impl<'de> Deserialize<'de> for Seconds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Numbers;
-        impl Visitor<'_> for Numbers {
-            type Value = Seconds;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number or a numeric string")
-            }
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Seconds, E> {
-                Ok(Seconds(Some(value)))
-            }
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Seconds, E> {
-                Ok(Seconds(Some(u64::try_from(value).unwrap_or(0))))
-            }
-            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Seconds, E> {
-                // `as` saturates, and NaN becomes 0
-                Ok(Seconds(Some(value as u64)))
-            }
-            fn visit_str<E: de::Error>(self, value: &str) -> Result<Seconds, E> {
-                let value = value.trim();
-                if let Ok(number) = value.parse() {
-                    return Ok(Seconds(Some(number)));
-                }
-                value
-                    .parse::<f64>()
-                    .map(|number| Seconds(Some(number as u64)))
-                    .map_err(|_| E::custom("not a number"))
-            }
-            fn visit_unit<E: de::Error>(self) -> Result<Seconds, E> {
-                Ok(Seconds(None))
-            }
+/// A count of seconds (or a code) as a number, or as a numeric string as Entra's v1 endpoint writes it. Fractions are
+/// cut off, and what is negative is as good as nothing.
+fn whole_number(value: &Json) -> Option<u64> {
+    match value {
+        Json::Whole(number) => Some(*number),
+        // `as` saturates, and NaN becomes 0
+        Json::Number(number) => Some(*number as u64),
+        Json::Text(text) => {
+            let text = text.expose().trim();
+            let number = || text.parse::<f64>().ok().map(|number| number as u64);
+            text.parse().ok().or_else(number)
         }
-        deserializer.deserialize_any(Numbers)
+        _ => None,
     }
 }
 

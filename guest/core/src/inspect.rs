@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
 
+use crate::json::Json;
 use crate::limits::MAX_ASSERTION_BYTES;
 
 /// Characters kept of a claim. Kubernetes subjects and GitHub ones with environment names stay below; what is longer
@@ -79,17 +79,20 @@ fn decode(part: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok()
 }
 
-fn object(part: &str) -> Option<Map<String, Value>> {
-    serde_json::from_slice(&decode(part)?).ok()
+fn object(part: &str) -> Option<Json> {
+    let json = Json::parse(&decode(part)?).ok()?;
+    matches!(json, Json::Object(_)).then_some(json)
 }
 
-fn text(value: Option<&Value>) -> Option<String> {
-    value?.as_str().map(|text| printable(text, MAX_CLAIM_CHARS))
+fn text(value: Option<&Json>) -> Option<String> {
+    value?
+        .text()
+        .map(|text| printable(text.expose(), MAX_CLAIM_CHARS))
 }
 
-fn audiences(value: Option<&Value>) -> Vec<String> {
+fn audiences(value: Option<&Json>) -> Vec<String> {
     match value {
-        Some(Value::Array(items)) => items
+        Some(Json::List(items)) => items
             .iter()
             .filter_map(|item| text(Some(item)))
             .take(MAX_AUDIENCES)
@@ -99,10 +102,14 @@ fn audiences(value: Option<&Value>) -> Vec<String> {
 }
 
 /// A NumericDate: RFC 7519 allows fractions, and MSAL.NET writes numbers as strings.
-fn seconds(value: Option<&Value>) -> Option<u64> {
+fn seconds(value: Option<&Json>) -> Option<u64> {
     match value? {
-        Value::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?)),
-        Value::String(text) => text.parse().ok().or_else(|| whole(text.parse().ok()?)),
+        Json::Whole(number) => Some(*number),
+        Json::Number(number) => whole(*number),
+        Json::Text(text) => {
+            let text = text.expose();
+            text.parse().ok().or_else(|| whole(text.parse().ok()?))
+        }
         _ => None,
     }
 }

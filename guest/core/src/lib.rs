@@ -40,6 +40,7 @@ mod exchange;
 mod flow;
 mod grant;
 mod inspect;
+mod json;
 mod request;
 mod retry;
 mod secret;

@@ -11,6 +11,10 @@ pub const MAX_RESPONSE_BYTES: usize = 256 * 1024;
 /// The configuration, bytes of JSON.
 pub const MAX_CONFIG_BYTES: usize = 256 * 1024;
 
+/// Values in one JSON document. A configuration with a thousand identities has fewer; a document of nothing but
+/// brackets would take thirty times its size in memory.
+pub const MAX_JSON_VALUES: usize = 32 * 1024;
+
 /// A claims challenge, bytes of JSON.
 pub const MAX_CLAIMS_BYTES: usize = 16 * 1024;
 

@@ -1,17 +1,22 @@
 //! JSON text to [`ConfigFile`], with errors that say where and never repeat a value.
 
-use serde_json::error::Category;
+use std::collections::BTreeMap;
 
 use super::ConfigError;
 use super::file::ConfigFile;
+use crate::Secret;
 use crate::inspect::printable;
+use crate::json::Json;
 use crate::limits::MAX_CONFIG_BYTES;
 
 /// What an error about the document as a whole is called.
 const DOCUMENT: &str = "configuration";
 
-/// Characters of a parser message. Its longest, an unknown field with the known ones, stays below.
-const MAX_MESSAGE_CHARS: usize = 600;
+/// Characters of a parser message. They say what is wrong there and quote nothing of the text.
+const MAX_MESSAGE_CHARS: usize = 200;
+
+/// Characters of a name that is not known. Every known one is shorter.
+const MAX_NAME_CHARS: usize = 64;
 
 pub(super) fn parse(json: &str) -> Result<ConfigFile, ConfigError> {
     if json.len() > MAX_CONFIG_BYTES {
@@ -23,79 +28,251 @@ pub(super) fn parse(json: &str) -> Result<ConfigFile, ConfigError> {
     if json.trim().is_empty() {
         return Err(ConfigError::new(DOCUMENT, "empty").hint("write a JSON object, at least {}"));
     }
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    let file = document(&mut deserializer)?;
-    deserializer.end().map_err(|error| explain(".", &error))?;
-    Ok(file)
+    let document = Json::parse(json.as_bytes()).map_err(|error| {
+        let message = printable(&error.to_string(), MAX_MESSAGE_CHARS);
+        ConfigError::new(DOCUMENT, format!("not JSON: {message}"))
+            .hint("mind commas, quotes and brackets at that place")
+    })?;
+    object(String::new(), document)
 }
 
-type Deserializer<'a> = serde_json::Deserializer<serde_json::de::StrRead<'a>>;
+/// An object of the configuration.
+pub(super) trait Object: Sized {
+    /// The names of all its fields.
+    const FIELDS: &[&str];
 
-#[cfg(feature = "paths")]
-fn document(deserializer: &mut Deserializer<'_>) -> Result<ConfigFile, ConfigError> {
-    serde_path_to_error::deserialize(deserializer)
-        .map_err(|error| explain(&error.path().to_string(), error.inner()))
+    /// Takes the fields, each once.
+    fn read(fields: &mut Fields) -> Result<Self, ConfigError>;
 }
 
-#[cfg(not(feature = "paths"))]
-fn document(deserializer: &mut Deserializer<'_>) -> Result<ConfigFile, ConfigError> {
-    serde::Deserialize::deserialize(deserializer).map_err(|error| explain(".", &error))
+/// A word out of a few.
+pub(super) trait Choice: Copy + Default + 'static {
+    /// The words and what they mean.
+    const CHOICES: &[(&str, Self)];
 }
 
-fn explain(path: &str, error: &serde_json::Error) -> ConfigError {
-    // a syntax error has no field to it: the path is only how far the parser had come
-    let setting = if path == "." || error.classify() != Category::Data {
-        DOCUMENT
-    } else {
-        path
-    };
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let text = text.strip_suffix(&place).unwrap_or(&text);
-    let text = match error.classify() {
-        Category::Data => without_value(text),
-        Category::Syntax | Category::Eof | Category::Io => format!("not JSON: {text}"),
-    };
-    let error = ConfigError::new(
-        setting,
-        format!("{}{place}", printable(&text, MAX_MESSAGE_CHARS)),
-    );
-    if text.starts_with("unknown field") {
-        error.hint("mind the spelling and the level")
-    } else {
-        error
+/// The fields of an object that have not been taken yet.
+pub(super) struct Fields {
+    path: String,
+    fields: Vec<(String, Json)>,
+}
+
+impl Fields {
+    /// A field that must be there.
+    pub(super) fn text(&mut self, name: &str) -> Result<String, ConfigError> {
+        self.optional_text(name)?.ok_or_else(|| {
+            ConfigError::new(whole(&self.path), format!("missing field `{name}`"))
+                .hint(format!("set {name}"))
+        })
+    }
+
+    pub(super) fn text_or_empty(&mut self, name: &str) -> Result<String, ConfigError> {
+        Ok(self.optional_text(name)?.unwrap_or_default())
+    }
+
+    pub(super) fn optional_text(&mut self, name: &str) -> Result<Option<String>, ConfigError> {
+        let text = self.optional_secret(name)?;
+        Ok(text.map(|text| text.expose().to_owned()))
+    }
+
+    pub(super) fn optional_secret(&mut self, name: &str) -> Result<Option<Secret>, ConfigError> {
+        self.take(name)
+            .map(|value| secret(&self.at(name), value))
+            .transpose()
+    }
+
+    pub(super) fn optional_number(&mut self, name: &str) -> Result<Option<u64>, ConfigError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Json::Whole(number)) => Ok(Some(number)),
+            Some(Json::Number(_)) => Err(ConfigError::new(
+                self.at(name),
+                "expected a whole number that is not negative",
+            )),
+            Some(other) => Err(expected("a number", &self.at(name), &other)),
+        }
+    }
+
+    pub(super) fn flag(&mut self, name: &str, usual: bool) -> Result<bool, ConfigError> {
+        match self.take(name) {
+            None => Ok(usual),
+            Some(Json::Bool(flag)) => Ok(flag),
+            Some(other) => Err(expected("true or false", &self.at(name), &other)),
+        }
+    }
+
+    pub(super) fn choice<T: Choice>(&mut self, name: &str) -> Result<T, ConfigError> {
+        let Some(word) = self.optional_secret(name)? else {
+            return Ok(T::default());
+        };
+        let mut choices = T::CHOICES.iter();
+        match choices.find(|(known, _)| *known == word.expose()) {
+            Some((_, choice)) => Ok(*choice),
+            None => {
+                let words: Vec<&str> = T::CHOICES.iter().map(|(word, _)| *word).collect();
+                Err(
+                    ConfigError::new(self.at(name), "is not one of the words that it may be")
+                        .hint(format!("expected `{}`", words.join("` or `"))),
+                )
+            }
+        }
+    }
+
+    pub(super) fn texts(&mut self, name: &str) -> Result<Vec<String>, ConfigError> {
+        self.list(name)?
+            .map(|(path, item)| Ok(secret(&path, item)?.expose().to_owned()))
+            .collect()
+    }
+
+    pub(super) fn objects<T: Object>(&mut self, name: &str) -> Result<Vec<T>, ConfigError> {
+        self.list(name)?
+            .map(|(path, item)| object(path, item))
+            .collect()
+    }
+
+    pub(super) fn optional_object<T: Object>(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<T>, ConfigError> {
+        self.take(name)
+            .map(|value| object(self.at(name), value))
+            .transpose()
+    }
+
+    pub(super) fn object_or_default<T: Object + Default>(
+        &mut self,
+        name: &str,
+    ) -> Result<T, ConfigError> {
+        Ok(self.optional_object(name)?.unwrap_or_default())
+    }
+
+    pub(super) fn named_texts(
+        &mut self,
+        name: &str,
+    ) -> Result<BTreeMap<String, String>, ConfigError> {
+        let mut out = BTreeMap::new();
+        for (path, name, value) in self.names(name)? {
+            out.insert(name, secret(&path, value)?.expose().to_owned());
+        }
+        Ok(out)
+    }
+
+    pub(super) fn named_objects<T: Object>(
+        &mut self,
+        name: &str,
+    ) -> Result<BTreeMap<String, T>, ConfigError> {
+        let mut out = BTreeMap::new();
+        for (path, name, value) in self.names(name)? {
+            out.insert(name, object(path, value)?);
+        }
+        Ok(out)
+    }
+
+    fn at(&self, name: &str) -> String {
+        join(&self.path, name)
+    }
+
+    /// The value of a field. `null` is as good as nothing.
+    fn take(&mut self, name: &str) -> Option<Json> {
+        let at = self.fields.iter().position(|(known, _)| known == name)?;
+        let (_, value) = self.fields.swap_remove(at);
+        (!matches!(value, Json::Null)).then_some(value)
+    }
+
+    /// The items of a list, each with its path.
+    fn list(
+        &mut self,
+        name: &str,
+    ) -> Result<impl Iterator<Item = (String, Json)> + use<>, ConfigError> {
+        let path = self.at(name);
+        let items = match self.take(name) {
+            None => Vec::new(),
+            Some(Json::List(items)) => items,
+            Some(other) => return Err(expected("a list", &path, &other)),
+        };
+        let items = items.into_iter().enumerate();
+        Ok(items.map(move |(index, item)| (format!("{path}[{index}]"), item)))
+    }
+
+    /// The members of an object whose names the user chooses, each with its path. Of two of one name the first would
+    /// vanish unseen, so that is an error.
+    fn names(&mut self, name: &str) -> Result<Vec<(String, String, Json)>, ConfigError> {
+        let path = self.at(name);
+        let fields = match self.take(name) {
+            None => Vec::new(),
+            Some(Json::Object(fields)) => fields,
+            Some(other) => return Err(expected("an object of names", &path, &other)),
+        };
+        repeated(&fields).map_or(Ok(()), |name| {
+            Err(ConfigError::new(&path, format!("duplicate name `{name}`"))
+                .hint("rename one of the two, or remove it"))
+        })?;
+        let members = fields.into_iter();
+        Ok(members
+            .map(|(name, value)| (join(&path, &name), name, value))
+            .collect())
     }
 }
 
-/// Serde quotes what it found instead of what it wanted (`invalid type: string "hunter2", expected an object`), and
-/// what it found may be a secret in the wrong place. Only the kind stays.
-fn without_value(text: &str) -> String {
-    const KINDS: [(&str, &str); 8] = [
-        ("type: string", "a string"),
-        ("type: integer", "a number"),
-        ("type: floating point", "a number"),
-        ("type: boolean", "a boolean"),
-        ("type: null", "null"),
-        ("type: map", "an object"),
-        ("type: sequence", "a list"),
-        // derived code takes a list for an object until it is too short
-        ("length", "a list"),
-    ];
-    let Some(found) = ["type: ", "value: ", "length "].iter().find_map(|what| {
-        text.strip_prefix("invalid ")
-            .filter(|found| found.starts_with(what))
-    }) else {
-        return text.to_owned();
+fn object<T: Object>(path: String, value: Json) -> Result<T, ConfigError> {
+    T::read(&mut fields(path, value, T::FIELDS)?)
+}
+
+fn fields(path: String, value: Json, known: &[&str]) -> Result<Fields, ConfigError> {
+    let fields = match value {
+        Json::Object(fields) => fields,
+        other => return Err(expected("an object", whole(&path), &other)),
     };
-    let kind = KINDS
+    let unknown = fields
         .iter()
-        .find(|(prefix, _)| found.starts_with(prefix))
-        .map_or("something else", |(_, kind)| kind);
-    // the value may hold these words too, what is expected never does
-    match found.rsplit_once(", expected ") {
-        Some((_, expected)) => format!("expected {expected}, not {kind}"),
-        None => format!("{kind} is not expected here"),
+        .find(|(name, _)| !known.contains(&name.as_str()));
+    if let Some((name, _)) = unknown {
+        let name = printable(name, MAX_NAME_CHARS);
+        let known = known.join("`, `");
+        return Err(ConfigError::new(
+            join(&path, &name),
+            format!("unknown field `{name}`, expected one of `{known}`"),
+        )
+        .hint("mind the spelling and the level"));
     }
+    match repeated(&fields) {
+        Some(name) => Err(
+            ConfigError::new(whole(&path), format!("duplicate field `{name}`"))
+                .hint("keep one of the two"),
+        ),
+        None => Ok(Fields { path, fields }),
+    }
+}
+
+/// A name that is there twice, fit to be printed.
+fn repeated(fields: &[(String, Json)]) -> Option<String> {
+    let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    let twice = names.windows(2).find(|pair| pair.first() == pair.last())?;
+    Some(printable(twice.first()?, MAX_NAME_CHARS))
+}
+
+fn secret(path: &str, value: Json) -> Result<Secret, ConfigError> {
+    match value {
+        Json::Text(text) => Ok(text),
+        other => Err(expected("a string", path, &other)),
+    }
+}
+
+fn expected(what: &str, path: &str, found: &Json) -> ConfigError {
+    ConfigError::new(path, format!("expected {what}, not {}", found.kind()))
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        return printable(name, MAX_NAME_CHARS);
+    }
+    format!("{path}.{}", printable(name, MAX_NAME_CHARS))
+}
+
+/// The path of an object, for an error about all of it.
+fn whole(path: &str) -> &str {
+    if path.is_empty() { DOCUMENT } else { path }
 }
 
 #[cfg(test)]
@@ -110,14 +287,13 @@ mod tests {
     fn errors_say_where() {
         let text = error("{\n  \"identities\": {\"app\": {\"tenant\": \"t\"}}\n}");
         assert!(text.starts_with("identities.app.tenant: unknown field `tenant`, expected one of `tenant_id`, `client_id`"), "{text}");
-        assert!(text.contains("at line 2 column"), "{text}");
         assert!(
             error(r#"{"identities": {"app": {"credential": {"certificate": {}}}}}"#)
                 .starts_with("identities.app.credential.certificate: missing field `name`")
         );
         assert!(
-            error("{\"identities\": {},}")
-                .starts_with("configuration: not JSON: trailing comma at line 1")
+            error("{\n\"identities\": {},}")
+                .starts_with("configuration: not JSON: trailing comma at line 2 column")
         );
         assert!(error("{").starts_with("configuration: not JSON: EOF"));
         assert!(

@@ -1,0 +1,191 @@
+//! JSON as a tree, for everything that the engine reads: its configuration, token responses, claims. One reader for all
+//! of them keeps the modules small, because a derived one is compiled anew for every type. Texts may be secrets and are
+//! kept as such.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+use crate::Secret;
+use crate::limits::MAX_JSON_VALUES;
+
+/// A JSON value.
+#[derive(Debug)]
+pub(crate) enum Json {
+    Null,
+    Bool(bool),
+    /// A number that is whole and not negative.
+    Whole(u64),
+    /// Any other number.
+    Number(f64),
+    Text(Secret),
+    List(Vec<Json>),
+    /// In the document's order; a repeated name is there twice.
+    Object(Vec<(String, Json)>),
+}
+
+impl Json {
+    /// Reads one document.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut left = MAX_JSON_VALUES;
+        let mut deserializer = serde_json::Deserializer::from_slice(text);
+        let value = Reader { left: &mut left }.deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(value)
+    }
+
+    /// The value of a name; the last one if it is repeated, as most readers do it.
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
+        let Self::Object(fields) = self else {
+            return None;
+        };
+        let mut found = fields.iter().rev().filter(|(known, _)| known == name);
+        found.next().map(|(_, value)| value)
+    }
+
+    /// The text, if it is one.
+    pub(crate) fn text(&self) -> Option<&Secret> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What it is, for people.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Whole(_) | Self::Number(_) => "a number",
+            Self::Text(_) => "a string",
+            Self::List(_) => "a list",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+/// Reads values while there are some left.
+struct Reader<'a> {
+    left: &'a mut usize,
+}
+
+impl Reader<'_> {
+    fn again(&mut self) -> Reader<'_> {
+        Reader { left: self.left }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Json;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        *self.left = self
+            .left
+            .checked_sub(1)
+            .ok_or_else(|| D::Error::custom("too many values"))?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Whole(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a negative number is used for nothing, and its sign stays"
+        )]
+        Ok(Json::Number(value as f64))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Json::Number(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::Text(Secret::new(value)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Json, A::Error> {
+        let mut out = Vec::new();
+        while let Some(item) = items.next_element_seed(self.again())? {
+            out.push(item);
+        }
+        Ok(Json::List(out))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<Json, A::Error> {
+        let mut out = Vec::new();
+        while let Some(name) = fields.next_key()? {
+            out.push((name, fields.next_value_seed(self.again())?));
+        }
+        Ok(Json::Object(out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_value_is_read() {
+        let text = r#"{"n":null,"b":true,"w":18446744073709551615,"m":-1,"f":1.5,"t":"a\nb","l":[{}],"t":"c"}"#;
+        let json = Json::parse(text.as_bytes()).unwrap();
+        let kind = |name| json.get(name).unwrap().kind();
+        assert_eq!(
+            ["n", "b", "w", "m", "f", "t", "l"].map(kind),
+            [
+                "null",
+                "a boolean",
+                "a number",
+                "a number",
+                "a number",
+                "a string",
+                "a list"
+            ]
+        );
+        assert!(matches!(json.get("w"), Some(Json::Whole(u64::MAX))));
+        assert!(matches!(json.get("m"), Some(Json::Number(n)) if *n == -1.0));
+        assert_eq!(json.get("t").unwrap().text().unwrap().expose(), "c");
+        assert!(json.get("x").is_none());
+        assert!(matches!(json.get("l"), Some(Json::List(l)) if l[0].kind() == "an object"));
+    }
+
+    #[test]
+    fn what_is_no_single_document_is_an_error() {
+        for text in ["", "{", "{} {}", "[1,]", "\"a", "nul", "1e999"] {
+            assert!(Json::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(Json::parse(b"\"\xff\"").is_err());
+    }
+
+    #[test]
+    fn neither_depth_nor_number_is_without_bound() {
+        assert!(Json::parse("[".repeat(1000).as_bytes()).is_err());
+        let many = format!("[{}0]", "0,".repeat(MAX_JSON_VALUES));
+        let error = Json::parse(many.as_bytes()).unwrap_err();
+        assert!(error.to_string().starts_with("too many values"), "{error}");
+    }
+
+    #[test]
+    fn texts_are_not_printed() {
+        let json = Json::parse(br#"{"a":["hunter2"]}"#).unwrap();
+        assert!(!format!("{json:?}").contains("hunter2"));
+    }
+}
