@@ -1,10 +1,112 @@
-//! A token is renewed before it ends, with the workload token that is there then.
+//! A token is renewed before it ends, once for all workers, with the workload token that is there then.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use edgepass_emulator::Fault;
 use edgepass_envoy_tests::{Lab, Upstream, get, until};
 use serde_json::json;
+
+/// Lifetime of the tokens, seconds. They are renewed early, after [`RENEWED_AFTER_S`].
+const LIFETIME_S: i64 = 8;
+
+/// What the server says of the renewal, seconds.
+const RENEWED_AFTER_S: i64 = 2;
+
+#[test]
+fn one_exchange_per_refresh_with_one_worker() {
+    one_exchange_per_refresh(1);
+}
+
+#[test]
+fn one_exchange_per_refresh_with_two_workers() {
+    one_exchange_per_refresh(2);
+}
+
+#[test]
+fn one_exchange_per_refresh_with_four_workers() {
+    one_exchange_per_refresh(4);
+}
+
+/// Four refreshes under load, the token file swapped after the second as the kubelet does it.
+fn one_exchange_per_refresh(concurrency: u32) {
+    let lab = Lab::start().unwrap();
+    lab.emulator
+        .set_token_lifetime(LIFETIME_S, Some(RENEWED_AFTER_S));
+    let upstream = Upstream::start().unwrap();
+    let envoy = lab
+        .envoy(
+            &lab.setup(&lab.plugin(json!({})), upstream.port()),
+            concurrency,
+        )
+        .unwrap();
+    let folder = lab.token_file().parent().unwrap().join("..data");
+    assert!(
+        folder.is_symlink(),
+        "the files are not as the kubelet lays them"
+    );
+    let first = lab.workload_token().unwrap();
+    let mut second = None;
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+                    thread::sleep(Duration::from_millis(20));
+                }
+            });
+        }
+        let renewed = until("four refreshes", Duration::from_secs(40), || {
+            let asked = lab.emulator.token_requests().len();
+            if asked == 3 && second.is_none() {
+                lab.emulator.rotate_token().unwrap();
+                second = Some(lab.workload_token().unwrap());
+            }
+            asked >= 5
+        });
+        done.store(true, Ordering::Relaxed);
+        renewed.unwrap();
+    });
+    let asked = lab.emulator.token_requests();
+    for pair in asked.windows(2) {
+        let apart = pair[1].time_ms - pair[0].time_ms;
+        // the renewal is drawn up to a tenth earlier, and counts whole seconds
+        assert!(
+            apart >= 700,
+            "two exchanges within {apart} ms for one refresh"
+        );
+    }
+    assert!(asked.iter().all(|request| request.status == Some(200)));
+    let assertions: Vec<_> = asked
+        .iter()
+        .take(5)
+        .map(|request| request.field("client_assertion").unwrap())
+        .collect();
+    let second = second.unwrap();
+    assert_ne!(first, second);
+    assert_eq!(assertions[..3], [first.clone(), first.clone(), first]);
+    assert_eq!(assertions[3..], [second.clone(), second]);
+
+    // each token that the server gave was used, the last one perhaps not yet: no exchange was made for nothing
+    let mut tokens: Vec<String> = upstream
+        .seen()
+        .iter()
+        .map(|request| request.bearer().unwrap().to_owned())
+        .collect();
+    tokens.sort();
+    tokens.dedup();
+    let given = lab.emulator.token_requests().len();
+    assert!(
+        tokens.len() == given || tokens.len() + 1 == given,
+        "{} of {given} tokens were used",
+        tokens.len()
+    );
+    let counted = envoy.stat("edgepass_refreshes_succeeded_total").unwrap();
+    assert!(counted >= 5 && counted <= u64::try_from(given + 1).unwrap());
+    assert_eq!(envoy.stat("edgepass_refreshes_failed_total").unwrap(), 0);
+}
 
 #[test]
 fn a_rotated_workload_token_is_used_for_the_next_refresh() {
