@@ -1,9 +1,11 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::envoy_config::Upstream;
 use super::failure::Format;
 
 /// Access tokens for workloads that hold no secret.
@@ -30,6 +32,13 @@ pub(super) enum Command {
     /// Looks at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Prints the configuration of an Envoy that runs the filter with a configuration.
+    ///
+    /// What it prints is complete: the filter, the listener that gives it the token files, and a cluster for each token
+    /// endpoint that checks the server's certificate. What the configuration leaves out and the environment has
+    /// (AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_FEDERATED_TOKEN_FILE, AZURE_AUTHORITY_HOST, EDGEPASS_AUTHORITY_HOSTS)
+    /// is left to the variables of Envoy's process.
+    EnvoyConfig(EnvoyConfigArguments),
     /// Prints the completion script of a shell.
     Completions {
         /// The shell.
@@ -108,4 +117,66 @@ pub(super) struct ConfigArguments {
     /// The configuration, a JSON file; the path in EDGEPASS_CONFIG if left out.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct EnvoyConfigArguments {
+    /// The configuration, a JSON file.
+    #[arg(long, value_name = "FILE")]
+    pub(super) from: PathBuf,
+
+    /// Where Envoy listens for requests.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    pub(super) listen: SocketAddr,
+
+    /// Where the requests go: HOST:PORT, or https://HOST[:PORT] for a server with a certificate.
+    #[arg(long, value_name = "UPSTREAM", default_value = "upstream.example:80", value_parser = Upstream::parse)]
+    pub(super) upstream: Upstream,
+
+    /// Where Envoy shows its state and statistics; nowhere if left out.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) admin: Option<SocketAddr>,
+
+    /// The filter, as Envoy's machine has it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/envoy/edgepass-envoy.wasm"
+    )]
+    pub(super) wasm: String,
+
+    /// PEM file of the certification authorities that servers are checked with.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/ssl/certs/ca-certificates.crt"
+    )]
+    pub(super) ca_file: String,
+
+    /// Folder of the socket over which the filter reads token files. Envoy must be able to write there.
+    #[arg(long, value_name = "FOLDER", default_value = "/run/envoy")]
+    pub(super) socket_dir: String,
+
+    /// Name of the filter's virtual machines. A module with the same name could read the tokens.
+    #[arg(long, value_name = "NAME", default_value = "edgepass", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(super) vm_id: String,
+
+    /// Puts the filter behind Envoy's router, where a request that the upstream answers with 401 is repeated with a
+    /// new token.
+    #[arg(long)]
+    pub(super) upstream_filter: bool,
+
+    /// Reads token files at each request, for those that may not be there when Envoy starts. Envoy calls this feature
+    /// a work in progress; it has it from 1.38 on.
+    #[arg(long)]
+    pub(super) file_server: bool,
+
+    /// Folder of the files that `--certificate` prints, as Envoy's machine has it.
+    #[arg(long, value_name = "FOLDER", default_value = "/etc/envoy")]
+    pub(super) secrets_dir: String,
+
+    /// Prints the file that gives Envoy this certificate instead. A rotated certificate is only taken from such a
+    /// file.
+    #[arg(long, value_name = "NAME")]
+    pub(super) certificate: Option<String>,
 }

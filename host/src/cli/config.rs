@@ -63,8 +63,13 @@ pub(super) fn read(arguments: &ConfigArguments) -> Result<Option<String>, Failur
     let Some(path) = arguments.config.clone().or(environment) else {
         return Ok(None);
     };
-    let bytes = read_file(&path, "configuration", CONFIG_BYTES)?;
-    String::from_utf8(bytes).map(Some).map_err(|_| {
+    read_text(&path).map(Some)
+}
+
+/// The JSON text of that file.
+pub(super) fn read_text(path: &Path) -> Result<String, Failure> {
+    let bytes = read_file(path, "configuration", CONFIG_BYTES)?;
+    String::from_utf8(bytes).map_err(|_| {
         Failure::setup(format!(
             "the configuration {} is not UTF-8 text",
             path.display()

@@ -40,6 +40,19 @@ impl Failure {
         }
     }
 
+    /// Something about a setting, and what to do about it.
+    pub(super) fn setting(
+        setting: impl Into<String>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self::Setup {
+            setting: Some(setting.into()),
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
     /// 1: the token could not be acquired; 2: usage or configuration.
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {

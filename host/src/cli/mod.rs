@@ -2,6 +2,7 @@
 
 mod arguments;
 mod config;
+mod envoy_config;
 mod failure;
 mod log;
 mod output;
@@ -25,6 +26,7 @@ pub(crate) fn run() -> ExitCode {
             (config::check(&arguments), Format::Text)
         }
         Command::Config(ConfigCommand::Schema) => (config::schema(), Format::Text),
+        Command::EnvoyConfig(arguments) => (envoy_config::run(&arguments), Format::Text),
         Command::Completions { shell } => (completions(shell), Format::Text),
     };
     match result {
