@@ -8,6 +8,7 @@ mod configuration;
 mod data_path;
 mod documentation;
 mod faults;
+mod live_update;
 mod module;
 mod refresh;
 mod rejection;
