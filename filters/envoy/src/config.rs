@@ -1,14 +1,12 @@
 //! The `envoy` section, checked against the rest of the configuration. What can be known to be wrong before the first
 //! request is refused here, so that `envoy --mode validate` finds it.
 
-use std::collections::BTreeMap;
-
 use edgepass_core::config::envoy::{
     EnvoyFile, EnvoyFilesFile, EnvoyMatchFile, EnvoyRuleFile, EnvoySharing,
 };
 use edgepass_core::config::file::BoundMode;
 use edgepass_core::config::{ConfigError, Credential, IdentityConfig, check_scopes};
-use edgepass_core::{Config, TokenRequest};
+use edgepass_core::{Config, Table, TokenRequest};
 
 /// How long a request waits for the first token unless the configuration says otherwise, milliseconds: an exchange
 /// with one repetition fits in, and callers' own timeouts are rarely shorter.
@@ -42,7 +40,7 @@ const RESERVED_HEADERS: [&str; 6] = [
 #[non_exhaustive]
 pub struct Settings {
     /// Cluster by host of the token endpoint.
-    pub token_clusters: BTreeMap<String, String>,
+    pub token_clusters: Table<String, String>,
     /// Where token files are read.
     pub files: Option<EnvoyFilesFile>,
     /// How long a request waits for a token.

@@ -4,14 +4,13 @@
 //! A VM asks only while it has the lease of a token ([`crate::share`]). One that takes over begins with an empty
 //! engine and the token that was published, which it serves and renews when that is due.
 
-use std::collections::BTreeMap;
-
+use edgepass_core::config::IdentityConfig;
 use edgepass_core::config::envoy::EnvoySharing;
 use edgepass_core::{
     AccessToken, AssertionError, Completed, Config, Effect, EffectId, Engine, Error, HttpError,
     HttpErrorKind, HttpRequest, HttpResponse, IdentityError, IdentityHandle, Now, OpenedIdentity,
-    Outcome, ReadError, Refresh, RejectionOutcome, Reply, SecretBytes, Ticket, TokenRequest,
-    challenge, limits,
+    Outcome, ReadError, Refresh, RejectionOutcome, Reply, Secret, SecretBytes, Table, Ticket,
+    TokenRequest, challenge, limits,
 };
 
 use crate::config::{Settings, identity_of};
@@ -44,7 +43,7 @@ pub(crate) struct Driver {
     engine: Engine,
     tokens: Vec<TokenState>,
     /// Calls under way, by Envoy's number.
-    calls: BTreeMap<u32, Call>,
+    calls: Table<u32, Call>,
     sharing: EnvoySharing,
     /// This VM's name in leases.
     owner: u64,
@@ -104,7 +103,7 @@ impl Driver {
         Self {
             engine: Engine::new(config, seed),
             tokens,
-            calls: BTreeMap::new(),
+            calls: Table::new(),
             sharing: settings.sharing,
             owner,
             metrics: Metrics::default(),
@@ -437,10 +436,10 @@ impl Driver {
 impl TokenState {
     fn new(request: &TokenRequest, config: &Config) -> Self {
         let identity = identity_of(request, config);
-        // its `Debug` has every setting that makes a token another one, and no secret
-        let described = format!("{identity:?}");
+        let described = identity.map(IdentityConfig::distinction);
+        let described = described.as_ref().map_or("", Secret::expose);
         Self {
-            keys: Keys::new(&described, &request.scopes),
+            keys: Keys::new(described, &request.scopes),
             request: request.clone(),
             identity: request.identity.clone().unwrap_or_default(),
             current: None,

@@ -2,11 +2,10 @@
 //! requests that wait for one.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-use edgepass_core::{Now, Secret};
+use edgepass_core::{Now, Secret, Table};
 
 use crate::config::{Inbound, RuleSettings, Settings};
 use crate::host;
@@ -41,8 +40,8 @@ pub(crate) struct Filter {
     start: Instant,
     settings: Settings,
     rules: Vec<RuleState>,
-    held: RefCell<BTreeMap<u32, Held>>,
-    rejections: RefCell<BTreeMap<usize, Rejection>>,
+    held: RefCell<Table<u32, Held>>,
+    rejections: RefCell<Table<usize, Rejection>>,
     pub(crate) requests: Requests,
     /// The time between ticks that was set last.
     tick_ms: Cell<u64>,
@@ -282,10 +281,7 @@ impl Filter {
     }
 
     fn take_held(&self, wanted: impl Fn(&Held) -> bool) -> Vec<(u32, Held)> {
-        self.held
-            .borrow_mut()
-            .extract_if(.., |_, held| wanted(held))
-            .collect()
+        self.held.borrow_mut().extract(|_, held| wanted(held))
     }
 
     fn release(&self, id: u32, held: &Held) {

@@ -1,9 +1,8 @@
 //! The numbers that Envoy shows under `/stats`. Names begin with `edgepass_`, because Envoy adds nothing of its own.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 
-use edgepass_core::Error;
+use edgepass_core::{Error, Table};
 
 use crate::host::{self, Kind};
 
@@ -29,7 +28,7 @@ pub(crate) fn count(cell: &Cell<u64>) {
 /// The metrics of one plugin in one VM.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
-    ids: BTreeMap<String, u32>,
+    ids: Table<String, u32>,
     codes: usize,
 }
 

@@ -11,7 +11,7 @@ use crate::flow::{Io, race};
 use crate::grant;
 use crate::limits::{FLIGHT_TIMEOUT_MS, HTTP_TIMEOUT_MS};
 use crate::retry::{Attempts, Next};
-use crate::{ClientAssertion, Error, ErrorClass, Now, Secret, TokenRequest, TokenType};
+use crate::{ClientAssertion, Error, ErrorClass, Now, Secret, Table, TokenRequest, TokenType};
 
 /// A request, resolved against the configuration.
 #[derive(Clone, Debug)]
@@ -66,13 +66,15 @@ impl Plan {
                 .iter_mut()
                 .for_each(|scope| scope.make_ascii_lowercase());
         }
-        scopes.sort_unstable();
-        scopes.dedup();
         CacheKey {
             identity: self.identity.name.clone(),
             endpoint: format!("{}{}", self.endpoint.authority, self.endpoint.path),
             client_id: self.identity.client_id.clone(),
-            scopes,
+            // in order and each once
+            scopes: Table::from_iter(scopes.into_iter().map(|scope| (scope, ())))
+                .into_iter()
+                .map(|(scope, ())| scope)
+                .collect(),
             token_type: self.token_type,
             generation,
         }

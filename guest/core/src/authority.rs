@@ -1,10 +1,9 @@
 //! Who issues tokens: the Microsoft clouds, trusted hosts, generic token endpoints, and their mTLS twins.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::config::file::EndpointVersion;
-use crate::{Error, ErrorClass};
+use crate::{Error, ErrorClass, Table};
 
 /// Network host of the public cloud, the authority of an identity that names none.
 pub const PUBLIC_HOST: &str = "login.microsoftonline.com";
@@ -244,7 +243,7 @@ impl Authority {
 
 /// The hosts that credentials may be sent to: the built-in clouds and those that the configuration names.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TrustedHosts(BTreeSet<String>);
+pub(crate) struct TrustedHosts(Table<String, ()>);
 
 impl TrustedHosts {
     /// Adds `host` or `host:port`. Without a port that is port 443 alone.
@@ -255,18 +254,18 @@ impl TrustedHosts {
                 "write host or host:port, without https:// and path",
             ));
         }
-        self.0.insert(canonical_authority(entry)?);
+        self.0.insert(canonical_authority(entry)?, ());
         Ok(())
     }
 
     /// Whether requests may go to that host and port.
     pub(crate) fn check(&self, authority: &str) -> Result<(), Refusal> {
-        if self.0.contains(authority) || CLOUDS.iter().any(|cloud| cloud.has(authority)) {
+        if self.0.contains_key(authority) || CLOUDS.iter().any(|cloud| cloud.has(authority)) {
             return Ok(());
         }
         let mut message =
             format!("`{authority}` is neither a built-in Microsoft cloud nor named as trusted");
-        if let Some(host) = strip_port(authority).filter(|host| self.0.contains(*host)) {
+        if let Some(host) = strip_port(authority).filter(|host| self.0.contains_key(*host)) {
             message.push_str(&format!(
                 " (`{host}` is, but without a port that means 443 alone)"
             ));

@@ -1,7 +1,5 @@
 //! Tokens that were got, and when they are served, renewed and forgotten.
 
-use std::collections::BTreeMap;
-
 use crate::acquire::Acquired;
 use crate::flow::Io;
 use crate::limits::{
@@ -10,7 +8,7 @@ use crate::limits::{
 };
 use crate::retry;
 use crate::time::Moment;
-use crate::{AccessToken, Now, RejectionOutcome, TokenSource, TokenType};
+use crate::{AccessToken, Now, RejectionOutcome, Table, TokenSource, TokenType};
 
 /// What makes two requests the same. Never the assertion itself, and never a challenge's claims: those replace the
 /// cached token.
@@ -94,7 +92,7 @@ impl Entry {
 /// The tokens by key.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    entries: BTreeMap<CacheKey, Entry>,
+    entries: Table<CacheKey, Entry>,
     uses: u64,
 }
 

@@ -12,11 +12,11 @@ mod rules;
 mod schema;
 mod validate;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::authority::Authority;
-use crate::{Algorithm, Secret};
+use crate::{Algorithm, Secret, Table};
 
 pub use environment::Environment;
 pub use request::{check_scopes, check_tenant};
@@ -29,9 +29,9 @@ pub struct Config {
     /// The identity of requests that name none. `None` if there are several and none is marked.
     pub default_identity: Option<String>,
     /// The identities by name.
-    pub identities: BTreeMap<String, Arc<IdentityConfig>>,
+    pub identities: Table<String, Arc<IdentityConfig>>,
     /// Where the host finds certificates and their keys, by the name that credentials use.
-    pub certificates: BTreeMap<String, file::CertificateFiles>,
+    pub certificates: Table<String, file::CertificateFiles>,
     /// Settings of the native host alone.
     pub host: file::HostFile,
     /// Settings of the Envoy filter alone.
@@ -169,6 +169,49 @@ impl Config {
 }
 
 impl IdentityConfig {
+    /// A text that two identities have in common only if they get the same tokens. It holds whatever secret stands in
+    /// the configuration itself, so it is for digests, not for people.
+    pub fn distinction(&self) -> Secret {
+        // all by name, so that a new setting is not forgotten here
+        let Self {
+            name,
+            authority,
+            client_id,
+            tenant,
+            additionally_allowed_tenants,
+            scopes,
+            credential,
+        } = self;
+        let mut out = Distinction(String::new());
+        out.add(name);
+        match authority {
+            Authority::Entra { host, version } => {
+                out.add("entra");
+                out.add(host);
+                out.add(match version {
+                    file::EndpointVersion::V1 => "1",
+                    file::EndpointVersion::V2 => "2",
+                });
+            }
+            Authority::Generic {
+                token_endpoint,
+                mtls_token_endpoint,
+            } => {
+                out.add("generic");
+                for endpoint in [Some(token_endpoint), mtls_token_endpoint.as_ref()] {
+                    out.add(endpoint.map_or("", |endpoint| &endpoint.authority));
+                    out.add(endpoint.map_or("", |endpoint| &endpoint.path));
+                }
+            }
+        }
+        out.add(client_id);
+        out.add(tenant.as_deref().unwrap_or_default());
+        out.add_all(additionally_allowed_tenants);
+        out.add_all(scopes);
+        credential.distinguish(&mut out);
+        Secret::new(out.0)
+    }
+
     fn token_hosts(&self) -> impl Iterator<Item = String> {
         let (plain, mtls) = match &self.credential {
             Credential::BoundCertificate { .. } => (false, true),
@@ -190,7 +233,100 @@ impl IdentityConfig {
     }
 }
 
+/// Texts one after the other, each with its length, so that no two lists of them look the same.
+struct Distinction(String);
+
+impl Distinction {
+    fn add(&mut self, text: &str) {
+        self.0.push_str(&text.len().to_string());
+        self.0.push(':');
+        self.0.push_str(text);
+    }
+
+    fn add_all(&mut self, texts: &[String]) {
+        self.add(&texts.len().to_string());
+        texts.iter().for_each(|text| self.add(text));
+    }
+
+    fn add_secret(&mut self, value: &SecretValue) {
+        match value {
+            SecretValue::Inline(secret) => {
+                self.add("inline");
+                self.add(secret.expose());
+            }
+            SecretValue::File(path) => {
+                self.add("file");
+                self.add(path);
+            }
+        }
+    }
+
+    fn add_certificate(&mut self, certificate: &CertificateCredential) {
+        let CertificateCredential {
+            name,
+            algorithm,
+            send_x5c,
+            audience,
+        } = certificate;
+        self.add(name);
+        self.add(algorithm.name());
+        self.add(if *send_x5c { "x5c" } else { "" });
+        match audience {
+            Audience::TokenEndpoint => self.add(""),
+            Audience::Literal(audience) => self.add(audience),
+        }
+    }
+}
+
 impl Credential {
+    fn distinguish(&self, out: &mut Distinction) {
+        match self {
+            Self::FederatedTokenFile {
+                path,
+                assertion_type,
+            } => {
+                out.add("federated_token_file");
+                out.add(path);
+                out.add(assertion_type);
+            }
+            Self::ClientAssertion {
+                value,
+                assertion_type,
+            } => {
+                out.add("client_assertion");
+                out.add_secret(value);
+                out.add(assertion_type);
+            }
+            Self::AssertionSource {
+                assertion_type,
+                audience,
+            } => {
+                out.add("assertion_source");
+                out.add(assertion_type);
+                out.add(audience.as_deref().unwrap_or_default());
+            }
+            Self::ClientSecret { value, method } => {
+                out.add("client_secret");
+                out.add_secret(value);
+                out.add(match method {
+                    file::SecretMethod::Basic => "basic",
+                    file::SecretMethod::Post => "post",
+                });
+            }
+            Self::Certificate(certificate) => {
+                out.add("certificate");
+                out.add_certificate(certificate);
+            }
+            Self::BoundCertificate { certificate, mode } => {
+                out.add(match mode {
+                    file::BoundMode::CertificateOnly => "certificate-only",
+                    file::BoundMode::WithAssertion => "with-assertion",
+                });
+                out.add_certificate(certificate);
+            }
+        }
+    }
+
     /// The file that it is read from, if it is in one.
     pub fn file_path(&self) -> Option<&str> {
         match self {

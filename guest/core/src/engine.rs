@@ -1,6 +1,6 @@
 //! The engine: requests in, effects out, outcomes in, answers out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use crate::limits::{MAX_FLIGHTS, MAX_RESOLVED, MAX_WAITING, NEGATIVE_CACHE_MS};
 use crate::retry::{Cure, cure};
 use crate::{
     AccessToken, ClientAssertion, Config, Error, ErrorClass, Grant, Now, Refresh, RejectionOutcome,
-    TokenRequest, TokenSource, TokenType, challenge, config,
+    Table, TokenRequest, TokenSource, TokenType, challenge, config,
 };
 
 /// Names one caller's wait.
@@ -50,13 +50,13 @@ pub struct Engine {
     io: Io,
     cache: Cache,
     /// Which state of its rotating credential an identity was last seen with.
-    generations: BTreeMap<String, String>,
+    generations: Table<String, String>,
     /// Requests that were resolved before: a proxy asks the same few questions all day.
     resolved: Vec<Rc<Resolved>>,
     /// Keys that are not to be asked about again for a while.
-    holds: BTreeMap<CacheKey, Hold>,
-    flights: BTreeMap<FlightKey, Flight>,
-    tasks: BTreeMap<TaskId, Task>,
+    holds: Table<CacheKey, Hold>,
+    flights: Table<FlightKey, Flight>,
+    tasks: Table<TaskId, Task>,
     completed: VecDeque<(Ticket, Completed)>,
     waiting: usize,
     last_id: u64,
@@ -138,11 +138,11 @@ impl Engine {
             config,
             io: Io::new(seed),
             cache: Cache::default(),
-            generations: BTreeMap::new(),
+            generations: Table::default(),
             resolved: Vec::new(),
-            holds: BTreeMap::new(),
-            flights: BTreeMap::new(),
-            tasks: BTreeMap::new(),
+            holds: Table::default(),
+            flights: Table::default(),
+            tasks: Table::default(),
             completed: VecDeque::new(),
             waiting: 0,
             last_id: 0,

@@ -18,12 +18,15 @@ pub(crate) struct Form {
 
 impl Form {
     pub(crate) fn add(&mut self, name: &'static str, value: impl Into<Secret>) {
-        self.fields.push((name, value.into()));
+        let order = |name: &'static str| (name == "claims", name);
+        let after = self.fields.iter();
+        let at = after
+            .take_while(|(known, _)| order(known) <= order(name))
+            .count();
+        self.fields.insert(at, (name, value.into()));
     }
 
-    fn encode(mut self) -> SecretBytes {
-        self.fields
-            .sort_by_key(|(name, _)| (*name == "claims", *name));
+    fn encode(self) -> SecretBytes {
         // room for everything at once: growing would leave copies of an assertion behind
         let room = self
             .fields
@@ -575,8 +578,9 @@ fn whole_number(value: &Json) -> Option<u64> {
         Json::Number(number) => Some(*number as u64),
         Json::Text(text) => {
             let text = text.expose().trim();
-            let number = || text.parse::<f64>().ok().map(|number| number as u64);
-            text.parse().ok().or_else(number)
+            let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+            let is_fraction = fraction.bytes().all(|byte| byte.is_ascii_digit());
+            whole.parse().ok().filter(|_| is_fraction)
         }
         _ => None,
     }

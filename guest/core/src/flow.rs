@@ -4,7 +4,7 @@
 //! one of its effects is answered or one of its timers has come, and never otherwise.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -20,7 +20,7 @@ use crate::effect::{
 };
 use crate::limits::HOST_CALL_TIMEOUT_MS;
 use crate::time::ServerClock;
-use crate::{Now, Secret, SecretBytes};
+use crate::{Now, Secret, SecretBytes, Table};
 
 /// Names one running flow.
 pub(crate) type TaskId = u64;
@@ -34,16 +34,16 @@ struct Hub {
     /// Effects that the driver has not fetched yet.
     queue: VecDeque<(EffectId, Effect)>,
     /// Effects whose outcome is still awaited, and the flow that awaits it.
-    owners: BTreeMap<EffectId, TaskId>,
+    owners: Table<EffectId, TaskId>,
     /// Outcomes that their flow has not picked up yet.
-    outcomes: BTreeMap<EffectId, Outcome>,
+    outcomes: Table<EffectId, Outcome>,
     /// When, on the monotonic clock, which flow is to be polled again.
-    timers: BTreeMap<(u64, u64), TaskId>,
+    timers: Table<(u64, u64), TaskId>,
     random: ChaCha8Rng,
     /// One server clock a host: two servers need not agree.
-    clocks: BTreeMap<String, ServerClock>,
+    clocks: Table<String, ServerClock>,
     /// The last good content of each token file, for the moment in which a new one is being written.
-    last_good_files: BTreeMap<String, Secret>,
+    last_good_files: Table<String, Secret>,
 }
 
 /// The hands of a flow.
@@ -58,12 +58,12 @@ impl Io {
             current: 0,
             last_id: 0,
             queue: VecDeque::new(),
-            owners: BTreeMap::new(),
-            outcomes: BTreeMap::new(),
-            timers: BTreeMap::new(),
+            owners: Table::default(),
+            outcomes: Table::default(),
+            timers: Table::default(),
             random: ChaCha8Rng::from_seed(seed),
-            clocks: BTreeMap::new(),
-            last_good_files: BTreeMap::new(),
+            clocks: Table::default(),
+            last_good_files: Table::default(),
         })))
     }
 
@@ -98,11 +98,9 @@ impl Io {
     /// The flows whose timers have come.
     pub(crate) fn due(&self) -> Vec<TaskId> {
         let mut hub = self.0.borrow_mut();
-        let not_yet = (hub.now.mono_ms.saturating_add(1), 0);
-        let later = hub.timers.split_off(&not_yet);
-        std::mem::replace(&mut hub.timers, later)
-            .into_values()
-            .collect()
+        let now = hub.now.mono_ms;
+        let due = hub.timers.extract(|(at, _), _| *at <= now);
+        due.into_iter().map(|(_, task)| task).collect()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<u64> {
@@ -155,10 +153,9 @@ impl Io {
     pub(crate) fn measure_server_clock(&self, host: &str, server_unix_ms: u64) {
         let mut hub = self.0.borrow_mut();
         let now = hub.now;
-        hub.clocks
-            .entry(host.to_owned())
-            .or_default()
-            .measure(server_unix_ms, now);
+        let mut clock = hub.clocks.get(host).copied().unwrap_or_default();
+        clock.measure(server_unix_ms, now);
+        hub.clocks.insert(host.to_owned(), clock);
     }
 
     pub(crate) fn last_good_file(&self, path: &str) -> Option<Secret> {

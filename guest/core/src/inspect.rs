@@ -106,10 +106,7 @@ fn seconds(value: Option<&Json>) -> Option<u64> {
     match value? {
         Json::Whole(number) => Some(*number),
         Json::Number(number) => whole(*number),
-        Json::Text(text) => {
-            let text = text.expose();
-            text.parse().ok().or_else(|| whole(text.parse().ok()?))
-        }
+        Json::Text(text) => text.expose().parse().ok(),
         _ => None,
     }
 }

@@ -44,6 +44,7 @@ mod json;
 mod request;
 mod retry;
 mod secret;
+mod table;
 mod time;
 
 pub use config::{Config, ConfigError, Environment};
@@ -60,4 +61,5 @@ pub use request::{
     TokenType,
 };
 pub use secret::{Secret, SecretBytes, sha256_hex};
+pub use table::Table;
 pub use time::Now;

@@ -77,7 +77,7 @@ fn refused(result: Result<Config, ConfigError>, setting: &str, words: &[&str]) {
 fn the_webhook_environment_is_a_configuration() {
     let config = load_environment(&[]).unwrap();
     assert_eq!(config.default_identity.as_deref(), Some("default"));
-    let identity = &config.identities["default"];
+    let identity = &config.identities.get("default").unwrap();
     assert_eq!(identity.tenant.as_deref(), Some(TENANT));
     assert_eq!(identity.client_id, CLIENT);
     let host = "login.microsoftonline.com".to_owned();
@@ -191,7 +191,7 @@ fn a_secret_in_the_environment() {
     let Credential::ClientSecret {
         value: SecretValue::Inline(secret),
         method,
-    } = &config.identities["default"].credential
+    } = &config.identities.get("default").unwrap().credential
     else {
         panic!("{config:?}")
     };
@@ -206,7 +206,9 @@ fn a_certificate_in_the_environment() {
         ("AZURE_CLIENT_CERTIFICATE_PATH", "/etc/app.pem"),
     ];
     let config = load_environment(&changes).unwrap();
-    let Credential::Certificate(certificate) = &config.identities["default"].credential else {
+    let Credential::Certificate(certificate) =
+        &config.identities.get("default").unwrap().credential
+    else {
         panic!("{config:?}")
     };
     assert_eq!(
@@ -214,7 +216,7 @@ fn a_certificate_in_the_environment() {
         ("default", Algorithm::Ps256)
     );
     assert_eq!(
-        config.certificates["default"].certificate_file,
+        config.certificates.get("default").unwrap().certificate_file,
         "/etc/app.pem"
     );
     assert_eq!(config.unresolved_certificates(), BTreeSet::new());
@@ -234,8 +236,14 @@ fn variables_fill_in_what_an_entra_identity_leaves_out() {
     let json = r#"{"identities": {"a": {}, "b": {"tenant_id": "b.example", "credential": {"federated_token_file": {}}}}}"#;
     let config = Config::load(Some(json), &environment(WEBHOOK)).unwrap();
     assert_eq!(config.default_identity, None, "two, and none is marked");
-    assert_eq!(config.identities["a"].tenant.as_deref(), Some(TENANT));
-    assert_eq!(config.identities["b"].tenant.as_deref(), Some("b.example"));
+    assert_eq!(
+        config.identities.get("a").unwrap().tenant.as_deref(),
+        Some(TENANT)
+    );
+    assert_eq!(
+        config.identities.get("b").unwrap().tenant.as_deref(),
+        Some("b.example")
+    );
     assert_eq!(config.file_paths(), BTreeSet::from([TOKEN_FILE.to_owned()]));
     let empty = environment(&[("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", CLIENT)]);
     let words = ["is not set", "AZURE_FEDERATED_TOKEN_FILE"];
@@ -267,8 +275,8 @@ fn variables_do_not_reach_into_a_generic_identity() {
     let config = load(&format!(r#"{{{url}, "client_id": "c", {secret}}}"#)).unwrap();
     assert_eq!(
         (
-            config.identities["app"].tenant.as_ref(),
-            config.identities["app"].client_id.as_str()
+            config.identities.get("app").unwrap().tenant.as_ref(),
+            config.identities.get("app").unwrap().client_id.as_str()
         ),
         (None, "c")
     );
@@ -392,7 +400,7 @@ fn secrets_come_from_variables_and_files() {
     let Credential::ClientAssertion {
         value: SecretValue::Inline(jwt),
         assertion_type,
-    } = &config.identities["app"].credential
+    } = &config.identities.get("app").unwrap().credential
     else {
         panic!("{config:?}")
     };
@@ -408,7 +416,7 @@ fn secrets_come_from_variables_and_files() {
     let Credential::ClientSecret {
         value: SecretValue::File(path),
         method,
-    } = &config.identities["app"].credential
+    } = &config.identities.get("app").unwrap().credential
     else {
         panic!("{config:?}")
     };
@@ -663,7 +671,8 @@ fn mtls_endpoints_are_for_certificates() {
 #[test]
 fn bound_certificates_need_a_login_host() {
     let config = load(&entra(BOUND, "")).unwrap();
-    let Credential::BoundCertificate { certificate, mode } = &config.identities["app"].credential
+    let Credential::BoundCertificate { certificate, mode } =
+        &config.identities.get("app").unwrap().credential
     else {
         panic!("{config:?}")
     };
@@ -695,7 +704,13 @@ fn bound_certificates_need_a_login_host() {
 fn certificates() {
     let of = |inner: &str| entra(&format!(r#"{{"certificate": {inner}}}"#), "");
     let config = load(&of(r#"{"name": "c", "algorithm": "RS256", "send_x5c": true, "audience": "https://idp.example"}"#)).unwrap();
-    let certificate = config.identities["app"].credential.certificate().unwrap();
+    let certificate = config
+        .identities
+        .get("app")
+        .unwrap()
+        .credential
+        .certificate()
+        .unwrap();
     assert_eq!(
         (certificate.algorithm, certificate.send_x5c),
         (Algorithm::Rs256, true)
@@ -730,7 +745,7 @@ fn scopes() {
     let with = |scopes: &str| entra(SECRET, &format!(r#", "scopes": {scopes}"#));
     let vault = "https://vault.azure.net//.default";
     let config = load(&with(&format!(r#"["{vault}", "{vault}"]"#))).unwrap();
-    assert_eq!(config.identities["app"].scopes, [vault]);
+    assert_eq!(config.identities.get("app").unwrap().scopes, [vault]);
     for (scopes, word) in [
         (
             r#"["https://a.example/.default", "https://b.example/.default"]"#,
@@ -745,7 +760,10 @@ fn scopes() {
         refused(load(&with(scopes)), "identities.app.scopes", &[word]);
     }
     let config = load(&generic(SECRET, r#", "scopes": ["read", "write"]"#)).unwrap();
-    assert_eq!(config.identities["app"].scopes, ["read", "write"]);
+    assert_eq!(
+        config.identities.get("app").unwrap().scopes,
+        ["read", "write"]
+    );
     refused(
         load(&generic(SECRET, r#", "scopes": ["read write"]"#)),
         "identities.app.scopes",
@@ -855,7 +873,7 @@ fn the_envoy_section_is_read_and_not_judged() {
             "sharing": "per-vm", "rules": [{"match": {"path_prefix": "/api"}, "header": "x-token"}]}}"#;
     let config = load(json).unwrap();
     let envoy = config.envoy.unwrap();
-    assert_eq!(envoy.token_clusters["login.example"], "entra");
+    assert_eq!(envoy.token_clusters.get("login.example").unwrap(), "entra");
     assert_eq!(envoy.rules[0].matching.path_prefix.as_deref(), Some("/api"));
     assert!(envoy.refresh_on_401 && !envoy.fail_open);
     assert_eq!(

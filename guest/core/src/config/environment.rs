@@ -1,13 +1,12 @@
 //! The environment as a value: the driver hands it in, so that the engine never asks the platform for it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::Secret;
+use crate::{Secret, Table};
 
 /// Environment variables by name. Any of them may hold a secret, so `Debug` prints the names alone.
 #[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, Secret>);
+pub struct Environment(Table<String, Secret>);
 
 impl Environment {
     /// Entra tenant, set by the Azure workload identity webhook.

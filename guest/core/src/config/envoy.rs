@@ -1,10 +1,9 @@
 //! The part of the configuration that the Envoy filter reads. It is parsed with the rest, so that one document serves
 //! every driver; only the filter knows what its texts must look like.
 
-use std::collections::BTreeMap;
-
 use super::ConfigError;
 use super::parse::{Choice, Fields, Object};
+use crate::Table;
 
 /// Settings of the Envoy filter alone.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -14,7 +13,7 @@ pub struct EnvoyFile {
     /// Envoy's cluster for each host of a token endpoint, as `host` or `host:port`. TLS, certificate validation and
     /// the client certificate of bound requests are the cluster's.
     #[cfg_attr(feature = "schema", schemars(default))]
-    pub token_clusters: BTreeMap<String, String>,
+    pub token_clusters: Table<String, String>,
     /// Where token files are read.
     pub files: Option<EnvoyFilesFile>,
     /// How long a request waits for the first token, milliseconds.

@@ -1,11 +1,9 @@
 //! The configuration as users write it: one JSON document. Unknown fields are errors.
 
-use std::collections::BTreeMap;
-
 use super::ConfigError;
 use super::envoy::EnvoyFile;
 use super::parse::{Choice, Fields, Object};
-use crate::Secret;
+use crate::{Secret, Table};
 
 /// The configuration of edgepass.
 #[derive(Clone, Debug, Default)]
@@ -27,10 +25,10 @@ pub struct ConfigFile {
     pub authority_hosts: Vec<String>,
     /// The identities by name (letters, digits, `.`, `_`, `-`).
     #[cfg_attr(feature = "schema", schemars(default))]
-    pub identities: BTreeMap<String, IdentityFile>,
+    pub identities: Table<String, IdentityFile>,
     /// Certificates that the host keeps, by the name that credentials use.
     #[cfg_attr(feature = "schema", schemars(default))]
-    pub certificates: BTreeMap<String, CertificateFiles>,
+    pub certificates: Table<String, CertificateFiles>,
     /// Settings of the native host alone.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub host: HostFile,

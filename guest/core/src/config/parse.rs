@@ -1,13 +1,11 @@
 //! JSON text to [`ConfigFile`], with errors that say where and never repeat a value.
 
-use std::collections::BTreeMap;
-
 use super::ConfigError;
 use super::file::ConfigFile;
-use crate::Secret;
 use crate::inspect::printable;
 use crate::json::Json;
 use crate::limits::MAX_CONFIG_BYTES;
+use crate::{Secret, Table};
 
 /// What an error about the document as a whole is called.
 const DOCUMENT: &str = "configuration";
@@ -146,11 +144,8 @@ impl Fields {
         Ok(self.optional_object(name)?.unwrap_or_default())
     }
 
-    pub(super) fn named_texts(
-        &mut self,
-        name: &str,
-    ) -> Result<BTreeMap<String, String>, ConfigError> {
-        let mut out = BTreeMap::new();
+    pub(super) fn named_texts(&mut self, name: &str) -> Result<Table<String, String>, ConfigError> {
+        let mut out = Table::default();
         for (path, name, value) in self.names(name)? {
             out.insert(name, secret(&path, value)?.expose().to_owned());
         }
@@ -160,8 +155,8 @@ impl Fields {
     pub(super) fn named_objects<T: Object>(
         &mut self,
         name: &str,
-    ) -> Result<BTreeMap<String, T>, ConfigError> {
-        let mut out = BTreeMap::new();
+    ) -> Result<Table<String, T>, ConfigError> {
+        let mut out = Table::default();
         for (path, name, value) in self.names(name)? {
             out.insert(name, object(path, value)?);
         }
@@ -246,10 +241,10 @@ fn fields(path: String, value: Json, known: &[&str]) -> Result<Fields, ConfigErr
 
 /// A name that is there twice, fit to be printed.
 fn repeated(fields: &[(String, Json)]) -> Option<String> {
-    let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-    names.sort_unstable();
-    let twice = names.windows(2).find(|pair| pair.first() == pair.last())?;
-    Some(printable(twice.first()?, MAX_NAME_CHARS))
+    let mut known = Table::new();
+    let mut names = fields.iter().map(|(name, _)| name.as_str());
+    let twice = names.find(|name| known.insert(*name, ()).is_some())?;
+    Some(printable(twice, MAX_NAME_CHARS))
 }
 
 fn secret(path: &str, value: Json) -> Result<Secret, ConfigError> {

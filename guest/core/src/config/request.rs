@@ -235,7 +235,9 @@ mod tests {
         );
         Config::load(Some(&json), &Environment::default())
             .unwrap()
-            .identities["app"]
+            .identities
+            .get("app")
+            .unwrap()
             .clone()
     }
 
@@ -288,7 +290,9 @@ mod tests {
             "credential":{"client_secret":{"value":"s"}}}}}"#;
         let identity = Config::load(Some(json), &Environment::default())
             .unwrap()
-            .identities["app"]
+            .identities
+            .get("app")
+            .unwrap()
             .clone();
         assert_eq!(check_tenant(&identity, None).unwrap(), None);
         assert!(

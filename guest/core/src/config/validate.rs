@@ -1,7 +1,6 @@
 //! From what users wrote to what the engine runs on. Everything that can be known to be wrong before the first request
 //! is an error here, and each names its setting and the fix.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use super::{
 use crate::assertion::JWT_BEARER;
 use crate::authority::{Authority, Endpoint, PUBLIC_HOST, Refusal, TrustedHosts};
 use crate::limits::MAX_ASSERTION_BYTES;
-use crate::{Algorithm, Error, ErrorClass, Secret};
+use crate::{Algorithm, Error, ErrorClass, Secret, Table};
 
 /// Name of the identity, and of its certificate, that the environment alone describes.
 pub const ENVIRONMENT_IDENTITY: &str = "default";
@@ -115,9 +114,9 @@ impl Config {
             let place = Place::environment();
             let identity =
                 loader.identity(&place, ENVIRONMENT_IDENTITY, &IdentityFile::default())?;
-            BTreeMap::from([(ENVIRONMENT_IDENTITY.to_owned(), Arc::new(identity))])
+            Table::from_iter([(ENVIRONMENT_IDENTITY.to_owned(), Arc::new(identity))])
         } else {
-            let mut identities = BTreeMap::new();
+            let mut identities = Table::new();
             for (name, identity) in &file.identities {
                 let place = Place::identity(name);
                 check(&place.path, rules::name(name))?;
@@ -508,7 +507,7 @@ impl Loader<'_> {
     /// `AZURE_CLIENT_CERTIFICATE_PATH` as an entry of `certificates`.
     fn environment_certificate(
         &self,
-        certificates: &mut BTreeMap<String, CertificateFiles>,
+        certificates: &mut Table<String, CertificateFiles>,
     ) -> Result<(), ConfigError> {
         let variable = Environment::AZURE_CLIENT_CERTIFICATE_PATH;
         let Some(path) = self.environment.get(variable) else {
@@ -769,12 +768,12 @@ fn trusted_hosts(named: &[String], environment: &Environment) -> Result<TrustedH
 
 fn default_identity(
     named: Option<String>,
-    identities: &BTreeMap<String, Arc<IdentityConfig>>,
+    identities: &Table<String, Arc<IdentityConfig>>,
 ) -> Result<Option<String>, ConfigError> {
     match named {
         Some(name) if !identities.contains_key(&name) => {
-            let known: BTreeSet<&str> = identities.keys().map(String::as_str).collect();
-            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            let known: Vec<&str> = identities.keys().map(String::as_str).collect();
+            let known = known.join(", ");
             Err(ConfigError::new(
                 "default_identity",
                 format!("is `{name}`, which is not among the identities"),
