@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the benchmark table.
+//! `cargo xtask bench`: the benchmark tables.
 
 use crate::sh::{Cmd, step};
 use crate::{build, peers, workspace};
@@ -7,6 +7,9 @@ use clap::Args;
 
 /// The program that measures and prints.
 const BENCH: &str = "edgepass-bench";
+
+/// The one that does so with the filter in the real Envoy.
+const ENVOY: &str = "edgepass-bench-envoy";
 
 /// The client with the Azure SDK for Rust. Built in a selection of its own: in
 /// the others its HTTP client would get features that its users do not have.
@@ -21,6 +24,9 @@ const RUNTIME_ONLY: &str = "runtime-only";
 
 #[derive(Args)]
 pub(crate) struct Options {
+    /// Measure the filter in the real Envoy instead: needs wrk, and minutes without other work on the machine
+    #[arg(long)]
+    envoy: bool,
     /// Arguments for the benchmark program, `--quick` for instance
     #[arg(last = true)]
     rest: Vec<String>,
@@ -28,6 +34,16 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let lock = workspace::lock()?;
+    if options.envoy {
+        build::guests()?;
+        let envoy = peers::envoy()?;
+        step("building the benchmark", || build::binaries(&[ENVOY]).run())?;
+        drop(lock);
+        return program(ENVOY)
+            .env("EDGEPASS_ENVOY", envoy)
+            .args(&options.rest)
+            .run();
+    }
     build::all()?;
     let peers = peers::ensure()?;
     step("building the benchmark", || build::binaries(&[BENCH]).run())?;
@@ -40,8 +56,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .run()
     })?;
     drop(lock);
-    let program = workspace::target().join("release").join(BENCH);
-    peers.apply(Cmd::new(&program)).args(&options.rest).run()
+    peers.apply(program(BENCH)).args(&options.rest).run()
+}
+
+fn program(name: &str) -> Cmd {
+    Cmd::new(workspace::target().join("release").join(name))
 }
 
 fn release(package: &str) -> Cmd {

@@ -83,6 +83,7 @@ pub(crate) const NATIVE: &[&str] = &[
     "edgepass-e2e",
     "edgepass-demo",
     "edgepass-bench",
+    "edgepass-bench-envoy",
 ];
 
 pub(crate) fn run() -> Result<()> {
@@ -155,7 +156,8 @@ pub(crate) fn wasm_targets() -> Vec<&'static str> {
     targets
 }
 
-fn guests() -> Result<()> {
+/// The wasm artifacts alone: all that the filter needs.
+pub(crate) fn guests() -> Result<()> {
     for target in wasm_targets() {
         step(&format!("building the guests for {target}"), || {
             wasm("build", target)?.run()
