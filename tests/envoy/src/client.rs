@@ -1,10 +1,10 @@
-//! One HTTP/1.1 request on a connection of its own.
+//! A small HTTP/1.1 client.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 /// Longer than any wait that a test provokes.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -40,6 +40,59 @@ pub fn get_with(port: u16, path: &str, headers: &[(&str, &str)]) -> Result<Answe
 /// A POST.
 pub fn post(port: u16, path: &str, body: &[u8]) -> Result<Answer> {
     send(port, "POST", path, &[], Some(body))
+}
+
+/// A connection that stays open, and with it stays with the worker that took it.
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    /// Connects.
+    pub fn open(port: u16) -> Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).context("cannot connect")?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream: BufReader::new(stream),
+        })
+    }
+
+    /// A GET and its answer.
+    pub fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+        self.ask(path, headers)?;
+        self.answer()
+    }
+
+    /// Sends a GET.
+    pub fn ask(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<()> {
+        let mut request = format!("GET {path} HTTP/1.1\r\nhost: upstream.test\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str("\r\n");
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        Ok(())
+    }
+
+    /// Reads the answer to the request that was sent, which must say how long it is.
+    pub fn answer(&mut self) -> Result<Answer> {
+        let mut response = Vec::new();
+        while !response.ends_with(b"\r\n\r\n") {
+            if self.stream.read_until(b'\n', &mut response)? == 0 {
+                bail!("the connection was closed");
+            }
+        }
+        let mut answer = parse(&response)?;
+        let length = answer
+            .header("content-length")
+            .context("no length")?
+            .parse()?;
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        answer.body = String::from_utf8(body)?;
+        Ok(answer)
+    }
 }
 
 fn send(

@@ -11,7 +11,7 @@ mod lab;
 mod setup;
 mod upstream;
 
-pub use client::{Answer, get, get_with, post};
+pub use client::{Answer, Connection, get, get_with, post};
 pub use envoy::{Envoy, Version, validate, validation};
 pub use lab::{Lab, until};
 pub use setup::{ClientTls, Setup, cluster, filter_path, http_listener, tls_context};
