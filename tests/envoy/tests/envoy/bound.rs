@@ -8,6 +8,8 @@ use std::time::Duration;
 use edgepass_envoy_tests::{ClientTls, Lab, Setup, Upstream, get, until};
 use serde_json::json;
 
+use crate::secrets::assert_hidden;
+
 /// A plugin with a bound certificate, and a token cluster with that certificate.
 fn bound(lab: &Lab, upstream: &Upstream, certificate: ClientTls) -> Setup {
     let port = lab.emulator.port();
@@ -97,4 +99,11 @@ fn a_certificate_rotated_by_sds_is_the_next_proof() {
         assert_eq!(request.method_of_proof.as_deref(), Some("tls-certificate"));
         assert_eq!(request.status, Some(200));
     }
+    let key = fs::read_to_string(volume.join("client.key")).unwrap();
+    let key: Vec<String> = key
+        .lines()
+        .filter(|line| !line.starts_with('-') && line.len() > 32)
+        .map(str::to_owned)
+        .collect();
+    assert_hidden(&envoy, &[get(envoy.port(), "/").unwrap()], &key);
 }
