@@ -15,5 +15,6 @@ mod module;
 mod refresh;
 mod rejection;
 mod secrets;
+mod token_files;
 mod verification;
 mod waiting;

@@ -1,0 +1,164 @@
+//! The file of the workload's token: late, gone, expired, or replaced by something else.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use edgepass_emulator::Mint;
+use edgepass_envoy_tests::{Envoy, Lab, Upstream, get, until};
+use serde_json::json;
+
+/// Swaps the token file's content as the kubelet does.
+fn swap(lab: &Lab, content: &str) {
+    let issuer = lab.emulator.issuer();
+    issuer.write_file(&lab.token_file(), content).unwrap();
+}
+
+fn is_served(envoy: &Envoy) {
+    until("requests get a token", Duration::from_secs(30), || {
+        get(envoy.port(), "/").unwrap().status == 200
+    })
+    .unwrap();
+}
+
+fn class_is(envoy: &Envoy, class: &str) {
+    until(class, Duration::from_secs(15), || {
+        let answer = get(envoy.port(), "/").unwrap();
+        assert_eq!(answer.status, 503);
+        answer.header("x-edgepass-error") == Some(class)
+    })
+    .unwrap();
+}
+
+fn assertions(lab: &Lab) -> Vec<String> {
+    let asked = lab.emulator.token_requests();
+    let assertions = asked
+        .iter()
+        .map(|request| request.field("client_assertion"));
+    assertions.map(Option::unwrap).collect()
+}
+
+#[test]
+fn with_file_server_the_file_may_be_late() {
+    let lab = Lab::start().unwrap();
+    let token = lab.workload_token().unwrap();
+    fs::remove_dir_all(lab.token_file().parent().unwrap()).unwrap();
+    let upstream = Upstream::start().unwrap();
+    let plugin = lab.plugin(json!({"request_deadline_ms": 20_000}));
+    let mut setup = lab.setup(&plugin, upstream.port());
+    setup.file_server = true;
+    let envoy = lab.envoy(&setup, 2).unwrap();
+    let port = envoy.port();
+    let waiting: Vec<_> = (0..10)
+        .map(|_| thread::spawn(move || get(port, "/").unwrap().status))
+        .collect();
+    until(
+        "the filter has looked for it",
+        Duration::from_secs(10),
+        || {
+            envoy
+                .stat("edgepass_refreshes_failed.assertion-unavailable")
+                .unwrap()
+                > 0
+        },
+    )
+    .unwrap();
+    until("they wait", Duration::from_secs(10), || {
+        envoy.stat("edgepass_requests_held_total").unwrap() == 10
+    })
+    .unwrap();
+    assert!(upstream.seen().is_empty());
+    swap(&lab, &token);
+    for caller in waiting {
+        assert_eq!(caller.join().unwrap(), 200, "those who waited go on");
+    }
+    assert_eq!(assertions(&lab), [token]);
+}
+
+#[test]
+fn with_file_server_a_file_that_is_gone_for_a_while_costs_no_request() {
+    let lab = Lab::start().unwrap();
+    lab.emulator.set_token_lifetime(60, Some(2));
+    let first = lab.workload_token().unwrap();
+    let upstream = Upstream::start().unwrap();
+    let mut setup = lab.setup(&lab.plugin(json!({})), upstream.port());
+    setup.file_server = true;
+    let envoy = lab.envoy(&setup, 2).unwrap();
+    assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+
+    fs::remove_dir_all(lab.token_file().parent().unwrap()).unwrap();
+    let reads = || envoy.stat("http.token_files.downstream_rq_4xx").unwrap();
+    until("the filter has missed it", Duration::from_secs(20), || {
+        assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+        reads() > 0
+    })
+    .unwrap();
+    lab.emulator.rotate_token().unwrap();
+    let second = lab.workload_token().unwrap();
+    until("the new one is used", Duration::from_secs(30), || {
+        assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+        assertions(&lab).contains(&second)
+    })
+    .unwrap();
+    assert!(
+        assertions(&lab)
+            .iter()
+            .all(|one| *one == first || *one == second)
+    );
+}
+
+#[test]
+fn an_expired_token_is_not_sent_and_its_successor_is() {
+    let lab = Lab::start().unwrap();
+    let good = lab.workload_token().unwrap();
+    let expired = Mint::new().not_before_in(-7_200).expires_in(-3_600);
+    swap(&lab, &lab.emulator.issuer().mint(&expired).unwrap());
+    let upstream = Upstream::start().unwrap();
+    let plugin = lab.plugin(json!({"request_deadline_ms": 200}));
+    let envoy = lab.envoy(&lab.setup(&plugin, upstream.port()), 2).unwrap();
+    class_is(&envoy, "assertion-unavailable");
+    assert!(lab.emulator.token_requests().is_empty());
+    assert!(envoy.log().contains("expired"), "{}", envoy.log());
+    swap(&lab, &good);
+    is_served(&envoy);
+    assert_eq!(assertions(&lab), [good]);
+}
+
+#[test]
+fn garbage_in_the_file_is_never_sent_and_no_request_fails_meanwhile() {
+    let lab = Lab::start().unwrap();
+    lab.emulator.set_token_lifetime(60, Some(2));
+    let first = lab.workload_token().unwrap();
+    let upstream = Upstream::start().unwrap();
+    let envoy = lab
+        .envoy(&lab.setup(&lab.plugin(json!({})), upstream.port()), 2)
+        .unwrap();
+    assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+    let reads = || {
+        envoy
+            .stat("http.token_files.downstream_rq_completed")
+            .unwrap()
+    };
+    for garbage in ["", "not a token", "a.b", "ey.ey.ey\u{0}"] {
+        swap(&lab, garbage);
+        let before = reads();
+        until("the file is read again", Duration::from_secs(30), || {
+            assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+            reads() > before
+        })
+        .unwrap();
+    }
+    lab.emulator.rotate_token().unwrap();
+    let second = lab.workload_token().unwrap();
+    until("the new one is used", Duration::from_secs(30), || {
+        assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+        assertions(&lab).contains(&second)
+    })
+    .unwrap();
+    assert!(
+        assertions(&lab)
+            .iter()
+            .all(|one| *one == first || *one == second)
+    );
+    assert!(!envoy.log().contains("not a token"));
+}
