@@ -565,7 +565,7 @@ fn guest_environment(config: Option<&str>, environment: &Environment) -> Vec<(St
         Environment::EDGEPASS_AUTHORITY_HOSTS.to_owned(),
     ];
     let file: ConfigFile = config
-        .and_then(|json| serde_json::from_str(json).ok())
+        .and_then(|json| ConfigFile::parse(json).ok())
         .unwrap_or_default();
     for credential in file
         .identities

@@ -16,22 +16,28 @@ const MAX_MESSAGE_CHARS: usize = 200;
 /// Characters of a name that is not known. Every known one is shorter.
 const MAX_NAME_CHARS: usize = 64;
 
-pub(super) fn parse(json: &str) -> Result<ConfigFile, ConfigError> {
-    if json.len() > MAX_CONFIG_BYTES {
-        return Err(
-            ConfigError::new(DOCUMENT, format!("longer than {MAX_CONFIG_BYTES} bytes"))
-                .hint("keep secrets and certificates in files and name those"),
-        );
+impl ConfigFile {
+    /// Reads a document as it stands; whether it makes sense is for [`Config::load`](super::Config::load) to say.
+    pub fn parse(json: &str) -> Result<Self, ConfigError> {
+        if json.len() > MAX_CONFIG_BYTES {
+            return Err(ConfigError::new(
+                DOCUMENT,
+                format!("longer than {MAX_CONFIG_BYTES} bytes"),
+            )
+            .hint("keep secrets and certificates in files and name those"));
+        }
+        if json.trim().is_empty() {
+            return Err(
+                ConfigError::new(DOCUMENT, "empty").hint("write a JSON object, at least {}")
+            );
+        }
+        let document = Json::parse(json.as_bytes()).map_err(|error| {
+            let message = printable(&error.to_string(), MAX_MESSAGE_CHARS);
+            ConfigError::new(DOCUMENT, format!("not JSON: {message}"))
+                .hint("mind commas, quotes and brackets at that place")
+        })?;
+        object(String::new(), document)
     }
-    if json.trim().is_empty() {
-        return Err(ConfigError::new(DOCUMENT, "empty").hint("write a JSON object, at least {}"));
-    }
-    let document = Json::parse(json.as_bytes()).map_err(|error| {
-        let message = printable(&error.to_string(), MAX_MESSAGE_CHARS);
-        ConfigError::new(DOCUMENT, format!("not JSON: {message}"))
-            .hint("mind commas, quotes and brackets at that place")
-    })?;
-    object(String::new(), document)
 }
 
 /// An object of the configuration.
@@ -275,7 +281,7 @@ mod tests {
     use super::*;
 
     fn error(json: &str) -> String {
-        parse(json).unwrap_err().to_string()
+        ConfigFile::parse(json).unwrap_err().to_string()
     }
 
     #[test]

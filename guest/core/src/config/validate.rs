@@ -8,7 +8,6 @@ use super::file::{
     AssertionAlgorithm, BoundCertificateFile, CertificateFile, CertificateFiles, ConfigFile,
     CredentialFile, EndpointVersion, IdentityFile, SecretMethod,
 };
-use super::parse::parse;
 use super::request::check_scopes;
 use super::{
     Audience, CertificateCredential, Config, Credential, Environment, IdentityConfig, SecretValue,
@@ -95,7 +94,7 @@ impl Config {
     /// Checks a configuration whole: JSON text, with the environment for what it leaves out. Without a text, or with
     /// one that has no identities, the environment alone describes one identity, which is called `default`.
     pub fn load(json: Option<&str>, environment: &Environment) -> Result<Self, ConfigError> {
-        let file = json.map_or_else(|| Ok(ConfigFile::default()), parse)?;
+        let file = json.map_or_else(|| Ok(ConfigFile::default()), ConfigFile::parse)?;
         let secrets_in_document = secrets_in_document(&file);
         let mut certificates = file.certificates;
         for (name, files) in &certificates {
