@@ -15,6 +15,10 @@ pub const LEASE_MS: u64 = 3_000;
 /// How old the lease gets before it is renewed.
 const RENEW_MS: u64 = LEASE_MS / 3;
 
+/// How much later than this VM's the clock may have been when another VM wrote its lease, milliseconds: each reads the
+/// clock when a tick begins and the lease after that, and may be kept from running in between.
+const MAX_APART_MS: u64 = LEASE_MS;
+
 /// The first line of a shared token: another version of the filter with the same `vm_id` may write another form.
 const FORM: &str = "edgepass-1";
 
@@ -142,7 +146,8 @@ impl Lease {
 
     /// A lease that reaches further than any can was written before the clock was set back.
     fn holds(self, unix_ms: u64) -> bool {
-        (unix_ms..=unix_ms.saturating_add(LEASE_MS)).contains(&self.until_ms)
+        let furthest = unix_ms.saturating_add(LEASE_MS + MAX_APART_MS);
+        (unix_ms..=furthest).contains(&self.until_ms)
     }
 }
 
@@ -285,6 +290,17 @@ mod tests {
             bid(Some(first), 2, now + LEASE_MS + 1),
             Bid::Write(_)
         ));
+    }
+
+    #[test]
+    fn a_lease_that_was_written_after_the_clock_was_read_holds() {
+        let now = 1_000_000;
+        let Bid::Write(lease) = bid(None, 1, now) else {
+            panic!("a free lease is taken");
+        };
+        for behind in [1, 10, 1_000] {
+            assert_eq!(bid(Some(lease), 2, now - behind), Bid::Lost);
+        }
     }
 
     #[test]
