@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use edgepass_core::limits::MAX_ASSERTION_BYTES;
 
+use super::UPSTREAM_CLUSTER;
 use super::capabilities::CAPABILITIES;
 use super::plan::{Certificate, Files, Plan, ServedFile, TokenCluster};
 use super::yaml::{indented, scalar};
-use super::UPSTREAM_CLUSTER;
 use crate::cli::arguments::EnvoyConfigArguments;
 use crate::cli::failure::Failure;
 
@@ -23,10 +23,8 @@ pub(super) fn write(plan: &Plan, arguments: &EnvoyConfigArguments) -> String {
         );
     }
     if let Some(admin) = &arguments.admin {
-        out.push_str(&format!(
-            "\nadmin:\n{}",
-            indented(2, &address(&admin.ip().to_string(), admin.port()))
-        ));
+        let address = address(&admin.ip().to_string(), admin.port());
+        out.push_str(&format!("\nadmin:\n  address:\n{}", indented(4, &address)));
     }
     out.push_str("\nstatic_resources:\n  listeners:\n");
     out.push_str(&indented(2, &main_listener(plan, arguments)));
@@ -313,8 +311,7 @@ fn upstream_cluster(plan: &Plan, arguments: &EnvoyConfigArguments) -> String {
     }
     if arguments.upstream_filter {
         out.push_str(&format!(
-            "\
-  typed_extension_protocol_options:
+            "  typed_extension_protocol_options:
     envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
       \"@type\": {HTTP_PROTOCOL_OPTIONS}
       explicit_http_config:
@@ -404,8 +401,7 @@ fn tls(host: &str, ca_file: &str, certificate: Option<(&Certificate, &str)>) -> 
     let host = ip(host).map_or_else(|| host.to_owned(), |ip| ip.to_string());
     let certificate = certificate.map(|(certificate, folder)| {
         format!(
-            "\
-      # `edgepass envoy-config --certificate` prints this file
+            "      # `edgepass envoy-config --certificate` prints this file
       tls_certificate_sds_secret_configs:
       - name: {name}
         sds_config:

@@ -10,6 +10,9 @@ const WIDTH: usize = 80;
 /// Columns by which what is inside something is indented.
 const STEP: usize = 2;
 
+/// JSON's word for nothing.
+const NULL: &str = "null";
+
 /// A JSON value whose fields keep their order.
 pub(super) enum Node {
     /// The JSON text of a value with nothing inside.
@@ -23,21 +26,29 @@ impl Node {
         Self::Scalar(quoted(text))
     }
 
+    fn null() -> Self {
+        Self::Scalar(NULL.to_owned())
+    }
+
     pub(super) fn object() -> Self {
         Self::Object(Vec::new())
     }
 
-    /// The field of that name, made with `or` if there is none.
+    /// The field of that name. If there is none, or it is null, which counts as none, it becomes `or`.
     pub(super) fn field(&mut self, name: &str, or: Self) -> Option<&mut Self> {
         let Self::Object(fields) = self else {
             return None;
         };
-        if !fields.iter().any(|(known, _)| known == name) {
-            fields.push((name.to_owned(), or));
+        let known = fields.iter().position(|(known, _)| known == name);
+        let index = known.unwrap_or(fields.len());
+        if known.is_none() {
+            fields.push((name.to_owned(), Self::null()));
         }
-        fields
-            .iter_mut()
-            .find_map(|(known, value)| (known == name).then_some(value))
+        let (_, value) = fields.get_mut(index)?;
+        if matches!(value, Self::Scalar(text) if text == NULL) {
+            *value = or;
+        }
+        Some(value)
     }
 
     /// The field at the end of that path.
@@ -150,7 +161,7 @@ impl<'de> Visitor<'de> for Nodes {
     }
 
     fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Scalar("null".to_owned()))
+        Ok(Node::null())
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
@@ -225,10 +236,10 @@ mod tests {
 
     #[test]
     fn fields_are_found_and_added() {
-        let mut node: Node = serde_json::from_str(r#"{"a":{"b":1}}"#).unwrap();
+        let mut node: Node = serde_json::from_str(r#"{"a":{"b":1},"c":null}"#).unwrap();
         assert!(node.get(&["a", "b"]).is_some());
         assert!(node.get(&["a", "b", "c"]).is_none());
-        assert_eq!(Vec::from_iter(node.names()), ["a"]);
+        assert_eq!(Vec::from_iter(node.names()), ["a", "c"]);
         let added = node.field("c", Node::object()).unwrap();
         added.field("d", Node::text("e")).unwrap();
         added.field("d", Node::text("not this")).unwrap();
