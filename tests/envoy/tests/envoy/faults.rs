@@ -1,6 +1,8 @@
 //! A token server that misbehaves: the caller gets a 503 that says why, and the filter recovers.
 
-use std::time::Duration;
+use std::net::TcpListener;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use edgepass_emulator::{Emulator, Fault};
 use edgepass_envoy_tests::{Envoy, Lab, Setup, Upstream, get, until};
@@ -113,4 +115,90 @@ fn a_token_file_that_holds_something_else_is_not_sent() {
     });
     class_is(&envoy, "assertion-unavailable");
     assert!(lab.emulator.token_requests().is_empty());
+}
+
+/// The first answers: 503 at the deadline, whatever the server is doing.
+fn answered_at_the_deadline(envoy: &Envoy, deadline: Duration) {
+    for _ in 0..3 {
+        let began = Instant::now();
+        let answer = get(envoy.port(), "/").unwrap();
+        let took = began.elapsed();
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.header("x-edgepass-error"), Some("no-token-yet"));
+        assert!(took >= deadline, "{took:?}");
+        assert!(took < deadline + Duration::from_secs(4), "{took:?}");
+    }
+}
+
+fn recovers(envoy: &Envoy, upstream: &Upstream) {
+    until("it recovers", Duration::from_secs(40), || {
+        get(envoy.port(), "/").unwrap().status == 200
+    })
+    .unwrap();
+    assert!(upstream.seen().iter().all(|seen| seen.bearer().is_some()));
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up() {
+    let lab = Lab::start().unwrap();
+    // the first attempt hangs, and what the engine makes of that is to try again
+    lab.emulator.faults().push(Fault::hang().on("/token"));
+    let (upstream, envoy) = start(&lab, |_| ());
+    answered_at_the_deadline(&envoy, Duration::from_millis(200));
+    recovers(&envoy, &upstream);
+    assert_eq!(lab.emulator.token_requests().len(), 2);
+}
+
+#[test]
+fn an_answer_that_trickles_is_given_up() {
+    let lab = Lab::start().unwrap();
+    // whole only after minutes, though something comes all the time
+    lab.emulator
+        .faults()
+        .push(Fault::trickle(1, Duration::from_millis(300)).on("/token"));
+    let (upstream, envoy) = start(&lab, |_| ());
+    answered_at_the_deadline(&envoy, Duration::from_millis(200));
+    recovers(&envoy, &upstream);
+    assert_eq!(lab.emulator.token_requests().len(), 2);
+}
+
+#[test]
+fn a_slow_answer_is_waited_for_by_those_who_have_the_time() {
+    let lab = Lab::start().unwrap();
+    lab.emulator
+        .faults()
+        .push(Fault::trickle(100, Duration::from_millis(50)).on("/token"));
+    let (_upstream, envoy) = start(&lab, |setup| {
+        setup.plugin = setup.plugin.replace(
+            "\"request_deadline_ms\":200",
+            "\"request_deadline_ms\":20000",
+        );
+    });
+    assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+    assert_eq!(lab.emulator.token_requests().len(), 1);
+}
+
+#[test]
+fn a_server_that_takes_connections_and_says_nothing_is_a_timeout() {
+    let lab = Lab::start().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let taken: Vec<_> = silent.incoming().collect();
+        drop(taken);
+    });
+    let (upstream, envoy) = start(&lab, |setup| setup.token_port = port);
+    answered_at_the_deadline(&envoy, Duration::from_millis(200));
+    until("the cause is known", Duration::from_secs(40), || {
+        get(envoy.port(), "/").unwrap().header("x-edgepass-error") == Some("timeout")
+    })
+    .unwrap();
+    assert!(
+        envoy
+            .stat("cluster.entra.upstream_cx_connect_timeout")
+            .unwrap()
+            > 0
+    );
+    assert!(lab.emulator.token_requests().is_empty());
+    assert!(upstream.seen().is_empty());
 }

@@ -39,12 +39,12 @@ fn without_a_token_server_503_at_the_deadline_and_recovery_by_itself() {
     let lab = Lab::start().unwrap();
     lab.emulator
         .faults()
-        .push(Fault::status(503).on("/token").forever());
+        .push(Fault::reset().on("/token").forever());
     let upstream = Upstream::start().unwrap();
     let plugin = lab.plugin(json!({"request_deadline_ms": 700}));
     let envoy = lab.envoy(&lab.setup(&plugin, upstream.port()), 2).unwrap();
     let port = envoy.port();
-    let callers: Vec<_> = (0..20)
+    let callers: Vec<_> = (0..500)
         .map(|_| {
             thread::spawn(move || {
                 let began = Instant::now();
@@ -61,10 +61,10 @@ fn without_a_token_server_503_at_the_deadline_and_recovery_by_itself() {
             "{answer:?}"
         );
         assert!(took >= Duration::from_millis(700), "{took:?}");
-        assert!(took < Duration::from_millis(2_500), "{took:?}");
+        assert!(took < Duration::from_secs(8), "{took:?}");
     }
     until("the cause is known", Duration::from_secs(10), || {
-        get(port, "/").unwrap().header("x-edgepass-error") == Some("server")
+        get(port, "/").unwrap().header("x-edgepass-error") == Some("network")
     })
     .unwrap();
     assert!(
@@ -77,8 +77,8 @@ fn without_a_token_server_503_at_the_deadline_and_recovery_by_itself() {
         get(port, "/").unwrap().status == 200
     })
     .unwrap();
-    assert!(envoy.stat("edgepass_requests_failed_total").unwrap() >= 20);
-    assert!(envoy.stat("edgepass_refreshes_failed.server").unwrap() > 0);
+    assert!(envoy.stat("edgepass_requests_failed_total").unwrap() >= 500);
+    assert!(envoy.stat("edgepass_refreshes_failed.network").unwrap() > 0);
 }
 
 #[test]
