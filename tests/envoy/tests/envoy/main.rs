@@ -16,5 +16,6 @@ mod refresh;
 mod rejection;
 mod secrets;
 mod token_files;
+mod traffic;
 mod verification;
 mod waiting;
