@@ -66,15 +66,22 @@ pub(crate) fn property(path: &[&str]) -> Option<Vec<u8>> {
 }
 
 pub(crate) fn info(message: &str) {
-    _ = hostcalls::log(LogLevel::Info, message);
+    log(LogLevel::Info, message);
 }
 
 pub(crate) fn warn(message: &str) {
-    _ = hostcalls::log(LogLevel::Warn, message);
+    log(LogLevel::Warn, message);
 }
 
 pub(crate) fn error(message: &str) {
-    _ = hostcalls::log(LogLevel::Error, message);
+    log(LogLevel::Error, message);
+}
+
+/// Writes one line. A name out of the configuration may have a line end in it, and what comes after that would look
+/// like a line of Envoy's own.
+fn log(level: LogLevel, message: &str) {
+    let line = message.replace(char::is_control, " ");
+    _ = hostcalls::log(level, &line);
 }
 
 /// When the next tick comes.
