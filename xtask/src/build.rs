@@ -8,7 +8,7 @@
 use crate::sh::{Cmd, step};
 use crate::stamp::{Stamp, digest, identity};
 use crate::wasm_targets::{COMPONENT, FILTER};
-use crate::{componentize, setup, workspace};
+use crate::{componentize, setup, trim, workspace};
 use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,8 +30,7 @@ enum Output {
     Filter(&'static str),
 }
 
-/// Every wasm artifact. A filter that is not a component gets a variant of
-/// [`Output`] of its own.
+/// Every wasm artifact.
 const GUESTS: &[Guest] = &[
     Guest {
         package: "edgepass-provider",
@@ -163,20 +162,21 @@ pub(crate) fn guests() -> Result<()> {
             wasm("build", target)?.run()
         })?;
     }
-    step("making components", || {
+    step("making components and the filter", || {
         for guest in GUESTS {
             let module = module(guest);
             let output = output(guest);
-            if let Output::Filter(_) = guest.output {
-                install(&module, &output)?;
-                continue;
-            }
             let stamp = Stamp::new(
                 &format!("component-{}", guest.package),
                 &[&identity(&module), &identity(&this_program())],
             );
             if !(stamp.is_fresh() && output.exists()) {
-                componentize::componentize(&module, &output)?;
+                match guest.output {
+                    Output::Filter(_) => trim::trim(&module, &output)?,
+                    Output::Component(_) | Output::TestComponent(_) => {
+                        componentize::componentize(&module, &output)?;
+                    }
+                }
                 stamp.set()?;
             }
         }

@@ -15,6 +15,7 @@ mod setup;
 mod sh;
 mod stamp;
 mod test;
+mod trim;
 mod vendor_wit;
 mod wasm_targets;
 mod workspace;

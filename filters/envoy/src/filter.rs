@@ -2,7 +2,6 @@
 //! requests that wait for one.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::time::Instant;
 
 use edgepass_core::{Now, Secret, Table};
@@ -24,6 +23,13 @@ pub(crate) const BUSY_TICK_MS: u64 = 10;
 /// reported by another worker seen. A tick with nothing to do costs some microseconds.
 pub(crate) const IDLE_TICK_MS: u64 = 100;
 
+/// Requests of which is known what token they carry: more than a worker has under way. Of one that is older a 401 is
+/// not understood; the next one's is.
+const REMEMBERED: usize = 4096;
+
+/// Responses between two ticks whose status is asked for where no retry depends on it.
+const LOOKS_PER_TICK: u32 = 8;
+
 /// The header of an answer that the filter made instead of the upstream. Its value is the class of the failure.
 const ERROR_HEADER: &str = "x-edgepass-error";
 
@@ -42,11 +48,36 @@ pub(crate) struct Filter {
     rules: Vec<RuleState>,
     held: RefCell<Table<u32, Held>>,
     rejections: RefCell<Table<usize, Rejection>>,
+    /// The requests that went on last, each in its [`slot`].
+    carried: RefCell<Vec<Carried>>,
     pub(crate) requests: Requests,
     /// The time between ticks that was set last.
     tick_ms: Cell<u64>,
+    /// Responses whose status may still be asked for before the next tick.
+    looks_left: Cell<u32>,
+    place: Cell<Place>,
     /// The root context is gone: nobody would wake a held request.
     closed: Cell<bool>,
+}
+
+/// Where in Envoy the filter stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    Unknown,
+    /// In the HTTP filters of a listener: what becomes of a request is seen after all retries.
+    BehindListener,
+    /// In the HTTP filters of a cluster: each attempt passes, and a retry is to carry another token.
+    BeforeUpstream,
+}
+
+impl Place {
+    /// Where the request at hand is. Only in a cluster's filters its upstream host has been chosen.
+    fn find() -> Self {
+        match host::property(&["upstream", "address"]) {
+            Some(address) if !address.is_empty() => Self::BeforeUpstream,
+            _ => Self::BehindListener,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -54,8 +85,23 @@ struct RuleState {
     ready: RefCell<Option<Ready>>,
     /// The token before, which an upstream filter meets again on a retry.
     before: RefCell<Option<Secret>>,
+    /// Counts the tokens that were served.
+    edition: Cell<u32>,
     /// A refusal would not change the token now.
     kept: Cell<bool>,
+}
+
+/// Which token a request carries.
+#[derive(Clone, Copy, Default)]
+struct Carried {
+    request: u32,
+    rule: usize,
+    edition: u32,
+}
+
+/// Where a request is remembered. Envoy numbers them one after the other.
+fn slot(request: u32) -> usize {
+    usize::try_from(request).unwrap_or_default() % REMEMBERED
 }
 
 #[derive(Clone)]
@@ -65,25 +111,18 @@ struct Ready {
     token: Secret,
 }
 
+/// A request that waits.
 struct Held {
     rule: usize,
     deadline_mono_ms: u64,
-    used: Used,
 }
-
-/// Where a held request learns which token it got.
-pub(crate) type Used = Rc<RefCell<Option<Secret>>>;
 
 /// What becomes of a request.
 pub(crate) enum Passage {
-    /// It goes on as it is: no rule is for it.
-    Untouched,
-    /// It goes on with this token of this rule.
-    With(usize, Secret),
-    /// It waits.
-    Held(usize, Used),
-    /// It was answered.
-    Answered,
+    /// It goes on.
+    GoesOn,
+    /// It waits, or was answered.
+    Stops,
 }
 
 impl Filter {
@@ -100,8 +139,11 @@ impl Filter {
             rules,
             held: RefCell::default(),
             rejections: RefCell::default(),
+            carried: RefCell::default(),
             requests: Requests::default(),
             tick_ms: Cell::new(0),
+            looks_left: Cell::new(LOOKS_PER_TICK),
+            place: Cell::new(Place::Unknown),
             closed: Cell::new(false),
         }
     }
@@ -124,58 +166,76 @@ impl Filter {
             .enumerate()
             .find(|(_, (rule, _))| fits(&rule.matching, &Request));
         let Some((index, (rule, state))) = found else {
-            return Passage::Untouched;
+            return Passage::GoesOn;
         };
         if rule.token.is_none() {
-            return Passage::Untouched;
+            return Passage::GoesOn;
+        }
+        if self.place.get() == Place::Unknown {
+            self.place.set(Place::find());
         }
         let ready = state.ready.borrow();
         let Some(ready) = ready.as_ref() else {
             return self.hold(id, index);
         };
         self.inject(rule, state, ready);
-        Passage::With(index, ready.token.clone())
+        self.carries(id, index, state);
+        Passage::GoesOn
     }
 
-    /// Forgets a request that waits: its caller is gone.
+    /// Forgets a request that is no more.
     pub(crate) fn forget(&self, id: u32) {
-        if let Ok(mut held) = self.held.try_borrow_mut() {
+        if let Ok(mut held) = self.held.try_borrow_mut()
+            && !held.is_empty()
+        {
             held.remove(&id);
         }
     }
 
-    /// The upstream refused a token.
-    pub(crate) fn refused(&self, rule: usize, token: &Secret, www_authenticate: Option<String>) {
-        let Some((settings, state)) = self.settings.rules.get(rule).zip(self.rules.get(rule))
-        else {
+    /// Whether the status of a response is wanted. Asking for it costs as much as putting the token on, so where no
+    /// retry depends on it only the first few after each tick are looked at: an upstream that refuses a token is then
+    /// noticed at the next tick, or at once when there are few requests.
+    pub(crate) fn looks(&self) -> bool {
+        if !self.settings.refresh_on_401 {
+            return false;
+        }
+        let left = self.looks_left.get();
+        self.looks_left.set(left.saturating_sub(1));
+        left > 0 || self.place.get() == Place::BeforeUpstream
+    }
+
+    /// The upstream has answered that request with 401. If the token that it carries is still served, it was refused;
+    /// otherwise another one has taken its place, or it was none of ours.
+    pub(crate) fn unauthorized(&self, id: u32) {
+        let carried = self.carried.borrow().get(slot(id)).copied();
+        let Some(carried) = carried.filter(|carried| carried.request == id) else {
             return;
         };
-        let Some(index) = settings.token else { return };
+        let found = self.settings.rules.get(carried.rule);
+        let Some((rule, state)) = found.zip(self.rules.get(carried.rule)) else {
+            return;
+        };
         let current = state
             .ready
             .borrow()
             .as_ref()
             .map(|ready| ready.token.clone());
-        // another one has taken its place, or it is known already
-        if current.as_ref() != Some(token) {
+        let same = state.edition.get() == carried.edition;
+        let (Some(index), Some(token)) = (rule.token, current.filter(|_| same)) else {
             return;
-        }
-        if state.kept.get()
-            && www_authenticate
-                .as_ref()
-                .is_none_or(|text| !text.contains("claims"))
-        {
+        };
+        let www_authenticate = host::response_header("www-authenticate");
+        let with_claims = |text: &String| text.contains("claims");
+        if state.kept.get() && !www_authenticate.as_ref().is_some_and(with_claims) {
             return;
         }
         count(&self.requests.rejected);
         self.withdraw(index);
-        self.rejections.borrow_mut().insert(
-            index,
-            Rejection {
-                sha256: token.sha256_hex(),
-                www_authenticate,
-            },
-        );
+        let rejection = Rejection {
+            sha256: token.sha256_hex(),
+            www_authenticate,
+        };
+        self.rejections.borrow_mut().insert(index, rejection);
         self.hurry();
     }
 
@@ -193,6 +253,9 @@ impl Filter {
                 token: secret.clone(),
             };
             let old = state.ready.replace(Some(ready));
+            if old.as_ref().is_none_or(|old| old.token != *secret) {
+                state.edition.set(state.edition.get().wrapping_add(1));
+            }
             if let Some(old) = old.filter(|old| old.token != *secret) {
                 state.before.replace(Some(old.token));
             }
@@ -234,6 +297,7 @@ impl Filter {
 
     /// Sets the time between ticks.
     pub(crate) fn pace(&self, busy: bool) {
+        self.looks_left.set(LOOKS_PER_TICK);
         let ms = if busy { BUSY_TICK_MS } else { IDLE_TICK_MS };
         if self.tick_ms.replace(ms) != ms {
             host::tick_every(ms);
@@ -242,7 +306,9 @@ impl Filter {
 
     /// Makes the next tick come soon.
     pub(crate) fn hurry(&self) {
-        self.pace(true);
+        if self.tick_ms.replace(BUSY_TICK_MS) != BUSY_TICK_MS {
+            host::tick_every(BUSY_TICK_MS);
+        }
     }
 }
 
@@ -255,6 +321,23 @@ impl Filter {
             .filter(move |(rule, _)| rule.token == Some(token))
     }
 
+    fn carries(&self, request: u32, rule: usize, state: &RuleState) {
+        if !self.settings.refresh_on_401 {
+            return;
+        }
+        let mut carried = self.carried.borrow_mut();
+        if carried.is_empty() {
+            carried.resize(REMEMBERED, Carried::default());
+        }
+        if let Some(place) = carried.get_mut(slot(request)) {
+            *place = Carried {
+                request,
+                rule,
+                edition: state.edition.get(),
+            };
+        }
+    }
+
     fn token_of(&self, rule: usize) -> Option<usize> {
         self.settings.rules.get(rule).and_then(|rule| rule.token)
     }
@@ -263,21 +346,19 @@ impl Filter {
         if self.closed.get() || self.held.borrow().len() >= MAX_HELD {
             count(&self.requests.failed);
             refuse(TOO_MANY_WAIT);
-            return Passage::Answered;
+            return Passage::Stops;
         }
         count(&self.requests.held);
-        let used = Used::default();
         let deadline = self.now().mono_ms.saturating_add(self.settings.deadline_ms);
         self.held.borrow_mut().insert(
             id,
             Held {
                 rule,
                 deadline_mono_ms: deadline,
-                used: Rc::clone(&used),
             },
         );
         self.hurry();
-        Passage::Held(rule, used)
+        Passage::Stops
     }
 
     fn take_held(&self, wanted: impl Fn(&Held) -> bool) -> Vec<(u32, Held)> {
@@ -296,7 +377,7 @@ impl Filter {
         };
         host::within_request(self.root, id, || {
             self.inject(rule, state, &ready);
-            held.used.replace(Some(ready.token.clone()));
+            self.carries(id, held.rule, state);
             host::resume_request();
         });
     }

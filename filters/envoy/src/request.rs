@@ -1,80 +1,139 @@
-//! One HTTP request on its way through Envoy.
+//! The callbacks that every request passes.
+//!
+//! They are this module's own and not the SDK's: the SDK keeps an object for every request, and has Envoy call back for
+//! bodies, trailers and logs, which costs more than putting the token on. Here a request leaves nothing behind unless it
+//! has to wait. `cargo xtask build` gives the functions of this module the names that Envoy looks for,
+//! in place of the SDK's, and takes off every export that is not needed.
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use edgepass_core::Secret;
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
-
-use crate::filter::{Filter, Passage, Used};
+use crate::filter::{Filter, Passage};
 use crate::host;
 
-/// A request's context. Dropping it, as Envoy does when the caller goes away, ends its wait.
-pub(crate) struct Request {
-    id: u32,
-    filter: Rc<Filter>,
-    token: Token,
+thread_local! {
+    /// The root contexts of this VM, those that are configured with their filter. Plugins with the same code and
+    /// `vm_id` share a VM, and a plugin whose configuration is replaced has two of them for a while.
+    static ROOTS: RefCell<Vec<(u32, Option<Rc<Filter>>)>> = const { RefCell::new(Vec::new()) };
+    /// The root context of the request that was begun last. Envoy announces a request immediately before it hands over
+    /// its headers.
+    static BEGUN: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The token that it carries, and the rule that it is of.
-enum Token {
-    None,
-    At(usize, Secret),
-    Awaited(usize, Used),
+/// From now on the requests of that root context pass this filter.
+pub(crate) fn configured(root: u32, filter: &Rc<Filter>) {
+    ROOTS.with_borrow_mut(|roots| {
+        roots.retain(|(known, _)| *known != root);
+        roots.push((root, Some(Rc::clone(filter))));
+    });
 }
 
-impl Request {
-    pub(crate) fn new(id: u32, filter: Rc<Filter>) -> Self {
-        Self {
-            id,
-            filter,
-            token: Token::None,
-        }
+/// There is a new context: a root, which belongs to none, or a request.
+fn created(id: u32, root: u32) {
+    if root == 0 {
+        ROOTS.with_borrow_mut(|roots| roots.push((id, None)));
+    } else {
+        BEGUN.set(root);
     }
 }
 
-impl Context for Request {}
-
-impl HttpContext for Request {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        match self.filter.pass(self.id) {
-            Passage::Untouched => Action::Continue,
-            Passage::With(rule, token) => {
-                self.token = Token::At(rule, token);
-                Action::Continue
+/// A context is gone. Whether it was a root.
+fn gone(id: u32) -> bool {
+    ROOTS.with_borrow_mut(|roots| {
+        for (_, filter) in roots.iter() {
+            // to let a request go on whose caller has left would be the end of Envoy
+            if let Some(filter) = filter {
+                filter.forget(id);
             }
-            Passage::Held(rule, used) => {
-                self.token = Token::Awaited(rule, used);
-                Action::Pause
-            }
-            Passage::Answered => Action::Pause,
         }
-    }
+        let before = roots.len();
+        roots.retain(|(known, _)| *known != id);
+        roots.len() < before
+    })
+}
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        if !self.filter.settings().refresh_on_401 {
-            return Action::Continue;
-        }
-        let (rule, token) = match &self.token {
-            Token::None => return Action::Continue,
-            Token::At(rule, token) => (*rule, token.clone()),
-            Token::Awaited(rule, used) => match used.borrow().as_ref() {
-                Some(token) => (*rule, token.clone()),
-                None => return Action::Continue,
-            },
+/// The headers of a request have come. Whether it has to stop here.
+fn headers_came(id: u32) -> bool {
+    let filter = ROOTS.with_borrow(|roots| {
+        let mut found = roots.iter();
+        let found = match roots.len() {
+            1 => found.next(),
+            _ => found.find(|(root, _)| *root == BEGUN.get()),
         };
-        if host::response_header(":status").as_deref() == Some("401") {
-            let challenge = host::response_header("www-authenticate");
-            self.filter.refused(rule, &token, challenge);
+        found.and_then(|(_, filter)| filter.clone())
+    });
+    // Envoy lets no request in before the plugin is configured
+    filter.is_some_and(|filter| matches!(filter.pass(id), Passage::Stops))
+}
+
+/// The headers of a response have come. Which plugin's request it answers is not known here, and need not be: each
+/// knows its own.
+fn response_came(id: u32) {
+    let filters = || {
+        let configured = |roots: &mut Vec<(u32, Option<Rc<Filter>>)>| {
+            let filters = roots.iter().filter_map(|(_, filter)| filter.clone());
+            filters.collect::<Vec<_>>()
+        };
+        ROOTS.with_borrow_mut(configured)
+    };
+    let wanted = ROOTS.with_borrow(|roots| {
+        let looking =
+            |root: &(u32, Option<Rc<Filter>>)| root.1.as_ref().is_some_and(|filter| filter.looks());
+        // each has a count of its own
+        roots.iter().filter(|root| looking(root)).count() > 0
+    });
+    if wanted && host::response_header(":status").as_deref() == Some("401") {
+        for filter in filters() {
+            filter.unauthorized(id);
         }
-        Action::Continue
     }
 }
 
-impl Drop for Request {
-    fn drop(&mut self) {
-        if matches!(self.token, Token::Awaited(..)) {
-            self.filter.forget(self.id);
+/// What Envoy calls, under names of its own because the SDK has taken the right ones.
+#[expect(
+    unsafe_code,
+    reason = "exported functions are unsafe attributes, and the SDK's are called by name"
+)]
+mod exports {
+    /// `Action::Continue` and `Action::Pause` of the ABI.
+    const CONTINUE: u32 = 0;
+    const PAUSE: u32 = 1;
+
+    unsafe extern "C" {
+        fn proxy_on_context_create(id: u32, root: u32);
+        fn proxy_on_delete(id: u32);
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn edgepass_on_context_create(id: u32, root: u32) {
+        super::created(id, root);
+        if root == 0 {
+            // SAFETY: a function of the SDK, called as Envoy would; no other call into the SDK is under way, because
+            // this one is Envoy's
+            unsafe { proxy_on_context_create(id, root) };
         }
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn edgepass_on_delete(id: u32) {
+        if super::gone(id) {
+            // SAFETY: as above; the SDK knows every root context
+            unsafe { proxy_on_delete(id) };
+        }
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn edgepass_on_request_headers(id: u32, _: usize, _: u32) -> u32 {
+        if super::headers_came(id) {
+            PAUSE
+        } else {
+            CONTINUE
+        }
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn edgepass_on_response_headers(id: u32, _: usize, _: u32) -> u32 {
+        super::response_came(id);
+        CONTINUE
     }
 }

@@ -5,14 +5,13 @@ use std::rc::Rc;
 use edgepass_core::config::ConfigError;
 use edgepass_core::config::envoy::EnvoySharing;
 use edgepass_core::{Config, Environment};
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
+use proxy_wasm::traits::{Context, RootContext};
 
 use crate::config::Settings;
 use crate::driver::Driver;
 use crate::filter::Filter;
 use crate::host;
-use crate::request::Request;
+use crate::request;
 
 /// How long after its configuration the filter first asks for a token, milliseconds. Envoy lets no time be zero.
 const FIRST_TICK_MS: u64 = 1;
@@ -66,6 +65,7 @@ impl Root {
         let start = host::start();
         let filter = Rc::new(Filter::new(self.id, start, settings));
         let driver = Driver::new(config, filter.settings(), seed);
+        request::configured(self.id, &filter);
         if let Some((old, _)) = self.running.replace((filter, driver)) {
             old.close();
         }
@@ -100,15 +100,6 @@ impl RootContext for Root {
         if let Some((filter, driver)) = &mut self.running {
             driver.advance(filter);
         }
-    }
-
-    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        let (filter, _) = self.running.as_ref()?;
-        Some(Box::new(Request::new(id, Rc::clone(filter))))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
     }
 }
 

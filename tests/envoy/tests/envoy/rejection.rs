@@ -52,7 +52,10 @@ fn as_an_upstream_filter_a_401_is_retried_with_a_fresh_token() {
     );
     let seen = upstream.seen();
     assert!(seen[seen.len() - 1].bearer().unwrap() != first);
-    assert!(envoy.stat("edgepass_tokens_rejected_total").unwrap() > 0);
+    until("it is counted", Duration::from_secs(5), || {
+        envoy.stat("edgepass_tokens_rejected_total").unwrap() > 0
+    })
+    .unwrap();
 }
 
 #[test]
