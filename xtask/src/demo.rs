@@ -1,25 +1,39 @@
 //! `cargo xtask demo`: the main job, shown.
 
 use crate::sh::{Cmd, step};
-use crate::{build, workspace};
+use crate::{build, peers, workspace};
 use anyhow::{Context as _, Result};
+use clap::Args;
 use std::fs;
+use std::path::PathBuf;
 
 /// The program that shows it.
 const DEMO: &str = "edgepass-demo";
 
-pub(crate) fn run() -> Result<()> {
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Show the filter in the real Envoy instead
+    #[arg(long)]
+    envoy: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
     let lock = workspace::lock()?;
     build::all()?;
     program()?;
+    let envoy = options.envoy.then(peers::envoy).transpose()?;
     drop(lock);
-    show()
+    match envoy {
+        None => show(),
+        Some(envoy) => show_envoy(envoy),
+    }
 }
 
-/// The same where everything is built, for the tests.
+/// Both where everything is built, for the tests.
 pub(crate) fn test() -> Result<()> {
     program()?;
-    show()
+    show()?;
+    show_envoy(peers::envoy()?)
 }
 
 fn program() -> Result<()> {
@@ -27,13 +41,29 @@ fn program() -> Result<()> {
 }
 
 fn show() -> Result<()> {
-    let work = workspace::target().join("demo");
-    if work.exists() {
-        fs::remove_dir_all(&work).context("cannot empty target/demo")?;
-    }
+    let work = empty("demo")?;
     Cmd::new(workspace::target().join("release").join(DEMO))
         .arg(workspace::dist())
         .arg(work)
         .arg(build::composed())
         .run()
+}
+
+fn show_envoy(envoy: PathBuf) -> Result<()> {
+    let work = empty("demo-envoy")?;
+    Cmd::new(workspace::target().join("release").join(DEMO))
+        .arg("--envoy")
+        .arg(workspace::dist())
+        .arg(work)
+        .env("EDGEPASS_ENVOY", envoy)
+        .run()
+}
+
+/// A folder of that name under `target` with nothing in it.
+fn empty(name: &str) -> Result<PathBuf> {
+    let work = workspace::target().join(name);
+    if work.exists() {
+        fs::remove_dir_all(&work).with_context(|| format!("cannot empty target/{name}"))?;
+    }
+    Ok(work)
 }

@@ -40,8 +40,8 @@ enum Task {
     Setup,
     /// Build everything that users get into dist/
     Build,
-    /// Show the main job, step by step, against the emulator
-    Demo,
+    /// Show the main job, step by step, against the emulator; or the filter in Envoy
+    Demo(demo::Options),
     /// Run every test: core, emulator, host, component, Python and Node peers
     Test(test::Options),
     /// Print the benchmark table
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup => setup::run(),
         Task::Build => build::run(),
-        Task::Demo => demo::run(),
+        Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Compose(options) => compose::run(&options),

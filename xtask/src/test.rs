@@ -63,7 +63,7 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "demo",
-        about: "the demonstration that README promises",
+        about: "the demonstrations that README promises, the one in Envoy too",
         run: |_| demo::test(),
     },
 ];

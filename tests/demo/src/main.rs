@@ -1,8 +1,10 @@
 //! `edgepass-demo DIST WORK COMPOSED`: the main job of edgepass, shown step by
-//! step against the emulator. `cargo xtask demo` builds and runs it.
+//! step against the emulator. `edgepass-demo --envoy DIST WORK`: the filter in
+//! Envoy. `cargo xtask demo` builds and runs both.
 
 mod command;
 mod composed;
+mod envoy;
 mod library;
 mod show;
 
@@ -37,6 +39,12 @@ const BY_HAND_PORT: u16 = 8443;
 async fn main() -> Result<()> {
     let started = Instant::now();
     let args: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
+    if let [option, dist, work] = args.as_slice()
+        && option.as_os_str() == "--envoy"
+    {
+        fs::create_dir_all(work).with_context(|| format!("cannot create {}", work.display()))?;
+        return envoy::run(dist, work).await;
+    }
     let [dist, work, composed] = args.as_slice() else {
         bail!("usage: edgepass-demo DIST WORK COMPOSED (run `cargo xtask demo`)");
     };
