@@ -1,17 +1,18 @@
 //! The certificate that authenticates the connection is Envoy's.
 
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use edgepass_envoy_tests::{ClientTls, Lab, Setup, Upstream, get, until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::secrets::assert_hidden;
 
 /// A plugin with a bound certificate, and a token cluster with that certificate.
-fn bound(lab: &Lab, upstream: &Upstream, certificate: ClientTls) -> Setup {
+pub(crate) fn bound(lab: &Lab, upstream: &Upstream, certificate: ClientTls) -> Setup {
     let port = lab.emulator.port();
     let mut plugin = lab.plugin(json!({}));
     plugin["authority_hosts"] = json!([
@@ -26,6 +27,17 @@ fn bound(lab: &Lab, upstream: &Upstream, certificate: ClientTls) -> Setup {
     setup.token_name = "mtlsauth.localhost".to_owned();
     setup.certificate = Some(certificate);
     setup
+}
+
+/// An SDS secret: certificate and key out of a folder that is swapped as a whole.
+pub(crate) fn sds_secret(name: &str, volume: &Path) -> Value {
+    json!({"resources": [{
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+        "name": name,
+        "tls_certificate": {
+            "certificate_chain": {"filename": volume.join("client.pem")},
+            "private_key": {"filename": volume.join("client.key")},
+            "watched_directory": {"path": volume}}}]})
 }
 
 #[test]
@@ -49,15 +61,8 @@ fn a_certificate_rotated_by_sds_is_the_next_proof() {
     lab.emulator.set_token_lifetime(8, Some(2));
     let upstream = Upstream::start().unwrap();
     let sds = lab.dir().join("sds.yaml");
-    // the folder of the emulator that is swapped as a whole
     let volume = lab.dir().join("identity");
-    let secret = json!({"resources": [{
-        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
-        "name": "client",
-        "tls_certificate": {
-            "certificate_chain": {"filename": volume.join("client.pem")},
-            "private_key": {"filename": volume.join("client.key")},
-            "watched_directory": {"path": volume}}}]});
+    let secret = sds_secret("client", &volume);
     fs::write(&sds, secret.to_string()).unwrap();
     let setup = bound(&lab, &upstream, ClientTls::Sds("client", sds));
     let envoy = lab.envoy(&setup, 2).unwrap();
