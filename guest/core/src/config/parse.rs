@@ -215,6 +215,8 @@ impl Fields {
     }
 }
 
+// one function for each kind of object: all of them in one make a machine-code compiler ask for megabytes
+#[inline(never)]
 fn object<T: Object>(path: String, value: Json) -> Result<T, ConfigError> {
     T::read(&mut fields(path, value, T::FIELDS)?)
 }

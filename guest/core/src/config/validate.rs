@@ -93,6 +93,8 @@ impl From<ConfigError> for Error {
 impl Config {
     /// Checks a configuration whole: JSON text, with the environment for what it leaves out. Without a text, or with
     /// one that has no identities, the environment alone describes one identity, which is called `default`.
+    // for the sake of those who compile it, as the reader of objects
+    #[inline(never)]
     pub fn load(json: Option<&str>, environment: &Environment) -> Result<Self, ConfigError> {
         let file = json.map_or_else(|| Ok(ConfigFile::default()), ConfigFile::parse)?;
         let secrets_in_document = secrets_in_document(&file);
