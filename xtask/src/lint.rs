@@ -39,9 +39,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .args(["--all-targets", "--", "-D", "warnings"])
             .run()
     })?;
-    step("clippy: build tasks", || {
+    step("clippy: build tasks and manifests", || {
         Cmd::cargo()
-            .args(["clippy", "--locked", "-p", "xtask", "--all-targets"])
+            .args([
+                "clippy",
+                "--locked",
+                "-p",
+                "xtask",
+                "-p",
+                "edgepass-manifests",
+            ])
+            .args(["--all-targets"])
             .args(["--", "-D", "warnings"])
             .run()
     })?;

@@ -58,7 +58,7 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "envoy",
-        about: "the filter's own tests, and the filter in the real Envoy",
+        about: "the filter's own tests, the example manifests, and the filter in the real Envoy",
         run: envoy,
     },
     Stage {
@@ -201,6 +201,7 @@ const ENVOY_TEST_THREADS: &str = "5";
 fn envoy(options: &Options) -> Result<()> {
     let program = peers::envoy()?;
     counted(Cmd::cargo().args(["test", "--locked", "--quiet", "-p", "edgepass-envoy"]))?;
+    counted(Cmd::cargo().args(["test", "--locked", "--quiet", "-p", "edgepass-manifests"]))?;
     // selected with all the others, so that the emulator is built with the same features
     let mut cmd = build::native("test")
         .args(["-p", "edgepass-envoy-tests", "--test", "envoy"])

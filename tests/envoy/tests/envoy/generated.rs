@@ -160,6 +160,34 @@ fn the_page_shows_what_is_printed() {
     fs::remove_dir_all(dir).unwrap();
 }
 
+/// Envoy takes what stands in the manifest for Kubernetes. That it is what the command prints is a test of
+/// `tests/manifests`.
+#[test]
+fn envoy_takes_the_example_for_kubernetes() {
+    let lab = Lab::start().unwrap();
+    let path = root().join("docs/examples/envoy/kubernetes.yaml");
+    let manifest = fs::read_to_string(path).unwrap();
+    let (_, rest) = manifest.split_once("  envoy.yaml: |\n").unwrap();
+    let lines = rest
+        .lines()
+        .take_while(|line| line.is_empty() || line.starts_with("    "));
+    let mut yaml: String = lines
+        .map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or_default()))
+        .collect();
+    let wasm = fs::canonicalize(filter_path().unwrap()).unwrap();
+    for (there, here) in [
+        ("/opt/edgepass/edgepass-envoy.wasm", wasm),
+        ("/etc/ssl/certs/ca-certificates.crt", lab.dir().join("ca.pem")),
+        ("/var/run/secrets/azure/tokens", lab.dir().join("token")),
+        ("/run/envoy", lab.dir().clone()),
+    ] {
+        assert!(yaml.contains(there), "{there}");
+        yaml = yaml.replace(there, here.to_str().unwrap());
+    }
+    let (good, said) = validate(|_| yaml).unwrap();
+    assert!(good, "{said}");
+}
+
 #[test]
 fn a_workload_token_becomes_the_request_s_token() {
     let lab = Lab::start().unwrap();
