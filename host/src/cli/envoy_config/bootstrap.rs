@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use edgepass_core::limits::MAX_ASSERTION_BYTES;
 
 use super::UPSTREAM_CLUSTER;
-use super::capabilities::CAPABILITIES;
+use super::capabilities::{CAPABILITIES, SIGNING};
 use super::plan::{Certificate, Files, Plan, ServedFile, TokenCluster};
 use super::yaml::{indented, scalar};
 use crate::cli::arguments::EnvoyConfigArguments;
@@ -146,8 +146,10 @@ fn filter(plan: &Plan, arguments: &EnvoyConfigArguments) -> String {
             plan.variables.join(", ")
         );
     }
+    let signing = if plan.signs { SIGNING } else { &[] };
     let capabilities: String = CAPABILITIES
         .iter()
+        .chain(signing)
         .map(|name| format!("{name}: {{}}\n"))
         .collect();
     format!(

@@ -1,7 +1,7 @@
 //! What Envoy lets the filter do, and what it calls the filter for.
 
 /// The calls of `capability_restriction_config`: the filter's imports and exports by name, and no more than it needs.
-/// A test compares them with those of the module itself.
+/// A test compares them, and [`SIGNING`], with those of the module itself.
 pub(super) const CAPABILITIES: &[&str] = &[
     "proxy_on_context_create",
     "proxy_on_vm_start",
@@ -10,8 +10,6 @@ pub(super) const CAPABILITIES: &[&str] = &[
     "proxy_on_request_headers",
     "proxy_on_response_headers",
     "proxy_on_http_call_response",
-    "proxy_on_done",
-    "proxy_on_log",
     "proxy_on_delete",
     "proxy_log",
     "proxy_get_current_time_nanoseconds",
@@ -38,3 +36,6 @@ pub(super) const CAPABILITIES: &[&str] = &[
     "fd_write",
     "proc_exit",
 ];
+
+/// What it needs as well to sign assertions: Envoy's function `sign`, in Envoy from 1.37 on.
+pub(super) const SIGNING: &[&str] = &["proxy_call_foreign_function"];

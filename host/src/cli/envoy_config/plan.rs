@@ -4,9 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use edgepass::config::envoy::{EnvoyFile, EnvoyRuleFile};
-use edgepass::config::file::BoundMode;
-use edgepass::config::{Credential, IdentityConfig, SecretValue, check_scopes};
+use edgepass::config::file::{BoundMode, CertificateFiles};
+use edgepass::config::{
+    CertificateCredential, Credential, IdentityConfig, SecretValue, check_scopes,
+};
 use edgepass::{BuildError, Config, Environment};
+use edgepass_core::Algorithm;
 
 use super::document::Node;
 use super::{FILES_CLUSTER, UPSTREAM_CLUSTER};
@@ -35,6 +38,8 @@ pub(super) struct Plan {
     pub(super) files: Option<Files>,
     /// A cluster for each host of a token endpoint.
     pub(super) token_clusters: Vec<TokenCluster>,
+    /// Whether the filter has to sign assertions.
+    pub(super) signs: bool,
 }
 
 /// The listener that serves files to the filter.
@@ -107,17 +112,20 @@ impl Plan {
         let mut document = document.map_err(|error| Failure::setup(error.to_string()))?;
         let file = config.envoy.clone().unwrap_or_default();
         let identities = used_identities(&config, &file)?;
+        let mut signs = false;
         for identity in &identities {
             refuse_what_needs_a_host(identity)?;
+            signs |= signature(identity).is_some();
         }
         let token_clusters = token_clusters(&config, &file, &identities)?;
-        let files = files(&file, &identities)?;
+        let files = files(&config, &file, &identities)?;
         complete(&mut document, &token_clusters, files.as_ref());
         Ok(Self {
             plugin: document.pretty(),
             variables,
             files,
             token_clusters,
+            signs,
         })
     }
 
@@ -249,20 +257,16 @@ fn refuse_variables(document: &Node) -> Result<(), Failure> {
 /// What only a program around the engine can do.
 fn refuse_what_needs_a_host(identity: &IdentityConfig) -> Result<(), Failure> {
     let at = |field: &str| format!("identities.{}.{field}", identity.name);
+    if let Some((kind, certificate)) = signature(identity)
+        && certificate.algorithm == Algorithm::Ps256
+    {
+        return Err(Failure::setting(
+            at(&format!("credential.{kind}.algorithm")),
+            "is PS256, which Envoy has no function for",
+            "set it to RS256, which Entra ID takes as well",
+        ));
+    }
     match &identity.credential {
-        Credential::Certificate(_) => Err(Failure::setting(
-            at("credential.certificate"),
-            "needs a signature, which the Envoy filter does not make",
-            "use federated_token_file, or bound_certificate with the mode certificate-only",
-        )),
-        Credential::BoundCertificate {
-            mode: BoundMode::WithAssertion,
-            ..
-        } => Err(Failure::setting(
-            at("credential.bound_certificate.mode"),
-            "with-assertion needs a signature, which the Envoy filter does not make",
-            "use certificate-only if the server takes it",
-        )),
         Credential::AssertionSource { .. } => Err(Failure::setting(
             at("credential.assertion_source"),
             "there is no assertion source in Envoy",
@@ -277,6 +281,18 @@ fn refuse_what_needs_a_host(identity: &IdentityConfig) -> Result<(), Failure> {
             ..
         } => Err(from_the_environment(at("credential.client_assertion"))),
         _ => Ok(()),
+    }
+}
+
+/// The kind of credential and the certificate with whose key the filter signs an identity's assertions.
+fn signature(identity: &IdentityConfig) -> Option<(&'static str, &CertificateCredential)> {
+    match &identity.credential {
+        Credential::Certificate(certificate) => Some(("certificate", certificate)),
+        Credential::BoundCertificate {
+            certificate,
+            mode: BoundMode::WithAssertion,
+        } => Some(("bound_certificate", certificate)),
+        _ => None,
     }
 }
 
@@ -370,17 +386,10 @@ fn certificate(config: &Config, identity: &IdentityConfig) -> Result<Option<Cert
     let Credential::BoundCertificate { certificate, .. } = &identity.credential else {
         return Ok(None);
     };
-    let name = &certificate.name;
-    let Some(files) = config.certificates.get(name) else {
-        return Err(Failure::setting(
-            format!("certificates.{name}"),
-            format!("is missing, but identity `{}` uses it", identity.name),
-            "name its files: {\"certificate_file\": …, \"private_key_file\": …}",
-        ));
-    };
+    let files = certificate_files(config, identity, certificate)?;
     let chain = files.certificate_file.clone();
     Ok(Some(Certificate {
-        name: name.clone(),
+        name: certificate.name.clone(),
         key: files
             .private_key_file
             .clone()
@@ -389,7 +398,65 @@ fn certificate(config: &Config, identity: &IdentityConfig) -> Result<Option<Cert
     }))
 }
 
-fn files(file: &EnvoyFile, identities: &[&IdentityConfig]) -> Result<Option<Files>, Failure> {
+fn certificate_files<'a>(
+    config: &'a Config,
+    identity: &IdentityConfig,
+    certificate: &CertificateCredential,
+) -> Result<&'a CertificateFiles, Failure> {
+    let name = &certificate.name;
+    config.certificates.get(name).ok_or_else(|| {
+        let use_of_it = if signature(identity).is_some() {
+            "signs with"
+        } else {
+            "uses"
+        };
+        Failure::setting(
+            format!("certificates.{name}"),
+            format!(
+                "is missing, but identity `{}` {use_of_it} it",
+                identity.name
+            ),
+            "name its files: {\"certificate_file\": …, \"private_key_file\": …}",
+        )
+    })
+}
+
+/// The files that the filter reads for an identity, each with the setting that names it.
+fn files_of<'a>(
+    config: &'a Config,
+    identity: &'a IdentityConfig,
+) -> Result<Vec<(String, &'a str)>, Failure> {
+    let mut found = Vec::new();
+    if let Some(path) = identity.credential.file_path() {
+        let kind = match &identity.credential {
+            Credential::ClientSecret { .. } => "client_secret.file",
+            Credential::ClientAssertion { .. } => "client_assertion.file",
+            _ => "federated_token_file.path",
+        };
+        found.push((
+            format!("identities.{}.credential.{kind}", identity.name),
+            path,
+        ));
+    }
+    if let Some((_, certificate)) = signature(identity) {
+        let files = certificate_files(config, identity, certificate)?;
+        let place = format!("certificates.{}", certificate.name);
+        found.push((
+            format!("{place}.certificate_file"),
+            files.certificate_file.as_str(),
+        ));
+        if let Some(key) = &files.private_key_file {
+            found.push((format!("{place}.private_key_file"), key));
+        }
+    }
+    Ok(found)
+}
+
+fn files(
+    config: &Config,
+    file: &EnvoyFile,
+    identities: &[&IdentityConfig],
+) -> Result<Option<Files>, Failure> {
     let settings = file.files.clone().unwrap_or_default();
     let cluster = match &file.files {
         Some(files) => files.cluster.clone(),
@@ -405,25 +472,24 @@ fn files(file: &EnvoyFile, identities: &[&IdentityConfig]) -> Result<Option<File
     }
     let mut served = BTreeSet::new();
     for identity in identities {
-        let Some(path) = identity.credential.file_path() else {
-            continue;
-        };
-        let Some(rest) = path.strip_prefix(&settings.strip_prefix) else {
-            return Err(Failure::setting(
-                "envoy.files.strip_prefix",
-                format!(
-                    "is not the beginning of the path that identity `{}` reads",
-                    identity.name
-                ),
-                "write the folder of the token file, or leave it out",
-            ));
-        };
-        let request_path = format!("{}{rest}", settings.add_prefix);
-        check_request_path(identity, &request_path)?;
-        served.insert(ServedFile {
-            request_path,
-            path: path.to_owned(),
-        });
+        for (setting, path) in files_of(config, identity)? {
+            let Some(rest) = path.strip_prefix(&settings.strip_prefix) else {
+                return Err(Failure::setting(
+                    "envoy.files.strip_prefix",
+                    format!(
+                        "is not the beginning of the path that identity `{}` reads",
+                        identity.name
+                    ),
+                    "write the folder that all its files are in, or leave it out",
+                ));
+            };
+            let request_path = format!("{}{rest}", settings.add_prefix);
+            check_request_path(setting, &request_path)?;
+            served.insert(ServedFile {
+                request_path,
+                path: path.to_owned(),
+            });
+        }
     }
     let ambiguous =
         |(one, other): (&ServedFile, &ServedFile)| one.request_path == other.request_path;
@@ -441,18 +507,13 @@ fn files(file: &EnvoyFile, identities: &[&IdentityConfig]) -> Result<Option<File
 }
 
 /// The filter asks for a file by its path, as it is.
-fn check_request_path(identity: &IdentityConfig, path: &str) -> Result<(), Failure> {
+fn check_request_path(setting: String, path: &str) -> Result<(), Failure> {
     let plain = |b: u8| b.is_ascii_graphic() && !b"?#%\\".contains(&b);
     if path.starts_with('/') && !path.ends_with('/') && path.bytes().all(plain) {
         return Ok(());
     }
-    let kind = match &identity.credential {
-        Credential::ClientSecret { .. } => "client_secret.file",
-        Credential::ClientAssertion { .. } => "client_assertion.file",
-        _ => "federated_token_file.path",
-    };
     Err(Failure::setting(
-        format!("identities.{}.credential.{kind}", identity.name),
+        setting,
         "is a path that the filter cannot ask Envoy for",
         "use a path that begins with /, has no spaces and none of ? # % \\, and ends in the file's name",
     ))
