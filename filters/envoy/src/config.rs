@@ -4,9 +4,9 @@
 use edgepass_core::config::envoy::{
     EnvoyFile, EnvoyFilesFile, EnvoyMatchFile, EnvoyRuleFile, EnvoySharing,
 };
-use edgepass_core::config::file::BoundMode;
+use edgepass_core::config::file::{BoundMode, CertificateFiles};
 use edgepass_core::config::{ConfigError, Credential, IdentityConfig, check_scopes};
-use edgepass_core::{Config, Table, TokenRequest};
+use edgepass_core::{Algorithm, Config, Table, TokenRequest};
 
 /// How long a request waits for the first token unless the configuration says otherwise, milliseconds: an exchange
 /// with one repetition fits in, and callers' own timeouts are rarely shorter.
@@ -43,6 +43,8 @@ pub struct Settings {
     pub token_clusters: Table<String, String>,
     /// Where token files are read.
     pub files: Option<EnvoyFilesFile>,
+    /// The files of the certificates that sign assertions, by the name that credentials use.
+    pub signers: Table<String, CertificateFiles>,
     /// How long a request waits for a token.
     pub deadline_ms: u64,
     /// Whether it then goes on without one.
@@ -117,6 +119,7 @@ impl Settings {
         let mut settings = Self {
             token_clusters: file.token_clusters.clone(),
             files,
+            signers: Table::new(),
             deadline_ms,
             fail_open: file.fail_open,
             inbound: inbound(file)?,
@@ -167,7 +170,7 @@ impl Settings {
 
     /// Whether this driver can do what the identity needs.
     fn check_identity(
-        &self,
+        &mut self,
         place: &str,
         request: &TokenRequest,
         config: &Config,
@@ -176,24 +179,12 @@ impl Settings {
             return Ok(());
         };
         let at = |field: &str| format!("identities.{}.{field}", identity.name);
-        match &identity.credential {
-            Credential::Certificate(_) => {
-                return Err(refusal(
-                    at("credential.certificate"),
-                    "needs a signature, which the Envoy filter does not make",
-                    "use federated_token_file, or bound_certificate with the mode certificate-only",
-                ));
-            }
+        let signing = match &identity.credential {
+            Credential::Certificate(certificate) => Some((certificate, "certificate")),
             Credential::BoundCertificate {
                 mode: BoundMode::WithAssertion,
-                ..
-            } => {
-                return Err(refusal(
-                    at("credential.bound_certificate.mode"),
-                    "with-assertion needs a signature, which the Envoy filter does not make",
-                    "use certificate-only if the server takes it",
-                ));
-            }
+                certificate,
+            } => Some((certificate, "bound_certificate")),
             Credential::AssertionSource { .. } => {
                 return Err(refusal(
                     at("credential.assertion_source"),
@@ -201,29 +192,31 @@ impl Settings {
                     "use federated_token_file",
                 ));
             }
-            _ => {}
+            _ => None,
+        };
+        if let Some((certificate, kind)) = signing {
+            if certificate.algorithm == Algorithm::Ps256 {
+                return Err(refusal(
+                    at(&format!("credential.{kind}.algorithm")),
+                    "is PS256, which Envoy has no function for",
+                    "set it to RS256, which Entra ID takes as well",
+                ));
+            }
+            let Some(files) = config.certificates.get(&certificate.name) else {
+                return Err(refusal(
+                    format!("certificates.{}", certificate.name),
+                    format!("is missing, but identity `{}` signs with it", identity.name),
+                    "name its files: {\"certificate_file\": …, \"private_key_file\": …}",
+                ));
+            };
+            self.check_served(&files.certificate_file, identity)?;
+            if let Some(key) = &files.private_key_file {
+                self.check_served(key, identity)?;
+            }
+            self.signers.insert(certificate.name.clone(), files.clone());
         }
         if let Some(path) = identity.credential.file_path() {
-            match &self.files {
-                None => {
-                    return Err(refusal(
-                        "envoy.files",
-                        format!("is missing, but identity `{}` reads a file", identity.name),
-                        "name the cluster of the listener that serves it: \"files\": {\"cluster\": \"token_files\"}",
-                    ));
-                }
-                Some(files) if !path.starts_with(&files.strip_prefix) => {
-                    return Err(refusal(
-                        "envoy.files.strip_prefix",
-                        format!(
-                            "is not the beginning of the path that identity `{}` reads",
-                            identity.name
-                        ),
-                        "write the folder of the token file, or leave it out",
-                    ));
-                }
-                Some(_) => {}
-            }
+            self.check_served(path, identity)?;
         }
         let mtls = matches!(identity.credential, Credential::BoundCertificate { .. });
         let endpoint = identity
@@ -244,6 +237,26 @@ impl Settings {
                 endpoint.authority
             ),
         ))
+    }
+
+    /// Whether there is a way to that file.
+    fn check_served(&self, path: &str, identity: &IdentityConfig) -> Result<(), ConfigError> {
+        match &self.files {
+            None => Err(refusal(
+                "envoy.files",
+                format!("is missing, but identity `{}` reads a file", identity.name),
+                "name the cluster of the listener that serves it: \"files\": {\"cluster\": \"token_files\"}",
+            )),
+            Some(files) if !path.starts_with(&files.strip_prefix) => Err(refusal(
+                "envoy.files.strip_prefix",
+                format!(
+                    "is not the beginning of the path that identity `{}` reads",
+                    identity.name
+                ),
+                "write the folder that all its files are in, or leave it out",
+            )),
+            Some(_) => Ok(()),
+        }
     }
 }
 

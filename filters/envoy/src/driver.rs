@@ -6,16 +6,17 @@
 
 use edgepass_core::config::IdentityConfig;
 use edgepass_core::config::envoy::EnvoySharing;
+use edgepass_core::config::file::CertificateFiles;
 use edgepass_core::{
     AccessToken, AssertionError, Completed, Config, Effect, EffectId, Engine, Error, HttpError,
-    HttpErrorKind, HttpRequest, HttpResponse, IdentityError, IdentityHandle, Now, OpenedIdentity,
-    Outcome, ReadError, Refresh, RejectionOutcome, Reply, Secret, SecretBytes, Table, Ticket,
-    TokenRequest, challenge, limits,
+    HttpErrorKind, HttpRequest, HttpResponse, IdentityError, Now, Outcome, ReadError, Refresh,
+    RejectionOutcome, Reply, Secret, SecretBytes, Table, Ticket, TokenRequest, challenge, limits,
 };
 
 use crate::config::{Settings, identity_of};
 use crate::filter::Filter;
 use crate::host::{self, CallError};
+use crate::identity::{Identities, Opening, Step};
 use crate::metrics::Metrics;
 use crate::share::{self, Keys, Rejection, Shared};
 use crate::synthetic;
@@ -44,6 +45,9 @@ pub(crate) struct Driver {
     tokens: Vec<TokenState>,
     /// Calls under way, by Envoy's number.
     calls: Table<u32, Call>,
+    /// The files of the certificates that sign.
+    signers: Table<String, CertificateFiles>,
+    identities: Identities,
     sharing: EnvoySharing,
     /// This VM's name in leases.
     owner: u64,
@@ -85,6 +89,7 @@ struct Call {
 enum Purpose {
     Http { max_response_bytes: usize },
     File,
+    Identity(Opening),
 }
 
 impl Driver {
@@ -104,6 +109,8 @@ impl Driver {
             engine: Engine::new(config, seed),
             tokens,
             calls: Table::new(),
+            signers: settings.signers.clone(),
+            identities: Identities::default(),
             sharing: settings.sharing,
             owner,
             metrics: Metrics::default(),
@@ -150,9 +157,20 @@ impl Driver {
         let Some(call) = self.calls.remove(&id) else {
             return;
         };
-        let outcome = call.purpose.outcome(headers, body);
-        self.engine.complete(call.effect, outcome, filter.now());
-        self.advance(filter);
+        let outcome = match call.purpose {
+            Purpose::Http { max_response_bytes } => {
+                Some(Outcome::Http(response(headers, body, max_response_bytes)))
+            }
+            Purpose::File => Some(Outcome::File(file(headers, body))),
+            Purpose::Identity(opening) => {
+                let content = file(headers, body);
+                self.go_on_opening(call.effect, opening, content, filter.settings())
+            }
+        };
+        if let Some(outcome) = outcome {
+            self.engine.complete(call.effect, outcome, filter.now());
+            self.advance(filter);
+        }
     }
 }
 
@@ -355,17 +373,32 @@ impl Driver {
                 .err()
                 .map(|error| Outcome::Http(Err(error))),
             Effect::ReadFile { path } => self
-                .read(id, &path, settings)
+                .read(id, &path, Purpose::File, settings)
                 .err()
                 .map(|error| Outcome::File(Err(error))),
-            // the key is Envoy's, and the certificate is seen by nobody but the server
-            Effect::OpenIdentity { .. } => Some(Outcome::Identity(Ok(OpenedIdentity {
-                handle: IdentityHandle(0),
-                certificate_chain: Vec::new(),
-            }))),
-            Effect::Sign { .. } => Some(Outcome::Signature(Err(IdentityError::Other(
-                "the Envoy filter does not sign".to_owned(),
-            )))),
+            Effect::OpenIdentity { name } => match self.signers.get(&name) {
+                Some(files) => {
+                    let opening = Opening::new(files.clone());
+                    let path = opening.path().to_owned();
+                    let purpose = Purpose::Identity(opening);
+                    self.read(id, &path, purpose, settings)
+                        .err()
+                        .map(cannot_open)
+                }
+                // it is for the connection alone: certificate and key are Envoy's
+                None => Some(Outcome::Identity(Ok(Identities::of_the_connection()))),
+            },
+            Effect::Sign {
+                identity,
+                algorithm,
+                input,
+            } => Some(Outcome::Signature(
+                self.identities.sign(identity, algorithm, &input),
+            )),
+            Effect::CloseIdentity { identity } => {
+                self.identities.close(identity);
+                None
+            }
             Effect::Assert { .. } => Some(Outcome::Assertion(Err(AssertionError::NotConfigured))),
             Effect::Cancel { effect } => {
                 self.calls.retain(|_, call| call.effect != effect);
@@ -413,7 +446,35 @@ impl Driver {
         Ok(())
     }
 
-    fn read(&mut self, effect: EffectId, path: &str, settings: &Settings) -> Result<(), ReadError> {
+    /// Takes in a file of an identity, and reads the next one or ends with the identity.
+    fn go_on_opening(
+        &mut self,
+        effect: EffectId,
+        opening: Opening,
+        content: Result<SecretBytes, ReadError>,
+        settings: &Settings,
+    ) -> Option<Outcome> {
+        let content = match content {
+            Ok(content) => content,
+            Err(error) => return Some(cannot_open(error)),
+        };
+        match opening.read(content, &mut self.identities) {
+            Ok(Step::Done(opened)) => Some(Outcome::Identity(Ok(opened))),
+            Ok(Step::Read(path, opening)) => self
+                .read(effect, &path, Purpose::Identity(opening), settings)
+                .err()
+                .map(cannot_open),
+            Err(error) => Some(Outcome::Identity(Err(error))),
+        }
+    }
+
+    fn read(
+        &mut self,
+        effect: EffectId,
+        path: &str,
+        purpose: Purpose,
+        settings: &Settings,
+    ) -> Result<(), ReadError> {
         let Some(files) = &settings.files else {
             return Err(ReadError::Denied("envoy.files is not set".to_owned()));
         };
@@ -427,7 +488,6 @@ impl Driver {
         ];
         let call = host::call(&files.cluster, &headers, None, FILE_TIMEOUT_MS)
             .map_err(|error| ReadError::Other(not_sent(error, &files.cluster)))?;
-        let purpose = Purpose::File;
         self.calls.insert(call, Call { effect, purpose });
         Ok(())
     }
@@ -577,16 +637,16 @@ fn not_sent(error: CallError, cluster: &str) -> String {
     }
 }
 
-impl Purpose {
-    /// What the response that Envoy has at hand means.
-    fn outcome(&self, headers: usize, body_bytes: usize) -> Outcome {
-        match self {
-            Self::Http { max_response_bytes } => {
-                Outcome::Http(response(headers, body_bytes, *max_response_bytes))
-            }
-            Self::File => Outcome::File(file(headers, body_bytes)),
+fn cannot_open(error: ReadError) -> Outcome {
+    let reason = match error {
+        ReadError::NotFound => "one of its files is not there".to_owned(),
+        ReadError::TooLarge(bytes) => format!("one of its files has {bytes} bytes"),
+        ReadError::Denied(reason) | ReadError::Other(reason) => {
+            format!("one of its files cannot be read: {reason}")
         }
-    }
+        _ => "one of its files cannot be read".to_owned(),
+    };
+    Outcome::Identity(Err(IdentityError::Unavailable(reason)))
 }
 
 fn file(headers: usize, body_bytes: usize) -> Result<SecretBytes, ReadError> {

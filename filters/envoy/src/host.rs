@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use edgepass_core::Now;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
+use zeroize::Zeroizing;
 
 /// From when the monotonic clock counts.
 #[cfg_attr(
@@ -166,6 +167,113 @@ pub(crate) fn call_body(max_bytes: usize) -> Vec<u8> {
         .ok()
         .flatten()
         .unwrap_or_default()
+}
+
+/// Signs with Envoy's function `sign`: SHA-256, and RSA PKCS#1 v1.5 or ECDSA as the key is. `key` is PEM.
+pub(crate) fn sign_sha256(key: &[u8], input: &[u8]) -> Result<Vec<u8>, SignError> {
+    // SignArguments { hash_function = 1, text = 3, private_key_pem = 4 }, with room for everything at once: growing
+    // would leave copies of the key behind
+    let mut arguments = Zeroizing::new(Vec::with_capacity(key.len() + input.len() + 64));
+    protobuf::put(1, b"sha256", &mut arguments);
+    protobuf::put(3, input, &mut arguments);
+    protobuf::put(4, key, &mut arguments);
+    let result = hostcalls::call_foreign_function("sign", Some(arguments.as_slice()));
+    match result {
+        // SignResult { result = 1, signature = 2, error = 3 }
+        Ok(Some(result)) => protobuf::get(2, &result)
+            .filter(|signature| !signature.is_empty())
+            .ok_or(SignError::BadKey),
+        Ok(None) | Err(Status::BadArgument | Status::SerializationFailure) => {
+            Err(SignError::BadKey)
+        }
+        Err(Status::NotFound) => Err(SignError::Missing),
+        Err(_) => Err(SignError::Forbidden),
+    }
+}
+
+/// Why nothing was signed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum SignError {
+    /// Envoy has no such function.
+    Missing,
+    /// Envoy did not take the call, for example because the plugin's capabilities leave it out.
+    Forbidden,
+    /// It is not a key that Envoy can sign with.
+    BadKey,
+}
+
+mod protobuf {
+    //! The two messages of the function `sign`, which are texts with numbers.
+
+    /// The wire type of texts and bytes.
+    const LENGTH_DELIMITED: u64 = 2;
+
+    pub(super) fn put(field: u64, data: &[u8], out: &mut Vec<u8>) {
+        put_number(field << 3 | LENGTH_DELIMITED, out);
+        put_number(u64::try_from(data.len()).unwrap_or(u64::MAX), out);
+        out.extend_from_slice(data);
+    }
+
+    /// The bytes of a field. `None` if it is not there, or the message is of another kind.
+    pub(super) fn get(wanted: u64, mut message: &[u8]) -> Option<Vec<u8>> {
+        loop {
+            let tag = take_number(&mut message)?;
+            let number = take_number(&mut message)?;
+            if tag & 7 == 0 {
+                continue;
+            }
+            if tag & 7 != LENGTH_DELIMITED {
+                return None;
+            }
+            let (data, rest) = message.split_at_checked(usize::try_from(number).ok()?)?;
+            if tag >> 3 == wanted {
+                return Some(data.to_vec());
+            }
+            message = rest;
+        }
+    }
+
+    fn put_number(mut number: u64, out: &mut Vec<u8>) {
+        while number > 0x7f {
+            out.push(low_bits(number) | 0x80);
+            number >>= 7;
+        }
+        out.push(low_bits(number));
+    }
+
+    fn low_bits(number: u64) -> u8 {
+        u8::try_from(number & 0x7f).unwrap_or_default()
+    }
+
+    fn take_number(message: &mut &[u8]) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = message.split_first()?;
+            *message = rest;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn what_is_put_is_got() {
+            let mut message = vec![0x08, 0x01];
+            put(2, &[7; 300], &mut message);
+            put(3, b"", &mut message);
+            assert_eq!(message.get(2..5), Some(&[0x12, 0xac, 0x02][..]));
+            assert_eq!(get(2, &message), Some(vec![7; 300]));
+            assert_eq!(get(3, &message), Some(Vec::new()));
+            assert_eq!(get(4, &message), None);
+            assert_eq!(get(3, &message[..20]), None);
+        }
+    }
 }
 
 /// A value that the VMs of this process share, and its mark for [`swap_shared`].

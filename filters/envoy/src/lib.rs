@@ -12,6 +12,7 @@ pub mod share;
 mod driver;
 mod filter;
 mod host;
+mod identity;
 mod metrics;
 mod request;
 mod root;

@@ -16,6 +16,7 @@ mod module;
 mod refresh;
 mod rejection;
 mod secrets;
+mod signing;
 mod token_files;
 mod traffic;
 mod verification;

@@ -1,0 +1,131 @@
+//! An assertion that Envoy's own function signs, with a key that comes through the listener of the token files.
+
+use std::fs;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use edgepass_emulator::JournalEntry;
+use edgepass_envoy_tests::{Answer, Lab, Setup, Upstream, get, until};
+use serde_json::{Value, json};
+
+use crate::secrets::assert_hidden;
+
+/// A plugin whose identity signs with the emulator's client certificate.
+fn signing(lab: &Lab, upstream: &Upstream, credential: &Value, one_file: bool) -> Setup {
+    let folder = lab.dir().join("identity");
+    let (certificate, key) = (folder.join("client.pem"), folder.join("client.key"));
+    let mut plugin = lab.plugin(json!({"request_deadline_ms": 2000}));
+    plugin["identities"]["app"]["credential"] = credential.clone();
+    plugin["certificates"] = if one_file {
+        json!({"client": {"certificate_file": certificate}})
+    } else {
+        json!({"client": {"certificate_file": certificate, "private_key_file": key}})
+    };
+    plugin["envoy"]["files"] = json!({"cluster": "token_files"});
+    let mut setup = lab.setup(&plugin, upstream.port());
+    setup.more_files = [certificate, key]
+        .map(|file| (file.to_str().unwrap().to_owned(), file))
+        .into();
+    setup
+}
+
+fn start(lab: &Lab, setup: &Setup) -> (edgepass_envoy_tests::Envoy, Answer) {
+    let envoy = lab.envoy(setup, 2).unwrap();
+    let answer = get(envoy.port(), "/").unwrap();
+    (envoy, answer)
+}
+
+#[test]
+fn a_signed_assertion_is_the_proof_and_a_renewed_certificate_the_next() {
+    let lab = Lab::start().unwrap();
+    lab.emulator.set_token_lifetime(6, Some(2));
+    let upstream = Upstream::start().unwrap();
+    let credential =
+        json!({"certificate": {"name": "client", "algorithm": "RS256", "send_x5c": true}});
+    let setup = signing(&lab, &upstream, &credential, false);
+    let key = fs::read_to_string(lab.dir().join("identity/client.key")).unwrap();
+    let before = certificate(&lab);
+    let (envoy, answer) = start(&lab, &setup);
+    assert_eq!(answer.status, 200, "{answer:?}\n{}", envoy.log());
+    let asked = lab.emulator.token_requests();
+    assert_eq!(asked.len(), 1, "one worker asks for all");
+    assert_eq!(presented(&asked[0]), before);
+
+    lab.emulator.rotate_certificate().unwrap();
+    let after = certificate(&lab);
+    assert_ne!(before, after);
+    until("the next one is used", Duration::from_secs(20), || {
+        assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+        let asked = lab.emulator.token_requests();
+        presented(&asked[asked.len() - 1]) == after
+    })
+    .unwrap();
+    until("and taken", Duration::from_secs(5), || {
+        envoy.stat("edgepass_refreshes_succeeded_total").unwrap() > 1
+    })
+    .unwrap();
+    let secrets: Vec<String> = key
+        .lines()
+        .filter(|line| line.len() > 60)
+        .map(str::to_owned)
+        .collect();
+    assert_hidden(&envoy, &[answer], &secrets);
+}
+
+#[test]
+fn certificate_and_key_may_be_in_one_file() {
+    let lab = Lab::start().unwrap();
+    let upstream = Upstream::start().unwrap();
+    let folder = lab.dir().join("identity");
+    let key = fs::read_to_string(folder.join("client.key")).unwrap();
+    let both = fs::read_to_string(folder.join("client.pem")).unwrap() + &key;
+    fs::write(folder.join("client.pem"), both).unwrap();
+    let credential =
+        json!({"certificate": {"name": "client", "algorithm": "RS256", "send_x5c": true}});
+    let (envoy, answer) = start(&lab, &signing(&lab, &upstream, &credential, true));
+    assert_eq!(answer.status, 200, "{answer:?}\n{}", envoy.log());
+}
+
+#[test]
+fn what_cannot_sign_is_said() {
+    let lab = Lab::start().unwrap();
+    let upstream = Upstream::start().unwrap();
+    let credential = json!({"certificate": {"name": "client", "algorithm": "RS256"}});
+    let setup = signing(&lab, &upstream, &credential, false);
+    let key = lab.dir().join("identity/client.key");
+    for (content, words) in [
+        ("nothing of the kind", "has a private key in PEM"),
+        (
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+            "Envoy cannot sign with its private key",
+        ),
+    ] {
+        fs::write(&key, content).unwrap();
+        let (envoy, answer) = start(&lab, &setup);
+        assert_eq!(answer.status, 503);
+        assert_eq!(
+            answer.header("x-edgepass-error"),
+            Some("identity-unavailable")
+        );
+        assert!(envoy.log().contains(words), "{}", envoy.log());
+        assert!(lab.emulator.token_requests().is_empty());
+    }
+}
+
+/// The certificate that is in the folder, as `x5c` has it.
+fn certificate(lab: &Lab) -> String {
+    let pem = fs::read_to_string(lab.dir().join("identity/client.pem")).unwrap();
+    let lines = pem.lines().skip(1);
+    lines.take_while(|line| !line.starts_with('-')).collect()
+}
+
+/// The certificate that an assertion was signed with.
+fn presented(request: &JournalEntry) -> String {
+    let assertion = request.field("client_assertion").unwrap();
+    let (header, _) = assertion.split_once('.').unwrap();
+    let header = URL_SAFE_NO_PAD.decode(header).unwrap();
+    let header: Value = serde_json::from_slice(&header).unwrap();
+    assert_eq!(header["alg"], "RS256");
+    header["x5c"][0].as_str().unwrap().to_owned()
+}
