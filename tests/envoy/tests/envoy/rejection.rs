@@ -97,3 +97,57 @@ fn an_upstream_that_refuses_every_token_causes_no_storm() {
     let asked = lab.emulator.token_requests().len();
     assert_eq!(asked, 2, "one refresh, and its token is kept");
 }
+
+#[test]
+fn behind_a_listener_a_401_reaches_the_caller_and_the_next_request_has_another_token() {
+    let lab = Lab::start().unwrap();
+    let (upstream, refused) = refusing(None);
+    let setup = lab.setup(&lab.plugin(json!({})), upstream.port());
+    let envoy = lab.envoy(&setup, 2).unwrap();
+    assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+    let first = upstream.seen()[0].bearer().unwrap().to_owned();
+    refused.lock().unwrap().insert(first.clone());
+    assert_eq!(get(envoy.port(), "/").unwrap().status, 401);
+
+    // refused everywhere at once: still one refresh
+    let port = envoy.port();
+    let callers: Vec<_> = (0..100)
+        .map(|_| thread::spawn(move || get(port, "/").unwrap().status))
+        .collect();
+    for caller in callers {
+        let status = caller.join().unwrap();
+        assert!([200, 401].contains(&status), "{status}");
+    }
+    until(
+        "every worker has the other one",
+        Duration::from_secs(10),
+        || (0..20).all(|_| get(port, "/").unwrap().status == 200),
+    )
+    .unwrap();
+    let seen = upstream.seen();
+    let last = seen[seen.len() - 1].bearer().unwrap();
+    assert_ne!(last, first);
+    assert!(
+        seen[seen.len() - 20..]
+            .iter()
+            .all(|request| request.bearer() == Some(last))
+    );
+    assert_eq!(lab.emulator.token_requests().len(), 2);
+}
+
+#[test]
+fn a_401_changes_nothing_where_that_is_switched_off() {
+    let lab = Lab::start().unwrap();
+    let upstream = Upstream::answering(|_| Reply::status(401)).unwrap();
+    let plugin = lab.plugin(json!({"refresh_on_401": false}));
+    let mut setup = lab.setup(&plugin, upstream.port());
+    setup.as_upstream_filter = true;
+    let envoy = lab.envoy(&setup, 2).unwrap();
+    for _ in 0..20 {
+        assert_eq!(get(envoy.port(), "/").unwrap().status, 401);
+    }
+    // long enough for a refusal to have gone from worker to worker
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!(lab.emulator.token_requests().len(), 1);
+    assert_eq!(envoy.stat("edgepass_tokens_rejected_total").unwrap(), 0);
+}
