@@ -178,6 +178,26 @@ fn after_a_trap_the_vm_comes_back_with_the_token_and_the_other_worker_goes_on() 
     })
     .unwrap();
     assert_eq!(envoy.stat("wasm.edgepass.vm_reload_success").unwrap(), 1);
+
+    // both workers at once: one of them may have been the one that asks for all
+    for caller in &mut callers {
+        assert_eq!(caller.get("/", &fatal()).unwrap().status, 503);
+    }
+    until("both workers serve again", Duration::from_secs(20), || {
+        callers
+            .iter_mut()
+            .all(|caller| caller.get("/", &[]).unwrap().status == 200)
+    })
+    .unwrap();
+    let until_now = lab.emulator.token_requests().len();
+    until("two refreshes after that", Duration::from_secs(30), || {
+        for caller in &mut callers {
+            assert_eq!(caller.get("/", &[]).unwrap().status, 200);
+        }
+        lab.emulator.token_requests().len() >= until_now + 2
+    })
+    .unwrap();
+    assert!(envoy.stat("wasm.edgepass.vm_reload_success").unwrap() >= 3);
     assert_eq!(envoy.stat("wasm.edgepass.vm_reload_failure").unwrap(), 0);
     for pair in lab.emulator.token_requests().windows(2) {
         let apart = pair[1].time_ms - pair[0].time_ms;
