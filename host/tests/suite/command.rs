@@ -270,3 +270,49 @@ fn a_closed_pipe_is_no_panic() {
     assert_eq!(text(&output.stderr), "");
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn envoy_config_says_what_is_wrong_and_prints_nothing() {
+    let lab = Lab::new();
+    let dir = std::env::temp_dir().join(format!("edgepass-envoy-config-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("edgepass.json");
+    let from = path.to_str().unwrap();
+    let config = json!({"identities": {"app": {
+        "tenant_id": lab.emulator.tenant(),
+        "client_id": "c",
+        "scopes": [GRAPH],
+        "credential": {"federated_token_file": {"path": "/token"}},
+    }}});
+    std::fs::write(&path, config.to_string()).unwrap();
+    let good = edgepass(&lab, &["envoy-config", "--from", from]);
+    assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
+    assert!(text(&good.stdout).contains("idp_login_microsoftonline_com"));
+
+    let long = format!("/{}", "a".repeat(100));
+    let cases: [(&[&str], &str); 6] = [
+        (
+            &["--from", "/nonexistent"],
+            "the configuration /nonexistent cannot be read",
+        ),
+        (&[], "--from"),
+        (&["--from", from, "--upstream", "nowhere"], "it has no port"),
+        (&["--from", from, "--listen", "localhost:80"], "--listen"),
+        (
+            &["--from", from, "--socket-dir", &long],
+            "--socket-dir: makes the name",
+        ),
+        (
+            &["--from", from, "--certificate", "c"],
+            "--certificate: no identity",
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let output = edgepass(&lab, &[&["envoy-config"], arguments].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    std::fs::remove_dir_all(dir).unwrap();
+}

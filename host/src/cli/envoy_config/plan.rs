@@ -560,3 +560,184 @@ fn folder(path: &str) -> &str {
         Some((folder, _)) => folder,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn identity(credential: &Value) -> Value {
+        json!({
+            "tenant_id": "contoso.example",
+            "client_id": "c",
+            "scopes": ["https://graph.microsoft.com/.default"],
+            "credential": credential,
+        })
+    }
+
+    fn federated(path: &str) -> Value {
+        identity(&json!({"federated_token_file": {"path": path}}))
+    }
+
+    fn bound(name: &str) -> Value {
+        identity(&json!({"bound_certificate": {"name": name, "mode": "certificate-only"}}))
+    }
+
+    fn plan(config: &Value) -> Result<Plan, Failure> {
+        Plan::of(&config.to_string(), &Environment::default())
+    }
+
+    /// Setting and message.
+    fn refused(config: &Value) -> (String, String) {
+        match plan(config) {
+            Err(Failure::Setup {
+                setting,
+                message,
+                hint: Some(_),
+            }) => (setting.unwrap_or_default(), message),
+            Err(_) => panic!("refused without a hint"),
+            Ok(_) => panic!("not refused: {config}"),
+        }
+    }
+
+    #[test]
+    fn clusters_are_named_after_their_hosts() {
+        let mut config = json!({
+            "authority_hosts": ["idp.example:8443", "idp-example", "[::1]:9443"],
+            "identities": {"a": federated("/a"), "b": federated("/b"), "c": federated("/c"), "d": federated("/d")},
+            "envoy": {"rules": [{"identity": "a"}, {"identity": "b"}, {"identity": "c"}, {"identity": "d"}]},
+        });
+        for (name, host) in [
+            ("b", "idp.example:8443"),
+            ("c", "idp-example"),
+            ("d", "[::1]:9443"),
+        ] {
+            config["identities"][name]["authority_host"] = json!(format!("https://{host}"));
+        }
+        config["envoy"]["token_clusters"] = json!({"idp-example": "idp_idp_example_8443"});
+        let plan = plan(&config).ok().unwrap();
+        let clusters: Vec<_> = plan
+            .token_clusters
+            .iter()
+            .map(|cluster| (cluster.name.as_str(), cluster.host.as_str(), cluster.port))
+            .collect();
+        assert_eq!(
+            clusters,
+            [
+                ("idp____1__9443", "[::1]", 9443),
+                ("idp_idp_example_8443", "idp-example", 443),
+                ("idp_idp_example_8443_2", "idp.example", 8443),
+                (
+                    "idp_login_microsoftonline_com",
+                    "login.microsoftonline.com",
+                    443
+                ),
+            ]
+        );
+        let plugin: Value = serde_json::from_str(&plan.plugin).unwrap();
+        assert_eq!(
+            plugin["envoy"]["token_clusters"]["[::1]:9443"],
+            "idp____1__9443"
+        );
+        assert!(plan.variables.is_empty() && !plan.signs);
+    }
+
+    #[test]
+    fn a_cluster_is_for_one_thing() {
+        let of = |envoy: Value| {
+            refused(&json!({"identities": {"app": federated("/t")}, "envoy": envoy}))
+        };
+        let host = "login.microsoftonline.com";
+        for envoy in [
+            json!({"token_clusters": {host: "upstream"}}),
+            json!({"token_clusters": {host: "f"}, "files": {"cluster": "f"}}),
+            json!({"token_clusters": {host: ""}}),
+        ] {
+            let (setting, _) = of(envoy);
+            assert_eq!(setting, "envoy.token_clusters.login.microsoftonline.com");
+        }
+        let (setting, _) = of(json!({"files": {"cluster": "upstream"}}));
+        assert_eq!(setting, "envoy.files.cluster");
+    }
+
+    #[test]
+    fn a_host_gets_one_certificate() {
+        let files = |name: &str| json!({"certificate_file": format!("/{name}.crt"), "private_key_file": "/k"});
+        let mut config = json!({
+            "identities": {"a": bound("one"), "b": bound("one")},
+            "certificates": {"one": files("one"), "two": files("two")},
+            "envoy": {"rules": [{"identity": "a"}, {"identity": "b"}]},
+        });
+        let good = plan(&config).ok().unwrap();
+        assert_eq!(good.certificates().len(), 1);
+        assert!(good.files.is_none(), "Envoy reads them, not the filter");
+        config["identities"]["b"] = bound("two");
+        let (setting, message) = refused(&config);
+        assert_eq!(setting, "identities.b.credential.bound_certificate.name");
+        assert!(message.contains("identity `a`"), "{message}");
+        config["identities"]["b"] = bound("three");
+        assert_eq!(refused(&config).0, "certificates.three");
+    }
+
+    #[test]
+    fn what_signs_reads_its_key() {
+        let signing = |kind: &str, mode: Value| {
+            let mut credential = json!({kind: {"name": "c", "algorithm": "RS256"}});
+            if !mode.is_null() {
+                credential[kind]["mode"] = mode;
+            }
+            json!({
+                "identities": {"app": identity(&credential)},
+                "certificates": {"c": {"certificate_file": "/v/tls.crt", "private_key_file": "/v/tls.key"}},
+            })
+        };
+        for config in [
+            signing("certificate", Value::Null),
+            signing("bound_certificate", json!("with-assertion")),
+        ] {
+            let plan = plan(&config).ok().unwrap();
+            assert!(plan.signs);
+            let paths: Vec<_> = plan
+                .files
+                .iter()
+                .flat_map(|files| &files.served)
+                .map(|file| (file.path.as_str(), file.folder()))
+                .collect();
+            assert_eq!(paths, [("/v/tls.crt", "/v"), ("/v/tls.key", "/v")]);
+        }
+        let mut config = signing("certificate", Value::Null);
+        config["identities"]["app"]["credential"]["certificate"]["algorithm"] = json!("PS256");
+        assert_eq!(
+            refused(&config).0,
+            "identities.app.credential.certificate.algorithm"
+        );
+    }
+
+    #[test]
+    fn paths_are_what_the_filter_can_ask_for() {
+        for path in ["/a b", "/a?b", "/a#b", "/a%20b", "/é", "/a/", "C:\\t"] {
+            let config = json!({"identities": {"app": federated(path)}});
+            assert_eq!(
+                refused(&config).0,
+                "identities.app.credential.federated_token_file.path",
+                "{path}"
+            );
+        }
+        let config = json!({
+            "identities": {"a": federated("/x/t"), "b": federated("/y/t")},
+            "envoy": {"rules": [{"identity": "a"}, {"identity": "b"}]},
+        });
+        let files = plan(&config).ok().unwrap().files.unwrap();
+        assert_eq!(files.served.len(), 2);
+        assert_eq!(folder("/t"), "/");
+    }
+
+    #[test]
+    fn nobody_is_guessed() {
+        let config = json!({"identities": {"a": federated("/a"), "b": federated("/b")}});
+        assert_eq!(refused(&config).0, "envoy.rules[0].identity");
+        let mut config = json!({"identities": {"a": federated("/a")}});
+        config["identities"]["a"]["scopes"] = json!([]);
+        assert_eq!(refused(&config).0, "envoy.rules[0].scopes");
+    }
+}
