@@ -13,6 +13,7 @@ mod fuzz;
 mod generated;
 mod live_update;
 mod module;
+mod plugins;
 mod refresh;
 mod rejection;
 mod secrets;
