@@ -12,6 +12,9 @@ use serde_json::{Map, Value, json};
 /// Documents that every run tries. Each is a start of Envoy.
 const SEEDS: u64 = 20;
 
+/// The first ones are of documents that nothing was done to.
+const UNCHANGED: u64 = 2;
+
 /// Starts at once: what takes time is V8, which has threads of its own.
 const AT_ONCE: usize = 2;
 
@@ -52,9 +55,11 @@ fn whatever_the_configuration_is_the_answer_is_yes_or_a_reason() {
                     if seed >= seeds {
                         return;
                     }
-                    if !said(&lab, seed).is_empty() {
+                    let reason = said(&lab, seed);
+                    if !reason.is_empty() {
                         refused.fetch_add(1, Ordering::Relaxed);
                     }
+                    assert!(seed >= UNCHANGED || reason.is_empty(), "{seed}: {reason}");
                 }
             });
         }
@@ -62,7 +67,6 @@ fn whatever_the_configuration_is_the_answer_is_yes_or_a_reason() {
     let refused = refused.into_inner();
     println!("{refused} of {seeds} were refused");
     assert!(refused > seeds / 2, "most changes are for the worse");
-    assert!(refused < seeds, "the example of the documentation is good");
 }
 
 /// The reason why a document was refused, empty if it was not.
@@ -104,8 +108,10 @@ fn said(lab: &Lab, seed: u64) -> String {
 
 /// The document of a seed.
 fn document(lab: &Lab, seed: u64) -> String {
-    if seed == 0 {
-        return documented().to_string();
+    match seed {
+        0 => return documented().to_string(),
+        1 => return rich(lab).to_string(),
+        _ => {}
     }
     let mut random = Random(seed);
     let mut document = match random.below(4) {
@@ -149,6 +155,11 @@ fn rich(lab: &Lab) -> Value {
     second["credential"] = json!({"client_secret": {
         "file": lab.token_file(), "method": "client_secret_basic"}});
     plugin["identities"]["second"] = second;
+    let mut signer = plugin["identities"]["app"].clone();
+    signer["credential"] = json!({"certificate": {"name": "client", "algorithm": "RS256"}});
+    plugin["identities"]["signer"] = signer;
+    plugin["certificates"] = json!({"client": {
+        "certificate_file": lab.token_file(), "private_key_file": lab.token_file()}});
     plugin["default_identity"] = json!("app");
     plugin
 }

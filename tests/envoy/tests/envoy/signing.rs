@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::secrets::assert_hidden;
 
 /// A plugin whose identity signs with the emulator's client certificate.
-fn signing(lab: &Lab, upstream: &Upstream, credential: &Value, one_file: bool) -> Setup {
+pub(crate) fn signing(lab: &Lab, upstream: &Upstream, credential: &Value, one_file: bool) -> Setup {
     let folder = lab.dir().join("identity");
     let (certificate, key) = (folder.join("client.pem"), folder.join("client.key"));
     let mut plugin = lab.plugin(json!({"request_deadline_ms": 2000}));

@@ -39,6 +39,16 @@ fn envoy_1_37_shows_its_certificate() {
     shows_its_certificate(Version::V1_37);
 }
 
+#[test]
+fn envoy_1_39_signs() {
+    signs(Version::V1_39);
+}
+
+#[test]
+fn envoy_1_37_signs() {
+    signs(Version::V1_37);
+}
+
 fn is_version(envoy: &Envoy, version: &str) {
     let info = envoy.admin("/server_info").unwrap();
     assert!(info.contains(&format!("/{version}/")), "{info}");
@@ -143,4 +153,18 @@ fn shows_its_certificate(version: Version) {
         asked[asked.len() - 1].client_certificate.as_ref() == Some(&after)
     })
     .unwrap();
+}
+
+fn signs(version: Version) {
+    let lab = Lab::start().unwrap();
+    let upstream = Upstream::start().unwrap();
+    let credential =
+        json!({"certificate": {"name": "client", "algorithm": "RS256", "send_x5c": true}});
+    let setup = crate::signing::signing(&lab, &upstream, &credential, false);
+    let envoy = lab.envoy_version(version, &setup, 1).unwrap();
+    let answer = get(envoy.port(), "/").unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}\n{}", envoy.log());
+    let asked = lab.emulator.token_requests();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].method_of_proof.as_deref(), Some("certificate"));
 }
