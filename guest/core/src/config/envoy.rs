@@ -1,7 +1,6 @@
 //! The part of the configuration that the Envoy filter reads. It is parsed with the rest, so that one document serves
 //! every driver; only the filter knows what its texts must look like.
 
-use super::ConfigError;
 use super::parse::{Choice, Fields, Object};
 use crate::Table;
 
@@ -47,17 +46,17 @@ impl Object for EnvoyFile {
         "rules",
     ];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            token_clusters: fields.named_texts("token_clusters")?,
-            files: fields.optional_object("files")?,
-            request_deadline_ms: fields.optional_number("request_deadline_ms")?,
-            fail_open: fields.flag("fail_open", false)?,
-            inbound_authorization: fields.optional_text("inbound_authorization")?,
-            sharing: fields.choice("sharing")?,
-            refresh_on_401: fields.flag("refresh_on_401", true)?,
-            rules: fields.objects("rules")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            token_clusters: fields.named_texts("token_clusters"),
+            files: fields.optional_object("files"),
+            request_deadline_ms: fields.optional_number("request_deadline_ms"),
+            fail_open: fields.flag("fail_open", false),
+            inbound_authorization: fields.optional_text("inbound_authorization"),
+            sharing: fields.choice("sharing"),
+            refresh_on_401: fields.flag("refresh_on_401", true),
+            rules: fields.objects("rules"),
+        }
     }
 }
 
@@ -79,12 +78,12 @@ pub struct EnvoyFilesFile {
 impl Object for EnvoyFilesFile {
     const FIELDS: &[&str] = &["cluster", "strip_prefix", "add_prefix"];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            cluster: fields.text("cluster")?,
-            strip_prefix: fields.text_or_empty("strip_prefix")?,
-            add_prefix: fields.text_or_empty("add_prefix")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            cluster: fields.text("cluster"),
+            strip_prefix: fields.text_or_empty("strip_prefix"),
+            add_prefix: fields.text_or_empty("add_prefix"),
+        }
     }
 }
 
@@ -132,15 +131,15 @@ impl Object for EnvoyRuleFile {
         "match", "identity", "scopes", "header", "format", "disabled",
     ];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            matching: fields.object_or_default("match")?,
-            identity: fields.optional_text("identity")?,
-            scopes: fields.texts("scopes")?,
-            header: fields.optional_text("header")?,
-            format: fields.optional_text("format")?,
-            disabled: fields.flag("disabled", false)?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            matching: fields.object_or_default("match"),
+            identity: fields.optional_text("identity"),
+            scopes: fields.texts("scopes"),
+            header: fields.optional_text("header"),
+            format: fields.optional_text("format"),
+            disabled: fields.flag("disabled", false),
+        }
     }
 }
 
@@ -162,13 +161,13 @@ pub struct EnvoyMatchFile {
 impl Object for EnvoyMatchFile {
     const FIELDS: &[&str] = &["route_metadata", "cluster", "host", "path_prefix"];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            route_metadata: fields.optional_object("route_metadata")?,
-            cluster: fields.optional_text("cluster")?,
-            host: fields.optional_text("host")?,
-            path_prefix: fields.optional_text("path_prefix")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            route_metadata: fields.optional_object("route_metadata"),
+            cluster: fields.optional_text("cluster"),
+            host: fields.optional_text("host"),
+            path_prefix: fields.optional_text("path_prefix"),
+        }
     }
 }
 
@@ -188,12 +187,12 @@ pub struct EnvoyMetadataFile {
 impl Object for EnvoyMetadataFile {
     const FIELDS: &[&str] = &["filter", "key", "value"];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            filter: fields.text("filter")?,
-            key: fields.text("key")?,
-            value: fields.text("value")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            filter: fields.text("filter"),
+            key: fields.text("key"),
+            value: fields.text("value"),
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! The configuration as users write it: one JSON document. Unknown fields are errors.
 
-use super::ConfigError;
 use super::envoy::EnvoyFile;
 use super::parse::{Choice, Fields, Object};
 use crate::{Secret, Table};
@@ -47,16 +46,16 @@ impl Object for ConfigFile {
         "envoy",
     ];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            schema: fields.optional_text("$schema")?,
-            default_identity: fields.optional_text("default_identity")?,
-            authority_hosts: fields.texts("authority_hosts")?,
-            identities: fields.named_objects("identities")?,
-            certificates: fields.named_objects("certificates")?,
-            host: fields.object_or_default("host")?,
-            envoy: fields.optional_object("envoy")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            schema: fields.optional_text("$schema"),
+            default_identity: fields.optional_text("default_identity"),
+            authority_hosts: fields.texts("authority_hosts"),
+            identities: fields.named_objects("identities"),
+            certificates: fields.named_objects("certificates"),
+            host: fields.object_or_default("host"),
+            envoy: fields.optional_object("envoy"),
+        }
     }
 }
 
@@ -102,18 +101,18 @@ impl Object for IdentityFile {
         "credential",
     ];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            tenant_id: fields.optional_text("tenant_id")?,
-            client_id: fields.optional_text("client_id")?,
-            authority_host: fields.optional_text("authority_host")?,
-            endpoint_version: fields.choice("endpoint_version")?,
-            token_endpoint: fields.optional_text("token_endpoint")?,
-            mtls_token_endpoint: fields.optional_text("mtls_token_endpoint")?,
-            additionally_allowed_tenants: fields.texts("additionally_allowed_tenants")?,
-            scopes: fields.texts("scopes")?,
-            credential: fields.optional_object("credential")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            tenant_id: fields.optional_text("tenant_id"),
+            client_id: fields.optional_text("client_id"),
+            authority_host: fields.optional_text("authority_host"),
+            endpoint_version: fields.choice("endpoint_version"),
+            token_endpoint: fields.optional_text("token_endpoint"),
+            mtls_token_endpoint: fields.optional_text("mtls_token_endpoint"),
+            additionally_allowed_tenants: fields.texts("additionally_allowed_tenants"),
+            scopes: fields.texts("scopes"),
+            credential: fields.optional_object("credential"),
+        }
     }
 }
 
@@ -167,15 +166,15 @@ impl Object for CredentialFile {
         "bound_certificate",
     ];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            federated_token_file: fields.optional_object("federated_token_file")?,
-            client_assertion: fields.optional_object("client_assertion")?,
-            assertion_source: fields.optional_object("assertion_source")?,
-            client_secret: fields.optional_object("client_secret")?,
-            certificate: fields.optional_object("certificate")?,
-            bound_certificate: fields.optional_object("bound_certificate")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            federated_token_file: fields.optional_object("federated_token_file"),
+            client_assertion: fields.optional_object("client_assertion"),
+            assertion_source: fields.optional_object("assertion_source"),
+            client_secret: fields.optional_object("client_secret"),
+            certificate: fields.optional_object("certificate"),
+            bound_certificate: fields.optional_object("bound_certificate"),
+        }
     }
 }
 
@@ -193,11 +192,11 @@ pub struct FederatedTokenFile {
 impl Object for FederatedTokenFile {
     const FIELDS: &[&str] = &["path", "assertion_type"];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            path: fields.optional_text("path")?,
-            assertion_type: fields.optional_text("assertion_type")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            path: fields.optional_text("path"),
+            assertion_type: fields.optional_text("assertion_type"),
+        }
     }
 }
 
@@ -220,13 +219,13 @@ pub struct ClientAssertionFile {
 impl Object for ClientAssertionFile {
     const FIELDS: &[&str] = &["value", "env", "file", "assertion_type"];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            value: fields.optional_secret("value")?,
-            env: fields.optional_text("env")?,
-            file: fields.optional_text("file")?,
-            assertion_type: fields.optional_text("assertion_type")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            value: fields.optional_secret("value"),
+            env: fields.optional_text("env"),
+            file: fields.optional_text("file"),
+            assertion_type: fields.optional_text("assertion_type"),
+        }
     }
 }
 
@@ -244,11 +243,11 @@ pub struct AssertionSourceFile {
 impl Object for AssertionSourceFile {
     const FIELDS: &[&str] = &["audience", "assertion_type"];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            audience: fields.optional_text("audience")?,
-            assertion_type: fields.optional_text("assertion_type")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            audience: fields.optional_text("audience"),
+            assertion_type: fields.optional_text("assertion_type"),
+        }
     }
 }
 
@@ -272,13 +271,13 @@ pub struct ClientSecretFile {
 impl Object for ClientSecretFile {
     const FIELDS: &[&str] = &["value", "env", "file", "method"];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            value: fields.optional_secret("value")?,
-            env: fields.optional_text("env")?,
-            file: fields.optional_text("file")?,
-            method: fields.choice("method")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            value: fields.optional_secret("value"),
+            env: fields.optional_text("env"),
+            file: fields.optional_text("file"),
+            method: fields.choice("method"),
+        }
     }
 }
 
@@ -322,13 +321,13 @@ pub struct CertificateFile {
 impl Object for CertificateFile {
     const FIELDS: &[&str] = &["name", "algorithm", "send_x5c", "audience"];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            name: fields.text("name")?,
-            algorithm: fields.choice("algorithm")?,
-            send_x5c: fields.flag("send_x5c", false)?,
-            audience: fields.optional_text("audience")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            name: fields.text("name"),
+            algorithm: fields.choice("algorithm"),
+            send_x5c: fields.flag("send_x5c", false),
+            audience: fields.optional_text("audience"),
+        }
     }
 }
 
@@ -355,14 +354,14 @@ pub struct BoundCertificateFile {
 impl Object for BoundCertificateFile {
     const FIELDS: &[&str] = &["name", "mode", "algorithm", "send_x5c", "audience"];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            name: fields.text("name")?,
-            mode: fields.choice("mode")?,
-            algorithm: fields.choice("algorithm")?,
-            send_x5c: fields.flag("send_x5c", true)?,
-            audience: fields.optional_text("audience")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            name: fields.text("name"),
+            mode: fields.choice("mode"),
+            algorithm: fields.choice("algorithm"),
+            send_x5c: fields.flag("send_x5c", true),
+            audience: fields.optional_text("audience"),
+        }
     }
 }
 
@@ -428,11 +427,11 @@ pub struct CertificateFiles {
 impl Object for CertificateFiles {
     const FIELDS: &[&str] = &["certificate_file", "private_key_file"];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            certificate_file: fields.text("certificate_file")?,
-            private_key_file: fields.optional_text("private_key_file")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            certificate_file: fields.text("certificate_file"),
+            private_key_file: fields.optional_text("private_key_file"),
+        }
     }
 }
 
@@ -448,9 +447,9 @@ pub struct HostFile {
 impl Object for HostFile {
     const FIELDS: &[&str] = &["ca_file"];
 
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError> {
-        Ok(Self {
-            ca_file: fields.optional_text("ca_file")?,
-        })
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            ca_file: fields.optional_text("ca_file"),
+        }
     }
 }

@@ -45,8 +45,8 @@ pub(super) trait Object: Sized {
     /// The names of all its fields.
     const FIELDS: &[&str];
 
-    /// Takes the fields, each once.
-    fn read(fields: &mut Fields) -> Result<Self, ConfigError>;
+    /// Takes the fields, each once. What is wrong with one stays with `fields`.
+    fn read(fields: &mut Fields) -> Self;
 }
 
 /// A word out of a few.
@@ -55,122 +55,147 @@ pub(super) trait Choice: Copy + Default + 'static {
     const CHOICES: &[(&str, Self)];
 }
 
-/// The fields of an object that have not been taken yet.
+/// The fields of an object that have not been taken yet. A field that is wrong is as good as none, and the first such
+/// one is remembered.
 pub(super) struct Fields {
     path: String,
     fields: Vec<(String, Json)>,
+    error: Option<ConfigError>,
 }
 
 impl Fields {
     /// A field that must be there.
-    pub(super) fn text(&mut self, name: &str) -> Result<String, ConfigError> {
-        self.optional_text(name)?.ok_or_else(|| {
-            ConfigError::new(whole(&self.path), format!("missing field `{name}`"))
-                .hint(format!("set {name}"))
-        })
+    pub(super) fn text(&mut self, name: &str) -> String {
+        let text = self.optional_text(name);
+        if text.is_none() {
+            let error = ConfigError::new(whole(&self.path), format!("missing field `{name}`"));
+            self.wrong(error.hint(format!("set {name}")));
+        }
+        text.unwrap_or_default()
     }
 
-    pub(super) fn text_or_empty(&mut self, name: &str) -> Result<String, ConfigError> {
-        Ok(self.optional_text(name)?.unwrap_or_default())
+    pub(super) fn text_or_empty(&mut self, name: &str) -> String {
+        self.optional_text(name).unwrap_or_default()
     }
 
-    pub(super) fn optional_text(&mut self, name: &str) -> Result<Option<String>, ConfigError> {
+    pub(super) fn optional_text(&mut self, name: &str) -> Option<String> {
         let text = self.optional_secret(name)?;
-        Ok(text.map(|text| text.expose().to_owned()))
+        Some(text.expose().to_owned())
     }
 
-    pub(super) fn optional_secret(&mut self, name: &str) -> Result<Option<Secret>, ConfigError> {
-        self.take(name)
-            .map(|value| secret(&self.at(name), value))
-            .transpose()
+    pub(super) fn optional_secret(&mut self, name: &str) -> Option<Secret> {
+        let value = self.take(name)?;
+        let text = secret(&self.at(name), value);
+        self.keep(text)
     }
 
-    pub(super) fn optional_number(&mut self, name: &str) -> Result<Option<u64>, ConfigError> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Json::Whole(number)) => Ok(Some(number)),
-            Some(Json::Number(_)) => Err(ConfigError::new(
+    pub(super) fn optional_number(&mut self, name: &str) -> Option<u64> {
+        let error = match self.take(name)? {
+            Json::Whole(number) => return Some(number),
+            Json::Number(_) => ConfigError::new(
                 self.at(name),
                 "expected a whole number that is not negative",
-            )),
-            Some(other) => Err(expected("a number", &self.at(name), &other)),
-        }
-    }
-
-    pub(super) fn flag(&mut self, name: &str, usual: bool) -> Result<bool, ConfigError> {
-        match self.take(name) {
-            None => Ok(usual),
-            Some(Json::Bool(flag)) => Ok(flag),
-            Some(other) => Err(expected("true or false", &self.at(name), &other)),
-        }
-    }
-
-    pub(super) fn choice<T: Choice>(&mut self, name: &str) -> Result<T, ConfigError> {
-        let Some(word) = self.optional_secret(name)? else {
-            return Ok(T::default());
+            ),
+            other => expected("a number", &self.at(name), &other),
         };
-        let mut choices = T::CHOICES.iter();
-        match choices.find(|(known, _)| *known == word.expose()) {
-            Some((_, choice)) => Ok(*choice),
-            None => {
-                let words: Vec<&str> = T::CHOICES.iter().map(|(word, _)| *word).collect();
-                Err(
-                    ConfigError::new(self.at(name), "is not one of the words that it may be")
-                        .hint(format!("expected `{}`", words.join("` or `"))),
-                )
+        self.wrong(error);
+        None
+    }
+
+    pub(super) fn flag(&mut self, name: &str, usual: bool) -> bool {
+        match self.take(name) {
+            None => usual,
+            Some(Json::Bool(flag)) => flag,
+            Some(other) => {
+                self.wrong(expected("true or false", &self.at(name), &other));
+                usual
             }
         }
     }
 
-    pub(super) fn texts(&mut self, name: &str) -> Result<Vec<String>, ConfigError> {
-        self.list(name)?
-            .map(|(path, item)| Ok(secret(&path, item)?.expose().to_owned()))
-            .collect()
-    }
-
-    pub(super) fn objects<T: Object>(&mut self, name: &str) -> Result<Vec<T>, ConfigError> {
-        self.list(name)?
-            .map(|(path, item)| object(path, item))
-            .collect()
-    }
-
-    pub(super) fn optional_object<T: Object>(
-        &mut self,
-        name: &str,
-    ) -> Result<Option<T>, ConfigError> {
-        self.take(name)
-            .map(|value| object(self.at(name), value))
-            .transpose()
-    }
-
-    pub(super) fn object_or_default<T: Object + Default>(
-        &mut self,
-        name: &str,
-    ) -> Result<T, ConfigError> {
-        Ok(self.optional_object(name)?.unwrap_or_default())
-    }
-
-    pub(super) fn named_texts(&mut self, name: &str) -> Result<Table<String, String>, ConfigError> {
-        let mut out = Table::default();
-        for (path, name, value) in self.names(name)? {
-            out.insert(name, secret(&path, value)?.expose().to_owned());
+    pub(super) fn choice<T: Choice>(&mut self, name: &str) -> T {
+        let Some(word) = self.optional_secret(name) else {
+            return T::default();
+        };
+        let mut choices = T::CHOICES.iter();
+        match choices.find(|(known, _)| *known == word.expose()) {
+            Some((_, choice)) => *choice,
+            None => {
+                let words: Vec<&str> = T::CHOICES.iter().map(|(word, _)| *word).collect();
+                let error =
+                    ConfigError::new(self.at(name), "is not one of the words that it may be");
+                self.wrong(error.hint(format!("expected `{}`", words.join("` or `"))));
+                T::default()
+            }
         }
-        Ok(out)
     }
 
-    pub(super) fn named_objects<T: Object>(
-        &mut self,
-        name: &str,
-    ) -> Result<Table<String, T>, ConfigError> {
-        let mut out = Table::default();
-        for (path, name, value) in self.names(name)? {
-            out.insert(name, object(path, value)?);
+    pub(super) fn texts(&mut self, name: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        for (path, item) in self.list(name) {
+            let text = secret(&path, item);
+            out.extend(self.keep(text).map(|text| text.expose().to_owned()));
         }
-        Ok(out)
+        out
+    }
+
+    pub(super) fn objects<T: Object>(&mut self, name: &str) -> Vec<T> {
+        let mut out = Vec::new();
+        for (path, item) in self.list(name) {
+            let item = object(path, item);
+            out.extend(self.keep(item));
+        }
+        out
+    }
+
+    pub(super) fn optional_object<T: Object>(&mut self, name: &str) -> Option<T> {
+        let value = self.take(name)?;
+        let value = object(self.at(name), value);
+        self.keep(value)
+    }
+
+    pub(super) fn object_or_default<T: Object + Default>(&mut self, name: &str) -> T {
+        self.optional_object(name).unwrap_or_default()
+    }
+
+    pub(super) fn named_texts(&mut self, name: &str) -> Table<String, String> {
+        let mut out = Table::default();
+        for (path, name, value) in self.names(name) {
+            let text = secret(&path, value);
+            if let Some(text) = self.keep(text) {
+                out.insert(name, text.expose().to_owned());
+            }
+        }
+        out
+    }
+
+    pub(super) fn named_objects<T: Object>(&mut self, name: &str) -> Table<String, T> {
+        let mut out = Table::default();
+        for (path, name, value) in self.names(name) {
+            let value = object(path, value);
+            if let Some(value) = self.keep(value) {
+                out.insert(name, value);
+            }
+        }
+        out
     }
 
     fn at(&self, name: &str) -> String {
         join(&self.path, name)
+    }
+
+    fn wrong(&mut self, error: ConfigError) {
+        self.error.get_or_insert(error);
+    }
+
+    fn keep<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.wrong(error);
+                None
+            }
+        }
     }
 
     /// The value of a field. `null` is as good as nothing.
@@ -181,44 +206,54 @@ impl Fields {
     }
 
     /// The items of a list, each with its path.
-    fn list(
-        &mut self,
-        name: &str,
-    ) -> Result<impl Iterator<Item = (String, Json)> + use<>, ConfigError> {
+    fn list(&mut self, name: &str) -> Vec<(String, Json)> {
         let path = self.at(name);
         let items = match self.take(name) {
-            None => Vec::new(),
+            None => return Vec::new(),
             Some(Json::List(items)) => items,
-            Some(other) => return Err(expected("a list", &path, &other)),
+            Some(other) => {
+                self.wrong(expected("a list", &path, &other));
+                return Vec::new();
+            }
         };
         let items = items.into_iter().enumerate();
-        Ok(items.map(move |(index, item)| (format!("{path}[{index}]"), item)))
+        items
+            .map(|(index, item)| (format!("{path}[{index}]"), item))
+            .collect()
     }
 
     /// The members of an object whose names the user chooses, each with its path. Of two of one name the first would
     /// vanish unseen, so that is an error.
-    fn names(&mut self, name: &str) -> Result<Vec<(String, String, Json)>, ConfigError> {
+    fn names(&mut self, name: &str) -> Vec<(String, String, Json)> {
         let path = self.at(name);
         let fields = match self.take(name) {
-            None => Vec::new(),
+            None => return Vec::new(),
             Some(Json::Object(fields)) => fields,
-            Some(other) => return Err(expected("an object of names", &path, &other)),
+            Some(other) => {
+                self.wrong(expected("an object of names", &path, &other));
+                return Vec::new();
+            }
         };
-        repeated(&fields).map_or(Ok(()), |name| {
-            Err(ConfigError::new(&path, format!("duplicate name `{name}`"))
-                .hint("rename one of the two, or remove it"))
-        })?;
+        if let Some(name) = repeated(&fields) {
+            let error = ConfigError::new(&path, format!("duplicate name `{name}`"));
+            self.wrong(error.hint("rename one of the two, or remove it"));
+        }
         let members = fields.into_iter();
-        Ok(members
+        members
             .map(|(name, value)| (join(&path, &name), name, value))
-            .collect())
+            .collect()
     }
 }
 
 // one function for each kind of object: all of them in one make a machine-code compiler ask for megabytes
 #[inline(never)]
 fn object<T: Object>(path: String, value: Json) -> Result<T, ConfigError> {
-    T::read(&mut fields(path, value, T::FIELDS)?)
+    let mut fields = fields(path, value, T::FIELDS)?;
+    let object = T::read(&mut fields);
+    match fields.error {
+        Some(error) => Err(error),
+        None => Ok(object),
+    }
 }
 
 fn fields(path: String, value: Json, known: &[&str]) -> Result<Fields, ConfigError> {
@@ -243,7 +278,11 @@ fn fields(path: String, value: Json, known: &[&str]) -> Result<Fields, ConfigErr
             ConfigError::new(whole(&path), format!("duplicate field `{name}`"))
                 .hint("keep one of the two"),
         ),
-        None => Ok(Fields { path, fields }),
+        None => Ok(Fields {
+            path,
+            fields,
+            error: None,
+        }),
     }
 }
 
