@@ -210,7 +210,7 @@ fn requests_that_wait_in_a_vm_that_dies_end_with_envoys_idle_timeout() {
     let lab = Lab::start().unwrap();
     lab.emulator
         .faults()
-        .push(Fault::delay(Duration::from_secs(3)).on("/token"));
+        .push(Fault::delay(Duration::from_secs(6)).on("/token"));
     let upstream = Upstream::start().unwrap();
     let setup = lab.setup(&lab.plugin(json!({})), upstream.port());
     let wasm = mortal(&lab);

@@ -160,7 +160,7 @@ fn a_client_secret_comes_from_a_file_is_rotated_and_shown_nowhere() {
             .forever(),
     );
     let asked = lab.emulator.token_requests().len();
-    until("it has echoed", Duration::from_secs(20), || {
+    until("it has echoed", Duration::from_secs(45), || {
         answers.push(get(envoy.port(), "/").unwrap());
         lab.emulator.token_requests().len() > asked + 1
     })

@@ -25,7 +25,7 @@ fn bodies_arrive_whole_whether_they_waited_or_not() {
     let lab = Lab::start().unwrap();
     lab.emulator
         .faults()
-        .push(Fault::delay(Duration::from_secs(1)).on("/token"));
+        .push(Fault::delay(Duration::from_millis(1_500)).on("/token"));
     let upstream = Upstream::start().unwrap();
     let setup = lab.setup(&lab.plugin(json!({})), upstream.port());
     let envoy = lab.envoy(&setup, 2).unwrap();
@@ -86,7 +86,7 @@ fn http2_on_both_sides_works_as_http1_does() {
     let lab = Lab::start().unwrap();
     lab.emulator
         .faults()
-        .push(Fault::delay(Duration::from_millis(700)).on("/token"));
+        .push(Fault::delay(Duration::from_millis(1_500)).on("/token"));
     let upstream = Upstream::start().unwrap();
     let mut setup = lab.setup(&lab.plugin(json!({})), upstream.port());
     let dir = lab.dir().clone();

@@ -59,7 +59,7 @@ fn is_version(envoy: &Envoy, version: &str) {
 fn waits_injects_and_renews(version: Version, name: &str) {
     let lab = Lab::start().unwrap();
     lab.emulator.set_token_lifetime(6, Some(2));
-    let slow = Fault::delay(Duration::from_millis(500)).on("/token");
+    let slow = Fault::delay(Duration::from_millis(1_500)).on("/token");
     lab.emulator.faults().push(slow);
     let upstream = Upstream::start().unwrap();
     let plugin = lab.plugin(json!({"request_deadline_ms": 3_000}));
