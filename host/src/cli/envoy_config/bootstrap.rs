@@ -199,7 +199,7 @@ fn files_listener(files: &Files, arguments: &EnvoyConfigArguments) -> String {
         String::new()
     } else {
         format!(
-            "# the longest file; Envoy starts with none of them missing\nmax_direct_response_body_size_bytes: {MAX_ASSERTION_BYTES}\n"
+            "# the most that a file may have; and every file must be there when Envoy starts\nmax_direct_response_body_size_bytes: {MAX_ASSERTION_BYTES}\n"
         )
     };
     format!(
