@@ -34,7 +34,7 @@ const LOOKS_PER_TICK: u32 = 8;
 const ERROR_HEADER: &str = "x-edgepass-error";
 
 /// That header's value when no attempt has failed yet.
-const NO_TOKEN_YET: &str = "no-token-yet";
+pub(crate) const NO_TOKEN_YET: &str = "no-token-yet";
 
 /// Its value when there is no room to wait.
 const TOO_MANY_WAIT: &str = "busy";
@@ -453,7 +453,7 @@ impl Filter {
 }
 
 /// Answers the request at hand: short, and with nothing in it that came from elsewhere.
-fn refuse(class: &str) {
+pub(crate) fn refuse(class: &str) {
     let body = format!("edgepass: no access token for this request ({class})\n");
     let headers = [(ERROR_HEADER, class), ("content-type", "text/plain")];
     host::respond(503, &headers, &body);

@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::filter::{Filter, Passage};
+use crate::filter::{Filter, NO_TOKEN_YET, Passage, refuse};
 use crate::host;
 
 thread_local! {
@@ -62,8 +62,14 @@ fn headers_came(id: u32) -> bool {
         };
         found.and_then(|(_, filter)| filter.clone())
     });
-    // Envoy lets no request in before the plugin is configured
-    filter.is_some_and(|filter| matches!(filter.pass(id), Passage::Stops))
+    match filter {
+        Some(filter) => matches!(filter.pass(id), Passage::Stops),
+        // Envoy lets no request in before its plugin is configured; if it did, nothing would say what to do with it
+        None => {
+            refuse(NO_TOKEN_YET);
+            true
+        }
+    }
 }
 
 /// The headers of a response have come. Which plugin's request it answers is not known here, and need not be: each
