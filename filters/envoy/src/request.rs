@@ -2,8 +2,8 @@
 //!
 //! They are this module's own and not the SDK's: the SDK keeps an object for every request, and has Envoy call back for
 //! bodies, trailers and logs, which costs more than putting the token on. Here a request leaves nothing behind unless it
-//! has to wait. `cargo xtask build` gives the functions of this module the names that Envoy looks for,
-//! in place of the SDK's, and takes off every export that is not needed.
+//! has to wait. `cargo xtask build` gives the functions of this module the names that Envoy looks for, in place of the
+//! SDK's, and takes off every export that is not needed.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -75,23 +75,20 @@ fn headers_came(id: u32) -> bool {
 /// The headers of a response have come. Which plugin's request it answers is not known here, and need not be: each
 /// knows its own.
 fn response_came(id: u32) {
-    let filters = || {
-        let configured = |roots: &mut Vec<(u32, Option<Rc<Filter>>)>| {
-            let filters = roots.iter().filter_map(|(_, filter)| filter.clone());
-            filters.collect::<Vec<_>>()
-        };
-        ROOTS.with_borrow_mut(configured)
-    };
     let wanted = ROOTS.with_borrow(|roots| {
-        let looking =
-            |root: &(u32, Option<Rc<Filter>>)| root.1.as_ref().is_some_and(|filter| filter.looks());
-        // each has a count of its own
-        roots.iter().filter(|root| looking(root)).count() > 0
+        let filters = roots.iter().filter_map(|(_, filter)| filter.as_ref());
+        // all are asked, because each has a count of its own
+        filters.fold(false, |wanted, filter| filter.looks() || wanted)
     });
-    if wanted && host::response_header(":status").as_deref() == Some("401") {
-        for filter in filters() {
-            filter.unauthorized(id);
-        }
+    if !wanted || host::response_header(":status").as_deref() != Some("401") {
+        return;
+    }
+    let filters: Vec<Rc<Filter>> = ROOTS.with_borrow(|roots| {
+        let filters = roots.iter().filter_map(|(_, filter)| filter.clone());
+        filters.collect()
+    });
+    for filter in filters {
+        filter.unauthorized(id);
     }
 }
 
