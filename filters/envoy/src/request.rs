@@ -76,9 +76,8 @@ fn headers_came(id: u32) -> bool {
 /// knows its own.
 fn response_came(id: u32) {
     let wanted = ROOTS.with_borrow(|roots| {
-        let filters = roots.iter().filter_map(|(_, filter)| filter.as_ref());
-        // all are asked, because each has a count of its own
-        filters.fold(false, |wanted, filter| filter.looks() || wanted)
+        let mut filters = roots.iter().filter_map(|(_, filter)| filter.as_ref());
+        filters.any(|filter| filter.looks())
     });
     if !wanted || host::response_header(":status").as_deref() != Some("401") {
         return;
