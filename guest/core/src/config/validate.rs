@@ -543,15 +543,19 @@ impl Loader<'_> {
         {
             return Ok(());
         }
-        let message = if has_document {
-            "has no identities, and no AZURE_… variables are set either"
+        let error = if has_document {
+            ConfigError::new(
+                "configuration",
+                "has no identities, and no AZURE_… variables are set either",
+            )
+            .hint("write one under identities, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE")
         } else {
-            "there is none: neither a file nor variables"
+            ConfigError::new("configuration", "there is none: neither a file nor variables").hint(
+                "give a file with --config (EDGEPASS_CONFIG), or set AZURE_TENANT_ID, AZURE_CLIENT_ID and \
+                 AZURE_FEDERATED_TOKEN_FILE",
+            )
         };
-        Err(ConfigError::new("configuration", message).hint(
-            "give a file with --config (EDGEPASS_CONFIG), or set AZURE_TENANT_ID, AZURE_CLIENT_ID and \
-             AZURE_FEDERATED_TOKEN_FILE",
-        ))
+        Err(error)
     }
 
     fn optional<'v>(
