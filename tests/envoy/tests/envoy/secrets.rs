@@ -139,8 +139,10 @@ fn a_client_secret_comes_from_a_file_is_rotated_and_shown_nowhere() {
     let used = |n: usize| lab.emulator.token_requests()[n].field("client_secret");
     until("the second is used", Duration::from_secs(20), || {
         assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
-        let asked = lab.emulator.token_requests().len();
-        used(asked - 1).as_deref() == Some(&second)
+        let asked = lab.emulator.token_requests();
+        // it is recorded before it is answered
+        asked.iter().all(|request| request.status.is_some())
+            && used(asked.len() - 1).as_deref() == Some(&second)
     })
     .unwrap();
     assert_eq!(used(0).as_deref(), Some(first.as_str()));
