@@ -33,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Workers of Envoy: with more than one it shows that one of them asks for all.
 const WORKERS: u32 = 2;
 
+/// Requests with the last token after which it is taken that all workers have it: each goes to any of them.
+const IN_A_ROW: u32 = 30;
+
 /// What the steps share.
 struct Scene {
     /// Folder of the `edgepass` command and of the filter.
@@ -50,6 +53,8 @@ struct Scene {
 struct Knowledge {
     /// Tokens in the order in which they came.
     tokens: Vec<String>,
+    /// The number of the one that came last.
+    last: usize,
     /// One that it refuses.
     refused: Option<String>,
     /// Whether it keeps quiet.
@@ -234,6 +239,7 @@ fn rejection(scene: &Scene, envoy: &Envoy) -> Result<()> {
     scene
         .emulator
         .set_token_lifetime(LIFETIME_S, Some(LAST_REFRESH_S));
+    everywhere(scene, envoy)?;
     let before = scene.emulator.token_requests().len();
     {
         let mut known = scene.known();
@@ -241,7 +247,8 @@ fn rejection(scene: &Scene, envoy: &Envoy) -> Result<()> {
     }
     let took = request(envoy)?;
     show::fact("the client saw", &format!("200 after {}", show::time(took)));
-    exchanges(scene, before + 1)
+    exchanges(scene, before + 1)?;
+    everywhere(scene, envoy)
 }
 
 fn outage(scene: &Scene, envoy: &Envoy) -> Result<()> {
@@ -352,6 +359,25 @@ fn exchanges(scene: &Scene, expected: usize) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the last token is the one that every worker puts on: they take it over one after the other.
+fn everywhere(scene: &Scene, envoy: &Envoy) -> Result<()> {
+    let mut in_a_row = 0;
+    let mut failed = None;
+    scene.known().quiet = true;
+    until("every worker has the last token", PATIENCE, || {
+        failed = request(envoy).err();
+        let known = scene.known();
+        in_a_row = if known.last == known.tokens.len() {
+            in_a_row + 1
+        } else {
+            0
+        };
+        failed.is_some() || in_a_row >= IN_A_ROW
+    })?;
+    scene.known().quiet = false;
+    failed.map_or(Ok(()), Err)
+}
+
 /// What tells the last assertion from another: its number and when it was issued.
 fn assertion(scene: &Scene) -> Result<String> {
     let request = scene
@@ -387,6 +413,7 @@ fn answer(knowledge: &Mutex<Knowledge>, request: &Seen) -> Reply {
             known.tokens.len()
         }
     };
+    known.last = number;
     let status = if known.refused.as_ref() == Some(&token) {
         401
     } else {
