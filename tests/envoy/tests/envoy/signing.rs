@@ -6,9 +6,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edgepass_emulator::JournalEntry;
-use edgepass_envoy_tests::{Answer, Lab, Setup, Upstream, get, until};
+use edgepass_envoy_tests::{Answer, ClientTls, Lab, Setup, Upstream, get, until};
 use serde_json::{Value, json};
 
+use crate::bound::bound;
 use crate::secrets::assert_hidden;
 
 /// A plugin whose identity signs with the emulator's client certificate.
@@ -85,6 +86,32 @@ fn certificate_and_key_may_be_in_one_file() {
         json!({"certificate": {"name": "client", "algorithm": "RS256", "send_x5c": true}});
     let (envoy, answer) = start(&lab, &signing(&lab, &upstream, &credential, true));
     assert_eq!(answer.status, 200, "{answer:?}\n{}", envoy.log());
+}
+
+#[test]
+fn on_a_bound_connection_the_assertion_is_of_the_same_certificate() {
+    let lab = Lab::start().unwrap();
+    let upstream = Upstream::start().unwrap();
+    let folder = lab.dir().join("identity");
+    let (chain, key) = (folder.join("client.pem"), folder.join("client.key"));
+    let files = ClientTls::Files(chain.clone(), key.clone());
+    let mut setup = bound(&lab, &upstream, files);
+    let mut plugin: Value = serde_json::from_str(&setup.plugin).unwrap();
+    plugin["identities"]["app"]["credential"] = json!({"bound_certificate": {
+        "name": "client", "mode": "with-assertion", "algorithm": "RS256"}});
+    plugin["certificates"] =
+        json!({"client": {"certificate_file": chain, "private_key_file": key}});
+    plugin["envoy"]["files"] = json!({"cluster": "token_files"});
+    setup.plugin = plugin.to_string();
+    setup.more_files = [chain, key]
+        .map(|file| (file.to_str().unwrap().to_owned(), file))
+        .into();
+    let (envoy, answer) = start(&lab, &setup);
+    assert_eq!(answer.status, 200, "{answer:?}\n{}", envoy.log());
+    let asked = lab.emulator.token_requests();
+    assert_eq!(asked.len(), 1);
+    assert!(asked[0].client_certificate.is_some());
+    assert_eq!(presented(&asked[0]), certificate(&lab));
 }
 
 #[test]
