@@ -297,7 +297,9 @@ impl Driver {
             }
             Err(error) => {
                 let cached = self.engine.cached(now, &token.request);
-                token.failed(&error, cached.as_ref(), now, self.owner);
+                let nth = token.failures.saturating_add(1);
+                let wait_ms = self.engine.backoff_ms(RETRY_MS, MAX_RETRY_MS, nth);
+                token.failed(&error, cached.as_ref(), now, wait_ms);
                 if self.sharing == EnvoySharing::PerProcess {
                     share::publish_error(&token.keys, error.class().name());
                 }
@@ -588,7 +590,7 @@ impl TokenState {
         published.max(known).unwrap_or(0).saturating_add(1)
     }
 
-    fn failed(&mut self, error: &Error, cached: Option<&AccessToken>, now: Now, salt: u64) {
+    fn failed(&mut self, error: &Error, cached: Option<&AccessToken>, now: Now, backoff_ms: u64) {
         self.failures = self.failures.saturating_add(1);
         self.error = Some(error.class().name());
         let asked_ms = error.detail().retry_after_ms.unwrap_or(0);
@@ -599,7 +601,7 @@ impl TokenState {
                 current.shared.refresh_on = cached.refresh_on;
                 0
             }
-            _ => backoff(self.failures, now.mono_ms ^ salt),
+            _ => backoff_ms,
         };
         self.retry_at_mono_ms = now.mono_ms.saturating_add(wait_ms.max(asked_ms));
     }
@@ -615,15 +617,6 @@ impl TokenState {
         }
         expired
     }
-}
-
-/// The wait after so many failures, with jitter out of `noise`.
-fn backoff(failures: u32, noise: u64) -> u64 {
-    let doublings = failures.saturating_sub(1).min(16);
-    let wait = RETRY_MS.saturating_mul(1 << doublings).min(MAX_RETRY_MS);
-    // a multiplier spreads neighbouring numbers over all bits (Knuth, section 6.4)
-    let spread = noise.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
-    wait / 2 + spread % wait.saturating_add(1)
 }
 
 fn not_sent(error: CallError, cluster: &str) -> String {

@@ -12,7 +12,7 @@ use crate::cache::{Cache, CacheKey, Freshness};
 use crate::effect::{Effect, EffectId, Outcome};
 use crate::flow::{Io, TaskId};
 use crate::limits::{MAX_FLIGHTS, MAX_RESOLVED, MAX_WAITING, NEGATIVE_CACHE_MS};
-use crate::retry::{Cure, cure};
+use crate::retry::{self, Cure, cure};
 use crate::{
     AccessToken, ClientAssertion, Config, Error, ErrorClass, Grant, Now, Refresh, RejectionOutcome,
     Table, TokenRequest, TokenSource, TokenType, challenge, config,
@@ -275,6 +275,12 @@ impl Engine {
     /// When to call [`Engine::wake`], on [`Now::mono_ms`]. `None` while nothing waits for time.
     pub fn next_deadline(&self) -> Option<u64> {
         self.io.next_deadline()
+    }
+
+    /// How long a driver that asks again by itself waits after so many failures, milliseconds: doubled from `first_ms` up
+    /// to `max_ms`, and drawn from 50 to 150 % of that.
+    pub fn backoff_ms(&self, first_ms: u64, max_ms: u64, failures: u32) -> u64 {
+        retry::backoff_up_to(max_ms, first_ms, failures, &self.io)
     }
 
     /// Whether any flow is under way.

@@ -101,7 +101,13 @@ impl Attempts {
 
 /// The `n`-th wait (from 1): doubled each time, drawn from 50 to 150 % of that.
 pub(crate) fn backoff(first_ms: u64, n: u32, io: &Io) -> u64 {
-    let full = first_ms.saturating_mul(1_u64 << n.saturating_sub(1).min(16));
+    backoff_up_to(u64::MAX, first_ms, n, io)
+}
+
+/// The same, doubled no further than to `max_ms`.
+pub(crate) fn backoff_up_to(max_ms: u64, first_ms: u64, n: u32, io: &Io) -> u64 {
+    let doubled = first_ms.saturating_mul(1_u64 << n.saturating_sub(1).min(16));
+    let full = doubled.min(max_ms);
     (full / 2).saturating_add(io.random_below(full.saturating_add(1)))
 }
 

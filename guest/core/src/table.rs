@@ -117,6 +117,10 @@ impl<K, V> Table<K, V> {
 
     /// Takes out what fits, in the order of the keys.
     pub fn extract(&mut self, fits: impl Fn(&K, &V) -> bool) -> Vec<(K, V)> {
+        // mostly nothing does, and then nothing moves
+        if !self.iter().any(|(key, value)| fits(key, value)) {
+            return Vec::new();
+        }
         let (out, rest) = std::mem::take(&mut self.0)
             .into_iter()
             .partition(|(key, value)| fits(key, value));

@@ -130,19 +130,7 @@ impl Envoy {
         if !self.admin("/ready")?.contains("LIVE") {
             return Ok(false);
         }
-        let listeners: Value = serde_json::from_str(&self.admin("/listeners?format=json")?)?;
-        let main = listeners
-            .get("listener_statuses")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .find(|listener| listener.get("name").and_then(Value::as_str) == Some("main"))
-            .context("no listener `main`")?;
-        let port = main
-            .pointer("/local_address/socket_address/port_value")
-            .and_then(Value::as_u64)
-            .context("no port")?;
-        self.port = u16::try_from(port)?;
+        self.port = main_port(self.admin)?;
         Ok(true)
     }
 }
@@ -211,7 +199,8 @@ impl Version {
         }
     }
 
-    fn program(self) -> Result<PathBuf> {
+    /// Its program.
+    pub fn program(self) -> Result<PathBuf> {
         let (folder, variable) = self.place();
         if let Some(path) = std::env::var_os(variable) {
             return Ok(path.into());
@@ -225,10 +214,27 @@ impl Version {
             return Ok(path);
         }
         bail!(
-            "there is no {}: run `cargo xtask test --only envoy`, which installs it, or set {variable} to the program",
+            "there is no {}: run `cargo xtask test --only envoy` or `cargo xtask bench --envoy`, which install it, or set {variable} to the program",
             path.display()
         )
     }
+}
+
+/// The port of the listener `main` of the Envoy with that admin port.
+pub fn main_port(admin: u16) -> Result<u16> {
+    let listeners: Value = serde_json::from_str(&get(admin, "/listeners?format=json")?.body)?;
+    let main = listeners
+        .get("listener_statuses")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .find(|listener| listener.get("name").and_then(Value::as_str) == Some("main"))
+        .context("no listener `main`")?;
+    let port = main
+        .pointer("/local_address/socket_address/port_value")
+        .and_then(Value::as_u64)
+        .context("no port")?;
+    Ok(u16::try_from(port)?)
 }
 
 fn command(program: &Path, config: &Path) -> Command {
@@ -243,7 +249,7 @@ fn command(program: &Path, config: &Path) -> Command {
 }
 
 /// A folder of this process's own, with a path short enough for a socket's name.
-fn folder() -> Result<PathBuf> {
+pub fn folder() -> Result<PathBuf> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("edgepass-envoy-{}-{number}", std::process::id());

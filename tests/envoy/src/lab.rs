@@ -107,6 +107,15 @@ impl Lab {
         self.dir.join("token").join(TOKEN_NAME)
     }
 
+    /// The assertions of the token requests so far, where they have one.
+    pub fn assertions(&self) -> Vec<String> {
+        let asked = self.emulator.token_requests();
+        asked
+            .iter()
+            .filter_map(|request| request.field("client_assertion"))
+            .collect()
+    }
+
     /// The token that the workload presents now.
     pub fn workload_token(&self) -> Result<String> {
         let path = self.token_file();

@@ -12,7 +12,7 @@ mod setup;
 mod upstream;
 
 pub use client::{Answer, Connection, get, get_with, post};
-pub use envoy::{Envoy, Version, validate, validation};
+pub use envoy::{Envoy, Version, folder, main_port, validate, validation};
 pub use lab::{Lab, until};
 pub use setup::{ClientTls, Setup, cluster, filter_path, http_listener, tls_context};
 pub use upstream::{Reply, Seen, Upstream};

@@ -3,12 +3,10 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use edgepass_envoy_tests::get;
-use serde_json::Value;
+use edgepass_envoy_tests::{Version, folder, get, main_port};
 
 /// A start takes a fraction of a second; this is for a machine with much other work.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,7 +38,7 @@ impl Proxy {
         let config = dir.join("envoy.yaml");
         fs::write(&config, write(&dir)?)?;
         let began = Instant::now();
-        let child = pinned(processor, &binary()?)
+        let child = pinned(processor, &Version::Main.program()?)
             .arg("-c")
             .arg(&config)
             .args(["-l", "warning", "--concurrency", "1"])
@@ -163,7 +161,7 @@ pub(crate) fn pinned(processor: usize, program: &Path) -> Command {
 
 /// What Envoy calls itself.
 pub(crate) fn version() -> Result<String> {
-    let output = Command::new(binary()?)
+    let output = Command::new(Version::Main.program()?)
         .arg("--version")
         .output()
         .context("cannot start Envoy")?;
@@ -174,46 +172,4 @@ pub(crate) fn version() -> Result<String> {
         .and_then(|(_, about)| about.split('/').nth(1))
         .unwrap_or("of an unknown version");
     Ok(version.to_owned())
-}
-
-fn main_port(admin: u16) -> Result<u16> {
-    let listeners: Value = serde_json::from_str(&get(admin, "/listeners?format=json")?.body)?;
-    let main = listeners
-        .get("listener_statuses")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .find(|listener| listener.get("name").and_then(Value::as_str) == Some("main"))
-        .context("no listener `main`")?;
-    let port = main
-        .pointer("/local_address/socket_address/port_value")
-        .and_then(Value::as_u64)
-        .context("no port")?;
-    Ok(u16::try_from(port)?)
-}
-
-fn binary() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("EDGEPASS_ENVOY") {
-        return Ok(path.into());
-    }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../..")
-        .join("target/peers/envoy/envoy/_bin/envoy");
-    if path.exists() {
-        return Ok(path);
-    }
-    bail!(
-        "there is no {}: run `cargo xtask bench --envoy`, which installs it, or set EDGEPASS_ENVOY to the program",
-        path.display()
-    )
-}
-
-/// A folder of this process's own, with a path short enough for a socket's name.
-fn folder() -> Result<PathBuf> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("edgepass-bench-envoy-{}-{number}", std::process::id());
-    let dir = std::env::temp_dir().join(name);
-    fs::create_dir_all(&dir)?;
-    Ok(dir)
 }

@@ -18,7 +18,7 @@ fn start(lab: &Lab, change: impl FnOnce(&mut Setup)) -> (Upstream, Envoy) {
 }
 
 /// The class that callers are told.
-fn class_is(envoy: &Envoy, class: &str) {
+pub(crate) fn class_is(envoy: &Envoy, class: &str) {
     until(class, Duration::from_secs(15), || {
         let answer = get(envoy.port(), "/").unwrap();
         assert_eq!(answer.status, 503);

@@ -130,13 +130,7 @@ fn a_rotated_workload_token_is_used_for_the_next_refresh() {
         lab.emulator.token_requests().len() == 2
     })
     .unwrap();
-    let assertions: Vec<_> = lab
-        .emulator
-        .token_requests()
-        .iter()
-        .map(|request| request.field("client_assertion").unwrap())
-        .collect();
-    assert_eq!(assertions, [before, after]);
+    assert_eq!(lab.assertions(), [before, after]);
     until("it is put on requests", Duration::from_secs(2), || {
         get(envoy.port(), "/").unwrap();
         let seen = upstream.seen();

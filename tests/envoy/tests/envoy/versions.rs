@@ -84,13 +84,7 @@ fn waits_injects_and_renews(version: Version, name: &str) {
         lab.emulator.token_requests().len() == 2
     })
     .unwrap();
-    let assertions: Vec<_> = lab
-        .emulator
-        .token_requests()
-        .iter()
-        .map(|request| request.field("client_assertion").unwrap())
-        .collect();
-    assert_eq!(assertions, [before, after]);
+    assert_eq!(lab.assertions(), [before, after]);
     assert!(upstream.seen().iter().all(|seen| seen.bearer().is_some()));
 
     lab.emulator
