@@ -286,6 +286,18 @@ async fn the_private_key_never_enters_the_sandbox() -> Result<()> {
         "the numbers are read wrongly: the certificate has another modulus"
     );
     let mut runs: BTreeSet<&[u8]> = pem.as_bytes().windows(2 * RUN).collect();
+    // the key's file holds the modulus too, which the certificate in the guest shows to everybody, perhaps in the same
+    // alignment
+    for start in 0..3 {
+        let shown = STANDARD.encode(leaf.get(start..).context("a certificate")?);
+        for window in shown.as_bytes().windows(2 * RUN) {
+            runs.remove(window);
+        }
+    }
+    ensure!(
+        runs.len() > pem.len() / 2,
+        "most of the key's file is left to search for"
+    );
     for (name, number) in &key.private {
         ensure!(number.len() >= 64, "{name} has {} bytes", number.len());
         runs.extend(number.windows(RUN));
