@@ -6,10 +6,10 @@ pub(crate) mod provider {
         path: "../wit",
         world: "edgepass:credentials/provider",
         imports: {
-            "edgepass:credentials/host-identity.[method]identity.certificate-chain": trappable,
-            "edgepass:credentials/host-identity.[method]identity.sign": trappable,
-            "edgepass:credentials/host-identity.[method]identity.send": trappable,
-            "edgepass:credentials/host-identity.open": trappable,
+            "edgepass:credentials/host-certificates.[method]certificate.chain": trappable,
+            "edgepass:credentials/host-certificates.[method]certificate.sign": trappable,
+            "edgepass:credentials/host-certificates.[method]certificate.send": trappable,
+            "edgepass:credentials/host-certificates.open": trappable,
         },
         exports: { default: async | store },
         with: {
@@ -17,7 +17,7 @@ pub(crate) mod provider {
             "wasi:clocks": wasmtime_wasi::p3::bindings::clocks,
             "wasi:http": wasmtime_wasi_http::p3::bindings::http,
             "wasi:random": wasmtime_wasi::p3::bindings::random,
-            "edgepass:credentials/host-identity.identity": crate::identity::Opened,
+            "edgepass:credentials/host-certificates.certificate": crate::certificate::Opened,
         },
         require_store_data_send: true,
     });
@@ -42,6 +42,6 @@ pub(crate) mod consumer {
 }
 
 pub(crate) use provider::edgepass::credentials::{
-    assertion_source, host_identity, token_file, types,
+    assertion_source, host_certificates, token_file, types,
 };
 pub(crate) use provider::{Provider, ProviderPre};

@@ -13,10 +13,10 @@ use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::assertion::AssertionSource;
-use crate::bindings::{assertion_source, host_identity, token_file, types};
+use crate::bindings::{assertion_source, host_certificates, token_file, types};
+use crate::certificate::{Identities, Opened, SignError};
 use crate::egress::{Egress, Hooks};
 use crate::files::{FileError, TokenFiles};
-use crate::identity::{Identities, Opened, SignError};
 
 /// What components may reach through this host: token endpoints, token files, certificates, the assertion source.
 ///
@@ -137,7 +137,7 @@ pub(crate) fn add_to_linker<T: HostView + 'static>(linker: &mut Linker<T>) -> wa
     wasmtime_wasi_http::p3::add_to_linker(linker)?;
     types::add_to_linker::<_, Imports>(linker, T::edgepass)?;
     token_file::add_to_linker::<_, Imports>(linker, T::edgepass)?;
-    host_identity::add_to_linker::<_, Imports>(linker, T::edgepass)?;
+    host_certificates::add_to_linker::<_, Imports>(linker, T::edgepass)?;
     assertion_source::add_to_linker::<_, Imports>(linker, T::edgepass)
 }
 
@@ -151,7 +151,7 @@ impl HasData for Imports {
 impl types::Host for HostContextView<'_> {}
 impl token_file::Host for HostContextView<'_> {}
 impl assertion_source::Host for HostContextView<'_> {}
-impl host_identity::Host for HostContextView<'_> {}
+impl host_certificates::Host for HostContextView<'_> {}
 
 impl<T: HostView> token_file::HostWithStore<T> for Imports {
     async fn read(
@@ -214,12 +214,12 @@ impl<T: HostView> assertion_source::HostWithStore<T> for Imports {
     }
 }
 
-impl<T: HostView> host_identity::HostWithStore<T> for Imports {
+impl<T: HostView> host_certificates::HostWithStore<T> for Imports {
     async fn open(
         store: &Accessor<T, Self>,
         name: String,
-    ) -> wasmtime::Result<Result<Resource<Opened>, host_identity::IdentityError>> {
-        use host_identity::IdentityError as E;
+    ) -> wasmtime::Result<Result<Resource<Opened>, host_certificates::CertificateError>> {
+        use host_certificates::CertificateError as E;
 
         let host = host(store);
         let Some(identity) = host.0.identities.get(&name).map(Arc::clone) else {
@@ -237,26 +237,26 @@ impl<T: HostView> host_identity::HostWithStore<T> for Imports {
     }
 }
 
-impl<T: HostView> host_identity::HostIdentityWithStore<T> for Imports {
+impl<T: HostView> host_certificates::HostCertificateWithStore<T> for Imports {
     async fn sign(
         store: &Accessor<T, Self>,
-        identity: Resource<Opened>,
-        algorithm: host_identity::Algorithm,
+        certificate: Resource<Opened>,
+        algorithm: host_certificates::Algorithm,
         input: Vec<u8>,
-    ) -> wasmtime::Result<Result<Vec<u8>, host_identity::IdentityError>> {
-        use host_identity::IdentityError as E;
+    ) -> wasmtime::Result<Result<Vec<u8>, host_certificates::CertificateError>> {
+        use host_certificates::CertificateError as E;
 
         let snapshot = store.with(|mut store| {
             store
                 .get()
                 .table
-                .get(&identity)
+                .get(&certificate)
                 .map(|opened| Arc::clone(&opened.0))
         })?;
         let algorithm = match algorithm {
-            host_identity::Algorithm::Es256 => Algorithm::Es256,
-            host_identity::Algorithm::Ps256 => Algorithm::Ps256,
-            host_identity::Algorithm::Rs256 => Algorithm::Rs256,
+            host_certificates::Algorithm::Es256 => Algorithm::Es256,
+            host_certificates::Algorithm::Ps256 => Algorithm::Ps256,
+            host_certificates::Algorithm::Rs256 => Algorithm::Rs256,
         };
         Ok(
             match tokio::task::spawn_blocking(move || snapshot.sign(algorithm, &input)).await {
@@ -270,12 +270,12 @@ impl<T: HostView> host_identity::HostIdentityWithStore<T> for Imports {
 
     async fn send(
         store: &Accessor<T, Self>,
-        identity: Resource<Opened>,
+        certificate: Resource<Opened>,
         request: Resource<Request>,
     ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
         let taken = store.with(|mut store| -> wasmtime::Result<_> {
             let view = store.get();
-            let snapshot = Arc::clone(&view.table.get(&identity)?.0);
+            let snapshot = Arc::clone(&view.table.get(&certificate)?.0);
             let egress = Arc::clone(&view.host.0.egress);
             let request = view.table.delete(request)?;
             // the request is complete when its response is here, so there is nothing further to report
@@ -307,13 +307,13 @@ impl<T: HostView> host_identity::HostIdentityWithStore<T> for Imports {
     }
 }
 
-impl host_identity::HostIdentity for HostContextView<'_> {
-    fn certificate_chain(&mut self, identity: Resource<Opened>) -> wasmtime::Result<Vec<Vec<u8>>> {
-        Ok(self.table.get(&identity)?.0.chain())
+impl host_certificates::HostCertificate for HostContextView<'_> {
+    fn chain(&mut self, certificate: Resource<Opened>) -> wasmtime::Result<Vec<Vec<u8>>> {
+        Ok(self.table.get(&certificate)?.0.chain())
     }
 
-    fn drop(&mut self, identity: Resource<Opened>) -> wasmtime::Result<()> {
-        self.table.delete(identity)?;
+    fn drop(&mut self, certificate: Resource<Opened>) -> wasmtime::Result<()> {
+        self.table.delete(certificate)?;
         Ok(())
     }
 }

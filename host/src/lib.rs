@@ -35,7 +35,6 @@
 //! # Features
 //!
 //! - `compiler`: [`Builder::component`] runs another component than the embedded one. Without it no compiler is linked.
-//! - `cli`: the `edgepass` command.
 
 pub mod limits;
 pub mod link;
@@ -43,12 +42,12 @@ pub mod link;
 mod assertion;
 mod bindings;
 mod cache;
+mod certificate;
 mod context;
 mod conv;
 mod der;
 mod egress;
 mod files;
-mod identity;
 mod instance;
 mod provider;
 mod roots;
@@ -56,10 +55,10 @@ mod watchdog;
 
 pub use assertion::{AssertionError, AssertionOptions, AssertionSource, SuppliedAssertion};
 pub use cache::Token;
+pub use certificate::CertificateSource;
 pub use edgepass_core::config;
 pub use edgepass_core::{
     AccessToken, ClientAssertion, Config, ConfigError, Environment, Error, ErrorClass, ErrorDetail,
     Grant, Refresh, RejectionOutcome, Secret, SecretBytes, TokenRequest, TokenSource, TokenType,
 };
-pub use identity::CertificateSource;
 pub use provider::{BuildError, Builder, Limits, Provider, Stats, process_environment};

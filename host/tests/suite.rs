@@ -9,14 +9,12 @@
 
 #[path = "suite/cache.rs"]
 mod cache;
-#[path = "suite/command.rs"]
-mod command;
+#[path = "suite/certificate.rs"]
+mod certificate;
 #[path = "suite/egress.rs"]
 mod egress;
 #[path = "suite/hostile.rs"]
 mod hostile;
-#[path = "suite/identity.rs"]
-mod identity;
 #[path = "suite/reach.rs"]
 mod reach;
 mod support;

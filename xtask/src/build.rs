@@ -79,6 +79,7 @@ pub(crate) const NATIVE: &[&str] = &[
     "edgepass-precompile",
     "edgepass-aot",
     "edgepass",
+    "edgepass-cli",
     "edgepass-e2e",
     "edgepass-demo",
     "edgepass-bench",
@@ -120,7 +121,9 @@ pub(crate) fn component() -> Result<()> {
 
 /// A cargo invocation over the native packages.
 pub(crate) fn native(subcommand: &str) -> Cmd {
-    let mut cmd = Cmd::cargo().args([subcommand, "--release", "--locked"]);
+    let mut cmd = Cmd::cargo()
+        .args([subcommand, "--release", "--locked"])
+        .args(["--features", "edgepass-cli/compiler"]);
     for package in NATIVE {
         cmd = cmd.args(["-p", package]);
     }

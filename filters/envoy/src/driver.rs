@@ -8,15 +8,15 @@ use edgepass_core::config::IdentityConfig;
 use edgepass_core::config::envoy::EnvoySharing;
 use edgepass_core::config::file::CertificateFiles;
 use edgepass_core::{
-    AccessToken, AssertionError, Completed, Config, Effect, EffectId, Engine, Error, HttpError,
-    HttpErrorKind, HttpRequest, HttpResponse, IdentityError, Now, Outcome, ReadError, Refresh,
+    AccessToken, AssertionError, CertificateError, Completed, Config, Effect, EffectId, Engine,
+    Error, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Now, Outcome, ReadError, Refresh,
     RejectionOutcome, Reply, Secret, SecretBytes, Table, Ticket, TokenRequest, challenge, limits,
 };
 
+use crate::certificates::{Identities, Opening, Step};
 use crate::config::{Settings, identity_of};
 use crate::filter::Filter;
 use crate::host::{self, CallError};
-use crate::identity::{Identities, Opening, Step};
 use crate::metrics::Metrics;
 use crate::share::{self, Keys, Rejection, Shared};
 use crate::synthetic;
@@ -378,7 +378,7 @@ impl Driver {
                 .read(id, &path, Purpose::File, settings)
                 .err()
                 .map(|error| Outcome::File(Err(error))),
-            Effect::OpenIdentity { name } => match self.signers.get(&name) {
+            Effect::OpenCertificate { name } => match self.signers.get(&name) {
                 Some(files) => {
                     let opening = Opening::new(files.clone());
                     let path = opening.path().to_owned();
@@ -388,17 +388,19 @@ impl Driver {
                         .map(cannot_open)
                 }
                 // it is for the connection alone: certificate and key are Envoy's
-                None => Some(Outcome::Identity(Ok(Identities::of_the_connection()))),
+                None => Some(Outcome::Certificate(Ok(Identities::of_the_connection()))),
             },
             Effect::Sign {
-                identity,
+                certificate,
                 algorithm,
                 input,
-            } => Some(Outcome::Signature(
-                self.identities.sign(identity, algorithm, &input),
-            )),
-            Effect::CloseIdentity { identity } => {
-                self.identities.close(identity);
+            } => Some(Outcome::Signature(self.identities.sign(
+                certificate,
+                algorithm,
+                &input,
+            ))),
+            Effect::CloseCertificate { certificate } => {
+                self.identities.close(certificate);
                 None
             }
             Effect::Assert { .. } => Some(Outcome::Assertion(Err(AssertionError::NotConfigured))),
@@ -461,12 +463,12 @@ impl Driver {
             Err(error) => return Some(cannot_open(error)),
         };
         match opening.read(content, &mut self.identities) {
-            Ok(Step::Done(opened)) => Some(Outcome::Identity(Ok(opened))),
+            Ok(Step::Done(opened)) => Some(Outcome::Certificate(Ok(opened))),
             Ok(Step::Read(path, opening)) => self
                 .read(effect, &path, Purpose::Identity(opening), settings)
                 .err()
                 .map(cannot_open),
-            Err(error) => Some(Outcome::Identity(Err(error))),
+            Err(error) => Some(Outcome::Certificate(Err(error))),
         }
     }
 
@@ -639,7 +641,7 @@ fn cannot_open(error: ReadError) -> Outcome {
         }
         _ => "one of its files cannot be read".to_owned(),
     };
-    Outcome::Identity(Err(IdentityError::Unavailable(reason)))
+    Outcome::Certificate(Err(CertificateError::Unavailable(reason)))
 }
 
 fn file(headers: usize, body_bytes: usize) -> Result<SecretBytes, ReadError> {

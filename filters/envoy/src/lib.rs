@@ -9,10 +9,10 @@ pub mod config;
 pub mod matching;
 pub mod share;
 
+mod certificates;
 mod driver;
 mod filter;
 mod host;
-mod identity;
 mod metrics;
 mod request;
 mod root;

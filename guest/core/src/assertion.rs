@@ -11,8 +11,8 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::config::CertificateCredential;
-use crate::effect::IdentityError;
-use crate::flow::{Io, Lease};
+use crate::effect::CertificateError;
+use crate::flow::{Io, OpenCertificate};
 use crate::limits::{ASSERTION_BACKDATE_S, ASSERTION_LIFETIME_S};
 use crate::{Algorithm, Secret};
 
@@ -46,15 +46,15 @@ struct Claims<'a> {
 pub(crate) async fn build(
     io: &Io,
     credential: &CertificateCredential,
-    identity: &Lease,
+    identity: &OpenCertificate,
     client_id: &str,
     audience: &str,
     server_unix_s: u64,
-) -> Result<(Secret, u64), IdentityError> {
+) -> Result<(Secret, u64), CertificateError> {
     let leaf = identity
         .chain
         .first()
-        .ok_or_else(|| IdentityError::Unavailable("its certificate chain is empty".into()))?;
+        .ok_or_else(|| CertificateError::Unavailable("its certificate chain is empty".into()))?;
     let sha1_too = credential.algorithm == Algorithm::Rs256;
     let header = Header {
         alg: credential.algorithm.name(),
@@ -84,7 +84,7 @@ pub(crate) async fn build(
     let mut jws = String::new();
     for part in [serde_json::to_vec(&header), serde_json::to_vec(&claims)] {
         let json = part.map_err(|error| {
-            IdentityError::Other(format!("the assertion cannot be written: {error}"))
+            CertificateError::Other(format!("the assertion cannot be written: {error}"))
         })?;
         if !jws.is_empty() {
             jws.push('.');

@@ -8,9 +8,9 @@ mod federated_token_file;
 
 use crate::authority::Endpoint;
 use crate::config::{Credential, SecretValue};
-use crate::effect::{IdentityError, ReadError, Via};
+use crate::effect::{CertificateError, ReadError, Via};
 use crate::exchange::Form;
-use crate::flow::{Io, Lease};
+use crate::flow::{Io, OpenCertificate};
 use crate::inspect::JwtSummary;
 use crate::limits::MAX_ASSERTION_BYTES;
 use crate::{ClientAssertion, Error, ErrorClass, Secret};
@@ -37,7 +37,7 @@ pub(crate) struct ClientAuth {
     /// The `Authorization` header.
     pub(crate) authorization: Option<Secret>,
     /// The identity that authenticates the connection.
-    pub(crate) connection: Option<Lease>,
+    pub(crate) connection: Option<OpenCertificate>,
     /// What a federated assertion says of itself, for hints.
     pub(crate) presented: Option<JwtSummary>,
     /// Names this state of a credential that can rotate: tokens got with another are not served.
@@ -50,7 +50,7 @@ impl ClientAuth {
     pub(crate) fn via(&self) -> Via {
         self.connection
             .as_ref()
-            .map_or(Via::Public, |lease| Via::Identity(lease.handle))
+            .map_or(Via::Public, |lease| Via::Certificate(lease.handle))
     }
 
     /// One method a request (RFC 6749 section 2.3).
@@ -150,22 +150,22 @@ async fn read_text(io: &Io, path: &str, what: &str) -> Result<Secret, Error> {
 }
 
 /// Speaks of a host identity that could not be used.
-fn identity_unavailable(name: &str, error: &IdentityError, algorithm: Option<&str>) -> Error {
+fn certificate_unavailable(name: &str, error: &CertificateError, algorithm: Option<&str>) -> Error {
     let unavailable = |message: String| Error::new(ErrorClass::IdentityUnavailable, message);
     match error {
-        IdentityError::NotFound => {
+        CertificateError::NotFound => {
             unavailable(format!("the host has no certificate named `{name}`"))
                 .hint(format!("name its files in certificates.{name}"))
         }
-        IdentityError::Unavailable(reason) => {
+        CertificateError::Unavailable(reason) => {
             unavailable(format!("certificate `{name}` cannot be used: {reason}"))
         }
-        IdentityError::UnsupportedAlgorithm => unavailable(format!(
+        CertificateError::UnsupportedAlgorithm => unavailable(format!(
             "the key of certificate `{name}` cannot sign with {}",
             algorithm.unwrap_or("that algorithm")
         ))
         .hint("RSA keys sign PS256 and RS256, P-256 keys ES256; set `algorithm` accordingly"),
-        IdentityError::Other(reason) => {
+        CertificateError::Other(reason) => {
             unavailable(format!("certificate `{name}` failed: {reason}")).retryable()
         }
     }

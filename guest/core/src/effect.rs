@@ -8,9 +8,9 @@ use crate::{Secret, SecretBytes};
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct EffectId(pub(crate) u64);
 
-/// A host identity as it was when it was opened. The driver keeps what it stands for until [`Effect::CloseIdentity`].
+/// A host identity as it was when it was opened. The driver keeps what it stands for until [`Effect::CloseCertificate`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct IdentityHandle(pub u64);
+pub struct CertificateHandle(pub u64);
 
 /// Something that only the driver can do.
 #[derive(Clone, Debug)]
@@ -29,15 +29,15 @@ pub enum Effect {
         /// Its path, as configured.
         path: String,
     },
-    /// Open a host identity as it is now. Answered by [`Outcome::Identity`].
-    OpenIdentity {
+    /// Open a certificate of the host as it is now. Answered by [`Outcome::Certificate`].
+    OpenCertificate {
         /// Its configured name.
         name: String,
     },
-    /// Sign with an opened identity. Answered by [`Outcome::Signature`].
+    /// Sign with an opened certificate. Answered by [`Outcome::Signature`].
     Sign {
-        /// The identity.
-        identity: IdentityHandle,
+        /// The certificate.
+        certificate: CertificateHandle,
         /// The JWS algorithm.
         algorithm: Algorithm,
         /// What to sign.
@@ -48,10 +48,10 @@ pub enum Effect {
         /// What the assertion is for.
         options: AssertionOptions,
     },
-    /// The identity is not needed any more. Has no outcome.
-    CloseIdentity {
-        /// The identity.
-        identity: IdentityHandle,
+    /// The certificate is not needed any more. Has no outcome.
+    CloseCertificate {
+        /// The certificate.
+        certificate: CertificateHandle,
     },
     /// Nobody waits for that effect any more; an outcome would be ignored. Has no outcome.
     Cancel {
@@ -65,8 +65,8 @@ pub enum Effect {
 pub enum Via {
     /// Any, without a client certificate.
     Public,
-    /// One that is authenticated with this identity.
-    Identity(IdentityHandle),
+    /// One that is authenticated with this certificate.
+    Certificate(CertificateHandle),
 }
 
 /// An HTTP POST or GET.
@@ -198,9 +198,9 @@ impl Algorithm {
 
 /// A host identity that was opened.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct OpenedIdentity {
+pub struct OpenedCertificate {
     /// The driver's name for it.
-    pub handle: IdentityHandle,
+    pub handle: CertificateHandle,
     /// DER, leaf first.
     pub certificate_chain: Vec<Vec<u8>>,
 }
@@ -229,7 +229,7 @@ pub struct AssertionOptions {
 pub struct SuppliedAssertion {
     /// The compact JWS.
     pub token: Secret,
-    /// The host identity it is bound to.
+    /// The certificate it is bound to.
     pub bound_identity: Option<String>,
 }
 
@@ -247,11 +247,11 @@ pub enum ReadError {
     Other(String),
 }
 
-/// Why an identity was not opened or did not sign.
+/// Why a certificate was not opened or did not sign.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum IdentityError {
-    /// No identity of that name.
+pub enum CertificateError {
+    /// No certificate of that name.
     NotFound,
     /// It cannot be loaded, in words.
     Unavailable(String),
@@ -281,10 +281,10 @@ pub enum Outcome {
     Http(Result<HttpResponse, HttpError>),
     /// Of [`Effect::ReadFile`].
     File(Result<SecretBytes, ReadError>),
-    /// Of [`Effect::OpenIdentity`].
-    Identity(Result<OpenedIdentity, IdentityError>),
+    /// Of [`Effect::OpenCertificate`].
+    Certificate(Result<OpenedCertificate, CertificateError>),
     /// Of [`Effect::Sign`].
-    Signature(Result<Vec<u8>, IdentityError>),
+    Signature(Result<Vec<u8>, CertificateError>),
     /// Of [`Effect::Assert`].
     Assertion(Result<SuppliedAssertion, AssertionError>),
 }

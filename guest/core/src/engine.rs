@@ -12,7 +12,7 @@ use crate::cache::{Cache, CacheKey, Freshness};
 use crate::effect::{Effect, EffectId, Outcome};
 use crate::flow::{Io, TaskId};
 use crate::limits::{MAX_FLIGHTS, MAX_RESOLVED, MAX_WAITING, NEGATIVE_CACHE_MS};
-use crate::retry::{self, Cure, cure};
+use crate::retry::{self, RetryClass, retry_class};
 use crate::{
     AccessToken, ClientAssertion, Config, Error, ErrorClass, Grant, Now, Refresh, RejectionOutcome,
     Table, TokenRequest, TokenSource, TokenType, challenge, config,
@@ -54,7 +54,7 @@ pub struct Engine {
     /// Requests that were resolved before: a proxy asks the same few questions all day.
     resolved: Vec<Rc<Resolved>>,
     /// Keys that are not to be asked about again for a while.
-    holds: Table<CacheKey, Hold>,
+    negative_cache: Table<CacheKey, Hold>,
     flights: Table<FlightKey, Flight>,
     tasks: Table<TaskId, Task>,
     completed: VecDeque<(Ticket, Completed)>,
@@ -140,7 +140,7 @@ impl Engine {
             cache: Cache::default(),
             generations: Table::default(),
             resolved: Vec::new(),
-            holds: Table::default(),
+            negative_cache: Table::default(),
             flights: Table::default(),
             tasks: Table::default(),
             completed: VecDeque::new(),
@@ -212,7 +212,7 @@ impl Engine {
 
     /// Forgets the cached tokens of one identity, or all, and says how many there were.
     pub fn drop_cached(&mut self, identity: Option<&str>) -> usize {
-        self.holds
+        self.negative_cache
             .retain(|key, _| identity.is_some_and(|identity| identity != key.identity));
         self.cache.drop_identity(identity)
     }
@@ -249,7 +249,7 @@ impl Engine {
         for task in self.io.due() {
             self.poll(task);
         }
-        self.holds
+        self.negative_cache
             .retain(|_, hold| hold.until_mono_ms > now.mono_ms);
     }
 
@@ -402,7 +402,7 @@ impl Engine {
     /// The error to answer at once with, while the key is held.
     fn held(&self, key: &CacheKey, now: Now, forced: bool) -> Option<Error> {
         let hold = self
-            .holds
+            .negative_cache
             .get(key)
             .filter(|hold| hold.until_mono_ms > now.mono_ms && (hold.by_server || !forced))?;
         let wait_ms = hold.until_mono_ms.saturating_sub(now.mono_ms);
@@ -535,14 +535,14 @@ impl Engine {
             (Purpose::Assertion(ticket), Ended::Assertion(result)) => {
                 self.answer(ticket, Completed::Assertion(result));
             }
-            (Purpose::Patience(key), _) => self.lose_patience(&key),
+            (Purpose::Patience(key), _) => self.patience_over(&key),
             // each purpose is started with a future of its own kind
             (Purpose::Flight(_) | Purpose::Assertion(_), _) => {}
         }
     }
 
     /// Answers those who can have the cached token with it, before it expires under their hands.
-    fn lose_patience(&mut self, key: &FlightKey) {
+    fn patience_over(&mut self, key: &FlightKey) {
         let now = self.io.now();
         let old = self
             .cache
@@ -576,7 +576,7 @@ impl Engine {
         let (key, claims) = flown;
         match result {
             Ok(acquired) => {
-                self.holds.remove(key);
+                self.negative_cache.remove(key);
                 if let Some(generation) = &acquired.generation {
                     let known = self
                         .generations
@@ -627,23 +627,23 @@ impl Engine {
     /// Remembers not to ask about that key for a while, where that is right.
     fn hold(&mut self, key: &CacheKey, error: &Error) {
         let now = self.io.now();
-        let (ms, by_server) = match (error.detail().retry_after_ms, cure(error)) {
+        let (ms, by_server) = match (error.detail().retry_after_ms, retry_class(error)) {
             (Some(ms), _) if ms > 0 => (ms, true),
             // a refusal that time alone does not cure; never the class that propagation cures
-            (_, Cure::None | Cure::Reload) if error.detail().http_status.is_some() => {
+            (_, RetryClass::None | RetryClass::Reload) if error.detail().http_status.is_some() => {
                 (NEGATIVE_CACHE_MS, false)
             }
             _ => return,
         };
-        self.holds
+        self.negative_cache
             .retain(|_, hold| hold.until_mono_ms > now.mono_ms);
-        if self.holds.len() < crate::limits::MAX_CACHED_TOKENS {
+        if self.negative_cache.len() < crate::limits::MAX_CACHED_TOKENS {
             let hold = Hold {
                 until_mono_ms: now.mono_ms.saturating_add(ms),
                 error: error.clone(),
                 by_server,
             };
-            self.holds.insert(key.clone(), hold);
+            self.negative_cache.insert(key.clone(), hold);
         }
     }
 

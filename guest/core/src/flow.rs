@@ -14,8 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::effect::{
-    Algorithm, AssertionError, AssertionOptions, Effect, EffectId, HttpError, HttpErrorKind,
-    HttpRequest, HttpResponse, IdentityError, IdentityHandle, Outcome, ReadError,
+    Algorithm, AssertionError, AssertionOptions, CertificateError, CertificateHandle, Effect,
+    EffectId, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Outcome, ReadError,
     SuppliedAssertion, Via,
 };
 use crate::limits::HOST_CALL_TIMEOUT_MS;
@@ -27,7 +27,7 @@ pub(crate) type TaskId = u64;
 
 /// What flows share with the engine.
 #[derive(Debug)]
-struct Hub {
+struct Shared {
     now: Now,
     current: TaskId,
     last_id: u64,
@@ -48,12 +48,12 @@ struct Hub {
 
 /// The hands of a flow.
 #[derive(Clone, Debug)]
-pub(crate) struct Io(Rc<RefCell<Hub>>);
+pub(crate) struct Io(Rc<RefCell<Shared>>);
 
 /// The engine's side of it.
 impl Io {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
-        Self(Rc::new(RefCell::new(Hub {
+        Self(Rc::new(RefCell::new(Shared {
             now: Now::default(),
             current: 0,
             last_id: 0,
@@ -84,9 +84,9 @@ impl Io {
         let mut hub = self.0.borrow_mut();
         let Some(task) = hub.owners.remove(&id) else {
             // nobody waits any more, but what was opened must be closed
-            if let Outcome::Identity(Ok(opened)) = outcome {
-                hub.push(Effect::CloseIdentity {
-                    identity: opened.handle,
+            if let Outcome::Certificate(Ok(opened)) = outcome {
+                hub.push(Effect::CloseCertificate {
+                    certificate: opened.handle,
                 });
             }
             return None;
@@ -215,24 +215,27 @@ impl Io {
         }
     }
 
-    pub(crate) async fn open_identity(&self, name: &str) -> Result<Lease, IdentityError> {
+    pub(crate) async fn open_certificate(
+        &self,
+        name: &str,
+    ) -> Result<OpenCertificate, CertificateError> {
         match self
             .within(
                 HOST_CALL_TIMEOUT_MS,
-                Effect::OpenIdentity {
+                Effect::OpenCertificate {
                     name: name.to_owned(),
                 },
             )
             .await
         {
-            Some(Outcome::Identity(Ok(opened))) => Ok(Lease {
+            Some(Outcome::Certificate(Ok(opened))) => Ok(OpenCertificate {
                 io: self.clone(),
                 handle: opened.handle,
                 chain: opened.certificate_chain,
             }),
-            Some(Outcome::Identity(Err(error))) => Err(error),
-            Some(_) => Err(IdentityError::Other(MISMATCH.into())),
-            None => Err(IdentityError::Other(
+            Some(Outcome::Certificate(Err(error))) => Err(error),
+            Some(_) => Err(CertificateError::Other(MISMATCH.into())),
+            None => Err(CertificateError::Other(
                 "the host did not open it in time".into(),
             )),
         }
@@ -270,7 +273,7 @@ impl Io {
 
 const MISMATCH: &str = "the driver answered with another kind of outcome";
 
-impl Hub {
+impl Shared {
     fn push(&mut self, effect: Effect) -> EffectId {
         let id = EffectId(self.next_id());
         self.queue.push_back((id, effect));
@@ -285,35 +288,37 @@ impl Hub {
 
 /// A host identity in use by one attempt; closed when dropped.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct OpenCertificate {
     io: Io,
-    pub(crate) handle: IdentityHandle,
+    pub(crate) handle: CertificateHandle,
     pub(crate) chain: Vec<Vec<u8>>,
 }
 
-impl Lease {
+impl OpenCertificate {
     pub(crate) async fn sign(
         &self,
         algorithm: Algorithm,
         input: Vec<u8>,
-    ) -> Result<Vec<u8>, IdentityError> {
+    ) -> Result<Vec<u8>, CertificateError> {
         let effect = Effect::Sign {
-            identity: self.handle,
+            certificate: self.handle,
             algorithm,
             input,
         };
         match self.io.within(HOST_CALL_TIMEOUT_MS, effect).await {
             Some(Outcome::Signature(result)) => result,
-            Some(_) => Err(IdentityError::Other(MISMATCH.into())),
-            None => Err(IdentityError::Other("the host did not sign in time".into())),
+            Some(_) => Err(CertificateError::Other(MISMATCH.into())),
+            None => Err(CertificateError::Other(
+                "the host did not sign in time".into(),
+            )),
         }
     }
 }
 
-impl Drop for Lease {
+impl Drop for OpenCertificate {
     fn drop(&mut self) {
-        self.io.0.borrow_mut().push(Effect::CloseIdentity {
-            identity: self.handle,
+        self.io.0.borrow_mut().push(Effect::CloseCertificate {
+            certificate: self.handle,
         });
     }
 }
@@ -338,9 +343,9 @@ impl Future for Awaited {
 impl Drop for Awaited {
     fn drop(&mut self) {
         let mut hub = self.io.0.borrow_mut();
-        if let Some(Outcome::Identity(Ok(opened))) = hub.outcomes.remove(&self.id) {
-            hub.push(Effect::CloseIdentity {
-                identity: opened.handle,
+        if let Some(Outcome::Certificate(Ok(opened))) = hub.outcomes.remove(&self.id) {
+            hub.push(Effect::CloseCertificate {
+                certificate: opened.handle,
             });
         }
         if hub.owners.remove(&self.id).is_none() {

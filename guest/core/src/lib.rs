@@ -49,9 +49,9 @@ mod time;
 
 pub use config::{Config, ConfigError, Environment};
 pub use effect::{
-    Algorithm, AssertionError, AssertionOptions, Effect, EffectId, HttpError, HttpErrorKind,
-    HttpRequest, HttpResponse, IdentityError, IdentityHandle, OpenedIdentity, Outcome, ReadError,
-    SuppliedAssertion, Via,
+    Algorithm, AssertionError, AssertionOptions, CertificateError, CertificateHandle, Effect,
+    EffectId, HttpError, HttpErrorKind, HttpRequest, HttpResponse, OpenedCertificate, Outcome,
+    ReadError, SuppliedAssertion, Via,
 };
 pub use engine::{Completed, Engine, Reply, Ticket};
 pub use error::{Error, ErrorClass, ErrorDetail};

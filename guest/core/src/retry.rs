@@ -10,7 +10,7 @@ use crate::{Error, ErrorClass};
 
 /// What may cure a failure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Cure {
+pub(crate) enum RetryClass {
     /// Nothing that can be done here.
     None,
     /// Time: the network or the server may recover.
@@ -22,16 +22,16 @@ pub(crate) enum Cure {
 }
 
 /// The one place that decides it.
-pub(crate) fn cure(error: &Error) -> Cure {
+pub(crate) fn retry_class(error: &Error) -> RetryClass {
     let codes = &error.detail().aadsts;
     if codes.iter().any(|code| aadsts::is_propagation(*code)) {
-        return Cure::Propagation;
+        return RetryClass::Propagation;
     }
     if codes
         .iter()
         .any(|code| aadsts::reload_credential_once(*code))
     {
-        return Cure::Reload;
+        return RetryClass::Reload;
     }
     match error.class() {
         ErrorClass::Network
@@ -42,9 +42,9 @@ pub(crate) fn cure(error: &Error) -> Cure {
         | ErrorClass::AssertionUnavailable
             if error.detail().retryable =>
         {
-            Cure::Time
+            RetryClass::Time
         }
-        _ => Cure::None,
+        _ => RetryClass::None,
     }
 }
 
@@ -69,21 +69,21 @@ pub(crate) enum Next {
 
 impl Attempts {
     pub(crate) fn next(&mut self, error: &Error, io: &Io) -> Next {
-        match cure(error) {
-            Cure::None => Next::GiveUp,
-            Cure::Reload if self.reloaded => Next::GiveUp,
-            Cure::Reload => {
+        match retry_class(error) {
+            RetryClass::None => Next::GiveUp,
+            RetryClass::Reload if self.reloaded => Next::GiveUp,
+            RetryClass::Reload => {
                 self.reloaded = true;
                 Next::Reload
             }
-            Cure::Propagation => {
+            RetryClass::Propagation => {
                 self.propagation += 1;
                 if self.propagation >= MAX_PROPAGATION_ATTEMPTS {
                     return Next::GiveUp;
                 }
                 Next::After(backoff(PROPAGATION_BACKOFF_MS, self.propagation, io))
             }
-            Cure::Time => {
+            RetryClass::Time => {
                 self.transient += 1;
                 if self.transient >= MAX_TRANSIENT_ATTEMPTS {
                     return Next::GiveUp;
@@ -130,27 +130,27 @@ mod tests {
     fn each_kind_of_failure_has_its_cure() {
         let transient = |class| Error::new(class, "x").retryable();
         for (error, expected) in [
-            (refused(70021), Cure::Propagation),
-            (refused(700_211), Cure::Propagation),
-            (refused(700_212), Cure::Propagation),
-            (refused(700_213), Cure::Propagation),
-            (refused(7_002_138), Cure::None),
-            (refused(7_002_381), Cure::None),
-            (refused(700_024), Cure::Reload),
-            (refused(700_027), Cure::Reload),
-            (refused(7_000_215), Cure::None),
-            (refused(90_002), Cure::None),
-            (transient(ErrorClass::Server), Cure::Time),
-            (transient(ErrorClass::Throttled), Cure::Time),
-            (transient(ErrorClass::Timeout), Cure::Time),
-            (transient(ErrorClass::Network), Cure::Time),
+            (refused(70021), RetryClass::Propagation),
+            (refused(700_211), RetryClass::Propagation),
+            (refused(700_212), RetryClass::Propagation),
+            (refused(700_213), RetryClass::Propagation),
+            (refused(7_002_138), RetryClass::None),
+            (refused(7_002_381), RetryClass::None),
+            (refused(700_024), RetryClass::Reload),
+            (refused(700_027), RetryClass::Reload),
+            (refused(7_000_215), RetryClass::None),
+            (refused(90_002), RetryClass::None),
+            (transient(ErrorClass::Server), RetryClass::Time),
+            (transient(ErrorClass::Throttled), RetryClass::Time),
+            (transient(ErrorClass::Timeout), RetryClass::Time),
+            (transient(ErrorClass::Network), RetryClass::Time),
             (
                 Error::new(ErrorClass::Network, "wrong certificate"),
-                Cure::None,
+                RetryClass::None,
             ),
-            (Error::new(ErrorClass::Configuration, "x"), Cure::None),
+            (Error::new(ErrorClass::Configuration, "x"), RetryClass::None),
         ] {
-            assert_eq!(cure(&error), expected, "{error:?}");
+            assert_eq!(retry_class(&error), expected, "{error:?}");
         }
     }
 

@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use edgepass_core::{
-    AccessToken, Completed, Config, ConfigError, Effect, Engine, Environment, Error, HttpError,
-    HttpErrorKind, HttpRequest, HttpResponse, IdentityError, IdentityHandle, Now, OpenedIdentity,
-    Outcome, ReadError, Refresh, Reply, SecretBytes, TokenRequest, TokenSource, Via,
+    AccessToken, CertificateError, CertificateHandle, Completed, Config, ConfigError, Effect,
+    Engine, Environment, Error, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Now,
+    OpenedCertificate, Outcome, ReadError, Refresh, Reply, SecretBytes, TokenRequest, TokenSource,
+    Via,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -274,23 +275,23 @@ impl Play<'_> {
                 let bytes = self.case.files.get(&path).cloned();
                 Outcome::File(bytes.map(SecretBytes::new).ok_or(ReadError::NotFound))
             }
-            Effect::OpenIdentity { name } => Outcome::Identity(self.open(&name)),
+            Effect::OpenCertificate { name } => Outcome::Certificate(self.open(&name)),
             Effect::Sign { .. } => Outcome::Signature(Ok(SIGNATURE.to_vec())),
             Effect::Http { request, via } => Outcome::Http(self.answer(&request, via)?),
-            Effect::CloseIdentity { .. } | Effect::Cancel { .. } => return Ok(None),
+            Effect::CloseCertificate { .. } | Effect::Cancel { .. } => return Ok(None),
             other => return Err(format!("no case scripts this: {other:?}")),
         }))
     }
 
-    fn open(&mut self, name: &str) -> Result<OpenedIdentity, IdentityError> {
+    fn open(&mut self, name: &str) -> Result<OpenedCertificate, CertificateError> {
         let chain = self
             .case
             .identities
             .get(name)
-            .ok_or(IdentityError::NotFound)?;
+            .ok_or(CertificateError::NotFound)?;
         self.handles.push(name.to_owned());
-        Ok(OpenedIdentity {
-            handle: IdentityHandle(self.handles.len() as u64),
+        Ok(OpenedCertificate {
+            handle: CertificateHandle(self.handles.len() as u64),
             certificate_chain: chain
                 .iter()
                 .map(|der| STANDARD.decode(der).expect("base64"))
@@ -311,7 +312,7 @@ impl Play<'_> {
         self.answered += 1;
         let via = match via {
             Via::Public => None,
-            Via::Identity(handle) => self.handles.get(handle.0 as usize - 1),
+            Via::Certificate(handle) => self.handles.get(handle.0 as usize - 1),
         };
         if via != exchange.request.via.as_ref() {
             return Err(format!("the connection is authenticated with {via:?}"));

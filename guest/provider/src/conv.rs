@@ -4,7 +4,7 @@ use edgepass_core as core;
 use edgepass_core::{ErrorClass, Secret};
 
 use crate::bindings::edgepass::credentials::{
-    assertion_source, host_identity, token_file, types as wit,
+    assertion_source, host_certificates, token_file, types as wit,
 };
 
 pub(crate) fn request(request: wit::TokenRequest) -> core::TokenRequest {
@@ -164,11 +164,11 @@ pub(crate) fn error(error: core::Error) -> wit::CredentialError {
     case(detail)
 }
 
-pub(crate) fn algorithm(algorithm: core::Algorithm) -> host_identity::Algorithm {
+pub(crate) fn algorithm(algorithm: core::Algorithm) -> host_certificates::Algorithm {
     match algorithm {
-        core::Algorithm::Es256 => host_identity::Algorithm::Es256,
-        core::Algorithm::Ps256 => host_identity::Algorithm::Ps256,
-        core::Algorithm::Rs256 => host_identity::Algorithm::Rs256,
+        core::Algorithm::Es256 => host_certificates::Algorithm::Es256,
+        core::Algorithm::Ps256 => host_certificates::Algorithm::Ps256,
+        core::Algorithm::Rs256 => host_certificates::Algorithm::Rs256,
     }
 }
 
@@ -181,14 +181,18 @@ pub(crate) fn read_error(error: token_file::ReadError) -> core::ReadError {
     }
 }
 
-pub(crate) fn identity_error(error: host_identity::IdentityError) -> core::IdentityError {
+pub(crate) fn certificate_error(
+    error: host_certificates::CertificateError,
+) -> core::CertificateError {
     match error {
-        host_identity::IdentityError::NotFound => core::IdentityError::NotFound,
-        host_identity::IdentityError::Unavailable(why) => core::IdentityError::Unavailable(why),
-        host_identity::IdentityError::UnsupportedAlgorithm => {
-            core::IdentityError::UnsupportedAlgorithm
+        host_certificates::CertificateError::NotFound => core::CertificateError::NotFound,
+        host_certificates::CertificateError::Unavailable(why) => {
+            core::CertificateError::Unavailable(why)
         }
-        host_identity::IdentityError::Other(why) => core::IdentityError::Other(why),
+        host_certificates::CertificateError::UnsupportedAlgorithm => {
+            core::CertificateError::UnsupportedAlgorithm
+        }
+        host_certificates::CertificateError::Other(why) => core::CertificateError::Other(why),
     }
 }
 

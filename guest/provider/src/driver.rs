@@ -193,7 +193,7 @@ impl Driver {
         while let Some((id, effect)) = self.engine.next_effect() {
             match effect {
                 Effect::Cancel { effect } => self.stop(effect),
-                Effect::CloseIdentity { identity } => self.identities.close(identity),
+                Effect::CloseCertificate { certificate } => self.identities.close(certificate),
                 effect => self.backlog.push_back((id, effect)),
             }
         }

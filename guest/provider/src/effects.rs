@@ -7,16 +7,16 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use edgepass_core::{
-    AssertionError, Effect, Environment, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
-    IdentityError, IdentityHandle, Now, OpenedIdentity, Outcome, ReadError, SecretBytes, Via,
-    limits,
+    AssertionError, CertificateError, CertificateHandle, Effect, Environment, HttpError,
+    HttpErrorKind, HttpRequest, HttpResponse, Now, OpenedCertificate, Outcome, ReadError,
+    SecretBytes, Via, limits,
 };
 use futures::future::{Either, select};
 use wit_bindgen::StreamResult;
 use zeroize::Zeroize;
 
-use crate::bindings::edgepass::credentials::host_identity::Identity;
-use crate::bindings::edgepass::credentials::{assertion_source, host_identity, token_file};
+use crate::bindings::edgepass::credentials::host_certificates::Certificate;
+use crate::bindings::edgepass::credentials::{assertion_source, host_certificates, token_file};
 use crate::bindings::wasi::cli::environment;
 use crate::bindings::wasi::clocks::{monotonic_clock, system_clock};
 use crate::bindings::wasi::http::client;
@@ -82,25 +82,25 @@ pub(crate) struct Identities(Rc<RefCell<OpenIdentities>>);
 #[derive(Default)]
 struct OpenIdentities {
     opened: u64,
-    open: BTreeMap<u64, Rc<Identity>>,
+    open: BTreeMap<u64, Rc<Certificate>>,
 }
 
 impl Identities {
     /// Lets go of one. Calls under way on it end first.
-    pub(crate) fn close(&self, handle: IdentityHandle) {
+    pub(crate) fn close(&self, handle: CertificateHandle) {
         let closed = self.0.borrow_mut().open.remove(&handle.0);
         drop(closed);
     }
 
-    fn add(&self, identity: Identity) -> IdentityHandle {
+    fn add(&self, certificate: Certificate) -> CertificateHandle {
         let mut identities = self.0.borrow_mut();
         identities.opened += 1;
         let handle = identities.opened;
-        identities.open.insert(handle, Rc::new(identity));
-        IdentityHandle(handle)
+        identities.open.insert(handle, Rc::new(certificate));
+        CertificateHandle(handle)
     }
 
-    fn get(&self, handle: IdentityHandle) -> Option<Rc<Identity>> {
+    fn get(&self, handle: CertificateHandle) -> Option<Rc<Certificate>> {
         self.0.borrow().open.get(&handle.0).cloned()
     }
 }
@@ -111,13 +111,20 @@ pub(crate) async fn perform(effect: Effect, identities: &Identities) -> Option<O
     Some(match effect {
         Effect::Http { request, via } => Outcome::Http(http(request, via, identities).await),
         Effect::ReadFile { path } => Outcome::File(read_file(path).await),
-        Effect::OpenIdentity { name } => Outcome::Identity(open_identity(name, identities).await),
+        Effect::OpenCertificate { name } => {
+            Outcome::Certificate(open_certificate(name, identities).await)
+        }
         Effect::Sign {
-            identity,
+            certificate,
             algorithm,
             input,
         } => Outcome::Signature(
-            sign(identities.get(identity), conv::algorithm(algorithm), input).await,
+            sign(
+                identities.get(certificate),
+                conv::algorithm(algorithm),
+                input,
+            )
+            .await,
         ),
         Effect::Assert { options } => {
             Outcome::Assertion(assertion(conv::assertion_options(options)).await)
@@ -133,41 +140,43 @@ async fn read_file(path: String) -> Result<SecretBytes, ReadError> {
     }
 }
 
-async fn open_identity(
+async fn open_certificate(
     name: String,
     identities: &Identities,
-) -> Result<OpenedIdentity, IdentityError> {
-    match within(limits::HOST_CALL_TIMEOUT_MS, host_identity::open(name)).await {
+) -> Result<OpenedCertificate, CertificateError> {
+    match within(limits::HOST_CALL_TIMEOUT_MS, host_certificates::open(name)).await {
         Ok(opened) => {
-            let identity = opened.map_err(conv::identity_error)?;
-            let certificate_chain = identity.certificate_chain();
-            Ok(OpenedIdentity {
-                handle: identities.add(identity),
+            let certificate = opened.map_err(conv::certificate_error)?;
+            let certificate_chain = certificate.chain();
+            Ok(OpenedCertificate {
+                handle: identities.add(certificate),
                 certificate_chain,
             })
         }
-        Err(Late) => Err(IdentityError::Unavailable(late("the host did not open it"))),
+        Err(Late) => Err(CertificateError::Unavailable(late(
+            "the host did not open it",
+        ))),
     }
 }
 
 async fn sign(
-    identity: Option<Rc<Identity>>,
-    algorithm: host_identity::Algorithm,
+    certificate: Option<Rc<Certificate>>,
+    algorithm: host_certificates::Algorithm,
     input: Vec<u8>,
-) -> Result<Vec<u8>, IdentityError> {
-    let Some(identity) = identity else {
-        return Err(IdentityError::Other(
+) -> Result<Vec<u8>, CertificateError> {
+    let Some(certificate) = certificate else {
+        return Err(CertificateError::Other(
             "it was closed before it was used".to_owned(),
         ));
     };
     match within(
         limits::HOST_CALL_TIMEOUT_MS,
-        identity.sign(algorithm, input),
+        certificate.sign(algorithm, input),
     )
     .await
     {
-        Ok(signed) => signed.map_err(conv::identity_error),
-        Err(Late) => Err(IdentityError::Unavailable(late("the host did not sign"))),
+        Ok(signed) => signed.map_err(conv::certificate_error),
+        Err(Late) => Err(CertificateError::Unavailable(late("the host did not sign"))),
     }
 }
 
@@ -197,8 +206,8 @@ enum Failure {
     TooLarge,
     /// The request cannot be made: its part that is at fault.
     Unsendable(&'static str),
-    /// The identity was closed before.
-    NoIdentity,
+    /// The certificate was closed before.
+    NoCertificate,
 }
 
 impl From<ErrorCode> for Failure {
@@ -221,7 +230,7 @@ async fn http(
             HttpErrorKind::Other,
             format!("the host does not accept its {part}"),
         ),
-        Ok(Err(Failure::NoIdentity)) => (
+        Ok(Err(Failure::NoCertificate)) => (
             HttpErrorKind::Other,
             "its certificate was closed before".to_owned(),
         ),
@@ -243,8 +252,8 @@ async fn exchange(
     let answer = async {
         let response = match via {
             Via::Public => client::send(message).await?,
-            Via::Identity(handle) => {
-                let identity = identities.get(handle).ok_or(Failure::NoIdentity)?;
+            Via::Certificate(handle) => {
+                let identity = identities.get(handle).ok_or(Failure::NoCertificate)?;
                 identity.send(message).await?
             }
         };

@@ -18,7 +18,7 @@ const APP: &str = "edgepass:consumer/app@0.1.0";
 /// The imports of the world `provider`, and the types that they drag along.
 const IMPORTS: [&str; 10] = [
     "edgepass:credentials/assertion-source@0.1.0",
-    "edgepass:credentials/host-identity@0.1.0",
+    "edgepass:credentials/host-certificates@0.1.0",
     "edgepass:credentials/token-file@0.1.0",
     "edgepass:credentials/types@0.1.0",
     "wasi:cli/environment@0.3.0",

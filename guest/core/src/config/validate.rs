@@ -110,7 +110,7 @@ impl Config {
             trusted: trusted_hosts(&file.authority_hosts, environment)?,
         };
         let identities = if file.identities.is_empty() {
-            loader.anything_at_all(json.is_some())?;
+            loader.require_any_source(json.is_some())?;
             loader.environment_certificate(&mut certificates)?;
             let place = Place::environment();
             let identity =
@@ -529,7 +529,7 @@ impl Loader<'_> {
         }
     }
 
-    fn anything_at_all(&self, has_document: bool) -> Result<(), ConfigError> {
+    fn require_any_source(&self, has_document: bool) -> Result<(), ConfigError> {
         let starters = [
             Environment::AZURE_TENANT_ID,
             Environment::AZURE_CLIENT_ID,

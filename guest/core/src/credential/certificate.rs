@@ -6,8 +6,8 @@
 use crate::assertion::{self, JWT_BEARER, x5t_s256};
 use crate::config::file::BoundMode;
 use crate::config::{Audience, CertificateCredential};
-use crate::credential::{ClientAuth, Purpose, identity_unavailable};
-use crate::flow::{Io, Lease};
+use crate::credential::{ClientAuth, Purpose, certificate_unavailable};
+use crate::flow::{Io, OpenCertificate};
 use crate::{ClientAssertion, Error};
 
 pub(super) async fn authenticate(
@@ -43,17 +43,17 @@ pub(super) async fn authenticate_bound(
     })
 }
 
-async fn open(io: &Io, certificate: &CertificateCredential) -> Result<Lease, Error> {
+async fn open(io: &Io, certificate: &CertificateCredential) -> Result<OpenCertificate, Error> {
     let name = &certificate.name;
-    io.open_identity(name)
+    io.open_certificate(name)
         .await
-        .map_err(|error| identity_unavailable(name, &error, None))
+        .map_err(|error| certificate_unavailable(name, &error, None))
 }
 
 async fn sign(
     io: &Io,
     certificate: &CertificateCredential,
-    identity: &Lease,
+    identity: &OpenCertificate,
     purpose: &Purpose<'_>,
 ) -> Result<ClientAssertion, Error> {
     let token_endpoint = purpose.endpoint.url();
@@ -76,7 +76,7 @@ async fn sign(
     )
     .await
     .map_err(|error| {
-        identity_unavailable(
+        certificate_unavailable(
             &certificate.name,
             &error,
             Some(certificate.algorithm.name()),
@@ -91,6 +91,6 @@ async fn sign(
 
 /// Keyed by the whole certificate, not by its public key: a renewal with the same key is another certificate to the
 /// server.
-fn generation(identity: &Lease) -> Option<String> {
+fn generation(identity: &OpenCertificate) -> Option<String> {
     identity.chain.first().map(|leaf| x5t_s256(leaf))
 }

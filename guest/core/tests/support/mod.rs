@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edgepass_core::{
-    AccessToken, Completed, Config, Effect, EffectId, Engine, Environment, Error, HttpError,
-    HttpErrorKind, HttpRequest, HttpResponse, IdentityHandle, Now, OpenedIdentity, Outcome,
+    AccessToken, CertificateHandle, Completed, Config, Effect, EffectId, Engine, Environment,
+    Error, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Now, OpenedCertificate, Outcome,
     ReadError, Reply, SecretBytes, Ticket, TokenRequest, inspect_jwt,
 };
 use rand_chacha::ChaCha8Rng;
@@ -420,18 +420,18 @@ impl World {
                     self.server.in_flight.remove(&key);
                 }
             }
-            Effect::OpenIdentity { .. } => {
-                let opened = OpenedIdentity {
-                    handle: IdentityHandle(self.count),
+            Effect::OpenCertificate { .. } => {
+                let opened = OpenedCertificate {
+                    handle: CertificateHandle(self.count),
                     certificate_chain: vec![self.certificate.clone()],
                 };
                 self.open_identities += 1;
-                self.schedule(self.true_ms, id, Outcome::Identity(Ok(opened)));
+                self.schedule(self.true_ms, id, Outcome::Certificate(Ok(opened)));
             }
             Effect::Sign { .. } => {
                 self.schedule(self.true_ms + 1, id, Outcome::Signature(Ok(vec![7; 64])));
             }
-            Effect::CloseIdentity { .. } => self.open_identities -= 1,
+            Effect::CloseCertificate { .. } => self.open_identities -= 1,
             other => panic!("no such effect in this world: {other:?}"),
         }
     }

@@ -25,14 +25,14 @@ const SOCKET_NAME_BYTES: usize = 107;
 
 /// Where requests go.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Upstream {
+pub(crate) struct Upstream {
     host: String,
     port: u16,
     tls: bool,
 }
 
 /// Prints it.
-pub(super) fn run(arguments: &EnvoyConfigArguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &EnvoyConfigArguments) -> Result<(), Failure> {
     let json = config::read_text(&arguments.from)?;
     let plan = Plan::of(&json, &process_environment())?;
     let text = match &arguments.certificate {
@@ -74,7 +74,7 @@ fn check(plan: &Plan, arguments: &EnvoyConfigArguments) -> Result<(), Failure> {
 
 impl Upstream {
     /// Takes `HOST:PORT`, `http://HOST[:PORT]` or `https://HOST[:PORT]`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         const FORM: &str = "write HOST:PORT, or https://HOST";
         let (authority, port, tls) = match text.split_once("://") {
             None => (text, None, false),

@@ -4,7 +4,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use edgepass_core::config::file::CertificateFiles;
-use edgepass_core::{Algorithm, IdentityError, IdentityHandle, OpenedIdentity, SecretBytes, Table};
+use edgepass_core::{
+    Algorithm, CertificateError, CertificateHandle, OpenedCertificate, SecretBytes, Table,
+};
 
 use crate::host::{self, SignError};
 
@@ -17,41 +19,44 @@ const P256_BYTES: usize = 32;
 /// The keys of the identities that are open.
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
-    keys: Table<IdentityHandle, SecretBytes>,
+    keys: Table<CertificateHandle, SecretBytes>,
     opened: u64,
 }
 
 impl Identities {
     /// An identity whose certificate and key are Envoy's business, on the connection.
-    pub(crate) fn of_the_connection() -> OpenedIdentity {
-        OpenedIdentity {
-            handle: IdentityHandle(0),
+    pub(crate) fn of_the_connection() -> OpenedCertificate {
+        OpenedCertificate {
+            handle: CertificateHandle(0),
             certificate_chain: Vec::new(),
         }
     }
 
-    pub(crate) fn close(&mut self, identity: IdentityHandle) {
-        self.keys.remove(&identity);
+    pub(crate) fn close(&mut self, certificate: CertificateHandle) {
+        self.keys.remove(&certificate);
     }
 
     /// Signs with an open identity's key. Envoy does it at once, on this worker: an RSA key of 2048 bits takes a
     /// millisecond.
     pub(crate) fn sign(
         &self,
-        identity: IdentityHandle,
+        certificate: CertificateHandle,
         algorithm: Algorithm,
         input: &[u8],
-    ) -> Result<Vec<u8>, IdentityError> {
-        let key = self.keys.get(&identity).ok_or(IdentityError::NotFound)?;
+    ) -> Result<Vec<u8>, CertificateError> {
+        let key = self
+            .keys
+            .get(&certificate)
+            .ok_or(CertificateError::NotFound)?;
         let signature = host::sign_sha256(key.expose(), input).map_err(|error| match error {
-            SignError::Missing => IdentityError::Other(
+            SignError::Missing => CertificateError::Other(
                 "this Envoy has no function `sign`, which came with 1.37".to_owned(),
             ),
-            SignError::Forbidden => IdentityError::Other(
+            SignError::Forbidden => CertificateError::Other(
                 "Envoy refused to sign; is proxy_call_foreign_function among the plugin's capabilities?"
                     .to_owned(),
             ),
-            SignError::BadKey => IdentityError::Unavailable(
+            SignError::BadKey => CertificateError::Unavailable(
                 "Envoy cannot sign with its private key; give it as PKCS#8 or PKCS#1 in PEM, without a passphrase"
                     .to_owned(),
             ),
@@ -59,13 +64,19 @@ impl Identities {
         match algorithm {
             // an EC key would have made a short signature of another kind
             Algorithm::Rs256 if signature.len() >= 256 => Ok(signature),
-            Algorithm::Es256 => concatenated(&signature).ok_or(IdentityError::UnsupportedAlgorithm),
-            _ => Err(IdentityError::UnsupportedAlgorithm),
+            Algorithm::Es256 => {
+                concatenated(&signature).ok_or(CertificateError::UnsupportedAlgorithm)
+            }
+            _ => Err(CertificateError::UnsupportedAlgorithm),
         }
     }
 
-    fn open(&mut self, certificate: &[u8], key: &[u8]) -> Result<OpenedIdentity, IdentityError> {
-        let unavailable = |what: &str| IdentityError::Unavailable(what.to_owned());
+    fn open(
+        &mut self,
+        certificate: &[u8],
+        key: &[u8],
+    ) -> Result<OpenedCertificate, CertificateError> {
+        let unavailable = |what: &str| CertificateError::Unavailable(what.to_owned());
         let certificate_chain = chain(certificate);
         if certificate_chain.is_empty() {
             return Err(unavailable("its certificate_file has no PEM certificate"));
@@ -75,9 +86,9 @@ impl Identities {
         })?;
         // zero is the connection's
         self.opened += 1;
-        let handle = IdentityHandle(self.opened);
+        let handle = CertificateHandle(self.opened);
         self.keys.insert(handle, SecretBytes::new(key));
-        Ok(OpenedIdentity {
+        Ok(OpenedCertificate {
             handle,
             certificate_chain,
         })
@@ -97,7 +108,7 @@ pub(crate) struct Opening {
 /// What to do next about an identity that is being opened.
 pub(crate) enum Step {
     Read(String, Opening),
-    Done(OpenedIdentity),
+    Done(OpenedCertificate),
 }
 
 impl Opening {
@@ -120,7 +131,7 @@ impl Opening {
         mut self,
         content: SecretBytes,
         identities: &mut Identities,
-    ) -> Result<Step, IdentityError> {
+    ) -> Result<Step, CertificateError> {
         let Some(key_file) = self.files.private_key_file.clone() else {
             // both are in one file, which is replaced as one
             return identities
@@ -143,7 +154,7 @@ impl Opening {
             (Some(_), Some(_)) => {
                 self.attempts += 1;
                 if self.attempts >= MAX_ATTEMPTS {
-                    return Err(IdentityError::Other(
+                    return Err(CertificateError::Other(
                         "its files change while they are read".to_owned(),
                     ));
                 }
@@ -299,7 +310,7 @@ mod tests {
             step = opening.read(bytes(&reads.to_string()), &mut identities);
         }
         assert_eq!(reads, 6);
-        assert!(matches!(step, Err(IdentityError::Other(_))));
+        assert!(matches!(step, Err(CertificateError::Other(_))));
     }
 
     #[test]

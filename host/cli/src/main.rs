@@ -1,4 +1,4 @@
-//! What the `edgepass` command does: reads its arguments, lets the library work, and says what came of it.
+//! The `edgepass` command: reads its arguments, lets the library work, and says what came of it.
 
 mod arguments;
 mod config;
@@ -15,8 +15,7 @@ use clap::{CommandFactory, Parser};
 use self::arguments::{Arguments, Command, ConfigCommand};
 use self::failure::{Failure, Format};
 
-/// Runs the command of this process.
-pub(crate) fn run() -> ExitCode {
+fn main() -> ExitCode {
     // usage errors, help and version end the process in here: 2 for the first, 0 for the others
     let arguments = Arguments::parse();
     log::install(arguments.verbose);

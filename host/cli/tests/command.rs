@@ -1,5 +1,14 @@
 //! The command, as a user runs it.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "what a test sets up may stop it; the lints spare only the test functions themselves"
+)]
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::{Command, Output, Stdio};

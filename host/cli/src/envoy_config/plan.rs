@@ -13,7 +13,7 @@ use edgepass_core::Algorithm;
 
 use super::document::Node;
 use super::{FILES_CLUSTER, UPSTREAM_CLUSTER};
-use crate::cli::failure::Failure;
+use crate::failure::Failure;
 
 /// The port of a token endpoint that names none.
 const HTTPS_PORT: u16 = 443;

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::failure::Failure;
 
 /// Writes everything, or says why not.
-pub(super) fn write(bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     stdout
         .write_all(bytes)

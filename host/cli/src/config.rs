@@ -15,7 +15,7 @@ const CONFIG_BYTES: u64 = 1024 * 1024;
 
 /// Checks the configuration whole, and says what it means. Files that only a running pod has are worth a warning and
 /// not a failure: the check also runs where the configuration is written.
-pub(super) fn check(arguments: &ConfigArguments) -> Result<(), Failure> {
+pub(crate) fn check(arguments: &ConfigArguments) -> Result<(), Failure> {
     let json = read(arguments)?;
     let environment = process_environment();
     let config = Config::load(json.as_deref(), &environment).map_err(edgepass::BuildError::from)?;
@@ -48,7 +48,7 @@ pub(super) fn check(arguments: &ConfigArguments) -> Result<(), Failure> {
 }
 
 /// Prints the JSON Schema of the configuration.
-pub(super) fn schema() -> Result<(), Failure> {
+pub(crate) fn schema() -> Result<(), Failure> {
     let mut text = serde_json::to_string_pretty(&Config::schema())
         .map_err(|e| Failure::setup(format!("the schema cannot be written: {e}")))?;
     text.push('\n');
@@ -56,7 +56,7 @@ pub(super) fn schema() -> Result<(), Failure> {
 }
 
 /// The JSON text of `--config`, or of the file that `EDGEPASS_CONFIG` names.
-pub(super) fn read(arguments: &ConfigArguments) -> Result<Option<String>, Failure> {
+pub(crate) fn read(arguments: &ConfigArguments) -> Result<Option<String>, Failure> {
     let environment = std::env::var_os(Environment::EDGEPASS_CONFIG)
         .filter(|path| !path.is_empty())
         .map(PathBuf::from);
@@ -67,7 +67,7 @@ pub(super) fn read(arguments: &ConfigArguments) -> Result<Option<String>, Failur
 }
 
 /// The JSON text of that file.
-pub(super) fn read_text(path: &Path) -> Result<String, Failure> {
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
     let bytes = read_file(path, "configuration", CONFIG_BYTES)?;
     String::from_utf8(bytes).map_err(|_| {
         Failure::setup(format!(
@@ -78,7 +78,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, Failure> {
 }
 
 /// A whole file of that kind.
-pub(super) fn read_file(path: &Path, kind: &str, limit: u64) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read_file(path: &Path, kind: &str, limit: u64) -> Result<Vec<u8>, Failure> {
     let cannot = |reason: &dyn std::fmt::Display| {
         Failure::setup(format!(
             "the {kind} {} cannot be read: {reason}",

@@ -8,8 +8,8 @@ use super::UPSTREAM_CLUSTER;
 use super::capabilities::{CAPABILITIES, SIGNING};
 use super::plan::{Certificate, Files, Plan, ServedFile, TokenCluster};
 use super::yaml::{indented, scalar};
-use crate::cli::arguments::EnvoyConfigArguments;
-use crate::cli::failure::Failure;
+use crate::arguments::EnvoyConfigArguments;
+use crate::failure::Failure;
 
 /// The whole configuration.
 pub(super) fn write(plan: &Plan, arguments: &EnvoyConfigArguments) -> String {

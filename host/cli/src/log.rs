@@ -5,7 +5,7 @@ use std::io::Write;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 /// Writes the library's records from that verbosity on: none, then what happens, then each request.
-pub(super) fn install(verbose: u8) {
+pub(crate) fn install(verbose: u8) {
     let level = match verbose {
         0 => LevelFilter::Off,
         1 => LevelFilter::Info,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 /// How errors are written.
 #[derive(Clone, Copy)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// For people.
     Text,
     /// One JSON document, `{"error": …}`.
@@ -16,7 +16,7 @@ pub(super) enum Format {
 }
 
 /// Why the command fails.
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// Usage or configuration: nothing was sent.
     Setup {
         /// Where it is wrong.
@@ -32,7 +32,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// Something about the command line or the machine.
-    pub(super) fn setup(message: impl Into<String>) -> Self {
+    pub(crate) fn setup(message: impl Into<String>) -> Self {
         Self::Setup {
             setting: None,
             message: message.into(),
@@ -41,7 +41,7 @@ impl Failure {
     }
 
     /// Something about a setting, and what to do about it.
-    pub(super) fn setting(
+    pub(crate) fn setting(
         setting: impl Into<String>,
         message: impl Into<String>,
         hint: impl Into<String>,
@@ -54,7 +54,7 @@ impl Failure {
     }
 
     /// 1: the token could not be acquired; 2: usage or configuration.
-    pub(super) fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Setup { .. } => ExitCode::from(2),
             Self::Token(e)
@@ -70,7 +70,7 @@ impl Failure {
     }
 
     /// Says it on standard error.
-    pub(super) fn report(&self, format: Format) {
+    pub(crate) fn report(&self, format: Format) {
         let mut stderr = std::io::stderr().lock();
         let text = match (self, format) {
             // who closed the pipe does not want to hear of it

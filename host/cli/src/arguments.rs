@@ -16,17 +16,17 @@ use super::failure::Format;
 /// Exit status: 0 done, 1 the token could not be acquired, 2 usage or configuration.
 #[derive(Parser)]
 #[command(name = "edgepass", version, max_term_width = 100)]
-pub(super) struct Arguments {
+pub(crate) struct Arguments {
     /// Says what happens, on standard error; twice says more. Never a secret.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub(super) verbose: u8,
+    pub(crate) verbose: u8,
 
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Subcommand)]
-pub(super) enum Command {
+pub(crate) enum Command {
     /// Acquires an access token and prints it.
     Token(TokenArguments),
     /// Looks at the configuration.
@@ -47,46 +47,46 @@ pub(super) enum Command {
 }
 
 #[derive(Args)]
-pub(super) struct TokenArguments {
+pub(crate) struct TokenArguments {
     /// Scopes; for Entra ID one resource with `/.default`. The identity's configured scopes if left out.
     #[arg(long, value_name = "SCOPE", num_args = 1..)]
-    pub(super) scope: Vec<String>,
+    pub(crate) scope: Vec<String>,
 
     #[command(flatten)]
-    pub(super) config: ConfigArguments,
+    pub(crate) config: ConfigArguments,
 
     /// The configured identity; the default one if left out.
     #[arg(long, value_name = "NAME")]
-    pub(super) identity: Option<String>,
+    pub(crate) identity: Option<String>,
 
     /// Another tenant than the identity's own, as far as the configuration allows it.
     #[arg(long, value_name = "TENANT")]
-    pub(super) tenant: Option<String>,
+    pub(crate) tenant: Option<String>,
 
     /// A claims challenge: JSON, or the base64 of it as `WWW-Authenticate` carries it.
     #[arg(long, value_name = "JSON")]
-    pub(super) claims: Option<String>,
+    pub(crate) claims: Option<String>,
 
     /// Asks the token endpoint even when a cached token is still good.
     #[arg(long)]
-    pub(super) force_refresh: bool,
+    pub(crate) force_refresh: bool,
 
     /// PEM file of the certification authorities that token endpoints are checked with, instead of the system's.
     #[arg(long, value_name = "FILE")]
-    pub(super) ca_file: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
 
     /// Runs this component instead of the one inside. It is compiled first, which takes about a second.
     #[cfg(feature = "compiler")]
     #[arg(long, value_name = "FILE")]
-    pub(super) component: Option<PathBuf>,
+    pub(crate) component: Option<PathBuf>,
 
     /// What is printed.
     #[arg(long, value_enum, default_value_t = TokenFormat::Json)]
-    pub(super) format: TokenFormat,
+    pub(crate) format: TokenFormat,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub(super) enum TokenFormat {
+pub(crate) enum TokenFormat {
     /// `access_token`, `token_type`, `expires_on`, `refresh_on`, `scope` and `identity`; errors are JSON as well.
     Json,
     /// The `Authorization` header, for `curl --header`.
@@ -96,7 +96,7 @@ pub(super) enum TokenFormat {
 }
 
 impl TokenFormat {
-    pub(super) fn of_errors(self) -> Format {
+    pub(crate) fn of_errors(self) -> Format {
         match self {
             Self::Json => Format::Json,
             Self::Header | Self::Token => Format::Text,
@@ -105,7 +105,7 @@ impl TokenFormat {
 }
 
 #[derive(Subcommand)]
-pub(super) enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Checks the configuration and the files that it names, and says what it means.
     Check(ConfigArguments),
     /// Prints the JSON Schema of the configuration.
@@ -113,29 +113,29 @@ pub(super) enum ConfigCommand {
 }
 
 #[derive(Args)]
-pub(super) struct ConfigArguments {
+pub(crate) struct ConfigArguments {
     /// The configuration, a JSON file; the path in EDGEPASS_CONFIG if left out.
     #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Args)]
-pub(super) struct EnvoyConfigArguments {
+pub(crate) struct EnvoyConfigArguments {
     /// The configuration, a JSON file.
     #[arg(long, value_name = "FILE")]
-    pub(super) from: PathBuf,
+    pub(crate) from: PathBuf,
 
     /// Where Envoy listens for requests.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
-    pub(super) listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
 
     /// Where the requests go: HOST:PORT, or https://HOST[:PORT] for a server with a certificate.
     #[arg(long, value_name = "UPSTREAM", default_value = "upstream.example:80", value_parser = Upstream::parse)]
-    pub(super) upstream: Upstream,
+    pub(crate) upstream: Upstream,
 
     /// Where Envoy shows its state and statistics; nowhere if left out.
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(super) admin: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
 
     /// The filter, as Envoy's machine has it.
     #[arg(
@@ -143,7 +143,7 @@ pub(super) struct EnvoyConfigArguments {
         value_name = "FILE",
         default_value = "/etc/envoy/edgepass-envoy.wasm"
     )]
-    pub(super) wasm: String,
+    pub(crate) wasm: String,
 
     /// PEM file of the certification authorities that servers are checked with.
     #[arg(
@@ -151,32 +151,32 @@ pub(super) struct EnvoyConfigArguments {
         value_name = "FILE",
         default_value = "/etc/ssl/certs/ca-certificates.crt"
     )]
-    pub(super) ca_file: String,
+    pub(crate) ca_file: String,
 
     /// Folder of the socket over which the filter reads token files. Envoy must be able to write there.
     #[arg(long, value_name = "FOLDER", default_value = "/run/envoy")]
-    pub(super) socket_dir: String,
+    pub(crate) socket_dir: String,
 
     /// Name of the filter's virtual machines. A module with the same name could read the tokens.
     #[arg(long, value_name = "NAME", default_value = "edgepass", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    pub(super) vm_id: String,
+    pub(crate) vm_id: String,
 
     /// Puts the filter behind Envoy's router, where a request that the upstream answers with 401 is repeated with a
     /// new token.
     #[arg(long)]
-    pub(super) upstream_filter: bool,
+    pub(crate) upstream_filter: bool,
 
     /// Reads token files at each request, for those that may not be there when Envoy starts. Envoy calls this feature
     /// a work in progress; it has it from 1.38 on.
     #[arg(long)]
-    pub(super) file_server: bool,
+    pub(crate) file_server: bool,
 
     /// Folder of the files that `--certificate` prints, as Envoy's machine has it.
     #[arg(long, value_name = "FOLDER", default_value = "/etc/envoy")]
-    pub(super) secrets_dir: String,
+    pub(crate) secrets_dir: String,
 
     /// Prints the file that gives Envoy this certificate instead. A rotated certificate is only taken from such a
     /// file.
     #[arg(long, value_name = "NAME")]
-    pub(super) certificate: Option<String>,
+    pub(crate) certificate: Option<String>,
 }

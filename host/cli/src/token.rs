@@ -11,7 +11,7 @@ use super::{config, output};
 #[cfg(feature = "compiler")]
 const COMPONENT_BYTES: u64 = 64 * 1024 * 1024;
 
-pub(super) fn run(arguments: &TokenArguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &TokenArguments) -> Result<(), Failure> {
     let mut builder = Provider::builder().environment(process_environment());
     if let Some(json) = config::read(&arguments.config)? {
         builder = builder.config_json(json);
