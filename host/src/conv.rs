@@ -2,7 +2,7 @@
 
 use edgepass_core::{
     AccessToken, ClientAssertion, Error, ErrorClass, ErrorDetail, Grant, Refresh, RejectionOutcome,
-    Secret, TokenRequest, TokenSource, TokenType,
+    Secret, TokenRequest, TokenSource, TokenType, error_classes,
 };
 
 use crate::bindings::types as wit;
@@ -112,25 +112,14 @@ pub(crate) fn outcome_to_wit(outcome: RejectionOutcome) -> wit::RejectionOutcome
 }
 
 pub(crate) fn error_from_wit(error: wit::CredentialError) -> Error {
-    use wit::CredentialError as E;
-    let (class, detail) = match error {
-        E::Configuration(detail) => (ErrorClass::Configuration, detail),
-        E::InvalidRequest(detail) => (ErrorClass::InvalidRequest, detail),
-        E::Unsupported(detail) => (ErrorClass::Unsupported, detail),
-        E::AssertionUnavailable(detail) => (ErrorClass::AssertionUnavailable, detail),
-        E::IdentityUnavailable(detail) => (ErrorClass::IdentityUnavailable, detail),
-        E::Network(detail) => (ErrorClass::Network, detail),
-        E::Timeout(detail) => (ErrorClass::Timeout, detail),
-        E::Throttled(detail) => (ErrorClass::Throttled, detail),
-        E::Server(detail) => (ErrorClass::Server, detail),
-        E::InvalidResponse(detail) => (ErrorClass::InvalidResponse, detail),
-        E::CredentialRejected(detail) => (ErrorClass::CredentialRejected, detail),
-        E::FederationMismatch(detail) => (ErrorClass::FederationMismatch, detail),
-        E::InteractionRequired(detail) => (ErrorClass::InteractionRequired, detail),
-        E::Refused(detail) => (ErrorClass::Refused, detail),
-        E::Busy(detail) => (ErrorClass::Busy, detail),
-        E::Other(detail) => (ErrorClass::Other, detail),
-    };
+    macro_rules! split {
+        ($($(#[$doc:meta])* $class:ident $name:literal,)*) => {
+            match error {
+                $(wit::CredentialError::$class(detail) => (ErrorClass::$class, detail),)*
+            }
+        };
+    }
+    let (class, detail) = error_classes!(split);
     Error::with_detail(
         class,
         ErrorDetail {
@@ -150,7 +139,6 @@ pub(crate) fn error_from_wit(error: wit::CredentialError) -> Error {
 }
 
 pub(crate) fn error_to_wit(error: &Error) -> wit::CredentialError {
-    use wit::CredentialError as E;
     let detail = error.detail().clone();
     let detail = wit::ErrorDetail {
         message: detail.message,
@@ -165,25 +153,16 @@ pub(crate) fn error_to_wit(error: &Error) -> wit::CredentialError {
         trace_id: detail.trace_id,
         claims: detail.claims,
     };
-    match error.class() {
-        ErrorClass::Configuration => E::Configuration(detail),
-        ErrorClass::InvalidRequest => E::InvalidRequest(detail),
-        ErrorClass::Unsupported => E::Unsupported(detail),
-        ErrorClass::AssertionUnavailable => E::AssertionUnavailable(detail),
-        ErrorClass::IdentityUnavailable => E::IdentityUnavailable(detail),
-        ErrorClass::Network => E::Network(detail),
-        ErrorClass::Timeout => E::Timeout(detail),
-        ErrorClass::Throttled => E::Throttled(detail),
-        ErrorClass::Server => E::Server(detail),
-        ErrorClass::InvalidResponse => E::InvalidResponse(detail),
-        ErrorClass::CredentialRejected => E::CredentialRejected(detail),
-        ErrorClass::FederationMismatch => E::FederationMismatch(detail),
-        ErrorClass::InteractionRequired => E::InteractionRequired(detail),
-        ErrorClass::Refused => E::Refused(detail),
-        ErrorClass::Busy => E::Busy(detail),
-        // the class is open for growth; what has no case of its own yet is the documented catch-all
-        _ => E::Other(detail),
+    macro_rules! join {
+        ($($(#[$doc:meta])* $class:ident $name:literal,)*) => {
+            match error.class() {
+                $(ErrorClass::$class => wit::CredentialError::$class(detail),)*
+                // the classes may grow; what has no case of its own yet is the documented catch-all
+                _ => wit::CredentialError::Other(detail),
+            }
+        };
     }
+    error_classes!(join)
 }
 
 fn grant_to_wit(grant: &Grant) -> Result<wit::Grant, Error> {
@@ -281,25 +260,7 @@ mod tests {
 
     #[test]
     fn every_error_class_survives_the_way_there_and_back() {
-        use ErrorClass::*;
-        for class in [
-            Configuration,
-            InvalidRequest,
-            Unsupported,
-            AssertionUnavailable,
-            IdentityUnavailable,
-            Network,
-            Timeout,
-            Throttled,
-            Server,
-            InvalidResponse,
-            CredentialRejected,
-            FederationMismatch,
-            InteractionRequired,
-            Refused,
-            Busy,
-            Other,
-        ] {
+        for class in ErrorClass::ALL {
             let error = Error::with_detail(
                 class,
                 ErrorDetail {

@@ -121,7 +121,7 @@ async fn secret_text(io: &Io, value: &SecretValue, what: &str) -> Result<Secret,
 
 /// A small text file, trimmed. `what` names it in errors.
 async fn read_text(io: &Io, path: &str, what: &str) -> Result<Secret, Error> {
-    let unavailable = |message: String| Error::new(ErrorClass::AssertionUnavailable, message);
+    let unavailable = |message: String| Error::new(ErrorClass::CredentialUnavailable, message);
     let bytes = io.read_file(path).await.map_err(|error| match error {
         ReadError::NotFound => unavailable(format!("{what} {path} does not exist"))
             .hint("check the path (AZURE_FEDERATED_TOKEN_FILE or the configuration) and that the volume is mounted"),
@@ -151,7 +151,7 @@ async fn read_text(io: &Io, path: &str, what: &str) -> Result<Secret, Error> {
 
 /// Speaks of a host identity that could not be used.
 fn certificate_unavailable(name: &str, error: &CertificateError, algorithm: Option<&str>) -> Error {
-    let unavailable = |message: String| Error::new(ErrorClass::IdentityUnavailable, message);
+    let unavailable = |message: String| Error::new(ErrorClass::CredentialUnavailable, message);
     match error {
         CertificateError::NotFound => {
             unavailable(format!("the host has no certificate named `{name}`"))

@@ -2,87 +2,78 @@
 
 use std::fmt;
 
-/// Who can mend it. The cases are those of the WIT variant `credential-error`.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-#[non_exhaustive]
-pub enum ErrorClass {
-    /// The configuration or environment is wrong; nothing was sent.
-    Configuration,
-    /// The request itself is wrong; nothing was sent.
-    InvalidRequest,
-    /// Known, but not implemented; the message names it.
-    Unsupported,
-    /// Token file, secret or assertion source gave nothing usable.
-    AssertionUnavailable,
-    /// The host has no such certificate or key, or could not use it.
-    IdentityUnavailable,
-    /// No answer: name, connection, TLS.
-    Network,
-    /// No answer in time.
-    Timeout,
-    /// The server asked to slow down.
-    Throttled,
-    /// The server failed.
-    Server,
-    /// The answer was not a token response.
-    InvalidResponse,
-    /// The server refused the client's credential.
-    CredentialRejected,
-    /// No federated credential matches the assertion.
-    FederationMismatch,
-    /// A person or a claims challenge must be satisfied first.
-    InteractionRequired,
-    /// Any other refusal by the server.
-    Refused,
-    /// Too many calls in flight.
-    Busy,
-    /// Anything else.
-    Other,
-}
-
-impl ErrorClass {
-    /// All of them, in the order in which the WIT has them.
-    pub const ALL: [Self; 16] = [
-        Self::Configuration,
-        Self::InvalidRequest,
-        Self::Unsupported,
-        Self::AssertionUnavailable,
-        Self::IdentityUnavailable,
-        Self::Network,
-        Self::Timeout,
-        Self::Throttled,
-        Self::Server,
-        Self::InvalidResponse,
-        Self::CredentialRejected,
-        Self::FederationMismatch,
-        Self::InteractionRequired,
-        Self::Refused,
-        Self::Busy,
-        Self::Other,
-    ];
-
-    /// The name that the command prints and the WIT uses.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Configuration => "configuration",
-            Self::InvalidRequest => "invalid-request",
-            Self::Unsupported => "unsupported",
-            Self::AssertionUnavailable => "assertion-unavailable",
-            Self::IdentityUnavailable => "identity-unavailable",
-            Self::Network => "network",
-            Self::Timeout => "timeout",
-            Self::Throttled => "throttled",
-            Self::Server => "server",
-            Self::InvalidResponse => "invalid-response",
-            Self::CredentialRejected => "credential-rejected",
-            Self::FederationMismatch => "federation-mismatch",
-            Self::InteractionRequired => "interaction-required",
-            Self::Refused => "refused",
-            Self::Busy => "busy",
-            Self::Other => "other",
+/// Hands every class, with its description and its name, to another macro: the one list from which the enum, its names
+/// and the conversions to generated interface types are made.
+///
+/// ```
+/// macro_rules! count {
+///     ($($(#[$doc:meta])* $class:ident $name:literal,)*) => { [$($name),*].len() };
+/// }
+/// assert_eq!(edgepass_core::error_classes!(count), edgepass_core::ErrorClass::ALL.len());
+/// ```
+#[macro_export]
+macro_rules! error_classes {
+    ($then:ident) => {
+        $then! {
+            /// The configuration or environment is wrong; nothing was sent.
+            Configuration "configuration",
+            /// The request itself is wrong; nothing was sent.
+            InvalidRequest "invalid-request",
+            /// Known, but not implemented; the message names it.
+            Unsupported "unsupported",
+            /// The configured credential is not there: its token file, secret or assertion source gave nothing usable,
+            /// or the host has no such certificate or key, or could not use it.
+            CredentialUnavailable "credential-unavailable",
+            /// No answer: name, connection, TLS.
+            Network "network",
+            /// No answer in time.
+            Timeout "timeout",
+            /// The server asked to slow down.
+            Throttled "throttled",
+            /// The server failed.
+            Server "server",
+            /// The answer was not a token response.
+            InvalidResponse "invalid-response",
+            /// The server refused the client's credential.
+            CredentialRejected "credential-rejected",
+            /// No federated credential matches the assertion.
+            FederationMismatch "federation-mismatch",
+            /// A person or a claims challenge must be satisfied first.
+            InteractionRequired "interaction-required",
+            /// Any other refusal by the server.
+            Refused "refused",
+            /// Too many calls in flight.
+            Busy "busy",
+            /// Anything else.
+            Other "other",
         }
-    }
+    };
 }
+
+macro_rules! define {
+    ($($(#[$doc:meta])* $class:ident $name:literal,)*) => {
+        /// Who can fix it. The cases are those of the WIT variant `credential-error`.
+        #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+        #[non_exhaustive]
+        pub enum ErrorClass {
+            $($(#[$doc])* $class,)*
+        }
+
+        impl ErrorClass {
+            /// All of them, in the order in which the WIT has them.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$class),*];
+
+            /// The name that the command prints and the WIT uses.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$class => $name,)*
+                }
+            }
+        }
+    };
+}
+
+error_classes!(define);
 
 /// Everything that is known about a failure. Never a secret, never a response body.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -138,7 +129,7 @@ impl Error {
         }
     }
 
-    /// Who can mend it.
+    /// Who can fix it.
     pub fn class(&self) -> ErrorClass {
         self.class
     }

@@ -138,7 +138,7 @@ pub(crate) fn no_response(asked: &Asked<'_>, error: &HttpError) -> Error {
             "give the authority that signed it with --ca-file, host.ca_file or SSL_CERT_FILE",
         ),
         HttpErrorKind::ClientCertificate => (
-            ErrorClass::IdentityUnavailable,
+            ErrorClass::CredentialUnavailable,
             format!(
                 "{host} refused the client certificate in the TLS handshake, or asked for one that was not given"
             ),

@@ -39,7 +39,7 @@ pub(crate) fn retry_class(error: &Error) -> RetryClass {
         | ErrorClass::Throttled
         | ErrorClass::Server
         | ErrorClass::InvalidResponse
-        | ErrorClass::AssertionUnavailable
+        | ErrorClass::CredentialUnavailable
             if error.detail().retryable =>
         {
             RetryClass::Time

@@ -366,7 +366,7 @@ fn a_file_in_the_making_does_not_hurt() {
         let mut cold = World::new(14);
         cold.file = File::Missing;
         let error = cold.get(&scope("graph")).expect_err("there never was one");
-        assert_eq!(error.class(), ErrorClass::AssertionUnavailable);
+        assert_eq!(error.class(), ErrorClass::CredentialUnavailable);
         assert!(error.to_string().contains(support::FILE), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! The types of the interface and those of the engine, one into the other.
 
 use edgepass_core as core;
-use edgepass_core::{ErrorClass, Secret};
+use edgepass_core::{ErrorClass, Secret, error_classes};
 
 use crate::bindings::edgepass::credentials::{
     assertion_source, host_certificates, token_file, types as wit,
@@ -143,25 +143,16 @@ pub(crate) fn error(error: core::Error) -> wit::CredentialError {
         trace_id,
         claims,
     };
-    let case = match error.class() {
-        ErrorClass::Configuration => wit::CredentialError::Configuration,
-        ErrorClass::InvalidRequest => wit::CredentialError::InvalidRequest,
-        ErrorClass::Unsupported => wit::CredentialError::Unsupported,
-        ErrorClass::AssertionUnavailable => wit::CredentialError::AssertionUnavailable,
-        ErrorClass::IdentityUnavailable => wit::CredentialError::IdentityUnavailable,
-        ErrorClass::Network => wit::CredentialError::Network,
-        ErrorClass::Timeout => wit::CredentialError::Timeout,
-        ErrorClass::Throttled => wit::CredentialError::Throttled,
-        ErrorClass::Server => wit::CredentialError::Server,
-        ErrorClass::InvalidResponse => wit::CredentialError::InvalidResponse,
-        ErrorClass::CredentialRejected => wit::CredentialError::CredentialRejected,
-        ErrorClass::FederationMismatch => wit::CredentialError::FederationMismatch,
-        ErrorClass::InteractionRequired => wit::CredentialError::InteractionRequired,
-        ErrorClass::Refused => wit::CredentialError::Refused,
-        ErrorClass::Busy => wit::CredentialError::Busy,
-        _ => wit::CredentialError::Other,
-    };
-    case(detail)
+    macro_rules! join {
+        ($($(#[$doc:meta])* $class:ident $name:literal,)*) => {
+            match error.class() {
+                $(ErrorClass::$class => wit::CredentialError::$class(detail),)*
+                // the classes may grow; what has no case of its own yet is the documented catch-all
+                _ => wit::CredentialError::Other(detail),
+            }
+        };
+    }
+    error_classes!(join)
 }
 
 pub(crate) fn algorithm(algorithm: core::Algorithm) -> host_certificates::Algorithm {
@@ -261,24 +252,7 @@ mod tests {
 
     #[test]
     fn every_class_keeps_its_name_and_detail() {
-        for class in [
-            ErrorClass::Configuration,
-            ErrorClass::InvalidRequest,
-            ErrorClass::Unsupported,
-            ErrorClass::AssertionUnavailable,
-            ErrorClass::IdentityUnavailable,
-            ErrorClass::Network,
-            ErrorClass::Timeout,
-            ErrorClass::Throttled,
-            ErrorClass::Server,
-            ErrorClass::InvalidResponse,
-            ErrorClass::CredentialRejected,
-            ErrorClass::FederationMismatch,
-            ErrorClass::InteractionRequired,
-            ErrorClass::Refused,
-            ErrorClass::Busy,
-            ErrorClass::Other,
-        ] {
+        for class in ErrorClass::ALL {
             let detail = core::ErrorDetail {
                 message: "it failed".to_owned(),
                 aadsts: vec![700_211],

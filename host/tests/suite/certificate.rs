@@ -163,7 +163,7 @@ async fn a_pair_that_does_not_match_is_never_used() {
         .await
         .unwrap();
     let error = late.get_token(&graph()).await.unwrap_err();
-    assert_eq!(error.class(), ErrorClass::IdentityUnavailable);
+    assert_eq!(error.class(), ErrorClass::CredentialUnavailable);
     let text = error.to_string();
     assert!(
         text.contains(&*key.to_string_lossy()) && text.contains("does not belong"),
@@ -199,7 +199,7 @@ async fn what_cannot_be_loaded_is_named() {
             .await
             .unwrap();
         let error = provider.get_token(&graph()).await.unwrap_err();
-        assert_eq!(error.class(), ErrorClass::IdentityUnavailable, "{error}");
+        assert_eq!(error.class(), ErrorClass::CredentialUnavailable, "{error}");
         let text = error.to_string();
         assert!(
             text.contains(says) && text.contains(&*key.to_string_lossy()),

@@ -46,7 +46,7 @@ async fn an_assertion_may_be_bound_to_a_certificate_of_the_host() {
         .await
         .unwrap();
     let error = provider.get_token(&graph()).await.unwrap_err();
-    assert_eq!(error.class(), ErrorClass::AssertionUnavailable, "{error}");
+    assert_eq!(error.class(), ErrorClass::CredentialUnavailable, "{error}");
     let failing = lab
         .configured(&json!({ "assertion_source": {} }))
         .assertion_source(async |_: AssertionOptions| {
@@ -56,7 +56,7 @@ async fn an_assertion_may_be_bound_to_a_certificate_of_the_host() {
         .await
         .unwrap();
     let error = failing.get_token(&graph()).await.unwrap_err();
-    assert_eq!(error.class(), ErrorClass::AssertionUnavailable);
+    assert_eq!(error.class(), ErrorClass::CredentialUnavailable);
     assert!(
         error.to_string().contains("the broker restarts") && error.detail().retryable,
         "{error}"
@@ -100,7 +100,7 @@ async fn token_files_that_cannot_be_used_are_named() {
         let credential = json!({ "federated_token_file": { "path": path } });
         let provider = lab.configured(&credential).build().await.unwrap();
         let error = provider.get_token(&graph()).await.unwrap_err();
-        assert_eq!(error.class(), ErrorClass::AssertionUnavailable, "{error}");
+        assert_eq!(error.class(), ErrorClass::CredentialUnavailable, "{error}");
         let text = format!("{error} {:?}", error.detail().hint);
         assert!(
             text.contains(&*path.to_string_lossy()) && text.contains(says),

@@ -269,7 +269,7 @@ fn token_file() -> Result<()> {
     let token = || lab.edgepass(&["token", "--scope", GRAPH]);
     let unavailable = |says| Ending {
         code: NO_TOKEN,
-        class: "assertion-unavailable",
+        class: "credential-unavailable",
         says,
         sent: 0,
     };
@@ -313,7 +313,7 @@ fn token_file() -> Result<()> {
     let (code, error) = directory.run()?.error()?;
     assert_eq!(
         (code, &error["class"]),
-        (NO_TOKEN, &json!("assertion-unavailable")),
+        (NO_TOKEN, &json!("credential-unavailable")),
         "{error}"
     );
     assert_eq!(lab.emulator.journal().len(), 0);

@@ -342,7 +342,7 @@ fn a_missing_key_is_named_and_nothing_is_sent() -> Result<()> {
                 .error()?;
             assert_eq!(
                 (code, &error["class"]),
-                (1, &json!("identity-unavailable")),
+                (1, &json!("credential-unavailable")),
                 "{error}"
             );
             let message = error["message"].as_str().unwrap_or_default();
@@ -498,7 +498,7 @@ async fn a_server_that_demands_a_certificate_in_the_handshake_gets_it() -> Resul
         .context("the handshake succeeded without a certificate")?;
     lab.evidence.saw_error("no certificate", &error);
     // with TLS 1.3 the refusal comes after the handshake, and the closed connection may be noticed first
-    let classes = [ErrorClass::IdentityUnavailable, ErrorClass::Network];
+    let classes = [ErrorClass::CredentialUnavailable, ErrorClass::Network];
     assert!(classes.contains(&error.class()), "{error:?}");
     assert!(error.to_string().contains(&host), "{error}");
     assert_eq!(lab.emulator.token_requests().len(), 1);

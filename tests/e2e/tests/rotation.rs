@@ -56,7 +56,7 @@ async fn a_token_file_may_come_late() -> Result<()> {
         .await
         .expect_err("there is no file yet");
     lab.evidence.saw_error("no file yet", &error);
-    assert_eq!(error.class(), ErrorClass::AssertionUnavailable);
+    assert_eq!(error.class(), ErrorClass::CredentialUnavailable);
     assert_eq!(lab.emulator.token_requests().len(), 0);
     lab.emulator.issuer().write_token_file(&late)?;
     lab.issued(&provider.get_token(&forced()).await?);

@@ -13,7 +13,7 @@ pub(super) async fn authenticate(
     audience: Option<&str>,
     purpose: &Purpose<'_>,
 ) -> Result<ClientAuth, Error> {
-    let unavailable = |message: String| Error::new(ErrorClass::AssertionUnavailable, message);
+    let unavailable = |message: String| Error::new(ErrorClass::CredentialUnavailable, message);
     let options = AssertionOptions {
         identity: purpose.identity.to_owned(),
         client_id: purpose.client_id.to_owned(),

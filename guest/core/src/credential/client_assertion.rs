@@ -15,7 +15,7 @@ pub(super) async fn authenticate(
     let assertion = secret_text(io, value, "the client assertion file").await?;
     if assertion.expose().trim().is_empty() {
         return Err(Error::new(
-            ErrorClass::AssertionUnavailable,
+            ErrorClass::CredentialUnavailable,
             format!(
                 "the client assertion of identity `{}` is empty",
                 purpose.identity

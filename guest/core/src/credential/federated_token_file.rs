@@ -40,7 +40,7 @@ async fn read(io: &Io, path: &str, purpose: &Purpose<'_>) -> Result<(Secret, Jwt
     let text = read_text(io, path, WHAT).await?;
     let Some(summary) = inspect_jwt(text.expose()) else {
         return Err(Error::new(
-            ErrorClass::AssertionUnavailable,
+            ErrorClass::CredentialUnavailable,
             format!("{WHAT} {path} does not hold a JWT"),
         )
         .hint("three base64url parts with dots between are expected, as Kubernetes writes them"));
@@ -49,7 +49,7 @@ async fn read(io: &Io, path: &str, purpose: &Purpose<'_>) -> Result<(Secret, Jwt
         && ago_s.saturating_mul(1000) > EXPIRED_ASSERTION_GRACE_MS
     {
         return Err(Error::new(
-            ErrorClass::AssertionUnavailable,
+            ErrorClass::CredentialUnavailable,
             format!(
                 "the token in {path} expired {} ago and nobody has rotated it",
                 duration(ago_s)

@@ -101,7 +101,7 @@ fn a_token_file_that_holds_something_else_is_not_sent() {
     let good = lab.workload_token().unwrap();
     std::fs::write(&file, "not a token").unwrap();
     let (_upstream, envoy) = start(&lab, |_| ());
-    class_is(&envoy, "assertion-unavailable");
+    class_is(&envoy, "credential-unavailable");
     assert!(lab.emulator.token_requests().is_empty());
     assert!(!envoy.log().contains("not a token"));
     drop(envoy);
@@ -113,7 +113,7 @@ fn a_token_file_that_holds_something_else_is_not_sent() {
             .replace("azure-identity-token\"", "another-token\"");
         setup.plugin = other;
     });
-    class_is(&envoy, "assertion-unavailable");
+    class_is(&envoy, "credential-unavailable");
     assert!(lab.emulator.token_requests().is_empty());
 }
 

@@ -133,7 +133,7 @@ fn what_cannot_sign_is_said() {
         assert_eq!(answer.status, 503);
         assert_eq!(
             answer.header("x-edgepass-error"),
-            Some("identity-unavailable")
+            Some("credential-unavailable")
         );
         assert!(envoy.log().contains(words), "{}", envoy.log());
         assert!(lab.emulator.token_requests().is_empty());

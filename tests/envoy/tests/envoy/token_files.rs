@@ -53,7 +53,7 @@ fn with_file_server_the_file_may_be_late() {
         Duration::from_secs(10),
         || {
             envoy
-                .stat("edgepass_refreshes_failed.assertion-unavailable")
+                .stat("edgepass_refreshes_failed.credential-unavailable")
                 .unwrap()
                 > 0
         },
@@ -103,7 +103,7 @@ fn an_expired_token_is_not_sent_and_its_successor_is() {
     let upstream = Upstream::start().unwrap();
     let plugin = lab.plugin(json!({"request_deadline_ms": 200}));
     let envoy = lab.envoy(&lab.setup(&plugin, upstream.port()), 2).unwrap();
-    class_is(&envoy, "assertion-unavailable");
+    class_is(&envoy, "credential-unavailable");
     assert!(lab.emulator.token_requests().is_empty());
     assert!(envoy.log().contains("expired"), "{}", envoy.log());
     swap(&lab, &good);
