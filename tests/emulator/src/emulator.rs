@@ -267,19 +267,42 @@ impl Emulator {
         }
     }
 
-    /// What was asked so far, oldest first. Control requests are not in it.
+    /// What was asked so far and how it was answered, oldest first. Control
+    /// requests are not in it. This waits for the answers under way, so that
+    /// nothing in it changes any more.
+    ///
+    /// # Panics
+    ///
+    /// When an answer stays away for half a minute.
     #[must_use]
     pub fn journal(&self) -> Vec<JournalEntry> {
-        self.world().journal.entries()
+        match self.world().journal.settled_entries() {
+            Ok(entries) => entries,
+            #[expect(
+                clippy::panic,
+                reason = "for tests, which have nothing else to do about it"
+            )]
+            Err(error) => panic!("the emulator's journal does not settle: {error}"),
+        }
     }
 
-    /// The token requests so far, oldest first.
+    /// The token requests of [`Self::journal`].
     #[must_use]
     pub fn token_requests(&self) -> Vec<JournalEntry> {
-        self.journal()
-            .into_iter()
-            .filter(JournalEntry::is_token_request)
-            .collect()
+        let mut journal = self.journal();
+        journal.retain(JournalEntry::is_token_request);
+        journal
+    }
+
+    /// How many token requests have arrived so far, answered or not: for
+    /// tests of what happens while an answer is under way.
+    #[must_use]
+    pub fn token_requests_begun(&self) -> usize {
+        let entries = self.world().journal.entries();
+        entries
+            .iter()
+            .filter(|entry| entry.is_token_request())
+            .count()
     }
 
     /// Forgets what was asked so far.

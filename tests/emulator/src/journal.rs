@@ -1,7 +1,8 @@
 //! What was asked and how it was answered, for tests to look at.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -10,6 +11,10 @@ use crate::lock;
 /// Entries kept: more than any test looks at, few enough that a benchmark of
 /// a million requests does not eat the machine.
 const LIMIT: usize = 10_000;
+
+/// How long a reader waits for answers under way: longer than any delay that
+/// a test asks for, and than a busy machine takes for a signature.
+const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
 /// One request and its answer.
 #[derive(Clone, Debug, Serialize)]
@@ -40,7 +45,11 @@ pub struct JournalEntry {
     pub body: Vec<u8>,
     /// `x5t#S256` of the client certificate presented on the connection.
     pub client_certificate: Option<String>,
-    /// The status answered; none while unanswered, or never answered.
+    /// Whether the rest of this entry is final: the request was answered, or
+    /// never will be (a fault, or a client that went away). What the journal
+    /// gives to tests always is.
+    pub settled: bool,
+    /// The status answered; none when it never was.
     pub status: Option<u16>,
     /// The AADSTS code answered.
     pub aadsts: Option<u32>,
@@ -101,6 +110,8 @@ pub(crate) struct Findings {
 #[derive(Default)]
 pub(crate) struct Journal {
     entries: Mutex<Entries>,
+    /// Told of every entry that is settled.
+    settled: Condvar,
 }
 
 #[derive(Default)]
@@ -110,20 +121,25 @@ struct Entries {
 }
 
 impl Journal {
-    /// Notes a request before anything is done about it.
-    pub(crate) fn open(&self, mut entry: JournalEntry) -> u64 {
+    /// Notes a request before anything is done about it. Dropping what this
+    /// returns settles the entry without an answer: its client went away.
+    pub(crate) fn open(&self, mut entry: JournalEntry) -> Open<'_> {
         let mut entries = lock(&self.entries);
         entries.last += 1;
         entry.number = entries.last;
+        entry.settled = false;
         if entries.kept.len() >= LIMIT {
             entries.kept.pop_front();
         }
         entries.kept.push_back(entry);
-        entries.last
+        Open {
+            journal: self,
+            number: entries.last,
+            is_open: true,
+        }
     }
 
-    /// Notes how it was answered.
-    pub(crate) fn close(&self, number: u64, status: Option<u16>, faulted: bool, found: Findings) {
+    fn settle(&self, number: u64, status: Option<u16>, faulted: bool, found: Findings) {
         let mut entries = lock(&self.entries);
         // From the back: answers follow their requests closely.
         if let Some(entry) = entries
@@ -132,6 +148,7 @@ impl Journal {
             .rev()
             .find(|entry| entry.number == number)
         {
+            entry.settled = true;
             entry.status = status;
             entry.faulted = faulted;
             entry.aadsts = found.aadsts;
@@ -139,9 +156,42 @@ impl Journal {
             entry.nonconforming = found.nonconforming;
             entry.claims = found.claims;
         }
+        self.settled.notify_all();
     }
 
-    /// Everything kept, oldest first.
+    /// Everything kept, oldest first, once all that has arrived until now is
+    /// settled. The error names what is not.
+    pub(crate) fn settled_entries(&self) -> Result<Vec<JournalEntry>, String> {
+        self.settled_within(SETTLES_WITHIN)
+    }
+
+    fn settled_within(&self, patience: Duration) -> Result<Vec<JournalEntry>, String> {
+        let deadline = Instant::now() + patience;
+        let mut entries = lock(&self.entries);
+        // What arrives later is not waited for, or a busy client would hold
+        // the reader for ever.
+        let last = entries.last;
+        loop {
+            let asked = || entries.kept.iter().filter(|entry| entry.number <= last);
+            let Some(open) = asked().find(|entry| !entry.settled) else {
+                return Ok(asked().cloned().collect());
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(format!(
+                    "request {} ({} {}) has no answer after {patience:?}",
+                    open.number, open.method, open.path
+                ));
+            }
+            entries = self
+                .settled
+                .wait_timeout(entries, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Everything kept at this moment, oldest first, settled or not.
     pub(crate) fn entries(&self) -> Vec<JournalEntry> {
         lock(&self.entries).kept.iter().cloned().collect()
     }
@@ -149,9 +199,101 @@ impl Journal {
     /// Forgets everything; numbering goes on.
     pub(crate) fn clear(&self) {
         lock(&self.entries).kept.clear();
+        self.settled.notify_all();
+    }
+}
+
+/// An entry whose request is not answered yet.
+pub(crate) struct Open<'a> {
+    journal: &'a Journal,
+    number: u64,
+    is_open: bool,
+}
+
+impl Open<'_> {
+    /// Notes how the request was answered, or, without a status, that it
+    /// never will be.
+    pub(crate) fn settle(mut self, status: Option<u16>, faulted: bool, found: Findings) {
+        self.is_open = false;
+        self.journal.settle(self.number, status, faulted, found);
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.journal
+                .settle(self.number, None, false, Findings::default());
+        }
     }
 }
 
 fn as_text<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&String::from_utf8_lossy(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn request(path: &str) -> JournalEntry {
+        JournalEntry {
+            number: 0,
+            time_ms: 0,
+            connection: 1,
+            alpn: String::new(),
+            http_version: String::new(),
+            method: "POST".to_owned(),
+            host: String::new(),
+            path: path.to_owned(),
+            query: String::new(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            client_certificate: None,
+            settled: false,
+            status: None,
+            aadsts: None,
+            method_of_proof: None,
+            nonconforming: Vec::new(),
+            claims: None,
+            faulted: false,
+        }
+    }
+
+    #[test]
+    fn a_reader_waits_for_the_answer_of_what_was_asked_before() {
+        let journal = Journal::default();
+        let first = journal.open(request("/first"));
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| journal.settled_entries().unwrap());
+            // Whether the reader waits already or comes later, it sees the answer.
+            first.settle(Some(200), false, Findings::default());
+            let seen = reader.join().unwrap();
+            assert_eq!((seen[0].settled, seen[0].status), (true, Some(200)));
+        });
+    }
+
+    #[test]
+    fn what_has_no_answer_in_time_is_named() {
+        let journal = Journal::default();
+        let open = journal.open(request("/slow"));
+        let error = journal.settled_within(Duration::ZERO).unwrap_err();
+        assert!(error.contains("request 1 (POST /slow)"), "{error}");
+        assert_eq!(journal.entries().len(), 1);
+        drop(open);
+        let seen = journal.settled_within(Duration::ZERO).unwrap();
+        assert_eq!((seen[0].settled, seen[0].status), (true, None));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_waited_for() {
+        let journal = Journal::default();
+        let open = journal.open(request("/forgotten"));
+        journal.clear();
+        assert!(journal.settled_within(Duration::ZERO).unwrap().is_empty());
+        open.settle(Some(200), false, Findings::default());
+        assert!(journal.entries().is_empty());
+    }
 }

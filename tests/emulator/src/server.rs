@@ -166,10 +166,19 @@ async fn handle(
         return response(reply, None);
     }
 
-    let number = world.journal.open(entry(connection, &call, head.version));
+    let open = world.journal.open(entry(connection, &call, head.version));
     let fault = world.faults.take(&call.path);
     if let Some(fault) = &fault {
-        misbehave_first(world, connection, number, fault).await;
+        if let Some(delay) = fault.delay_ms {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+        if fault.hang || fault.reset {
+            open.settle(None, true, Findings::default());
+            if fault.reset {
+                connection.breaker.break_connection();
+            }
+            return std::future::pending().await;
+        }
     }
     let mut found = Findings::default();
     let replaced = fault
@@ -199,24 +208,8 @@ async fn handle(
     if world.log.load(Ordering::Relaxed) {
         log(&call, &reply, &found, fault.is_some());
     }
-    world
-        .journal
-        .close(number, Some(reply.status.as_u16()), fault.is_some(), found);
+    open.settle(Some(reply.status.as_u16()), fault.is_some(), found);
     response(reply, fault.as_ref())
-}
-
-/// The misbehaviour that comes before any answer, or in its place.
-async fn misbehave_first(world: &World, connection: &Connection, number: u64, fault: &Fault) {
-    if let Some(delay) = fault.delay_ms {
-        tokio::time::sleep(Duration::from_millis(delay)).await;
-    }
-    if fault.hang || fault.reset {
-        world.journal.close(number, None, true, Findings::default());
-        if fault.reset {
-            connection.breaker.break_connection();
-        }
-        std::future::pending::<()>().await;
-    }
 }
 
 fn response(mut reply: Reply, fault: Option<&Fault>) -> Response<Delivery> {
@@ -252,6 +245,7 @@ fn entry(connection: &Connection, call: &Call, version: http::Version) -> Journa
             .collect(),
         body: call.body.to_vec(),
         client_certificate: call.certificate.as_ref().map(|known| known.sha256.clone()),
+        settled: false,
         status: None,
         aadsts: None,
         method_of_proof: None,
