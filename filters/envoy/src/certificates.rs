@@ -16,16 +16,16 @@ const MAX_ATTEMPTS: u32 = 3;
 /// Half of an ES256 signature (RFC 7518 section 3.4).
 const P256_BYTES: usize = 32;
 
-/// The keys of the identities that are open.
+/// The keys of the certificates that are open.
 #[derive(Debug, Default)]
-pub(crate) struct Identities {
+pub(crate) struct Certificates {
     keys: Table<CertificateHandle, SecretBytes>,
     opened: u64,
 }
 
-impl Identities {
-    /// An identity whose certificate and key are Envoy's business, on the connection.
-    pub(crate) fn of_the_connection() -> OpenedCertificate {
+impl Certificates {
+    /// A certificate on the connection alone: it and its key are Envoy's business.
+    pub(crate) fn on_the_connection() -> OpenedCertificate {
         OpenedCertificate {
             handle: CertificateHandle(0),
             certificate_chain: Vec::new(),
@@ -36,7 +36,7 @@ impl Identities {
         self.keys.remove(&certificate);
     }
 
-    /// Signs with an open identity's key. Envoy does it at once, on this worker: an RSA key of 2048 bits takes a
+    /// Signs with an open certificate's key. Envoy does it at once, on this worker: an RSA key of 2048 bits takes a
     /// millisecond.
     pub(crate) fn sign(
         &self,
@@ -95,7 +95,7 @@ impl Identities {
     }
 }
 
-/// The files of an identity that is being opened. They are read one after the other, so the certificate is read once
+/// The files of a certificate that is being opened. They are read one after the other, so the certificate is read once
 /// more at the end: if it is another one by then, certificate and key may not belong together.
 #[derive(Debug)]
 pub(crate) struct Opening {
@@ -105,7 +105,7 @@ pub(crate) struct Opening {
     attempts: u32,
 }
 
-/// What to do next about an identity that is being opened.
+/// What to do next about a certificate that is being opened.
 pub(crate) enum Step {
     Read(String, Opening),
     Done(OpenedCertificate),
@@ -130,11 +130,11 @@ impl Opening {
     pub(crate) fn read(
         mut self,
         content: SecretBytes,
-        identities: &mut Identities,
+        certificates: &mut Certificates,
     ) -> Result<Step, CertificateError> {
         let Some(key_file) = self.files.private_key_file.clone() else {
             // both are in one file, which is replaced as one
-            return identities
+            return certificates
                 .open(content.expose(), content.expose())
                 .map(Step::Done);
         };
@@ -148,7 +148,7 @@ impl Opening {
                 (self.certificate, self.key) = (certificate, Some(content));
                 Ok(Step::Read(certificate_file, self))
             }
-            (Some(before), Some(key)) if before == content => identities
+            (Some(before), Some(key)) if before == content => certificates
                 .open(content.expose(), key.expose())
                 .map(Step::Done),
             (Some(_), Some(_)) => {
@@ -263,24 +263,24 @@ mod tests {
 
     #[test]
     fn one_file_with_both_is_read_once() {
-        let mut identities = Identities::default();
+        let mut certificates = Certificates::default();
         let content = bytes(&format!("{CERTIFICATE}{KEY}"));
         let opening = Opening::new(files(None));
         assert_eq!(opening.path(), "/c");
-        let Ok(Step::Done(opened)) = opening.read(content, &mut identities) else {
+        let Ok(Step::Done(opened)) = opening.read(content, &mut certificates) else {
             panic!("it is open");
         };
         assert_eq!(opened.certificate_chain, [vec![1, 2, 3]]);
-        assert_eq!(identities.keys.len(), 1);
-        identities.close(opened.handle);
-        assert!(identities.keys.is_empty());
+        assert_eq!(certificates.keys.len(), 1);
+        certificates.close(opened.handle);
+        assert!(certificates.keys.is_empty());
     }
 
     #[test]
     fn two_files_are_read_until_they_stand_still() {
-        let mut identities = Identities::default();
+        let mut certificates = Certificates::default();
         let other = CERTIFICATE.replace("AQID", "AQIE");
-        let mut step = Opening::new(files(Some("/k"))).read(bytes(CERTIFICATE), &mut identities);
+        let mut step = Opening::new(files(Some("/k"))).read(bytes(CERTIFICATE), &mut certificates);
         for (path, content) in [
             ("/k", KEY),
             // rotated in between: the key may be the old one
@@ -292,7 +292,7 @@ mod tests {
                 panic!("{path} is read");
             };
             assert_eq!(asked, path);
-            step = opening.read(bytes(content), &mut identities);
+            step = opening.read(bytes(content), &mut certificates);
         }
         let Ok(Step::Done(opened)) = step else {
             panic!("it is open");
@@ -302,12 +302,12 @@ mod tests {
 
     #[test]
     fn files_that_never_stand_still_are_an_error() {
-        let mut identities = Identities::default();
-        let mut step = Opening::new(files(Some("/k"))).read(bytes("0"), &mut identities);
+        let mut certificates = Certificates::default();
+        let mut step = Opening::new(files(Some("/k"))).read(bytes("0"), &mut certificates);
         let mut reads = 0;
         while let Ok(Step::Read(_, opening)) = step {
             reads += 1;
-            step = opening.read(bytes(&reads.to_string()), &mut identities);
+            step = opening.read(bytes(&reads.to_string()), &mut certificates);
         }
         assert_eq!(reads, 6);
         assert!(matches!(step, Err(CertificateError::Other(_))));

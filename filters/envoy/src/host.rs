@@ -6,32 +6,127 @@
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use edgepass_core::Now;
+use edgepass_rules::{Host, Level, Properties};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
 use zeroize::Zeroizing;
 
-/// From when the monotonic clock counts.
-#[cfg_attr(
-    target_os = "wasi",
-    expect(
-        clippy::disallowed_methods,
-        reason = "the one place where this driver gets the time that it gives the engine"
-    )
-)]
-pub(crate) fn start() -> Instant {
-    Instant::now()
+/// Envoy, as the plugin with that root context sees it.
+pub(crate) struct Envoy {
+    root: u32,
+    /// From when the monotonic clock counts.
+    start: Instant,
 }
 
-/// Both clocks. The monotonic one counts from `start`.
-pub(crate) fn now(start: Instant) -> Now {
-    let unix = hostcalls::get_current_time()
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-        // before 1970 is a clock that was never set; the engine copes with 0 as with any other wrong time
-        .unwrap_or_default();
-    Now {
-        unix_ms: millis(unix),
-        mono_ms: millis(start.elapsed()),
+impl Envoy {
+    /// The monotonic clock counts from now on.
+    #[cfg_attr(
+        target_os = "wasi",
+        expect(
+            clippy::disallowed_methods,
+            reason = "the one place where this driver gets the time that it gives the engine"
+        )
+    )]
+    pub(crate) fn new(root: u32) -> Self {
+        Self {
+            root,
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Properties for Envoy {
+    fn route_metadata(&self, filter: &str, key: &str) -> Option<String> {
+        text(property(&[
+            "xds",
+            "route_metadata",
+            "filter_metadata",
+            filter,
+            key,
+        ])?)
+    }
+
+    fn cluster(&self) -> Option<String> {
+        text(property(&["xds", "cluster_name"])?)
+    }
+
+    fn host(&self) -> Option<String> {
+        self.request_header(":authority")
+    }
+
+    fn path(&self) -> Option<String> {
+        self.request_header(":path")
+    }
+}
+
+impl Host for Envoy {
+    fn now(&self) -> Now {
+        let unix = hostcalls::get_current_time()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+            // before 1970 is a clock that was never set; the engine copes with 0 as with any other wrong time
+            .unwrap_or_default();
+        Now {
+            unix_ms: millis(unix),
+            mono_ms: millis(self.start.elapsed()),
+        }
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        let level = match level {
+            Level::Info => LogLevel::Info,
+            Level::Warn => LogLevel::Warn,
+        };
+        log(level, line);
+    }
+
+    fn tick_every(&self, ms: u64) {
+        tick_every(ms);
+    }
+
+    fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        hostcalls::get_shared_data(key).unwrap_or_default()
+    }
+
+    fn set_shared(&self, key: &str, value: &[u8]) -> bool {
+        hostcalls::set_shared_data(key, Some(value), None).is_ok()
+    }
+
+    fn swap_shared(&self, key: &str, value: &[u8], mark: u32) -> bool {
+        hostcalls::set_shared_data(key, Some(value), Some(mark)).is_ok()
+    }
+
+    /// Only in a cluster's filters the upstream host has been chosen.
+    fn sees_each_attempt(&self) -> bool {
+        property(&["upstream", "address"]).is_some_and(|address| !address.is_empty())
+    }
+
+    fn request_header(&self, name: &str) -> Option<String> {
+        text(hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok()??)
+    }
+
+    fn set_request_header(&self, name: &str, value: Option<&str>) {
+        _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, value);
+    }
+
+    fn response_header(&self, name: &str) -> Option<String> {
+        response_header(name)
+    }
+
+    fn enter(&self, request: u32) -> bool {
+        hostcalls::set_effective_context(request).is_ok()
+    }
+
+    fn leave(&self) {
+        _ = hostcalls::set_effective_context(self.root);
+    }
+
+    fn resume(&self) {
+        _ = hostcalls::resume_http_request();
+    }
+
+    fn respond(&self, status: u32, headers: &[(&str, &str)], body: &str) {
+        respond(status, headers, body);
     }
 }
 
@@ -66,14 +161,7 @@ pub(crate) fn property(path: &[&str]) -> Option<Vec<u8>> {
     hostcalls::get_property(path.to_vec()).ok().flatten()
 }
 
-pub(crate) fn info(message: &str) {
-    log(LogLevel::Info, message);
-}
-
-pub(crate) fn warn(message: &str) {
-    log(LogLevel::Warn, message);
-}
-
+/// Writes a line about what keeps the plugin from working.
 pub(crate) fn error(message: &str) {
     log(LogLevel::Error, message);
 }
@@ -90,16 +178,6 @@ pub(crate) fn tick_every(ms: u64) {
     _ = hostcalls::set_tick_period(Duration::from_millis(ms));
 }
 
-/// A header of the request at hand.
-pub(crate) fn request_header(name: &str) -> Option<String> {
-    text(hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok()??)
-}
-
-/// Puts a header on the request at hand, in place of any of that name, or takes it off.
-pub(crate) fn set_request_header(name: &str, value: Option<&str>) -> bool {
-    hostcalls::set_map_value(MapType::HttpRequestHeaders, name, value).is_ok()
-}
-
 /// A header of the response at hand.
 pub(crate) fn response_header(name: &str) -> Option<String> {
     text(hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok()??)
@@ -109,22 +187,9 @@ fn text(bytes: Vec<u8>) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Does something for a held request, and comes back to the root context.
-pub(crate) fn within_request(root: u32, request: u32, work: impl FnOnce()) {
-    if hostcalls::set_effective_context(request).is_ok() {
-        work();
-    }
-    _ = hostcalls::set_effective_context(root);
-}
-
-/// Lets a held request go on.
-pub(crate) fn resume_request() -> bool {
-    hostcalls::resume_http_request().is_ok()
-}
-
 /// Answers the request at hand instead of the upstream.
-pub(crate) fn respond(status: u32, headers: &[(&str, &str)], body: &str) -> bool {
-    hostcalls::send_http_response(status, headers.to_vec(), Some(body.as_bytes())).is_ok()
+pub(crate) fn respond(status: u32, headers: &[(&str, &str)], body: &str) {
+    _ = hostcalls::send_http_response(status, headers.to_vec(), Some(body.as_bytes()));
 }
 
 /// Sends a request to a cluster, and names the call. `Err` says whether the cluster is unknown.
@@ -274,21 +339,6 @@ mod protobuf {
             assert_eq!(get(3, &message[..20]), None);
         }
     }
-}
-
-/// A value that the VMs of this process share, and its mark for [`swap_shared`].
-pub(crate) fn shared(key: &str) -> (Option<Vec<u8>>, Option<u32>) {
-    hostcalls::get_shared_data(key).unwrap_or_default()
-}
-
-/// Sets a shared value whatever it was.
-pub(crate) fn set_shared(key: &str, value: &[u8]) -> bool {
-    hostcalls::set_shared_data(key, Some(value), None).is_ok()
-}
-
-/// Sets a shared value if nobody has since `mark` was read.
-pub(crate) fn swap_shared(key: &str, value: &[u8], mark: u32) -> bool {
-    hostcalls::set_shared_data(key, Some(value), Some(mark)).is_ok()
 }
 
 /// A kind of number that Envoy keeps.

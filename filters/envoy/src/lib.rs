@@ -1,17 +1,12 @@
 //! The Envoy filter: a proxy-wasm HTTP filter that puts a fresh access token on the requests that pass.
 //!
-//! It is the engine's second driver. [`config`] checks the `envoy` section, [`share`] decides which VM of a process
-//! asks for a token, and the rest moves data between Envoy's callbacks and the engine. Every host call is in one
-//! module, and none of it blocks: Envoy's own clusters carry the requests to the token endpoint, and its own listener
-//! serves the token file, because a filter has neither network nor file system.
-
-pub mod config;
-pub mod matching;
-pub mod share;
+//! It is the engine's second driver. Which request gets which token, and how a token lives, is in `edgepass_rules`; what
+//! is here moves data between Envoy's callbacks and that. Every host call is in one module, and none of it blocks:
+//! Envoy's own clusters carry the requests to the token endpoint, and its own listener serves the token file, because a
+//! filter has neither network nor file system.
 
 mod certificates;
 mod driver;
-mod filter;
 mod host;
 mod metrics;
 mod request;

@@ -1,29 +1,12 @@
 //! The numbers that Envoy shows under `/stats`. Names begin with `edgepass_`, because Envoy adds nothing of its own.
 
-use std::cell::Cell;
-
 use edgepass_core::{Error, Table};
+use edgepass_rules::Counts;
 
 use crate::host::{self, Kind};
 
 /// Counters by AADSTS code. A server that sends a new number with every answer must not fill Envoy's memory.
 const MAX_CODES: usize = 32;
-
-/// What happens on the way of a request. Only counted there: passing it on is a call into Envoy, which waits for the
-/// next tick.
-#[derive(Debug, Default)]
-pub(crate) struct Requests {
-    pub(crate) injected: Cell<u64>,
-    pub(crate) held: Cell<u64>,
-    pub(crate) failed: Cell<u64>,
-    pub(crate) passed_without: Cell<u64>,
-    pub(crate) rejected: Cell<u64>,
-}
-
-/// Counts one.
-pub(crate) fn count(cell: &Cell<u64>) {
-    cell.set(cell.get().saturating_add(1));
-}
 
 /// The metrics of one plugin in one VM.
 #[derive(Debug, Default)]
@@ -34,7 +17,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Passes on what was counted since the last time.
-    pub(crate) fn flush(&mut self, requests: &Requests) {
+    pub(crate) fn flush(&mut self, requests: &Counts) {
         for (name, cell) in [
             ("edgepass_requests_injected_total", &requests.injected),
             ("edgepass_requests_held_total", &requests.held),

@@ -8,23 +8,24 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::filter::{Filter, NO_TOKEN_YET, Passage, refuse};
-use crate::host;
+use edgepass_rules::{NO_TOKEN_YET, Passage, Requests, refuse};
+
+use crate::host::{self, Envoy};
 
 thread_local! {
-    /// The root contexts of this VM, those that are configured with their filter. Plugins with the same code and
+    /// The root contexts of this VM, those that are configured with their requests. Plugins with the same code and
     /// `vm_id` share a VM, and a plugin whose configuration is replaced has two of them for a while.
-    static ROOTS: RefCell<Vec<(u32, Option<Rc<Filter>>)>> = const { RefCell::new(Vec::new()) };
+    static ROOTS: RefCell<Vec<(u32, Option<Rc<Requests<Envoy>>>)>> = const { RefCell::new(Vec::new()) };
     /// The root context of the request that was begun last. Envoy announces a request immediately before it hands over
     /// its headers.
     static BEGUN: Cell<u32> = const { Cell::new(0) };
 }
 
-/// From now on the requests of that root context pass this filter.
-pub(crate) fn configured(root: u32, filter: &Rc<Filter>) {
+/// From now on these are the requests of that root context.
+pub(crate) fn configured(root: u32, requests: &Rc<Requests<Envoy>>) {
     ROOTS.with_borrow_mut(|roots| {
         roots.retain(|(known, _)| *known != root);
-        roots.push((root, Some(Rc::clone(filter))));
+        roots.push((root, Some(Rc::clone(requests))));
     });
 }
 
@@ -41,7 +42,7 @@ fn created(id: u32, root: u32) {
 fn gone(id: u32) -> bool {
     ROOTS.with_borrow_mut(|roots| {
         for (_, filter) in roots.iter() {
-            // to let a request go on whose caller has left would be the end of Envoy
+            // to let a request go on whose caller has left crashes Envoy 1.37
             if let Some(filter) = filter {
                 filter.forget(id);
             }
@@ -63,10 +64,10 @@ fn headers_came(id: u32) -> bool {
         found.and_then(|(_, filter)| filter.clone())
     });
     match filter {
-        Some(filter) => matches!(filter.pass(id), Passage::Stops),
+        Some(filter) => matches!(filter.pass(id), Passage::Stop),
         // Envoy lets no request in before its plugin is configured; if it did, nothing would say what to do with it
         None => {
-            refuse(NO_TOKEN_YET);
+            refuse(NO_TOKEN_YET, host::respond);
             true
         }
     }
@@ -77,12 +78,12 @@ fn headers_came(id: u32) -> bool {
 fn response_came(id: u32) {
     let wanted = ROOTS.with_borrow(|roots| {
         let mut filters = roots.iter().filter_map(|(_, filter)| filter.as_ref());
-        filters.any(|filter| filter.looks())
+        filters.any(|filter| filter.should_inspect_status())
     });
     if !wanted || host::response_header(":status").as_deref() != Some("401") {
         return;
     }
-    let filters: Vec<Rc<Filter>> = ROOTS.with_borrow(|roots| {
+    let filters: Vec<Rc<Requests<Envoy>>> = ROOTS.with_borrow(|roots| {
         let filters = roots.iter().filter_map(|(_, filter)| filter.clone());
         filters.collect()
     });

@@ -5,12 +5,11 @@ use std::rc::Rc;
 use edgepass_core::config::ConfigError;
 use edgepass_core::config::envoy::EnvoySharing;
 use edgepass_core::{Config, Environment};
+use edgepass_rules::{Lifecycle, Requests, Settings};
 use proxy_wasm::traits::{Context, RootContext};
 
-use crate::config::Settings;
-use crate::driver::Driver;
-use crate::filter::Filter;
-use crate::host;
+use crate::driver::Calls;
+use crate::host::{self, Envoy};
 use crate::request;
 
 /// How long after its configuration the filter first asks for a token, milliseconds. Envoy lets no time be zero.
@@ -18,7 +17,14 @@ const FIRST_TICK_MS: u64 = 1;
 
 pub(crate) struct Root {
     id: u32,
-    running: Option<(Rc<Filter>, Driver)>,
+    running: Option<Running>,
+}
+
+/// A plugin that is configured.
+struct Running {
+    requests: Rc<Requests<Envoy>>,
+    tokens: Lifecycle,
+    calls: Calls,
 }
 
 impl Root {
@@ -62,21 +68,41 @@ impl Root {
                 "allow random_get in the plugin's capabilities",
             )
         })?;
-        let start = host::start();
-        let filter = Rc::new(Filter::new(self.id, start, settings));
-        let driver = Driver::new(config, filter.settings(), seed);
-        request::configured(self.id, &filter);
-        if let Some((old, _)) = self.running.replace((filter, driver)) {
-            old.close();
+        let calls = Calls::new(&settings);
+        let requests = Rc::new(Requests::new(Envoy::new(self.id), settings));
+        let tokens = Lifecycle::new(config, requests.settings(), seed, requests.host());
+        request::configured(self.id, &requests);
+        let running = Running {
+            requests,
+            tokens,
+            calls,
+        };
+        if let Some(old) = self.running.replace(running) {
+            old.requests.close();
         }
         Ok(())
     }
 }
 
+impl Running {
+    fn advance(&mut self) {
+        self.tokens.advance(&self.requests, &mut self.calls);
+        self.calls.count(self.requests.counts());
+    }
+
+    fn answered(&mut self, call: u32, headers: usize, body_bytes: usize) {
+        if let Some((effect, outcome)) = self.calls.answered(call, headers, body_bytes) {
+            let (requests, calls) = (&self.requests, &mut self.calls);
+            self.tokens.complete(effect, outcome, requests, calls);
+            self.calls.count(self.requests.counts());
+        }
+    }
+}
+
 impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, headers: usize, body_bytes: usize, _: usize) {
-        if let Some((filter, driver)) = &mut self.running {
-            driver.answered(filter, call, headers, body_bytes);
+        if let Some(running) = &mut self.running {
+            running.answered(call, headers, body_bytes);
         }
     }
 }
@@ -97,16 +123,16 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        if let Some((filter, driver)) = &mut self.running {
-            driver.advance(filter);
+        if let Some(running) = &mut self.running {
+            running.advance();
         }
     }
 }
 
 impl Drop for Root {
     fn drop(&mut self) {
-        if let Some((filter, _)) = &self.running {
-            filter.close();
+        if let Some(running) = &self.running {
+            running.requests.close();
         }
     }
 }

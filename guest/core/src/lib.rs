@@ -62,4 +62,4 @@ pub use request::{
 };
 pub use secret::{Secret, SecretBytes, sha256_hex};
 pub use table::Table;
-pub use time::Now;
+pub use time::{Moment, Now};

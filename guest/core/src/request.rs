@@ -122,6 +122,19 @@ pub struct AccessToken {
     pub source: TokenSource,
 }
 
+impl AccessToken {
+    /// The value of an `authorization` header. Servers may name the type in any case (RFC 6749 section 7.1), resource
+    /// servers are often stricter about the scheme (RFC 6750 section 2.1), so `Bearer` is written as the RFC writes it.
+    pub fn authorization(&self) -> Secret {
+        let scheme = if self.token_type.eq_ignore_ascii_case("bearer") {
+            "Bearer"
+        } else {
+            &self.token_type
+        };
+        Secret::new(format!("{scheme} {}", self.token.expose()))
+    }
+}
+
 /// A client assertion by itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientAssertion {
@@ -142,4 +155,29 @@ pub enum RejectionOutcome {
     AlreadyReplaced,
     /// It is itself a fresh replacement, and is kept for a while.
     Kept,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_written_as_its_rfc_writes_it() {
+        for (token_type, expected) in [
+            ("bearer", "Bearer t"),
+            ("BEARER", "Bearer t"),
+            ("mtls_pop", "mtls_pop t"),
+        ] {
+            let token = AccessToken {
+                token: Secret::new("t"),
+                token_type: token_type.to_owned(),
+                expires_on: 0,
+                refresh_on: 0,
+                scope: String::new(),
+                identity: String::new(),
+                source: TokenSource::Cache,
+            };
+            assert_eq!(token.authorization().expose(), expected);
+        }
+    }
 }

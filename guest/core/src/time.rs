@@ -28,29 +28,44 @@ impl Now {
 /// A moment on both clocks. It has come when *either* clock says so: the monotonic clock keeps a token from living
 /// too long when the wall clock is set back, the wall clock when the machine has slept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Moment(Now);
+pub struct Moment(Now);
 
 impl Moment {
-    pub(crate) fn after(now: Now, ms: u64) -> Self {
+    /// `ms` from now.
+    pub fn after(now: Now, ms: u64) -> Self {
         Self(now.plus_ms(ms))
     }
 
-    pub(crate) fn plus_ms(self, ms: u64) -> Self {
+    /// When the wall clock will show that many seconds since the Unix epoch.
+    pub fn at_unix_s(unix_s: u64, now: Now) -> Self {
+        let unix_ms = unix_s.saturating_mul(1000);
+        let ahead_ms = unix_ms.saturating_sub(now.unix_ms);
+        Self(Now {
+            unix_ms,
+            mono_ms: now.mono_ms.saturating_add(ahead_ms),
+        })
+    }
+
+    /// The same moment `ms` later.
+    #[must_use]
+    pub fn plus_ms(self, ms: u64) -> Self {
         Self(self.0.plus_ms(ms))
     }
 
-    pub(crate) fn reached(self, now: Now) -> bool {
+    /// Whether it has come.
+    pub fn reached(self, now: Now) -> bool {
         now.unix_ms >= self.0.unix_ms || now.mono_ms >= self.0.mono_ms
     }
 
     /// How long until then, by the clock that is nearer.
-    pub(crate) fn remaining_ms(self, now: Now) -> u64 {
+    pub fn remaining_ms(self, now: Now) -> u64 {
         let wall = self.0.unix_ms.saturating_sub(now.unix_ms);
         let mono = self.0.mono_ms.saturating_sub(now.mono_ms);
         wall.min(mono)
     }
 
-    pub(crate) fn unix_s(self) -> u64 {
+    /// Its whole seconds since the Unix epoch.
+    pub fn unix_s(self) -> u64 {
         self.0.unix_s()
     }
 }
@@ -104,6 +119,16 @@ mod tests {
         );
         assert!(moment.reached(at(5, 10_050)), "wall clock jumped back");
         assert_eq!(moment.remaining_ms(at(5, 10_000)), 50);
+    }
+
+    #[test]
+    fn a_moment_of_the_wall_clock_comes_by_either_clock() {
+        let moment = Moment::at_unix_s(1_010, at(1_000_000, 50));
+        assert_eq!(moment, Moment::after(at(1_000_000, 50), 10_000));
+        assert!(Moment::at_unix_s(1_000, at(1_000_000, 50)).reached(at(1_000_000, 50)));
+        let past = Moment::at_unix_s(999, at(1_000_000, 50));
+        assert!(past.reached(at(1_000_000, 50)) && past.reached(at(5, 50)));
+        assert!(!Moment::at_unix_s(u64::MAX, at(1, 1)).reached(at(1_000_000, 50)));
     }
 
     #[test]

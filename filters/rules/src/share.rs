@@ -1,16 +1,16 @@
-//! How the VMs of one process share a token: one of them, which holds the lease, asks for it and publishes it; the
-//! others take it over. Envoy runs the filter once per worker and once on the main thread, and without this each of
-//! them would ask.
+//! How the VMs of one process share a token: one of them, which has the lease, asks for it and publishes it; the others
+//! take it over. Envoy runs the filter once per worker and once on the main thread, and without this each of them would
+//! ask.
 //!
 //! The lease is a shared value that is only ever replaced by compare-and-swap. It belongs to one VM as long as that
 //! renews it, because that VM's engine remembers what has failed and how long the server asked to wait.
 
 use edgepass_core::{Secret, sha256_hex};
 
-use crate::host;
+use crate::host::Host;
 
 /// How long the lease holds without being renewed, milliseconds: when a VM dies, another takes over after that.
-pub const LEASE_MS: u64 = 3_000;
+pub(crate) const LEASE_MS: u64 = 3_000;
 
 /// How old the lease gets before it is renewed.
 const RENEW_MS: u64 = LEASE_MS / 3;
@@ -24,7 +24,7 @@ const FORM: &str = "edgepass-1";
 
 /// The names of one token's shared values.
 #[derive(Clone, Debug)]
-pub struct Keys {
+pub(crate) struct Keys {
     token: String,
     lease: String,
     rejection: String,
@@ -33,7 +33,7 @@ pub struct Keys {
 
 impl Keys {
     /// Names that are the same for the same question, in whatever plugin or version of its configuration it is asked.
-    pub fn new(identity: &str, scopes: &[String]) -> Self {
+    pub(crate) fn new(identity: &str, scopes: &[String]) -> Self {
         let digest = sha256_hex(format!("{identity}\n{}", scopes.join(" ")).as_bytes());
         let name = |what: &str| format!("edgepass/{digest}/{what}");
         Self {
@@ -47,22 +47,22 @@ impl Keys {
 
 /// A token as it is passed on.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// Counts the publications of this token's key.
-    pub version: u64,
+    pub(crate) version: u64,
     /// Unix seconds.
-    pub expires_on: u64,
+    pub(crate) expires_on: u64,
     /// Unix seconds.
-    pub refresh_on: u64,
+    pub(crate) refresh_on: u64,
     /// It was refused and is kept all the same, until these Unix milliseconds: its successor would be refused too.
-    pub kept_until_ms: u64,
+    pub(crate) kept_until_ms: u64,
     /// The token.
-    pub token: Secret,
+    pub(crate) token: Secret,
 }
 
 impl Shared {
     /// The shared form.
-    pub fn encode(&self) -> Secret {
+    pub(crate) fn encode(&self) -> Secret {
         Secret::new(format!(
             "{FORM}\n{}\n{}\n{}\n{}\n{}",
             self.version,
@@ -74,7 +74,7 @@ impl Shared {
     }
 
     /// Reads the shared form. `None` for anything else.
-    pub fn decode(text: &str) -> Option<Self> {
+    pub(crate) fn decode(text: &str) -> Option<Self> {
         let mut lines = text.splitn(6, '\n');
         if lines.next()? != FORM {
             return None;
@@ -97,11 +97,11 @@ impl Shared {
 
 /// A report that a resource refused a token.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Rejection {
+pub(crate) struct Rejection {
     /// The token's lower-case hex SHA-256.
-    pub sha256: String,
+    pub(crate) sha256: String,
     /// The header that came with the refusal.
-    pub www_authenticate: Option<String>,
+    pub(crate) www_authenticate: Option<String>,
 }
 
 impl Rejection {
@@ -173,61 +173,61 @@ enum Bid {
 
 /// Makes the lease known, so that it can be swapped: a first write has nothing to compare with. The plugin is
 /// configured on the main thread before any worker is.
-pub(crate) fn prepare(keys: &Keys) {
-    if host::shared(&keys.lease).0.is_none() {
-        host::set_shared(&keys.lease, b"free");
+pub(crate) fn prepare(host: &impl Host, keys: &Keys) {
+    if host.shared(&keys.lease).0.is_none() {
+        host.set_shared(&keys.lease, b"free");
     }
 }
 
 /// Takes the lease, or renews it. Whether this VM has it.
-pub(crate) fn lead(keys: &Keys, owner: u64, unix_ms: u64) -> bool {
-    let (value, Some(mark)) = host::shared(&keys.lease) else {
-        prepare(keys);
+pub(crate) fn lead(host: &impl Host, keys: &Keys, owner: u64, unix_ms: u64) -> bool {
+    let (value, Some(mark)) = host.shared(&keys.lease) else {
+        prepare(host, keys);
         return false;
     };
     let current = value.as_deref().and_then(text).and_then(Lease::decode);
     match bid(current, owner, unix_ms) {
         Bid::Lost => false,
         Bid::Held => true,
-        Bid::Write(lease) => host::swap_shared(&keys.lease, lease.encode().as_bytes(), mark),
+        Bid::Write(lease) => host.swap_shared(&keys.lease, lease.encode().as_bytes(), mark),
     }
 }
 
 /// The token that was published last.
-pub(crate) fn token(keys: &Keys) -> Option<Shared> {
-    let value = host::shared(&keys.token).0?;
+pub(crate) fn token(host: &impl Host, keys: &Keys) -> Option<Shared> {
+    let value = host.shared(&keys.token).0?;
     text(&value).and_then(Shared::decode)
 }
 
 /// Publishes a token, and forgets what stood in its way.
-pub(crate) fn publish(keys: &Keys, token: &Shared) {
-    host::set_shared(&keys.token, token.encode().expose().as_bytes());
-    if error(keys).is_some() {
-        host::set_shared(&keys.error, b"");
+pub(crate) fn publish(host: &impl Host, keys: &Keys, token: &Shared) {
+    host.set_shared(&keys.token, token.encode().expose().as_bytes());
+    if error(host, keys).is_some() {
+        host.set_shared(&keys.error, b"");
     }
 }
 
 /// Reports a refused token to the VM that has the lease.
-pub(crate) fn report(keys: &Keys, rejection: &Rejection) {
-    host::set_shared(&keys.rejection, rejection.encode().as_bytes());
+pub(crate) fn report(host: &impl Host, keys: &Keys, rejection: &Rejection) {
+    host.set_shared(&keys.rejection, rejection.encode().as_bytes());
 }
 
 /// Takes the report.
-pub(crate) fn take_report(keys: &Keys) -> Option<Rejection> {
-    let value = host::shared(&keys.rejection).0?;
+pub(crate) fn take_report(host: &impl Host, keys: &Keys) -> Option<Rejection> {
+    let value = host.shared(&keys.rejection).0?;
     let rejection = text(&value).and_then(Rejection::decode)?;
-    host::set_shared(&keys.rejection, b"");
+    host.set_shared(&keys.rejection, b"");
     Some(rejection)
 }
 
 /// Says why there is no token.
-pub(crate) fn publish_error(keys: &Keys, class: &str) {
-    host::set_shared(&keys.error, class.as_bytes());
+pub(crate) fn publish_error(host: &impl Host, keys: &Keys, class: &str) {
+    host.set_shared(&keys.error, class.as_bytes());
 }
 
 /// Why there is no token.
-pub(crate) fn error(keys: &Keys) -> Option<String> {
-    let value = host::shared(&keys.error).0?;
+pub(crate) fn error(host: &impl Host, keys: &Keys) -> Option<String> {
+    let value = host.shared(&keys.error).0?;
     text(&value)
         .filter(|class| !class.is_empty())
         .map(str::to_owned)

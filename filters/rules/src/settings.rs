@@ -1,12 +1,12 @@
 //! The `envoy` section, checked against the rest of the configuration. What can be known to be wrong before the first
 //! request is refused here, so that `envoy --mode validate` finds it.
 
-use edgepass_core::config::envoy::{
-    EnvoyFile, EnvoyFilesFile, EnvoyMatchFile, EnvoyRuleFile, EnvoySharing,
-};
+use edgepass_core::config::envoy::{EnvoyFilesFile, EnvoyMatchFile, EnvoyRuleFile, EnvoySharing};
 use edgepass_core::config::file::{BoundMode, CertificateFiles};
 use edgepass_core::config::{ConfigError, Credential, IdentityConfig, check_scopes};
 use edgepass_core::{Algorithm, Config, Table, TokenRequest};
+
+use crate::inbound::{AUTHORIZATION, Inbound};
 
 /// How long a request waits for the first token unless the configuration says otherwise, milliseconds: an exchange
 /// with one repetition fits in, and callers' own timeouts are rarely shorter.
@@ -61,15 +61,6 @@ pub struct Settings {
     pub tokens: Vec<TokenRequest>,
 }
 
-/// What becomes of the caller's own `authorization` header.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Inbound {
-    /// It is taken off.
-    Strip,
-    /// It is kept under this name.
-    KeepAs(String),
-}
-
 /// One rule.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -122,7 +113,7 @@ impl Settings {
             signers: Table::new(),
             deadline_ms,
             fail_open: file.fail_open,
-            inbound: inbound(file)?,
+            inbound: Inbound::check(file.inbound_authorization.as_deref())?,
             sharing: file.sharing,
             refresh_on_401: file.refresh_on_401,
             rules: Vec::new(),
@@ -160,7 +151,7 @@ impl Settings {
             self.rules.push(RuleSettings {
                 matching: rule.matching.clone(),
                 token,
-                header: header_of(&format!("{place}.header"), rule.header.as_deref())?,
+                header: check_header(&format!("{place}.header"), rule.header.as_deref())?,
                 before,
                 after,
             });
@@ -314,23 +305,8 @@ fn request_of(
     })
 }
 
-fn inbound(file: &EnvoyFile) -> Result<Inbound, ConfigError> {
-    const SETTING: &str = "envoy.inbound_authorization";
-    match file.inbound_authorization.as_deref() {
-        None | Some("strip") => Ok(Inbound::Strip),
-        Some(text) => match text.strip_prefix("keep-as:") {
-            Some(name) => header_of(SETTING, Some(name)).map(Inbound::KeepAs),
-            None => Err(refusal(
-                SETTING,
-                "is neither `strip` nor `keep-as:` and a header's name",
-                "write for example keep-as:x-caller-authorization",
-            )),
-        },
-    }
-}
-
-fn header_of(setting: &str, name: Option<&str>) -> Result<String, ConfigError> {
-    let name = name.unwrap_or("authorization").to_ascii_lowercase();
+pub(crate) fn check_header(setting: &str, name: Option<&str>) -> Result<String, ConfigError> {
+    let name = name.unwrap_or(AUTHORIZATION).to_ascii_lowercase();
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || name.len() > MAX_TEXT_CHARS || !name.bytes().all(is_token) {
         return Err(refusal(
@@ -417,7 +393,7 @@ fn check_cluster(setting: &str, cluster: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn refusal(
+pub(crate) fn refusal(
     setting: impl Into<String>,
     message: impl Into<String>,
     hint: impl Into<String>,

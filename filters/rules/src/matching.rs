@@ -2,8 +2,8 @@
 
 use edgepass_core::config::envoy::EnvoyMatchFile;
 
-/// Where a request's properties come from. Each is asked for only when a rule looks at it: every question is a call
-/// into Envoy.
+/// The properties of the request at hand. Each is asked for only when a rule looks at it: every question is a call into
+/// the proxy.
 pub trait Properties {
     /// A text in the metadata of the route.
     fn route_metadata(&self, filter: &str, key: &str) -> Option<String>;
@@ -16,7 +16,7 @@ pub trait Properties {
 }
 
 /// Whether everything that the rule names fits the request.
-pub fn fits(matching: &EnvoyMatchFile, request: &impl Properties) -> bool {
+pub(crate) fn fits(matching: &EnvoyMatchFile, request: &impl Properties) -> bool {
     let path = matching.path_prefix.as_deref();
     let host = matching.host.as_deref();
     let cluster = matching.cluster.as_deref();

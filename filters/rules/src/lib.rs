@@ -1,0 +1,24 @@
+//! Which request gets which token, and how the tokens live: the part of a proxy filter that knows no proxy.
+//!
+//! [`Settings`] is the checked `envoy` section; the command checks a configuration with the same code before it writes
+//! Envoy's. [`Requests`] decides about each request, and [`Lifecycle`] drives the engine: when a token is asked for, how
+//! the instances of one process share it, and what becomes of it when it is refused or expires. All of it reaches the
+//! proxy through [`Host`] and [`Driver`], so it runs natively, in tests and in a simulation of several instances.
+
+mod host;
+mod inbound;
+mod lifecycle;
+mod matching;
+mod requests;
+mod settings;
+mod share;
+mod token;
+
+pub use edgepass_core::config::envoy as document;
+
+pub use host::{Driver, Host, Level};
+pub use inbound::Inbound;
+pub use lifecycle::Lifecycle;
+pub use matching::Properties;
+pub use requests::{Counts, NO_TOKEN_YET, Passage, Requests, refuse};
+pub use settings::{DEFAULT_DEADLINE_MS, MAX_DEADLINE_MS, MAX_RULES, RuleSettings, Settings};

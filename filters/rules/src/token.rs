@@ -1,0 +1,178 @@
+//! One token that the rules need: the one that is served, whether it was refused, and when the next is asked for.
+
+use edgepass_core::config::IdentityConfig;
+use edgepass_core::config::envoy::EnvoySharing;
+use edgepass_core::{
+    AccessToken, Config, Error, Moment, Now, Refresh, Secret, Ticket, TokenRequest,
+};
+
+use crate::host::Host;
+use crate::requests::Requests;
+use crate::settings::identity_of;
+use crate::share::{self, Keys, Rejection, Shared};
+
+/// How often a VM reminds the one with the lease of a refused token, milliseconds: that one may have died meanwhile.
+const REPORT_AGAIN_MS: u64 = 1_000;
+
+/// A token's state in one VM.
+pub(crate) struct TokenState {
+    pub(crate) keys: Keys,
+    pub(crate) request: TokenRequest,
+    /// For messages and metrics.
+    pub(crate) identity: String,
+    pub(crate) current: Option<Current>,
+    /// The current one was refused.
+    pub(crate) rejected: Option<Rejection>,
+    reported_at_mono_ms: Option<u64>,
+    pub(crate) flight: Option<Flight>,
+    /// The engine is not asked before that.
+    pub(crate) retry_at_mono_ms: u64,
+    pub(crate) failures: u32,
+    /// The class of the last failure, if nothing has come since.
+    pub(crate) error: Option<&'static str>,
+}
+
+/// The token that is served.
+pub(crate) struct Current {
+    pub(crate) shared: Shared,
+    pub(crate) sha256: String,
+    expires: Moment,
+}
+
+/// The engine has been asked.
+pub(crate) struct Flight {
+    pub(crate) ticket: Ticket,
+    pub(crate) since_mono_ms: u64,
+}
+
+impl TokenState {
+    pub(crate) fn new(request: &TokenRequest, config: &Config) -> Self {
+        let identity = identity_of(request, config);
+        let described = identity.map(IdentityConfig::distinction);
+        let described = described.as_ref().map_or("", Secret::expose);
+        Self {
+            keys: Keys::new(described, &request.scopes),
+            request: request.clone(),
+            identity: request.identity.clone().unwrap_or_default(),
+            current: None,
+            rejected: None,
+            reported_at_mono_ms: None,
+            flight: None,
+            retry_at_mono_ms: 0,
+            failures: 0,
+            error: None,
+        }
+    }
+
+    /// Takes a published token unless it has that one, or a later one.
+    pub(crate) fn take_over(&mut self, shared: Shared, now: Now) -> bool {
+        let known = self.current.as_ref().map(|current| current.shared.version);
+        let expires = Moment::at_unix_s(shared.expires_on, now);
+        if known.is_some_and(|version| version >= shared.version) || expires.reached(now) {
+            return false;
+        }
+        self.current = Some(Current {
+            sha256: shared.token.sha256_hex(),
+            expires,
+            shared,
+        });
+        self.rejected = None;
+        self.reported_at_mono_ms = None;
+        self.retry_at_mono_ms = 0;
+        true
+    }
+
+    /// Puts the current token on the requests of its rules.
+    pub(crate) fn serve<H: Host>(&self, index: usize, requests: &Requests<H>, now: Now) {
+        if let Some(current) = &self.current {
+            let kept = current.shared.kept_until_ms > now.unix_ms;
+            requests.serve(index, &current.shared.token, kept);
+        }
+    }
+
+    /// Takes in a refusal, if it is of the current token.
+    pub(crate) fn refused(&mut self, rejection: Rejection) {
+        let is_current = self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.sha256 == rejection.sha256);
+        if is_current && self.rejected.is_none() {
+            self.rejected = Some(rejection);
+        }
+    }
+
+    /// Tells the VM that has the lease about a refused token.
+    pub(crate) fn report(&mut self, host: &impl Host, now: Now) {
+        let recently = self
+            .reported_at_mono_ms
+            .is_some_and(|at| now.mono_ms < at.saturating_add(REPORT_AGAIN_MS));
+        if let Some(rejection) = self.rejected.as_ref().filter(|_| !recently) {
+            share::report(host, &self.keys, rejection);
+            self.reported_at_mono_ms = Some(now.mono_ms);
+        }
+    }
+
+    /// Whether a newer one is to be looked for.
+    pub(crate) fn is_due(&self, now: Now) -> bool {
+        self.current
+            .as_ref()
+            .is_none_or(|current| now.unix_s() >= current.shared.refresh_on)
+    }
+
+    /// What the engine is asked: for another token than the one there is.
+    pub(crate) fn renewal(&self) -> TokenRequest {
+        let refresh = self
+            .current
+            .as_ref()
+            .map(|current| Refresh::IfTokenIs(current.sha256.clone()));
+        TokenRequest {
+            refresh: refresh.unwrap_or_default(),
+            ..self.request.clone()
+        }
+    }
+
+    pub(crate) fn next_version(&self, host: &impl Host, sharing: EnvoySharing) -> u64 {
+        let published = match sharing {
+            EnvoySharing::PerProcess => share::token(host, &self.keys).map(|shared| shared.version),
+            EnvoySharing::PerVm => None,
+        };
+        let known = self.current.as_ref().map(|current| current.shared.version);
+        published.max(known).unwrap_or(0).saturating_add(1)
+    }
+
+    /// Nothing came. `cached` is what the engine has, `backoff_ms` how long to wait while there is no token.
+    pub(crate) fn failed(
+        &mut self,
+        error: &Error,
+        cached: Option<&AccessToken>,
+        now: Now,
+        backoff_ms: u64,
+    ) {
+        self.failures = self.failures.saturating_add(1);
+        self.error = Some(error.class().name());
+        let asked_ms = error.detail().retry_after_ms.unwrap_or(0);
+        // the engine has set the pace for renewing the token it knows
+        let paced = cached.zip(self.current.as_mut());
+        let wait_ms = match paced {
+            Some((cached, current)) if self.rejected.is_none() => {
+                current.shared.refresh_on = cached.refresh_on;
+                0
+            }
+            _ => backoff_ms,
+        };
+        self.retry_at_mono_ms = now.mono_ms.saturating_add(wait_ms.max(asked_ms));
+    }
+
+    /// Drops a token that has expired by either clock.
+    pub(crate) fn expire(&mut self, now: Now) -> bool {
+        let expired = self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.expires.reached(now));
+        if expired {
+            self.current = None;
+            self.rejected = None;
+        }
+        expired
+    }
+}
