@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use crate::authority::{Authority, Endpoint};
-use crate::cache::CacheKey;
+use crate::cache::{Acquired, CacheKey};
 use crate::config::{IdentityConfig, check_scopes, check_tenant};
 use crate::credential::{self, ClientAuth, Purpose};
-use crate::exchange::{self, Asked, Form, Granted};
+use crate::exchange::{self, Asked, Form};
 use crate::flow::{Io, race};
-use crate::grant;
+use crate::grant::{self, GrantKey};
 use crate::limits::{FLIGHT_TIMEOUT_MS, HTTP_TIMEOUT_MS};
 use crate::retry::{Attempts, Next};
-use crate::{ClientAssertion, Error, ErrorClass, Now, Secret, Table, TokenRequest, TokenType};
+use crate::{ClientAssertion, Error, ErrorClass, Grant, Secret, Table, TokenRequest, TokenType};
 
 /// A request, resolved against the configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) identity: Arc<IdentityConfig>,
     tenant: Option<String>,
+    grant: Grant,
     endpoint: Endpoint,
     scopes: Vec<String>,
     token_type: TokenType,
@@ -40,6 +41,7 @@ impl Plan {
         Ok(Self {
             identity,
             tenant,
+            grant: request.grant.clone(),
             endpoint,
             scopes,
             token_type: request.token_type,
@@ -52,6 +54,7 @@ impl Plan {
         Ok(Self {
             identity,
             tenant,
+            grant: Grant::ClientCredentials,
             endpoint,
             scopes: Vec::new(),
             token_type: TokenType::Bearer,
@@ -68,8 +71,8 @@ impl Plan {
         }
         CacheKey {
             identity: self.identity.name.clone(),
-            endpoint: format!("{}{}", self.endpoint.authority, self.endpoint.path),
-            client_id: self.identity.client_id.clone(),
+            tenant: self.tenant.clone(),
+            grant: GrantKey::of(&self.grant),
             // in order and each once
             scopes: Table::from_iter(scopes.into_iter().map(|scope| (scope, ())))
                 .into_iter()
@@ -97,15 +100,6 @@ fn endpoint(identity: &IdentityConfig, tenant: Option<&str>) -> Result<Endpoint,
     identity
         .authority
         .token_endpoint(tenant, credential::is_bound(&identity.credential))
-}
-
-/// What an acquisition brings home.
-#[derive(Debug)]
-pub(crate) struct Acquired {
-    pub(crate) granted: Granted,
-    pub(crate) asked_at: Now,
-    pub(crate) scope: String,
-    pub(crate) generation: Option<String>,
 }
 
 /// Gets a token, trying again where that may help, within [`FLIGHT_TIMEOUT_MS`].
@@ -197,11 +191,17 @@ async fn attempt(
     let mut form = Form::default();
     form.add("client_id", plan.identity.client_id.as_str());
     auth.add_to(&mut form);
-    grant::client_credentials(&mut form, &plan.identity.authority, &plan.scopes);
+    grant::add_to(
+        &mut form,
+        &plan.grant,
+        &plan.identity.authority,
+        &plan.scopes,
+    )?;
     if let Some(claims) = claims {
         form.add("claims", claims);
     }
-    let secrets: Vec<Secret> = auth.secrets();
+    let mut secrets: Vec<Secret> = auth.secrets();
+    secrets.extend(grant::secrets(&plan.grant));
     let asked_at = io.now();
     let timeout_ms = HTTP_TIMEOUT_MS.min(deadline.saturating_sub(asked_at.mono_ms));
     let request = exchange::request(

@@ -1,7 +1,8 @@
 //! Tokens that were got, and when they are served, renewed and forgotten.
 
-use crate::acquire::Acquired;
+use crate::exchange::Granted;
 use crate::flow::Io;
+use crate::grant::GrantKey;
 use crate::limits::{
     EXPIRY_MARGIN_MS, MAX_CACHED_TOKENS, MAX_REFRESH_BACKOFF_MS, REFRESH_BACKOFF_MS,
     REFRESH_JITTER_PERCENT, REJECTION_COOLDOWN_MS,
@@ -10,18 +11,27 @@ use crate::retry;
 use crate::time::Moment;
 use crate::{AccessToken, Now, RejectionOutcome, Table, TokenSource, TokenType};
 
-/// What makes two requests the same. Never the assertion itself, and never a challenge's claims: those replace the
-/// cached token.
+/// What makes two requests the same. Never the client's assertion itself, and never a challenge's claims: those replace
+/// the cached token. Client and token endpoint follow from the identity and the tenant.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct CacheKey {
     pub(crate) identity: String,
-    /// Host and path of the token endpoint, which hold authority, tenant and transport mode.
-    pub(crate) endpoint: String,
-    pub(crate) client_id: String,
+    pub(crate) tenant: Option<String>,
+    /// Whose token it is: the application's own, or that of the subject whom the grant names.
+    pub(crate) grant: GrantKey,
     /// Sorted; in lower case where the authority does not tell letters apart.
     pub(crate) scopes: Vec<String>,
     pub(crate) token_type: TokenType,
     /// Which state of a rotating credential: the certificate's thumbprint, the secret's digest.
+    pub(crate) generation: Option<String>,
+}
+
+/// What an acquisition brings home.
+#[derive(Debug)]
+pub(crate) struct Acquired {
+    pub(crate) granted: Granted,
+    pub(crate) asked_at: Now,
+    pub(crate) scope: String,
     pub(crate) generation: Option<String>,
 }
 

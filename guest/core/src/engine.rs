@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::acquire::{Acquired, Plan, acquire, assertion_alone};
-use crate::cache::{Cache, CacheKey, Freshness};
+use crate::acquire::{Plan, acquire, assertion_alone};
+use crate::cache::{Acquired, Cache, CacheKey, Freshness};
 use crate::effect::{Effect, EffectId, Outcome};
 use crate::flow::{Io, TaskId};
+use crate::grant::GrantKey;
 use crate::limits::{MAX_FLIGHTS, MAX_RESOLVED, MAX_WAITING, NEGATIVE_CACHE_MS};
 use crate::retry::{self, RetryClass, retry_class};
 use crate::{
@@ -72,6 +73,7 @@ struct Resolved {
     scopes: Vec<String>,
     tenant: Option<String>,
     token_type: TokenType,
+    grant: GrantKey,
     plan: Plan,
     key: CacheKey,
 }
@@ -132,7 +134,7 @@ enum Ended {
 }
 
 impl Engine {
-    /// An engine for that configuration. `seed` are bytes that nobody can guess: `jti` values and jitter come of them.
+    /// An engine for that configuration. `seed` must be unpredictable; it feeds `jti` and jitter.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         Self {
             config,
@@ -371,12 +373,13 @@ impl Engine {
     }
 
     fn resolve(&mut self, request: &TokenRequest) -> Result<Rc<Resolved>, Error> {
+        let grant = GrantKey::of(&request.grant);
         let known = self.resolved.iter().find(|known| {
             known.scopes == request.scopes
                 && known.identity == request.identity
                 && known.tenant == request.tenant
                 && known.token_type == request.token_type
-                && request.grant == Grant::ClientCredentials
+                && known.grant == grant
         });
         if let Some(known) = known {
             return Ok(Rc::clone(known));
@@ -389,9 +392,14 @@ impl Engine {
             scopes: request.scopes.clone(),
             tenant: request.tenant.clone(),
             token_type: request.token_type,
+            grant,
             plan,
             key,
         });
+        if request.grant != Grant::ClientCredentials {
+            // it holds a subject's token, which is not kept any longer than its exchange
+            return Ok(resolved);
+        }
         if self.resolved.len() >= MAX_RESOLVED {
             self.resolved.clear();
         }
@@ -662,5 +670,155 @@ impl std::fmt::Debug for Engine {
             .field("flights", &self.flights.len())
             .field("waiting", &self.waiting)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::{Rng, SeedableRng};
+
+    use super::*;
+    use crate::grant::tests::{allow_every_grant, any_grant};
+    use crate::{Environment, HttpResponse, SecretBytes};
+
+    /// Whose answer something is: everything of a request that decides about it.
+    type Asker = (Grant, Vec<String>);
+
+    fn engine() -> Engine {
+        let json = r#"{"identities": {"app": {
+            "token_endpoint": "https://idp.example/token", "client_id": "c",
+            "credential": {"client_secret": {"value": "hunter2"}}}},
+            "authority_hosts": ["idp.example"]}"#;
+        let config = Config::load(Some(json), &Environment::default()).unwrap();
+        Engine::new(config, [7; 32])
+    }
+
+    fn response(status: u16, body: String) -> Outcome {
+        Outcome::Http(Ok(HttpResponse {
+            status,
+            headers: Vec::new(),
+            body: SecretBytes::new(body),
+        }))
+    }
+
+    fn asker(request: &TokenRequest) -> Asker {
+        (request.grant.clone(), request.scopes.clone())
+    }
+
+    /// What an answer can be told by: the token, or the server's words. A timeout has no words.
+    fn mark(answer: &Result<AccessToken, Error>) -> Option<String> {
+        let text = match answer {
+            Ok(token) => token.token.expose().to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let place = text.find("token-").or_else(|| text.find("refusal-"))?;
+        text.get(place..)?.split(' ').next().map(str::to_owned)
+    }
+
+    #[test]
+    fn two_subjects_never_share_an_answer() {
+        allow_every_grant();
+        for seed in 0..40 {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let mut engine = engine();
+            let mut now = Now::default();
+            let mut open: Vec<EffectId> = Vec::new();
+            let mut asked: Vec<(Ticket, Asker)> = Vec::new();
+            let mut owners: BTreeMap<String, Asker> = BTreeMap::new();
+            let mut answered = 0;
+            let mut check = |answer: &Result<AccessToken, Error>, asker: Asker| {
+                let Some(mark) = mark(answer) else { return };
+                let owner = owners.entry(mark).or_insert_with(|| asker.clone());
+                assert_eq!(*owner, asker, "seed {seed}");
+                answered += 1;
+            };
+            for step in 0..600 {
+                now.mono_ms += random.next_u64() % 20_000;
+                now.unix_ms = now.mono_ms;
+                let scope = ["read", "write"][usize::from(random.next_u64() % 4 == 0)];
+                let request = TokenRequest {
+                    grant: any_grant(&mut random),
+                    refresh: if random.next_u64() % 8 == 0 {
+                        Refresh::Force
+                    } else {
+                        Refresh::IfNeeded
+                    },
+                    ..TokenRequest::for_scopes([scope])
+                };
+                if let Some(token) = engine.cached(now, &request) {
+                    check(&Ok(token), asker(&request));
+                }
+                match engine.request(now, &request) {
+                    Reply::Ready(answer) => check(&answer, asker(&request)),
+                    Reply::Pending(ticket) => asked.push((ticket, asker(&request))),
+                }
+                engine.wake(now);
+                while let Some((id, effect)) = engine.next_effect() {
+                    if matches!(effect, Effect::Http { .. }) {
+                        open.push(id);
+                    }
+                }
+                while open.len() > 4 {
+                    let id =
+                        open.swap_remove(usize::try_from(random.next_u64()).unwrap() % open.len());
+                    let outcome = if random.next_u64() % 5 == 0 {
+                        let text = format!("refusal-{seed}-{step}-{} for that subject", open.len());
+                        response(
+                            400,
+                            format!(r#"{{"error":"invalid_grant","error_description":"{text}"}}"#),
+                        )
+                    } else {
+                        let token = format!("token-{seed}-{step}-{}", open.len());
+                        response(
+                            200,
+                            format!(
+                                r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":600}}"#
+                            ),
+                        )
+                    };
+                    engine.complete(id, outcome, now);
+                }
+                while let Some((ticket, Completed::Token(answer))) = engine.next_completed() {
+                    let at = asked
+                        .iter()
+                        .position(|(known, _)| *known == ticket)
+                        .unwrap();
+                    check(&answer, asked.swap_remove(at).1);
+                }
+            }
+            assert!(answered > 400, "{answered} answers with seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_subjects_token_does_not_come_back_in_a_message() {
+        allow_every_grant();
+        let mut engine = engine();
+        let request = TokenRequest {
+            grant: Grant::OnBehalfOf("alice's-token".into()),
+            ..TokenRequest::for_scopes(["read"])
+        };
+        let Reply::Pending(ticket) = engine.request(Now::default(), &request) else {
+            panic!("nothing is cached")
+        };
+        let (id, _) = engine.next_effect().unwrap();
+        let body = r#"{"error":"invalid_grant","error_description":"cannot use alice's-token or hunter2"}"#;
+        engine.complete(id, response(400, body.into()), Now::default());
+        let Some(Completed::Token(Err(error))) = engine.take(ticket) else {
+            panic!("a refusal")
+        };
+        let text = format!("{error} {error:?} {engine:?}");
+        assert!(
+            text.contains("cannot use [redacted] or [redacted]"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("alice") && !text.contains("hunter2"),
+            "{text}"
+        );
+        assert!(!format!("{:?}", engine.negative_cache).contains("alice"));
     }
 }

@@ -1,37 +1,154 @@
-//! The grant's part of the form.
+//! Grants: what each puts into the form, and whose token it brings.
 
 use crate::authority::Authority;
 use crate::config::file::EndpointVersion;
 use crate::exchange::Form;
-use crate::{Error, ErrorClass, Grant, TokenType};
+use crate::{Error, ErrorClass, Grant, Secret, TokenType, sha256_hex};
+
+/// What tells the tokens of two grants apart: the kind, and a digest of the subject and the options. Never a token
+/// itself, so that a key may be kept, compared and printed.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct GrantKey {
+    kind: Kind,
+    /// `None` for the application's own token, which has no subject.
+    sha256: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Kind {
+    ClientCredentials,
+    OnBehalfOf,
+    AuthorizationCode,
+    RefreshToken,
+    JwtBearer,
+    TokenExchange,
+}
+
+impl GrantKey {
+    pub(crate) fn of(grant: &Grant) -> Self {
+        let mut digest = Digest::default();
+        // all by name, so that a new option is not forgotten here
+        let kind = match grant {
+            Grant::ClientCredentials => {
+                return Self {
+                    kind: Kind::ClientCredentials,
+                    sha256: None,
+                };
+            }
+            Grant::OnBehalfOf(token) => {
+                digest.add(token.expose());
+                Kind::OnBehalfOf
+            }
+            Grant::AuthorizationCode {
+                code,
+                redirect_uri,
+                code_verifier,
+            } => {
+                digest.add(code.expose());
+                digest.add(redirect_uri);
+                digest.add_optional(code_verifier.as_ref().map(Secret::expose));
+                Kind::AuthorizationCode
+            }
+            Grant::RefreshToken(token) => {
+                digest.add(token.expose());
+                Kind::RefreshToken
+            }
+            Grant::JwtBearer(assertion) => {
+                digest.add(assertion.expose());
+                Kind::JwtBearer
+            }
+            Grant::TokenExchange {
+                subject_token,
+                subject_token_type,
+                actor,
+                audience,
+                resource,
+                requested_token_type,
+            } => {
+                digest.add(subject_token.expose());
+                digest.add(subject_token_type);
+                let actor = actor.as_ref();
+                digest.add_optional(actor.map(|(token, _)| token.expose()));
+                digest.add_optional(actor.map(|(_, kind)| kind.as_str()));
+                digest.add_all(audience);
+                digest.add_all(resource);
+                digest.add_optional(requested_token_type.as_deref());
+                Kind::TokenExchange
+            }
+        };
+        Self {
+            kind,
+            sha256: Some(digest.finish()),
+        }
+    }
+}
 
 /// What this build answers for grants that are designed but not made.
 pub(crate) fn check_supported(grant: &Grant, token_type: TokenType) -> Result<(), Error> {
-    let name = match grant {
-        Grant::ClientCredentials => None,
-        Grant::OnBehalfOf(_) => Some("the on-behalf-of grant"),
-        Grant::AuthorizationCode { .. } => Some("the authorization-code grant"),
-        Grant::RefreshToken(_) => Some("the refresh-token grant"),
-        Grant::JwtBearer(_) => Some("the jwt-bearer grant"),
-        Grant::TokenExchange { .. } => Some("the token-exchange grant"),
-    };
-    let name = name.or(match token_type {
-        TokenType::Bearer => None,
-        TokenType::MtlsPop => Some("the mtls-pop token type"),
-    });
-    match name {
-        None => Ok(()),
-        Some(name) => Err(Error::new(
-            ErrorClass::Unsupported,
-            format!(
-                "{name} is not supported by this version; supported is client-credentials with bearer tokens"
-            ),
-        )),
+    #[cfg(test)]
+    if tests::every_grant() {
+        return Ok(());
+    }
+    match (name(grant), token_type) {
+        (None, TokenType::Bearer) => Ok(()),
+        (Some(name), _) => Err(unsupported(name)),
+        (None, TokenType::MtlsPop) => Err(unsupported("the mtls-pop token type")),
+    }
+}
+
+/// The tokens inside a grant: they are sent, and must not come back in a message.
+pub(crate) fn secrets(grant: &Grant) -> Vec<Secret> {
+    match grant {
+        Grant::ClientCredentials => Vec::new(),
+        Grant::OnBehalfOf(token) | Grant::RefreshToken(token) | Grant::JwtBearer(token) => {
+            vec![token.clone()]
+        }
+        Grant::AuthorizationCode {
+            code,
+            code_verifier,
+            ..
+        } => std::iter::once(code)
+            .chain(code_verifier)
+            .cloned()
+            .collect(),
+        Grant::TokenExchange {
+            subject_token,
+            actor,
+            ..
+        } => std::iter::once(subject_token)
+            .chain(actor.as_ref().map(|(token, _)| token))
+            .cloned()
+            .collect(),
+    }
+}
+
+/// The grant's part of the form.
+pub(crate) fn add_to(
+    form: &mut Form,
+    grant: &Grant,
+    authority: &Authority,
+    scopes: &[String],
+) -> Result<(), Error> {
+    match name(grant) {
+        None => {
+            client_credentials(form, authority, scopes);
+            Ok(())
+        }
+        // stands in for the forms to come, so that the cache is tested with every grant
+        #[cfg(test)]
+        Some(name) => {
+            form.add("grant_type", name);
+            let secrets = secrets(grant).into_iter();
+            secrets.for_each(|secret| form.add("assertion", secret));
+            Ok(())
+        }
+        #[cfg(not(test))]
+        Some(name) => Err(unsupported(name)),
     }
 }
 
 /// RFC 6749 section 4.4.2; `resource` instead of `scope` at Entra's v1 endpoint.
-pub(crate) fn client_credentials(form: &mut Form, authority: &Authority, scopes: &[String]) {
+fn client_credentials(form: &mut Form, authority: &Authority, scopes: &[String]) {
     form.add("grant_type", "client_credentials");
     let scope = scopes.join(" ");
     match authority {
@@ -46,5 +163,175 @@ pub(crate) fn client_credentials(form: &mut Form, authority: &Authority, scopes:
         }
         _ if scope.is_empty() => {}
         _ => form.add("scope", scope),
+    }
+}
+
+/// The grants that are designed but not made.
+fn name(grant: &Grant) -> Option<&'static str> {
+    match grant {
+        Grant::ClientCredentials => None,
+        Grant::OnBehalfOf(_) => Some("the on-behalf-of grant"),
+        Grant::AuthorizationCode { .. } => Some("the authorization-code grant"),
+        Grant::RefreshToken(_) => Some("the refresh-token grant"),
+        Grant::JwtBearer(_) => Some("the jwt-bearer grant"),
+        Grant::TokenExchange { .. } => Some("the token-exchange grant"),
+    }
+}
+
+fn unsupported(name: &str) -> Error {
+    Error::new(
+        ErrorClass::Unsupported,
+        format!(
+            "{name} is not supported by this version; supported is client-credentials with bearer tokens"
+        ),
+    )
+}
+
+/// Texts one after the other, each with its length, so that no two lists of them look the same.
+#[derive(Default)]
+struct Digest(zeroize::Zeroizing<Vec<u8>>);
+
+impl Digest {
+    fn add(&mut self, text: &str) {
+        self.0.extend_from_slice(&text.len().to_be_bytes());
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn add_optional(&mut self, text: Option<&str>) {
+        self.0.push(u8::from(text.is_some()));
+        self.add(text.unwrap_or_default());
+    }
+
+    fn add_all(&mut self, texts: &[String]) {
+        self.0.extend_from_slice(&texts.len().to_be_bytes());
+        texts.iter().for_each(|text| self.add(text));
+    }
+
+    fn finish(self) -> String {
+        sha256_hex(&self.0)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::{Rng, SeedableRng};
+
+    use super::*;
+
+    thread_local! {
+        static EVERY_GRANT: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Lets this thread's engines take every grant.
+    pub(crate) fn allow_every_grant() {
+        EVERY_GRANT.set(true);
+    }
+
+    pub(super) fn every_grant() -> bool {
+        EVERY_GRANT.get()
+    }
+
+    /// A grant out of few texts, so that two are often nearly the same.
+    pub(crate) fn any_grant(random: &mut ChaCha8Rng) -> Grant {
+        const TEXTS: [&str; 6] = ["", "a", "aa", "b", "alice's token", "bob's token"];
+        let mut below = |bound: u64| random.next_u64() % bound;
+        let kind = below(6);
+        let mut text = || TEXTS[usize::try_from(below(6)).unwrap()].to_owned();
+        match kind {
+            0 => Grant::ClientCredentials,
+            1 => Grant::OnBehalfOf(text().into()),
+            2 => Grant::RefreshToken(text().into()),
+            3 => Grant::JwtBearer(text().into()),
+            4 => Grant::AuthorizationCode {
+                code: text().into(),
+                redirect_uri: text(),
+                code_verifier: Some(text()).filter(|text| text != "a").map(Secret::new),
+            },
+            _ => Grant::TokenExchange {
+                subject_token: text().into(),
+                subject_token_type: text(),
+                actor: None,
+                audience: vec![text(), text()],
+                resource: vec![text()],
+                requested_token_type: Some(text()).filter(|text| text != "a"),
+            },
+        }
+    }
+
+    #[test]
+    fn two_grants_have_one_key_only_if_they_are_the_same() {
+        let mut random = ChaCha8Rng::seed_from_u64(7);
+        for _ in 0..20_000 {
+            let (one, other) = (any_grant(&mut random), any_grant(&mut random));
+            assert_eq!(
+                GrantKey::of(&one) == GrantKey::of(&other),
+                one == other,
+                "{one:?} {other:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_option_counts() {
+        let exchange = || TokenExchange {
+            actor: None,
+            audience: vec!["x"],
+            resource: Vec::new(),
+            requested: None,
+        };
+        let grants = [
+            exchange(),
+            TokenExchange {
+                actor: Some(("", "")),
+                ..exchange()
+            },
+            TokenExchange {
+                actor: Some(("a", "k")),
+                ..exchange()
+            },
+            TokenExchange {
+                audience: vec!["x", "x"],
+                ..exchange()
+            },
+            TokenExchange {
+                audience: Vec::new(),
+                resource: vec!["x"],
+                ..exchange()
+            },
+            TokenExchange {
+                requested: Some(""),
+                ..exchange()
+            },
+        ];
+        let keys = grants.map(|grant| GrantKey::of(&grant.into()));
+        for (n, key) in keys.iter().enumerate() {
+            assert!(keys.iter().skip(n + 1).all(|other| other != key), "{n}");
+        }
+    }
+
+    struct TokenExchange {
+        actor: Option<(&'static str, &'static str)>,
+        audience: Vec<&'static str>,
+        resource: Vec<&'static str>,
+        requested: Option<&'static str>,
+    }
+
+    impl From<TokenExchange> for Grant {
+        fn from(exchange: TokenExchange) -> Self {
+            let texts = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
+            Self::TokenExchange {
+                subject_token: "t".into(),
+                subject_token_type: "k".into(),
+                actor: exchange
+                    .actor
+                    .map(|(token, kind)| (token.into(), kind.to_owned())),
+                audience: texts(exchange.audience),
+                resource: texts(exchange.resource),
+                requested_token_type: exchange.requested.map(str::to_owned),
+            }
+        }
     }
 }
