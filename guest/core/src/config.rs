@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::authority::Authority;
+use crate::needs::{Connection, Needs, PathPattern, Permission, Purpose, Scheme};
 use crate::{Algorithm, Secret, Table};
 
 pub use environment::Environment;
@@ -39,6 +40,8 @@ pub struct Config {
     /// The settings that hold a secret in the document itself. A driver whose configuration is shown to others, as
     /// Envoy's is, refuses them.
     pub secrets_in_document: Vec<String>,
+    /// What it needs besides its identities.
+    needs: Needs,
 }
 
 /// One identity.
@@ -59,6 +62,7 @@ pub struct IdentityConfig {
     pub scopes: Vec<String>,
     /// How it proves who it is.
     pub credential: Credential,
+    needs: Needs,
 }
 
 /// How an identity proves who it is.
@@ -138,19 +142,26 @@ pub enum SecretValue {
 }
 
 impl Config {
-    /// Every `host[:port]` that a token request may ever go to: the least that an egress policy has to allow.
-    pub fn token_hosts(&self) -> BTreeSet<String> {
-        self.identities
-            .values()
-            .flat_map(|identity| identity.token_hosts())
-            .collect()
+    /// What a driver must be able to do for any of its identities.
+    pub fn needs(&self) -> Needs {
+        let mut needs = self.needs.clone();
+        for identity in self.identities.values() {
+            needs.add(identity.needs());
+        }
+        needs
     }
 
-    /// Every file that the engine may ask its driver to read: the least that a sandbox has to allow.
+    /// Every `host[:port]` that a token request may ever go to: the least that an egress policy has to allow.
+    pub fn token_hosts(&self) -> BTreeSet<String> {
+        self.needs().hosts(Purpose::TokenEndpoint)
+    }
+
+    /// Every file that the engine may ask its driver to read and whose path is known beforehand.
     pub fn file_paths(&self) -> BTreeSet<String> {
-        self.identities
-            .values()
-            .filter_map(|identity| identity.credential.file_path())
+        let needs = self.needs();
+        let files = needs.files.iter();
+        files
+            .filter_map(|file| file.path.exact())
             .map(str::to_owned)
             .collect()
     }
@@ -158,17 +169,21 @@ impl Config {
     /// Names of certificates that credentials use and `certificates` does not have. The embedding host may know them
     /// otherwise, so this is for the host to judge.
     pub fn unresolved_certificates(&self) -> BTreeSet<String> {
-        self.identities
-            .values()
-            .filter_map(|identity| identity.credential.certificate())
-            .map(|certificate| &certificate.name)
-            .filter(|name| !self.certificates.contains_key(*name))
-            .cloned()
+        self.needs()
+            .certificates
+            .into_iter()
+            .map(|certificate| certificate.name)
+            .filter(|name| !self.certificates.contains_key(name))
             .collect()
     }
 }
 
 impl IdentityConfig {
+    /// What a driver must be able to do for it.
+    pub fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
     /// A text that two identities have in common only if they get the same tokens. It holds whatever secret stands in
     /// the configuration itself, so it is for digests, not for people.
     pub fn distinction(&self) -> Secret {
@@ -181,6 +196,8 @@ impl IdentityConfig {
             additionally_allowed_tenants,
             scopes,
             credential,
+            // follows from the others
+            needs: _,
         } = self;
         let mut out = Distinction(String::new());
         out.add(name);
@@ -212,24 +229,51 @@ impl IdentityConfig {
         Secret::new(out.0)
     }
 
-    fn token_hosts(&self) -> impl Iterator<Item = String> {
-        let (plain, mtls) = match &self.credential {
-            Credential::BoundCertificate { .. } => (false, true),
-            // the source may name the identity that its assertion is bound to
-            Credential::AssertionSource { .. } => (true, true),
-            _ => (true, false),
+    /// The token endpoints of all tenants that a request may name, the own one first.
+    fn connections(&self) -> Vec<Connection> {
+        let (plain, certificate) = match &self.credential {
+            Credential::BoundCertificate { certificate, .. } => {
+                (false, Some(Some(certificate.name.as_str())))
+            }
+            // the source may name the certificate that its assertion is bound to
+            Credential::AssertionSource { .. } => (true, Some(None)),
+            _ => (true, None),
         };
-        let host = |mtls| {
-            self.authority
-                .token_endpoint(self.tenant.as_deref(), mtls)
-                .ok()
-                .map(|url| url.authority)
-        };
-        plain
-            .then(|| host(false))
-            .flatten()
-            .into_iter()
-            .chain(mtls.then(|| host(true)).flatten())
+        let mut out = Vec::new();
+        if plain {
+            self.add_connections(false, None, &mut out);
+        }
+        if let Some(certificate) = certificate {
+            self.add_connections(true, certificate, &mut out);
+        }
+        out
+    }
+
+    fn add_connections(&self, mtls: bool, certificate: Option<&str>, out: &mut Vec<Connection>) {
+        let tenants = self.additionally_allowed_tenants.iter();
+        for tenant in
+            std::iter::once(self.tenant.as_deref()).chain(tenants.map(|t| Some(t.as_str())))
+        {
+            let Ok(endpoint) = self.authority.token_endpoint(tenant, mtls) else {
+                continue;
+            };
+            let path = match (tenant, endpoint.path.strip_prefix("/*")) {
+                (Some("*"), Some(after)) => PathPattern::AnySegment {
+                    before: "/".to_owned(),
+                    after: after.to_owned(),
+                },
+                _ => PathPattern::Exact(endpoint.path),
+            };
+            out.push(Connection {
+                permission: Permission {
+                    scheme: Scheme::Https,
+                    authority: endpoint.authority,
+                    path,
+                    purpose: Purpose::TokenEndpoint,
+                },
+                certificate: certificate.map(str::to_owned),
+            });
+        }
     }
 }
 

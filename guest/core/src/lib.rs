@@ -27,6 +27,7 @@ pub mod authority;
 pub mod challenge;
 pub mod config;
 pub mod limits;
+pub mod needs;
 
 mod aadsts;
 mod acquire;
@@ -56,6 +57,7 @@ pub use effect::{
 pub use engine::{Completed, Engine, Reply, Ticket};
 pub use error::{Error, ErrorClass, ErrorDetail};
 pub use inspect::{JwtSummary, inspect_jwt};
+pub use needs::Needs;
 pub use request::{
     AccessToken, ClientAssertion, Grant, Refresh, RejectionOutcome, TokenRequest, TokenSource,
     TokenType,

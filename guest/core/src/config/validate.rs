@@ -1,12 +1,13 @@
 //! From what users wrote to what the engine runs on. Everything that can be known to be wrong before the first request
 //! is an error here, and each names its setting and the fix.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
 use super::file::{
-    AssertionAlgorithm, BoundCertificateFile, CertificateFile, CertificateFiles, ConfigFile,
-    CredentialFile, EndpointVersion, IdentityFile, SecretMethod,
+    AssertionAlgorithm, BoundCertificateFile, BoundMode, CertificateFile, CertificateFiles,
+    ConfigFile, CredentialFile, EndpointVersion, IdentityFile, SecretMethod,
 };
 use super::request::check_scopes;
 use super::{
@@ -16,6 +17,7 @@ use super::{
 use crate::assertion::JWT_BEARER;
 use crate::authority::{Authority, Endpoint, PUBLIC_HOST, Refusal, TrustedHosts};
 use crate::limits::MAX_ASSERTION_BYTES;
+use crate::needs::{CertificateNeed, Needs, SignatureNeed};
 use crate::{Algorithm, Error, ErrorClass, Secret, Table};
 
 /// Name of the identity, and of its certificate, that the environment alone describes.
@@ -108,15 +110,29 @@ impl Config {
         let loader = Loader {
             environment,
             trusted: trusted_hosts(&file.authority_hosts, environment)?,
+            needs: RefCell::default(),
         };
+        if environment
+            .get(Environment::EDGEPASS_AUTHORITY_HOSTS)
+            .is_some()
+        {
+            loader.needs.borrow_mut().add_variable(
+                Environment::EDGEPASS_AUTHORITY_HOSTS,
+                "authority_hosts".to_owned(),
+                false,
+            );
+        }
         let identities = if file.identities.is_empty() {
             loader.require_any_source(json.is_some())?;
             loader.environment_certificate(&mut certificates)?;
+            let needs = loader.needs.take();
             let place = Place::environment();
             let identity =
                 loader.identity(&place, ENVIRONMENT_IDENTITY, &IdentityFile::default())?;
+            loader.needs.replace(needs);
             Table::from_iter([(ENVIRONMENT_IDENTITY.to_owned(), Arc::new(identity))])
         } else {
+            let needs = loader.needs.take();
             let mut identities = Table::new();
             for (name, identity) in &file.identities {
                 let place = Place::identity(name);
@@ -126,6 +142,7 @@ impl Config {
                     Arc::new(loader.identity(&place, name, identity)?),
                 );
             }
+            loader.needs.replace(needs);
             identities
         };
         let default_identity = default_identity(file.default_identity, &identities)?;
@@ -136,6 +153,7 @@ impl Config {
             host: file.host,
             envoy: file.envoy,
             secrets_in_document,
+            needs: loader.needs.take(),
         })
     }
 }
@@ -186,6 +204,15 @@ impl Place {
         format!("{}.{field}", self.path)
     }
 
+    /// Where in a document it could be written.
+    fn setting(&self, field: &str) -> String {
+        if self.environment_only {
+            format!("identities.{ENVIRONMENT_IDENTITY}{}.{field}", self.path)
+        } else {
+            self.at(field)
+        }
+    }
+
     fn inside(&self, field: &str) -> Self {
         Self {
             path: self.at(field),
@@ -209,6 +236,8 @@ impl Setting<'_> {
 struct Loader<'a> {
     environment: &'a Environment,
     trusted: TrustedHosts,
+    /// Of what is being read: found out while it is checked, so that none is forgotten.
+    needs: RefCell<Needs>,
 }
 
 impl Loader<'_> {
@@ -246,7 +275,7 @@ impl Loader<'_> {
             None => self.environment_credential(place, &authority)?,
         };
         check_mtls(place, file, &credential, &authority, tenant.as_deref())?;
-        Ok(IdentityConfig {
+        let mut identity = IdentityConfig {
             name: name.to_owned(),
             authority,
             client_id: client_id.value.to_owned(),
@@ -254,7 +283,10 @@ impl Loader<'_> {
             additionally_allowed_tenants: file.additionally_allowed_tenants.clone(),
             scopes,
             credential,
-        })
+            needs: self.needs.take(),
+        };
+        identity.needs.connections = identity.connections();
+        Ok(identity)
     }
 
     fn entra(
@@ -373,6 +405,9 @@ impl Loader<'_> {
                 .then_some(Environment::AZURE_FEDERATED_TOKEN_FILE);
             let path = self.required(&place, "path", kind.path.as_deref(), variable)?;
             path.check(rules::path)?;
+            self.needs
+                .borrow_mut()
+                .add_file(place.setting("path"), path.value);
             let assertion_type = assertion_type(&place, kind.assertion_type.as_deref())?;
             return Ok(Credential::FederatedTokenFile {
                 path: path.value.to_owned(),
@@ -399,6 +434,7 @@ impl Loader<'_> {
                 check(&place.at("audience"), rules::audience(audience))?;
             }
             let assertion_type = assertion_type(&place, kind.assertion_type.as_deref())?;
+            self.needs.borrow_mut().assertion_source = Some(place.path);
             return Ok(Credential::AssertionSource {
                 assertion_type,
                 audience: kind.audience.clone(),
@@ -419,15 +455,14 @@ impl Loader<'_> {
         }
         if let Some(kind) = &file.certificate {
             let place = place.inside("certificate");
-            return Ok(Credential::Certificate(certificate(
-                &place,
-                &CertificateText::from(kind),
-                authority,
-            )?));
+            let certificate = certificate(&place, &CertificateText::from(kind), authority)?;
+            self.add_certificate(&place, &certificate, true);
+            return Ok(Credential::Certificate(certificate));
         }
         if let Some(kind) = &file.bound_certificate {
             let place = place.inside("bound_certificate");
             let certificate = certificate(&place, &CertificateText::from(kind), authority)?;
+            self.add_certificate(&place, &certificate, kind.mode == BoundMode::WithAssertion);
             return Ok(Credential::BoundCertificate {
                 certificate,
                 mode: kind.mode,
@@ -481,27 +516,41 @@ impl Loader<'_> {
             )
             .hint("unset one of the two, or name the credential in the configuration"));
         }
+        let credential = place.inside("credential");
         match kind {
             Environment::AZURE_FEDERATED_TOKEN_FILE => {
                 check(kind, rules::path(value))?;
+                let setting = credential.setting("federated_token_file.path");
+                let mut needs = self.needs.borrow_mut();
+                needs.add_variable(kind, setting.clone(), false);
+                needs.add_file(setting, value);
                 Ok(Credential::FederatedTokenFile {
                     path: value.to_owned(),
                     assertion_type: JWT_BEARER.to_owned(),
                 })
             }
             Environment::AZURE_CLIENT_SECRET => {
+                self.needs.borrow_mut().add_variable(
+                    kind,
+                    credential.setting("client_secret"),
+                    true,
+                );
                 let value = SecretValue::Inline(secret_text(kind, value, MAX_CLIENT_SECRET_BYTES)?);
                 Ok(Credential::ClientSecret {
                     value,
                     method: SecretMethod::default(),
                 })
             }
-            _ => Ok(Credential::Certificate(CertificateCredential {
-                name: ENVIRONMENT_IDENTITY.to_owned(),
-                algorithm: Algorithm::Ps256,
-                send_x5c: false,
-                audience: Audience::TokenEndpoint,
-            })),
+            _ => {
+                let certificate = CertificateCredential {
+                    name: ENVIRONMENT_IDENTITY.to_owned(),
+                    algorithm: Algorithm::Ps256,
+                    send_x5c: false,
+                    audience: Audience::TokenEndpoint,
+                };
+                self.add_certificate(&credential.inside("certificate"), &certificate, true);
+                Ok(Credential::Certificate(certificate))
+            }
         }
     }
 
@@ -515,6 +564,11 @@ impl Loader<'_> {
             return Ok(());
         };
         check(variable, rules::path(path))?;
+        self.needs.borrow_mut().add_variable(
+            variable,
+            format!("certificates.{ENVIRONMENT_IDENTITY}.certificate_file"),
+            false,
+        );
         let files = CertificateFiles {
             certificate_file: path.to_owned(),
             private_key_file: None,
@@ -526,6 +580,21 @@ impl Loader<'_> {
                 "is set, and the configuration has certificates.default as well",
             )
             .hint("unset it, or write an identity that names the certificate")),
+        }
+    }
+
+    fn add_certificate(&self, place: &Place, certificate: &CertificateCredential, signs: bool) {
+        let mut needs = self.needs.borrow_mut();
+        needs.certificates.push(CertificateNeed {
+            setting: place.setting("name"),
+            name: certificate.name.clone(),
+        });
+        if signs {
+            needs.signatures.push(SignatureNeed {
+                setting: place.setting("algorithm"),
+                certificate: certificate.name.clone(),
+                algorithm: certificate.algorithm,
+            });
         }
     }
 
@@ -572,7 +641,11 @@ impl Loader<'_> {
             })
             .or_else(|| {
                 let variable = variable?;
-                self.environment.get(variable).map(|value| Setting {
+                let value = self.environment.get(variable)?;
+                self.needs
+                    .borrow_mut()
+                    .add_variable(variable, place.setting(field), false);
+                Some(Setting {
                     name: variable.to_owned(),
                     value,
                 })
@@ -604,6 +677,8 @@ impl Loader<'_> {
     ) -> Result<SecretValue, ConfigError> {
         match (source.value, source.env, source.file) {
             (Some(value), None, None) => {
+                let mut needs = self.needs.borrow_mut();
+                needs.inline_secrets.push(place.at("value"));
                 secret_text(&place.at("value"), value.expose(), max_bytes).map(SecretValue::Inline)
             }
             (None, Some(variable), None) => {
@@ -612,10 +687,14 @@ impl Loader<'_> {
                     .environment
                     .get(variable)
                     .ok_or_else(|| unset(&setting, variable))?;
+                self.needs
+                    .borrow_mut()
+                    .add_variable(variable, setting.clone(), true);
                 secret_text(&setting, value, max_bytes).map(SecretValue::Inline)
             }
             (None, None, Some(path)) => {
                 check(&place.at("file"), rules::path(path))?;
+                self.needs.borrow_mut().add_file(place.at("file"), path);
                 Ok(SecretValue::File(path.to_owned()))
             }
             (None, None, None) => Err(ConfigError::new(

@@ -1,0 +1,392 @@
+//! What a driver must be able to do for an identity, so that it judges needs and never kinds of credentials.
+//!
+//! Settings are paths as users write them, `identities.app.credential.certificate.algorithm` for example, so that
+//! whoever refuses something can name it. A need of which no such setting exists names the variable instead.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::Algorithm;
+
+/// All that is needed of a driver, and nothing besides.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Needs {
+    /// Where requests go. That of the identity's own tenant comes first.
+    pub connections: Vec<Connection>,
+    /// The files that the engine asks to be read.
+    pub files: Vec<FileNeed>,
+    /// What the keys of certificates sign.
+    pub signatures: Vec<SignatureNeed>,
+    /// The certificates that are opened, to sign or to authenticate a connection.
+    pub certificates: Vec<CertificateNeed>,
+    /// The environment variables that something was taken from.
+    pub variables: Vec<VariableNeed>,
+    /// The settings that hold a secret in the document itself.
+    pub inline_secrets: Vec<String>,
+    /// The setting that asks for an assertion source.
+    pub assertion_source: Option<String>,
+}
+
+/// One kind of request and the connection that it goes out on.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub struct Connection {
+    /// What must be let out.
+    pub permission: Permission,
+    /// The name of the certificate that authenticates the connection.
+    pub certificate: Option<String>,
+}
+
+/// What one kind of request may reach.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub struct Permission {
+    /// Over what.
+    pub scheme: Scheme,
+    /// Host, with the port if it is not the scheme's own.
+    pub authority: String,
+    /// Which paths there.
+    pub path: PathPattern,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// How a request travels.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// https, to a server that the driver's certification authorities vouch for.
+    Https,
+    /// http to an address that does not leave this machine or its link. Nothing else goes out without TLS.
+    LinkLocalHttp,
+}
+
+/// A set of paths, each with its query.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum PathPattern {
+    /// This one.
+    Exact(String),
+    /// Those that begin so.
+    Prefix(String),
+    /// Those with one segment, whatever it is, between the two: the endpoint of any tenant.
+    AnySegment {
+        /// The beginning, ends with `/`.
+        before: String,
+        /// The end, begins with `/`.
+        after: String,
+    },
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// A form posted to a token endpoint.
+    TokenEndpoint,
+    /// A question to the platform's managed identity endpoint.
+    ManagedIdentity,
+}
+
+/// A file that is read at an exchange.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct FileNeed {
+    /// The setting that names it.
+    pub setting: String,
+    /// Which file.
+    pub path: FilePattern,
+}
+
+/// A file, or files of which only the folder is known beforehand.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum FilePattern {
+    /// This one.
+    Exact(String),
+    /// Any in this folder whose name ends so: a server's answer says which.
+    Directory {
+        /// The folder, without a slash at its end.
+        directory: String,
+        /// How the name ends, `.key` for example.
+        suffix: String,
+    },
+}
+
+/// A signature that the key of a certificate makes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SignatureNeed {
+    /// The setting of the algorithm.
+    pub setting: String,
+    /// The name of the certificate.
+    pub certificate: String,
+    /// The algorithm.
+    pub algorithm: Algorithm,
+}
+
+/// A certificate that is opened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct CertificateNeed {
+    /// The setting that names it.
+    pub setting: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// An environment variable that something was taken from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct VariableNeed {
+    /// Its name.
+    pub name: String,
+    /// The setting that it was taken for.
+    pub setting: String,
+    /// Whether it holds a secret itself, and not where one is.
+    pub is_secret: bool,
+}
+
+impl Needs {
+    /// Adds what another needs. What both need is there once.
+    pub fn add(&mut self, other: &Self) {
+        // all by name, so that a new need is not forgotten here
+        let Self {
+            connections,
+            files,
+            signatures,
+            certificates,
+            variables,
+            inline_secrets,
+            assertion_source,
+        } = other;
+        add_each(&mut self.connections, connections);
+        add_each(&mut self.files, files);
+        add_each(&mut self.signatures, signatures);
+        add_each(&mut self.certificates, certificates);
+        add_each(&mut self.variables, variables);
+        add_each(&mut self.inline_secrets, inline_secrets);
+        if self.assertion_source.is_none() {
+            self.assertion_source.clone_from(assertion_source);
+        }
+    }
+
+    /// The `host[:port]` of every connection for that purpose.
+    pub fn hosts(&self, purpose: Purpose) -> BTreeSet<String> {
+        self.connections
+            .iter()
+            .map(|connection| &connection.permission)
+            .filter(|permission| permission.purpose == purpose)
+            .map(|permission| permission.authority.clone())
+            .collect()
+    }
+
+    pub(crate) fn add_file(&mut self, setting: String, path: &str) {
+        self.files.push(FileNeed {
+            setting,
+            path: FilePattern::Exact(path.to_owned()),
+        });
+    }
+
+    pub(crate) fn add_variable(&mut self, name: &str, setting: String, is_secret: bool) {
+        self.variables.push(VariableNeed {
+            name: name.to_owned(),
+            setting,
+            is_secret,
+        });
+    }
+}
+
+impl Permission {
+    /// Whether a request to `scheme://authority` with that path and query is one of these.
+    pub fn permits(&self, scheme: &str, authority: &str, path: &str) -> bool {
+        let is_scheme = match self.scheme {
+            Scheme::Https => scheme == "https",
+            Scheme::LinkLocalHttp => scheme == "http" && is_link_local(authority),
+        };
+        is_scheme && self.authority == authority && self.path.matches(path)
+    }
+}
+
+impl PathPattern {
+    /// Whether that path, with its query, is in the set.
+    pub fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Prefix(prefix) => path.starts_with(prefix),
+            Self::AnySegment { before, after } => path
+                .strip_prefix(before.as_str())
+                .and_then(|rest| rest.strip_suffix(after.as_str()))
+                .is_some_and(|segment| {
+                    !segment.is_empty() && segment != ".." && !segment.contains(['/', '?', '#'])
+                }),
+        }
+    }
+}
+
+impl FilePattern {
+    /// Whether that path, letter for letter, is one of these.
+    pub fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Directory { directory, suffix } => path
+                .strip_prefix(directory.as_str())
+                .and_then(|rest| rest.strip_prefix(['/', '\\']))
+                .and_then(|name| name.strip_suffix(suffix.as_str()))
+                // a name alone: nothing that leads out of the folder
+                .is_some_and(|stem| {
+                    stem.starts_with(|c: char| c.is_ascii_alphanumeric())
+                        && stem
+                            .chars()
+                            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+                }),
+        }
+    }
+
+    /// The path, if it is known beforehand.
+    pub fn exact(&self) -> Option<&str> {
+        match self {
+            Self::Exact(path) => Some(path),
+            Self::Directory { .. } => None,
+        }
+    }
+}
+
+/// Whether `host[:port]` is an address that no router passes on: this machine's own, those of its link, and the one
+/// under which Azure, AWS and others have their metadata service. Names are not: a resolver could answer anything.
+pub fn is_link_local(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map(|(host, _)| host),
+        None => authority.split(':').next(),
+    };
+    match host.and_then(|host| host.parse::<IpAddr>().ok()) {
+        Some(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
+        Some(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+            Some(address) => address.is_loopback() || address.is_link_local(),
+            // fd00:ec2::254 is AWS's; the rest of fd00::/8 is somebody's network
+            None => {
+                address.is_loopback()
+                    || address.is_unicast_link_local()
+                    || address.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+            }
+        },
+        None => false,
+    }
+}
+
+fn add_each<T: Clone + PartialEq>(to: &mut Vec<T>, from: &[T]) {
+    for item in from {
+        if !to.contains(item) {
+            to.push(item.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_exact_or_begins_so_or_is_of_any_tenant() {
+        let any = PathPattern::AnySegment {
+            before: "/".into(),
+            after: "/oauth2/v2.0/token".into(),
+        };
+        for (pattern, path, fits) in [
+            (&PathPattern::Exact("/t?p=x".into()), "/t?p=x", true),
+            (&PathPattern::Exact("/t".into()), "/t?p=x", false),
+            (&PathPattern::Prefix("/m/token?".into()), "/m/token?x", true),
+            (&PathPattern::Prefix("/m/token?".into()), "/m/tokens", false),
+            (&any, "/contoso.example/oauth2/v2.0/token", true),
+            (&any, "/a/b/oauth2/v2.0/token", false),
+            (&any, "//oauth2/v2.0/token", false),
+            (&any, "/../oauth2/v2.0/token", false),
+            (&any, "/oauth2/v2.0/token", false),
+            (&any, "/x?/oauth2/v2.0/token", false),
+        ] {
+            assert_eq!(pattern.matches(path), fits, "{pattern:?} {path}");
+        }
+    }
+
+    #[test]
+    fn http_goes_to_addresses_of_this_link_alone() {
+        let permission = |authority: &str| Permission {
+            scheme: Scheme::LinkLocalHttp,
+            authority: authority.into(),
+            path: PathPattern::Prefix("/".into()),
+            purpose: Purpose::ManagedIdentity,
+        };
+        for near in [
+            "169.254.169.254",
+            "169.254.169.254:8080",
+            "127.0.0.1:40342",
+            "[::1]:80",
+            "[fe80::1]",
+            "[fd00:ec2::254]",
+            "[::ffff:169.254.169.254]",
+        ] {
+            assert!(permission(near).permits("http", near, "/x"), "{near}");
+            assert!(!permission(near).permits("https", near, "/x"), "{near}");
+        }
+        for far in [
+            "10.0.0.4",
+            "metadata.internal",
+            "localhost:80",
+            "169.254.169.254.evil.example",
+            "169.255.0.1",
+            "[fd00::1]",
+            "[::ffff:10.0.0.4]",
+            "",
+        ] {
+            assert!(!permission(far).permits("http", far, "/x"), "{far}");
+        }
+        let https = Permission {
+            scheme: Scheme::Https,
+            ..permission("login.example")
+        };
+        assert!(https.permits("https", "login.example", "/x"));
+        assert!(!https.permits("http", "login.example", "/x"));
+        assert!(!https.permits("https", "login.example:8443", "/x"));
+    }
+
+    #[test]
+    fn a_directory_gives_its_own_files_and_no_way_out() {
+        let keys = FilePattern::Directory {
+            directory: "/var/opt/azcmagent/tokens".into(),
+            suffix: ".key".into(),
+        };
+        assert!(keys.matches("/var/opt/azcmagent/tokens/0a1b-2c.key"));
+        for other in [
+            "/var/opt/azcmagent/tokens/../../shadow.key",
+            "/var/opt/azcmagent/tokens/sub/x.key",
+            "/var/opt/azcmagent/tokens/.key",
+            "/var/opt/azcmagent/tokens/...key",
+            "/var/opt/azcmagent/tokens/x.pem",
+            "/var/opt/azcmagent/tokens2/x.key",
+            "/var/opt/azcmagent/tokens/x\\y.key",
+        ] {
+            assert!(!keys.matches(other), "{other}");
+        }
+        assert!(FilePattern::Exact("/a".into()).matches("/a"));
+        assert!(!FilePattern::Exact("/a".into()).matches("/a/"));
+    }
+
+    #[test]
+    fn what_two_need_is_there_once() {
+        let mut one = Needs::default();
+        one.add_file("identities.a.credential.client_secret.file".into(), "/s");
+        let mut both = one.clone();
+        both.add(&one);
+        assert_eq!(both, one);
+        let other = Needs {
+            assertion_source: Some("identities.b.credential.assertion_source".into()),
+            ..Needs::default()
+        };
+        both.add(&other);
+        assert_eq!(
+            (both.files, both.assertion_source),
+            (one.files, other.assertion_source)
+        );
+    }
+}

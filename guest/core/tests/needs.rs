@@ -1,0 +1,187 @@
+//! What each kind of credential asks of a driver, named as users write it.
+
+use edgepass_core::needs::{FilePattern, Needs, PathPattern, Purpose, Scheme};
+use edgepass_core::{Algorithm, Config, Environment};
+
+fn config(identity: &str, variables: &[(&str, &str)]) -> Config {
+    let json =
+        format!(r#"{{"authority_hosts": ["idp.example"], "identities": {{"app": {identity}}}}}"#);
+    let environment = Environment::from_pairs(variables.iter().copied());
+    Config::load(Some(&json), &environment).unwrap()
+}
+
+fn needs(credential: &str) -> Needs {
+    let identity = format!(
+        r#"{{"tenant_id": "contoso.example", "client_id": "c", "credential": {credential}}}"#
+    );
+    let config = config(&identity, &[("SECRET", "hunter2")]);
+    let needs = config.identities.get("app").unwrap().needs().clone();
+    assert!(!format!("{needs:?}").contains("hunter2"));
+    assert_eq!(config.needs(), needs);
+    needs
+}
+
+#[test]
+fn every_kind_names_what_it_needs() {
+    let file = needs(r#"{"federated_token_file": {"path": "/token"}}"#);
+    assert_eq!(
+        (file.files[0].setting.as_str(), &file.files[0].path),
+        (
+            "identities.app.credential.federated_token_file.path",
+            &FilePattern::Exact("/token".into())
+        )
+    );
+    let place = "identities.app.credential";
+    let signed = needs(r#"{"certificate": {"name": "cert", "algorithm": "RS256"}}"#);
+    assert_eq!(
+        signed.signatures[0].setting,
+        format!("{place}.certificate.algorithm")
+    );
+    assert_eq!(signed.signatures[0].algorithm, Algorithm::Rs256);
+    assert_eq!(
+        signed.certificates[0].setting,
+        format!("{place}.certificate.name")
+    );
+    assert_eq!(signed.connections[0].certificate, None);
+
+    let bound = needs(r#"{"bound_certificate": {"name": "cert", "mode": "certificate-only"}}"#);
+    assert_eq!(bound.connections[0].certificate.as_deref(), Some("cert"));
+    assert!(bound.signatures.is_empty() && bound.certificates.len() == 1);
+
+    let source = needs(r#"{"assertion_source": {}}"#);
+    assert_eq!(
+        source.assertion_source,
+        Some(format!("{place}.assertion_source"))
+    );
+
+    let inline = needs(r#"{"client_secret": {"value": "hunter2"}}"#);
+    assert_eq!(
+        inline.inline_secrets,
+        [format!("{place}.client_secret.value")]
+    );
+    let variable = needs(r#"{"client_assertion": {"env": "SECRET"}}"#);
+    assert_eq!(
+        (
+            variable.variables[0].name.as_str(),
+            variable.variables[0].setting.as_str(),
+            variable.variables[0].is_secret
+        ),
+        (
+            "SECRET",
+            "identities.app.credential.client_assertion.env",
+            true
+        )
+    );
+    let in_file = needs(r#"{"client_secret": {"file": "/secret"}}"#);
+    assert_eq!(
+        in_file.files[0].setting,
+        format!("{place}.client_secret.file")
+    );
+}
+
+#[test]
+fn requests_go_to_the_endpoints_of_the_tenants_that_may_be_named() {
+    let credential = r#""credential": {"assertion_source": {}}"#;
+    let paths = |identity: &str| -> Vec<PathPattern> {
+        let needs = config(identity, &[]).needs();
+        for connection in &needs.connections {
+            let permission = &connection.permission;
+            assert_eq!(permission.scheme, Scheme::Https);
+            assert_eq!(permission.purpose, Purpose::TokenEndpoint);
+        }
+        needs
+            .connections
+            .into_iter()
+            .map(|c| c.permission.path)
+            .collect()
+    };
+    let exact = |path: &str| PathPattern::Exact(path.into());
+    let entra = paths(&format!(
+        r#"{{"tenant_id": "a", "additionally_allowed_tenants": ["b", "*"], "client_id": "c", {credential}}}"#
+    ));
+    assert_eq!(
+        entra.get(..3).unwrap(),
+        [
+            exact("/a/oauth2/v2.0/token"),
+            exact("/b/oauth2/v2.0/token"),
+            PathPattern::AnySegment {
+                before: "/".into(),
+                after: "/oauth2/v2.0/token".into()
+            }
+        ]
+    );
+    let generic = paths(&format!(
+        r#"{{"token_endpoint": "https://idp.example/token?p=x", "client_id": "c", {credential}}}"#
+    ));
+    assert_eq!(generic[0], exact("/token?p=x"));
+}
+
+#[test]
+fn variables_are_named_that_something_was_taken_from() {
+    let webhook = [
+        ("AZURE_TENANT_ID", "t"),
+        ("AZURE_CLIENT_ID", "c"),
+        ("AZURE_FEDERATED_TOKEN_FILE", "/token"),
+        ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com"),
+        ("HOME", "/root"),
+    ];
+    let environment = Environment::from_pairs(webhook);
+    let needs = Config::load(None, &environment).unwrap().needs();
+    let names: Vec<&str> = needs.variables.iter().map(|v| v.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "AZURE_TENANT_ID",
+            "AZURE_AUTHORITY_HOST",
+            "AZURE_CLIENT_ID",
+            "AZURE_FEDERATED_TOKEN_FILE"
+        ]
+    );
+    assert_eq!(needs.variables[0].setting, "identities.default.tenant_id");
+    assert!(needs.variables.iter().all(|variable| !variable.is_secret));
+
+    let whole = r#"{"tenant_id": "t", "client_id": "c", "credential": {"federated_token_file": {"path": "/t"}}}"#;
+    let variables = [&webhook[..], &[("EDGEPASS_AUTHORITY_HOSTS", "x.example")]].concat();
+    let needs = config(whole, &variables).needs();
+    let names: Vec<&str> = needs.variables.iter().map(|v| v.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["AZURE_AUTHORITY_HOST", "EDGEPASS_AUTHORITY_HOSTS"]
+            .iter()
+            .rev()
+            .copied()
+            .collect::<Vec<_>>()
+    );
+
+    let secret = [
+        ("AZURE_TENANT_ID", "t"),
+        ("AZURE_CLIENT_ID", "c"),
+        ("AZURE_CLIENT_SECRET", "hunter2"),
+    ];
+    let needs = config("{}", &secret).needs();
+    let variable = needs
+        .variables
+        .iter()
+        .find(|variable| variable.is_secret)
+        .unwrap();
+    assert_eq!(variable.setting, "identities.app.credential.client_secret");
+}
+
+#[test]
+fn an_environment_of_the_named_variables_alone_is_the_same_configuration() {
+    let all = [
+        ("AZURE_TENANT_ID", "t"),
+        ("AZURE_CLIENT_ID", "c"),
+        ("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pem"),
+        ("EDGEPASS_AUTHORITY_HOSTS", "login.contoso.example"),
+        ("AZURE_AUTHORITY_HOST", "https://login.contoso.example"),
+        ("HOME", "/root"),
+    ];
+    let config = Config::load(None, &Environment::from_pairs(all)).unwrap();
+    let needs = config.needs();
+    let fewer = all
+        .into_iter()
+        .filter(|(name, _)| needs.variables.iter().any(|v| v.name == *name));
+    let again = Config::load(None, &Environment::from_pairs(fewer)).unwrap();
+    assert_eq!(format!("{again:?}"), format!("{config:?}"));
+}
