@@ -1,5 +1,10 @@
 //! What each kind of credential asks of a driver, named as users write it.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests stop at the first surprise, as tests do"
+)]
+
 use edgepass_core::needs::{FilePattern, Needs, PathPattern, Purpose, Scheme};
 use edgepass_core::{Algorithm, Config, Environment};
 
