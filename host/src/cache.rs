@@ -6,7 +6,9 @@ use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use edgepass_core::{AccessToken, Grant, Refresh, Secret, TokenRequest, TokenSource, TokenType};
+use edgepass_core::{
+    AccessToken, Grant, Moment, Now, Refresh, TokenRequest, TokenSource, TokenType,
+};
 use hashbrown::{Equivalent, HashMap};
 
 use crate::limits;
@@ -18,17 +20,6 @@ pub struct Token(Arc<AccessToken>);
 impl Token {
     pub(crate) fn new(token: AccessToken) -> Self {
         Self(Arc::new(token))
-    }
-
-    /// The value of an `authorization` header. A secret.
-    pub fn authorization(&self) -> Secret {
-        // servers answer `bearer` in any case; resources want it as RFC 6750 writes it
-        let scheme = if self.token_type.eq_ignore_ascii_case("bearer") {
-            "Bearer"
-        } else {
-            &self.token_type
-        };
-        Secret::new(format!("{scheme} {}", self.token.expose()))
     }
 
     pub(crate) fn with_source(&self, source: TokenSource) -> Self {
@@ -129,11 +120,14 @@ fn hash<H: Hasher>(
 }
 
 /// Tokens by key.
-#[derive(Default)]
-pub(crate) struct Cache(RwLock<Shelf>);
+pub(crate) struct Cache {
+    entries: RwLock<Entries>,
+    /// From when the monotonic clock counts.
+    start: Instant,
+}
 
 #[derive(Default)]
-struct Shelf {
+struct Entries {
     tokens: HashMap<Key, Entry>,
     /// Counts what was thrown out, so that an answer from before cannot come back in.
     generation: u64,
@@ -142,32 +136,41 @@ struct Shelf {
 struct Entry {
     token: Token,
     /// From when the component is asked again.
-    fresh: Until,
+    fresh_until: Moment,
     /// From when it is not even worth a look.
-    alive: Until,
+    alive_until: Moment,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            entries: RwLock::default(),
+            start: Instant::now(),
+        }
+    }
 }
 
 impl Cache {
     /// The token, if the component need not be asked.
     pub(crate) fn fresh(&self, request: &TokenRequest) -> Option<Token> {
-        self.get(request, |entry, now| entry.fresh.ahead_of(now))
+        self.get(request, |entry, now| !entry.fresh_until.reached(now))
     }
 
     /// The token, if it has not expired.
     pub(crate) fn alive(&self, request: &TokenRequest) -> Option<Token> {
-        self.get(request, |entry, now| entry.alive.ahead_of(now))
+        self.get(request, |entry, now| !entry.alive_until.reached(now))
     }
 
-    fn get(&self, request: &TokenRequest, good: impl Fn(&Entry, Clocks) -> bool) -> Option<Token> {
+    fn get(&self, request: &TokenRequest, good: impl Fn(&Entry, Now) -> bool) -> Option<Token> {
         let lookup = Lookup::of(request)?;
-        let shelf = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = shelf.tokens.get(&lookup)?;
-        good(entry, Clocks::now()).then(|| entry.token.clone())
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries.tokens.get(&lookup)?;
+        good(entry, self.now()).then(|| entry.token.clone())
     }
 
     /// Which answers [`Self::put`] may still take.
     pub(crate) fn generation(&self) -> u64 {
-        self.0
+        self.entries
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .generation
@@ -176,33 +179,35 @@ impl Cache {
     /// Keeps a token that was asked for in that generation. `replaces` throws out what else there is of its identity:
     /// somebody asked for a new one because the old ones are of no use.
     pub(crate) fn put(&self, key: Key, token: &Token, generation: u64, replaces: bool) {
-        let now = Clocks::now();
+        let now = self.now();
         let entry = Entry {
             token: token.with_source(TokenSource::Cache),
-            fresh: Until::unix(token.refresh_on, now),
-            alive: Until::unix(token.expires_on, now),
+            fresh_until: Moment::at_unix_s(token.refresh_on, now),
+            alive_until: Moment::at_unix_s(token.expires_on, now),
         };
-        let mut shelf = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if shelf.generation != generation {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        if entries.generation != generation {
             return;
         }
         if replaces {
-            shelf.generation += 1;
-            shelf
+            entries.generation += 1;
+            entries
                 .tokens
                 .retain(|_, entry| entry.token.identity != token.identity);
         }
-        if shelf.tokens.len() >= limits::CACHED_TOKENS && !shelf.tokens.contains_key(&key) {
-            shelf.tokens.retain(|_, entry| entry.alive.ahead_of(now));
-            if shelf.tokens.len() >= limits::CACHED_TOKENS {
+        if entries.tokens.len() >= limits::CACHED_TOKENS && !entries.tokens.contains_key(&key) {
+            entries
+                .tokens
+                .retain(|_, entry| !entry.alive_until.reached(now));
+            if entries.tokens.len() >= limits::CACHED_TOKENS {
                 let mut keep = false;
-                shelf.tokens.retain(|_, _| {
+                entries.tokens.retain(|_, _| {
                     keep = !keep;
                     keep
                 });
             }
         }
-        shelf.tokens.insert(key, entry);
+        entries.tokens.insert(key, entry);
     }
 
     /// Throws out the token of that lower-case hex SHA-256, wherever it is.
@@ -216,14 +221,24 @@ impl Cache {
     }
 
     fn throw_out(&self, which: impl Fn(&Token) -> bool) {
-        let mut shelf = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        shelf.generation += 1;
-        shelf.tokens.retain(|_, entry| !which(&entry.token));
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        entries.generation += 1;
+        entries.tokens.retain(|_, entry| !which(&entry.token));
+    }
+
+    fn now(&self) -> Now {
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Now {
+            unix_ms: millis(unix),
+            mono_ms: millis(self.start.elapsed()),
+        }
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.0
+        self.entries
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .tokens
@@ -231,54 +246,21 @@ impl Cache {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Clocks {
-    unix: Duration,
-    steady: Instant,
-}
-
-impl Clocks {
-    fn now() -> Self {
-        Self {
-            unix: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default(),
-            steady: Instant::now(),
-        }
-    }
-}
-
-/// A moment on both clocks; it has come when either says so. A wall clock that is set back does not prolong it, and
-/// neither does a machine that slept while the other one stood still.
-struct Until {
-    unix: Duration,
-    steady: Option<Instant>,
-}
-
-impl Until {
-    fn unix(seconds: u64, now: Clocks) -> Self {
-        let unix = Duration::from_secs(seconds);
-        Self {
-            unix,
-            steady: now.steady.checked_add(unix.saturating_sub(now.unix)),
-        }
-    }
-
-    fn ahead_of(&self, now: Clocks) -> bool {
-        now.unix < self.unix && self.steady.is_none_or(|steady| now.steady < steady)
-    }
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use edgepass_core::Secret;
 
     fn request(scope: &str) -> TokenRequest {
         TokenRequest::for_scopes([scope])
     }
 
     fn token(text: &str, identity: &str, fresh_for: u64) -> Token {
-        let now = Clocks::now().unix.as_secs();
+        let now = Cache::default().now().unix_s();
         Token::new(AccessToken {
             token: Secret::new(text),
             token_type: "Bearer".into(),
@@ -337,23 +319,6 @@ mod tests {
         put(&cache, &request("a"), &token("t", "default", 0));
         assert_eq!(cache.fresh(&request("a")), None);
         assert!(cache.alive(&request("a")).is_some());
-    }
-
-    #[test]
-    fn either_clock_ends_it() {
-        let now = Clocks::now();
-        let until = Until::unix(now.unix.as_secs() + 100, now);
-        assert!(until.ahead_of(now));
-        let set_back = Clocks {
-            unix: Duration::from_secs(5),
-            steady: now.steady + Duration::from_secs(101),
-        };
-        assert!(!until.ahead_of(set_back), "the wall clock was set back");
-        let slept = Clocks {
-            unix: now.unix + Duration::from_secs(101),
-            steady: now.steady,
-        };
-        assert!(!until.ahead_of(slept), "the machine slept");
     }
 
     #[test]

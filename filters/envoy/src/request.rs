@@ -12,17 +12,20 @@ use edgepass_rules::{NO_TOKEN_YET, Passage, Requests, refuse};
 
 use crate::host::{self, Envoy};
 
+/// The requests of one root context.
+type Filtered = Requests<Envoy>;
+
 thread_local! {
     /// The root contexts of this VM, those that are configured with their requests. Plugins with the same code and
     /// `vm_id` share a VM, and a plugin whose configuration is replaced has two of them for a while.
-    static ROOTS: RefCell<Vec<(u32, Option<Rc<Requests<Envoy>>>)>> = const { RefCell::new(Vec::new()) };
+    static ROOTS: RefCell<Vec<(u32, Option<Rc<Filtered>>)>> = const { RefCell::new(Vec::new()) };
     /// The root context of the request that was begun last. Envoy announces a request immediately before it hands over
     /// its headers.
     static BEGUN: Cell<u32> = const { Cell::new(0) };
 }
 
 /// From now on these are the requests of that root context.
-pub(crate) fn configured(root: u32, requests: &Rc<Requests<Envoy>>) {
+pub(crate) fn configured(root: u32, requests: &Rc<Filtered>) {
     ROOTS.with_borrow_mut(|roots| {
         roots.retain(|(known, _)| *known != root);
         roots.push((root, Some(Rc::clone(requests))));
@@ -83,7 +86,7 @@ fn response_came(id: u32) {
     if !wanted || host::response_header(":status").as_deref() != Some("401") {
         return;
     }
-    let filters: Vec<Rc<Requests<Envoy>>> = ROOTS.with_borrow(|roots| {
+    let filters: Vec<Rc<Filtered>> = ROOTS.with_borrow(|roots| {
         let filters = roots.iter().filter_map(|(_, filter)| filter.clone());
         filters.collect()
     });
