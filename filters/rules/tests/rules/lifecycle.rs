@@ -1,0 +1,322 @@
+//! When a token is asked for, by whom, and how long it is served.
+
+use serde_json::json;
+
+use super::support::{Fate, Mood, World};
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+
+fn exchanges(world: &World) -> usize {
+    world.server.borrow().seen.len()
+}
+
+fn mood(world: &World, mood: Mood) {
+    world.server.borrow_mut().mood = mood;
+}
+
+/// Refuses the token of that VM, as an upstream that has revoked it.
+fn refuse_current(world: &mut World, vm: usize) -> String {
+    let (id, fate) = world.request(vm);
+    let Fate::Sent(Some(value)) = fate else {
+        panic!("it has a token: {fate:?}");
+    };
+    let token = value.trim_start_matches("Bearer ").to_owned();
+    world.server.borrow_mut().revoked.push(token.clone());
+    world.refuse(vm, id, None);
+    token
+}
+
+#[test]
+fn one_asks_for_all() {
+    let mut world = World::new(1, 3);
+    world.pass(SECOND);
+    world.common_token();
+    assert_eq!(exchanges(&world), 1);
+    assert_eq!(world.server.borrow().taken, 1);
+}
+
+#[test]
+fn without_sharing_each_asks() {
+    let mut world = World::with(2, 3, &json!({"sharing": "per-vm"}));
+    world.pass(SECOND);
+    let tokens: Vec<_> = [1, 2, 3].map(|vm| world.token(vm).unwrap()).into();
+    assert_eq!(exchanges(&world), 3);
+    assert!(tokens[0] != tokens[1] && tokens[1] != tokens[2]);
+}
+
+#[test]
+fn a_token_is_renewed_long_before_its_end_and_nobody_waits() {
+    let mut world = World::new(3, 2);
+    world.server.borrow_mut().lifetime_s = 600;
+    world.pass(SECOND);
+    let first = world.common_token();
+    let mut last = first.clone();
+    for _ in 0..120 {
+        world.pass(10 * SECOND);
+        last = world.common_token();
+        assert!(world.server.borrow().takes(&last, world.true_ms()));
+    }
+    assert_ne!(first, last);
+    let count = exchanges(&world);
+    assert!((4..=6).contains(&count), "half of 600 s each: {count}");
+    assert_eq!(world.server.borrow().most_under_way, 1);
+}
+
+#[test]
+fn the_servers_refresh_in_counts() {
+    let mut world = World::new(4, 1);
+    world.server.borrow_mut().refresh_in_s = Some(60);
+    world.pass(50 * SECOND);
+    assert_eq!(exchanges(&world), 1);
+    world.pass(12 * SECOND);
+    assert_eq!(exchanges(&world), 2);
+}
+
+#[test]
+fn another_takes_over_when_the_asking_vm_dies() {
+    let mut world = World::new(5, 2);
+    world.server.borrow_mut().lifetime_s = 120;
+    world.pass(SECOND);
+    let token = world.common_token();
+    // whoever has the lease: the other one goes on
+    world.kill(1);
+    world.pass(SECOND);
+    assert_eq!(world.token(2), Some(token.clone()));
+    world.pass(70 * SECOND);
+    assert_ne!(world.token(2), Some(token), "renewed");
+
+    let third = world.start();
+    world.kill(2);
+    world.pass(SECOND);
+    assert!(world.token(third).is_some(), "the published one is served");
+    let before = exchanges(&world);
+    world.pass(70 * SECOND);
+    assert!(exchanges(&world) > before, "and renewed");
+}
+
+#[test]
+fn a_vm_that_dies_while_it_asks_is_replaced() {
+    let mut world = World::new(6, 2);
+    mood(&world, Mood::Silent);
+    world.pass(SECOND);
+    assert_eq!(exchanges(&world), 1);
+    let asking = if world.vms[&1].is_asking() { 1 } else { 2 };
+    world.kill(asking);
+    mood(&world, Mood::Well);
+    world.pass(4 * SECOND);
+    world.common_token();
+    assert_eq!(exchanges(&world), 2);
+}
+
+#[test]
+fn a_refused_token_is_replaced_once_for_all() {
+    let mut world = World::new(7, 3);
+    world.pass(SECOND);
+    let old = world.common_token();
+    // all of them are refused before any has another
+    for vm in [1, 2, 3] {
+        assert_eq!(refuse_current(&mut world, vm), old);
+    }
+    assert_eq!(world.token(1), None, "it is not served again");
+    world.pass(2 * SECOND);
+    let new = world.common_token();
+    assert_ne!(new, old);
+    assert_eq!(exchanges(&world), 2);
+}
+
+#[test]
+fn a_vm_without_the_lease_reports_its_refusal() {
+    for refusing in [1, 2] {
+        let mut world = World::new(8, 2);
+        world.pass(SECOND);
+        let old = world.common_token();
+        refuse_current(&mut world, refusing);
+        world.pass(SECOND);
+        assert_ne!(world.common_token(), old, "refused in {refusing}");
+    }
+}
+
+#[test]
+fn an_upstream_that_refuses_everything_causes_no_storm() {
+    let mut world = World::new(9, 2);
+    world.pass(SECOND);
+    let start = exchanges(&world);
+    let mut waited = 0;
+    for _ in 0..300 {
+        for vm in [1, 2] {
+            let (id, fate) = world.request(vm);
+            match fate {
+                Fate::Sent(_) => world.refuse(vm, id, None),
+                _ => waited += 1,
+            }
+        }
+        world.pass(SECOND);
+    }
+    let asked = exchanges(&world) - start;
+    // at most one after each cooldown of 30 s
+    assert!((1..=11).contains(&asked), "{asked} exchanges in 5 minutes");
+    assert!(waited < 40, "{waited} of 600 requests waited");
+}
+
+#[test]
+fn a_challenge_with_claims_gets_another_token_even_from_one_that_is_kept() {
+    let challenge = r#"Bearer error="insufficient_claims", claims="eyJhY2Nlc3NfdG9rZW4iOnsibmJmIjp7ImVzc2VudGlhbCI6dHJ1ZX19fQ==""#;
+    let mut world = World::new(10, 1);
+    world.pass(SECOND);
+    for expected in [1, 1] {
+        let before = exchanges(&world);
+        let (id, _) = world.request(1);
+        world.refuse(1, id, None);
+        world.pass(SECOND);
+        assert!(exchanges(&world) <= before + expected);
+    }
+    let kept = world.token(1).unwrap();
+    let before = exchanges(&world);
+    let (id, _) = world.request(1);
+    world.refuse(1, id, Some("Bearer"));
+    world.pass(SECOND);
+    assert_eq!(
+        (world.token(1), exchanges(&world)),
+        (Some(kept.clone()), before)
+    );
+    let (id, _) = world.request(1);
+    world.refuse(1, id, Some(challenge));
+    world.pass(SECOND);
+    assert_eq!(exchanges(&world), before + 1);
+    assert_ne!(world.token(1), Some(kept));
+}
+
+#[test]
+fn a_late_refusal_of_an_old_token_changes_nothing() {
+    let mut world = World::new(11, 1);
+    world.pass(SECOND);
+    let (early, _) = world.request(1);
+    refuse_current(&mut world, 1);
+    world.pass(SECOND);
+    let new = world.token(1);
+    world.refuse(1, early, None);
+    world.pass(SECOND);
+    assert_eq!((world.token(1), exchanges(&world)), (new, 2));
+}
+
+#[test]
+fn without_refresh_on_401_nothing_is_refused() {
+    let mut world = World::with(12, 1, &json!({"refresh_on_401": false}));
+    world.pass(SECOND);
+    let token = world.token(1);
+    let (id, _) = world.request(1);
+    world.refuse(1, id, None);
+    world.pass(SECOND);
+    assert_eq!((world.token(1), exchanges(&world)), (token, 1));
+}
+
+#[test]
+fn a_token_ends_when_either_clock_says_so() {
+    // the machine sleeps: the monotonic clock stands still
+    let mut world = World::new(13, 2);
+    world.pass(SECOND);
+    mood(&world, Mood::Down);
+    world.sleep(2 * 60 * MINUTE);
+    world.pass(SECOND);
+    assert_eq!((world.token(1), world.token(2)), (None, None));
+
+    // the wall clock is set back: the monotonic clock goes on
+    let mut world = World::with(14, 2, &json!({"sharing": "per-vm"}));
+    world.pass(SECOND);
+    mood(&world, Mood::Down);
+    world.process.borrow_mut().wall_offset_ms = -3 * 3_600_000;
+    world.slow_down(10);
+    world.pass(59 * MINUTE);
+    assert!(world.token(1).is_some() && world.token(2).is_some());
+    world.pass(MINUTE);
+    assert_eq!((world.token(1), world.token(2)), (None, None));
+}
+
+#[test]
+fn an_outage_is_waited_for_with_pauses_and_its_end_is_seen_soon() {
+    let mut world = World::new(15, 2);
+    mood(&world, Mood::Down);
+    world.pass(5 * MINUTE);
+    let asked = exchanges(&world);
+    // each acquisition makes its own three attempts, and 8 s lie between two
+    assert!((60..=160).contains(&asked), "{asked} attempts");
+    mood(&world, Mood::Well);
+    world.pass(15 * SECOND);
+    world.common_token();
+}
+
+#[test]
+fn an_outage_is_not_noticed_while_the_token_lives() {
+    let mut world = World::new(16, 2);
+    world.slow_down(5);
+    world.server.borrow_mut().lifetime_s = 600;
+    world.pass(SECOND);
+    mood(&world, Mood::Sick);
+    for _ in 0..58 {
+        world.pass(10 * SECOND);
+        world.common_token();
+    }
+    mood(&world, Mood::Well);
+    world.pass(100 * SECOND);
+    let token = world.common_token();
+    assert!(world.server.borrow().takes(&token, world.true_ms()));
+}
+
+#[test]
+fn the_server_is_left_alone_for_as_long_as_it_asks() {
+    let mut world = World::new(17, 2);
+    mood(
+        &world,
+        Mood::Throttling {
+            until_ms: 90 * SECOND,
+        },
+    );
+    world.pass(89 * SECOND);
+    assert_eq!(exchanges(&world), 1);
+    mood(&world, Mood::Well);
+    world.pass(12 * SECOND);
+    world.common_token();
+}
+
+#[test]
+fn a_server_that_gives_the_same_token_again_is_asked_at_a_pace() {
+    let mut world = World::new(18, 2);
+    world.server.borrow_mut().lifetime_s = 300;
+    world.pass(SECOND);
+    let token = world.common_token();
+    mood(&world, Mood::Same);
+    world.pass(290 * SECOND);
+    assert_eq!(world.common_token(), token);
+    let asked = exchanges(&world);
+    assert!(asked < 300, "{asked} times in five minutes");
+    world.pass(15 * SECOND);
+    assert_ne!(world.common_token(), token);
+}
+
+#[test]
+fn a_newly_started_vm_serves_what_is_published() {
+    let mut world = World::new(19, 1);
+    world.pass(SECOND);
+    mood(&world, Mood::Down);
+    let second = world.start();
+    world.pass(200);
+    assert!(world.token(second).is_some());
+    world.common_token();
+    assert_eq!(exchanges(&world), 1);
+}
+
+#[test]
+fn the_reason_for_having_no_token_is_known_in_every_vm() {
+    let mut world = World::with(20, 2, &json!({"request_deadline_ms": 3000}));
+    mood(&world, Mood::Refusing);
+    world.pass(SECOND);
+    let waiting = [1, 2].map(|vm| (vm, world.request(vm).0));
+    world.pass(4 * SECOND);
+    for (vm, id) in waiting {
+        assert_eq!(
+            world.fate(vm, id),
+            Fate::Refused("credential-rejected".to_owned())
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! The filter's requests and tokens without a proxy.
+
+// tells the lints that helpers are test code too
+#![cfg(test)]
+
+mod lifecycle;
+mod requests;
+mod simulation;
+mod support;
