@@ -260,7 +260,7 @@ fn another_component_is_compiled_and_run() {
     let lab = Lab::new();
     let component = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../dist/credential-provider.wasm"
+        "/../../dist/credential-provider.wasm"
     );
     let output = edgepass(&lab, &["token", "--scope", GRAPH, "--component", component]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));

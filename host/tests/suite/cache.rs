@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use edgepass::{Refresh, RejectionOutcome, TokenRequest, TokenSource};
 use edgepass_emulator::Fault;
 
-use crate::support::{GRAPH, Lab, graph};
+use crate::providers::graph;
+use crate::support::{GRAPH, Lab};
 
 #[tokio::test]
 async fn a_hit_does_not_enter_the_component() {

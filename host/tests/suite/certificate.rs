@@ -9,7 +9,8 @@ use edgepass::{CertificateSource, ErrorClass};
 use edgepass_emulator::{CertificateOptions, ClientCertificate};
 use serde_json::{Value, json};
 
-use crate::support::{Lab, graph};
+use crate::providers::graph;
+use crate::support::Lab;
 
 fn certificate() -> Value {
     json!({ "certificate": { "name": "demo" } })

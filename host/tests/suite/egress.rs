@@ -4,7 +4,8 @@ use edgepass::{ErrorClass, Provider};
 use edgepass_emulator::Fault;
 use serde_json::json;
 
-use crate::support::{Lab, graph};
+use crate::providers::graph;
+use crate::support::Lab;
 
 async fn failure(provider: &Provider) -> (ErrorClass, String) {
     let error = provider.get_token(&graph()).await.unwrap_err();

@@ -7,7 +7,8 @@ use edgepass_emulator::Fault;
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 
-use crate::support::{Lab, graph};
+use crate::providers::graph;
+use crate::support::Lab;
 
 /// A component of the world `provider` whose every function does only this.
 fn component(body: &str) -> Vec<u8> {

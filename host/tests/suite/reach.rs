@@ -7,7 +7,8 @@ use edgepass::{
 use edgepass_emulator::Mint;
 use serde_json::json;
 
-use crate::support::{Lab, graph};
+use crate::providers::graph;
+use crate::support::Lab;
 
 #[tokio::test]
 async fn an_assertion_comes_from_the_program() {

@@ -1,9 +1,8 @@
-//! An emulator with its files, and providers that use it.
+//! An emulator with its files: what the tests of the library and those of the command share.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use edgepass::{Builder, Environment, Provider, TokenRequest};
 use edgepass_emulator::{Directory, Emulator};
 use serde_json::{Value, json};
 
@@ -47,21 +46,7 @@ impl Lab {
         &self.root
     }
 
-    /// With the federated token file, by the environment alone.
-    pub(crate) fn federated(&self) -> Builder {
-        Provider::builder()
-            .environment(Environment::from_pairs(self.emulator.env()))
-            .ca_file(self.files.ca_file())
-    }
-
-    /// With one identity of that credential, whose authority has an mTLS twin.
-    pub(crate) fn configured(&self, credential: &Value) -> Builder {
-        Provider::builder()
-            .config_json(self.config(credential).to_string())
-            .ca_file(self.files.ca_file())
-    }
-
-    /// The configuration of [`Self::configured`].
+    /// A configuration with one identity of that credential, whose authority has an mTLS twin.
     pub(crate) fn config(&self, credential: &Value) -> Value {
         let port = self.emulator.port();
         json!({
@@ -84,8 +69,4 @@ impl Drop for Lab {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.root);
     }
-}
-
-pub(crate) fn graph() -> TokenRequest {
-    TokenRequest::for_scopes([GRAPH])
 }
