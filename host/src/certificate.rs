@@ -1,5 +1,7 @@
-//! Certificates whose private keys stay out here: loaded from PEM, loaded again when they rotate, used to sign and to
+//! Certificates whose private keys stay in the host: loaded from PEM, loaded again when they rotate, used to sign and to
 //! authenticate connections.
+
+mod pair;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,18 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use edgepass_core::{Algorithm, SecretBytes};
-use jsonwebtoken::EncodingKey;
-use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
-use rustls::{Error as TlsError, InconsistentKeys};
 use tokio::sync::OnceCell;
-use zeroize::Zeroize;
 
-use crate::der;
+pub(crate) use self::pair::{LoadError, SignError};
+use self::pair::{Pair, SigningKey};
 use crate::egress::{Egress, Pool};
-use crate::files::{self, FileError};
+use crate::files;
 use crate::limits;
 
 /// Where a certificate and its private key come from.
@@ -68,13 +66,13 @@ impl CertificateSource {
     }
 }
 
-/// The identities of one host, by name.
-pub(crate) struct Identities(BTreeMap<String, Arc<Identity>>);
+/// The certificates of one host, by name.
+pub(crate) struct Certificates(BTreeMap<String, Arc<Certificate>>);
 
-impl Identities {
+impl Certificates {
     pub(crate) fn new(sources: BTreeMap<String, CertificateSource>) -> Self {
-        let identity = |name: &String, source| {
-            Arc::new(Identity {
+        let certificate = |name: &String, source| {
+            Arc::new(Certificate {
                 name: name.clone(),
                 source,
                 state: Mutex::new(State::default()),
@@ -83,24 +81,24 @@ impl Identities {
         Self(
             sources
                 .into_iter()
-                .map(|(name, source)| (name.clone(), identity(&name, source)))
+                .map(|(name, source)| (name.clone(), certificate(&name, source)))
                 .collect(),
         )
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &Identity)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &Certificate)> {
         self.0
             .iter()
-            .map(|(name, identity)| (name.as_str(), identity.as_ref()))
+            .map(|(name, certificate)| (name.as_str(), certificate.as_ref()))
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Identity>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Certificate>> {
         self.0.get(name)
     }
 }
 
 /// One name, and the certificate behind it now.
-pub(crate) struct Identity {
+pub(crate) struct Certificate {
     name: String,
     source: CertificateSource,
     state: Mutex<State>,
@@ -115,7 +113,7 @@ struct State {
     unusable_since: Option<Instant>,
 }
 
-impl Identity {
+impl Certificate {
     /// The certificate and key as they are now. Reads files: call it where blocking is allowed.
     ///
     /// Certificate and key are two files, and whoever replaces both does it one after the other. A key that is not the
@@ -151,7 +149,7 @@ impl Identity {
                 match &state.current {
                     Some(previous) if since.elapsed() < limits::PAIR_GRACE => {
                         log::warn!(
-                            "identity {}: {error}; the previous certificate stays in use",
+                            "certificate {}: {error}; the previous certificate stays in use",
                             self.name
                         );
                         Ok(Arc::clone(previous))
@@ -250,7 +248,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     fn new(name: &str, pair: Pair) -> Self {
         log::info!(
-            "identity {name}: certificate {} in use",
+            "certificate {name}: {} in use",
             pair.chain
                 .first()
                 .map_or_else(String::new, |leaf| edgepass_core::sha256_hex(leaf))
@@ -272,21 +270,10 @@ impl Snapshot {
             .collect()
     }
 
-    /// A JWS signature (RFC 7518 section 3). Takes a third of a millisecond with RSA: call it where blocking is
-    /// allowed.
+    /// A JWS signature. Call it where blocking is allowed.
     pub(crate) fn sign(&self, algorithm: Algorithm, input: &[u8]) -> Result<Vec<u8>, SignError> {
-        let (key, algorithm) = match (&self.signing, algorithm) {
-            (Some(SigningKey::Rsa(key)), Algorithm::Ps256) => (key, jsonwebtoken::Algorithm::PS256),
-            (Some(SigningKey::Rsa(key)), Algorithm::Rs256) => (key, jsonwebtoken::Algorithm::RS256),
-            (Some(SigningKey::P256(key)), Algorithm::Es256) => {
-                (key, jsonwebtoken::Algorithm::ES256)
-            }
-            _ => return Err(SignError::Unsupported),
-        };
-        let encoded = jsonwebtoken::crypto::sign(input, key, algorithm)
-            .map_err(|e| SignError::Failed(e.to_string()))?;
-        base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, encoded)
-            .map_err(|e| SignError::Failed(e.to_string()))
+        let key = self.signing.as_ref().ok_or(SignError::Unsupported)?;
+        key.sign(algorithm, input)
     }
 
     /// The connections that are authenticated with this certificate.
@@ -312,154 +299,6 @@ pub struct Opened(pub(crate) Arc<Snapshot>);
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-/// Why a certificate and key cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
-    /// A file cannot be read.
-    #[error("{} cannot be read: {cause}", path.display())]
-    Unreadable { path: PathBuf, cause: FileError },
-    /// There is no certificate.
-    #[error("there is no PEM certificate in {place}")]
-    NoCertificate { place: String },
-    /// There is no key.
-    #[error("there is no PEM private key in {place}")]
-    NoKey { place: String },
-    /// The key wants a password.
-    #[error(
-        "the private key in {place} is encrypted, which is not supported: write it without a password, and protect the \
-         file by its permissions"
-    )]
-    Encrypted { place: String },
-    /// PEM or DER that does not parse, or a kind of key that nobody knows.
-    #[error("the content of {place} cannot be used: {reason}")]
-    Malformed { place: String, reason: String },
-    /// They are of different pairs.
-    #[error("the private key in {key} does not belong to the certificate in {certificate}")]
-    Mismatch { certificate: String, key: String },
-}
-
-/// Why there is no signature.
-#[derive(Debug)]
-pub(crate) enum SignError {
-    /// The key cannot do that algorithm.
-    Unsupported,
-    /// The cryptographic library refused.
-    Failed(String),
-}
-
-/// A certificate and the key that belongs to it.
-struct Pair {
-    chain: Vec<CertificateDer<'static>>,
-    certified: Arc<CertifiedKey>,
-    signing: Option<SigningKey>,
-}
-
-impl Pair {
-    fn parse(
-        chain: &[u8],
-        key: &[u8],
-        chain_place: &str,
-        key_place: &str,
-    ) -> Result<Self, LoadError> {
-        let malformed = |place: &str, reason: String| LoadError::Malformed {
-            place: place.to_owned(),
-            reason,
-        };
-        let chain = CertificateDer::pem_slice_iter(chain)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| malformed(chain_place, pem_reason(&e)))?;
-        if chain.is_empty() {
-            return Err(LoadError::NoCertificate {
-                place: chain_place.to_owned(),
-            });
-        }
-        let mut der = match PrivateKeyDer::from_pem_slice(key) {
-            Ok(der) => der,
-            Err(pem::Error::NoItemsFound) if is_encrypted(key) => {
-                return Err(LoadError::Encrypted {
-                    place: key_place.to_owned(),
-                });
-            }
-            Err(pem::Error::NoItemsFound) => {
-                return Err(LoadError::NoKey {
-                    place: key_place.to_owned(),
-                });
-            }
-            Err(e) => return Err(malformed(key_place, pem_reason(&e))),
-        };
-        let tls = any_supported_type(&der);
-        let signing = SigningKey::from_der(&der);
-        der.zeroize();
-        let tls = tls.map_err(|e| malformed(key_place, e.to_string()))?;
-        let certified = CertifiedKey::new(chain.clone(), tls);
-        match certified.keys_match() {
-            Ok(()) => Ok(Self {
-                chain,
-                certified: Arc::new(certified),
-                signing,
-            }),
-            Err(TlsError::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
-                Err(LoadError::Mismatch {
-                    certificate: chain_place.to_owned(),
-                    key: key_place.to_owned(),
-                })
-            }
-            Err(e) => Err(malformed(chain_place, e.to_string())),
-        }
-    }
-}
-
-/// A key that signs assertions. Any other kind still authenticates connections.
-enum SigningKey {
-    Rsa(EncodingKey),
-    P256(EncodingKey),
-}
-
-impl SigningKey {
-    fn from_der(der: &PrivateKeyDer<'_>) -> Option<Self> {
-        use aws_lc_rs::signature::{
-            ECDSA_P256_SHA256_FIXED_SIGNING as P256, EcdsaKeyPair, RsaKeyPair,
-        };
-
-        match der {
-            PrivateKeyDer::Pkcs1(key) => {
-                Some(Self::Rsa(EncodingKey::from_rsa_der(key.secret_pkcs1_der())))
-            }
-            PrivateKeyDer::Sec1(key) => {
-                let pair = EcdsaKeyPair::from_private_key_der(&P256, key.secret_sec1_der()).ok()?;
-                let pkcs8 = pair.to_pkcs8v1().ok()?;
-                Some(Self::P256(EncodingKey::from_ec_der(pkcs8.as_ref())))
-            }
-            PrivateKeyDer::Pkcs8(key) => {
-                let der = key.secret_pkcs8_der();
-                if EcdsaKeyPair::from_pkcs8(&P256, der).is_ok() {
-                    return Some(Self::P256(EncodingKey::from_ec_der(der)));
-                }
-                RsaKeyPair::from_pkcs8(der).ok()?;
-                Some(Self::Rsa(EncodingKey::from_rsa_der(
-                    der::pkcs8_private_key(der)?,
-                )))
-            }
-            _ => None,
-        }
-    }
-}
-
-fn is_encrypted(pem: &[u8]) -> bool {
-    const MARK: &[u8] = b"ENCRYPTED";
-    pem.windows(MARK.len()).any(|window| window == MARK)
-}
-
-/// Without the content, which may be a key's.
-fn pem_reason(error: &pem::Error) -> String {
-    match error {
-        pem::Error::MissingSectionEnd { .. } => "a PEM section has no end".to_owned(),
-        pem::Error::IllegalSectionStart { .. } => "a PEM section begins in a wrong way".to_owned(),
-        pem::Error::Base64Decode(_) => "the base64 of a PEM section is wrong".to_owned(),
-        _ => "it is not PEM".to_owned(),
     }
 }
 

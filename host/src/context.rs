@@ -14,7 +14,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::assertion::AssertionSource;
 use crate::bindings::{assertion_source, host_certificates, token_file, types};
-use crate::certificate::{Identities, Opened, SignError};
+use crate::certificate::{Certificates, Opened, SignError};
 use crate::egress::{Egress, Hooks};
 use crate::files::{FileError, TokenFiles};
 
@@ -26,7 +26,7 @@ pub struct Host(Arc<Reach>);
 
 pub(crate) struct Reach {
     pub(crate) egress: Arc<Egress>,
-    pub(crate) identities: Identities,
+    pub(crate) certificates: Certificates,
     pub(crate) files: TokenFiles,
     pub(crate) assertions: Option<Box<dyn AssertionSource>>,
     pub(crate) environment: Vec<(String, String)>,
@@ -47,13 +47,13 @@ impl Host {
                 .err()
                 .map(|e| format!("{path} cannot be read now: {e}"))
         });
-        let identities = self.0.identities.all().filter_map(|(name, identity)| {
-            identity
+        let certificates = self.0.certificates.all().filter_map(|(name, certificate)| {
+            certificate
                 .current()
                 .err()
                 .map(|e| format!("certificate {name} cannot be used now: {e}"))
         });
-        files.chain(identities).collect()
+        files.chain(certificates).collect()
     }
 
     /// The state for a store whose components reach what this host lets them reach.
@@ -222,10 +222,10 @@ impl<T: HostView> host_certificates::HostWithStore<T> for Imports {
         use host_certificates::CertificateError as E;
 
         let host = host(store);
-        let Some(identity) = host.0.identities.get(&name).map(Arc::clone) else {
+        let Some(certificate) = host.0.certificates.get(&name).map(Arc::clone) else {
             return Ok(Err(E::NotFound));
         };
-        match tokio::task::spawn_blocking(move || identity.current()).await {
+        match tokio::task::spawn_blocking(move || certificate.current()).await {
             Ok(Ok(snapshot)) => {
                 Ok(Ok(store.with(|mut store| {
                     store.get().table.push(Opened(snapshot))

@@ -45,7 +45,6 @@ mod cache;
 mod certificate;
 mod context;
 mod conv;
-mod der;
 mod egress;
 mod files;
 mod instance;

@@ -17,7 +17,7 @@ use wasmtime::component::{Component, Linker};
 use crate::assertion::AssertionSource;
 use crate::bindings::ProviderPre;
 use crate::cache::{Cache, Key, Lookup, Token};
-use crate::certificate::{CertificateSource, Identities};
+use crate::certificate::{CertificateSource, Certificates};
 use crate::context::{self, Host, Reach};
 use crate::egress::Egress;
 use crate::files::TokenFiles;
@@ -421,7 +421,7 @@ impl Builder {
         }
         Ok(Host::new(Reach {
             egress: Arc::new(Egress::new(config.token_hosts(), roots)),
-            identities: Identities::new(certificates),
+            certificates: Certificates::new(certificates),
             files: TokenFiles::new(config.file_paths()),
             assertions: self.assertions,
             environment: guest_environment(self.config.as_deref(), &self.environment),
