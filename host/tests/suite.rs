@@ -20,3 +20,14 @@ mod providers;
 #[path = "suite/reach.rs"]
 mod reach;
 mod support;
+
+/// Waits for something that will happen by itself soon.
+pub(crate) async fn until(mut so: impl FnMut() -> bool) {
+    // far longer than anything takes on a machine with much other work
+    let patience = std::time::Duration::from_secs(90);
+    let begun = std::time::Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < patience, "it did not happen");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}

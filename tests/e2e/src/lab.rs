@@ -17,7 +17,7 @@ use crate::evidence::Evidence;
 pub const GRAPH: &str = "https://graph.microsoft.com/.default";
 
 /// How long [`until`] waits: more than any retry of the engine takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How often [`until`] looks.
 const GLANCE: Duration = Duration::from_millis(5);

@@ -1,10 +1,10 @@
 //! Acceptance: many callers, one exchange; nobody waits for somebody else's scope; callers may go away.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use edgepass::{Provider, Refresh, TokenRequest, TokenSource};
-use edgepass_e2e::{GRAPH, Lab, until};
+use edgepass_e2e::{GRAPH, Lab, PATIENCE, until};
 use edgepass_emulator::Fault;
 
 const VAULT: &str = "https://vault.azure.net/.default";
@@ -53,17 +53,22 @@ async fn cold_callers(name: &str, callers: usize) -> Result<()> {
 async fn callers_that_insist_share_an_exchange_too() -> Result<()> {
     let lab = Lab::new("concurrency_forced")?;
     let provider = lab.provider().build().await?;
-    // nothing is answered before everybody has asked
-    lab.emulator
-        .faults()
-        .push(Fault::delay(Duration::from_millis(500)).on("/token"));
+    lab.emulator.faults().push(Fault::hold().on("/token"));
     let request = TokenRequest {
         refresh: Refresh::Force,
         ..graph()
     };
-    let calls = (0..500).map(|_| provider.get_token(&request));
-    for answer in futures::future::join_all(calls).await {
-        lab.issued(&answer?);
+    let calls: Vec<_> = (0..500)
+        .map(|_| spawn(&provider, request.clone()))
+        .collect();
+    // nothing is answered before everybody has asked
+    until("all have joined the first", || {
+        (provider.stats().joined == 499).then_some(())
+    })
+    .await?;
+    lab.emulator.faults().release();
+    for call in calls {
+        lab.issued(&call.await??);
     }
     assert_eq!(lab.emulator.token_requests().len(), 1);
     Ok(())
@@ -75,10 +80,7 @@ async fn another_scope_does_not_wait() -> Result<()> {
     let provider = lab.provider().build().await?;
     lab.emulator.faults().push(Fault::hang().on("/token"));
     let slow = spawn(&provider, graph());
-    until("the first exchange is under way", || {
-        (lab.emulator.token_requests().len() == 1).then_some(())
-    })
-    .await?;
+    under_way(&lab, 1).await?;
     let token = provider
         .get_token(&TokenRequest::for_scopes([VAULT]))
         .await?;
@@ -93,20 +95,16 @@ async fn another_scope_does_not_wait() -> Result<()> {
 async fn a_caller_that_goes_away_takes_nobody_along() -> Result<()> {
     let lab = Lab::new("concurrency_dropped_leader")?;
     let provider = lab.provider().build().await?;
-    lab.emulator
-        .faults()
-        .push(Fault::delay(Duration::from_millis(300)).on("/token"));
+    lab.emulator.faults().push(Fault::hold().on("/token"));
     let leader = spawn(&provider, graph());
-    until("the exchange is under way", || {
-        (lab.emulator.token_requests().len() == 1).then_some(())
-    })
-    .await?;
+    under_way(&lab, 1).await?;
     let follower = spawn(&provider, graph());
     until("the follower has joined", || {
         (provider.stats().joined == 1).then_some(())
     })
     .await?;
     leader.abort();
+    lab.emulator.faults().release();
     let token = follower.await??;
     lab.issued(&token);
     assert_eq!(lab.emulator.token_requests().len(), 1);
@@ -117,15 +115,12 @@ async fn a_caller_that_goes_away_takes_nobody_along() -> Result<()> {
 async fn an_exchange_outlives_all_its_callers() -> Result<()> {
     let lab = Lab::new("concurrency_all_dropped")?;
     let provider = lab.provider().build().await?;
-    lab.emulator
-        .faults()
-        .push(Fault::delay(Duration::from_millis(200)).on("/token"));
+    lab.emulator.faults().push(Fault::hold().on("/token"));
     let caller = spawn(&provider, graph());
-    until("the exchange is under way", || {
-        (lab.emulator.token_requests().len() == 1).then_some(())
-    })
-    .await?;
+    under_way(&lab, 1).await?;
     caller.abort();
+    assert!(caller.await.is_err_and(|error| error.is_cancelled()));
+    lab.emulator.faults().release();
     let token = until("the token is in the cache", || {
         provider.cached_token(&graph())
     })
@@ -142,23 +137,23 @@ async fn a_refresh_goes_on_behind_the_call_that_started_it() -> Result<()> {
     lab.emulator.set_token_lifetime(3_600, Some(1));
     let provider = lab.provider().build().await?;
     let old = lab.issued(&provider.get_token(&graph()).await?);
-    lab.emulator
-        .faults()
-        .push(Fault::delay(Duration::from_millis(300)).on("/token"));
+    lab.emulator.faults().push(Fault::hold().on("/token"));
     let served = until_refresh_begins(&lab, &provider).await?;
     assert_eq!(
         served, old,
         "the old token serves on while a newer one is fetched"
     );
+    lab.emulator.faults().release();
     newer(&lab, &provider, &old).await?;
     Ok(())
 }
 
 /// Asks until a call has started the refresh; what that call was answered.
 async fn until_refresh_begins(lab: &Lab, provider: &Provider) -> Result<String> {
-    for _ in 0..1_000 {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
         let token = provider.get_token(&graph()).await?;
-        if lab.emulator.token_requests().len() == 2 {
+        if lab.emulator.token_requests_begun() == 2 {
             return Ok(token.token.expose().to_owned());
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -168,7 +163,8 @@ async fn until_refresh_begins(lab: &Lab, provider: &Provider) -> Result<String> 
 
 /// Asks until the answer is another token.
 async fn newer(lab: &Lab, provider: &Provider, old: &str) -> Result<String> {
-    for _ in 0..1_000 {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
         let token = provider
             .get_token(&graph())
             .await
@@ -179,6 +175,14 @@ async fn newer(lab: &Lab, provider: &Provider, old: &str) -> Result<String> {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     anyhow::bail!("the newer token was never served")
+}
+
+/// Waits until the server is busy with so many token requests.
+async fn under_way(lab: &Lab, exchanges: usize) -> Result<()> {
+    until("the exchange is under way", || {
+        (lab.emulator.token_requests_begun() == exchanges).then_some(())
+    })
+    .await
 }
 
 fn spawn(

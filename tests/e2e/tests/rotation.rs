@@ -1,10 +1,10 @@
 //! Token files that rotate, servers that fail for a while, clocks that disagree: the library recovers by itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use edgepass::{ErrorClass, Refresh, TokenRequest};
-use edgepass_e2e::{GRAPH, Lab};
+use edgepass_e2e::{GRAPH, Lab, PATIENCE};
 use edgepass_emulator::{Fault, Mint};
 use serde_json::json;
 
@@ -188,7 +188,9 @@ async fn an_outage_during_the_refresh_goes_unnoticed() -> Result<()> {
             .any(|entry| entry.status == Some(503))
     };
     // every call is answered with the old token; the first after a second starts the refresh
+    let begun = Instant::now();
     while !failed() {
+        anyhow::ensure!(begun.elapsed() < PATIENCE, "no refresh began");
         let served = provider.get_token(&request).await?;
         assert!(served.token.expose() == old, "the old token serves on");
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -68,6 +68,10 @@ fn dispatch(world: &World, call: &Call, rest: &[&str]) -> Result<Option<Value>> 
             world.faults.clear();
             done()
         }
+        ["release"] if post => {
+            world.faults.release();
+            done()
+        }
         ["settings"] if get => Ok(Some(settings(world)?)),
         ["settings"] if post => {
             change_settings(world, body(call)?)?;

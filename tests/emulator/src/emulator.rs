@@ -378,7 +378,13 @@ impl Faults<'_> {
         self.queue.push(fault);
     }
 
-    /// Forgets every fault.
+    /// Lets every request go on that [`Fault::hold`] keeps back, and forgets
+    /// the faults of that kind that nothing has met yet.
+    pub fn release(&self) {
+        self.queue.release();
+    }
+
+    /// Forgets every fault. What is held stays so.
     pub fn clear(&self) {
         self.queue.clear();
     }

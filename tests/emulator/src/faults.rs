@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::lock;
 
@@ -19,7 +21,10 @@ pub struct Fault {
     /// How many matching requests pass unharmed before.
     pub after: u32,
 
-    /// Waits so many milliseconds before anything else.
+    /// Waits until it is released before anything else: whoever tests what
+    /// happens meanwhile has all the time it takes.
+    pub hold: bool,
+    /// Waits so many milliseconds.
     pub delay_ms: Option<u64>,
     /// Reads the request and never answers.
     pub hang: bool,
@@ -73,6 +78,7 @@ impl Default for Fault {
             path: None,
             times: Some(1),
             after: 0,
+            hold: false,
             delay_ms: None,
             hang: false,
             reset: false,
@@ -117,9 +123,18 @@ impl Fault {
         }
     }
 
+    /// Keeps the ordinary answer back until it is released, once.
+    #[must_use]
+    pub fn hold() -> Self {
+        Self {
+            hold: true,
+            ..Self::default()
+        }
+    }
+
     /// Waits before the ordinary answer, once.
     #[must_use]
-    pub fn delay(duration: std::time::Duration) -> Self {
+    pub fn delay(duration: Duration) -> Self {
         let delay_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self {
             delay_ms: Some(delay_ms),
@@ -185,7 +200,7 @@ impl Fault {
 
     /// Sends the ordinary answer piece by piece, once.
     #[must_use]
-    pub fn trickle(bytes: usize, every: std::time::Duration) -> Self {
+    pub fn trickle(bytes: usize, every: Duration) -> Self {
         let trickle_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
         Self {
             trickle_bytes: Some(bytes),
@@ -291,6 +306,16 @@ impl Fault {
 #[derive(Default)]
 pub(crate) struct FaultQueue {
     waiting: Mutex<VecDeque<Fault>>,
+    /// Counts releases. Changed under the lock of `waiting`, so that a
+    /// release reaches every request that has met a fault before it.
+    released: watch::Sender<u64>,
+}
+
+/// A fault that a request has met.
+#[derive(Debug)]
+pub(crate) struct Met {
+    pub(crate) fault: Fault,
+    released: watch::Receiver<u64>,
 }
 
 impl FaultQueue {
@@ -306,8 +331,15 @@ impl FaultQueue {
         lock(&self.waiting).iter().cloned().collect()
     }
 
+    /// Lets the requests that are held go on, and holds no more of them.
+    pub(crate) fn release(&self) {
+        let mut waiting = lock(&self.waiting);
+        waiting.retain(|fault| !fault.hold);
+        self.released.send_modify(|count| *count += 1);
+    }
+
     /// The fault for a request to `path`, used up by as much.
-    pub(crate) fn take(&self, path: &str) -> Option<Fault> {
+    pub(crate) fn take(&self, path: &str) -> Option<Met> {
         let mut waiting = lock(&self.waiting);
         waiting.retain(|fault| fault.times != Some(0));
         let fault = waiting
@@ -320,9 +352,23 @@ impl FaultQueue {
         if let Some(times) = &mut fault.times {
             *times = times.saturating_sub(1);
         }
-        let taken = fault.clone();
+        let fault = fault.clone();
         waiting.retain(|fault| fault.times != Some(0));
-        Some(taken)
+        let released = self.released.subscribe();
+        Some(Met { fault, released })
+    }
+}
+
+impl Met {
+    /// Waits as long as the fault says.
+    pub(crate) async fn wait(&mut self) {
+        if self.fault.hold {
+            // An error means that the emulator ends.
+            let _ = self.released.changed().await;
+        }
+        if let Some(delay) = self.fault.delay_ms {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
     }
 }
 
@@ -335,19 +381,11 @@ mod tests {
         let queue = FaultQueue::default();
         queue.push(Fault::status(500).on("/token").times(2));
         queue.push(Fault::status(429));
-        assert_eq!(
-            queue.take("/keys").and_then(|fault| fault.status),
-            Some(429)
-        );
-        assert_eq!(
-            queue.take("/t/token").and_then(|fault| fault.status),
-            Some(500)
-        );
-        assert_eq!(
-            queue.take("/t/token").and_then(|fault| fault.status),
-            Some(500)
-        );
-        assert_eq!(queue.take("/t/token"), None);
+        let status = |path| queue.take(path).and_then(|met| met.fault.status);
+        assert_eq!(status("/keys"), Some(429));
+        assert_eq!(status("/t/token"), Some(500));
+        assert_eq!(status("/t/token"), Some(500));
+        assert!(queue.take("/t/token").is_none());
         assert!(queue.waiting().is_empty());
     }
 
@@ -355,12 +393,24 @@ mod tests {
     fn after_lets_requests_pass_and_forever_stays() {
         let queue = FaultQueue::default();
         queue.push(Fault::reset().after(1).forever());
-        assert_eq!(queue.take("/"), None);
+        assert!(queue.take("/").is_none());
         for _ in 0..5 {
-            assert!(queue.take("/").is_some_and(|fault| fault.reset));
+            assert!(queue.take("/").is_some_and(|met| met.fault.reset));
         }
         queue.clear();
-        assert_eq!(queue.take("/"), None);
+        assert!(queue.take("/").is_none());
+    }
+
+    #[tokio::test]
+    async fn what_was_met_before_a_release_goes_on_with_it() {
+        let queue = FaultQueue::default();
+        queue.push(Fault::hold().forever());
+        queue.push(Fault::status(503));
+        let mut met = queue.take("/").unwrap();
+        queue.release();
+        met.wait().await;
+        // And nothing is held any more; other faults are as they were.
+        assert_eq!(queue.take("/").unwrap().fault.status, Some(503));
     }
 
     #[test]

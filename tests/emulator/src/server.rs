@@ -167,19 +167,18 @@ async fn handle(
     }
 
     let open = world.journal.open(entry(connection, &call, head.version));
-    let fault = world.faults.take(&call.path);
-    if let Some(fault) = &fault {
-        if let Some(delay) = fault.delay_ms {
-            tokio::time::sleep(Duration::from_millis(delay)).await;
-        }
-        if fault.hang || fault.reset {
+    let mut met = world.faults.take(&call.path);
+    if let Some(met) = &mut met {
+        met.wait().await;
+        if met.fault.hang || met.fault.reset {
             open.settle(None, true, Findings::default());
-            if fault.reset {
+            if met.fault.reset {
                 connection.breaker.break_connection();
             }
             return std::future::pending().await;
         }
     }
+    let fault = met.map(|met| met.fault);
     let mut found = Findings::default();
     let replaced = fault
         .as_ref()

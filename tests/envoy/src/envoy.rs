@@ -10,9 +10,10 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::client::get;
+use crate::lab::until;
 
 /// A start takes 0.3 s, more on a machine with other work.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A running Envoy. Dropping it ends it and removes its folder.
 pub struct Envoy {
@@ -96,6 +97,21 @@ impl Envoy {
             .find(|(known, _)| known.trim_start_matches("wasmcustom.") == name)
             .and_then(|(_, value)| value.trim().parse().ok());
         Ok(value.unwrap_or(0))
+    }
+
+    /// Waits until a counter or gauge is as `so` says: the filter passes on at its next tick what it has counted.
+    pub fn until_stat(&self, name: &str, so: impl Fn(u64) -> bool) -> Result<()> {
+        let mut last = 0;
+        until(name, || {
+            last = self.stat(name).unwrap_or_default();
+            so(last)
+        })
+        .with_context(|| format!("{name} is {last}"))
+    }
+
+    /// Waits until the log has these words: Envoy writes it down a little later.
+    pub fn until_logged(&self, words: &str) -> Result<()> {
+        until(words, || self.log().contains(words)).with_context(|| self.log())
     }
 
     /// The log so far.

@@ -35,10 +35,11 @@ impl Lab {
         format!("localhost:{}", self.emulator.port())
     }
 
-    /// A plugin configuration with one workload identity, `envoy` added to its section of that name.
+    /// A plugin configuration with one workload identity and much patience, `envoy` added to its section of that name.
     pub fn plugin(&self, envoy: Value) -> Value {
         let token_dir = self.dir.join("token");
         let mut section = json!({
+            "request_deadline_ms": DEADLINE_MS,
             "token_clusters": {self.host(): "entra"},
             "files": {"cluster": "token_files", "strip_prefix": token_dir},
         });
@@ -116,6 +117,13 @@ impl Lab {
             .collect()
     }
 
+    /// The same without repetitions of the one before.
+    pub fn successive_assertions(&self) -> Vec<String> {
+        let mut assertions = self.assertions();
+        assertions.dedup();
+        assertions
+    }
+
     /// The token that the workload presents now.
     pub fn workload_token(&self) -> Result<String> {
         let path = self.token_file();
@@ -125,18 +133,26 @@ impl Lab {
 
 const TOKEN_NAME: &str = "azure-identity-token";
 
+/// How long a request waits for a token where the test says nothing of it: what is not about the deadline must not meet
+/// it on a machine with much other work.
+const DEADLINE_MS: u64 = 60_000;
+
 impl Drop for Lab {
     fn drop(&mut self) {
         _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 
+/// How long [`until`] waits: far longer than anything takes on a machine with much other work. Only what never comes
+/// to be takes so long.
+const PATIENCE: Duration = Duration::from_secs(90);
+
 /// Waits until something is so, and fails with `what` if it does not come to be.
-pub fn until(what: &str, timeout: Duration, mut so: impl FnMut() -> bool) -> Result<()> {
+pub fn until(what: &str, mut so: impl FnMut() -> bool) -> Result<()> {
     let began = Instant::now();
     while !so() {
-        if began.elapsed() > timeout {
-            bail!("after {timeout:?} still not: {what}");
+        if began.elapsed() > PATIENCE {
+            bail!("after {PATIENCE:?} still not: {what}");
         }
         std::thread::sleep(Duration::from_millis(10));
     }

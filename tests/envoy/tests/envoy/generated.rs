@@ -9,7 +9,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use edgepass_envoy_tests::{
     Envoy, Lab, Reply, Upstream, filter_path, get, get_with, until, validate,
@@ -218,7 +217,7 @@ fn a_workload_token_becomes_the_request_s_token() {
 
     lab.emulator.rotate_token().unwrap();
     let rotated = lab.workload_token().unwrap();
-    until("the new file is used", Duration::from_secs(10), || {
+    until("the new file is used", || {
         assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
         let asked = lab.emulator.token_requests();
         asked[asked.len() - 1].field("client_assertion").as_ref() == Some(&rotated)
@@ -329,7 +328,7 @@ fn a_bound_certificate_is_the_cluster_s_and_rotates() {
     assert!(before.is_some());
 
     let rotated = lab.emulator.rotate_certificate().unwrap();
-    until("the new one is used", Duration::from_secs(15), || {
+    until("the new one is used", || {
         assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
         let asked = lab.emulator.token_requests();
         asked[asked.len() - 1].client_certificate.as_ref() == Some(&rotated)
@@ -383,7 +382,7 @@ fn with_the_file_server_a_file_may_be_late() {
     let envoy = start(&lab, &upstream, &config, &["--file-server"]);
     let secret = lab.emulator.client_secret().to_owned();
     fs::write(late.join("secret"), &secret).unwrap();
-    until("it is found", Duration::from_secs(20), || {
+    until("it is found", || {
         get(envoy.port(), "/").unwrap().status == 200
     })
     .unwrap();

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use edgepass_emulator::App;
 use edgepass_envoy_tests::{Envoy, Lab, Setup, Upstream, filter_path, get, until};
@@ -62,21 +61,14 @@ fn an_update_keeps_the_token_and_a_bad_one_changes_nothing() {
     let plugin = lab.plugin(json!({"rules": [{"header": "x-token", "format": "{token}"}]}));
     setup.plugin = plugin.to_string();
     replace(&setup, &setup.discovered(&wasm()));
-    until("the update is taken", Duration::from_secs(10), || {
-        updates(&envoy).0 > taken
+    until("the update is taken", || updates(&envoy).0 > taken).unwrap();
+    until("it has reached the workers", || {
+        everywhere(10);
+        let seen = upstream.seen();
+        seen[seen.len() - 10..]
+            .iter()
+            .all(|request| request.header("x-token") == Some(token.as_str()))
     })
-    .unwrap();
-    until(
-        "it has reached the workers",
-        Duration::from_secs(10),
-        || {
-            everywhere(10);
-            let seen = upstream.seen();
-            seen[seen.len() - 10..]
-                .iter()
-                .all(|request| request.header("x-token") == Some(token.as_str()))
-        },
-    )
     .unwrap();
     assert_eq!(lab.emulator.token_requests().len(), 1, "the token was kept");
 
@@ -90,17 +82,10 @@ fn an_update_keeps_the_token_and_a_bad_one_changes_nothing() {
         let (_, refused) = updates(&envoy);
         replace(&setup, bad);
         if n == 0 {
-            until("it is refused", Duration::from_secs(10), || {
-                updates(&envoy).1 > refused
-            })
-            .unwrap();
-            assert!(
-                envoy
-                    .log()
-                    .contains("edgepass: envoy.request_deadline_ms: is not between"),
-                "{}",
-                envoy.log()
-            );
+            until("it is refused", || updates(&envoy).1 > refused).unwrap();
+            envoy
+                .until_logged("edgepass: envoy.request_deadline_ms: is not between")
+                .unwrap();
         }
         everywhere(10);
         let seen = upstream.seen();
@@ -113,7 +98,7 @@ fn an_update_keeps_the_token_and_a_bad_one_changes_nothing() {
     // and it is still open for a good one
     setup.plugin = good.replace("x-token", "x-other-token");
     replace(&setup, &setup.discovered(&wasm()));
-    until("it is used", Duration::from_secs(10), || {
+    until("it is used", || {
         everywhere(1);
         let seen = upstream.seen();
         seen[seen.len() - 1].header("x-other-token") == Some(token.as_str())
@@ -146,23 +131,19 @@ fn another_identity_gets_a_token_of_its_own() {
 
     setup.plugin = setup.plugin.replace(lab.emulator.client_id(), other);
     replace(&setup, &setup.discovered(&wasm()));
-    let mut last = String::new();
-    until("the other's token is used", Duration::from_secs(20), || {
-        assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+    // so many that each worker is asked: one may hear of it later than the other
+    until("the other's token is used", || {
+        for _ in 0..20 {
+            assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+        }
         let seen = upstream.seen();
-        last = seen[seen.len() - 1].bearer().unwrap().to_owned();
-        last != first
+        let last = seen[seen.len() - 1].bearer();
+        last != Some(&first)
+            && seen[seen.len() - 20..]
+                .iter()
+                .all(|request| request.bearer() == last)
     })
     .unwrap();
-    for _ in 0..10 {
-        assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
-    }
-    let seen = upstream.seen();
-    assert!(
-        seen[seen.len() - 5..]
-            .iter()
-            .all(|request| request.bearer() == Some(last.as_str()))
-    );
     let asked: Vec<_> = lab
         .emulator
         .token_requests()

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::thread;
-use std::time::Duration;
 
 use edgepass_envoy_tests::{Lab, Reply, Upstream, cluster, filter_path, get, http_listener, until};
 use serde_json::{Value, json};
@@ -50,11 +49,9 @@ fn each_puts_its_own_token_on() {
     let envoy = lab.envoy(&setup, 2).unwrap();
     assert_eq!(get(envoy.port(), "/").unwrap().status, 401);
     // so many that each worker is asked: one of them still has the refused one for a moment
-    until(
-        "the refused one is replaced",
-        Duration::from_secs(10),
-        || (0..20).all(|_| get(envoy.port(), "/").unwrap().status == 200),
-    )
+    until("the refused one is replaced", || {
+        (0..20).all(|_| get(envoy.port(), "/").unwrap().status == 200)
+    })
     .unwrap();
 
     let port = envoy.port();

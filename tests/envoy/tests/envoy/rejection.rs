@@ -52,10 +52,8 @@ fn as_an_upstream_filter_a_401_is_retried_with_a_fresh_token() {
     );
     let seen = upstream.seen();
     assert!(seen[seen.len() - 1].bearer().unwrap() != first);
-    until("it is counted", Duration::from_secs(5), || {
-        envoy.stat("edgepass_tokens_rejected_total").unwrap() > 0
-    })
-    .unwrap();
+    let stat = "edgepass_tokens_rejected_total";
+    envoy.until_stat(stat, |count| count > 0).unwrap();
 }
 
 #[test]
@@ -90,10 +88,9 @@ fn an_upstream_that_refuses_every_token_causes_no_storm() {
     for _ in 0..100 {
         assert_eq!(get(envoy.port(), "/").unwrap().status, 401);
     }
-    until("it is said", Duration::from_secs(5), || {
-        envoy.log().contains("refuses fresh access tokens too")
-    })
-    .unwrap();
+    envoy
+        .until_logged("refuses fresh access tokens too")
+        .unwrap();
     let asked = lab.emulator.token_requests().len();
     assert_eq!(asked, 2, "one refresh, and its token is kept");
 }
@@ -118,11 +115,9 @@ fn behind_a_listener_a_401_reaches_the_caller_and_the_next_request_has_another_t
         let status = caller.join().unwrap();
         assert!([200, 401].contains(&status), "{status}");
     }
-    until(
-        "every worker has the other one",
-        Duration::from_secs(10),
-        || (0..20).all(|_| get(port, "/").unwrap().status == 200),
-    )
+    until("every worker has the other one", || {
+        (0..20).all(|_| get(port, "/").unwrap().status == 200)
+    })
     .unwrap();
     let seen = upstream.seen();
     let last = seen[seen.len() - 1].bearer().unwrap();

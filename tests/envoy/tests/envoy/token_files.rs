@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::thread;
-use std::time::Duration;
 
 use edgepass_emulator::Mint;
 use edgepass_envoy_tests::{Envoy, Lab, Upstream, get, until};
@@ -17,7 +16,7 @@ fn swap(lab: &Lab, content: &str) {
 }
 
 fn is_served(envoy: &Envoy) {
-    until("requests get a token", Duration::from_secs(30), || {
+    until("requests get a token", || {
         get(envoy.port(), "/").unwrap().status == 200
     })
     .unwrap();
@@ -25,7 +24,7 @@ fn is_served(envoy: &Envoy) {
 
 /// Waits for the exchange with the token that is in the file now. None was made with anything but it and `first`.
 fn its_successor_is_used(lab: &Lab, envoy: &Envoy, first: &str, second: &str) {
-    until("the new one is used", Duration::from_secs(30), || {
+    until("the new one is used", || {
         assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
         lab.assertions().iter().any(|one| one == second)
     })
@@ -40,7 +39,7 @@ fn with_file_server_the_file_may_be_late() {
     let token = lab.workload_token().unwrap();
     fs::remove_dir_all(lab.token_file().parent().unwrap()).unwrap();
     let upstream = Upstream::start().unwrap();
-    let plugin = lab.plugin(json!({"request_deadline_ms": 20_000}));
+    let plugin = lab.plugin(json!({}));
     let mut setup = lab.setup(&plugin, upstream.port());
     setup.file_server = true;
     let envoy = lab.envoy(&setup, 2).unwrap();
@@ -48,21 +47,10 @@ fn with_file_server_the_file_may_be_late() {
     let waiting: Vec<_> = (0..10)
         .map(|_| thread::spawn(move || get(port, "/").unwrap().status))
         .collect();
-    until(
-        "the filter has looked for it",
-        Duration::from_secs(10),
-        || {
-            envoy
-                .stat("edgepass_refreshes_failed.credential-unavailable")
-                .unwrap()
-                > 0
-        },
-    )
-    .unwrap();
-    until("they wait", Duration::from_secs(10), || {
-        envoy.stat("edgepass_requests_held_total").unwrap() == 10
-    })
-    .unwrap();
+    let stat = "edgepass_refreshes_failed.credential-unavailable";
+    envoy.until_stat(stat, |count| count > 0).unwrap();
+    let stat = "edgepass_requests_held_total";
+    envoy.until_stat(stat, |count| count == 10).unwrap();
     assert!(upstream.seen().is_empty());
     swap(&lab, &token);
     for caller in waiting {
@@ -84,7 +72,7 @@ fn with_file_server_a_file_that_is_gone_for_a_while_costs_no_request() {
 
     fs::remove_dir_all(lab.token_file().parent().unwrap()).unwrap();
     let reads = || envoy.stat("http.token_files.downstream_rq_4xx").unwrap();
-    until("the filter has missed it", Duration::from_secs(20), || {
+    until("the filter has missed it", || {
         assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
         reads() > 0
     })
@@ -105,7 +93,7 @@ fn an_expired_token_is_not_sent_and_its_successor_is() {
     let envoy = lab.envoy(&lab.setup(&plugin, upstream.port()), 2).unwrap();
     class_is(&envoy, "credential-unavailable");
     assert!(lab.emulator.token_requests().is_empty());
-    assert!(envoy.log().contains("expired"), "{}", envoy.log());
+    envoy.until_logged("expired").unwrap();
     swap(&lab, &good);
     is_served(&envoy);
     assert_eq!(lab.assertions(), [good]);
@@ -129,7 +117,7 @@ fn garbage_in_the_file_is_never_sent_and_no_request_fails_meanwhile() {
     for garbage in ["", "not a token", "a.b", "ey.ey.ey\u{0}"] {
         swap(&lab, garbage);
         let before = reads();
-        until("the file is read again", Duration::from_secs(30), || {
+        until("the file is read again", || {
             assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
             reads() > before
         })

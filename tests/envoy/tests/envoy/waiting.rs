@@ -1,21 +1,16 @@
 //! Requests that come before there is a token.
 
-use std::io::Write as _;
-use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use edgepass_emulator::Fault;
-use edgepass_envoy_tests::{Lab, Upstream, get, until};
+use edgepass_envoy_tests::{Connection, Lab, Upstream, get, until};
 use serde_json::json;
 
 #[test]
 fn five_hundred_requests_wait_for_the_first_token() {
     let lab = Lab::start().unwrap();
-    // on a machine with other work it takes a while until the last of them has come
-    lab.emulator
-        .faults()
-        .push(Fault::delay(Duration::from_secs(1)).on("/token"));
+    lab.emulator.faults().push(Fault::hold().on("/token"));
     let upstream = Upstream::start().unwrap();
     let setup = lab.setup(&lab.plugin(json!({})), upstream.port());
     let envoy = lab.envoy(&setup, 2).unwrap();
@@ -23,16 +18,15 @@ fn five_hundred_requests_wait_for_the_first_token() {
     let callers: Vec<_> = (0..500)
         .map(|n| thread::spawn(move || get(port, &format!("/{n}")).unwrap().status))
         .collect();
+    let stat = "edgepass_requests_held_total";
+    envoy.until_stat(stat, |count| count == 500).unwrap();
+    lab.emulator.faults().release();
     let answers: Vec<u16> = callers.into_iter().map(|c| c.join().unwrap()).collect();
     assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
     let seen = upstream.seen();
     assert_eq!(seen.len(), 500);
     assert!(seen.iter().all(|request| request.bearer().is_some()));
     assert_eq!(lab.emulator.token_requests().len(), 1);
-    assert!(
-        envoy.stat("edgepass_requests_held_total").unwrap() > 0,
-        "some had to wait"
-    );
 }
 
 #[test]
@@ -62,9 +56,8 @@ fn without_a_token_server_503_at_the_deadline_and_recovery_by_itself() {
             "{answer:?}"
         );
         assert!(took >= Duration::from_millis(700), "{took:?}");
-        assert!(took < Duration::from_secs(8), "{took:?}");
     }
-    until("the cause is known", Duration::from_secs(10), || {
+    until("the cause is known", || {
         get(port, "/").unwrap().header("x-edgepass-error") == Some("network")
     })
     .unwrap();
@@ -74,32 +67,42 @@ fn without_a_token_server_503_at_the_deadline_and_recovery_by_itself() {
     );
 
     lab.emulator.faults().clear();
-    until("requests pass again", Duration::from_secs(20), || {
+    until("requests pass again", || {
         get(port, "/").unwrap().status == 200
     })
     .unwrap();
-    assert!(envoy.stat("edgepass_requests_failed_total").unwrap() >= 500);
-    assert!(envoy.stat("edgepass_refreshes_failed.network").unwrap() > 0);
+    let stat = "edgepass_requests_failed_total";
+    envoy.until_stat(stat, |count| count >= 500).unwrap();
+    let stat = "edgepass_refreshes_failed.network";
+    envoy.until_stat(stat, |count| count > 0).unwrap();
 }
 
 #[test]
 fn callers_that_go_away_while_they_wait_are_forgotten() {
     let lab = Lab::start().unwrap();
-    lab.emulator
-        .faults()
-        .push(Fault::delay(Duration::from_millis(1_500)).on("/token"));
+    lab.emulator.faults().push(Fault::hold().on("/token"));
     let upstream = Upstream::start().unwrap();
     let envoy = lab
         .envoy(&lab.setup(&lab.plugin(json!({})), upstream.port()), 1)
         .unwrap();
-    for _ in 0..50 {
-        let mut connection = TcpStream::connect(("127.0.0.1", envoy.port())).unwrap();
-        connection
-            .write_all(b"GET /gone HTTP/1.1\r\nhost: a\r\n\r\n")
-            .unwrap();
-    }
-    let answer = get(envoy.port(), "/stayed").unwrap();
-    assert_eq!(answer.status, 200);
+    let callers: Vec<_> = (0..50)
+        .map(|_| {
+            let mut caller = Connection::open(envoy.port()).unwrap();
+            caller.ask("/gone", &[]).unwrap();
+            caller
+        })
+        .collect();
+    let stat = "edgepass_requests_held_total";
+    envoy.until_stat(stat, |count| count == 50).unwrap();
+    drop(callers);
+    let stat = "http.main.downstream_cx_destroy_remote_active_rq";
+    envoy.until_stat(stat, |count| count == 50).unwrap();
+    let port = envoy.port();
+    let stayed = thread::spawn(move || get(port, "/stayed").unwrap().status);
+    let stat = "edgepass_requests_held_total";
+    envoy.until_stat(stat, |count| count == 51).unwrap();
+    lab.emulator.faults().release();
+    assert_eq!(stayed.join().unwrap(), 200);
     let paths: Vec<String> = upstream.seen().into_iter().map(|seen| seen.path).collect();
     assert_eq!(paths, ["/stayed"]);
 }
