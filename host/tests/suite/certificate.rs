@@ -4,9 +4,17 @@ use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use edgepass::{CertificateSource, ErrorClass};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeyPair;
+use aws_lc_rs::signature::RSA_PKCS1_SHA256;
+use edgepass::{CertificateSource, ErrorClass, Provider};
 use edgepass_emulator::{CertificateOptions, ClientCertificate};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
+use x509_cert::Certificate;
+use x509_cert::der::asn1::{AnyRef, BitString};
+use x509_cert::der::{Decode, Encode, Tag};
 
 use crate::providers::graph;
 use crate::support::Lab;
@@ -73,6 +81,120 @@ async fn pem_in_memory_does_as_well_in_every_form() {
             .unwrap();
         provider.get_token(&graph()).await.unwrap();
     }
+}
+
+/// The same names, dates and key as an X.509 version 1 certificate, which has no extensions: what `openssl x509 -req`
+/// makes without `-extfile`.
+fn version_1(pair: &ClientCertificate) -> String {
+    let sequence = |fields: &[Vec<u8>]| {
+        let fields = fields.concat();
+        AnyRef::new(Tag::Sequence, &fields)
+            .unwrap()
+            .to_der()
+            .unwrap()
+    };
+    let certificate = Certificate::from_der(&pair.chain[0]).unwrap();
+    let algorithm = certificate.signature_algorithm().to_der().unwrap();
+    let fields = certificate.tbs_certificate();
+    let signed = sequence(&[
+        fields.serial_number().to_der().unwrap(),
+        algorithm.clone(),
+        fields.issuer().to_der().unwrap(),
+        fields.validity().to_der().unwrap(),
+        fields.subject().to_der().unwrap(),
+        fields.subject_public_key_info().to_der().unwrap(),
+    ]);
+    let key = PrivatePkcs8KeyDer::from_pem_slice(pair.private_key_pem.as_bytes()).unwrap();
+    let key = KeyPair::from_pkcs8(key.secret_pkcs8_der()).unwrap();
+    let mut signature = vec![0; key.public_modulus_len()];
+    key.sign(
+        &RSA_PKCS1_SHA256,
+        &SystemRandom::new(),
+        &signed,
+        &mut signature,
+    )
+    .unwrap();
+    let signature = BitString::from_bytes(&signature).unwrap();
+    pem(&sequence(&[signed, algorithm, signature.to_der().unwrap()]))
+}
+
+/// A certificate as PEM.
+fn pem(der: &[u8]) -> String {
+    let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+}
+
+/// A provider with that certificate, which the application is registered with.
+async fn registered(
+    lab: &Lab,
+    credential: &Value,
+    pair: &ClientCertificate,
+    chain_pem: &str,
+) -> Provider {
+    lab.emulator
+        .set_certificate(lab.emulator.client_id(), pair)
+        .unwrap();
+    let source = CertificateSource::pem_pair(chain_pem, pair.private_key_pem.clone());
+    lab.configured(credential)
+        .certificate("demo", source)
+        .build()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_version_1_certificate_signs() {
+    let lab = Lab::new();
+    let mut pair = lab.emulator.client_certificate().clone();
+    pair.certificate_pem = version_1(&pair);
+    let provider = registered(&lab, &certificate(), &pair, &pair.certificate_pem).await;
+    provider.get_token(&graph()).await.unwrap();
+    let [request] = lab.emulator.token_requests().try_into().unwrap();
+    assert_eq!(request.method_of_proof.as_deref(), Some("certificate"));
+}
+
+#[tokio::test]
+async fn the_certificate_of_the_key_comes_first_whatever_the_order_in_the_file() {
+    let lab = Lab::new();
+    let options = CertificateOptions {
+        issued_by_ca: true,
+        ..CertificateOptions::default()
+    };
+    let pair = lab
+        .emulator
+        .create_client_certificate("issued", &options)
+        .unwrap();
+    let [leaf, root] = [pem(&pair.chain[0]), pem(&pair.chain[1])];
+    let other = stranger(&lab).certificate_pem;
+    for text in [
+        format!("{leaf}{root}"),
+        format!("{root}{leaf}"),
+        format!("{root}{other}{leaf}"),
+    ] {
+        for kind in ["certificate", "bound_certificate"] {
+            let credential = json!({ kind: { "name": "demo", "send_x5c": true } });
+            let provider = registered(&lab, &credential, &pair, &text).await;
+            // with `x5c` the emulator checks that each certificate is signed by the next
+            provider.get_token(&graph()).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_before_pem_is_no_part_of_it() {
+    let lab = Lab::new();
+    let pair = lab.emulator.client_certificate().clone();
+    let source = CertificateSource::pem_pair(
+        format!("\u{feff}{}", pair.certificate_pem),
+        format!("\u{feff}{}", pair.private_key_pem),
+    );
+    let provider = lab
+        .configured(&certificate())
+        .certificate("demo", source)
+        .build()
+        .await
+        .unwrap();
+    provider.get_token(&graph()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,6 +297,8 @@ async fn a_pair_that_does_not_match_is_never_used() {
 
 #[tokio::test]
 async fn what_cannot_be_loaded_is_named() {
+    const LOCKED_PKCS1: &str = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
+        DEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
     let lab = Lab::new();
     let pair = lab.emulator.client_certificate().clone();
     let chain = lab.write("chain.pem", &pair.certificate_pem);
@@ -185,6 +309,7 @@ async fn what_cannot_be_loaded_is_named() {
         (lab.root().join("missing.pem"), "there is no such file"),
         (lab.write("empty.pem", ""), "there is no PEM private key in"),
         (lab.write("locked.pem", locked), "is encrypted"),
+        (lab.write("locked-pkcs1.pem", LOCKED_PKCS1), "is encrypted"),
         (
             lab.write(
                 "cut.pem",
