@@ -12,7 +12,7 @@ use crate::faults::Fault;
 use crate::issuer::Mint;
 use crate::lock;
 use crate::pki::CertificateOptions;
-use crate::registry::{App, Certificate, Resource, Tenant};
+use crate::registry::{App, Certificate, ManagedIdentity, Resource, Tenant};
 use crate::reply::Reply;
 use crate::request::Call;
 use crate::world::{Settings, World};
@@ -116,6 +116,16 @@ fn dispatch(world: &World, call: &Call, rest: &[&str]) -> Result<Option<Value>> 
         }
         ["resources"] if post => {
             lock(&world.registry).put_resource(body::<Resource>(call)?);
+            done()
+        }
+        ["managed-identities"] if get => {
+            let registry = lock(&world.registry);
+            Ok(Some(serde_json::to_value(registry.managed_identities())?))
+        }
+        ["managed-identities"] if post => {
+            let OneOrMany::<ManagedIdentity>(identities) = body(call)?;
+            world.metadata_tokens.clear();
+            lock(&world.registry).set_managed_identities(identities);
             done()
         }
         ["issuers"] if post => {
@@ -248,6 +258,7 @@ fn change_settings(world: &World, changes: Value) -> Result<()> {
         fields.extend(changes);
     }
     *settings = serde_json::from_value::<Settings>(merged).context("no such setting")?;
+    world.metadata_tokens.clear();
     Ok(())
 }
 
@@ -270,6 +281,8 @@ pub(crate) fn about(world: &World) -> Value {
         "client_id": identity.client_id,
         "token_endpoint": format!("{authority}/{}/oauth2/v2.0/token", identity.tenant),
         "issuer": world.issuer.url(),
+        "tenant_issuer": identity.tenant_issuer(),
+        "metadata_authority": identity.metadata_authority(),
         "control": format!("{authority}/_emulator/"),
         "scopes": scopes,
     })

@@ -117,7 +117,7 @@ impl Directory {
         let identity = &world.identity;
         let ca = self.ca_file().display().to_string();
         let port = identity.port;
-        vec![
+        let mut env = vec![
             ("AZURE_TENANT_ID", identity.tenant.clone()),
             ("AZURE_CLIENT_ID", identity.client_id.clone()),
             (
@@ -136,7 +136,12 @@ impl Directory {
             // Behind a proxy, loopback must not be asked of it.
             ("NO_PROXY", "localhost,127.0.0.1,.localhost".to_owned()),
             ("no_proxy", "localhost,127.0.0.1,.localhost".to_owned()),
-        ]
+        ];
+        // The SDKs take this for the base of the metadata service.
+        if let Some(authority) = identity.metadata_authority() {
+            env.push(("AZURE_POD_IDENTITY_AUTHORITY_HOST", authority));
+        }
+        env
     }
 
     /// Swaps in a new token.

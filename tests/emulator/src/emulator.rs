@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use tokio::runtime::Runtime;
-use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Clock;
 use crate::directory::Directory;
@@ -18,9 +17,11 @@ use crate::files::make_private_dir;
 use crate::issuer::WorkloadIssuer;
 use crate::jose::SigningKey;
 use crate::journal::{Journal, JournalEntry};
+use crate::metadata::{IssuedTokens, TOKEN_EXCHANGE};
 use crate::pki::{CertificateOptions, ClientCertificate, KeySlot, Pki, process_key};
-use crate::registry::{App, Certificate, Registry, Resource, Tenant};
+use crate::registry::{App, Certificate, ManagedIdentity, Registry, Resource, Tenant};
 use crate::routes::ISSUER_PATH;
+use crate::server::Door;
 use crate::world::{Identity, Replays, Settings, World};
 use crate::{control, lock, server};
 
@@ -33,7 +34,11 @@ const CLIENT_ID: &str = "5d0c8a52-6a0e-4d0b-8a3e-91c3f2b7d4c6";
 /// The service account its federated credential trusts.
 const SUBJECT: &str = "system:serviceaccount:default:edgepass-demo";
 /// The audience Entra expects of outside tokens.
-const AUDIENCE: &str = "api://AzureADTokenExchange";
+const AUDIENCE: &str = TOKEN_EXCHANGE;
+/// The machine of the metadata service, and the user-assigned identity that
+/// it has besides its own.
+const MACHINE: &str = "edgepass-demo-machine";
+const USER_ASSIGNED: &str = "edgepass-demo";
 
 /// Enough to answer while a key is being made; the machine has other work.
 const WORKERS: usize = 2;
@@ -327,6 +332,49 @@ impl Emulator {
         self.world().clock.set_skew(seconds);
     }
 
+    /// `http://127.0.0.1:PORT` of the metadata service, whose path
+    /// `/metadata/identity/oauth2/token` gives tokens of managed identities;
+    /// none unless [`Builder::metadata_port`] asked for it.
+    #[must_use]
+    pub fn metadata_authority(&self) -> Option<String> {
+        self.world().identity.metadata_authority()
+    }
+
+    /// The identities of the machine that the metadata service runs on: its
+    /// own and one that is user-assigned, from the start.
+    #[must_use]
+    pub fn managed_identities(&self) -> Vec<ManagedIdentity> {
+        lock(&self.world().registry).managed_identities().to_vec()
+    }
+
+    /// Assigns these identities to the machine, and no others.
+    pub fn set_managed_identities(&self, identities: Vec<ManagedIdentity>) {
+        self.world().metadata_tokens.clear();
+        lock(&self.world().registry).set_managed_identities(identities);
+    }
+
+    /// The life of the tokens of managed identities from now on; those
+    /// handed out until now are not handed out again.
+    pub fn set_managed_identity_token_lifetime(&self, seconds: i64) {
+        lock(&self.world().settings).managed_identity_token_lifetime = seconds;
+        self.world().metadata_tokens.clear();
+    }
+
+    /// What the federated credential of an application names as issuer that
+    /// trusts a managed identity; the subject is the identity's object ID.
+    #[must_use]
+    pub fn tenant_issuer(&self) -> String {
+        self.world().identity.tenant_issuer()
+    }
+
+    /// The requests to the metadata service in [`Self::journal`].
+    #[must_use]
+    pub fn metadata_requests(&self) -> Vec<JournalEntry> {
+        let mut journal = self.journal();
+        journal.retain(JournalEntry::is_metadata_request);
+        journal
+    }
+
     /// Stops listening and drops every connection.
     pub fn shutdown(self) {
         drop(self);
@@ -406,6 +454,7 @@ impl std::fmt::Debug for Faults<'_> {
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     port: u16,
+    metadata_port: Option<u16>,
     host_names: Vec<String>,
     access_token_lifetime: Option<i64>,
     refresh_in: Option<i64>,
@@ -418,6 +467,14 @@ impl Builder {
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
+        self
+    }
+
+    /// Serves a metadata service too, by http on this port; on a free one if
+    /// it is 0.
+    #[must_use]
+    pub fn metadata_port(mut self, port: u16) -> Self {
+        self.metadata_port = Some(port);
         self
     }
 
@@ -468,10 +525,16 @@ impl Builder {
     pub fn start_blocking(self) -> Result<Emulator> {
         let listener = bind(self.port)?;
         let mtls_listener = bind(0)?;
+        let metadata_listener = self.metadata_port.map(bind).transpose()?;
+        let metadata_port = match &metadata_listener {
+            Some(listener) => Some(listener.local_addr()?.port()),
+            None => None,
+        };
         let secret = format!("{}~+&=%_8Q", base64url(&random::<18>()));
         let identity = Identity {
             port: listener.local_addr()?.port(),
             mtls_port: mtls_listener.local_addr()?.port(),
+            metadata_port,
             tenant: TENANT.to_owned(),
             client_id: CLIENT_ID.to_owned(),
             client_secret: secret,
@@ -518,6 +581,7 @@ impl Builder {
             journal: Journal::default(),
             faults: FaultQueue::default(),
             replays: Replays::default(),
+            metadata_tokens: IssuedTokens::default(),
             directory: Mutex::new(None),
             identity,
             log: AtomicBool::new(self.log),
@@ -529,14 +593,19 @@ impl Builder {
             .enable_all()
             .build()?;
         let counter = Arc::new(AtomicU64::new(0));
-        for (listener, config, is_strict) in
-            [(listener, open, false), (mtls_listener, strict, true)]
-        {
+        let doors = [
+            (Some(listener), Door::Entra(open.into())),
+            (Some(mtls_listener), Door::StrictEntra(strict.into())),
+            (metadata_listener, Door::Metadata),
+        ];
+        for (listener, door) in doors {
+            let Some(listener) = listener else {
+                continue;
+            };
             let _inside = runtime.enter();
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let acceptor = TlsAcceptor::from(config);
             let (world, counter) = (Arc::clone(&world), Arc::clone(&counter));
-            runtime.spawn(server::serve(listener, acceptor, world, counter, is_strict));
+            runtime.spawn(server::serve(listener, door, world, counter));
         }
         let scratch = std::env::temp_dir().join(format!("edgepass-emulator-{}", guid()));
         Ok(Emulator {
@@ -587,5 +656,9 @@ fn seed(identity: &Identity, issuer: &str, certificate: &ClientCertificate) -> R
     ] {
         registry.put_resource(resource(identifier, guid_from(identifier), version));
     }
+    registry.set_managed_identities(vec![
+        ManagedIdentity::system_assigned(MACHINE),
+        ManagedIdentity::user_assigned(USER_ASSIGNED),
+    ]);
     Ok(registry)
 }

@@ -91,10 +91,16 @@ impl JournalEntry {
             .map(|(_, value)| value)
     }
 
-    /// Whether this is a request for a token.
+    /// Whether this is a request to the token endpoint.
     #[must_use]
     pub fn is_token_request(&self) -> bool {
-        self.path.ends_with("/token")
+        self.path.ends_with("/token") && !self.is_metadata_request()
+    }
+
+    /// Whether this is a request to the metadata service.
+    #[must_use]
+    pub fn is_metadata_request(&self) -> bool {
+        self.path.starts_with("/metadata/")
     }
 }
 

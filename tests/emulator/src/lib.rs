@@ -14,6 +14,7 @@ mod grant;
 mod issuer;
 mod jose;
 mod journal;
+mod metadata;
 mod misbehave;
 mod pki;
 mod registry;
@@ -32,7 +33,9 @@ pub use faults::Fault;
 pub use issuer::{DEFAULT_LIFETIME, Mint, WorkloadIssuer};
 pub use journal::JournalEntry;
 pub use pki::{CertificateOptions, ClientCertificate};
-pub use registry::{App, Certificate, FederatedCredential, Resource, Secret, Tenant};
+pub use registry::{
+    App, Certificate, FederatedCredential, ManagedIdentity, Resource, Secret, Tenant,
+};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

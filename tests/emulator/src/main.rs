@@ -24,6 +24,11 @@ struct Arguments {
     #[arg(long, default_value_t = 0)]
     port: u16,
 
+    /// Serves tokens of managed identities too, as the metadata service of a
+    /// machine does: by http on this port, on a free one when 0.
+    #[arg(long, value_name = "PORT")]
+    metadata_port: Option<u16>,
+
     /// Writes a new token file every so many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     rotate_every: Option<u64>,
@@ -86,6 +91,9 @@ async fn start(arguments: &Arguments) -> Result<Emulator> {
     }
     if let Some(seconds) = arguments.refresh_in {
         builder = builder.refresh_in(seconds);
+    }
+    if let Some(port) = arguments.metadata_port {
+        builder = builder.metadata_port(port);
     }
     for name in &arguments.host_name {
         builder = builder.host_name(name);

@@ -206,6 +206,47 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
+/// An identity of the machine that the metadata service runs on.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManagedIdentity {
+    /// The client ID, a GUID.
+    pub client_id: String,
+    /// The object ID of its service principal, a GUID: the `sub` of its
+    /// tokens.
+    pub object_id: String,
+    /// The Azure resource ID. The identity that is the machine's own
+    /// (system-assigned) has none.
+    #[serde(default)]
+    pub resource_id: Option<String>,
+}
+
+impl ManagedIdentity {
+    /// The identity of a machine.
+    #[must_use]
+    pub fn system_assigned(machine: &str) -> Self {
+        Self {
+            client_id: guid_from(&format!("client of {machine}")),
+            object_id: guid_from(&format!("principal of {machine}")),
+            resource_id: None,
+        }
+    }
+
+    /// An identity with a life of its own.
+    #[must_use]
+    pub fn user_assigned(name: &str) -> Self {
+        Self {
+            client_id: guid_from(&format!("client {name}")),
+            object_id: guid_from(&format!("principal {name}")),
+            resource_id: Some(format!(
+                "/subscriptions/{}/resourceGroups/edgepass-demo/providers\
+                 /Microsoft.ManagedIdentity/userAssignedIdentities/{name}",
+                guid_from("subscription")
+            )),
+        }
+    }
+}
+
 /// An API for which tokens are issued.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -238,6 +279,7 @@ pub(crate) struct Registry {
     apps: BTreeMap<String, App>,
     resources: Vec<Resource>,
     issuers: BTreeMap<String, Value>,
+    managed_identities: Vec<ManagedIdentity>,
 }
 
 impl Registry {
@@ -308,6 +350,15 @@ impl Registry {
     /// Makes the keys of an outside issuer known, as if they could be fetched.
     pub(crate) fn put_issuer(&mut self, issuer: &str, jwks: Value) {
         self.issuers.insert(issuer.to_owned(), jwks);
+    }
+
+    /// Assigns these managed identities to the machine, and no others.
+    pub(crate) fn set_managed_identities(&mut self, identities: Vec<ManagedIdentity>) {
+        self.managed_identities = identities;
+    }
+
+    pub(crate) fn managed_identities(&self) -> &[ManagedIdentity] {
+        &self.managed_identities
     }
 
     pub(crate) fn issuer_keys(&self, issuer: &str) -> Option<&Value> {

@@ -29,7 +29,7 @@ use crate::registry::Certificate;
 use crate::reply::Reply;
 use crate::request::Call;
 use crate::world::World;
-use crate::{control, misbehave, routes};
+use crate::{control, metadata, misbehave, routes};
 
 /// Longest request body taken. A token request is a few kilobytes; an
 /// assertion with a chain of certificates some ten more.
@@ -38,13 +38,23 @@ const BODY_LIMIT: usize = 1 << 20;
 /// A client that says nothing must not hold a task forever.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
+/// What a port is for.
+#[derive(Clone)]
+pub(crate) enum Door {
+    /// Entra and the control endpoint.
+    Entra(TlsAcceptor),
+    /// The same, where nobody gets in without a client certificate.
+    StrictEntra(TlsAcceptor),
+    /// The metadata service, by http and with nothing besides.
+    Metadata,
+}
+
 /// Accepts connections until its task is dropped.
 pub(crate) async fn serve(
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    door: Door,
     world: Arc<World>,
     counter: Arc<AtomicU64>,
-    strict_mtls: bool,
 ) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -53,10 +63,10 @@ pub(crate) async fn serve(
             continue;
         };
         let number = counter.fetch_add(1, Ordering::Relaxed) + 1;
-        let (acceptor, world) = (acceptor.clone(), Arc::clone(&world));
+        let (door, world) = (door.clone(), Arc::clone(&world));
         tokio::spawn(async move {
             // A client that refuses our CA or breaks off is its own business.
-            let _ = connection(stream, acceptor, world, number, strict_mtls).await;
+            let _ = connection(stream, door, world, number).await;
         });
     }
 }
@@ -66,16 +76,15 @@ struct Connection {
     number: u64,
     alpn: String,
     certificate: Option<Certificate>,
-    strict_mtls: bool,
+    door: Door,
     breaker: Arc<Breaker>,
 }
 
 async fn connection(
     stream: TcpStream,
-    acceptor: TlsAcceptor,
+    door: Door,
     world: Arc<World>,
     number: u64,
-    strict_mtls: bool,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let breaker = Arc::new(Breaker::default());
@@ -83,22 +92,34 @@ async fn connection(
         stream,
         breaker: Arc::clone(&breaker),
     };
+    let mut shared = Connection {
+        number,
+        alpn: String::new(),
+        certificate: None,
+        door,
+        breaker,
+    };
+    let (Door::Entra(acceptor) | Door::StrictEntra(acceptor)) = &shared.door else {
+        return converse(socket, shared, world).await;
+    };
     let tls = tokio::time::timeout(HANDSHAKE_TIME, acceptor.accept(socket)).await??;
     let (_, session) = tls.get_ref();
-    let alpn = String::from_utf8_lossy(session.alpn_protocol().unwrap_or_default()).into_owned();
-    let certificate = session
+    shared.alpn = String::from_utf8_lossy(session.alpn_protocol().unwrap_or_default()).into_owned();
+    shared.certificate = session
         .peer_certificates()
         .and_then(|chain| chain.first())
         .and_then(|leaf| Certificate::from_der(leaf).ok());
-    let http2 = alpn == "h2";
-    let shared = Arc::new(Connection {
-        number,
-        alpn,
-        certificate,
-        strict_mtls,
-        breaker,
-    });
+    converse(tls, shared, world).await
+}
 
+/// Answers what comes on a connection that is ready for HTTP.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    shared: Connection,
+    world: Arc<World>,
+) -> io::Result<()> {
+    let http2 = shared.alpn == "h2";
+    let shared = Arc::new(shared);
     let service = {
         let shared = Arc::clone(&shared);
         service_fn(move |request| {
@@ -106,7 +127,7 @@ async fn connection(
             async move { Ok::<_, Infallible>(handle(&world, &shared, request).await) }
         })
     };
-    let io = TokioIo::new(tls);
+    let io = TokioIo::new(stream);
     let served = async {
         if http2 {
             let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
@@ -150,7 +171,7 @@ async fn handle(
         .filter(|id| is_guid(id))
         .map_or_else(guid, ToOwned::to_owned);
     let call = Call {
-        mtls: connection.strict_mtls || host.starts_with("mtlsauth."),
+        mtls: matches!(connection.door, Door::StrictEntra(_)) || host.starts_with("mtlsauth."),
         method: head.method,
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
@@ -162,7 +183,8 @@ async fn handle(
         host,
         body,
     };
-    if let Some(reply) = control::answer(world, &call) {
+    let is_metadata = matches!(connection.door, Door::Metadata);
+    if !is_metadata && let Some(reply) = control::answer(world, &call) {
         return response(reply, None);
     }
 
@@ -188,19 +210,22 @@ async fn handle(
             found.aadsts = code;
             reply
         }
+        None if is_metadata => metadata::answer(world, &call),
         None => routes::answer(world, &call, &mut found),
     };
     let now = world.clock.now();
     reply.set(DATE, &http_date(now));
     reply.set(HeaderName::from_static("x-ms-request-id"), &call.trace_id);
-    reply.set(
-        HeaderName::from_static("client-request-id"),
-        &call.correlation_id,
-    );
-    reply.set(
-        HeaderName::from_static("x-ms-ests-server"),
-        "edgepass-emulator",
-    );
+    if !is_metadata {
+        reply.set(
+            HeaderName::from_static("client-request-id"),
+            &call.correlation_id,
+        );
+        reply.set(
+            HeaderName::from_static("x-ms-ests-server"),
+            "edgepass-emulator",
+        );
+    }
     if let Some(fault) = &fault {
         misbehave::alter(fault, now, &mut reply);
     }

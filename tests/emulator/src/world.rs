@@ -14,6 +14,7 @@ use crate::issuer::WorkloadIssuer;
 use crate::jose::SigningKey;
 use crate::journal::Journal;
 use crate::lock;
+use crate::metadata::IssuedTokens;
 use crate::pki::Pki;
 use crate::registry::Registry;
 
@@ -28,6 +29,7 @@ pub(crate) struct World {
     pub(crate) journal: Journal,
     pub(crate) faults: FaultQueue,
     pub(crate) replays: Replays,
+    pub(crate) metadata_tokens: IssuedTokens,
     pub(crate) directory: Mutex<Option<Directory>>,
     pub(crate) identity: Identity,
     pub(crate) log: AtomicBool,
@@ -38,6 +40,8 @@ pub(crate) struct World {
 pub(crate) struct Identity {
     pub(crate) port: u16,
     pub(crate) mtls_port: u16,
+    /// Where the metadata service listens, if it does.
+    pub(crate) metadata_port: Option<u16>,
     pub(crate) tenant: String,
     pub(crate) client_id: String,
     pub(crate) client_secret: String,
@@ -47,6 +51,17 @@ impl Identity {
     /// `https://localhost:PORT`.
     pub(crate) fn authority(&self) -> String {
         format!("https://localhost:{}", self.port)
+    }
+
+    /// `http://127.0.0.1:PORT`, the base of the metadata service.
+    pub(crate) fn metadata_authority(&self) -> Option<String> {
+        self.metadata_port
+            .map(|port| format!("http://127.0.0.1:{port}"))
+    }
+
+    /// The issuer of tokens that are another application's assertion.
+    pub(crate) fn tenant_issuer(&self) -> String {
+        format!("{}/{}/v2.0", self.authority(), self.tenant)
     }
 
     /// The mTLS host by Entra's rule: `login.` replaced by `mtlsauth.`.
@@ -87,6 +102,8 @@ pub(crate) struct Settings {
     pub(crate) access_token_lifetime: i64,
     /// `refresh_in` of token responses.
     pub(crate) refresh_in: Option<i64>,
+    /// Life of the tokens of managed identities in seconds.
+    pub(crate) managed_identity_token_lifetime: i64,
     /// Whether a second use of an assertion's `jti` is refused.
     pub(crate) refuse_replay: bool,
 }
@@ -97,6 +114,7 @@ impl Default for Settings {
         Self {
             access_token_lifetime: 3_599,
             refresh_in: None,
+            managed_identity_token_lifetime: 86_400,
             refuse_replay: true,
         }
     }

@@ -126,6 +126,24 @@ async fn the_command_rotates_by_itself() {
 }
 
 #[tokio::test]
+async fn the_metadata_service_is_in_the_environment_when_it_is_asked_for() {
+    let scratch = Scratch::new("command-metadata");
+    let (_child, ready) = start(&scratch, &["--metadata-port", "0", "--quiet"]).await;
+    let authority = ready["metadata_authority"].as_str().unwrap();
+    assert!(authority.starts_with("http://127.0.0.1:"), "{authority}");
+    let url = "\"$AZURE_POD_IDENTITY_AUTHORITY_HOST/metadata/identity/oauth2/token\
+        ?api-version=2018-02-01&resource=https://vault.azure.net\"";
+    let answer = curl(&ready, &format!("-H 'Metadata: true' {url}")).await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["resource"], "https://vault.azure.net", "{answer}");
+
+    let scratch = Scratch::new("command-no-metadata");
+    let (_child, ready) = start(&scratch, &["--quiet"]).await;
+    let env = std::fs::read_to_string(ready["env_file"].as_str().unwrap()).unwrap();
+    assert!(!env.contains("POD_IDENTITY"), "{env}");
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_explained() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

@@ -13,7 +13,11 @@ mod federated;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod metadata;
+#[cfg(test)]
 mod mtls;
+#[cfg(test)]
+mod peers;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]

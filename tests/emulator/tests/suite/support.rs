@@ -197,6 +197,24 @@ impl Client {
     }
 }
 
+/// One request by http to `http://HOST:PORT`.
+pub(crate) async fn send_plain(
+    authority: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> io::Result<Answer> {
+    let host = authority.strip_prefix("http://").unwrap().to_owned();
+    let io = TokioIo::new(TcpStream::connect(&host).await?);
+    let (sender, connection) = hyper::client::conn::http1::handshake(io)
+        .await
+        .map_err(io::Error::other)?;
+    tokio::spawn(connection);
+    let sender = Sender::One(sender);
+    let mut connection = Connection { host, sender };
+    connection.send(method, path, headers, "").await
+}
+
 pub(crate) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 pub(crate) fn form(fields: &[(&str, &str)]) -> String {

@@ -1,0 +1,317 @@
+//! The instance metadata service of a machine, as far as it hands out tokens
+//! of managed identities: over http, to whoever can reach it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use http::{HeaderName, Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use crate::encoding::{base64url, random};
+use crate::lock;
+use crate::registry::{ManagedIdentity, Resource};
+use crate::reply::Reply;
+use crate::request::Call;
+use crate::world::World;
+
+/// The audience of a token that is another application's assertion. Entra
+/// issues it by its second version, whose issuer the federated credential
+/// names.
+pub(crate) const TOKEN_EXCHANGE: &str = "api://AzureADTokenExchange";
+
+/// The versions of the interface that are known.
+const VERSIONS: &[&str] = &[
+    "2018-02-01",
+    "2018-04-02",
+    "2018-10-01",
+    "2019-06-01",
+    "2019-08-15",
+    "2020-06-01",
+    "2021-02-01",
+    "2021-12-13",
+    "2023-07-01",
+    "2025-04-07",
+];
+
+/// The parameters that choose an identity.
+const SELECTORS: &[&str] = &["client_id", "object_id", "msi_res_id"];
+
+/// Answers a request to the metadata service.
+pub(crate) fn answer(world: &World, call: &Call) -> Reply {
+    // The SDK for JavaScript ends the path with a slash.
+    let mut reply = match call.path.trim_end_matches('/') {
+        "/metadata/identity/oauth2/token" => match token(world, call) {
+            Ok(value) => Reply::json(StatusCode::OK, &value),
+            Err(refusal) => refusal.reply(),
+        },
+        _ => Reply::json(StatusCode::NOT_FOUND, &json!({ "error": "Not found" })),
+    };
+    reply.set(HeaderName::from_static("server"), "IMDS/150.870.65.1854");
+    reply
+}
+
+/// The tokens that were handed out: the service gives the same one again
+/// until half of its life is over, and nobody can make it do otherwise.
+#[derive(Default)]
+pub(crate) struct IssuedTokens {
+    /// By client ID and resource.
+    tokens: Mutex<BTreeMap<(String, String), IssuedToken>>,
+}
+
+#[derive(Clone)]
+struct IssuedToken {
+    text: String,
+    not_before: i64,
+    expires: i64,
+}
+
+impl IssuedTokens {
+    /// Forgets them, so that the next ones are new.
+    pub(crate) fn clear(&self) {
+        lock(&self.tokens).clear();
+    }
+
+    fn get_or_issue(
+        &self,
+        key: (String, String),
+        now: i64,
+        issue: impl FnOnce() -> Result<IssuedToken, Refusal>,
+    ) -> Result<IssuedToken, Refusal> {
+        let mut tokens = lock(&self.tokens);
+        if let Some(known) = tokens.get(&key) {
+            let half = known.not_before + (known.expires - known.not_before) / 2;
+            if (known.not_before..half).contains(&now) {
+                return Ok(known.clone());
+            }
+        }
+        let fresh = issue()?;
+        tokens.insert(key, fresh.clone());
+        Ok(fresh)
+    }
+}
+
+/// Why there is no token.
+struct Refusal {
+    status: StatusCode,
+    error: &'static str,
+    description: String,
+    /// Whether the answer lists the versions that are known.
+    versions: bool,
+}
+
+impl Refusal {
+    fn new(error: &'static str, description: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error,
+            description: description.into(),
+            versions: false,
+        }
+    }
+
+    fn reply(&self) -> Reply {
+        let mut body = json!({ "error": self.error, "error_description": self.description });
+        if let (true, Some(fields)) = (self.versions, body.as_object_mut()) {
+            let newest: Vec<_> = VERSIONS.iter().rev().take(3).collect();
+            fields.insert("newest-versions".into(), json!(newest));
+        }
+        Reply::json(self.status, &body)
+    }
+}
+
+fn token(world: &World, call: &Call) -> Result<Value, Refusal> {
+    if call.method != Method::GET {
+        return Err(Refusal {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            ..Refusal::new("invalid_request", "The request must be a GET.")
+        });
+    }
+    // Both headers guard against requests that somebody else made the machine
+    // send: those rarely have the first, and proxies add the second.
+    let mut metadata = call.headers.get_all("metadata").iter();
+    if metadata.next().map(http::HeaderValue::as_bytes) != Some(b"true")
+        || metadata.next().is_some()
+    {
+        return Err(Refusal::new(
+            "bad_request_102",
+            "Required metadata header not specified",
+        ));
+    }
+    if call.headers.contains_key("x-forwarded-for") {
+        return Err(Refusal::new(
+            "invalid_request",
+            "The request has an X-Forwarded-For header: this service answers no request that went through a proxy.",
+        ));
+    }
+    let query: Vec<(String, String)> = url::form_urlencoded::parse(call.query.as_bytes())
+        .into_owned()
+        .collect();
+    let version = parameter(&query, "api-version")?.unwrap_or_default();
+    if !VERSIONS.contains(&version) {
+        return Err(Refusal {
+            versions: true,
+            ..Refusal::new(
+                "invalid_request",
+                format!("The api-version '{version}' is missing or not supported."),
+            )
+        });
+    }
+    let requested = parameter(&query, "resource")?
+        .ok_or_else(|| {
+            Refusal::new(
+                "invalid_request",
+                "The request is missing the required parameter 'resource'.",
+            )
+        })?
+        .to_owned();
+    let identity = identity(world, &query)?;
+    let resource = lock(&world.registry)
+        .resource(&requested)
+        .cloned()
+        .ok_or_else(|| {
+            Refusal::new(
+                "invalid_resource",
+                format!(
+                    "AADSTS500011: The resource principal named {requested} was not found in the tenant named {}.",
+                    world.identity.tenant
+                ),
+            )
+        })?;
+
+    let now = call.now;
+    let life = lock(&world.settings).managed_identity_token_lifetime;
+    let key = (identity.client_id.clone(), requested.clone());
+    let token = world.metadata_tokens.get_or_issue(key, now, || {
+        let expires = now.saturating_add(life);
+        let text = issue(world, &identity, &requested, &resource, now, expires)?;
+        Ok(IssuedToken {
+            text,
+            not_before: now,
+            expires,
+        })
+    })?;
+    let left = token.expires.saturating_sub(now).to_string();
+    // Numbers are strings here.
+    Ok(json!({
+        "access_token": token.text,
+        "client_id": identity.client_id,
+        "expires_in": left,
+        "expires_on": token.expires.to_string(),
+        "ext_expires_in": left,
+        "not_before": token.not_before.to_string(),
+        "resource": requested,
+        "token_type": "Bearer",
+    }))
+}
+
+/// A parameter that may be there once. An empty one is none.
+fn parameter<'a>(query: &'a [(String, String)], name: &str) -> Result<Option<&'a str>, Refusal> {
+    let mut values = query.iter().filter(|(key, _)| key == name);
+    let value = values.next().map(|(_, value)| value.as_str());
+    if values.next().is_some() {
+        return Err(Refusal::new(
+            "invalid_request",
+            format!("The request includes the parameter '{name}' more than once."),
+        ));
+    }
+    Ok(value.filter(|value| !value.is_empty()))
+}
+
+/// The identity that the request means.
+fn identity(world: &World, query: &[(String, String)]) -> Result<ManagedIdentity, Refusal> {
+    let mut selected = None;
+    for name in SELECTORS {
+        let Some(value) = parameter(query, name)? else {
+            continue;
+        };
+        if let Some((other, _)) = selected.replace((*name, value)) {
+            return Err(Refusal::new(
+                "invalid_request",
+                format!(
+                    "The request has both '{other}' and '{name}': one of them names the identity."
+                ),
+            ));
+        }
+    }
+    let registry = lock(&world.registry);
+    let assigned = registry.managed_identities();
+    let not_found = || Refusal::new("invalid_request", "Identity not found");
+    if let Some((name, value)) = selected {
+        let found = assigned.iter().find(|identity| {
+            let known = match name {
+                "client_id" => Some(&identity.client_id),
+                "object_id" => Some(&identity.object_id),
+                _ => identity.resource_id.as_ref(),
+            };
+            known.is_some_and(|known| known.eq_ignore_ascii_case(value))
+        });
+        return found.cloned().ok_or_else(not_found);
+    }
+    // Without a choice it is the machine's own, else the only one.
+    let own = assigned
+        .iter()
+        .find(|identity| identity.resource_id.is_none());
+    match (own, assigned) {
+        (Some(one), _) | (None, [one]) => Ok(one.clone()),
+        (None, []) => Err(not_found()),
+        (None, _) => Err(Refusal::new(
+            "invalid_request",
+            "Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request",
+        )),
+    }
+}
+
+fn issue(
+    world: &World,
+    identity: &ManagedIdentity,
+    requested: &str,
+    resource: &Resource,
+    now: i64,
+    expires: i64,
+) -> Result<String, Refusal> {
+    let (tenant, authority) = (&world.identity.tenant, world.identity.authority());
+    let exchange = requested.eq_ignore_ascii_case(TOKEN_EXCHANGE);
+    let mut claims = Map::new();
+    let (issuer, client, version) = if exchange || resource.token_version >= 2 {
+        (format!("{authority}/{tenant}/v2.0"), "azp", "2.0")
+    } else {
+        (format!("{authority}/{tenant}/"), "appid", "1.0")
+    };
+    let audience = if resource.token_version >= 2 {
+        &resource.app_id
+    } else {
+        requested
+    };
+    for (name, value) in [
+        ("aud", audience),
+        ("iss", &issuer),
+        (client, &identity.client_id),
+        (&format!("{client}acr"), "2"),
+        ("ver", version),
+        ("idtyp", "app"),
+        ("oid", &identity.object_id),
+        ("sub", &identity.object_id),
+        ("tid", tenant),
+        ("uti", &base64url(&random::<16>())),
+    ] {
+        claims.insert(name.to_owned(), json!(value));
+    }
+    if let Some(resource_id) = &identity.resource_id {
+        claims.insert("xms_mirid".into(), json!(resource_id));
+    }
+    for (name, time) in [("iat", now), ("nbf", now), ("exp", expires)] {
+        claims.insert(name.to_owned(), json!(time));
+    }
+    let kid = world.signer.kid();
+    let header = json!({ "typ": "JWT", "alg": "RS256", "x5t": kid, "kid": kid });
+    world
+        .signer
+        .sign(&header, &Value::Object(claims))
+        .map_err(|_| Refusal {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            ..Refusal::new(
+                "unknown",
+                "Failed to retrieve token from the Active directory.",
+            )
+        })
+}
