@@ -18,10 +18,6 @@ const AZURE: &str = "edgepass-bench-azure";
 /// The client that embeds edgepass without the compiler.
 const EMBEDDER: &str = "edgepass-bench-embedder";
 
-/// Where the embedder is built: wasmtime without its compiler is another
-/// wasmtime, which must not take the place of the one in `target/release`.
-const RUNTIME_ONLY: &str = "runtime-only";
-
 #[derive(Args)]
 pub(crate) struct Options {
     /// Measure the filter in the real Envoy instead: needs wrk, and minutes without other work on the machine
@@ -37,7 +33,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.envoy {
         build::guests()?;
         let envoy = peers::envoy()?;
-        step("building the benchmark", || build::binaries(&[ENVOY]).run())?;
+        step("building the benchmark", || {
+            build::release(&[(ENVOY, ENVOY)]).run()
+        })?;
         drop(lock);
         return program(ENVOY)
             .env("EDGEPASS_ENVOY", envoy)
@@ -46,23 +44,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     build::all()?;
     let peers = peers::ensure()?;
-    step("building the benchmark", || build::binaries(&[BENCH]).run())?;
+    step("building the benchmark", || {
+        build::release(&[(BENCH, BENCH)]).run()
+    })?;
     step("building the client with the Azure SDK for Rust", || {
-        release(AZURE).run()
+        build::release(&[(AZURE, AZURE)]).run()
     })?;
     step("building the embedder without the compiler", || {
-        release(EMBEDDER)
-            .env("CARGO_TARGET_DIR", workspace::target().join(RUNTIME_ONLY))
-            .run()
+        build::release(&[(EMBEDDER, EMBEDDER)]).run()
     })?;
     drop(lock);
     peers.apply(program(BENCH)).args(&options.rest).run()
 }
 
 fn program(name: &str) -> Cmd {
-    Cmd::new(workspace::target().join("release").join(name))
-}
-
-fn release(package: &str) -> Cmd {
-    Cmd::cargo().args(["build", "--release", "--locked", "-p", package])
+    Cmd::new(build::released().join(name))
 }

@@ -1,9 +1,13 @@
 //! `cargo xtask build`: from sources to `dist/`.
 //!
 //! The order is forced: guests first, then the tool that compiles the component
-//! for this machine, then the host that embeds the result. The tool and the
-//! host are resolved in one selection of packages, so that wasmtime has the
-//! same features in both and is compiled once.
+//! for this machine, then the host that embeds the result.
+//!
+//! There are two builds of the native packages. What only this tree runs (that
+//! tool, tests, the demo) is built together, so that wasmtime has the same
+//! features in all of it and is compiled once, with its compiler and with little
+//! optimisation. What users get is built as users should build it: small, and
+//! without the compiler.
 
 use crate::sh::{Cmd, step};
 use crate::stamp::{Stamp, digest, identity};
@@ -60,19 +64,23 @@ pub(crate) fn composed() -> PathBuf {
 /// The component that the host embeds.
 const PROVIDER: &str = "credential-provider.wasm";
 
-/// Commands that users get.
-const COMMANDS: &[&str] = &["edgepass", "edgepass-emulator"];
+/// Commands that users get: package, program.
+pub(crate) const COMMANDS: &[(&str, &str)] = &[
+    ("edgepass-cli", "edgepass"),
+    ("edgepass-emulator", "edgepass-emulator"),
+];
 
 /// The tool that compiles the component ahead of time.
-const PRECOMPILE: &str = "edgepass-precompile";
+pub(crate) const PRECOMPILE: &str = "edgepass-precompile";
 
 /// A test target that needs nothing built before it. Where one is asked for,
 /// cargo resolves features as it does for `cargo test`, development dependencies
 /// included; without it the tests would build wasmtime again.
 const ANCHOR: &str = "engine";
 
-/// The native packages. Always selected together: features are unified over
-/// the selection, and a smaller one would build wasmtime and others again.
+/// The native packages, as this tree runs them. Always selected together:
+/// features are unified over the selection, and a smaller one would build
+/// wasmtime and others again.
 pub(crate) const NATIVE: &[&str] = &[
     "edgepass-core",
     "edgepass-emulator",
@@ -102,12 +110,9 @@ pub(crate) fn run() -> Result<()> {
 /// Everything, for a task that holds the lock.
 pub(crate) fn all() -> Result<()> {
     component()?;
-    step("building the commands", || binaries(COMMANDS).run())?;
-    for command in COMMANDS {
-        install(
-            &workspace::target().join("release").join(command),
-            &workspace::dist().join(command),
-        )?;
+    step("building the commands", || release(COMMANDS).run())?;
+    for (_, command) in COMMANDS {
+        install(&released().join(command), &workspace::dist().join(command))?;
     }
     Ok(())
 }
@@ -119,15 +124,35 @@ pub(crate) fn component() -> Result<()> {
     precompile()
 }
 
-/// A cargo invocation over the native packages.
+/// A cargo invocation over the native packages, for what this tree itself runs.
 pub(crate) fn native(subcommand: &str) -> Cmd {
     let mut cmd = Cmd::cargo()
-        .args([subcommand, "--release", "--locked"])
+        .args([subcommand, "--locked"])
         .args(["--features", "edgepass-cli/compiler"]);
     for package in NATIVE {
         cmd = cmd.args(["-p", package]);
     }
     cmd
+}
+
+/// Where [`native`] puts programs.
+pub(crate) fn built() -> PathBuf {
+    workspace::target().join("debug")
+}
+
+/// Builds programs (package, program) as users get them. What is selected here
+/// together shares its features: nothing that asks for the compiler.
+pub(crate) fn release(programs: &[(&str, &str)]) -> Cmd {
+    let mut cmd = Cmd::cargo().args(["build", "--release", "--locked"]);
+    for (package, program) in programs {
+        cmd = cmd.args(["-p", package, "--bin", program]);
+    }
+    cmd
+}
+
+/// Where [`release`] puts programs.
+pub(crate) fn released() -> PathBuf {
+    workspace::target().join("release")
 }
 
 /// Builds programs of the native packages, with the features that tests have.
@@ -208,7 +233,7 @@ fn precompile() -> Result<()> {
     step("building the tool that compiles the component", || {
         binaries(&[PRECOMPILE]).run()
     })?;
-    let tool = workspace::target().join("release").join(PRECOMPILE);
+    let tool = built().join(PRECOMPILE);
     let component = workspace::dist().join(PROVIDER);
     let bytes = fs::read(&component)
         .with_context(|| format!("cannot read {}", workspace::shown(&component)))?;
@@ -228,7 +253,11 @@ fn precompile() -> Result<()> {
 
 /// The build profile of that target's guests.
 fn profile(target: &str) -> &'static str {
-    if target == FILTER { "filter" } else { "wasm" }
+    if target == FILTER {
+        "filter"
+    } else {
+        "release"
+    }
 }
 
 fn module(guest: &Guest) -> PathBuf {

@@ -42,7 +42,7 @@ fn program() -> Result<()> {
 
 fn show() -> Result<()> {
     let work = empty("demo")?;
-    Cmd::new(workspace::target().join("release").join(DEMO))
+    Cmd::new(build::built().join(DEMO))
         .arg(workspace::dist())
         .arg(work)
         .arg(build::composed())
@@ -51,7 +51,7 @@ fn show() -> Result<()> {
 
 fn show_envoy(envoy: PathBuf) -> Result<()> {
     let work = empty("demo-envoy")?;
-    Cmd::new(workspace::target().join("release").join(DEMO))
+    Cmd::new(build::built().join(DEMO))
         .arg("--envoy")
         .arg(workspace::dist())
         .arg(work)

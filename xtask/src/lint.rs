@@ -1,8 +1,8 @@
 //! `cargo xtask lint`: formatting, lints and documentation, as CI wants them.
 
-use crate::sh::{Cmd, Outcome, step};
-use crate::{build, workspace};
-use anyhow::{Context as _, Result, bail};
+use crate::sh::{Cmd, step};
+use crate::{build, dependencies, workspace};
+use anyhow::{Context as _, Result};
 use clap::Args;
 
 /// Packages that only the benchmark builds, each in a selection of its own.
@@ -29,7 +29,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     let _lock = workspace::lock()?;
-    dependencies()?;
+    dependencies::check()?;
     // the host crate does not compile without the component that it embeds
     build::component()?;
     step("clippy: native packages", || {
@@ -66,26 +66,5 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .args(["--no-deps"])
             .env("RUSTDOCFLAGS", "-D warnings")
             .run()
-    })
-}
-
-/// Licences, bans and sources, where cargo-deny is installed: a fresh machine
-/// does not have it, and building it takes longer than all the rest.
-fn dependencies() -> Result<()> {
-    step("cargo deny", || {
-        let there = Cmd::new("cargo-deny")
-            .arg("--version")
-            .attempt("deny-version")?;
-        if there == Outcome::NotInstalled {
-            eprintln!("    skipped: cargo-deny is not installed");
-            return Ok(());
-        }
-        let checked = Cmd::new("cargo-deny")
-            .args(["--offline", "check", "bans", "licenses", "sources"])
-            .attempt("deny")?;
-        if checked != Outcome::Succeeded {
-            bail!("deny.toml is violated: see target/logs/deny.log");
-        }
-        Ok(())
     })
 }

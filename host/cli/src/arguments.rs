@@ -76,8 +76,9 @@ pub(crate) struct TokenArguments {
     pub(crate) ca_file: Option<PathBuf>,
 
     /// Runs this component instead of the one inside. It is compiled first, which takes about a second.
-    #[cfg(feature = "compiler")]
-    #[arg(long, value_name = "FILE")]
+    ///
+    /// A command without the compiler refuses it, and says how to build one that has it.
+    #[arg(long, value_name = "FILE", hide = cfg!(not(feature = "compiler")))]
     pub(crate) component: Option<PathBuf>,
 
     /// What is printed.

@@ -1,6 +1,8 @@
 //! `edgepass token`.
 
-use edgepass::{Provider, Refresh, Token, TokenRequest, process_environment};
+use std::path::Path;
+
+use edgepass::{Builder, Provider, Refresh, Token, TokenRequest, process_environment};
 use zeroize::Zeroizing;
 
 use super::arguments::{TokenArguments, TokenFormat};
@@ -19,9 +21,8 @@ pub(crate) fn run(arguments: &TokenArguments) -> Result<(), Failure> {
     if let Some(path) = &arguments.ca_file {
         builder = builder.ca_file(path);
     }
-    #[cfg(feature = "compiler")]
     if let Some(path) = &arguments.component {
-        builder = builder.component(config::read_file(path, "component", COMPONENT_BYTES)?);
+        builder = with_component(builder, path)?;
     }
     let request = TokenRequest {
         identity: arguments.identity.clone(),
@@ -46,6 +47,20 @@ pub(crate) fn run(arguments: &TokenArguments) -> Result<(), Failure> {
     // whatever still runs, a background refresh or a file server that hangs, nobody waits for it
     runtime.shutdown_background();
     print(&token?, arguments.format)
+}
+
+#[cfg(feature = "compiler")]
+fn with_component(builder: Builder, path: &Path) -> Result<Builder, Failure> {
+    Ok(builder.component(config::read_file(path, "component", COMPONENT_BYTES)?))
+}
+
+#[cfg(not(feature = "compiler"))]
+fn with_component(_: Builder, _: &Path) -> Result<Builder, Failure> {
+    Err(Failure::setting(
+        "--component",
+        "this edgepass has no compiler, and runs only the component inside",
+        "build one that has it: cargo build --release -p edgepass-cli --features compiler",
+    ))
 }
 
 fn print(token: &Token, format: TokenFormat) -> Result<(), Failure> {

@@ -50,7 +50,7 @@ impl Programs {
         Ok(Self {
             edgepass: built("dist/edgepass")?,
             emulator: built("dist/edgepass-emulator")?,
-            embedder: built("target/runtime-only/release/edgepass-bench-embedder")?,
+            embedder: built("target/release/edgepass-bench-embedder")?,
             azure: built("target/release/edgepass-bench-azure")?,
             component: built("dist/credential-provider.wasm")?,
             precompiled: built("target/edgepass/credential-provider.cwasm")?,

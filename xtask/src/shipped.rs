@@ -1,0 +1,111 @@
+//! What users get: how large it may be, and what must not be in it.
+
+use crate::build::{self, COMMANDS};
+use crate::sh::{Cmd, step};
+use crate::workspace;
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+
+/// `dist/edgepass` in bytes. Of a process that gets one token and ends nearly all
+/// that is resident is code, so its size is its start-up time and its memory.
+const COMMAND_BYTES: usize = 9_000_000;
+
+/// Crates of a WebAssembly compiler. Three more of the name `cranelift` hold the
+/// data structures that wasmtime's runtime shares with it.
+const COMPILER: &[&str] = &[
+    "cranelift-codegen",
+    "cranelift-frontend",
+    "regalloc2",
+    "wasmtime-internal-cranelift",
+    "wasmtime-internal-winch",
+    "winch-codegen",
+];
+
+pub(crate) fn check() -> Result<()> {
+    step("looking at what users get", || {
+        let mut tree = Cmd::cargo().args(["tree", "--locked", "--edges", "normal"]);
+        for (package, _) in COMMANDS {
+            tree = tree.args(["--package", package]);
+        }
+        let tree = tree.args(["--prefix", "none", "--format", "{p}"]).read()?;
+        let found = named(&tree, COMPILER);
+        if !found.is_empty() {
+            bail!(
+                "the shipped commands depend on {}: they are built without the feature `compiler`, so which dependency asks for it? (`cargo tree -p edgepass-cli -e features -i {}`)",
+                found.join(", "),
+                found.first().copied().unwrap_or_default()
+            );
+        }
+        let path = workspace::dist().join("edgepass");
+        let program = fs::read(&path).with_context(|| {
+            format!(
+                "cannot read {}: run `cargo xtask build`",
+                workspace::shown(&path)
+            )
+        })?;
+        eprintln!("    dist/edgepass has {} bytes", program.len());
+        if let Some(name) = compiler_in(&program) {
+            bail!("dist/edgepass holds code of {name}: was it built by `cargo xtask build`?");
+        }
+        if program.len() > COMMAND_BYTES {
+            bail!(
+                "dist/edgepass has {} bytes, {COMMAND_BYTES} is the limit: what has come in? (`cargo bloat`, `cargo tree -p edgepass-cli`)",
+                program.len()
+            );
+        }
+        // the same look sees the compiler where it is meant to be
+        let tool = build::built().join(build::PRECOMPILE);
+        let tool =
+            fs::read(&tool).with_context(|| format!("cannot read {}", workspace::shown(&tool)))?;
+        if compiler_in(&tool).is_none() {
+            bail!(
+                "no name of a compiler's crate is found in {} either: this check has become blind",
+                build::PRECOMPILE
+            );
+        }
+        Ok(())
+    })
+}
+
+/// The crates of `cargo tree --prefix none` that are among `names`.
+pub(crate) fn named<'t>(tree: &'t str, names: &[&str]) -> Vec<&'t str> {
+    let mut found: Vec<&str> = tree
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .filter(|name| names.contains(name))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// A crate of the compiler that the program has code of. Stripped programs have no
+/// symbols, but places of panics, which name the source file of their crate.
+fn compiler_in(program: &[u8]) -> Option<&'static str> {
+    COMPILER.iter().copied().find(|name| {
+        let place = format!("/{name}-");
+        program
+            .windows(place.len())
+            .any(|part| part == place.as_bytes())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{compiler_in, named};
+
+    #[test]
+    fn whole_names_are_looked_for() {
+        let tree = "edgepass-core v0.1.0 (/x)\nrand_core v0.10.1\ntokio v1.54.1\nmio v0.2.1 (*)\ntokio v1.54.1 (*)\n";
+        assert_eq!(named(tree, &["mio", "rand", "tokio"]), ["mio", "tokio"]);
+    }
+
+    #[test]
+    fn a_compiler_shows_by_the_places_of_its_panics() {
+        assert_eq!(
+            compiler_in(b"\0/x/registry/src/y/cranelift-codegen-0.135.8/src/lib.rs\0"),
+            Some("cranelift-codegen")
+        );
+        assert_eq!(compiler_in(b"/x/cranelift-entity-0.135.8/src/lib.rs"), None);
+    }
+}
