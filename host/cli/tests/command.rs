@@ -142,14 +142,6 @@ fn usage_and_configuration_end_with_2() {
             "/nowhere.pem",
         ),
         (
-            vec!["token", "--scope", GRAPH, "--component", "/nowhere.wasm"],
-            "/nowhere.wasm",
-        ),
-        (
-            vec!["token", "--scope", GRAPH, "--component", broken],
-            "component",
-        ),
-        (
             vec!["token", "--scope", GRAPH, "--identity", "nobody"],
             "nobody",
         ),
@@ -253,6 +245,31 @@ fn logs_tell_the_requests_and_no_secret() {
     );
     let assertion = std::fs::read_to_string(lab.files.token_file()).unwrap();
     assert!(!said.contains(token) && !said.contains(assertion.trim()));
+}
+
+#[test]
+fn what_is_no_component_is_refused() {
+    let lab = Lab::new();
+    let text_file = lab.write("text.wasm", "not wasm");
+    let cases = if cfg!(feature = "compiler") {
+        [
+            ("/nowhere.wasm", "/nowhere.wasm"),
+            (text_file.to_str().unwrap(), "component"),
+        ]
+    } else {
+        [
+            ("/nowhere.wasm", "no compiler"),
+            (text_file.to_str().unwrap(), "no compiler"),
+        ]
+    };
+    for (component, says) in cases {
+        let output = edgepass(&lab, &["token", "--scope", GRAPH, "--component", component]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(says), "{says:?} in {said}");
+        assert!(output.stdout.is_empty());
+    }
+    assert!(lab.emulator.token_requests().is_empty());
 }
 
 /// Run as `cargo xtask test` runs it, the command has the compiler; the one that users get has not.

@@ -52,7 +52,7 @@ pub(crate) fn table(results: &Results, programs: &Programs, effort: Effort) -> R
     let peak = |what| (results.peak.get(&what).cloned(), kib as Show);
     let (command, library) = (Once::Command, Once::Client(Who::Edgepass));
     let sizes = Row {
-        about: "size of the program: `edgepass`, with the compiler".to_owned(),
+        about: "size of the program: `edgepass`".to_owned(),
         cells: [
             size(&programs.edgepass)?,
             size(&programs.azure)?,
@@ -89,7 +89,7 @@ pub(crate) fn table(results: &Results, programs: &Programs, effort: Effort) -> R
         ),
         against(
             library,
-            "the same: a program with the library, no compiler",
+            "the same: a program with the library",
             "",
             &wall,
         ),
@@ -101,7 +101,7 @@ pub(crate) fn table(results: &Results, programs: &Programs, effort: Effort) -> R
         ),
         against(
             library,
-            "processor time of that: library, no compiler",
+            "processor time of that: library",
             "",
             &cpu,
         ),
@@ -113,13 +113,13 @@ pub(crate) fn table(results: &Results, programs: &Programs, effort: Effort) -> R
         ),
         against(
             library,
-            "peak resident memory of that: library, no compiler",
+            "peak resident memory of that: library",
             "< 10 MB",
             &peak,
         ),
         sizes,
         alone(
-            "size of the program with the library, no compiler",
+            "size of the program with the library",
             &programs.embedder,
         )?,
         alone("size of the component", &programs.component)?,

@@ -126,6 +126,12 @@ fn configuration() -> Result<()> {
         token()?.config(&misspelt)?,
         &refused(&["identities.app", "tenantid", "tenant_id"]),
     )?;
+    // the command that users get
+    ends(
+        &lab,
+        token()?.arg("--component").arg("other.wasm"),
+        &refused(&["--component", "no compiler", "--features compiler"]),
+    )?;
     ends_with_message(
         &lab,
         token()?.config_text("{ \"identities\": ")?,
