@@ -6,7 +6,7 @@ use edgepass_core::{
     AssertionError, CertificateError, Effect, EffectId, Error, HttpError, HttpErrorKind,
     HttpRequest, HttpResponse, Outcome, ReadError, SecretBytes, Table, limits,
 };
-use edgepass_rules::{Counts, Driver, Settings};
+use edgepass_rules::{Counts, Driver, Settings, request_path};
 
 use crate::certificates::{Certificates, Opening, Step};
 use crate::host::{self, CallError};
@@ -193,8 +193,11 @@ impl Calls {
         let Some(files) = &self.files else {
             return Err(ReadError::Denied("envoy.files is not set".to_owned()));
         };
-        let rest = path.strip_prefix(&files.strip_prefix).unwrap_or(path);
-        let path = format!("{}{rest}", files.add_prefix);
+        let Some(path) = request_path(files, path) else {
+            return Err(ReadError::Denied(
+                "it is not below envoy.files.strip_prefix".to_owned(),
+            ));
+        };
         let headers = [
             (":method", "GET"),
             (":scheme", "http"),

@@ -4,7 +4,8 @@ use edgepass_core::Secret;
 use edgepass_core::config::ConfigError;
 
 use crate::host::Host;
-use crate::settings::{check_header, refusal};
+use crate::rule::check_header;
+use crate::settings::refusal;
 
 /// The header of a token unless a rule names another.
 pub(crate) const AUTHORIZATION: &str = "authorization";

@@ -7,7 +7,8 @@ use edgepass_core::{Now, Secret, Table};
 
 use crate::host::Host;
 use crate::matching::fits;
-use crate::settings::{RuleSettings, Settings};
+use crate::rule::RuleSettings;
+use crate::settings::Settings;
 use crate::share::Rejection;
 
 /// Requests that may wait at once in one VM. Each holds its headers and whatever of its body has come; beyond this a

@@ -8,7 +8,7 @@ use edgepass_core::{
 
 use crate::host::Host;
 use crate::requests::Requests;
-use crate::settings::identity_of;
+use crate::rule::identity_of;
 use crate::share::{self, Keys, Rejection, Shared};
 
 /// How often a VM reminds the one with the lease of a refused token, milliseconds: that one may have died meanwhile.

@@ -1,0 +1,145 @@
+//! What the rules of a configuration need of Envoy. It follows from what their identities need of any driver; what no
+//! Envoy can do is refused.
+
+use edgepass_core::config::file::CertificateFiles;
+use edgepass_core::config::{ConfigError, IdentityConfig};
+use edgepass_core::needs::FilePattern;
+use edgepass_core::{Algorithm, Config, TokenRequest};
+
+use crate::rule::{RuleSettings, check_rules, identity_of};
+use crate::settings::refusal;
+
+/// What has to be in Envoy's configuration for the rules.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Requirements<'c> {
+    /// The rules; never none.
+    pub rules: Vec<RuleSettings>,
+    /// The tokens that they need, each once.
+    pub tokens: Vec<TokenRequest>,
+    /// The identities that those are of, each once. Others of the configuration may be for another driver.
+    pub identities: Vec<Required<'c>>,
+}
+
+/// What has to be there for one identity, besides the clusters of its connections.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Required<'c> {
+    /// The identity.
+    pub identity: &'c IdentityConfig,
+    /// The files that the filter reads.
+    pub files: Vec<RequiredFile>,
+    /// The certificates whose keys sign, by name.
+    pub signers: Vec<(&'c str, &'c CertificateFiles)>,
+}
+
+/// A file, or files of which only the folder is known beforehand.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RequiredFile {
+    /// The setting that names it.
+    pub setting: String,
+    /// Which file.
+    pub path: FilePattern,
+}
+
+impl<'c> Requirements<'c> {
+    /// Of that configuration, with or without a section `envoy`.
+    pub fn of(config: &'c Config) -> Result<Self, ConfigError> {
+        let mut all = config.identities.values();
+        if let Some(setting) = all.find_map(|identity| identity.needs().inline_secrets.first()) {
+            return Err(refusal(
+                setting,
+                "is an inline secret, which Envoy shows in /config_dump",
+                "put the secret into a file and name that with `file`",
+            ));
+        }
+        let (rules, tokens) = check_rules(config)?;
+        let mut identities: Vec<Required<'c>> = Vec::new();
+        for identity in tokens.iter().filter_map(|token| identity_of(token, config)) {
+            if !identities
+                .iter()
+                .any(|known| known.identity.name == identity.name)
+            {
+                identities.push(Required::of(identity, config)?);
+            }
+        }
+        Ok(Self {
+            rules,
+            tokens,
+            identities,
+        })
+    }
+}
+
+impl<'c> Required<'c> {
+    fn of(identity: &'c IdentityConfig, config: &'c Config) -> Result<Self, ConfigError> {
+        let needs = identity.needs();
+        if let Some(setting) = &needs.assertion_source {
+            return Err(refusal(
+                setting,
+                "there is no assertion source in Envoy",
+                "use federated_token_file",
+            ));
+        }
+        let named = needs.files.iter().map(|file| RequiredFile {
+            setting: file.setting.clone(),
+            path: file.path.clone(),
+        });
+        let mut files = Vec::from_iter(named);
+        let mut signers = Vec::new();
+        for signature in &needs.signatures {
+            if !matches!(signature.algorithm, Algorithm::Rs256 | Algorithm::Es256) {
+                return Err(refusal(
+                    &signature.setting,
+                    format!(
+                        "is {}, which Envoy has no function for",
+                        signature.algorithm.name()
+                    ),
+                    "set it to RS256, which Entra ID takes as well",
+                ));
+            }
+            let name = signature.certificate.as_str();
+            let certificate = certificate_files(config, identity, name)?;
+            let mut add = |field: &str, path: &str| {
+                files.push(RequiredFile {
+                    setting: format!("certificates.{name}.{field}"),
+                    path: FilePattern::Exact(path.to_owned()),
+                });
+            };
+            add("certificate_file", &certificate.certificate_file);
+            if let Some(key) = &certificate.private_key_file {
+                add("private_key_file", key);
+            }
+            signers.push((name, certificate));
+        }
+        Ok(Self {
+            identity,
+            files,
+            signers,
+        })
+    }
+}
+
+/// The files of a certificate that an identity uses.
+pub fn certificate_files<'c>(
+    config: &'c Config,
+    identity: &IdentityConfig,
+    name: &str,
+) -> Result<&'c CertificateFiles, ConfigError> {
+    let mut signatures = identity.needs().signatures.iter();
+    let use_of_it = match signatures.any(|signature| signature.certificate == name) {
+        true => "signs with",
+        false => "uses",
+    };
+    config.certificates.get(name).ok_or_else(|| {
+        refusal(
+            format!("certificates.{name}"),
+            format!(
+                "is missing, but identity `{}` {use_of_it} it",
+                identity.name
+            ),
+            "name its files: {\"certificate_file\": …, \"private_key_file\": …}",
+        )
+    })
+}
