@@ -83,6 +83,7 @@ const ANCHOR: &str = "engine";
 /// wasmtime and others again.
 pub(crate) const NATIVE: &[&str] = &[
     "edgepass-core",
+    "edgepass-rules",
     "edgepass-emulator",
     "edgepass-precompile",
     "edgepass-aot",

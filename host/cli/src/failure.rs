@@ -163,19 +163,20 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Setup {
+            setting: Some(error.setting),
+            message: error.message,
+            hint: error.hint,
+        }
+    }
+}
+
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::Config(ConfigError {
-                setting,
-                message,
-                hint,
-                ..
-            }) => Self::Setup {
-                setting: Some(setting),
-                message,
-                hint,
-            },
+            BuildError::Config(error) => error.into(),
             other => Self::setup(other.to_string()),
         }
     }

@@ -1,39 +1,29 @@
-//! What a configuration needs of Envoy: which token endpoints, which files, which certificates. What the filter would
-//! refuse at its start is refused here, in the same words.
+//! What a configuration needs of Envoy: which token endpoints, which files, which certificates. The filter's own checks
+//! are made here, on what it will be given, so that nothing is printed that it would refuse at its start.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use edgepass::config::envoy::{EnvoyFile, EnvoyRuleFile};
-use edgepass::config::file::{BoundMode, CertificateFiles};
-use edgepass::config::{
-    CertificateCredential, Credential, IdentityConfig, SecretValue, check_scopes,
+use edgepass::config::envoy::EnvoyFile;
+use edgepass::{Config, ConfigError, Environment};
+use edgepass_core::needs::Scheme;
+use edgepass_rules::{
+    Required, Requirements, Settings, certificate_files, check_served, request_path,
 };
-use edgepass::{BuildError, Config, Environment};
-use edgepass_core::Algorithm;
 
 use super::document::Node;
 use super::{FILES_CLUSTER, UPSTREAM_CLUSTER};
 use crate::failure::Failure;
 
-/// The port of a token endpoint that names none.
+/// The ports of hosts that name none.
 const HTTPS_PORT: u16 = 443;
-
-/// Variables that a virtual machine of Envoy may be given by name. Not those that hold secrets: Envoy does not show
-/// them, but the filter's memory keeps them.
-const VARIABLES: [&str; 5] = [
-    Environment::AZURE_TENANT_ID,
-    Environment::AZURE_CLIENT_ID,
-    Environment::AZURE_FEDERATED_TOKEN_FILE,
-    Environment::AZURE_AUTHORITY_HOST,
-    Environment::EDGEPASS_AUTHORITY_HOSTS,
-];
+const HTTP_PORT: u16 = 80;
 
 /// What has to be in Envoy's configuration.
 pub(super) struct Plan {
     /// The plugin's configuration, JSON in ASCII.
     pub(super) plugin: String,
     /// Environment variables that it leaves things to.
-    pub(super) variables: Vec<&'static str>,
+    pub(super) variables: Vec<String>,
     /// The files that the filter reads, if it reads any.
     pub(super) files: Option<Files>,
     /// A cluster for each host of a token endpoint.
@@ -63,6 +53,8 @@ pub(super) struct TokenCluster {
     pub(super) name: String,
     pub(super) host: String,
     pub(super) port: u16,
+    /// Without it only an address of this machine or its link is reached.
+    pub(super) tls: bool,
     /// What it authenticates itself with.
     pub(super) certificate: Option<Certificate>,
 }
@@ -97,35 +89,30 @@ impl Plan {
         if let Ok(document) = &document {
             refuse_variables(document)?;
         }
-        let (config, variables) = match Config::load(Some(json), &Environment::default()) {
-            Ok(config) => (config, Vec::new()),
-            Err(_) => {
-                let config = Config::load(Some(json), environment).map_err(BuildError::from)?;
-                let set = |name: &&str| environment.get(name).is_some();
-                (config, VARIABLES.into_iter().filter(set).collect())
-            }
+        let nothing = Environment::default();
+        let (config, environment) = match Config::load(Some(json), &nothing) {
+            Ok(config) => (config, &nothing),
+            Err(_) => (Config::load(Some(json), environment)?, environment),
         };
-        if let Some(setting) = config.secrets_in_document.first() {
-            return Err(in_the_open(setting));
-        }
+        let requirements = Requirements::of(&config)?;
+        let variables = variables(&config, &requirements)?;
         // what the engine has read is JSON
         let mut document = document.map_err(|error| Failure::setup(error.to_string()))?;
         let file = config.envoy.clone().unwrap_or_default();
-        let identities = used_identities(&config, &file)?;
-        let mut signs = false;
-        for identity in &identities {
-            refuse_what_needs_a_host(identity)?;
-            signs |= signature(identity).is_some();
-        }
-        let token_clusters = token_clusters(&config, &file, &identities)?;
-        let files = files(&config, &file, &identities)?;
+        let token_clusters = token_clusters(&config, &file, &requirements.identities)?;
+        let files = files(&file, &requirements.identities)?;
         complete(&mut document, &token_clusters, files.as_ref());
+        let plugin = document.pretty();
+        Settings::check(&Config::load(Some(&plugin), environment)?)?;
         Ok(Self {
-            plugin: document.pretty(),
+            signs: requirements
+                .identities
+                .iter()
+                .any(|required| !required.signers.is_empty()),
+            plugin,
             variables,
             files,
             token_clusters,
-            signs,
         })
     }
 
@@ -164,87 +151,42 @@ fn complete(document: &mut Node, token_clusters: &[TokenCluster], files: Option<
 
 impl TokenCluster {
     fn authority(&self) -> String {
-        match self.port {
-            HTTPS_PORT => self.host.clone(),
-            port => format!("{}:{port}", self.host),
+        if self.port == default_port(self.tls) {
+            self.host.clone()
+        } else {
+            format!("{}:{}", self.host, self.port)
         }
     }
 }
 
-/// The identities that the rules use: the others may be for another driver.
-fn used_identities<'a>(
-    config: &'a Config,
-    file: &EnvoyFile,
-) -> Result<Vec<&'a IdentityConfig>, Failure> {
-    let everything = [EnvoyRuleFile::default()];
-    let rules: &[EnvoyRuleFile] = if file.rules.is_empty() {
-        &everything
-    } else {
-        &file.rules
-    };
-    let mut used: BTreeMap<&str, &IdentityConfig> = BTreeMap::new();
-    for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| !rule.disabled) {
-        let place = format!("envoy.rules[{index}]");
-        let Some(name) = rule.identity.as_ref().or(config.default_identity.as_ref()) else {
-            return Err(Failure::setting(
-                format!("{place}.identity"),
-                "is missing, and there are several identities with none marked as default",
-                "name one, or set default_identity",
-            ));
-        };
-        let Some(identity) = config.identities.get(name) else {
-            let known: Vec<&str> = config.identities.keys().map(String::as_str).collect();
-            return Err(Failure::setting(
-                format!("{place}.identity"),
-                "names no identity of this configuration",
-                format!("there are: {}", known.join(", ")),
-            ));
-        };
-        check_rule_scopes(&place, rule, identity)?;
-        used.insert(&identity.name, identity);
+/// The variables that Envoy passes on to the filter. Not those that hold secrets: Envoy does not show them, but the
+/// filter's memory keeps them.
+fn variables(config: &Config, requirements: &Requirements<'_>) -> Result<Vec<String>, Failure> {
+    let identities = requirements.identities.iter();
+    let mut used = identities.flat_map(|required| &required.identity.needs().variables);
+    if let Some(secret) = used.find(|variable| variable.is_secret) {
+        return Err(from_the_environment(secret.setting.clone()));
     }
-    Ok(used.into_values().collect())
+    let all = config.needs().variables.into_iter();
+    let names = all
+        .filter(|variable| !variable.is_secret)
+        .map(|variable| variable.name);
+    let mut once = BTreeSet::new();
+    Ok(names.filter(|name| once.insert(name.clone())).collect())
 }
 
-fn check_rule_scopes(
-    place: &str,
-    rule: &EnvoyRuleFile,
-    identity: &IdentityConfig,
-) -> Result<(), Failure> {
-    let setting = format!("{place}.scopes");
-    let scopes = if rule.scopes.is_empty() {
-        &identity.scopes
-    } else {
-        &rule.scopes
-    };
-    if scopes.is_empty() {
-        return Err(Failure::setting(
-            setting,
-            format!(
-                "there are none, neither here nor in identities.{}.scopes",
-                identity.name
-            ),
-            "name the scopes of the resource, https://graph.microsoft.com/.default for example",
-        ));
-    }
-    match check_scopes(&identity.authority, scopes) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Failure::Setup {
-            setting: Some(setting),
-            message: error.to_string(),
-            hint: error.detail().hint.clone(),
-        }),
-    }
-}
-
-/// A secret that comes from a variable. Envoy could pass it on, but then it would be in every virtual machine.
+/// A secret that comes from a variable, whether or not it is set here. Envoy could pass it on, but then it would be in
+/// every virtual machine.
 fn refuse_variables(document: &Node) -> Result<(), Failure> {
     let Some(identities) = document.get(&["identities"]) else {
         return Ok(());
     };
     for name in identities.names() {
-        for kind in ["client_secret", "client_assertion"] {
-            if identities.get(&[name, "credential", kind, "env"]).is_some() {
+        let Some(credential) = identities.get(&[name, "credential"]) else {
+            continue;
+        };
+        for kind in credential.names() {
+            if credential.get(&[kind, "env"]).is_some() {
                 return Err(from_the_environment(format!(
                     "identities.{name}.credential.{kind}.env"
                 )));
@@ -252,56 +194,6 @@ fn refuse_variables(document: &Node) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// What only a program around the engine can do.
-fn refuse_what_needs_a_host(identity: &IdentityConfig) -> Result<(), Failure> {
-    let at = |field: &str| format!("identities.{}.{field}", identity.name);
-    if let Some((kind, certificate)) = signature(identity)
-        && certificate.algorithm == Algorithm::Ps256
-    {
-        return Err(Failure::setting(
-            at(&format!("credential.{kind}.algorithm")),
-            "is PS256, which Envoy has no function for",
-            "set it to RS256, which Entra ID takes as well",
-        ));
-    }
-    match &identity.credential {
-        Credential::AssertionSource { .. } => Err(Failure::setting(
-            at("credential.assertion_source"),
-            "there is no assertion source in Envoy",
-            "use federated_token_file",
-        )),
-        Credential::ClientSecret {
-            value: SecretValue::Inline(_),
-            ..
-        } => Err(from_the_environment(at("credential.client_secret"))),
-        Credential::ClientAssertion {
-            value: SecretValue::Inline(_),
-            ..
-        } => Err(from_the_environment(at("credential.client_assertion"))),
-        _ => Ok(()),
-    }
-}
-
-/// The kind of credential and the certificate with whose key the filter signs an identity's assertions.
-fn signature(identity: &IdentityConfig) -> Option<(&'static str, &CertificateCredential)> {
-    match &identity.credential {
-        Credential::Certificate(certificate) => Some(("certificate", certificate)),
-        Credential::BoundCertificate {
-            certificate,
-            mode: BoundMode::WithAssertion,
-        } => Some(("bound_certificate", certificate)),
-        _ => None,
-    }
-}
-
-fn in_the_open(setting: &str) -> Failure {
-    Failure::setting(
-        setting,
-        "stands in the plugin's configuration, which Envoy shows in /config_dump",
-        "put the secret into a file and name that with `file`",
-    )
 }
 
 fn from_the_environment(setting: String) -> Failure {
@@ -312,38 +204,44 @@ fn from_the_environment(setting: String) -> Failure {
     )
 }
 
+/// What one host needs of its cluster.
+struct Endpoint<'c> {
+    tls: bool,
+    certificate: Option<Certificate>,
+    /// The identity that brought the certificate, or the first one.
+    identity: &'c str,
+}
+
 fn token_clusters(
     config: &Config,
     file: &EnvoyFile,
-    identities: &[&IdentityConfig],
+    identities: &[Required<'_>],
 ) -> Result<Vec<TokenCluster>, Failure> {
     // by host, so that their order is that of the names and not that of the identities
-    let mut hosts: BTreeMap<String, (Option<Certificate>, &str)> = BTreeMap::new();
-    for identity in identities {
-        let certificate = certificate(config, identity)?;
-        let endpoint = identity
-            .authority
-            .token_endpoint(identity.tenant.as_deref(), certificate.is_some())?;
-        let (known, first) = hosts
-            .entry(endpoint.authority.clone())
-            .or_insert((None, &identity.name));
-        if let (Some(known), Some(certificate)) = (&known, &certificate)
-            && known != certificate
-        {
-            return Err(Failure::setting(
-                format!(
-                    "identities.{}.credential.bound_certificate.name",
-                    identity.name
-                ),
-                format!(
-                    "identity `{first}` authenticates itself at {} with another certificate, and a cluster of Envoy has one",
-                    endpoint.authority
-                ),
-                "give each of them a configuration and a filter of its own",
-            ));
-        }
-        if certificate.is_some() {
-            (*known, *first) = (certificate, &identity.name);
+    let mut hosts: BTreeMap<String, Endpoint<'_>> = BTreeMap::new();
+    for required in identities {
+        let identity = required.identity;
+        for connection in &identity.needs().connections {
+            let authority = &connection.permission.authority;
+            let tls = connection.permission.scheme == Scheme::Https;
+            let certificate = match &connection.certificate {
+                Some(name) => Some(certificate(config, required, name)?),
+                None => None,
+            };
+            let known = hosts.entry(authority.clone()).or_insert(Endpoint {
+                tls,
+                certificate: None,
+                identity: &identity.name,
+            });
+            let first = known.identity;
+            let another =
+                matches!((&known.certificate, &certificate), (Some(a), Some(b)) if a != b);
+            if another || known.tls != tls {
+                return Err(one_cluster(required, authority, first, another));
+            }
+            if certificate.is_some() {
+                (known.certificate, known.identity) = (certificate, &identity.name);
+            }
         }
     }
     let files = file.files.as_ref().map(|files| files.cluster.as_str());
@@ -351,13 +249,9 @@ fn token_clusters(
     taken.extend(file.token_clusters.values().map(String::as_str));
     let mut taken: BTreeSet<String> = taken.into_iter().map(str::to_owned).collect();
     let mut clusters: Vec<TokenCluster> = Vec::new();
-    for (authority, (certificate, _)) in hosts {
+    for (authority, endpoint) in hosts {
         let name = match file.token_clusters.get(&authority) {
-            Some(name) => {
-                let setting = format!("envoy.token_clusters.{authority}");
-                check_cluster(&setting, name)?;
-                name.clone()
-            }
+            Some(name) => name.clone(),
             None => unused_name(&authority, &mut taken),
         };
         if name == UPSTREAM_CLUSTER
@@ -370,121 +264,77 @@ fn token_clusters(
                 "give each token endpoint a cluster of its own, which checks the server's name",
             ));
         }
-        let (host, port) = host_and_port(&authority);
+        let (host, port) = host_and_port(&authority, endpoint.tls);
         clusters.push(TokenCluster {
             name,
             host: host.to_owned(),
             port,
-            certificate,
+            tls: endpoint.tls,
+            certificate: endpoint.certificate,
         });
     }
     Ok(clusters)
 }
 
-/// The certificate of an identity's connections.
-fn certificate(config: &Config, identity: &IdentityConfig) -> Result<Option<Certificate>, Failure> {
-    let Credential::BoundCertificate { certificate, .. } = &identity.credential else {
-        return Ok(None);
+/// Two identities want different things of one host, and a cluster of Envoy is one thing.
+fn one_cluster(required: &Required<'_>, host: &str, first: &str, certificate: bool) -> Failure {
+    let name = &required.identity.name;
+    let certificates = &required.identity.needs().certificates;
+    let setting = certificates
+        .first()
+        .filter(|_| certificate)
+        .map_or_else(|| format!("identities.{name}"), |need| need.setting.clone());
+    let difference = if certificate {
+        format!("identity `{first}` authenticates itself at {host} with another certificate")
+    } else {
+        format!("only one of it and identity `{first}` reaches {host} with TLS")
     };
-    let files = certificate_files(config, identity, certificate)?;
+    Failure::setting(
+        setting,
+        format!("{difference}, and a cluster of Envoy has one"),
+        "give each of them a configuration and a filter of its own",
+    )
+}
+
+/// The certificate of an identity's connections.
+fn certificate(
+    config: &Config,
+    required: &Required<'_>,
+    name: &str,
+) -> Result<Certificate, ConfigError> {
+    let files = certificate_files(config, required.identity, name)?;
     let chain = files.certificate_file.clone();
-    Ok(Some(Certificate {
-        name: certificate.name.clone(),
+    Ok(Certificate {
+        name: name.to_owned(),
         key: files
             .private_key_file
             .clone()
             .unwrap_or_else(|| chain.clone()),
         chain,
-    }))
-}
-
-fn certificate_files<'a>(
-    config: &'a Config,
-    identity: &IdentityConfig,
-    certificate: &CertificateCredential,
-) -> Result<&'a CertificateFiles, Failure> {
-    let name = &certificate.name;
-    config.certificates.get(name).ok_or_else(|| {
-        let use_of_it = if signature(identity).is_some() {
-            "signs with"
-        } else {
-            "uses"
-        };
-        Failure::setting(
-            format!("certificates.{name}"),
-            format!(
-                "is missing, but identity `{}` {use_of_it} it",
-                identity.name
-            ),
-            "name its files: {\"certificate_file\": …, \"private_key_file\": …}",
-        )
     })
 }
 
-/// The files that the filter reads for an identity, each with the setting that names it.
-fn files_of<'a>(
-    config: &'a Config,
-    identity: &'a IdentityConfig,
-) -> Result<Vec<(String, &'a str)>, Failure> {
-    let mut found = Vec::new();
-    if let Some(path) = identity.credential.file_path() {
-        let kind = match &identity.credential {
-            Credential::ClientSecret { .. } => "client_secret.file",
-            Credential::ClientAssertion { .. } => "client_assertion.file",
-            _ => "federated_token_file.path",
-        };
-        found.push((
-            format!("identities.{}.credential.{kind}", identity.name),
-            path,
-        ));
+fn files(file: &EnvoyFile, identities: &[Required<'_>]) -> Result<Option<Files>, Failure> {
+    let mut settings = file.files.clone().unwrap_or_default();
+    if file.files.is_none() {
+        FILES_CLUSTER.clone_into(&mut settings.cluster);
     }
-    if let Some((_, certificate)) = signature(identity) {
-        let files = certificate_files(config, identity, certificate)?;
-        let place = format!("certificates.{}", certificate.name);
-        found.push((
-            format!("{place}.certificate_file"),
-            files.certificate_file.as_str(),
-        ));
-        if let Some(key) = &files.private_key_file {
-            found.push((format!("{place}.private_key_file"), key));
-        }
-    }
-    Ok(found)
-}
-
-fn files(
-    config: &Config,
-    file: &EnvoyFile,
-    identities: &[&IdentityConfig],
-) -> Result<Option<Files>, Failure> {
-    let settings = file.files.clone().unwrap_or_default();
-    let cluster = match &file.files {
-        Some(files) => files.cluster.clone(),
-        None => FILES_CLUSTER.to_owned(),
-    };
-    check_cluster("envoy.files.cluster", &cluster)?;
-    if cluster == UPSTREAM_CLUSTER {
+    if settings.cluster == UPSTREAM_CLUSTER {
         return Err(Failure::setting(
             "envoy.files.cluster",
-            format!("`{cluster}` is the cluster of the upstream"),
+            format!("`{UPSTREAM_CLUSTER}` is the cluster of the upstream"),
             "choose another name",
         ));
     }
     let mut served = BTreeSet::new();
-    for identity in identities {
-        for (setting, path) in files_of(config, identity)? {
-            let Some(rest) = path.strip_prefix(&settings.strip_prefix) else {
-                return Err(Failure::setting(
-                    "envoy.files.strip_prefix",
-                    format!(
-                        "is not the beginning of the path that identity `{}` reads",
-                        identity.name
-                    ),
-                    "write the folder that all its files are in, or leave it out",
-                ));
+    for required in identities {
+        for file in &required.files {
+            check_served(Some(&settings), &required.identity.name, &file.path)?;
+            let Some(path) = file.path.exact() else {
+                return Err(unknown_beforehand(&file.setting));
             };
-            let request_path = format!("{}{rest}", settings.add_prefix);
-            check_request_path(setting, &request_path)?;
+            let request_path = request_path(&settings, path).unwrap_or_default();
+            check_request_path(&file.setting, &request_path)?;
             served.insert(ServedFile {
                 request_path,
                 path: path.to_owned(),
@@ -501,13 +351,22 @@ fn files(
         ));
     }
     Ok((!served.is_empty()).then(|| Files {
-        cluster,
+        cluster: settings.cluster,
         served: served.into_iter().collect(),
     }))
 }
 
+/// Envoy's routes name each file that is served.
+fn unknown_beforehand(setting: &str) -> Failure {
+    Failure::setting(
+        setting,
+        "reads a file of which only the folder is known before a server names it",
+        "take another credential for Envoy, or serve the folder with a configuration of your own",
+    )
+}
+
 /// The filter asks for a file by its path, as it is.
-fn check_request_path(setting: String, path: &str) -> Result<(), Failure> {
+fn check_request_path(setting: &str, path: &str) -> Result<(), Failure> {
     let plain = |b: u8| b.is_ascii_graphic() && !b"?#%\\".contains(&b);
     if path.starts_with('/') && !path.ends_with('/') && path.bytes().all(plain) {
         return Ok(());
@@ -517,17 +376,6 @@ fn check_request_path(setting: String, path: &str) -> Result<(), Failure> {
         "is a path that the filter cannot ask Envoy for",
         "use a path that begins with /, has no spaces and none of ? # % \\, and ends in the file's name",
     ))
-}
-
-fn check_cluster(setting: &str, name: &str) -> Result<(), Failure> {
-    if name.is_empty() || name.contains(char::is_control) {
-        return Err(Failure::setting(
-            setting,
-            "is not the name of a cluster",
-            "write the `name` of one of Envoy's clusters",
-        ));
-    }
-    Ok(())
 }
 
 /// A cluster's name for a host, without the dots that would take Envoy's statistics apart.
@@ -546,12 +394,16 @@ fn unused_name(authority: &str, taken: &mut BTreeSet<String>) -> String {
     name
 }
 
-fn host_and_port(authority: &str) -> (&str, u16) {
+fn host_and_port(authority: &str, tls: bool) -> (&str, u16) {
     // the engine has checked it: what stands after the last colon outside brackets is a port
     let with_port = authority
         .rsplit_once(':')
         .and_then(|(host, port)| Some((host, port.parse().ok()?)));
-    with_port.unwrap_or((authority, HTTPS_PORT))
+    with_port.unwrap_or((authority, default_port(tls)))
+}
+
+fn default_port(tls: bool) -> u16 {
+    if tls { HTTPS_PORT } else { HTTP_PORT }
 }
 
 fn folder(path: &str) -> &str {
