@@ -1,9 +1,9 @@
-//! The only place that opens sockets, and the policy of what may leave: https to the configured token endpoints, never
-//! after a redirect, never more than a bounded number of bytes or seconds.
+//! The only place that opens sockets, and the policy of what may leave: what the configuration needs (https to its token
+//! endpoints, http to a metadata service of this link), never after a redirect, never more than a bounded number of
+//! bytes or seconds.
 //!
 //! Proxies (`HTTPS_PROXY`) are not supported: connections are direct.
 
-use std::collections::BTreeSet;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -14,9 +14,11 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use edgepass_core::needs::{Permission, Purpose, Scheme as Over};
 use http::uri::{Authority, Scheme};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper_rustls::builderstates::{WantsProtocols1, WantsSchemes};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -33,16 +35,16 @@ use crate::roots::Roots;
 
 /// What may leave, and the connections that carry no client certificate.
 pub(crate) struct Egress {
-    hosts: BTreeSet<String>,
+    permissions: Vec<Permission>,
     roots: Roots,
     public: OnceCell<Pool>,
 }
 
 impl Egress {
-    /// Requests go to these hosts (`host` or `host:port`) alone.
-    pub(crate) fn new(hosts: impl IntoIterator<Item = String>, roots: Roots) -> Self {
+    /// Requests that one of these lets out, and no other.
+    pub(crate) fn new(permissions: Vec<Permission>, roots: Roots) -> Self {
         Self {
-            hosts: hosts.into_iter().map(|host| canonical(&host)).collect(),
+            permissions,
             roots,
             public: OnceCell::new(),
         }
@@ -81,33 +83,49 @@ impl Egress {
             .with_safe_default_protocol_versions()
             .map_err(|e| Error::InternalError(Some(e.to_string())))?
             .with_root_certificates(roots);
-        Ok(Pool::new(match certificate {
-            Some(certificate) => {
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)))
-            }
-            None => builder.with_no_client_auth(),
-        }))
+        Ok(match certificate {
+            Some(certificate) => Pool::new(
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certificate))),
+                HttpsConnectorBuilder::https_only,
+            ),
+            // what goes out over http is for `permit` to say
+            None => Pool::new(
+                builder.with_no_client_auth(),
+                HttpsConnectorBuilder::https_or_http,
+            ),
+        })
     }
 
     /// Whether policy lets the request out.
     fn permit<B>(&self, request: &Request<B>) -> Result<(), Error> {
         let uri = request.uri();
+        let scheme = uri.scheme_str().unwrap_or_default();
         let host = uri
             .authority()
-            .map(Authority::as_str)
-            .map(canonical)
+            .map(|authority| canonical(scheme, authority.as_str()))
             .unwrap_or_default();
-        let refusal = if uri.scheme() != Some(&Scheme::HTTPS) {
-            "only https leaves"
-        } else if !self.hosts.contains(&host) {
-            "not a token endpoint of the configuration"
-        } else if !matches!(*request.method(), Method::GET | Method::POST) {
-            "only GET and POST leave"
-        } else {
-            return Ok(());
+        let path = uri.path_and_query().map_or("", |path| path.as_str());
+        let here = || self.permissions.iter().filter(|p| p.authority == host);
+        let permission = here().find(|p| p.permits(scheme, &host, path));
+        let refusal = match permission {
+            Some(permission) if *request.method() == method(permission.purpose) => return Ok(()),
+            Some(_) => "the method is not the one of that purpose",
+            None if scheme != "https" && here().all(|p| p.scheme == Over::Https) => {
+                "only https leaves"
+            }
+            None if here().next().is_none() => "not a token endpoint of the configuration",
+            None => "not what is asked for there",
         };
         log::warn!("egress denied: {} to {host}: {refusal}", request.method());
         Err(Error::HttpRequestDenied)
+    }
+}
+
+/// The one that a request for that purpose has.
+fn method(purpose: Purpose) -> Method {
+    match purpose {
+        Purpose::ManagedIdentity => Method::GET,
+        _ => Method::POST,
     }
 }
 
@@ -116,18 +134,19 @@ impl Egress {
 #[derive(Clone)]
 pub(crate) struct Pool(Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>);
 
+type WithTls = HttpsConnectorBuilder<WantsSchemes>;
+type WithSchemes = HttpsConnectorBuilder<WantsProtocols1>;
+
 impl Pool {
     /// HTTP/1.1 alone: HTTP/2 costs an exchange, one small request by itself, a tenth of a millisecond more and gives
     /// nothing; and it would hide the alert by which a server refuses a client certificate (TLS 1.3 sends it after the
     /// handshake).
-    fn new(tls: ClientConfig) -> Self {
+    fn new(tls: ClientConfig, schemes: fn(WithTls) -> WithSchemes) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(limits::CONNECT_TIMEOUT));
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_only()
+        let https = schemes(HttpsConnectorBuilder::new().with_tls_config(tls))
             .enable_http1()
             .wrap_connector(tcp);
         Self(
@@ -176,7 +195,7 @@ impl WasiHttpHooks for Hooks {
     }
 
     fn is_supported_scheme(&mut self, scheme: &Scheme) -> bool {
-        *scheme == Scheme::HTTPS
+        *scheme == Scheme::HTTPS || *scheme == Scheme::HTTP
     }
 }
 
@@ -191,8 +210,9 @@ async fn exchange(
         .and_then(|options| options.first_byte_timeout)
         .unwrap_or(limits::HTTP_DEADLINE);
     let place = format!(
-        "{} https://{}{}",
+        "{} {}://{}{}",
         request.method(),
+        request.uri().scheme_str().unwrap_or_default(),
         place_of(&request),
         request.uri().path()
     );
@@ -314,10 +334,11 @@ fn find<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Optio
     None
 }
 
-/// Host names compare in lower case, and the port of https goes without saying.
-fn canonical(authority: &str) -> String {
+/// Host names compare in lower case, and the scheme's own port goes without saying.
+fn canonical(scheme: &str, authority: &str) -> String {
     let lower = authority.to_ascii_lowercase();
-    match lower.strip_suffix(":443") {
+    let port = if scheme == "http" { ":80" } else { ":443" };
+    match lower.strip_suffix(port) {
         Some(host) => host.to_owned(),
         None => lower,
     }
@@ -386,13 +407,22 @@ impl StdError for Unresolvable {}
 
 #[cfg(test)]
 mod tests {
+    use edgepass_core::{Config, Environment};
+
     use super::*;
 
     fn egress() -> Egress {
-        Egress::new(
-            ["login.example:8443".to_owned(), "LOGIN.other".to_owned()],
-            Roots::system(),
-        )
+        let json = r#"{"authority_hosts": ["login.example:8443", "login.other"], "identities": {
+            "a": {"token_endpoint": "https://login.example:8443/t", "client_id": "c",
+                "credential": {"client_secret": {"value": "s"}}},
+            "b": {"token_endpoint": "https://LOGIN.other/t", "client_id": "c",
+                "credential": {"client_secret": {"value": "s"}}}}}"#;
+        let config = Config::load(Some(json), &Environment::default()).unwrap();
+        let connections = config.needs().connections.into_iter();
+        let permissions = connections
+            .map(|connection| connection.permission)
+            .collect();
+        Egress::new(permissions, Roots::system())
     }
 
     fn request(method: &str, uri: &str) -> Request<()> {
@@ -408,17 +438,17 @@ mod tests {
         ] {
             assert!(egress().permit(&request("POST", uri)).is_ok(), "{uri}");
         }
-        assert!(
-            egress()
-                .permit(&request("GET", "https://login.other/t"))
-                .is_ok()
-        );
     }
 
     #[test]
     fn everything_else_is_denied() {
         for (method, uri) in [
             ("POST", "http://login.other/t"),
+            ("GET", "https://login.other/t"),
+            ("POST", "https://login.other/t/"),
+            ("POST", "https://login.other/t?x"),
+            ("POST", "https://login.other/u"),
+            ("GET", "http://169.254.169.254/t"),
             ("POST", "https://login.example/t"),
             ("POST", "https://login.other.evil/t"),
             ("POST", "https://evil@login.other/t"),

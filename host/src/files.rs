@@ -1,11 +1,11 @@
 //! Reading small files: opened once, checked on what was opened, never more than a bound.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use edgepass_core::needs::FilePattern;
 use zeroize::Zeroizing;
 
 use crate::limits;
@@ -75,20 +75,24 @@ impl fmt::Display for FileError {
 impl std::error::Error for FileError {}
 
 /// The files that the component may read: those that the configuration names, and no other.
-pub(crate) struct TokenFiles(BTreeSet<String>);
+pub(crate) struct TokenFiles(Vec<FilePattern>);
 
 impl TokenFiles {
-    pub(crate) fn new(paths: impl IntoIterator<Item = String>) -> Self {
-        Self(paths.into_iter().collect())
+    pub(crate) fn new(files: impl IntoIterator<Item = FilePattern>) -> Self {
+        let mut files: Vec<FilePattern> = files.into_iter().collect();
+        files.sort();
+        files.dedup();
+        Self(files)
     }
 
-    /// Whether the configuration names this file, letter for letter.
+    /// Whether the configuration names this file, letter for letter, or the folder that it is in.
     pub(crate) fn permits(&self, path: &str) -> bool {
-        self.0.contains(path)
+        self.0.iter().any(|file| file.matches(path))
     }
 
+    /// Those that are known beforehand.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.0.iter().filter_map(FilePattern::exact)
     }
 
     /// The content now. Call it where blocking is allowed.
@@ -185,7 +189,7 @@ mod tests {
 
     #[test]
     fn only_named_files_are_permitted() {
-        let files = TokenFiles::new(["/a/token".to_owned()]);
+        let files = TokenFiles::new([FilePattern::Exact("/a/token".to_owned())]);
         assert!(files.permits("/a/token"));
         for other in ["/a/../a/token", "/a/token/", "/a", "/etc/passwd", ""] {
             assert!(!files.permits(other), "{other}");

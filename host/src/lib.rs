@@ -55,9 +55,9 @@ mod watchdog;
 pub use assertion::{AssertionError, AssertionOptions, AssertionSource, SuppliedAssertion};
 pub use cache::Token;
 pub use certificate::CertificateSource;
-pub use edgepass_core::config;
 pub use edgepass_core::{
     AccessToken, ClientAssertion, Config, ConfigError, Environment, Error, ErrorClass, ErrorDetail,
     Grant, Refresh, RejectionOutcome, Secret, SecretBytes, TokenRequest, TokenSource, TokenType,
 };
+pub use edgepass_core::{config, needs};
 pub use provider::{BuildError, Builder, Limits, Provider, Stats, process_environment};

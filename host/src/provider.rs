@@ -1,14 +1,13 @@
 //! The handle that programs hold, and how it is built.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use edgepass_core::config::file::ConfigFile;
 use edgepass_core::{
     ClientAssertion, Config, ConfigError, Environment, Error, ErrorClass, ErrorDetail, Grant,
-    RejectionOutcome, Secret, TokenRequest, TokenSource,
+    Needs, RejectionOutcome, Secret, TokenRequest, TokenSource,
 };
 use hashbrown::HashMap;
 use tokio::sync::watch;
@@ -419,12 +418,16 @@ impl Builder {
         {
             return Err(BuildError::Certificate { name });
         }
+        let needs = config.needs();
+        let environment = guest_environment(self.config.as_deref(), &self.environment, &needs);
+        let connections = needs.connections.into_iter();
+        let permissions = connections.map(|connection| connection.permission);
         Ok(Host::new(Reach {
-            egress: Arc::new(Egress::new(config.token_hosts(), roots)),
+            egress: Arc::new(Egress::new(permissions.collect(), roots)),
             certificates: Certificates::new(certificates),
-            files: TokenFiles::new(config.file_paths()),
+            files: TokenFiles::new(needs.files.into_iter().map(|file| file.path)),
             assertions: self.assertions,
-            environment: guest_environment(self.config.as_deref(), &self.environment),
+            environment,
             memory_bytes: self.limits.memory_bytes,
         }))
     }
@@ -552,46 +555,19 @@ pub fn process_environment() -> Environment {
     )
 }
 
-/// What the component is told: its configuration, the contract of the platform, and the variables that the
-/// configuration names. Not the rest of a process's environment, which is none of its business.
-fn guest_environment(config: Option<&str>, environment: &Environment) -> Vec<(String, String)> {
-    let mut names = vec![
-        Environment::AZURE_TENANT_ID.to_owned(),
-        Environment::AZURE_CLIENT_ID.to_owned(),
-        Environment::AZURE_FEDERATED_TOKEN_FILE.to_owned(),
-        Environment::AZURE_AUTHORITY_HOST.to_owned(),
-        Environment::AZURE_CLIENT_SECRET.to_owned(),
-        Environment::AZURE_CLIENT_CERTIFICATE_PATH.to_owned(),
-        Environment::EDGEPASS_AUTHORITY_HOSTS.to_owned(),
-    ];
-    let file: ConfigFile = config
-        .and_then(|json| ConfigFile::parse(json).ok())
-        .unwrap_or_default();
-    for credential in file
-        .identities
-        .values()
-        .filter_map(|identity| identity.credential.as_ref())
-    {
-        names.extend(
-            credential
-                .client_secret
-                .as_ref()
-                .and_then(|secret| secret.env.clone()),
-        );
-        names.extend(
-            credential
-                .client_assertion
-                .as_ref()
-                .and_then(|assertion| assertion.env.clone()),
-        );
-    }
+/// What the component is told: its configuration, and the variables that something was taken from. Not the rest of a
+/// process's environment, which is none of its business.
+fn guest_environment(
+    config: Option<&str>,
+    environment: &Environment,
+    needs: &Needs,
+) -> Vec<(String, String)> {
+    let names: BTreeSet<&str> = needs.variables.iter().map(|v| v.name.as_str()).collect();
     let mut out: Vec<_> = names
         .into_iter()
         .filter_map(|name| {
-            environment
-                .get(&name)
-                .map(str::to_owned)
-                .map(|value| (name, value))
+            let value = environment.get(name)?;
+            Some((name.to_owned(), value.to_owned()))
         })
         .collect();
     out.extend(config.map(|json| (Environment::EDGEPASS_CONFIG.to_owned(), json.to_owned())));

@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use edgepass_core::config::file::CertificateFiles;
+use edgepass_core::config::CertificateFiles;
 use edgepass_core::{
     Algorithm, CertificateError, CertificateHandle, OpenedCertificate, SecretBytes, Table,
 };

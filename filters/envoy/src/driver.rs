@@ -1,7 +1,7 @@
 //! Performs the engine's effects: each becomes a call to one of Envoy's clusters, or to its function `sign`.
 
+use edgepass_core::config::CertificateFiles;
 use edgepass_core::config::envoy::EnvoyFilesFile;
-use edgepass_core::config::file::CertificateFiles;
 use edgepass_core::{
     AssertionError, CertificateError, Effect, EffectId, Error, HttpError, HttpErrorKind,
     HttpRequest, HttpResponse, Outcome, ReadError, SecretBytes, Table, limits,

@@ -1,7 +1,7 @@
 //! What the rules of a configuration need of Envoy. It follows from what their identities need of any driver; what no
 //! Envoy can do is refused.
 
-use edgepass_core::config::file::CertificateFiles;
+use edgepass_core::config::CertificateFiles;
 use edgepass_core::config::{ConfigError, IdentityConfig};
 use edgepass_core::needs::FilePattern;
 use edgepass_core::{Algorithm, Config, TokenRequest};

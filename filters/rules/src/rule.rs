@@ -1,7 +1,7 @@
 //! The rules: which requests each is for, whose token they get, and in which header.
 
 use edgepass_core::config::envoy::{EnvoyMatchFile, EnvoyRuleFile};
-use edgepass_core::config::{ConfigError, IdentityConfig, check_scopes};
+use edgepass_core::config::{ConfigError, IdentityConfig};
 use edgepass_core::{Config, TokenRequest};
 
 use crate::inbound::AUTHORIZATION;
@@ -144,7 +144,7 @@ fn request_of(
             "name the scopes of the resource, https://graph.microsoft.com/.default for example",
         ));
     }
-    let scopes = check_scopes(&identity.authority, scopes).map_err(|error| ConfigError {
+    let scopes = identity.check_scopes(scopes).map_err(|error| ConfigError {
         setting: format!("{place}.scopes"),
         message: error.to_string(),
         hint: error.detail().hint.clone(),

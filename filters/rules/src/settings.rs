@@ -1,9 +1,9 @@
 //! The `envoy` section, checked against the rest of the configuration. What can be known to be wrong before the first
 //! request is refused here, so that `envoy --mode validate` finds it.
 
+use edgepass_core::config::CertificateFiles;
 use edgepass_core::config::ConfigError;
 use edgepass_core::config::envoy::{EnvoyFilesFile, EnvoySharing};
-use edgepass_core::config::file::CertificateFiles;
 use edgepass_core::needs::FilePattern;
 use edgepass_core::{Config, Table, TokenRequest};
 

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::authority::{Authority, Endpoint};
 use crate::cache::{Acquired, CacheKey};
-use crate::config::{IdentityConfig, check_scopes, check_tenant};
-use crate::credential::{self, ClientAuth, Purpose};
+use crate::config::{Exchange, IdentityConfig, Source};
+use crate::credential::{Direct, DirectRequest, Failure, Purpose, Step};
 use crate::exchange::{self, Asked, Form};
 use crate::flow::{Io, race};
 use crate::grant::{self, GrantKey};
@@ -19,7 +18,6 @@ pub(crate) struct Plan {
     pub(crate) identity: Arc<IdentityConfig>,
     tenant: Option<String>,
     grant: Grant,
-    endpoint: Endpoint,
     scopes: Vec<String>,
     token_type: TokenType,
 }
@@ -30,32 +28,35 @@ impl Plan {
         request: &TokenRequest,
     ) -> Result<Self, Error> {
         grant::check_supported(&request.grant, request.token_type)?;
+        if identity.client().is_none() && request.grant != Grant::ClientCredentials {
+            return Err(Error::new(
+                ErrorClass::InvalidRequest,
+                format!(
+                    "identity `{}` gets its tokens from the platform, which gives none for others",
+                    identity.name
+                ),
+            )
+            .hint("name an identity with a client of its own"));
+        }
         let asked = if request.scopes.is_empty() {
             &identity.scopes
         } else {
             &request.scopes
         };
-        let scopes = check_scopes(&identity.authority, asked)?;
-        let tenant = check_tenant(&identity, request.tenant.as_deref())?;
-        let endpoint = endpoint(&identity, tenant.as_deref())?;
         Ok(Self {
+            scopes: identity.check_scopes(asked)?,
+            tenant: identity.check_tenant(request.tenant.as_deref())?,
             identity,
-            tenant,
             grant: request.grant.clone(),
-            endpoint,
-            scopes,
             token_type: request.token_type,
         })
     }
 
     pub(crate) fn for_assertion(identity: Arc<IdentityConfig>) -> Result<Self, Error> {
-        let tenant = check_tenant(&identity, None)?;
-        let endpoint = endpoint(&identity, tenant.as_deref())?;
         Ok(Self {
+            tenant: identity.check_tenant(None)?,
             identity,
-            tenant,
             grant: Grant::ClientCredentials,
-            endpoint,
             scopes: Vec::new(),
             token_type: TokenType::Bearer,
         })
@@ -63,7 +64,8 @@ impl Plan {
 
     pub(crate) fn key(&self, generation: Option<String>) -> CacheKey {
         let mut scopes = self.scopes.clone();
-        if matches!(self.identity.authority, Authority::Entra { .. }) {
+        let client = self.identity.client();
+        if client.is_none_or(|client| client.authority.is_entra()) {
             // Entra compares scopes without regard to case; RFC 6749 section 3.3 does not
             scopes
                 .iter_mut()
@@ -83,23 +85,18 @@ impl Plan {
         }
     }
 
-    fn purpose<'a>(&'a self, correlation_id: &'a str, claims: Option<&'a str>) -> Purpose<'a> {
-        Purpose {
-            identity: &self.identity.name,
-            client_id: &self.identity.client_id,
-            tenant: self.tenant.as_deref(),
-            endpoint: &self.endpoint,
-            audience: None,
-            claims,
-            correlation_id,
+    /// Who is asked, for messages.
+    fn server(&self) -> String {
+        match &self.identity.source {
+            Source::Direct(direct) => direct.server().to_owned(),
+            Source::Exchange(exchange) => {
+                let Exchange { client, credential } = exchange.as_ref();
+                let mtls = credential.certificate().is_some();
+                let endpoint = client.token_endpoint(self.tenant.as_deref(), mtls);
+                endpoint.map_or_else(|_| client.client_id.clone(), |url| url.authority)
+            }
         }
     }
-}
-
-fn endpoint(identity: &IdentityConfig, tenant: Option<&str>) -> Result<Endpoint, Error> {
-    identity
-        .authority
-        .token_endpoint(tenant, credential::is_bound(&identity.credential))
 }
 
 /// Gets a token, trying again where that may help, within [`FLIGHT_TIMEOUT_MS`].
@@ -115,11 +112,28 @@ pub(crate) async fn acquire(io: &Io, plan: &Plan, claims: Option<&str>) -> Resul
         Err(last.unwrap_or_else(|| {
             Error::new(
                 ErrorClass::Timeout,
-                format!("no token from {} in time", plan.endpoint.authority),
+                format!("no token from {} in time", plan.server()),
             )
             .retryable()
         }))
     })
+}
+
+/// An attempt that brought nothing.
+#[derive(Clone)]
+struct Refused {
+    failure: Failure,
+    /// Of the material that was presented and refused.
+    fingerprint: Option<String>,
+}
+
+impl<T: Into<Failure>> From<T> for Refused {
+    fn from(failure: T) -> Self {
+        Self {
+            failure: failure.into(),
+            fingerprint: None,
+        }
+    }
 }
 
 async fn attempts(
@@ -130,113 +144,158 @@ async fn attempts(
     last: &mut Option<Error>,
 ) -> Result<Acquired, Error> {
     let mut attempts = Attempts::default();
-    let mut refused_fingerprint = None;
+    let mut before: Option<Refused> = None;
     loop {
         let correlation_id = io.uuid();
-        let auth = credential::authenticate(
+        let attempt = Attempt {
             io,
-            &plan.identity.credential,
-            &plan.purpose(&correlation_id, claims),
-        )
-        .await;
-        let error = match auth {
-            // reading it anew cured nothing: what the server said about the old one says more
-            Err(error) => match last.take_if(|_| refused_fingerprint.is_some()) {
-                Some(refused) => return Err(refused),
-                None => error,
-            },
-            Ok(auth) => {
-                let fingerprint = auth.fingerprint.clone();
-                if let (Some(refused), true) = (
-                    last.as_ref(),
-                    fingerprint.is_some() && fingerprint == refused_fingerprint,
-                ) {
-                    // read anew, and it is what the server has just refused
-                    return Err(refused.clone());
-                }
-                match attempt(io, plan, claims, auth, &correlation_id, deadline).await {
-                    Ok(acquired) => return Ok(acquired),
-                    Err(error) => {
-                        refused_fingerprint = fingerprint;
-                        error
-                    }
-                }
-            }
+            plan,
+            claims,
+            correlation_id: &correlation_id,
+            deadline,
         };
-        let next = attempts.next(&error, io);
+        let result = match &plan.identity.source {
+            Source::Direct(direct) => attempt.direct(direct).await,
+            Source::Exchange(exchange) => attempt.exchange(exchange, before.take()).await,
+        };
+        let refused = match result {
+            Ok(acquired) => return Ok(acquired),
+            Err(refused) => refused,
+        };
+        let error = &refused.failure.error;
         *last = Some(error.clone());
-        match next {
-            Next::GiveUp => return Err(error),
-            Next::Reload => {}
+        if refused.failure.step() == Step::NextCredential {
+            // there is no other
+            return Err(error.clone());
+        }
+        match attempts.next(error, io) {
+            Next::GiveUp => return Err(error.clone()),
+            Next::Reload => before = Some(refused),
             Next::After(ms) => {
                 if io.now().mono_ms.saturating_add(ms) >= deadline {
-                    return Err(error);
+                    return Err(error.clone());
                 }
-                refused_fingerprint = None;
                 io.sleep_ms(ms).await;
             }
         }
     }
 }
 
-/// One request and its response.
-async fn attempt(
-    io: &Io,
-    plan: &Plan,
-    claims: Option<&str>,
-    auth: ClientAuth,
-    correlation_id: &str,
+/// What one attempt knows.
+struct Attempt<'a> {
+    io: &'a Io,
+    plan: &'a Plan,
+    claims: Option<&'a str>,
+    correlation_id: &'a str,
+    /// On the monotonic clock.
     deadline: u64,
-) -> Result<Acquired, Error> {
-    let mut form = Form::default();
-    form.add("client_id", plan.identity.client_id.as_str());
-    auth.add_to(&mut form);
-    grant::add_to(
-        &mut form,
-        &plan.grant,
-        &plan.identity.authority,
-        &plan.scopes,
-    )?;
-    if let Some(claims) = claims {
-        form.add("claims", claims);
+}
+
+impl Attempt<'_> {
+    /// Asks the platform.
+    async fn direct(&self, direct: &Direct) -> Result<Acquired, Refused> {
+        let asked_at = self.io.now();
+        let request = DirectRequest {
+            scopes: &self.plan.scopes,
+            correlation_id: self.correlation_id,
+            timeout_ms: self.timeout_ms(),
+        };
+        let granted = direct.token(self.io, &request).await?;
+        Ok(Acquired {
+            granted,
+            asked_at,
+            scope: self.plan.scopes.join(" "),
+            generation: None,
+        })
     }
-    let mut secrets: Vec<Secret> = auth.secrets();
-    secrets.extend(grant::secrets(&plan.grant));
-    let asked_at = io.now();
-    let timeout_ms = HTTP_TIMEOUT_MS.min(deadline.saturating_sub(asked_at.mono_ms));
-    let request = exchange::request(
-        &plan.endpoint,
-        form,
-        auth.authorization.clone(),
-        correlation_id,
-        timeout_ms,
-    );
-    let result = io.http(request, auth.via()).await;
-    let host = &plan.endpoint.authority;
-    if let Ok(response) = &result
-        && let Some(date) = response
-            .header("date")
-            .and_then(exchange::unix_seconds_of_http_date)
-    {
-        io.measure_server_clock(host, date.saturating_mul(1000));
+
+    /// Authenticates the client and posts the grant. `before` is what was refused and is to be read anew: presenting
+    /// the same again would be refused again.
+    async fn exchange(
+        &self,
+        exchange: &Exchange,
+        before: Option<Refused>,
+    ) -> Result<Acquired, Refused> {
+        let Exchange { client, credential } = exchange;
+        let tenant = self.plan.tenant.as_deref();
+        let endpoint = client.token_endpoint(tenant, credential.certificate().is_some())?;
+        let purpose = Purpose {
+            identity: &self.plan.identity.name,
+            client_id: &client.client_id,
+            tenant,
+            endpoint: &endpoint,
+            audience: None,
+            claims: self.claims,
+            correlation_id: self.correlation_id,
+        };
+        let before = before.filter(|refused| refused.fingerprint.is_some());
+        let auth = match (credential.authenticate(self.io, &purpose).await, before) {
+            (Ok(auth), Some(refused)) if auth.fingerprint == refused.fingerprint => {
+                return Err(refused);
+            }
+            // reading it anew cured nothing: what the server said about the old one says more
+            (Err(_), Some(refused)) => return Err(refused),
+            (Err(failure), None) => return Err(failure.into()),
+            (Ok(auth), _) => auth,
+        };
+
+        let mut form = Form::default();
+        form.add("client_id", client.client_id.as_str());
+        auth.add_to(&mut form);
+        let Plan { grant, scopes, .. } = self.plan;
+        grant::add_to(&mut form, grant, &client.authority, scopes)?;
+        if let Some(claims) = self.claims {
+            form.add("claims", claims);
+        }
+        let mut secrets: Vec<Secret> = auth.secrets();
+        secrets.extend(grant::secrets(grant));
+
+        let asked_at = self.io.now();
+        let request = exchange::request(
+            &endpoint,
+            form,
+            auth.authorization.clone(),
+            self.correlation_id,
+            self.timeout_ms(),
+        );
+        let result = self.io.http(request, auth.via()).await;
+        let host = &endpoint.authority;
+        if let Ok(response) = &result
+            && let Some(date) = response
+                .header("date")
+                .and_then(exchange::unix_seconds_of_http_date)
+        {
+            self.io
+                .measure_server_clock(host, date.saturating_mul(1000));
+        }
+        let asked = Asked {
+            endpoint: &endpoint,
+            server_unix_s: self.io.server_clock(host).estimate_ms(self.io.now()) / 1000,
+            correlation_id: self.correlation_id,
+            presented: auth.presented.as_ref(),
+            secrets: &secrets,
+        };
+        let granted = match &result {
+            Ok(response) => exchange::response(&asked, response),
+            Err(error) => Err(exchange::no_response(&asked, error)),
+        };
+        match granted {
+            Ok(granted) => Ok(Acquired {
+                granted,
+                asked_at,
+                scope: scopes.join(" "),
+                generation: auth.generation,
+            }),
+            Err(error) => Err(Refused {
+                failure: error.into(),
+                fingerprint: auth.fingerprint,
+            }),
+        }
     }
-    let asked = Asked {
-        endpoint: &plan.endpoint,
-        server_unix_s: io.server_clock(host).estimate_ms(io.now()) / 1000,
-        correlation_id,
-        presented: auth.presented.as_ref(),
-        secrets: &secrets,
-    };
-    let granted = match &result {
-        Ok(response) => exchange::response(&asked, response),
-        Err(error) => Err(exchange::no_response(&asked, error)),
-    }?;
-    Ok(Acquired {
-        granted,
-        asked_at,
-        scope: plan.scopes.join(" "),
-        generation: auth.generation,
-    })
+
+    fn timeout_ms(&self) -> u64 {
+        HTTP_TIMEOUT_MS.min(self.deadline.saturating_sub(self.io.now().mono_ms))
+    }
 }
 
 /// The client assertion without an exchange.
@@ -246,12 +305,7 @@ pub(crate) async fn assertion_alone(
     audience: Option<&str>,
 ) -> Result<ClientAssertion, Error> {
     let correlation_id = io.uuid();
-    let purpose = Purpose {
-        audience,
-        ..plan.purpose(&correlation_id, None)
-    };
-    let auth = credential::authenticate(io, &plan.identity.credential, &purpose).await?;
-    auth.assertion.ok_or_else(|| {
+    let none = || {
         Error::new(
             ErrorClass::InvalidRequest,
             format!(
@@ -259,5 +313,23 @@ pub(crate) async fn assertion_alone(
                 plan.identity.name
             ),
         )
-    })
+    };
+    let Source::Exchange(exchange) = &plan.identity.source else {
+        return Err(none());
+    };
+    let Exchange { client, credential } = exchange.as_ref();
+    let tenant = plan.tenant.as_deref();
+    let purpose = Purpose {
+        identity: &plan.identity.name,
+        client_id: &client.client_id,
+        tenant,
+        endpoint: &client.token_endpoint(tenant, credential.certificate().is_some())?,
+        audience,
+        claims: None,
+        correlation_id: &correlation_id,
+    };
+    match credential.authenticate(io, &purpose).await {
+        Ok(auth) => auth.assertion.ok_or_else(none),
+        Err(failure) => Err(failure.error),
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::config::file::EndpointVersion;
 use crate::{Error, ErrorClass, Table};
 
 /// Network host of the public cloud, the authority of an identity that names none.
@@ -103,6 +102,19 @@ pub const CLOUDS: &[Cloud] = &[
         federation_audience: None,
     },
 ];
+
+/// Entra endpoint version.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum EndpointVersion {
+    /// `/oauth2/token`, with `resource`.
+    #[cfg_attr(feature = "schema", schemars(rename = "v1.0"))]
+    V1,
+    /// `/oauth2/v2.0/token`, with `scope`.
+    #[default]
+    #[cfg_attr(feature = "schema", schemars(rename = "v2.0"))]
+    V2,
+}
 
 /// Who issues an identity's tokens.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,27 +1,33 @@
-//! The configuration: what users write ([`mod@file`]), the environment contract, and the validated form that the engine
-//! runs on. Every error names the setting and the fix.
+//! The configuration: what users write, the environment contract, and the validated form that the engine runs on. Every
+//! error names the setting and the fix. What a credential of a kind looks like is the kind's own affair
+//! (`credential.rs`).
 
 pub mod envoy;
-pub mod file;
+
+pub(crate) mod document;
+pub(crate) mod error;
+pub(crate) mod parse;
+pub(crate) mod place;
+pub(crate) mod rules;
 
 mod environment;
-mod parse;
+mod load;
 mod request;
-mod rules;
 #[cfg(feature = "schema")]
 mod schema;
-mod validate;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::authority::Authority;
+use crate::authority::{Authority, Endpoint, EndpointVersion};
+use crate::credential::{Credential, Direct};
+use crate::distinction::Distinction;
 use crate::needs::{Connection, Needs, PathPattern, Permission, Purpose, Scheme};
-use crate::{Algorithm, Secret, Table};
+use crate::{Error, Secret, Table};
 
-pub use environment::Environment;
-pub use request::{check_scopes, check_tenant};
-pub use validate::{ConfigError, ENVIRONMENT_IDENTITY};
+pub use document::{CertificateFiles, HostFile};
+pub use environment::{ENVIRONMENT_IDENTITY, Environment};
+pub use error::ConfigError;
 
 /// A configuration that has been checked whole.
 #[derive(Clone, Debug)]
@@ -32,14 +38,11 @@ pub struct Config {
     /// The identities by name.
     pub identities: Table<String, Arc<IdentityConfig>>,
     /// Where the host finds certificates and their keys, by the name that credentials use.
-    pub certificates: Table<String, file::CertificateFiles>,
+    pub certificates: Table<String, CertificateFiles>,
     /// Settings of the native host alone.
-    pub host: file::HostFile,
+    pub host: HostFile,
     /// Settings of the Envoy filter alone.
     pub envoy: Option<envoy::EnvoyFile>,
-    /// The settings that hold a secret in the document itself. A driver whose configuration is shown to others, as
-    /// Envoy's is, refuses them.
-    pub secrets_in_document: Vec<String>,
     /// What it needs besides its identities.
     needs: Needs,
 }
@@ -50,6 +53,32 @@ pub struct Config {
 pub struct IdentityConfig {
     /// Its name.
     pub name: String,
+    /// Scopes of requests that name none.
+    pub scopes: Vec<String>,
+    pub(crate) source: Source,
+    needs: Needs,
+}
+
+/// Where an identity's tokens come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// From the platform, which knows who it is.
+    Direct(Direct),
+    /// From a token endpoint, to which it authenticates itself.
+    Exchange(Box<Exchange>),
+}
+
+/// A client and how it authenticates itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Exchange {
+    pub(crate) client: Client,
+    pub(crate) credential: Credential,
+}
+
+/// The client of a token endpoint.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Client {
     /// Who issues its tokens.
     pub authority: Authority,
     /// `client_id`.
@@ -58,87 +87,6 @@ pub struct IdentityConfig {
     pub tenant: Option<String>,
     /// Tenants besides its own that a request may name. `*` allows any.
     pub additionally_allowed_tenants: Vec<String>,
-    /// Scopes of requests that name none.
-    pub scopes: Vec<String>,
-    /// How it proves who it is.
-    pub credential: Credential,
-    needs: Needs,
-}
-
-/// How an identity proves who it is.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Credential {
-    /// A token that the platform rotates in a file (RFC 7523 section 2.2).
-    FederatedTokenFile {
-        /// Its path.
-        path: String,
-        /// `client_assertion_type`.
-        assertion_type: String,
-    },
-    /// An assertion that somebody else built.
-    ClientAssertion {
-        /// The compact JWS.
-        value: SecretValue,
-        /// `client_assertion_type`.
-        assertion_type: String,
-    },
-    /// An assertion from the assertion source, asked for at each exchange.
-    AssertionSource {
-        /// `client_assertion_type`.
-        assertion_type: String,
-        /// The audience to ask for.
-        audience: Option<String>,
-    },
-    /// A client secret (RFC 6749 section 2.3.1).
-    ClientSecret {
-        /// The secret.
-        value: SecretValue,
-        /// How it is sent.
-        method: file::SecretMethod,
-    },
-    /// An assertion that is built here and signed by the host.
-    Certificate(CertificateCredential),
-    /// A certificate that authenticates the connection, with an assertion beside it or without.
-    BoundCertificate {
-        /// The certificate and how the assertion is built.
-        certificate: CertificateCredential,
-        /// Whether an assertion goes with it.
-        mode: file::BoundMode,
-    },
-}
-
-/// How an assertion is built with a certificate.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct CertificateCredential {
-    /// The host's name of the certificate.
-    pub name: String,
-    /// `alg`.
-    pub algorithm: Algorithm,
-    /// Whether the chain goes into the header (`x5c`).
-    pub send_x5c: bool,
-    /// `aud`.
-    pub audience: Audience,
-}
-
-/// `aud` of an assertion built here.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Audience {
-    /// The URL that it is posted to (Entra ID; RFC 7523 section 3 allows it).
-    TokenEndpoint,
-    /// This text, for example the issuer identifier that RFC 7523bis and FAPI 2.0 ask for.
-    Literal(String),
-}
-
-/// A secret and where it is.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum SecretValue {
-    /// Here.
-    Inline(Secret),
-    /// In a file that is read at each exchange.
-    File(String),
 }
 
 impl Config {
@@ -149,21 +97,6 @@ impl Config {
             needs.add(identity.needs());
         }
         needs
-    }
-
-    /// Every `host[:port]` that a token request may ever go to: the least that an egress policy has to allow.
-    pub fn token_hosts(&self) -> BTreeSet<String> {
-        self.needs().hosts(Purpose::TokenEndpoint)
-    }
-
-    /// Every file that the engine may ask its driver to read and whose path is known beforehand.
-    pub fn file_paths(&self) -> BTreeSet<String> {
-        let needs = self.needs();
-        let files = needs.files.iter();
-        files
-            .filter_map(|file| file.path.exact())
-            .map(str::to_owned)
-            .collect()
     }
 
     /// Names of certificates that credentials use and `certificates` does not have. The embedding host may know them
@@ -184,77 +117,98 @@ impl IdentityConfig {
         &self.needs
     }
 
+    /// The client that it is, unless its tokens come from the platform.
+    pub fn client(&self) -> Option<&Client> {
+        match &self.source {
+            Source::Direct(_) => None,
+            Source::Exchange(exchange) => Some(&exchange.client),
+        }
+    }
+
+    /// Checks the scopes of a request and gives them without repetitions, in their order.
+    pub fn check_scopes(&self, scopes: &[String]) -> Result<Vec<String>, Error> {
+        match &self.source {
+            Source::Direct(_) => request::check_direct_scopes(scopes),
+            Source::Exchange(exchange) => request::check_scopes(&exchange.client.authority, scopes),
+        }
+    }
+
+    /// Checks the tenant of a request and gives the one to use; `None` where there are no tenants.
+    pub fn check_tenant(&self, requested: Option<&str>) -> Result<Option<String>, Error> {
+        request::check_tenant(self, requested)
+    }
+
+    /// What people are told of it, each with what it is. Never a secret.
+    pub fn describe(&self) -> Vec<(&'static str, String)> {
+        let mut out = Vec::new();
+        match &self.source {
+            Source::Direct(direct) => {
+                out.push(("asks", direct.server().to_owned()));
+                out.push(("credential", direct.describe()));
+            }
+            Source::Exchange(exchange) => {
+                let Exchange { client, credential } = exchange.as_ref();
+                let endpoint = client
+                    .token_endpoint(client.tenant.as_deref(), credential.certificate().is_some());
+                out.push(("client", client.client_id.clone()));
+                out.push((
+                    "token endpoint",
+                    endpoint.map_or_else(|error| error.to_string(), |endpoint| endpoint.url()),
+                ));
+                out.push(("credential", credential.describe()));
+            }
+        }
+        if !self.scopes.is_empty() {
+            out.push(("scopes", self.scopes.join(" ")));
+        }
+        let tenants = self
+            .client()
+            .map(|client| &client.additionally_allowed_tenants);
+        if let Some(tenants) = tenants.filter(|tenants| !tenants.is_empty()) {
+            out.push(("further tenants", tenants.join(" ")));
+        }
+        out
+    }
+
     /// A text that two identities have in common only if they get the same tokens. It holds whatever secret stands in
     /// the configuration itself, so it is for digests, not for people.
     pub fn distinction(&self) -> Secret {
         // all by name, so that a new setting is not forgotten here
         let Self {
             name,
-            authority,
-            client_id,
-            tenant,
-            additionally_allowed_tenants,
             scopes,
-            credential,
+            source,
             // follows from the others
             needs: _,
         } = self;
-        let mut out = Distinction(String::new());
+        let mut out = Distinction::default();
         out.add(name);
-        match authority {
-            Authority::Entra { host, version } => {
-                out.add("entra");
-                out.add(host);
-                out.add(match version {
-                    file::EndpointVersion::V1 => "1",
-                    file::EndpointVersion::V2 => "2",
-                });
-            }
-            Authority::Generic {
-                token_endpoint,
-                mtls_token_endpoint,
-            } => {
-                out.add("generic");
-                for endpoint in [Some(token_endpoint), mtls_token_endpoint.as_ref()] {
-                    out.add(endpoint.map_or("", |endpoint| &endpoint.authority));
-                    out.add(endpoint.map_or("", |endpoint| &endpoint.path));
-                }
+        out.add_all(scopes);
+        match source {
+            Source::Direct(direct) => direct.distinguish(&mut out),
+            Source::Exchange(exchange) => {
+                let Exchange { client, credential } = exchange.as_ref();
+                client.distinguish(&mut out);
+                credential.distinguish(&mut out);
             }
         }
-        out.add(client_id);
-        out.add(tenant.as_deref().unwrap_or_default());
-        out.add_all(additionally_allowed_tenants);
-        out.add_all(scopes);
-        credential.distinguish(&mut out);
-        Secret::new(out.0)
+        out.into_secret()
+    }
+}
+
+impl Client {
+    /// Where a token of that tenant is asked for; `mtls` on a connection with a client certificate.
+    pub fn token_endpoint(&self, tenant: Option<&str>, mtls: bool) -> Result<Endpoint, Error> {
+        self.authority.token_endpoint(tenant, mtls)
     }
 
     /// The token endpoints of all tenants that a request may name, the own one first.
-    fn connections(&self) -> Vec<Connection> {
-        let (plain, certificate) = match &self.credential {
-            Credential::BoundCertificate { certificate, .. } => {
-                (false, Some(Some(certificate.name.as_str())))
-            }
-            // the source may name the certificate that its assertion is bound to
-            Credential::AssertionSource { .. } => (true, Some(None)),
-            _ => (true, None),
-        };
-        let mut out = Vec::new();
-        if plain {
-            self.add_connections(false, None, &mut out);
-        }
-        if let Some(certificate) = certificate {
-            self.add_connections(true, certificate, &mut out);
-        }
-        out
-    }
-
-    fn add_connections(&self, mtls: bool, certificate: Option<&str>, out: &mut Vec<Connection>) {
-        let tenants = self.additionally_allowed_tenants.iter();
-        for tenant in
-            std::iter::once(self.tenant.as_deref()).chain(tenants.map(|t| Some(t.as_str())))
-        {
-            let Ok(endpoint) = self.authority.token_endpoint(tenant, mtls) else {
+    pub(crate) fn need_connections(&self, certificate: Option<&str>, needs: &mut Needs) {
+        let others = self.additionally_allowed_tenants.iter();
+        let tenants =
+            std::iter::once(self.tenant.as_deref()).chain(others.map(|t| Some(t.as_str())));
+        for tenant in tenants {
+            let Ok(endpoint) = self.token_endpoint(tenant, certificate.is_some()) else {
                 continue;
             };
             let path = match (tenant, endpoint.path.strip_prefix("/*")) {
@@ -264,7 +218,7 @@ impl IdentityConfig {
                 },
                 _ => PathPattern::Exact(endpoint.path),
             };
-            out.push(Connection {
+            needs.connections.push(Connection {
                 permission: Permission {
                     scheme: Scheme::Https,
                     authority: endpoint.authority,
@@ -275,123 +229,35 @@ impl IdentityConfig {
             });
         }
     }
-}
 
-/// Texts one after the other, each with its length, so that no two lists of them look the same.
-struct Distinction(String);
-
-impl Distinction {
-    fn add(&mut self, text: &str) {
-        self.0.push_str(&text.len().to_string());
-        self.0.push(':');
-        self.0.push_str(text);
-    }
-
-    fn add_all(&mut self, texts: &[String]) {
-        self.add(&texts.len().to_string());
-        texts.iter().for_each(|text| self.add(text));
-    }
-
-    fn add_secret(&mut self, value: &SecretValue) {
-        match value {
-            SecretValue::Inline(secret) => {
-                self.add("inline");
-                self.add(secret.expose());
-            }
-            SecretValue::File(path) => {
-                self.add("file");
-                self.add(path);
-            }
-        }
-    }
-
-    fn add_certificate(&mut self, certificate: &CertificateCredential) {
-        let CertificateCredential {
-            name,
-            algorithm,
-            send_x5c,
-            audience,
-        } = certificate;
-        self.add(name);
-        self.add(algorithm.name());
-        self.add(if *send_x5c { "x5c" } else { "" });
-        match audience {
-            Audience::TokenEndpoint => self.add(""),
-            Audience::Literal(audience) => self.add(audience),
-        }
-    }
-}
-
-impl Credential {
     fn distinguish(&self, out: &mut Distinction) {
-        match self {
-            Self::FederatedTokenFile {
-                path,
-                assertion_type,
-            } => {
-                out.add("federated_token_file");
-                out.add(path);
-                out.add(assertion_type);
-            }
-            Self::ClientAssertion {
-                value,
-                assertion_type,
-            } => {
-                out.add("client_assertion");
-                out.add_secret(value);
-                out.add(assertion_type);
-            }
-            Self::AssertionSource {
-                assertion_type,
-                audience,
-            } => {
-                out.add("assertion_source");
-                out.add(assertion_type);
-                out.add(audience.as_deref().unwrap_or_default());
-            }
-            Self::ClientSecret { value, method } => {
-                out.add("client_secret");
-                out.add_secret(value);
-                out.add(match method {
-                    file::SecretMethod::Basic => "basic",
-                    file::SecretMethod::Post => "post",
+        let Self {
+            authority,
+            client_id,
+            tenant,
+            additionally_allowed_tenants,
+        } = self;
+        match authority {
+            Authority::Entra { host, version } => {
+                out.add("entra");
+                out.add(host);
+                out.add(match version {
+                    EndpointVersion::V1 => "1",
+                    EndpointVersion::V2 => "2",
                 });
             }
-            Self::Certificate(certificate) => {
-                out.add("certificate");
-                out.add_certificate(certificate);
-            }
-            Self::BoundCertificate { certificate, mode } => {
-                out.add(match mode {
-                    file::BoundMode::CertificateOnly => "certificate-only",
-                    file::BoundMode::WithAssertion => "with-assertion",
-                });
-                out.add_certificate(certificate);
+            Authority::Generic {
+                token_endpoint,
+                mtls_token_endpoint,
+            } => {
+                out.add("generic");
+                out.add(&token_endpoint.url());
+                let mtls = mtls_token_endpoint.as_ref().map(Endpoint::url);
+                out.add_optional(mtls.as_deref());
             }
         }
-    }
-
-    /// The file that it is read from, if it is in one.
-    pub fn file_path(&self) -> Option<&str> {
-        match self {
-            Self::FederatedTokenFile { path, .. } => Some(path),
-            Self::ClientAssertion { value, .. } | Self::ClientSecret { value, .. } => match value {
-                SecretValue::File(path) => Some(path),
-                SecretValue::Inline(_) => None,
-            },
-            Self::AssertionSource { .. } | Self::Certificate(_) | Self::BoundCertificate { .. } => {
-                None
-            }
-        }
-    }
-
-    /// The certificate that it uses, if it uses one.
-    pub fn certificate(&self) -> Option<&CertificateCredential> {
-        match self {
-            Self::Certificate(certificate) | Self::BoundCertificate { certificate, .. } => {
-                Some(certificate)
-            }
-            _ => None,
-        }
+        out.add(client_id);
+        out.add_optional(tenant.as_deref());
+        out.add_all(additionally_allowed_tenants);
     }
 }

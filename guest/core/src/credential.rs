@@ -1,19 +1,318 @@
-//! How an identity proves who it is, one module a kind. Each gathers what one attempt needs; none of it is kept.
+//! How an identity gets its tokens: the table of the kinds of credentials, one module each.
+//!
+//! A module has all that its kind is: what users write, its checks, the variable that stands for it, what it needs of
+//! the driver (noted while it is checked), how people are told of it, and its flow. A new kind is a module and a row in
+//! [`kinds!`]; drivers see [`Needs`](crate::Needs) and no kinds.
+//!
+//! There are two routes to a token. An *exchange* authenticates the client and posts a grant to a token endpoint; some
+//! of its kinds only supply an assertion, and what is done with that is the same for all of them. A *direct* kind asks
+//! the platform in a dialect of its own, and has neither client nor tenant.
 
 mod assertion_source;
+mod availability;
+mod bound_certificate;
 mod certificate;
 mod client_assertion;
 mod client_secret;
 mod federated_token_file;
+mod secret_value;
+mod signed_assertion;
 
 use crate::authority::Endpoint;
-use crate::config::{Credential, SecretValue};
-use crate::effect::{CertificateError, ReadError, Via};
-use crate::exchange::Form;
+use crate::config::error::{ConfigError, check};
+use crate::config::parse::{Object, object};
+use crate::config::place::Place;
+use crate::config::{Client, rules};
+use crate::distinction::Distinction;
+use crate::effect::{ReadError, Via};
+use crate::exchange::{Form, Granted};
 use crate::flow::{Io, OpenCertificate};
 use crate::inspect::JwtSummary;
 use crate::limits::MAX_ASSERTION_BYTES;
 use crate::{ClientAssertion, Error, ErrorClass, Secret};
+
+pub(crate) use availability::{Failure, Step};
+
+/// `client_assertion_type` of a JWT (RFC 7523 section 2.2).
+pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Makes of the table what is the same for all kinds: the object that users write, and the choice of the module.
+macro_rules! kinds {
+    (
+        exchange { $($(#[$doc:meta])* $name:ident: $Kind:ident,)* }
+        direct { $($(#[$direct_doc:meta])* $direct_name:ident: $DirectKind:ident,)* }
+    ) => {
+        object! {
+            /// Exactly one of the kinds.
+            #[derive(Clone, Debug, Default)]
+            #[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1, "maxProperties" = 1)))]
+            pub(crate) struct CredentialFile {
+                $($(#[$doc])* $name: Option<<$name::$Kind as Kind>::Document> = optional_object,)*
+                $(
+                    $(#[$direct_doc])*
+                    $direct_name: Option<<$direct_name::$DirectKind as Kind>::Document> = optional_object,
+                )*
+            }
+        }
+
+        impl CredentialFile {
+            /// The kinds that are set.
+            pub(crate) fn present(&self) -> Vec<&'static str> {
+                let kinds = [
+                    $((stringify!($name), self.$name.is_some()),)*
+                    $((stringify!($direct_name), self.$direct_name.is_some()),)*
+                ];
+                let present = kinds.into_iter().filter(|(_, is_set)| *is_set);
+                present.map(|(kind, _)| kind).collect()
+            }
+        }
+
+        /// A credential of a client.
+        #[derive(Clone, Debug)]
+        pub(crate) enum Credential {
+            $($Kind($name::$Kind),)*
+        }
+
+        /// A credential that is a route of its own.
+        #[derive(Clone, Debug)]
+        pub(crate) enum Direct {
+            $($DirectKind($direct_name::$DirectKind),)*
+        }
+
+        /// The variables of which each stands for a whole credential, and whether it does so only where nothing is
+        /// written down.
+        pub(crate) fn variables() -> Vec<(&'static str, bool)> {
+            let all = [$(
+                <$name::$Kind as Kind>::SHORTCUT.map(|known| (known.variable, known.environment_only)),
+            )*];
+            all.into_iter().flatten().collect()
+        }
+
+        impl Credential {
+            /// The kind that is written, unless that is a direct one. There is exactly one.
+            pub(crate) fn check(
+                file: &CredentialFile,
+                place: &Place<'_>,
+                client: &Client,
+            ) -> Result<Option<Self>, ConfigError> {
+                $(
+                    if let Some(document) = &file.$name {
+                        let place = place.inside(stringify!($name));
+                        return Kind::check(document, &place, client)
+                            .map(|kind| Some(Self::$Kind(kind)));
+                    }
+                )*
+                Ok(None)
+            }
+
+            /// The kind that this variable stands for.
+            pub(crate) fn of_variable(
+                variable: &str,
+                place: &Place<'_>,
+            ) -> Result<Option<Self>, ConfigError> {
+                $(
+                    if let Some(shortcut) = <$name::$Kind as Kind>::SHORTCUT
+                        && shortcut.variable == variable
+                        && let Some(value) = place.variable(variable, shortcut.field, shortcut.is_secret)
+                    {
+                        return (shortcut.check)(value, place).map(|kind| Some(Self::$Kind(kind)));
+                    }
+                )*
+                Ok(None)
+            }
+
+            /// The certificate that authenticates the connection of its requests.
+            pub(crate) fn certificate(&self) -> Option<&str> {
+                match self {
+                    $(Self::$Kind(kind) => kind.certificate(),)*
+                }
+            }
+
+            /// Gathers one attempt's client authentication.
+            pub(crate) async fn authenticate(
+                &self,
+                io: &Io,
+                purpose: &Purpose<'_>,
+            ) -> Result<ClientAuth, Failure> {
+                match self {
+                    $(Self::$Kind(kind) => kind.authenticate(io, purpose).await,)*
+                }
+            }
+
+            /// What people are told of it.
+            pub(crate) fn describe(&self) -> String {
+                match self {
+                    $(Self::$Kind(kind) => kind.describe(),)*
+                }
+            }
+
+            pub(crate) fn distinguish(&self, out: &mut Distinction) {
+                match self {
+                    $(Self::$Kind(kind) => {
+                        out.add(stringify!($name));
+                        kind.distinguish(out);
+                    })*
+                }
+            }
+        }
+
+        #[expect(
+            unused_variables,
+            reason = "the table has no direct kind yet"
+        )]
+        impl Direct {
+            /// The kind that is written, if it is a direct one.
+            pub(crate) fn check(
+                file: &CredentialFile,
+                place: &Place<'_>,
+            ) -> Result<Option<Self>, ConfigError> {
+                $(
+                    if let Some(document) = &file.$direct_name {
+                        let place = place.inside(stringify!($direct_name));
+                        return Kind::check(document, &place, &())
+                            .map(|kind| Some(Self::$DirectKind(kind)));
+                    }
+                )*
+                Ok(None)
+            }
+
+            /// Asks for one token.
+            pub(crate) async fn token(
+                &self,
+                io: &Io,
+                request: &DirectRequest<'_>,
+            ) -> Result<Granted, Failure> {
+                match *self {
+                    $(Self::$DirectKind(ref kind) => kind.token(io, request).await,)*
+                }
+            }
+
+            /// The server that it asks, for messages.
+            pub(crate) fn server(&self) -> &str {
+                match *self {
+                    $(Self::$DirectKind(ref kind) => kind.server(),)*
+                }
+            }
+
+            /// What people are told of it.
+            pub(crate) fn describe(&self) -> String {
+                match *self {
+                    $(Self::$DirectKind(ref kind) => kind.describe(),)*
+                }
+            }
+
+            pub(crate) fn distinguish(&self, out: &mut Distinction) {
+                match *self {
+                    $(Self::$DirectKind(ref kind) => {
+                        out.add(stringify!($direct_name));
+                        kind.distinguish(out);
+                    })*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    exchange {
+        /// A token that the platform rotates in a file, for example a Kubernetes projected service-account token.
+        federated_token_file: FederatedToken,
+        /// An assertion that somebody else built.
+        client_assertion: PrebuiltAssertion,
+        /// An assertion from the host's or a component's assertion source.
+        assertion_source: AssertionSource,
+        /// A client secret.
+        client_secret: ClientSecret,
+        /// An assertion signed with a certificate's key, which the host keeps.
+        certificate: Certificate,
+        /// A certificate that authenticates the TLS connection to the authority's mTLS endpoint.
+        bound_certificate: BoundCertificate,
+    }
+    direct {}
+}
+
+/// What every kind says of itself.
+pub(crate) trait Kind: Sized {
+    /// What users write.
+    type Document: Object;
+
+    /// Whose credential it is: a [`Client`]'s, or nobody's in particular.
+    type Of;
+
+    /// The environment variable that stands for the whole of it.
+    const SHORTCUT: Option<Shortcut<Self>> = None;
+
+    /// Checks what is written, and notes what it needs.
+    fn check(
+        document: &Self::Document,
+        place: &Place<'_>,
+        of: &Self::Of,
+    ) -> Result<Self, ConfigError>;
+
+    /// What people are told of it. Never a secret.
+    fn describe(&self) -> String;
+
+    /// All by which it differs from another of its kind.
+    fn distinguish(&self, out: &mut Distinction);
+}
+
+/// A variable that stands for a credential.
+pub(crate) struct Shortcut<T> {
+    variable: &'static str,
+    /// The field below `credential` that it stands for.
+    field: &'static str,
+    is_secret: bool,
+    /// Only for an identity of which nothing is written down.
+    environment_only: bool,
+    /// Makes the credential of its value; the place is that of the credential.
+    check: fn(&str, &Place<'_>) -> Result<T, ConfigError>,
+}
+
+/// A kind that authenticates a client.
+pub(crate) trait Authenticate: Kind<Of = Client> {
+    /// The certificate that authenticates the connection.
+    fn certificate(&self) -> Option<&str> {
+        None
+    }
+
+    async fn authenticate(&self, io: &Io, purpose: &Purpose<'_>) -> Result<ClientAuth, Failure>;
+}
+
+/// A kind that brings an assertion from somewhere and does no more.
+pub(crate) trait SupplyAssertion: Kind<Of = Client> {
+    async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure>;
+}
+
+impl<T: SupplyAssertion> Authenticate for T {
+    async fn authenticate(&self, io: &Io, purpose: &Purpose<'_>) -> Result<ClientAuth, Failure> {
+        let supplied = self.assertion(io, purpose).await?;
+        Ok(ClientAuth {
+            fingerprint: Some(supplied.assertion.assertion.sha256_hex()),
+            assertion: Some(supplied.assertion),
+            presented: supplied.presented,
+            ..ClientAuth::default()
+        })
+    }
+}
+
+/// A kind that asks the platform for tokens without an exchange.
+#[expect(dead_code, reason = "the table has no direct kind yet")]
+pub(crate) trait AskDirectly: Kind<Of = ()> {
+    /// The server that it asks, for messages.
+    fn server(&self) -> &str;
+
+    async fn token(&self, io: &Io, request: &DirectRequest<'_>) -> Result<Granted, Failure>;
+}
+
+/// The token that a direct kind is asked for.
+#[expect(dead_code, reason = "the table has no direct kind yet")]
+pub(crate) struct DirectRequest<'a> {
+    /// One, `<resource>/.default` or the resource alone.
+    pub(crate) scopes: &'a [String],
+    pub(crate) correlation_id: &'a str,
+    /// How long it may take.
+    pub(crate) timeout_ms: u64,
+}
 
 /// What credentials may know of the exchange they are for.
 pub(crate) struct Purpose<'a> {
@@ -27,6 +326,30 @@ pub(crate) struct Purpose<'a> {
     pub(crate) correlation_id: &'a str,
 }
 
+/// An assertion from somewhere else.
+pub(crate) struct Supplied {
+    assertion: ClientAssertion,
+    /// What it says of itself, for hints.
+    presented: Option<JwtSummary>,
+}
+
+impl Supplied {
+    pub(crate) fn new(
+        assertion: Secret,
+        assertion_type: &str,
+        presented: Option<JwtSummary>,
+    ) -> Self {
+        Self {
+            assertion: ClientAssertion {
+                assertion,
+                assertion_type: assertion_type.to_owned(),
+                expires_on: presented.as_ref().and_then(|summary| summary.exp),
+            },
+            presented,
+        }
+    }
+}
+
 /// One attempt's client authentication.
 #[derive(Debug, Default)]
 pub(crate) struct ClientAuth {
@@ -36,7 +359,7 @@ pub(crate) struct ClientAuth {
     pub(crate) secret: Option<Secret>,
     /// The `Authorization` header.
     pub(crate) authorization: Option<Secret>,
-    /// The identity that authenticates the connection.
+    /// The certificate that authenticates the connection.
     pub(crate) connection: Option<OpenCertificate>,
     /// What a federated assertion says of itself, for hints.
     pub(crate) presented: Option<JwtSummary>,
@@ -50,7 +373,7 @@ impl ClientAuth {
     pub(crate) fn via(&self) -> Via {
         self.connection
             .as_ref()
-            .map_or(Via::Public, |lease| Via::Certificate(lease.handle))
+            .map_or(Via::Public, |opened| Via::Certificate(opened.handle))
     }
 
     /// One method a request (RFC 6749 section 2.3).
@@ -75,98 +398,64 @@ impl ClientAuth {
     }
 }
 
-/// Gathers one attempt's client authentication.
-pub(crate) async fn authenticate(
-    io: &Io,
-    credential: &Credential,
-    purpose: &Purpose<'_>,
-) -> Result<ClientAuth, Error> {
-    match credential {
-        Credential::FederatedTokenFile {
-            path,
-            assertion_type,
-        } => federated_token_file::authenticate(io, path, assertion_type, purpose).await,
-        Credential::ClientAssertion {
-            value,
-            assertion_type,
-        } => client_assertion::authenticate(io, value, assertion_type, purpose).await,
-        Credential::AssertionSource {
-            assertion_type,
-            audience,
-        } => assertion_source::authenticate(io, assertion_type, audience.as_deref(), purpose).await,
-        Credential::ClientSecret { value, method } => {
-            client_secret::authenticate(io, value, *method, purpose).await
-        }
-        Credential::Certificate(certificate) => {
-            certificate::authenticate(io, certificate, purpose).await
-        }
-        Credential::BoundCertificate { certificate, mode } => {
-            certificate::authenticate_bound(io, certificate, *mode, purpose).await
+impl CredentialFile {
+    /// That it has one kind.
+    pub(crate) fn check_one(&self, place: &Place<'_>) -> Result<(), ConfigError> {
+        let present = self.present();
+        match present.as_slice() {
+            [_] => Ok(()),
+            [] => Err(
+                ConfigError::new(place.path(), "names no kind").hint(format!(
+                    "set exactly one of {}",
+                    <Self as Object>::FIELDS.join(", ")
+                )),
+            ),
+            _ => Err(ConfigError::new(
+                place.path(),
+                format!("has {} kinds: {}", present.len(), present.join(", ")),
+            )
+            .hint("keep one; for two kinds make two identities")),
         }
     }
 }
 
-/// Whether requests with this credential go out on a connection with a client certificate.
-pub(crate) fn is_bound(credential: &Credential) -> bool {
-    matches!(credential, Credential::BoundCertificate { .. })
-}
-
-/// The text of a configured secret: the inline one, or the trimmed content of its file.
-async fn secret_text(io: &Io, value: &SecretValue, what: &str) -> Result<Secret, Error> {
-    match value {
-        SecretValue::Inline(secret) => Ok(secret.clone()),
-        SecretValue::File(path) => read_text(io, path, what).await,
+/// `client_assertion_type` as configured, or that of a JWT.
+fn assertion_type(place: &Place<'_>, configured: Option<&str>) -> Result<String, ConfigError> {
+    if let Some(uri) = configured {
+        check(&place.at("assertion_type"), rules::assertion_type(uri))?;
     }
+    Ok(configured.unwrap_or(JWT_BEARER).to_owned())
 }
 
 /// A small text file, trimmed. `what` names it in errors.
-async fn read_text(io: &Io, path: &str, what: &str) -> Result<Secret, Error> {
+async fn read_text(io: &Io, path: &str, what: &str) -> Result<Secret, Failure> {
     let unavailable = |message: String| Error::new(ErrorClass::CredentialUnavailable, message);
     let bytes = io.read_file(path).await.map_err(|error| match error {
-        ReadError::NotFound => unavailable(format!("{what} {path} does not exist"))
-            .hint("check the path (AZURE_FEDERATED_TOKEN_FILE or the configuration) and that the volume is mounted"),
+        ReadError::NotFound => Failure::not_here(unavailable(format!("{what} {path} does not exist"))
+            .hint("check the path (AZURE_FEDERATED_TOKEN_FILE or the configuration) and that the volume is mounted")),
         ReadError::Denied(reason) => unavailable(format!("{what} {path} may not be read: {reason}"))
-            .hint("check the file's owner and mode, and that the configuration names this path"),
+            .hint("check the file's owner and mode, and that the configuration names this path").into(),
         ReadError::TooLarge(limit) => {
-            unavailable(format!("{what} {path} is larger than {limit} bytes")).hint("this is not such a file")
+            unavailable(format!("{what} {path} is larger than {limit} bytes")).hint("this is not such a file").into()
         }
-        ReadError::Other(reason) => unavailable(format!("{what} {path} cannot be read: {reason}")).retryable(),
+        ReadError::Other(reason) => unavailable(format!("{what} {path} cannot be read: {reason}")).retryable().into(),
     })?;
     if bytes.len() > MAX_ASSERTION_BYTES {
         return Err(unavailable(format!(
             "{what} {path} is larger than {MAX_ASSERTION_BYTES} bytes"
         ))
-        .hint("this is not such a file"));
+        .hint("this is not such a file")
+        .into());
     }
     let text = std::str::from_utf8(bytes.expose())
         .map_err(|_| unavailable(format!("{what} {path} is not text (UTF-8)")))?
         .trim();
     if text.is_empty() {
-        return Err(unavailable(format!("{what} {path} is empty")).hint(
-            "whoever writes it has not done so yet, or writes it in place instead of swapping it",
-        ));
+        return Err(unavailable(format!("{what} {path} is empty"))
+            .hint(
+                "whoever writes it has not done so yet, or writes it in place instead of swapping it",
+            )
+            .into());
     }
     Ok(Secret::new(text))
-}
-
-/// Speaks of a host identity that could not be used.
-fn certificate_unavailable(name: &str, error: &CertificateError, algorithm: Option<&str>) -> Error {
-    let unavailable = |message: String| Error::new(ErrorClass::CredentialUnavailable, message);
-    match error {
-        CertificateError::NotFound => {
-            unavailable(format!("the host has no certificate named `{name}`"))
-                .hint(format!("name its files in certificates.{name}"))
-        }
-        CertificateError::Unavailable(reason) => {
-            unavailable(format!("certificate `{name}` cannot be used: {reason}"))
-        }
-        CertificateError::UnsupportedAlgorithm => unavailable(format!(
-            "the key of certificate `{name}` cannot sign with {}",
-            algorithm.unwrap_or("that algorithm")
-        ))
-        .hint("RSA keys sign PS256 and RS256, P-256 keys ES256; set `algorithm` accordingly"),
-        CertificateError::Other(reason) => {
-            unavailable(format!("certificate `{name}` failed: {reason}")).retryable()
-        }
-    }
 }

@@ -1,9 +1,9 @@
 //! Grants: what each puts into the form, and whose token it brings.
 
-use crate::authority::Authority;
-use crate::config::file::EndpointVersion;
+use crate::authority::{Authority, EndpointVersion};
+use crate::distinction::Distinction;
 use crate::exchange::Form;
-use crate::{Error, ErrorClass, Grant, Secret, TokenType, sha256_hex};
+use crate::{Error, ErrorClass, Grant, Secret, TokenType};
 
 /// What tells the tokens of two grants apart: the kind, and a digest of the subject and the options. Never a token
 /// itself, so that a key may be kept, compared and printed.
@@ -26,7 +26,7 @@ enum Kind {
 
 impl GrantKey {
     pub(crate) fn of(grant: &Grant) -> Self {
-        let mut digest = Digest::default();
+        let mut digest = Distinction::default();
         // all by name, so that a new option is not forgotten here
         let kind = match grant {
             Grant::ClientCredentials => {
@@ -78,7 +78,7 @@ impl GrantKey {
         };
         Self {
             kind,
-            sha256: Some(digest.finish()),
+            sha256: Some(digest.sha256_hex()),
         }
     }
 }
@@ -185,31 +185,6 @@ fn unsupported(name: &str) -> Error {
             "{name} is not supported by this version; supported is client-credentials with bearer tokens"
         ),
     )
-}
-
-/// Texts one after the other, each with its length, so that no two lists of them look the same.
-#[derive(Default)]
-struct Digest(zeroize::Zeroizing<Vec<u8>>);
-
-impl Digest {
-    fn add(&mut self, text: &str) {
-        self.0.extend_from_slice(&text.len().to_be_bytes());
-        self.0.extend_from_slice(text.as_bytes());
-    }
-
-    fn add_optional(&mut self, text: Option<&str>) {
-        self.0.push(u8::from(text.is_some()));
-        self.add(text.unwrap_or_default());
-    }
-
-    fn add_all(&mut self, texts: &[String]) {
-        self.0.extend_from_slice(&texts.len().to_be_bytes());
-        texts.iter().for_each(|text| self.add(text));
-    }
-
-    fn finish(self) -> String {
-        sha256_hex(&self.0)
-    }
 }
 
 #[cfg(test)]

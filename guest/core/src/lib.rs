@@ -31,9 +31,9 @@ pub mod needs;
 
 mod aadsts;
 mod acquire;
-mod assertion;
 mod cache;
 mod credential;
+mod distinction;
 mod effect;
 mod engine;
 mod error;

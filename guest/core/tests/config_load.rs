@@ -7,9 +7,8 @@
 
 use std::collections::BTreeSet;
 
-use edgepass_core::authority::Authority;
-use edgepass_core::config::file::{BoundMode, EndpointVersion, SecretMethod};
-use edgepass_core::config::{Audience, Credential, SecretValue};
+use edgepass_core::authority::{Authority, EndpointVersion};
+use edgepass_core::needs::Purpose;
 use edgepass_core::{Algorithm, Config, ConfigError, Environment, Error, ErrorClass};
 
 const TENANT: &str = "11111111-2222-3333-4444-555555555555";
@@ -56,6 +55,31 @@ const SECRET: &str = r#"{"client_secret": {"value": "hunter2"}}"#;
 const BOUND: &str = r#"{"bound_certificate": {"name": "cert"}}"#;
 const SOURCE: &str = r#"{"assertion_source": {}}"#;
 
+fn hosts(config: &Config) -> BTreeSet<String> {
+    config.needs().hosts(Purpose::TokenEndpoint)
+}
+
+fn files(config: &Config) -> BTreeSet<String> {
+    let files = config.needs().files;
+    let paths = files.iter().filter_map(|file| file.path.exact());
+    paths.map(str::to_owned).collect()
+}
+
+fn tenant<'a>(config: &'a Config, identity: &str) -> Option<&'a str> {
+    config.identities.get(identity)?.client()?.tenant.as_deref()
+}
+
+/// What people are told of an identity's credential.
+fn credential(config: &Config, identity: &str) -> String {
+    let identity = config.identities.get(identity);
+    let lines = identity.map(|identity| identity.describe());
+    let line = lines
+        .into_iter()
+        .flatten()
+        .find(|(what, _)| *what == "credential");
+    line.map(|(_, text)| text).unwrap_or_default()
+}
+
 #[track_caller]
 fn refused(result: Result<Config, ConfigError>, setting: &str, words: &[&str]) {
     let Err(error) = result else {
@@ -78,31 +102,26 @@ fn the_webhook_environment_is_a_configuration() {
     let config = load_environment(&[]).unwrap();
     assert_eq!(config.default_identity.as_deref(), Some("default"));
     let identity = &config.identities.get("default").unwrap();
-    assert_eq!(identity.tenant.as_deref(), Some(TENANT));
-    assert_eq!(identity.client_id, CLIENT);
+    let client = identity.client().unwrap();
+    assert_eq!(client.tenant.as_deref(), Some(TENANT));
+    assert_eq!(client.client_id, CLIENT);
     let host = "login.microsoftonline.com".to_owned();
     assert_eq!(
-        identity.authority,
+        client.authority,
         Authority::Entra {
             host,
             version: EndpointVersion::V2
         }
     );
-    let Credential::FederatedTokenFile {
-        path,
-        assertion_type,
-    } = &identity.credential
-    else {
-        panic!("{identity:?}")
-    };
-    assert_eq!(path, TOKEN_FILE);
     assert_eq!(
-        assertion_type,
-        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        credential(&config, "default"),
+        format!("federated token file {TOKEN_FILE}")
     );
-    assert_eq!(config.file_paths(), BTreeSet::from([TOKEN_FILE.to_owned()]));
+    let jwt = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    assert!(identity.distinction().expose().contains(jwt));
+    assert_eq!(files(&config), BTreeSet::from([TOKEN_FILE.to_owned()]));
     assert_eq!(
-        config.token_hosts(),
+        hosts(&config),
         BTreeSet::from(["login.microsoftonline.com".to_owned()])
     );
 }
@@ -118,7 +137,7 @@ fn a_document_without_identities_leaves_them_to_the_environment() {
     let config = Config::load(Some(json), &environment(&pairs)).unwrap();
     assert_eq!(config.host.ca_file.as_deref(), Some("/etc/ca.pem"));
     assert_eq!(
-        config.token_hosts(),
+        hosts(&config),
         BTreeSet::from(["login.contoso.example:8443".to_owned()])
     );
 }
@@ -188,14 +207,12 @@ fn a_secret_in_the_environment() {
         ("AZURE_CLIENT_SECRET", "hunter2\n"),
     ])
     .unwrap();
-    let Credential::ClientSecret {
-        value: SecretValue::Inline(secret),
-        method,
-    } = &config.identities.get("default").unwrap().credential
-    else {
-        panic!("{config:?}")
-    };
-    assert_eq!((secret.expose(), *method), ("hunter2", SecretMethod::Post));
+    assert_eq!(
+        credential(&config, "default"),
+        "client secret, in the configuration or environment"
+    );
+    let distinction = config.identities.get("default").unwrap().distinction();
+    assert!(distinction.expose().ends_with("7:hunter24:post"));
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 
@@ -206,15 +223,7 @@ fn a_certificate_in_the_environment() {
         ("AZURE_CLIENT_CERTIFICATE_PATH", "/etc/app.pem"),
     ];
     let config = load_environment(&changes).unwrap();
-    let Credential::Certificate(certificate) =
-        &config.identities.get("default").unwrap().credential
-    else {
-        panic!("{config:?}")
-    };
-    assert_eq!(
-        (certificate.name.as_str(), certificate.algorithm),
-        ("default", Algorithm::Ps256)
-    );
+    assert_eq!(credential(&config, "default"), "certificate default, PS256");
     assert_eq!(
         config.certificates.get("default").unwrap().certificate_file,
         "/etc/app.pem"
@@ -236,15 +245,9 @@ fn variables_fill_in_what_an_entra_identity_leaves_out() {
     let json = r#"{"identities": {"a": {}, "b": {"tenant_id": "b.example", "credential": {"federated_token_file": {}}}}}"#;
     let config = Config::load(Some(json), &environment(WEBHOOK)).unwrap();
     assert_eq!(config.default_identity, None, "two, and none is marked");
-    assert_eq!(
-        config.identities.get("a").unwrap().tenant.as_deref(),
-        Some(TENANT)
-    );
-    assert_eq!(
-        config.identities.get("b").unwrap().tenant.as_deref(),
-        Some("b.example")
-    );
-    assert_eq!(config.file_paths(), BTreeSet::from([TOKEN_FILE.to_owned()]));
+    assert_eq!(tenant(&config, "a"), Some(TENANT));
+    assert_eq!(tenant(&config, "b"), Some("b.example"));
+    assert_eq!(files(&config), BTreeSet::from([TOKEN_FILE.to_owned()]));
     let empty = environment(&[("AZURE_TENANT_ID", TENANT), ("AZURE_CLIENT_ID", CLIENT)]);
     let words = ["is not set", "AZURE_FEDERATED_TOKEN_FILE"];
     refused(
@@ -275,15 +278,19 @@ fn variables_do_not_reach_into_a_generic_identity() {
     let config = load(&format!(r#"{{{url}, "client_id": "c", {secret}}}"#)).unwrap();
     assert_eq!(
         (
-            config.identities.get("app").unwrap().tenant.as_ref(),
-            config.identities.get("app").unwrap().client_id.as_str()
+            tenant(&config, "app"),
+            config
+                .identities
+                .get("app")
+                .unwrap()
+                .client()
+                .unwrap()
+                .client_id
+                .as_str()
         ),
         (None, "c")
     );
-    assert_eq!(
-        config.token_hosts(),
-        BTreeSet::from(["idp.example".to_owned()])
-    );
+    assert_eq!(hosts(&config), BTreeSet::from(["idp.example".to_owned()]));
     refused(
         load(&format!("{{{url}, {secret}}}")),
         "identities.app.client_id",
@@ -380,7 +387,7 @@ fn one_place_for_a_secret_exactly() {
         refused(
             of(r#"{"env": "hunter2"}"#),
             &format!("{setting}.env"),
-            &["its name, not the secret"],
+            &["the variable's name, not the secret"],
         );
         refused(
             of(r#"{"file": "hunter2"}"#),
@@ -397,37 +404,17 @@ fn secrets_come_from_variables_and_files() {
         "",
     );
     let config = Config::load(Some(&json), &environment(&[("JWT", "a.b.c\r\n")])).unwrap();
-    let Credential::ClientAssertion {
-        value: SecretValue::Inline(jwt),
-        assertion_type,
-    } = &config.identities.get("app").unwrap().credential
-    else {
-        panic!("{config:?}")
-    };
-    assert_eq!(
-        (jwt.expose(), assertion_type.as_str()),
-        ("a.b.c", "urn:x:y")
-    );
+    let distinction = config.identities.get("app").unwrap().distinction();
+    assert!(distinction.expose().ends_with("5:a.b.c7:urn:x:y"));
     let json = generic(
         r#"{"client_secret": {"file": "/run/secret", "method": "client_secret_basic"}}"#,
         "",
     );
     let config = load(&json).unwrap();
-    let Credential::ClientSecret {
-        value: SecretValue::File(path),
-        method,
-    } = &config.identities.get("app").unwrap().credential
-    else {
-        panic!("{config:?}")
-    };
-    assert_eq!(
-        (path.as_str(), *method),
-        ("/run/secret", SecretMethod::Basic)
-    );
-    assert_eq!(
-        config.file_paths(),
-        BTreeSet::from(["/run/secret".to_owned()])
-    );
+    assert_eq!(credential(&config, "app"), "client secret, /run/secret");
+    let distinction = config.identities.get("app").unwrap().distinction();
+    assert!(distinction.expose().ends_with("/run/secret5:basic"));
+    assert_eq!(files(&config), BTreeSet::from(["/run/secret".to_owned()]));
 }
 
 #[test]
@@ -560,7 +547,7 @@ fn authority_hosts() {
     );
     let config = host("https://LOGIN.windows.net/").unwrap();
     assert_eq!(
-        config.token_hosts(),
+        hosts(&config),
         BTreeSet::from(["login.microsoftonline.com".to_owned()])
     );
 }
@@ -640,7 +627,7 @@ fn token_endpoints_need_trust_and_https_too() {
     );
     let config = mtls("https://mtls.idp.example:8443/token").unwrap();
     assert_eq!(
-        config.token_hosts(),
+        hosts(&config),
         BTreeSet::from(["mtls.idp.example:8443".to_owned()])
     );
 }
@@ -657,31 +644,30 @@ fn mtls_endpoints_are_for_certificates() {
     refused(
         load(&entra(BOUND, mtls)),
         setting,
-        &["without token_endpoint"],
+        &["needs token_endpoint"],
     );
-    let config = load(&generic(SOURCE, mtls)).unwrap();
-    let both = ["idp.example".to_owned(), "mtls.idp.example:8443".to_owned()];
-    assert_eq!(
-        config.token_hosts(),
-        BTreeSet::from(both),
-        "the source may bind its assertion to a certificate"
+    refused(
+        load(&generic(SOURCE, mtls)),
+        setting,
+        &["never used", "bound_certificate"],
     );
 }
 
 #[test]
 fn bound_certificates_need_a_login_host() {
     let config = load(&entra(BOUND, "")).unwrap();
-    let Credential::BoundCertificate { certificate, mode } =
-        &config.identities.get("app").unwrap().credential
-    else {
-        panic!("{config:?}")
-    };
     assert_eq!(
-        (*mode, certificate.send_x5c),
-        (BoundMode::WithAssertion, true)
+        credential(&config, "app"),
+        "certificate cert on the connection (mTLS)"
+    );
+    let distinction = config.identities.get("app").unwrap().distinction();
+    assert!(
+        distinction
+            .expose()
+            .contains("with-assertion4:cert5:PS2563:x5c")
     );
     assert_eq!(
-        config.token_hosts(),
+        hosts(&config),
         BTreeSet::from(["mtlsauth.microsoft.com".to_owned()])
     );
     assert_eq!(
@@ -704,20 +690,13 @@ fn bound_certificates_need_a_login_host() {
 fn certificates() {
     let of = |inner: &str| entra(&format!(r#"{{"certificate": {inner}}}"#), "");
     let config = load(&of(r#"{"name": "c", "algorithm": "RS256", "send_x5c": true, "audience": "https://idp.example"}"#)).unwrap();
-    let certificate = config
-        .identities
-        .get("app")
-        .unwrap()
-        .credential
-        .certificate()
-        .unwrap();
-    assert_eq!(
-        (certificate.algorithm, certificate.send_x5c),
-        (Algorithm::Rs256, true)
-    );
-    assert_eq!(
-        certificate.audience,
-        Audience::Literal("https://idp.example".into())
+    assert_eq!(credential(&config, "app"), "certificate c, RS256");
+    assert_eq!(config.needs().signatures[0].algorithm, Algorithm::Rs256);
+    let distinction = config.identities.get("app").unwrap().distinction();
+    assert!(
+        distinction
+            .expose()
+            .ends_with("3:x5c+19:https://idp.example")
     );
 
     let setting = "identities.app.credential.certificate";
@@ -872,12 +851,12 @@ fn the_envoy_section_is_read_and_not_judged() {
         "envoy": {"token_clusters": {"login.example": "entra"}, "files": {"cluster": "files"},
             "sharing": "per-vm", "rules": [{"match": {"path_prefix": "/api"}, "header": "x-token"}]}}"#;
     let config = load(json).unwrap();
-    let envoy = config.envoy.unwrap();
+    let envoy = config.envoy.as_ref().unwrap();
     assert_eq!(envoy.token_clusters.get("login.example").unwrap(), "entra");
     assert_eq!(envoy.rules[0].matching.path_prefix.as_deref(), Some("/api"));
     assert!(envoy.refresh_on_401 && !envoy.fail_open);
     assert_eq!(
-        config.secrets_in_document,
+        config.needs().inline_secrets,
         ["identities.app.credential.client_secret.value"]
     );
     assert!(load(&entra(SECRET, "")).unwrap().envoy.is_none());

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use edgepass::config::{Credential, IdentityConfig, SecretValue};
+use edgepass::needs::Purpose;
 use edgepass::{Config, Environment, Provider, process_environment};
 
 use super::arguments::ConfigArguments;
@@ -33,13 +33,13 @@ pub(crate) fn check(arguments: &ConfigArguments) -> Result<(), Failure> {
     };
     for identity in config.identities.values() {
         out.push_str(&format!("identity {}\n", identity.name));
-        for (what, value) in describe(identity) {
+        for (what, value) in identity.describe() {
             out.push_str(&format!("  {what}: {value}\n"));
         }
     }
     out.push_str(&format!(
         "token requests go to {}\n",
-        Vec::from_iter(config.token_hosts()).join(", ")
+        Vec::from_iter(config.needs().hosts(Purpose::TokenEndpoint)).join(", ")
     ));
     for problem in host.problems() {
         out.push_str(&format!("warning: {problem}\n"));
@@ -94,54 +94,4 @@ pub(crate) fn read_file(path: &Path, kind: &str, limit: u64) -> Result<Vec<u8>, 
         return Err(cannot(&format!("it is larger than {limit} bytes")));
     }
     Ok(bytes)
-}
-
-fn describe(identity: &IdentityConfig) -> Vec<(&'static str, String)> {
-    let tenant = identity.tenant.as_deref();
-    let bound = matches!(identity.credential, Credential::BoundCertificate { .. });
-    let endpoint = identity.authority.token_endpoint(tenant, bound);
-    let mut out = vec![
-        ("client", identity.client_id.clone()),
-        (
-            "token endpoint",
-            endpoint.map_or_else(|e| e.to_string(), |endpoint| endpoint.url()),
-        ),
-        ("credential", credential(&identity.credential)),
-    ];
-    if !identity.scopes.is_empty() {
-        out.push(("scopes", identity.scopes.join(" ")));
-    }
-    if !identity.additionally_allowed_tenants.is_empty() {
-        out.push((
-            "further tenants",
-            identity.additionally_allowed_tenants.join(" "),
-        ));
-    }
-    out
-}
-
-fn credential(credential: &Credential) -> String {
-    let place = |value: &SecretValue| match value {
-        SecretValue::File(path) => path.clone(),
-        _ => "in the configuration or environment".to_owned(),
-    };
-    match credential {
-        Credential::FederatedTokenFile { path, .. } => format!("federated token file {path}"),
-        Credential::ClientAssertion { value, .. } => format!("client assertion, {}", place(value)),
-        Credential::AssertionSource { .. } => {
-            "client assertion from the embedding program".to_owned()
-        }
-        Credential::ClientSecret { value, .. } => format!("client secret, {}", place(value)),
-        Credential::Certificate(certificate) => {
-            format!(
-                "certificate {}, {}",
-                certificate.name,
-                certificate.algorithm.name()
-            )
-        }
-        Credential::BoundCertificate { certificate, .. } => {
-            format!("certificate {} on the connection (mTLS)", certificate.name)
-        }
-        _ => "of a kind that this command does not know".to_owned(),
-    }
 }

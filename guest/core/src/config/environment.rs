@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::{Secret, Table};
 
+/// Name of the identity, and of its certificate, that the environment alone describes.
+pub const ENVIRONMENT_IDENTITY: &str = "default";
+
 /// Environment variables by name. Any of them may hold a secret, so `Debug` prints the names alone.
 #[derive(Clone, Default)]
 pub struct Environment(Table<String, Secret>);

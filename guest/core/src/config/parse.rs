@@ -1,7 +1,9 @@
-//! JSON text to [`ConfigFile`], with errors that say where and never repeat a value.
+//! JSON text to the objects of a document, with errors that say where and never repeat a value.
+//!
+//! The readers are written out rather than derived: a derived one is compiled anew for every type, and Envoy compiles
+//! the module at its start.
 
-use super::ConfigError;
-use super::file::ConfigFile;
+use super::error::ConfigError;
 use crate::inspect::printable;
 use crate::json::Json;
 use crate::limits::MAX_CONFIG_BYTES;
@@ -16,32 +18,80 @@ const MAX_MESSAGE_CHARS: usize = 200;
 /// Characters of a name that is not known. Every known one is shorter.
 const MAX_NAME_CHARS: usize = 64;
 
-impl ConfigFile {
-    /// Reads a document as it stands; whether it makes sense is for [`Config::load`](super::Config::load) to say.
-    pub fn parse(json: &str) -> Result<Self, ConfigError> {
-        if json.len() > MAX_CONFIG_BYTES {
-            return Err(ConfigError::new(
-                DOCUMENT,
-                format!("longer than {MAX_CONFIG_BYTES} bytes"),
-            )
-            .hint("keep secrets and certificates in files and name those"));
-        }
-        if json.trim().is_empty() {
-            return Err(
-                ConfigError::new(DOCUMENT, "empty").hint("write a JSON object, at least {}")
-            );
-        }
-        let document = Json::parse(json.as_bytes()).map_err(|error| {
-            let message = printable(&error.to_string(), MAX_MESSAGE_CHARS);
-            ConfigError::new(DOCUMENT, format!("not JSON: {message}"))
-                .hint("mind commas, quotes and brackets at that place")
-        })?;
-        object(String::new(), document)
+/// Reads a document as it stands; whether it makes sense is for others to say.
+pub(super) fn document<T: Object>(json: &str) -> Result<T, ConfigError> {
+    if json.len() > MAX_CONFIG_BYTES {
+        return Err(
+            ConfigError::new(DOCUMENT, format!("longer than {MAX_CONFIG_BYTES} bytes"))
+                .hint("keep secrets and certificates in files and name those"),
+        );
     }
+    if json.trim().is_empty() {
+        return Err(ConfigError::new(DOCUMENT, "empty").hint("write a JSON object, at least {}"));
+    }
+    let document = Json::parse(json.as_bytes()).map_err(|error| {
+        let message = printable(&error.to_string(), MAX_MESSAGE_CHARS);
+        ConfigError::new(DOCUMENT, format!("not JSON: {message}"))
+            .hint("mind commas, quotes and brackets at that place")
+    })?;
+    read_object(String::new(), document)
 }
 
+/// Says the fields of an object once: its struct, their names, and how each is read. `as` gives a field another name
+/// than that of the struct's.
+macro_rules! object {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $object:ident {
+            $(
+                $(#[$field_meta:meta])*
+                $field_vis:vis $field:ident: $type:ty = $read:ident $(($argument:expr))? $(as $name:literal)?,
+            )*
+        }
+    ) => {
+        #[cfg_attr(
+            feature = "schema",
+            derive(schemars::JsonSchema),
+            schemars(deny_unknown_fields)
+        )]
+        $(#[$meta])*
+        $vis struct $object {
+            $(
+                $(#[$field_meta])*
+                $(#[cfg_attr(feature = "schema", schemars(rename = $name))])?
+                $field_vis $field: $type,
+            )*
+        }
+
+        impl $crate::config::parse::Object for $object {
+            const FIELDS: &[&str] =
+                &[$($crate::config::parse::field_name!($field $($name)?)),*];
+
+            fn read(fields: &mut $crate::config::parse::Fields) -> Self {
+                Self {
+                    $($field: fields.$read(
+                        $crate::config::parse::field_name!($field $($name)?)
+                        $(, $argument)?
+                    ),)*
+                }
+            }
+        }
+    };
+}
+
+macro_rules! field_name {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $name:literal) => {
+        $name
+    };
+}
+
+pub(crate) use {field_name, object};
+
 /// An object of the configuration.
-pub(super) trait Object: Sized {
+pub(crate) trait Object: Sized {
     /// The names of all its fields.
     const FIELDS: &[&str];
 
@@ -50,14 +100,14 @@ pub(super) trait Object: Sized {
 }
 
 /// A word out of a few.
-pub(super) trait Choice: Copy + Default + 'static {
+pub(crate) trait Choice: Copy + Default + 'static {
     /// The words and what they mean.
     const CHOICES: &[(&str, Self)];
 }
 
-/// The fields of an object that have not been taken yet. A field that is wrong is as good as none, and the first such
+/// The fields of an object that have not been taken yet. A field that is wrong is treated as absent, and the first such
 /// one is remembered.
-pub(super) struct Fields {
+pub(crate) struct Fields {
     path: String,
     fields: Vec<(String, Json)>,
     error: Option<ConfigError>,
@@ -65,7 +115,7 @@ pub(super) struct Fields {
 
 impl Fields {
     /// A field that must be there.
-    pub(super) fn text(&mut self, name: &str) -> String {
+    pub(crate) fn text(&mut self, name: &str) -> String {
         let text = self.optional_text(name);
         if text.is_none() {
             let error = ConfigError::new(whole(&self.path), format!("missing field `{name}`"));
@@ -74,22 +124,22 @@ impl Fields {
         text.unwrap_or_default()
     }
 
-    pub(super) fn text_or_empty(&mut self, name: &str) -> String {
+    pub(crate) fn text_or_empty(&mut self, name: &str) -> String {
         self.optional_text(name).unwrap_or_default()
     }
 
-    pub(super) fn optional_text(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn optional_text(&mut self, name: &str) -> Option<String> {
         let text = self.optional_secret(name)?;
         Some(text.expose().to_owned())
     }
 
-    pub(super) fn optional_secret(&mut self, name: &str) -> Option<Secret> {
+    pub(crate) fn optional_secret(&mut self, name: &str) -> Option<Secret> {
         let value = self.take(name)?;
         let text = secret(&self.at(name), value);
         self.keep(text)
     }
 
-    pub(super) fn optional_number(&mut self, name: &str) -> Option<u64> {
+    pub(crate) fn optional_number(&mut self, name: &str) -> Option<u64> {
         let error = match self.take(name)? {
             Json::Whole(number) => return Some(number),
             Json::Number(_) => ConfigError::new(
@@ -102,7 +152,7 @@ impl Fields {
         None
     }
 
-    pub(super) fn flag(&mut self, name: &str, usual: bool) -> bool {
+    pub(crate) fn flag(&mut self, name: &str, usual: bool) -> bool {
         match self.take(name) {
             None => usual,
             Some(Json::Bool(flag)) => flag,
@@ -113,7 +163,7 @@ impl Fields {
         }
     }
 
-    pub(super) fn choice<T: Choice>(&mut self, name: &str) -> T {
+    pub(crate) fn choice<T: Choice>(&mut self, name: &str) -> T {
         let Some(word) = self.optional_secret(name) else {
             return T::default();
         };
@@ -122,15 +172,14 @@ impl Fields {
             Some((_, choice)) => *choice,
             None => {
                 let words: Vec<&str> = T::CHOICES.iter().map(|(word, _)| *word).collect();
-                let error =
-                    ConfigError::new(self.at(name), "is not one of the words that it may be");
+                let error = ConfigError::new(self.at(name), "is not an allowed value");
                 self.wrong(error.hint(format!("expected `{}`", words.join("` or `"))));
                 T::default()
             }
         }
     }
 
-    pub(super) fn texts(&mut self, name: &str) -> Vec<String> {
+    pub(crate) fn texts(&mut self, name: &str) -> Vec<String> {
         let mut out = Vec::new();
         for (path, item) in self.list(name) {
             let text = secret(&path, item);
@@ -139,26 +188,26 @@ impl Fields {
         out
     }
 
-    pub(super) fn objects<T: Object>(&mut self, name: &str) -> Vec<T> {
+    pub(crate) fn objects<T: Object>(&mut self, name: &str) -> Vec<T> {
         let mut out = Vec::new();
         for (path, item) in self.list(name) {
-            let item = object(path, item);
+            let item = read_object(path, item);
             out.extend(self.keep(item));
         }
         out
     }
 
-    pub(super) fn optional_object<T: Object>(&mut self, name: &str) -> Option<T> {
+    pub(crate) fn optional_object<T: Object>(&mut self, name: &str) -> Option<T> {
         let value = self.take(name)?;
-        let value = object(self.at(name), value);
+        let value = read_object(self.at(name), value);
         self.keep(value)
     }
 
-    pub(super) fn object_or_default<T: Object + Default>(&mut self, name: &str) -> T {
+    pub(crate) fn object_or_default<T: Object + Default>(&mut self, name: &str) -> T {
         self.optional_object(name).unwrap_or_default()
     }
 
-    pub(super) fn named_texts(&mut self, name: &str) -> Table<String, String> {
+    pub(crate) fn named_texts(&mut self, name: &str) -> Table<String, String> {
         let mut out = Table::default();
         for (path, name, value) in self.names(name) {
             let text = secret(&path, value);
@@ -169,10 +218,10 @@ impl Fields {
         out
     }
 
-    pub(super) fn named_objects<T: Object>(&mut self, name: &str) -> Table<String, T> {
+    pub(crate) fn named_objects<T: Object>(&mut self, name: &str) -> Table<String, T> {
         let mut out = Table::default();
         for (path, name, value) in self.names(name) {
-            let value = object(path, value);
+            let value = read_object(path, value);
             if let Some(value) = self.keep(value) {
                 out.insert(name, value);
             }
@@ -198,7 +247,7 @@ impl Fields {
         }
     }
 
-    /// The value of a field. `null` is as good as nothing.
+    /// The value of a field. `null` is treated as absent.
     fn take(&mut self, name: &str) -> Option<Json> {
         let at = self.fields.iter().position(|(known, _)| known == name)?;
         let (_, value) = self.fields.swap_remove(at);
@@ -247,7 +296,7 @@ impl Fields {
 
 // one function for each kind of object: all of them in one make a machine-code compiler ask for megabytes
 #[inline(never)]
-fn object<T: Object>(path: String, value: Json) -> Result<T, ConfigError> {
+fn read_object<T: Object>(path: String, value: Json) -> Result<T, ConfigError> {
     let mut fields = fields(path, value, T::FIELDS)?;
     let object = T::read(&mut fields);
     match fields.error {
@@ -320,9 +369,10 @@ fn whole(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::document::ConfigFile;
 
     fn error(json: &str) -> String {
-        ConfigFile::parse(json).unwrap_err().to_string()
+        document::<ConfigFile>(json).unwrap_err().to_string()
     }
 
     #[test]

@@ -1,54 +1,72 @@
 //! Rules for what single requests ask of an identity. The configuration's own scopes pass the same ones.
 
 use super::{IdentityConfig, rules};
-use crate::authority::{Authority, Refusal};
-use crate::config::file::EndpointVersion;
+use crate::authority::{Authority, EndpointVersion, Refusal};
 use crate::{Error, ErrorClass};
 
 /// Checks the scopes of a client-credentials request and gives them without repetitions, in their order.
 ///
 /// Entra ID takes exactly one `<resource>/.default`; its v1 endpoint, which is sent the resource alone, may be given
 /// just that. Other servers take any number of scope tokens, also none.
-pub fn check_scopes(authority: &Authority, scopes: &[String]) -> Result<Vec<String>, Error> {
+pub(super) fn check_scopes(authority: &Authority, scopes: &[String]) -> Result<Vec<String>, Error> {
+    match authority {
+        Authority::Entra { version, .. } => {
+            let out = each_once(scopes, rules::entra_scope)?;
+            one_resource(&out, *version)?;
+            Ok(out)
+        }
+        Authority::Generic { .. } => each_once(scopes, rules::scope),
+    }
+}
+
+/// The same for tokens that the platform gives: for one resource, with or without `/.default`.
+pub(super) fn check_direct_scopes(scopes: &[String]) -> Result<Vec<String>, Error> {
+    let out = each_once(scopes, rules::entra_scope)?;
+    one_resource(&out, EndpointVersion::V1)?;
+    Ok(out)
+}
+
+fn each_once(
+    scopes: &[String],
+    rule: fn(&str) -> Result<(), Refusal>,
+) -> Result<Vec<String>, Error> {
     let mut out: Vec<String> = Vec::with_capacity(scopes.len());
     for scope in scopes {
-        let rule = if authority.is_entra() {
-            rules::entra_scope
-        } else {
-            rules::scope
-        };
         rule(scope).map_err(|refusal| invalid("scope", &refusal))?;
         if !out.contains(scope) {
             out.push(scope.clone());
         }
-    }
-    if let Authority::Entra { version, .. } = authority {
-        one_resource(&out, *version)?;
     }
     Ok(out)
 }
 
 /// Checks the tenant of a request against the identity's allow-list and gives the one to use; `None` for a generic
 /// token endpoint.
-pub fn check_tenant(
+pub(super) fn check_tenant(
     identity: &IdentityConfig,
     requested: Option<&str>,
 ) -> Result<Option<String>, Error> {
+    let client = identity.client();
+    let own = client.and_then(|client| client.tenant.as_ref());
     let Some(requested) = requested else {
-        return Ok(identity.tenant.clone());
+        return Ok(own.cloned());
     };
-    let Some(own) = &identity.tenant else {
+    let (Some(client), Some(own)) = (client, own) else {
+        let instead = match client {
+            Some(_) => "has a token_endpoint",
+            None => "gets its tokens from the platform",
+        };
         return Err(Error::new(
             ErrorClass::InvalidRequest,
             format!(
-                "the request names a tenant, but identity `{}` has a token_endpoint",
+                "the request names a tenant, but identity `{}` {instead}",
                 identity.name
             ),
         )
         .hint("leave the tenant out"));
     };
     rules::tenant(requested).map_err(|refusal| invalid("tenant", &refusal))?;
-    let listed = identity.additionally_allowed_tenants.iter();
+    let listed = client.additionally_allowed_tenants.iter();
     // one spelling per tenant, so that two spellings do not make two tokens
     if let Some(known) = std::iter::once(own)
         .chain(listed)
@@ -56,7 +74,7 @@ pub fn check_tenant(
     {
         return Ok(Some(known.clone()));
     }
-    if identity
+    if client
         .additionally_allowed_tenants
         .iter()
         .any(|known| known == "*")

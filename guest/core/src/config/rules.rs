@@ -18,10 +18,10 @@ const MAX_PATH_CHARS: usize = 4096;
 const MAX_SCOPE_CHARS: usize = 2048;
 
 /// The suffix that asks for everything an app was granted at a resource.
-pub(super) const DEFAULT_SCOPE: &str = "/.default";
+pub(crate) const DEFAULT_SCOPE: &str = "/.default";
 
-/// A GUID or a domain, and not one of the names that stand for many tenants.
-pub(super) fn tenant(tenant: &str) -> Result<(), Refusal> {
+/// A GUID or a domain, and not one of the names that mean many tenants.
+pub(crate) fn tenant(tenant: &str) -> Result<(), Refusal> {
     const FORM: &str = "write the tenant's GUID or one of its domains";
     bounded(tenant, MAX_TENANT_CHARS, FORM)?;
     if !tenant
@@ -35,7 +35,7 @@ pub(super) fn tenant(tenant: &str) -> Result<(), Refusal> {
     }
     if tenant.split('.').any(str::is_empty) {
         return Err(Refusal::new(
-            "is not a domain name: a dot stands beside another or at an end",
+            "is not a domain name: it has two dots in a row, or one at an end",
             FORM,
         ));
     }
@@ -52,7 +52,7 @@ pub(super) fn tenant(tenant: &str) -> Result<(), Refusal> {
 }
 
 /// RFC 6749 appendix A.1 without the space, which is always a mistake.
-pub(super) fn client_id(client_id: &str) -> Result<(), Refusal> {
+pub(crate) fn client_id(client_id: &str) -> Result<(), Refusal> {
     const FORM: &str =
         "write the application (client) ID as the portal shows it, without quotes and line breaks";
     bounded(client_id, MAX_CLIENT_ID_CHARS, FORM)?;
@@ -66,7 +66,7 @@ pub(super) fn client_id(client_id: &str) -> Result<(), Refusal> {
 }
 
 /// Names of identities and certificates.
-pub(super) fn name(name: &str) -> Result<(), Refusal> {
+pub(crate) fn name(name: &str) -> Result<(), Refusal> {
     const FORM: &str = "use letters, digits, `.`, `_` and `-`";
     bounded(name, MAX_NAME_CHARS, FORM)?;
     if !name
@@ -80,7 +80,7 @@ pub(super) fn name(name: &str) -> Result<(), Refusal> {
 
 /// The process has no working directory that means anything to a sandbox, so paths are absolute. What is refused is
 /// not repeated: it may be a secret in the place of the file that holds it.
-pub(super) fn path(path: &str) -> Result<(), Refusal> {
+pub(crate) fn path(path: &str) -> Result<(), Refusal> {
     bounded(path, MAX_PATH_CHARS, "write an absolute path")?;
     if path.chars().any(char::is_control) {
         return Err(Refusal::new(
@@ -95,7 +95,7 @@ pub(super) fn path(path: &str) -> Result<(), Refusal> {
 }
 
 /// `client_assertion_type` is an absolute URI (RFC 7521 section 4.2).
-pub(super) fn assertion_type(uri: &str) -> Result<(), Refusal> {
+pub(crate) fn assertion_type(uri: &str) -> Result<(), Refusal> {
     const FORM: &str = "leave it out for urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
     bounded(uri, MAX_SCOPE_CHARS, FORM)?;
     let scheme_ends = uri.split_once(':').is_some_and(|(scheme, rest)| {
@@ -119,7 +119,7 @@ pub(super) fn assertion_type(uri: &str) -> Result<(), Refusal> {
 }
 
 /// An audience may be any text that JSON and a log line take.
-pub(super) fn audience(audience: &str) -> Result<(), Refusal> {
+pub(crate) fn audience(audience: &str) -> Result<(), Refusal> {
     const FORM: &str = "leave it out, or write the audience that the server expects";
     bounded(audience, MAX_SCOPE_CHARS, FORM)?;
     if audience
@@ -132,7 +132,7 @@ pub(super) fn audience(audience: &str) -> Result<(), Refusal> {
 }
 
 /// One scope token of any OAuth 2.0 server (RFC 6749 section 3.3).
-pub(super) fn scope(scope: &str) -> Result<(), Refusal> {
+pub(crate) fn scope(scope: &str) -> Result<(), Refusal> {
     const FORM: &str = "write it as the server's documentation does";
     bounded(scope, MAX_SCOPE_CHARS, FORM)?;
     if scope.contains(' ') {
@@ -154,7 +154,7 @@ pub(super) fn scope(scope: &str) -> Result<(), Refusal> {
 }
 
 /// One scope of Entra ID. The set is that of the Azure SDKs.
-pub(super) fn entra_scope(entra_scope: &str) -> Result<(), Refusal> {
+pub(crate) fn entra_scope(entra_scope: &str) -> Result<(), Refusal> {
     scope(entra_scope)?;
     if !entra_scope
         .bytes()

@@ -1,68 +1,125 @@
 //! An assertion from the assertion source: the host's code, or another component. Asked for at each attempt.
 
-use crate::credential::{ClientAuth, Purpose};
+use crate::config::error::{ConfigError, check};
+use crate::config::parse::object;
+use crate::config::place::Place;
+use crate::config::{Client, rules};
+use crate::credential::{Failure, Kind, Purpose, Supplied, SupplyAssertion, assertion_type};
+use crate::distinction::Distinction;
 use crate::effect::{AssertionError, AssertionOptions};
 use crate::flow::Io;
 use crate::inspect::inspect_jwt;
 use crate::limits::MAX_ASSERTION_BYTES;
-use crate::{ClientAssertion, Error, ErrorClass};
+use crate::{Error, ErrorClass};
 
-pub(super) async fn authenticate(
-    io: &Io,
-    assertion_type: &str,
-    audience: Option<&str>,
-    purpose: &Purpose<'_>,
-) -> Result<ClientAuth, Error> {
-    let unavailable = |message: String| Error::new(ErrorClass::CredentialUnavailable, message);
-    let options = AssertionOptions {
-        identity: purpose.identity.to_owned(),
-        client_id: purpose.client_id.to_owned(),
-        tenant: purpose.tenant.map(str::to_owned),
-        token_endpoint: purpose.endpoint.url(),
-        audience: purpose.audience.or(audience).map(str::to_owned),
-        claims: purpose.claims.map(str::to_owned),
-        correlation_id: purpose.correlation_id.to_owned(),
-    };
-    let supplied = io.assertion(options).await.map_err(|error| match error {
-        AssertionError::NotConfigured => unavailable(format!(
-            "identity `{}` wants an assertion source, and the host has none",
-            purpose.identity
-        ))
-        .hint("give the host one, or compose the component with one"),
-        AssertionError::Temporary(reason) => {
-            unavailable(format!("the assertion source has none now: {reason}")).retryable()
+object! {
+    /// An assertion from the assertion source.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct AssertionSourceFile {
+        /// The audience to ask for.
+        audience: Option<String> = optional_text,
+        /// `client_assertion_type`; the JWT bearer URN of RFC 7523 by default.
+        assertion_type: Option<String> = optional_text,
+    }
+}
+
+/// The same, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct AssertionSource {
+    audience: Option<String>,
+    assertion_type: String,
+}
+
+impl Kind for AssertionSource {
+    type Document = AssertionSourceFile;
+    type Of = Client;
+
+    fn check(
+        document: &AssertionSourceFile,
+        place: &Place<'_>,
+        _: &Client,
+    ) -> Result<Self, ConfigError> {
+        if let Some(audience) = &document.audience {
+            check(&place.at("audience"), rules::audience(audience))?;
         }
-        AssertionError::Other(reason) => {
-            unavailable(format!("the assertion source failed: {reason}"))
-        }
-    })?;
-    if let Some(name) = supplied.bound_identity {
-        return Err(Error::new(
-            ErrorClass::Unsupported,
-            format!(
-                "an assertion bound to a certificate (`{name}`) is not supported by this version"
+        place.need(|needs| needs.assertion_source = Some(place.path().to_owned()));
+        Ok(Self {
+            audience: document.audience.clone(),
+            assertion_type: assertion_type(place, document.assertion_type.as_deref())?,
+        })
+    }
+
+    fn describe(&self) -> String {
+        "client assertion from the embedding program".to_owned()
+    }
+
+    fn distinguish(&self, out: &mut Distinction) {
+        let Self {
+            audience,
+            assertion_type,
+        } = self;
+        out.add_optional(audience.as_deref());
+        out.add(assertion_type);
+    }
+}
+
+impl SupplyAssertion for AssertionSource {
+    async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
+        let unavailable = |message: String| Error::new(ErrorClass::CredentialUnavailable, message);
+        let options = AssertionOptions {
+            identity: purpose.identity.to_owned(),
+            client_id: purpose.client_id.to_owned(),
+            tenant: purpose.tenant.map(str::to_owned),
+            token_endpoint: purpose.endpoint.url(),
+            audience: purpose
+                .audience
+                .or(self.audience.as_deref())
+                .map(str::to_owned),
+            claims: purpose.claims.map(str::to_owned),
+            correlation_id: purpose.correlation_id.to_owned(),
+        };
+        let supplied = io.assertion(options).await.map_err(|error| match error {
+            AssertionError::NotConfigured => Failure::not_here(
+                unavailable(format!(
+                    "identity `{}` wants an assertion source, and the host has none",
+                    purpose.identity
+                ))
+                .hint("give the host one, or compose the component with one"),
             ),
-        ));
+            AssertionError::Temporary(reason) => {
+                unavailable(format!("the assertion source has none now: {reason}"))
+                    .retryable()
+                    .into()
+            }
+            AssertionError::Other(reason) => {
+                unavailable(format!("the assertion source failed: {reason}")).into()
+            }
+        })?;
+        if let Some(name) = supplied.bound_identity {
+            return Err(Error::new(
+                ErrorClass::Unsupported,
+                format!(
+                    "an assertion bound to a certificate (`{name}`) is not supported by this version"
+                ),
+            )
+            .into());
+        }
+        let text = supplied.token.expose();
+        if text.is_empty()
+            || text.len() > MAX_ASSERTION_BYTES
+            || text.bytes().any(|byte| byte.is_ascii_whitespace())
+        {
+            return Err(unavailable(format!(
+                "the assertion source gave {} bytes that are not an assertion",
+                text.len()
+            ))
+            .into());
+        }
+        let presented = inspect_jwt(text);
+        Ok(Supplied::new(
+            supplied.token,
+            &self.assertion_type,
+            presented,
+        ))
     }
-    let text = supplied.token.expose();
-    if text.is_empty()
-        || text.len() > MAX_ASSERTION_BYTES
-        || text.bytes().any(|byte| byte.is_ascii_whitespace())
-    {
-        return Err(unavailable(format!(
-            "the assertion source gave {} bytes that are not an assertion",
-            text.len()
-        )));
-    }
-    let presented = inspect_jwt(text);
-    Ok(ClientAuth {
-        fingerprint: Some(supplied.token.sha256_hex()),
-        assertion: Some(ClientAssertion {
-            assertion: supplied.token,
-            assertion_type: assertion_type.to_owned(),
-            expires_on: presented.as_ref().and_then(|summary| summary.exp),
-        }),
-        presented,
-        ..ClientAuth::default()
-    })
 }

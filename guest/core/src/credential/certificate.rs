@@ -1,96 +1,109 @@
-//! A certificate whose key the host keeps: for an assertion, for the connection, or for both.
-//!
-//! Signature and connection use one opened identity, so a rotation between the two cannot make an assertion of one key
-//! travel on a connection of the other.
+//! An assertion that is built here and signed with the key of a certificate, which the host keeps.
 
-use crate::assertion::{self, JWT_BEARER, x5t_s256};
-use crate::config::file::BoundMode;
-use crate::config::{Audience, CertificateCredential};
-use crate::credential::{ClientAuth, Purpose, certificate_unavailable};
-use crate::flow::{Io, OpenCertificate};
-use crate::{ClientAssertion, Error};
+use crate::config::document::CertificateFiles;
+use crate::config::error::{ConfigError, check};
+use crate::config::parse::object;
+use crate::config::place::Place;
+use crate::config::{Client, ENVIRONMENT_IDENTITY, Environment, rules};
+use crate::credential::signed_assertion::{AssertionAlgorithm, SignedAssertion, SignedText};
+use crate::credential::{Authenticate, ClientAuth, Failure, Kind, Purpose, Shortcut};
+use crate::distinction::Distinction;
+use crate::flow::Io;
 
-pub(super) async fn authenticate(
-    io: &Io,
-    certificate: &CertificateCredential,
-    purpose: &Purpose<'_>,
-) -> Result<ClientAuth, Error> {
-    let identity = open(io, certificate).await?;
-    let assertion = sign(io, certificate, &identity, purpose).await?;
-    Ok(ClientAuth {
-        assertion: Some(assertion),
-        generation: generation(&identity),
-        ..ClientAuth::default()
-    })
+object! {
+    /// An assertion signed with a certificate's key.
+    #[derive(Clone, Debug)]
+    pub(crate) struct CertificateFile {
+        /// A name out of `certificates`, or one that the embedding host knows.
+        name: String = text,
+        /// `PS256` with `x5t#S256` (Entra ID), or `RS256` with `x5t` (AD FS and older servers), or `ES256`.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        algorithm: AssertionAlgorithm = choice,
+        /// Put the certificate chain into the header, for subject-name-and-issuer apps.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        send_x5c: bool = flag(false),
+        /// `aud`; the token endpoint by default.
+        audience: Option<String> = optional_text,
+    }
 }
 
-pub(super) async fn authenticate_bound(
-    io: &Io,
-    certificate: &CertificateCredential,
-    mode: BoundMode,
-    purpose: &Purpose<'_>,
-) -> Result<ClientAuth, Error> {
-    let identity = open(io, certificate).await?;
-    let assertion = match mode {
-        BoundMode::CertificateOnly => None,
-        BoundMode::WithAssertion => Some(sign(io, certificate, &identity, purpose).await?),
-    };
-    Ok(ClientAuth {
-        assertion,
-        generation: generation(&identity),
-        connection: Some(identity),
-        ..ClientAuth::default()
-    })
-}
+/// The same, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Certificate(SignedAssertion);
 
-async fn open(io: &Io, certificate: &CertificateCredential) -> Result<OpenCertificate, Error> {
-    let name = &certificate.name;
-    io.open_certificate(name)
-        .await
-        .map_err(|error| certificate_unavailable(name, &error, None))
-}
+impl Kind for Certificate {
+    type Document = CertificateFile;
+    type Of = Client;
 
-async fn sign(
-    io: &Io,
-    certificate: &CertificateCredential,
-    identity: &OpenCertificate,
-    purpose: &Purpose<'_>,
-) -> Result<ClientAssertion, Error> {
-    let token_endpoint = purpose.endpoint.url();
-    let audience = match (purpose.audience, &certificate.audience) {
-        (Some(audience), _) => audience,
-        (None, Audience::Literal(audience)) => audience,
-        (None, Audience::TokenEndpoint) => &token_endpoint,
-    };
-    let server_unix_s = io
-        .server_clock(&purpose.endpoint.authority)
-        .estimate_ms(io.now())
-        / 1000;
-    let (assertion, expires_on) = assertion::build(
-        io,
-        certificate,
-        identity,
-        purpose.client_id,
-        audience,
-        server_unix_s,
-    )
-    .await
-    .map_err(|error| {
-        certificate_unavailable(
-            &certificate.name,
-            &error,
-            Some(certificate.algorithm.name()),
+    /// The variable is at once an entry of `certificates`, under the name of the environment's identity.
+    const SHORTCUT: Option<Shortcut<Self>> = Some(Shortcut {
+        variable: Environment::AZURE_CLIENT_CERTIFICATE_PATH,
+        field: "certificate.name",
+        is_secret: false,
+        environment_only: true,
+        check: |path, place| {
+            check(
+                Environment::AZURE_CLIENT_CERTIFICATE_PATH,
+                rules::path(path),
+            )?;
+            place.add_certificate(
+                ENVIRONMENT_IDENTITY,
+                CertificateFiles {
+                    certificate_file: path.to_owned(),
+                    private_key_file: None,
+                },
+            );
+            let certificate = Self(SignedAssertion::of(ENVIRONMENT_IDENTITY));
+            certificate.need(&place.inside("certificate"));
+            Ok(certificate)
+        },
+    });
+
+    fn check(
+        document: &CertificateFile,
+        place: &Place<'_>,
+        client: &Client,
+    ) -> Result<Self, ConfigError> {
+        let text = SignedText {
+            name: &document.name,
+            algorithm: document.algorithm,
+            send_x5c: document.send_x5c,
+            audience: document.audience.as_deref(),
+        };
+        let certificate = Self(SignedAssertion::check(&text, place, client)?);
+        certificate.need(place);
+        Ok(certificate)
+    }
+
+    fn describe(&self) -> String {
+        let Self(signed) = self;
+        format!(
+            "certificate {}, {}",
+            signed.certificate,
+            signed.algorithm.name()
         )
-    })?;
-    Ok(ClientAssertion {
-        assertion,
-        assertion_type: JWT_BEARER.to_owned(),
-        expires_on: Some(expires_on),
-    })
+    }
+
+    fn distinguish(&self, out: &mut Distinction) {
+        self.0.distinguish(out);
+    }
 }
 
-/// Keyed by the whole certificate, not by its public key: a renewal with the same key is another certificate to the
-/// server.
-fn generation(identity: &OpenCertificate) -> Option<String> {
-    identity.chain.first().map(|leaf| x5t_s256(leaf))
+impl Authenticate for Certificate {
+    async fn authenticate(&self, io: &Io, purpose: &Purpose<'_>) -> Result<ClientAuth, Failure> {
+        let Self(signed) = self;
+        let opened = signed.open(io).await?;
+        Ok(ClientAuth {
+            assertion: Some(signed.sign(io, &opened, purpose).await?),
+            generation: SignedAssertion::generation(&opened),
+            ..ClientAuth::default()
+        })
+    }
+}
+
+impl Certificate {
+    fn need(&self, place: &Place<'_>) {
+        self.0.need_certificate(place);
+        self.0.need_signature(place);
+    }
 }

@@ -1,37 +1,89 @@
 //! An assertion that somebody else built (RFC 7521 section 4.2), of whatever type the configuration names.
 
-use crate::config::SecretValue;
-use crate::credential::{ClientAuth, Purpose, secret_text};
+use crate::config::Client;
+use crate::config::error::ConfigError;
+use crate::config::parse::object;
+use crate::config::place::Place;
+use crate::credential::secret_value::{SecretSource, SecretValue};
+use crate::credential::{Failure, Kind, Purpose, Supplied, SupplyAssertion, assertion_type};
+use crate::distinction::Distinction;
 use crate::flow::Io;
 use crate::inspect::inspect_jwt;
-use crate::{ClientAssertion, Error, ErrorClass};
+use crate::limits::MAX_ASSERTION_BYTES;
+use crate::{Error, ErrorClass, Secret};
 
-pub(super) async fn authenticate(
-    io: &Io,
-    value: &SecretValue,
-    assertion_type: &str,
-    purpose: &Purpose<'_>,
-) -> Result<ClientAuth, Error> {
-    let assertion = secret_text(io, value, "the client assertion file").await?;
-    if assertion.expose().trim().is_empty() {
-        return Err(Error::new(
-            ErrorClass::CredentialUnavailable,
-            format!(
-                "the client assertion of identity `{}` is empty",
-                purpose.identity
-            ),
-        ));
+object! {
+    /// An assertion that somebody else built. Exactly one of `value`, `env` and `file`.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct ClientAssertionFile {
+        /// The compact JWS itself. A secret: `env` or `file` keep it out of this document.
+        #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("writeOnly" = true)))]
+        value: Option<Secret> = optional_secret,
+        /// The environment variable that holds it.
+        env: Option<String> = optional_text,
+        /// The absolute path of the file that holds it, read at each exchange.
+        file: Option<String> = optional_text,
+        /// `client_assertion_type`; the JWT bearer URN of RFC 7523 by default.
+        assertion_type: Option<String> = optional_text,
     }
-    // it need not be a JWT: the type may name SAML
-    let presented = inspect_jwt(assertion.expose());
-    Ok(ClientAuth {
-        fingerprint: Some(assertion.sha256_hex()),
-        assertion: Some(ClientAssertion {
-            assertion,
-            assertion_type: assertion_type.to_owned(),
-            expires_on: presented.as_ref().and_then(|summary| summary.exp),
-        }),
-        presented,
-        ..ClientAuth::default()
-    })
+}
+
+/// The same, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct PrebuiltAssertion {
+    value: SecretValue,
+    assertion_type: String,
+}
+
+impl Kind for PrebuiltAssertion {
+    type Document = ClientAssertionFile;
+    type Of = Client;
+
+    fn check(
+        document: &ClientAssertionFile,
+        place: &Place<'_>,
+        _: &Client,
+    ) -> Result<Self, ConfigError> {
+        let source = SecretSource {
+            value: document.value.as_ref(),
+            env: document.env.as_deref(),
+            file: document.file.as_deref(),
+        };
+        Ok(Self {
+            value: source.check(place, MAX_ASSERTION_BYTES)?,
+            assertion_type: assertion_type(place, document.assertion_type.as_deref())?,
+        })
+    }
+
+    fn describe(&self) -> String {
+        format!("client assertion, {}", self.value.describe())
+    }
+
+    fn distinguish(&self, out: &mut Distinction) {
+        let Self {
+            value,
+            assertion_type,
+        } = self;
+        value.distinguish(out);
+        out.add(assertion_type);
+    }
+}
+
+impl SupplyAssertion for PrebuiltAssertion {
+    async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
+        let assertion = self.value.text(io, "the client assertion file").await?;
+        if assertion.expose().trim().is_empty() {
+            return Err(Error::new(
+                ErrorClass::CredentialUnavailable,
+                format!(
+                    "the client assertion of identity `{}` is empty",
+                    purpose.identity
+                ),
+            )
+            .into());
+        }
+        // it need not be a JWT: the type may name SAML
+        let presented = inspect_jwt(assertion.expose());
+        Ok(Supplied::new(assertion, &self.assertion_type, presented))
+    }
 }

@@ -4,36 +4,135 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use crate::config::SecretValue;
-use crate::config::file::SecretMethod;
-use crate::credential::{ClientAuth, Purpose, secret_text};
+use crate::Secret;
+use crate::config::error::ConfigError;
+use crate::config::parse::{Choice, object};
+use crate::config::place::Place;
+use crate::config::{Client, Environment};
+use crate::credential::secret_value::{SecretSource, SecretValue};
+use crate::credential::{Authenticate, ClientAuth, Failure, Kind, Purpose, Shortcut};
+use crate::distinction::Distinction;
 use crate::flow::Io;
-use crate::{Error, Secret};
 
-pub(super) async fn authenticate(
-    io: &Io,
-    value: &SecretValue,
+/// A client secret, bytes. Entra's have 40 characters; what is longer than this is another kind of file.
+const MAX_CLIENT_SECRET_BYTES: usize = 4096;
+
+object! {
+    /// A client secret. Exactly one of `value`, `env` and `file`.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct ClientSecretFile {
+        /// The secret itself. `env` or `file` keep it out of this document.
+        #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("writeOnly" = true)))]
+        value: Option<Secret> = optional_secret,
+        /// The environment variable that holds it.
+        env: Option<String> = optional_text,
+        /// The absolute path of the file that holds it, read at each exchange.
+        file: Option<String> = optional_text,
+        /// How it is sent.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        method: SecretMethod = choice,
+    }
+}
+
+/// How a client secret is sent (RFC 6749 section 2.3.1).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) enum SecretMethod {
+    /// In the `Authorization` header.
+    #[cfg_attr(feature = "schema", schemars(rename = "client_secret_basic"))]
+    Basic,
+    /// In the form.
+    #[default]
+    #[cfg_attr(feature = "schema", schemars(rename = "client_secret_post"))]
+    Post,
+}
+
+impl Choice for SecretMethod {
+    const CHOICES: &[(&str, Self)] = &[
+        ("client_secret_basic", Self::Basic),
+        ("client_secret_post", Self::Post),
+    ];
+}
+
+/// The same, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientSecret {
+    value: SecretValue,
     method: SecretMethod,
-    purpose: &Purpose<'_>,
-) -> Result<ClientAuth, Error> {
-    let secret = secret_text(io, value, "the client secret file").await?;
-    // of a fixed length and not reversible: a token got with an older secret is not served after a rotation
-    let generation = matches!(value, SecretValue::File(_)).then(|| secret.sha256_hex());
-    let auth = ClientAuth {
-        generation,
-        fingerprint: Some(secret.sha256_hex()),
-        ..ClientAuth::default()
-    };
-    Ok(match method {
-        SecretMethod::Post => ClientAuth {
-            secret: Some(secret),
-            ..auth
+}
+
+impl Kind for ClientSecret {
+    type Document = ClientSecretFile;
+    type Of = Client;
+
+    const SHORTCUT: Option<Shortcut<Self>> = Some(Shortcut {
+        variable: Environment::AZURE_CLIENT_SECRET,
+        field: "client_secret",
+        is_secret: true,
+        environment_only: false,
+        check: |secret, _| {
+            Ok(Self {
+                value: SecretValue::inline(
+                    Environment::AZURE_CLIENT_SECRET,
+                    secret,
+                    MAX_CLIENT_SECRET_BYTES,
+                )?,
+                method: SecretMethod::default(),
+            })
         },
-        SecretMethod::Basic => ClientAuth {
-            authorization: Some(basic(purpose.client_id, &secret)),
-            ..auth
-        },
-    })
+    });
+
+    fn check(
+        document: &ClientSecretFile,
+        place: &Place<'_>,
+        _: &Client,
+    ) -> Result<Self, ConfigError> {
+        let source = SecretSource {
+            value: document.value.as_ref(),
+            env: document.env.as_deref(),
+            file: document.file.as_deref(),
+        };
+        Ok(Self {
+            value: source.check(place, MAX_CLIENT_SECRET_BYTES)?,
+            method: document.method,
+        })
+    }
+
+    fn describe(&self) -> String {
+        format!("client secret, {}", self.value.describe())
+    }
+
+    fn distinguish(&self, out: &mut Distinction) {
+        let Self { value, method } = self;
+        value.distinguish(out);
+        out.add(match method {
+            SecretMethod::Basic => "basic",
+            SecretMethod::Post => "post",
+        });
+    }
+}
+
+impl Authenticate for ClientSecret {
+    async fn authenticate(&self, io: &Io, purpose: &Purpose<'_>) -> Result<ClientAuth, Failure> {
+        let secret = self.value.text(io, "the client secret file").await?;
+        // of a fixed length and not reversible: a token got with an older secret is not served after a rotation
+        let generation = matches!(self.value, SecretValue::File(_)).then(|| secret.sha256_hex());
+        let auth = ClientAuth {
+            generation,
+            fingerprint: Some(secret.sha256_hex()),
+            ..ClientAuth::default()
+        };
+        Ok(match self.method {
+            SecretMethod::Post => ClientAuth {
+                secret: Some(secret),
+                ..auth
+            },
+            SecretMethod::Basic => ClientAuth {
+                authorization: Some(basic(purpose.client_id, &secret)),
+                ..auth
+            },
+        })
+    }
 }
 
 /// Both parts are form-encoded before they are joined (RFC 6749 appendix B).

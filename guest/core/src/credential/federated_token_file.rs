@@ -3,47 +3,119 @@
 //! The file is read at every exchange, so a rotation is seen at once and no watcher is needed. While a new token is
 //! being written, or if something else stands there, the last good one serves on until it expires.
 
-use crate::credential::{ClientAuth, Purpose, read_text};
+use crate::config::error::{ConfigError, check};
+use crate::config::parse::object;
+use crate::config::place::Place;
+use crate::config::{Client, Environment, rules};
+use crate::credential::{
+    Failure, Kind, Purpose, Shortcut, Supplied, SupplyAssertion, assertion_type, read_text,
+};
+use crate::distinction::Distinction;
 use crate::flow::Io;
 use crate::inspect::{JwtSummary, inspect_jwt};
 use crate::limits::EXPIRED_ASSERTION_GRACE_MS;
-use crate::{ClientAssertion, Error, ErrorClass, Secret};
+use crate::{Error, ErrorClass, Secret};
 
 const WHAT: &str = "the federated token file";
 
-pub(super) async fn authenticate(
-    io: &Io,
-    path: &str,
-    assertion_type: &str,
-    purpose: &Purpose<'_>,
-) -> Result<ClientAuth, Error> {
-    let (assertion, summary) = match read(io, path, purpose).await {
-        Ok(good) => {
-            io.keep_good_file(path, &good.0);
-            good
-        }
-        Err(error) => last_good(io, path, purpose).ok_or(error)?,
-    };
-    Ok(ClientAuth {
-        fingerprint: Some(assertion.sha256_hex()),
-        assertion: Some(ClientAssertion {
-            assertion,
-            assertion_type: assertion_type.to_owned(),
-            expires_on: summary.exp,
-        }),
-        presented: Some(summary),
-        ..ClientAuth::default()
-    })
+object! {
+    /// A token that the platform rotates in a file.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct FederatedTokenFile {
+        /// Absolute path; `AZURE_FEDERATED_TOKEN_FILE` if left out.
+        path: Option<String> = optional_text,
+        /// `client_assertion_type`; the JWT bearer URN of RFC 7523 by default.
+        assertion_type: Option<String> = optional_text,
+    }
 }
 
-async fn read(io: &Io, path: &str, purpose: &Purpose<'_>) -> Result<(Secret, JwtSummary), Error> {
+/// The same, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct FederatedToken {
+    path: String,
+    assertion_type: String,
+}
+
+impl Kind for FederatedToken {
+    type Document = FederatedTokenFile;
+    type Of = Client;
+
+    const SHORTCUT: Option<Shortcut<Self>> = Some(Shortcut {
+        variable: Environment::AZURE_FEDERATED_TOKEN_FILE,
+        field: "federated_token_file.path",
+        is_secret: false,
+        environment_only: false,
+        check: |path, place| {
+            check(Environment::AZURE_FEDERATED_TOKEN_FILE, rules::path(path))?;
+            Self::new(path, None, &place.inside("federated_token_file"))
+        },
+    });
+
+    fn check(
+        document: &FederatedTokenFile,
+        place: &Place<'_>,
+        client: &Client,
+    ) -> Result<Self, ConfigError> {
+        let variable = client
+            .authority
+            .is_entra()
+            .then_some(Environment::AZURE_FEDERATED_TOKEN_FILE);
+        let path = place.required("path", document.path.as_deref(), variable)?;
+        path.check(rules::path)?;
+        Self::new(path.value, document.assertion_type.as_deref(), place)
+    }
+
+    fn describe(&self) -> String {
+        format!("federated token file {}", self.path)
+    }
+
+    fn distinguish(&self, out: &mut Distinction) {
+        let Self {
+            path,
+            assertion_type,
+        } = self;
+        out.add(path);
+        out.add(assertion_type);
+    }
+}
+
+impl SupplyAssertion for FederatedToken {
+    async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
+        let (assertion, summary) = match read(io, &self.path, purpose).await {
+            Ok(good) => {
+                io.keep_good_file(&self.path, &good.0);
+                good
+            }
+            Err(failure) => last_good(io, &self.path, purpose).ok_or(failure)?,
+        };
+        Ok(Supplied::new(
+            assertion,
+            &self.assertion_type,
+            Some(summary),
+        ))
+    }
+}
+
+impl FederatedToken {
+    fn new(path: &str, uri: Option<&str>, place: &Place<'_>) -> Result<Self, ConfigError> {
+        let assertion_type = assertion_type(place, uri)?;
+        place.need(|needs| needs.add_file(place.setting("path"), path));
+        Ok(Self {
+            path: path.to_owned(),
+            assertion_type,
+        })
+    }
+}
+
+async fn read(io: &Io, path: &str, purpose: &Purpose<'_>) -> Result<(Secret, JwtSummary), Failure> {
     let text = read_text(io, path, WHAT).await?;
     let Some(summary) = inspect_jwt(text.expose()) else {
         return Err(Error::new(
             ErrorClass::CredentialUnavailable,
             format!("{WHAT} {path} does not hold a JWT"),
         )
-        .hint("three base64url parts with dots between are expected, as Kubernetes writes them"));
+        .hint("three base64url parts with dots between are expected, as Kubernetes writes them")
+        .into());
     };
     if let Some(ago_s) = expired_for_s(io, &summary, purpose)
         && ago_s.saturating_mul(1000) > EXPIRED_ASSERTION_GRACE_MS
@@ -55,7 +127,8 @@ async fn read(io: &Io, path: &str, purpose: &Purpose<'_>) -> Result<(Secret, Jwt
                 duration(ago_s)
             ),
         )
-        .hint("the kubelet, or whoever writes it, has stopped; or this machine's clock is wrong"));
+        .hint("the kubelet, or whoever writes it, has stopped; or this machine's clock is wrong")
+        .into());
     }
     Ok((text, summary))
 }

@@ -1,0 +1,95 @@
+//! The configuration as users write it: one JSON document. Unknown fields are errors.
+
+use super::envoy::EnvoyFile;
+use super::error::ConfigError;
+use super::parse::{self, Choice, object};
+use crate::Table;
+use crate::authority::EndpointVersion;
+use crate::credential::CredentialFile;
+
+object! {
+    /// The configuration of edgepass.
+    #[derive(Clone, Debug, Default)]
+    #[cfg_attr(feature = "schema", schemars(title = "edgepass configuration"))]
+    pub(crate) struct ConfigFile {
+        /// Where editors find the JSON Schema of this document. Not looked at.
+        pub _schema: Option<String> = optional_text as "$schema",
+        /// The identity of requests that name none. With one identity it may be left out.
+        pub default_identity: Option<String> = optional_text,
+        /// Hosts, as `host` or `host:port`, that are trusted as token endpoints besides the built-in Microsoft clouds.
+        /// `EDGEPASS_AUTHORITY_HOSTS` adds to them.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub authority_hosts: Vec<String> = texts,
+        /// The identities by name (letters, digits, `.`, `_`, `-`).
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub identities: Table<String, IdentityFile> = named_objects,
+        /// Certificates that the host keeps, by the name that credentials use.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub certificates: Table<String, CertificateFiles> = named_objects,
+        /// Settings of the native host alone.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub host: HostFile = object_or_default,
+        /// Settings of the Envoy filter alone.
+        pub envoy: Option<EnvoyFile> = optional_object,
+    }
+}
+
+impl ConfigFile {
+    /// Reads a document as it stands; whether it makes sense is for [`Config::load`](super::Config::load) to say.
+    pub(super) fn parse(json: &str) -> Result<Self, ConfigError> {
+        parse::document(json)
+    }
+}
+
+object! {
+    /// One identity. Unless it has a `token_endpoint`, what is left out comes from `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`,
+    /// `AZURE_AUTHORITY_HOST`, and `AZURE_FEDERATED_TOKEN_FILE` or `AZURE_CLIENT_SECRET`.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct IdentityFile {
+        /// Entra tenant: a GUID or a verified domain.
+        pub tenant_id: Option<String> = optional_text,
+        /// Application (client) ID.
+        pub client_id: Option<String> = optional_text,
+        /// `https://host[:port]` of the Entra cloud; the public cloud by default.
+        pub authority_host: Option<String> = optional_text,
+        /// Entra endpoint version.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub endpoint_version: EndpointVersion = choice,
+        /// Token endpoint URL of any other OAuth 2.0 server, instead of `tenant_id` and `authority_host`.
+        pub token_endpoint: Option<String> = optional_text,
+        /// Token endpoint URL for requests with a client certificate (RFC 8705 section 5), only beside `token_endpoint`.
+        pub mtls_token_endpoint: Option<String> = optional_text,
+        /// Tenants besides its own that a request may name; `*` allows any.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub additionally_allowed_tenants: Vec<String> = texts,
+        /// Scopes of requests that name none.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub scopes: Vec<String> = texts,
+        /// How it proves who it is: exactly one kind.
+        pub credential: Option<CredentialFile> = optional_object,
+    }
+}
+
+impl Choice for EndpointVersion {
+    const CHOICES: &[(&str, Self)] = &[("v1.0", Self::V1), ("v2.0", Self::V2)];
+}
+
+object! {
+    /// PEM files of one certificate. They are read again when they change.
+    #[derive(Clone, Debug, Eq, PartialEq)]
+    pub struct CertificateFiles {
+        /// The certificate chain, leaf first. May hold the key as well.
+        pub certificate_file: String = text,
+        /// The private key, PKCS#8, PKCS#1 or SEC 1; in `certificate_file` if left out.
+        pub private_key_file: Option<String> = optional_text,
+    }
+}
+
+object! {
+    /// Settings of the native host alone.
+    #[derive(Clone, Debug, Default, Eq, PartialEq)]
+    pub struct HostFile {
+        /// PEM file of the certification authorities that token endpoints are checked with, instead of the system's.
+        pub ca_file: Option<String> = optional_text,
+    }
+}

@@ -1,0 +1,393 @@
+//! From what users wrote to what the engine runs on. Everything that can be known to be wrong before the first request
+//! is an error here, and each names its setting and the fix.
+
+use std::sync::Arc;
+
+use super::document::{CertificateFiles, ConfigFile, IdentityFile};
+use super::error::{ConfigError, check};
+use super::place::{Loading, Place};
+use super::request::{check_direct_scopes, check_scopes};
+use super::{
+    Client, Config, ENVIRONMENT_IDENTITY, Environment, Exchange, IdentityConfig, Source, rules,
+};
+use crate::Table;
+use crate::authority::{Authority, Endpoint, EndpointVersion, PUBLIC_HOST, TrustedHosts};
+use crate::credential::{self, Credential, Direct};
+
+impl Config {
+    /// Checks a configuration whole: JSON text, with the environment for what it leaves out. Without a text, or with
+    /// one that has no identities, the environment alone describes one identity, which is called `default`.
+    // kept out of line: inlined, it makes Envoy's V8 use megabytes more at start
+    #[inline(never)]
+    pub fn load(json: Option<&str>, environment: &Environment) -> Result<Self, ConfigError> {
+        let file = json.map_or_else(|| Ok(ConfigFile::default()), ConfigFile::parse)?;
+        let loading = Loading::new(environment);
+        for (name, files) in &file.certificates {
+            check_certificate_files(name, files, &loading)?;
+        }
+        if let Some(path) = &file.host.ca_file {
+            check("host.ca_file", rules::path(path))?;
+        }
+        let loader = Loader {
+            trusted: trusted_hosts(&file.authority_hosts, &loading)?,
+        };
+        // so far it is the configuration's own
+        let needs = loading.needs.take();
+        let mut identities = Table::new();
+        if file.identities.is_empty() {
+            let place = Place::environment(&loading);
+            require_any_source(&place, json.is_some())?;
+            let identity =
+                loader.identity(&place, ENVIRONMENT_IDENTITY, &IdentityFile::default())?;
+            identities.insert(ENVIRONMENT_IDENTITY.to_owned(), Arc::new(identity));
+        }
+        for (name, identity) in &file.identities {
+            let place = Place::new(format!("identities.{name}"), &loading);
+            check(place.path(), rules::name(name))?;
+            let identity = loader.identity(&place, name, identity)?;
+            identities.insert(name.clone(), Arc::new(identity));
+        }
+        let default_identity = default_identity(file.default_identity, &identities)?;
+        Ok(Self {
+            default_identity,
+            identities,
+            certificates: all_certificates(file.certificates, &loading)?,
+            host: file.host,
+            envoy: file.envoy,
+            needs,
+        })
+    }
+}
+
+struct Loader {
+    trusted: TrustedHosts,
+}
+
+impl Loader {
+    fn identity(
+        &self,
+        place: &Place<'_>,
+        name: &str,
+        file: &IdentityFile,
+    ) -> Result<IdentityConfig, ConfigError> {
+        let credential = place.inside("credential");
+        if let Some(written) = &file.credential {
+            written.check_one(&credential)?;
+            if let Some(direct) = Direct::check(written, &credential)? {
+                return direct_identity(place, name, file, direct);
+            }
+        }
+        let client = self.client(place, file)?;
+        let scopes = if file.scopes.is_empty() {
+            Vec::new()
+        } else {
+            check_scopes(&client.authority, &file.scopes)
+                .map_err(|error| ConfigError::from_error(place.at("scopes"), &error))?
+        };
+        let credential = match &file.credential {
+            Some(written) => Credential::check(written, &credential, &client)?,
+            None => environment_credential(place, &credential, &client)?,
+        };
+        let Some(credential) = credential else {
+            // one kind is there, and it was not a direct one
+            return Err(ConfigError::new(place.at("credential"), "names no kind"));
+        };
+        if file.mtls_token_endpoint.is_some() && credential.certificate().is_none() {
+            return Err(ConfigError::new(
+                place.at("mtls_token_endpoint"),
+                "is never used: the credential has no certificate for the connection",
+            )
+            .hint("remove it, or use the credential kind bound_certificate"));
+        }
+        place.need(|needs| client.need_connections(credential.certificate(), needs));
+        Ok(IdentityConfig {
+            name: name.to_owned(),
+            scopes,
+            source: Source::Exchange(Box::new(Exchange { client, credential })),
+            needs: place.take_needs(),
+        })
+    }
+
+    fn client(&self, place: &Place<'_>, file: &IdentityFile) -> Result<Client, ConfigError> {
+        let (authority, tenant) = match &file.token_endpoint {
+            Some(token_endpoint) => (self.generic(place, file, token_endpoint)?, None),
+            None => self.entra(place, file)?,
+        };
+        let variable = authority.is_entra().then_some(Environment::AZURE_CLIENT_ID);
+        let client_id = place.required("client_id", file.client_id.as_deref(), variable)?;
+        client_id.check(rules::client_id)?;
+        for (index, tenant) in file.additionally_allowed_tenants.iter().enumerate() {
+            if tenant != "*" {
+                check(
+                    &place.at(&format!("additionally_allowed_tenants[{index}]")),
+                    rules::tenant(tenant),
+                )?;
+            }
+        }
+        Ok(Client {
+            authority,
+            client_id: client_id.value.to_owned(),
+            tenant,
+            additionally_allowed_tenants: file.additionally_allowed_tenants.clone(),
+        })
+    }
+
+    fn entra(
+        &self,
+        place: &Place<'_>,
+        file: &IdentityFile,
+    ) -> Result<(Authority, Option<String>), ConfigError> {
+        if file.mtls_token_endpoint.is_some() {
+            return Err(
+                ConfigError::new(place.at("mtls_token_endpoint"), "needs token_endpoint").hint(
+                    "leave it out for Entra ID, whose mTLS host is known, or set token_endpoint",
+                ),
+            );
+        }
+        let variable = Some(Environment::AZURE_TENANT_ID);
+        let tenant = place.required("tenant_id", file.tenant_id.as_deref(), variable)?;
+        tenant.check(rules::tenant)?;
+        let host = place.optional(
+            "authority_host",
+            file.authority_host.as_deref(),
+            Some(Environment::AZURE_AUTHORITY_HOST),
+        );
+        let public = format!("https://{PUBLIC_HOST}");
+        let (name, host) = host
+            .as_ref()
+            .map_or(("", public.as_str()), |host| (host.name(), host.value));
+        let authority = check(name, Authority::entra(host, file.endpoint_version))?;
+        if let Authority::Entra { host, .. } = &authority {
+            check(name, self.trusted.check(host))?;
+        }
+        Ok((authority, Some(tenant.value.to_owned())))
+    }
+
+    fn generic(
+        &self,
+        place: &Place<'_>,
+        file: &IdentityFile,
+        url: &str,
+    ) -> Result<Authority, ConfigError> {
+        let entra_only = [
+            ("tenant_id", file.tenant_id.is_some()),
+            ("authority_host", file.authority_host.is_some()),
+            (
+                "endpoint_version",
+                file.endpoint_version != EndpointVersion::default(),
+            ),
+            (
+                "additionally_allowed_tenants",
+                !file.additionally_allowed_tenants.is_empty(),
+            ),
+        ];
+        if let Some((field, _)) = entra_only.into_iter().find(|(_, is_set)| *is_set) {
+            return Err(ConfigError::new(
+                place.at(field),
+                "is for Entra ID, but the identity has a token_endpoint",
+            )
+            .hint(format!("keep either {field} or token_endpoint")));
+        }
+        let token_endpoint = self.endpoint(&place.at("token_endpoint"), url)?;
+        let mtls_token_endpoint = file
+            .mtls_token_endpoint
+            .as_ref()
+            .map(|url| self.endpoint(&place.at("mtls_token_endpoint"), url))
+            .transpose()?;
+        Ok(Authority::Generic {
+            token_endpoint,
+            mtls_token_endpoint,
+        })
+    }
+
+    fn endpoint(&self, setting: &str, url: &str) -> Result<Endpoint, ConfigError> {
+        let endpoint = check(setting, Endpoint::parse(url))?;
+        check(setting, self.trusted.check(&endpoint.authority))?;
+        Ok(endpoint)
+    }
+}
+
+/// An identity whose tokens come from the platform: it is no client of anybody.
+fn direct_identity(
+    place: &Place<'_>,
+    name: &str,
+    file: &IdentityFile,
+    direct: Direct,
+) -> Result<IdentityConfig, ConfigError> {
+    let clients_only = [
+        ("tenant_id", file.tenant_id.is_some()),
+        ("client_id", file.client_id.is_some()),
+        ("authority_host", file.authority_host.is_some()),
+        (
+            "endpoint_version",
+            file.endpoint_version != EndpointVersion::default(),
+        ),
+        ("token_endpoint", file.token_endpoint.is_some()),
+        ("mtls_token_endpoint", file.mtls_token_endpoint.is_some()),
+        (
+            "additionally_allowed_tenants",
+            !file.additionally_allowed_tenants.is_empty(),
+        ),
+    ];
+    if let Some((field, _)) = clients_only.into_iter().find(|(_, is_set)| *is_set) {
+        let kind = file
+            .credential
+            .as_ref()
+            .map(|kind| kind.present().join(", "));
+        let kind = kind.unwrap_or_default();
+        return Err(ConfigError::new(
+            place.at(field),
+            format!(
+                "is for clients of a token endpoint, but {kind} gets its tokens from the platform"
+            ),
+        )
+        .hint(format!("remove {field}")));
+    }
+    let scopes = if file.scopes.is_empty() {
+        Vec::new()
+    } else {
+        check_direct_scopes(&file.scopes)
+            .map_err(|error| ConfigError::from_error(place.at("scopes"), &error))?
+    };
+    Ok(IdentityConfig {
+        name: name.to_owned(),
+        scopes,
+        source: Source::Direct(direct),
+        needs: place.take_needs(),
+    })
+}
+
+/// The credential of an identity that writes none down.
+fn environment_credential(
+    place: &Place<'_>,
+    credential: &Place<'_>,
+    client: &Client,
+) -> Result<Option<Credential>, ConfigError> {
+    if !client.authority.is_entra() {
+        return Err(ConfigError::new(credential.path(), "is not set")
+            .hint("set it: with a token_endpoint nothing is taken from the AZURE_… variables"));
+    }
+    let variables: Vec<&str> = credential::variables()
+        .into_iter()
+        .filter(|(_, environment_only)| place.is_environment_only() || !environment_only)
+        .map(|(variable, _)| variable)
+        .collect();
+    let mut present = variables.iter().filter(|name| place.has_variable(name));
+    let Some(variable) = present.next() else {
+        let setting = if place.is_environment_only() {
+            variables.first().copied().unwrap_or_default()
+        } else {
+            credential.path()
+        };
+        return Err(
+            ConfigError::new(setting, "is not set, and no other credential is there").hint(
+                format!(
+                    "set exactly one of {}, or a credential in the configuration",
+                    variables.join(", ")
+                ),
+            ),
+        );
+    };
+    if let Some(other) = present.next() {
+        return Err(ConfigError::new(
+            *other,
+            format!("is set, and so is {variable}: only one of them can be meant"),
+        )
+        .hint("unset one of the two, or name the credential in the configuration"));
+    }
+    Credential::of_variable(variable, credential)
+}
+
+fn require_any_source(place: &Place<'_>, has_document: bool) -> Result<(), ConfigError> {
+    let mut starters = credential::variables().into_iter().map(|(name, _)| name);
+    if place.has_variable(Environment::AZURE_TENANT_ID)
+        || place.has_variable(Environment::AZURE_CLIENT_ID)
+        || starters.any(|name| place.has_variable(name))
+    {
+        return Ok(());
+    }
+    let error = if has_document {
+        ConfigError::new(
+            "configuration",
+            "has no identities, and no AZURE_… variables are set either",
+        )
+        .hint("write one under identities, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE")
+    } else {
+        ConfigError::new("configuration", "there is none: neither a file nor variables").hint(
+            "give a file with --config (EDGEPASS_CONFIG), or set AZURE_TENANT_ID, AZURE_CLIENT_ID and \
+             AZURE_FEDERATED_TOKEN_FILE",
+        )
+    };
+    Err(error)
+}
+
+/// Those of the document and those that a variable names.
+fn all_certificates(
+    mut certificates: Table<String, CertificateFiles>,
+    loading: &Loading<'_>,
+) -> Result<Table<String, CertificateFiles>, ConfigError> {
+    for (name, files) in loading.certificates.take() {
+        if certificates.insert(name.clone(), files).is_some() {
+            return Err(ConfigError::new(
+                Environment::AZURE_CLIENT_CERTIFICATE_PATH,
+                format!("is set, and the configuration has certificates.{name} as well"),
+            )
+            .hint("unset it, or write an identity that names the certificate"));
+        }
+    }
+    Ok(certificates)
+}
+
+fn check_certificate_files(
+    name: &str,
+    files: &CertificateFiles,
+    loading: &Loading<'_>,
+) -> Result<(), ConfigError> {
+    let place = Place::new(format!("certificates.{name}"), loading);
+    check(place.path(), rules::name(name))?;
+    check(
+        &place.at("certificate_file"),
+        rules::path(&files.certificate_file),
+    )?;
+    files.private_key_file.as_ref().map_or(Ok(()), |path| {
+        check(&place.at("private_key_file"), rules::path(path))
+    })
+}
+
+fn trusted_hosts(named: &[String], loading: &Loading<'_>) -> Result<TrustedHosts, ConfigError> {
+    let mut trusted = TrustedHosts::default();
+    for (index, entry) in named.iter().enumerate() {
+        check(&format!("authority_hosts[{index}]"), trusted.add(entry))?;
+    }
+    let variable = Environment::EDGEPASS_AUTHORITY_HOSTS;
+    let Some(entries) = loading.environment.get(variable) else {
+        return Ok(trusted);
+    };
+    let mut needs = loading.needs.borrow_mut();
+    needs.add_variable(variable, "authority_hosts".to_owned(), false);
+    let entries = entries.split(',').map(str::trim);
+    for entry in entries.filter(|entry| !entry.is_empty()) {
+        check(variable, trusted.add(entry))?;
+    }
+    Ok(trusted)
+}
+
+fn default_identity(
+    named: Option<String>,
+    identities: &Table<String, Arc<IdentityConfig>>,
+) -> Result<Option<String>, ConfigError> {
+    match named {
+        Some(name) if !identities.contains_key(&name) => {
+            let known: Vec<&str> = identities.keys().map(String::as_str).collect();
+            let known = known.join(", ");
+            Err(ConfigError::new(
+                "default_identity",
+                format!("is `{name}`, which is not among the identities"),
+            )
+            .hint(format!("name one of: {known}")))
+        }
+        Some(name) => Ok(Some(name)),
+        None if identities.len() == 1 => Ok(identities.keys().next().cloned()),
+        None => Ok(None),
+    }
+}

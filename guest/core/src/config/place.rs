@@ -1,0 +1,175 @@
+//! Where in the configuration something is, what the environment adds there, and what is found to be needed for it.
+
+use std::cell::RefCell;
+
+use super::document::CertificateFiles;
+use super::environment::{ENVIRONMENT_IDENTITY, Environment};
+use super::error::{ConfigError, check};
+use crate::Table;
+use crate::authority::Refusal;
+use crate::needs::Needs;
+
+/// What is shared while a configuration is loaded.
+pub(super) struct Loading<'a> {
+    pub(super) environment: &'a Environment,
+    /// Of what is being checked: found out on the way, so that none is forgotten.
+    pub(super) needs: RefCell<Needs>,
+    /// Certificates that variables name.
+    pub(super) certificates: RefCell<Table<String, CertificateFiles>>,
+}
+
+impl<'a> Loading<'a> {
+    pub(super) fn new(environment: &'a Environment) -> Self {
+        Self {
+            environment,
+            needs: RefCell::default(),
+            certificates: RefCell::default(),
+        }
+    }
+}
+
+/// A place in the configuration.
+#[derive(Clone)]
+pub(crate) struct Place<'a> {
+    path: String,
+    /// Nothing is written anywhere: only variables can be at fault.
+    environment_only: bool,
+    loading: &'a Loading<'a>,
+}
+
+/// A text and the name of the place that it came from.
+pub(crate) struct Setting<'a> {
+    name: String,
+    pub(crate) value: &'a str,
+}
+
+impl Setting<'_> {
+    pub(crate) fn check(
+        &self,
+        rule: impl FnOnce(&str) -> Result<(), Refusal>,
+    ) -> Result<(), ConfigError> {
+        check(&self.name, rule(self.value))
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn environment(loading: &'a Loading<'a>) -> Self {
+        Self {
+            path: String::new(),
+            environment_only: true,
+            loading,
+        }
+    }
+
+    pub(super) fn new(path: String, loading: &'a Loading<'a>) -> Self {
+        Self {
+            path,
+            environment_only: false,
+            loading,
+        }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(crate) fn is_environment_only(&self) -> bool {
+        self.environment_only
+    }
+
+    pub(crate) fn at(&self, field: &str) -> String {
+        format!("{}.{field}", self.path)
+    }
+
+    pub(crate) fn inside(&self, field: &str) -> Self {
+        Self {
+            path: self.at(field),
+            ..self.clone()
+        }
+    }
+
+    /// Where in a document a field could be written, also if nothing is.
+    pub(crate) fn setting(&self, field: &str) -> String {
+        if self.environment_only {
+            format!("identities.{ENVIRONMENT_IDENTITY}{}.{field}", self.path)
+        } else {
+            self.at(field)
+        }
+    }
+
+    /// Notes what is needed.
+    pub(crate) fn need(&self, note: impl FnOnce(&mut Needs)) {
+        note(&mut self.loading.needs.borrow_mut());
+    }
+
+    /// What has been noted since the last time.
+    pub(super) fn take_needs(&self) -> Needs {
+        self.loading.needs.take()
+    }
+
+    /// The files of a certificate that a variable names. A configuration that has one of that name is in conflict.
+    pub(crate) fn add_certificate(&self, name: &str, files: CertificateFiles) {
+        let mut certificates = self.loading.certificates.borrow_mut();
+        certificates.insert(name.to_owned(), files);
+    }
+
+    /// A variable and what it was asked for.
+    pub(crate) fn variable(&self, name: &str, field: &str, is_secret: bool) -> Option<&'a str> {
+        let value = self.loading.environment.get(name)?;
+        self.need(|needs| needs.add_variable(name, self.setting(field), is_secret));
+        Some(value)
+    }
+
+    /// Whether there is such a variable.
+    pub(super) fn has_variable(&self, name: &str) -> bool {
+        self.loading.environment.get(name).is_some()
+    }
+
+    /// The field's text, or else that of the variable.
+    pub(crate) fn optional<'v>(
+        &self,
+        field: &str,
+        value: Option<&'v str>,
+        variable: Option<&'static str>,
+    ) -> Option<Setting<'v>>
+    where
+        'a: 'v,
+    {
+        if let Some(value) = value {
+            return Some(Setting {
+                name: self.at(field),
+                value,
+            });
+        }
+        let name = variable?;
+        let value = self.variable(name, field, false)?;
+        Some(Setting {
+            name: name.to_owned(),
+            value,
+        })
+    }
+
+    /// The same of a field that must be there.
+    pub(crate) fn required<'v>(
+        &self,
+        field: &str,
+        value: Option<&'v str>,
+        variable: Option<&'static str>,
+    ) -> Result<Setting<'v>, ConfigError>
+    where
+        'a: 'v,
+    {
+        self.optional(field, value, variable).ok_or_else(|| match variable {
+            Some(variable) if self.environment_only => ConfigError::new(variable, "is not set")
+                .hint(format!("set it, or give a configuration with --config (EDGEPASS_CONFIG) that has {field}")),
+            Some(variable) => ConfigError::new(self.at(field), "is not set")
+                .hint(format!("set it, or {variable} in the environment")),
+            None => ConfigError::new(self.at(field), "is not set")
+                .hint("set it: with a token_endpoint nothing is taken from the AZURE_… variables"),
+        })
+    }
+}

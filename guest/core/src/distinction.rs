@@ -1,0 +1,36 @@
+//! Telling things apart by all that they are made of.
+
+use zeroize::Zeroizing;
+
+use crate::{Secret, sha256_hex};
+
+/// Texts one after the other, each with its length, so that no two lists of them look the same.
+#[derive(Default)]
+pub(crate) struct Distinction(Zeroizing<String>);
+
+impl Distinction {
+    pub(crate) fn add(&mut self, text: &str) {
+        self.0.push_str(&text.len().to_string());
+        self.0.push(':');
+        self.0.push_str(text);
+    }
+
+    pub(crate) fn add_optional(&mut self, text: Option<&str>) {
+        self.0.push(if text.is_some() { '+' } else { '-' });
+        self.add(text.unwrap_or_default());
+    }
+
+    pub(crate) fn add_all(&mut self, texts: &[String]) {
+        self.add(&texts.len().to_string());
+        texts.iter().for_each(|text| self.add(text));
+    }
+
+    /// The texts themselves, for a digest that others make.
+    pub(crate) fn into_secret(self) -> Secret {
+        Secret::new(self.0.as_str())
+    }
+
+    pub(crate) fn sha256_hex(&self) -> String {
+        sha256_hex(self.0.as_bytes())
+    }
+}
