@@ -14,7 +14,7 @@ pub use edgepass_core::{AssertionError, AssertionOptions, SuppliedAssertion};
 ///
 /// let builder = Provider::builder().assertion_source(async |options: AssertionOptions| {
 ///     let token = my_platform_token(options.audience.as_deref()).await.map_err(AssertionError::Temporary)?;
-///     Ok(SuppliedAssertion { token, bound_identity: None })
+///     Ok(SuppliedAssertion { token })
 /// });
 /// # async fn my_platform_token(_: Option<&str>) -> Result<Secret, String> { Ok(Secret::new("x")) }
 /// # let _ = builder;

@@ -1,4 +1,8 @@
-//! What `bindgen!` makes of `wit/`. Its types stay inside this crate: see `conv` for the way in and out.
+//! What `bindgen!` makes of `wit/`. Its types stay inside this crate.
+
+/// The way in and out: the file of the guests, compiled for the types here, which have the same names and fields.
+#[path = "../../guest/bindings/src/conv.rs"]
+mod conv;
 
 /// The world that the provider component targets.
 pub(crate) mod provider {
@@ -27,14 +31,29 @@ pub(crate) mod provider {
 pub(crate) mod consumer {
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "edgepass:credentials/consumer",
+        inline: "
+            package edgepass:host;
+            world served {
+                import edgepass:credentials/credential-provider@0.2.0;
+                import edgepass:credentials/opaque-tokens@0.2.0;
+                import edgepass:credentials/status@0.2.0;
+            }
+        ",
+        world: "edgepass:host/served",
         // plain functions for the component, but their answer is in another store: some microseconds away, for which
         // this one stands still
         imports: {
             "edgepass:credentials/credential-provider.report-rejection": async,
             "edgepass:credentials/credential-provider.drop-cached": async,
+            "edgepass:credentials/opaque-tokens.[method]token.info": trappable,
+            "edgepass:credentials/opaque-tokens.[method]token.authorize": trappable,
+            "edgepass:credentials/opaque-tokens.[method]token.report-rejection": async | trappable,
+            "edgepass:credentials/opaque-tokens.get": trappable,
+            "edgepass:credentials/status.identities": async,
         },
         with: {
+            "wasi:http": wasmtime_wasi_http::p3::bindings::http,
+            "edgepass:credentials/opaque-tokens.token": crate::link::OpaqueToken,
             "edgepass:credentials/types": super::provider::edgepass::credentials::types,
         },
         require_store_data_send: true,

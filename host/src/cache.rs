@@ -252,8 +252,9 @@ fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use edgepass_core::Secret;
+
+    use super::*;
 
     fn request(scope: &str) -> TokenRequest {
         TokenRequest::for_scopes([scope])
@@ -269,6 +270,10 @@ mod tests {
             scope: "s".into(),
             identity: identity.into(),
             source: TokenSource::Exchange,
+            refresh_token: None,
+            id_token: None,
+            issued_token_type: None,
+            certificate_thumbprint: None,
         })
     }
 

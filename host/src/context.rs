@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use edgepass_core::{Algorithm, AssertionError, AssertionOptions, SuppliedAssertion};
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
@@ -183,34 +182,12 @@ impl<T: HostView> assertion_source::HostWithStore<T> for Imports {
         store: &Accessor<T, Self>,
         options: assertion_source::AssertionOptions,
     ) -> Result<assertion_source::Assertion, assertion_source::AssertionError> {
-        use assertion_source::AssertionError as E;
-
         let host = host(store);
         let Some(source) = &host.0.assertions else {
-            return Err(E::NotConfigured);
+            return Err(assertion_source::AssertionError::NotConfigured);
         };
-        let options = AssertionOptions {
-            identity: options.identity,
-            client_id: options.client_id,
-            tenant: options.tenant,
-            token_endpoint: options.token_endpoint,
-            audience: options.audience,
-            claims: options.claims,
-            correlation_id: options.correlation_id,
-        };
-        match source.assertion(options).await {
-            Ok(SuppliedAssertion {
-                token,
-                bound_identity,
-            }) => Ok(assertion_source::Assertion {
-                token: token.expose().to_owned(),
-                bound_identity,
-            }),
-            Err(AssertionError::NotConfigured) => Err(E::NotConfigured),
-            Err(AssertionError::Temporary(reason)) => Err(E::Temporary(reason)),
-            Err(AssertionError::Other(reason)) => Err(E::Other(reason)),
-            Err(e) => Err(E::Other(format!("{e:?}"))),
-        }
+        let supplied = source.assertion(options.into()).await;
+        supplied.map(Into::into).map_err(Into::into)
     }
 }
 
@@ -253,11 +230,7 @@ impl<T: HostView> host_certificates::HostCertificateWithStore<T> for Imports {
                 .get(&certificate)
                 .map(|opened| Arc::clone(&opened.0))
         })?;
-        let algorithm = match algorithm {
-            host_certificates::Algorithm::Es256 => Algorithm::Es256,
-            host_certificates::Algorithm::Ps256 => Algorithm::Ps256,
-            host_certificates::Algorithm::Rs256 => Algorithm::Rs256,
-        };
+        let algorithm = algorithm.into();
         Ok(
             match tokio::task::spawn_blocking(move || snapshot.sign(algorithm, &input)).await {
                 Ok(Ok(signature)) => Ok(signature),

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use edgepass_core::{
-    AccessToken, ClientAssertion, Error, ErrorClass, ErrorDetail, RejectionOutcome, TokenRequest,
+    AccessToken, ClientAssertion, Error, ErrorClass, ErrorDetail, IdentityStatus, RejectionOutcome,
+    TokenRequest,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
@@ -17,7 +18,7 @@ use wasmtime::{Engine, Store};
 use crate::bindings::{Provider as Exports, ProviderPre, types};
 use crate::context::{Context, Host};
 use crate::watchdog::Watchdog;
-use crate::{conv, limits, watchdog};
+use crate::{limits, watchdog};
 
 /// One question for the component.
 #[derive(Clone, Debug)]
@@ -35,6 +36,7 @@ pub(crate) enum Call {
     Forget {
         identity: Option<String>,
     },
+    Status,
 }
 
 /// Its answer.
@@ -43,6 +45,7 @@ pub(crate) enum Answer {
     Assertion(ClientAssertion),
     Rejection(RejectionOutcome),
     Forgotten(u32),
+    Status(Vec<IdentityStatus>),
 }
 
 /// A call and where its answer goes.
@@ -285,24 +288,24 @@ async fn perform(
 ) -> wasmtime::Result<Result<Answer, Error>> {
     let provider = exports.edgepass_credentials_credential_provider();
     Ok(match call {
-        Call::Token(request) => match conv::request_to_wit(request) {
+        Call::Token(request) => match request.clone().try_into() {
             Ok(request) => provider
                 .call_get_token(store, request)
                 .await?
-                .map(|token| Answer::Token(conv::token_from_wit(token)))
-                .map_err(conv::error_from_wit),
+                .map(|token| Answer::Token(token.into()))
+                .map_err(Into::into),
             Err(e) => Err(e),
         },
         Call::Assertion { identity, audience } => provider
             .call_get_client_assertion(store, identity.clone(), audience.clone())
             .await?
-            .map(|assertion| Answer::Assertion(conv::assertion_from_wit(assertion)))
-            .map_err(conv::error_from_wit),
+            .map(|assertion| Answer::Assertion(assertion.into()))
+            .map_err(Into::into),
         Call::Rejection {
             request,
             token_sha256,
             www_authenticate,
-        } => match conv::request_to_wit(request) {
+        } => match request.clone().try_into() {
             Ok(request) => {
                 let rejection = types::Rejection {
                     token_sha256: token_sha256.clone(),
@@ -311,14 +314,21 @@ async fn perform(
                 provider
                     .call_report_rejection(store, request, rejection)
                     .await?
-                    .map(|outcome| Answer::Rejection(conv::outcome_from_wit(outcome)))
-                    .map_err(conv::error_from_wit)
+                    .map(|outcome| Answer::Rejection(outcome.into()))
+                    .map_err(Into::into)
             }
             Err(e) => Err(e),
         },
         Call::Forget { identity } => Ok(Answer::Forgotten(
             provider.call_drop_cached(store, identity.clone()).await?,
         )),
+        Call::Status => {
+            let status = exports.edgepass_credentials_status();
+            let identities = status.call_identities(store).await?;
+            Ok(Answer::Status(
+                identities.into_iter().map(Into::into).collect(),
+            ))
+        }
     })
 }
 

@@ -14,7 +14,7 @@
 //!
 //! let request = TokenRequest::for_scopes(["https://graph.microsoft.com/.default"]);
 //! let token = provider.get_token(&request).await?;
-//! let authorization = token.authorization();
+//! let authorization = token.authorization()?;
 //! println!("a token for {} until {}", token.scope, token.expires_on);
 //!
 //! // when a resource answers 401
@@ -44,7 +44,6 @@ mod bindings;
 mod cache;
 mod certificate;
 mod context;
-mod conv;
 mod egress;
 mod files;
 mod instance;
@@ -56,8 +55,10 @@ pub use assertion::{AssertionError, AssertionOptions, AssertionSource, SuppliedA
 pub use cache::Token;
 pub use certificate::CertificateSource;
 pub use edgepass_core::{
-    AccessToken, ClientAssertion, Config, ConfigError, Environment, Error, ErrorClass, ErrorDetail,
-    Grant, Refresh, RejectionOutcome, Secret, SecretBytes, TokenRequest, TokenSource, TokenType,
+    AccessToken, Attempt, ClientAssertion, Config, ConfigError, Counters, CredentialRef,
+    Environment, Error, ErrorClass, ErrorDetail, Failure, Grant, IdentityStatus, Refresh,
+    RejectionOutcome, Secret, SecretBytes, TokenRequest, TokenSource, TokenState, TokenStatus,
+    TokenType,
 };
 pub use edgepass_core::{config, needs};
 pub use provider::{BuildError, Builder, Limits, Provider, Stats, process_environment};

@@ -1,16 +1,24 @@
 //! For embedders who run components of their own beside the credential component.
 //!
 //! Two ways. A component that *contains* a provider (composed with it) needs what a provider imports:
-//! [`add_to_linker`]. One that only *imports* `edgepass:credentials/credential-provider` can be served by a
-//! [`Provider`] handle of this process: [`add_provider_to_linker`]. The second keeps its store free of credentials.
+//! [`add_to_linker`]. One that only *imports* interfaces of `edgepass:credentials` can be served by a [`Provider`]
+//! handle of this process: `credential-provider` with [`add_provider_to_linker`], `opaque-tokens` with
+//! [`add_opaque_tokens_to_linker`], `status` with [`add_status_to_linker`]. The second way keeps its store free of
+//! credentials; with `opaque-tokens` alone, it keeps the component free of tokens until it reads one back from the
+//! request that it was set on (`wit/README.md` says what that is good for).
 
-use edgepass_core::Error;
-use wasmtime::component::{Accessor, HasData, Linker};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use edgepass_core::{IdentityStatus, TokenRequest};
+use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
 use wasmtime::{Engine, Result};
+use wasmtime_wasi_http::{FieldMap, WasiHttpCtxView, WasiHttpView};
 
-use crate::bindings::consumer::edgepass::credentials::credential_provider;
+use crate::bindings::consumer::edgepass::credentials::{
+    credential_provider, opaque_tokens, status,
+};
 use crate::bindings::types;
-use crate::conv;
+use crate::cache::Token;
 use crate::provider::Provider;
 
 pub use crate::context::{Context, Host, HostContextView, HostView};
@@ -56,8 +64,43 @@ pub trait ProviderView: Send {
 ///
 /// When the linker has it already.
 pub fn add_provider_to_linker<T: ProviderView + 'static>(linker: &mut Linker<T>) -> Result<()> {
-    types::add_to_linker::<_, Forward>(linker, |data| Data(data.provider()))?;
+    add_types_to_linker(linker)?;
     credential_provider::add_to_linker::<_, Forward>(linker, |data| Data(data.provider()))
+}
+
+/// Adds `edgepass:credentials/opaque-tokens`, answered by the store's [`ProviderView`]. The tokens stay in this process:
+/// the component has handles, and the requests that it sets them on are those of `wasi:http` in the same store.
+///
+/// # Errors
+///
+/// When the linker has it already.
+pub fn add_opaque_tokens_to_linker<T>(linker: &mut Linker<T>) -> Result<()>
+where
+    T: ProviderView + WasiHttpView + 'static,
+{
+    add_types_to_linker(linker)?;
+    opaque_tokens::add_to_linker::<_, ForwardOpaque>(linker, |data| OpaqueData {
+        provider: data.provider().clone(),
+        http: data.http(),
+    })
+}
+
+/// Adds `edgepass:credentials/status`, answered by the store's [`ProviderView`].
+///
+/// # Errors
+///
+/// When the linker has it already.
+pub fn add_status_to_linker<T: ProviderView + 'static>(linker: &mut Linker<T>) -> Result<()> {
+    add_types_to_linker(linker)?;
+    status::add_to_linker::<_, Forward>(linker, |data| Data(data.provider()))
+}
+
+/// The interface that the others share: it has no functions, and only the first of them adds it.
+fn add_types_to_linker<T: ProviderView + 'static>(linker: &mut Linker<T>) -> Result<()> {
+    linker.allow_shadowing(true);
+    let added = types::add_to_linker::<_, Forward>(linker, |data| Data(data.provider()));
+    linker.allow_shadowing(false);
+    added
 }
 
 struct Forward;
@@ -72,9 +115,7 @@ impl types::Host for Data<'_> {}
 
 impl credential_provider::Host for Data<'_> {
     fn cached_token(&mut self, request: types::TokenRequest) -> Option<types::AccessToken> {
-        self.0
-            .cached_token(&conv::request_from_wit(request))
-            .map(|token| conv::token_to_wit(&token))
+        self.0.cached_token(&request.into()).map(readable)
     }
 
     async fn report_rejection(
@@ -82,16 +123,15 @@ impl credential_provider::Host for Data<'_> {
         request: types::TokenRequest,
         rejection: types::Rejection,
     ) -> Result<types::RejectionOutcome, types::CredentialError> {
-        let request = conv::request_from_wit(request);
         let types::Rejection {
             token_sha256,
             www_authenticate,
         } = rejection;
         let outcome = self
             .0
-            .report_rejected_digest(&request, token_sha256, www_authenticate.as_deref())
+            .report_rejected_digest(&request.into(), token_sha256, www_authenticate.as_deref())
             .await;
-        outcome.map(conv::outcome_to_wit).map_err(to_wit)
+        Ok(outcome?.into())
     }
 
     async fn drop_cached(&mut self, identity: Option<String>) -> u32 {
@@ -108,21 +148,16 @@ impl<T: Send> credential_provider::HostWithStore<T> for Forward {
         store: &Accessor<T, Self>,
         request: types::TokenRequest,
     ) -> Result<types::AccessToken, types::CredentialError> {
-        let request = conv::request_from_wit(request);
-        let token = provider(store).get_token(&request).await.map_err(to_wit)?;
-        Ok(conv::token_to_wit(&token))
+        let token = provider(store).get_token(&request.into()).await?;
+        Ok(readable(token))
     }
 
     async fn get_header(
         store: &Accessor<T, Self>,
         request: types::TokenRequest,
     ) -> Result<types::Header, types::CredentialError> {
-        let request = conv::request_from_wit(request);
-        let (name, value) = provider(store).get_header(&request).await.map_err(to_wit)?;
-        Ok(types::Header {
-            name: name.to_owned(),
-            value: value.expose().to_owned(),
-        })
+        let token = provider(store).get_token(&request.into()).await?;
+        Ok((&*token).try_into()?)
     }
 
     async fn get_client_assertion(
@@ -133,9 +168,15 @@ impl<T: Send> credential_provider::HostWithStore<T> for Forward {
         let assertion = provider(store)
             .client_assertion(identity.as_deref(), audience.as_deref())
             .await;
-        assertion
-            .map(|assertion| conv::assertion_to_wit(&assertion))
-            .map_err(to_wit)
+        Ok(assertion?.into())
+    }
+}
+
+impl status::Host for Data<'_> {
+    async fn identities(&mut self) -> Vec<types::IdentityStatus> {
+        // the interface has no error here: a component that does not answer says nothing of itself
+        let identities: Vec<IdentityStatus> = self.0.status().await.unwrap_or_default();
+        identities.into_iter().map(Into::into).collect()
     }
 }
 
@@ -143,7 +184,90 @@ fn provider<T: Send>(store: &Accessor<T, Forward>) -> Provider {
     store.with(|mut store| store.get().0.clone())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn to_wit(error: Error) -> types::CredentialError {
-    conv::error_to_wit(&error)
+fn readable(token: Token) -> types::AccessToken {
+    edgepass_core::AccessToken::clone(&token).into()
+}
+
+struct ForwardOpaque;
+
+struct OpaqueData<'a> {
+    provider: Provider,
+    http: WasiHttpCtxView<'a>,
+}
+
+impl HasData for ForwardOpaque {
+    type Data<'a> = OpaqueData<'a>;
+}
+
+/// What a component's handle of a token stands for.
+#[derive(Clone)]
+pub struct OpaqueToken {
+    request: TokenRequest,
+    token: Token,
+}
+
+impl opaque_tokens::Host for OpaqueData<'_> {}
+
+impl opaque_tokens::HostToken for OpaqueData<'_> {
+    fn info(&mut self, token: Resource<OpaqueToken>) -> Result<types::TokenInfo> {
+        Ok((&*self.http.table.get(&token)?.token).into())
+    }
+
+    fn authorize(
+        &mut self,
+        token: Resource<OpaqueToken>,
+        headers: Resource<FieldMap>,
+    ) -> Result<Result<(), types::AuthorizeError>> {
+        let token = self.http.table.get(&token)?.token.clone();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        if now.is_ok_and(|now| now.as_secs() >= token.expires_on) {
+            return Ok(Err(types::AuthorizeError::Expired));
+        }
+        let Ok(value) = token.authorization() else {
+            return Ok(Err(types::AuthorizeError::NotAnAccessToken));
+        };
+        let fields = self.http.table.get_mut(&headers)?;
+        let set = fields.set(
+            self.http.hooks,
+            "authorization".to_owned(),
+            vec![value.expose().as_bytes().to_vec()],
+        );
+        Ok(set.map_err(|e| types::AuthorizeError::Fields(e.to_string())))
+    }
+
+    async fn report_rejection(
+        &mut self,
+        token: Resource<OpaqueToken>,
+        www_authenticate: Option<String>,
+    ) -> Result<Result<types::RejectionOutcome, types::CredentialError>> {
+        let OpaqueToken { request, token } = self.http.table.get(&token)?.clone();
+        let outcome = self
+            .provider
+            .report_rejection(&request, &token.token, www_authenticate.as_deref())
+            .await;
+        Ok(outcome.map(Into::into).map_err(Into::into))
+    }
+
+    fn drop(&mut self, token: Resource<OpaqueToken>) -> Result<()> {
+        self.http.table.delete(token)?;
+        Ok(())
+    }
+}
+
+impl<T: Send> opaque_tokens::HostWithStore<T> for ForwardOpaque {
+    async fn get(
+        store: &Accessor<T, Self>,
+        request: types::TokenRequest,
+    ) -> Result<Result<Resource<OpaqueToken>, types::CredentialError>> {
+        let request = TokenRequest::from(request);
+        let provider = store.with(|mut store| store.get().provider);
+        let token = match provider.get_token(&request).await {
+            Ok(token) => token,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        store.with(|mut store| {
+            let table: &mut ResourceTable = store.get().http.table;
+            Ok(Ok(table.push(OpaqueToken { request, token })?))
+        })
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use edgepass_core::{
     ClientAssertion, Config, ConfigError, Environment, Error, ErrorClass, ErrorDetail, Grant,
-    Needs, RejectionOutcome, Secret, TokenRequest, TokenSource,
+    IdentityStatus, Needs, RejectionOutcome, Secret, TokenRequest, TokenSource,
 };
 use hashbrown::HashMap;
 use tokio::sync::watch;
@@ -78,7 +78,7 @@ impl Provider {
         request: &TokenRequest,
     ) -> Result<(&'static str, Secret), Error> {
         let token = self.get_token(request).await?;
-        Ok(("authorization", token.authorization()))
+        Ok(("authorization", token.authorization()?))
     }
 
     /// The client assertion alone, for callers that talk to the token endpoint themselves. `audience` replaces the
@@ -151,6 +151,19 @@ impl Provider {
             .await?
         {
             Answer::Forgotten(count) => Ok(count),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    /// What the component has done for each configured identity, and which tokens it has cached. What this handle
+    /// answered itself is not in it: see [`Self::stats`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_token`].
+    pub async fn status(&self) -> Result<Vec<IdentityStatus>, Error> {
+        match self.call(Call::Status).await? {
+            Answer::Status(identities) => Ok(identities),
             _ => Err(mixed_up()),
         }
     }

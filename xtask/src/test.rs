@@ -33,7 +33,7 @@ struct Stage {
 const STAGES: &[Stage] = &[
     Stage {
         name: "wit",
-        about: "wit/deps is what the crate that ships WASI has",
+        about: "the vendored WIT is what the crate that ships WASI has",
         run: |_| vendor_wit::check(),
     },
     Stage {
@@ -182,7 +182,15 @@ fn tests(options: &Options) -> Result<()> {
     }
     counted(cmd)?;
     // by itself: in one selection with the host its bindings would get the host's features
-    counted(Cmd::cargo().args(["test", "--locked", "--quiet", "-p", "edgepass-provider"]))?;
+    counted(Cmd::cargo().args([
+        "test",
+        "--locked",
+        "--quiet",
+        "-p",
+        "edgepass-provider",
+        "-p",
+        "edgepass-bindings",
+    ]))?;
     step("searching what the tests printed for their secrets", || {
         Cmd::new(build::built().join("scan-secrets")).run()
     })

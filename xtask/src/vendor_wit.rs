@@ -1,4 +1,4 @@
-//! `wit/deps`: the WASI packages, as the crate that ships them has them.
+//! `wit/deps` and `wit/p2/deps`: the WASI packages, as the crate that ships them has them.
 //!
 //! The guest's imports and the host's linker must be the same interfaces; the
 //! host's come from `wasmtime-wasi-http`, so ours are copied from the version
@@ -15,15 +15,32 @@ use std::path::{Path, PathBuf};
 /// The crate that ships the WASI packages.
 const SOURCE: &str = "wasmtime-wasi-http";
 
-/// Where it has them.
-const INSIDE: &str = "src/p3/wit/deps";
+/// One version of WASI.
+struct Vendored {
+    /// Where the crate has its packages.
+    inside: &'static str,
+    /// Where ours are, below the workspace.
+    folder: &'static str,
+    /// What our own packages name; the rest follows from these.
+    roots: &'static [&'static str],
+}
 
-/// What our own packages name; the rest follows from these.
-const ROOTS: &[&str] = &["cli", "clocks", "http", "random"];
+const VERSIONS: &[Vendored] = &[
+    Vendored {
+        inside: "src/p3/wit/deps",
+        folder: "wit/deps",
+        roots: &["cli", "clocks", "http", "random"],
+    },
+    Vendored {
+        inside: "wit/deps",
+        folder: "wit/p2/deps",
+        roots: &["cli", "clocks", "http", "io", "random"],
+    },
+];
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Change nothing, fail when wit/deps is not what the crate ships
+    /// Change nothing, fail when what is vendored is not what the crate ships
     #[arg(long)]
     check: bool,
 }
@@ -32,39 +49,47 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.check { check() } else { copy() }
 }
 
-/// Fails when `wit/deps` differs from what the locked crate ships.
+/// Fails when what is vendored differs from what the locked crate ships.
 pub(crate) fn check() -> Result<()> {
-    step("checking wit/deps against the crate that ships it", || {
-        let (version, wanted) = shipped()?;
-        let drift = drift(&wanted, &vendored()?);
-        if drift.is_empty() {
-            return Ok(());
+    step("checking wit/ against the crate that ships WASI", || {
+        let source = locate()?;
+        for wasi in VERSIONS {
+            let drift = drift(&wasi.shipped(&source)?, &wasi.present()?);
+            if !drift.is_empty() {
+                bail!(
+                    "{} is not what {SOURCE} {} ships:\n  {}\nrun `cargo xtask vendor-wit` and review the change",
+                    wasi.folder,
+                    source.version,
+                    drift.join("\n  ")
+                )
+            }
         }
-        bail!(
-            "wit/deps is not what {SOURCE} {version} ships:\n  {}\nrun `cargo xtask vendor-wit` and review the change",
-            drift.join("\n  ")
-        )
+        Ok(())
     })
 }
 
 fn copy() -> Result<()> {
-    let (version, wanted) = shipped()?;
-    let present = vendored()?;
-    for line in drift(&wanted, &present) {
-        eprintln!("  {line}");
+    let source = locate()?;
+    for wasi in VERSIONS {
+        let (wanted, present) = (wasi.shipped(&source)?, wasi.present()?);
+        for line in drift(&wanted, &present) {
+            eprintln!("  {line}");
+        }
+        for name in present.keys().filter(|name| !wanted.contains_key(*name)) {
+            let path = wasi.path().join(name);
+            fs::remove_file(&path)
+                .with_context(|| format!("cannot remove {}", workspace::shown(&path)))?;
+        }
+        for (name, text) in &wanted {
+            workspace::write_if_changed(&wasi.path().join(name), text.as_bytes())?;
+        }
+        eprintln!(
+            "{} holds {} packages of {SOURCE} {}",
+            wasi.folder,
+            wanted.len(),
+            source.version
+        );
     }
-    for name in present.keys().filter(|name| !wanted.contains_key(*name)) {
-        let path = folder().join(name);
-        fs::remove_file(&path)
-            .with_context(|| format!("cannot remove {}", workspace::shown(&path)))?;
-    }
-    for (name, text) in &wanted {
-        workspace::write_if_changed(&folder().join(name), text.as_bytes())?;
-    }
-    eprintln!(
-        "wit/deps holds {} packages of {SOURCE} {version}",
-        wanted.len()
-    );
     Ok(())
 }
 
@@ -82,48 +107,51 @@ fn drift(wanted: &BTreeMap<String, String>, present: &BTreeMap<String, String>) 
         .collect()
 }
 
-fn folder() -> PathBuf {
-    workspace::root().join("wit").join("deps")
-}
+impl Vendored {
+    fn path(&self) -> PathBuf {
+        workspace::root().join(self.folder)
+    }
 
-fn vendored() -> Result<BTreeMap<String, String>> {
-    let mut files = BTreeMap::new();
-    let Ok(entries) = fs::read_dir(folder()) else {
-        return Ok(files);
-    };
-    for entry in entries {
-        let path = entry.context("cannot list wit/deps")?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            continue;
+    fn present(&self) -> Result<BTreeMap<String, String>> {
+        let mut files = BTreeMap::new();
+        let Ok(entries) = fs::read_dir(self.path()) else {
+            return Ok(files);
         };
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", workspace::shown(&path)))?;
-        files.insert(name.to_owned(), text);
-    }
-    Ok(files)
-}
-
-/// Version of the crate, and the files of it that our roots need.
-fn shipped() -> Result<(String, BTreeMap<String, String>)> {
-    let (version, manifest) = locate()?;
-    let source = manifest.parent().unwrap_or(&manifest).join(INSIDE);
-    let mut files = BTreeMap::new();
-    let mut queue: Vec<String> = ROOTS.iter().map(|&root| root.to_owned()).collect();
-    while let Some(package) = queue.pop() {
-        let name = format!("{package}.wit");
-        if files.contains_key(&name) {
-            continue;
+        for entry in entries {
+            let path = entry
+                .with_context(|| format!("cannot list {}", self.folder))?
+                .path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            let text = fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", workspace::shown(&path)))?;
+            files.insert(name.to_owned(), text);
         }
-        let path = source.join(&name);
-        let text = fs::read_to_string(&path).with_context(|| {
-            format!(
-                "{SOURCE} {version} has no {INSIDE}/{name}: has the crate moved its WIT? see xtask/src/vendor_wit.rs"
-            )
-        })?;
-        queue.extend(mentioned(&text));
-        files.insert(name, text);
+        Ok(files)
     }
-    Ok((version, files))
+
+    /// The files of the crate that our roots need.
+    fn shipped(&self, source: &Source) -> Result<BTreeMap<String, String>> {
+        let mut files = BTreeMap::new();
+        let mut queue: Vec<String> = self.roots.iter().map(|&root| root.to_owned()).collect();
+        while let Some(package) = queue.pop() {
+            let name = format!("{package}.wit");
+            if files.contains_key(&name) {
+                continue;
+            }
+            let path = source.folder.join(self.inside).join(&name);
+            let text = fs::read_to_string(&path).with_context(|| {
+                format!(
+                    "{SOURCE} {} has no {}/{name}: has the crate moved its WIT? see xtask/src/vendor_wit.rs",
+                    source.version, self.inside
+                )
+            })?;
+            queue.extend(mentioned(&text));
+            files.insert(name, text);
+        }
+        Ok(files)
+    }
 }
 
 /// The WASI packages that a WIT text refers to, outside its comments: a world
@@ -137,7 +165,13 @@ fn mentioned(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn locate() -> Result<(String, PathBuf)> {
+/// The crate, unpacked.
+struct Source {
+    version: String,
+    folder: PathBuf,
+}
+
+fn locate() -> Result<Source> {
     let text = Cmd::cargo()
         .args(["metadata", "--locked", "--format-version", "1"])
         .read()
@@ -157,10 +191,11 @@ fn locate() -> Result<(String, PathBuf)> {
             .and_then(serde_json::Value::as_str)
             .with_context(|| format!("cargo metadata gives no {name} for {SOURCE}"))
     };
-    Ok((
-        field("version")?.to_owned(),
-        Path::new(field("manifest_path")?).to_owned(),
-    ))
+    let manifest = Path::new(field("manifest_path")?);
+    Ok(Source {
+        version: field("version")?.to_owned(),
+        folder: manifest.parent().unwrap_or(manifest).to_owned(),
+    })
 }
 
 #[cfg(test)]

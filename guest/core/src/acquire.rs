@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::cache::{Acquired, CacheKey};
 use crate::config::{Exchange, IdentityConfig, Source};
 use crate::credential::{Direct, DirectRequest, Failure, Purpose, Step};
-use crate::exchange::{self, Asked, Form};
+use crate::exchange::{self, Asked, Form, Wanted};
 use crate::flow::{Io, race};
 use crate::grant::{self, GrantKey};
 use crate::limits::{FLIGHT_TIMEOUT_MS, HTTP_TIMEOUT_MS};
@@ -108,7 +108,7 @@ pub(crate) async fn acquire(io: &Io, plan: &Plan, claims: Option<&str>) -> Resul
         io.sleep_ms(FLIGHT_TIMEOUT_MS),
     )
     .await;
-    outcome.unwrap_or_else(|()| {
+    let outcome = outcome.unwrap_or_else(|()| {
         Err(last.unwrap_or_else(|| {
             Error::new(
                 ErrorClass::Timeout,
@@ -116,6 +116,14 @@ pub(crate) async fn acquire(io: &Io, plan: &Plan, claims: Option<&str>) -> Resul
             )
             .retryable()
         }))
+    });
+    outcome.map_err(|error| {
+        error.edit(|detail| {
+            detail.credential = Some(match &plan.identity.source {
+                Source::Direct(direct) => direct.reference(),
+                Source::Exchange(exchange) => exchange.credential.reference(),
+            });
+        })
     })
 }
 
@@ -273,6 +281,11 @@ impl Attempt<'_> {
             server_unix_s: self.io.server_clock(host).estimate_ms(self.io.now()) / 1000,
             correlation_id: self.correlation_id,
             presented: auth.presented.as_ref(),
+            wanted: Wanted {
+                token_type: self.plan.token_type,
+                token_exchange: matches!(grant, Grant::TokenExchange { .. }),
+                certificate_thumbprint: auth.connection.as_ref().and(auth.generation.as_deref()),
+            },
             secrets: &secrets,
         };
         let granted = match &result {

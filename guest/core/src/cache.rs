@@ -9,7 +9,9 @@ use crate::limits::{
 };
 use crate::retry;
 use crate::time::Moment;
-use crate::{AccessToken, Now, RejectionOutcome, Table, TokenSource, TokenType};
+use crate::{
+    AccessToken, Now, RejectionOutcome, Table, TokenSource, TokenState, TokenStatus, TokenType,
+};
 
 /// What makes two requests the same. Never the client's assertion itself, and never a challenge's claims: those replace
 /// the cached token. Client and token endpoint follow from the identity and the tenant.
@@ -76,6 +78,17 @@ impl Entry {
         self.next_claims.as_deref()
     }
 
+    fn freshness(&self, now: Now) -> Freshness {
+        if !self.refresh.reached(now) {
+            // also in the margin: a refresh has just failed, and asking again at once would not help
+            Freshness::Fresh
+        } else if self.margin.reached(now) {
+            Freshness::Expiring
+        } else {
+            Freshness::RefreshDue
+        }
+    }
+
     /// What is left of its life.
     pub(crate) fn remaining_ms(&self, now: Now) -> u64 {
         self.expires.remaining_ms(now)
@@ -121,14 +134,7 @@ impl Cache {
         }
         let entry = self.entries.get_mut(key).filter(|entry| !entry.invalid)?;
         entry.last_used = uses;
-        let freshness = if !entry.refresh.reached(now) {
-            // also in the margin: a refresh has just failed, and asking again at once would not help
-            Freshness::Fresh
-        } else if entry.margin.reached(now) {
-            Freshness::Expiring
-        } else {
-            Freshness::RefreshDue
-        };
+        let freshness = entry.freshness(now);
         Some((entry, freshness))
     }
 
@@ -188,6 +194,10 @@ impl Cache {
             scope: granted.scope.unwrap_or(scope),
             identity: key.identity.clone(),
             source: TokenSource::Exchange,
+            refresh_token: granted.refresh_token,
+            id_token: granted.id_token,
+            issued_token_type: granted.issued_token_type,
+            certificate_thumbprint: granted.certificate_thumbprint,
         };
         self.uses += 1;
         let entry = Entry {
@@ -209,6 +219,29 @@ impl Cache {
         };
         self.entries.insert(key, entry);
         token
+    }
+
+    /// The tokens of one identity, without the tokens.
+    pub(crate) fn status(&self, identity: &str, now: Now) -> Vec<TokenStatus> {
+        let entries = self.entries.iter();
+        entries
+            .filter(|(key, entry)| key.identity == identity && !entry.expires.reached(now))
+            .map(|(key, entry)| TokenStatus {
+                scopes: key.scopes.clone(),
+                token_type: key.token_type,
+                state: if entry.invalid {
+                    TokenState::Rejected
+                } else {
+                    match entry.freshness(now) {
+                        Freshness::Fresh => TokenState::Fresh,
+                        Freshness::RefreshDue => TokenState::RefreshDue,
+                        Freshness::Expiring => TokenState::Expiring,
+                    }
+                },
+                expires_on: entry.token.expires_on,
+                refresh_on: entry.token.refresh_on,
+            })
+            .collect()
     }
 
     /// Somebody refused the token of that digest.

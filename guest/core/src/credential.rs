@@ -29,7 +29,7 @@ use crate::exchange::{Form, Granted};
 use crate::flow::{Io, OpenCertificate};
 use crate::inspect::JwtSummary;
 use crate::limits::MAX_ASSERTION_BYTES;
-use crate::{ClientAssertion, Error, ErrorClass, Secret};
+use crate::{ClientAssertion, CredentialRef, Error, ErrorClass, Secret};
 
 pub(crate) use availability::{Failure, Step};
 
@@ -146,6 +146,13 @@ macro_rules! kinds {
                 }
             }
 
+            /// What errors call it.
+            pub(crate) fn reference(&self) -> CredentialRef {
+                match self {
+                    $(Self::$Kind(kind) => reference(stringify!($name), kind.name()),)*
+                }
+            }
+
             pub(crate) fn distinguish(&self, out: &mut Distinction) {
                 match self {
                     $(Self::$Kind(kind) => {
@@ -201,6 +208,13 @@ macro_rules! kinds {
                 }
             }
 
+            /// What errors call it.
+            pub(crate) fn reference(&self) -> CredentialRef {
+                match *self {
+                    $(Self::$DirectKind(ref kind) => reference(stringify!($direct_name), kind.name()),)*
+                }
+            }
+
             pub(crate) fn distinguish(&self, out: &mut Distinction) {
                 match *self {
                     $(Self::$DirectKind(ref kind) => {
@@ -251,6 +265,11 @@ pub(crate) trait Kind: Sized {
 
     /// What people are told of it. Never a secret.
     fn describe(&self) -> String;
+
+    /// Its name, where it has one: that of its certificate.
+    fn name(&self) -> Option<&str> {
+        None
+    }
 
     /// All by which it differs from another of its kind.
     fn distinguish(&self, out: &mut Distinction);
@@ -416,6 +435,13 @@ impl CredentialFile {
             )
             .hint("keep one; for two kinds make two identities")),
         }
+    }
+}
+
+fn reference(kind: &str, name: Option<&str>) -> CredentialRef {
+    CredentialRef {
+        kind: kind.to_owned(),
+        name: name.map(str::to_owned),
     }
 }
 

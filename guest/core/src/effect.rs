@@ -229,8 +229,6 @@ pub struct AssertionOptions {
 pub struct SuppliedAssertion {
     /// The compact JWS.
     pub token: Secret,
-    /// The certificate it is bound to.
-    pub bound_identity: Option<String>,
 }
 
 /// Why a file was not read.

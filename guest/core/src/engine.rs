@@ -14,9 +14,10 @@ use crate::flow::{Io, TaskId};
 use crate::grant::GrantKey;
 use crate::limits::{MAX_FLIGHTS, MAX_RESOLVED, MAX_WAITING, NEGATIVE_CACHE_MS};
 use crate::retry::{self, RetryClass, retry_class};
+use crate::status::Activity;
 use crate::{
-    AccessToken, ClientAssertion, Config, Error, ErrorClass, Grant, Now, Refresh, RejectionOutcome,
-    Table, TokenRequest, TokenSource, TokenType, challenge, config,
+    AccessToken, ClientAssertion, Config, Error, ErrorClass, Grant, IdentityStatus, Now, Refresh,
+    RejectionOutcome, Table, TokenRequest, TokenSource, TokenType, challenge, config,
 };
 
 /// Names one caller's wait.
@@ -56,6 +57,7 @@ pub struct Engine {
     resolved: Vec<Rc<Resolved>>,
     /// Keys that are not to be asked about again for a while.
     negative_cache: Table<CacheKey, Hold>,
+    activity: Activity,
     flights: Table<FlightKey, Flight>,
     tasks: Table<TaskId, Task>,
     completed: VecDeque<(Ticket, Completed)>,
@@ -137,6 +139,7 @@ impl Engine {
     /// An engine for that configuration. `seed` must be unpredictable; it feeds `jti` and jitter.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         Self {
+            activity: Activity::of(config.identities.keys()),
             config,
             io: Io::new(seed),
             cache: Cache::default(),
@@ -189,10 +192,12 @@ impl Engine {
         }
         let resolved = self.resolve(request).ok()?;
         let (entry, _) = self.cache.usable(&resolved.key, now)?;
-        match &request.refresh {
-            Refresh::IfTokenIs(sha256) if entry.is(sha256) => None,
-            _ => Some(entry.serve()),
-        }
+        let token = match &request.refresh {
+            Refresh::IfTokenIs(sha256) if entry.is(sha256) => return None,
+            _ => entry.serve(),
+        };
+        self.hit(&resolved.key);
+        Some(token)
     }
 
     /// Takes a report that a resource refused a token. `www_authenticate` is the header that came with the refusal.
@@ -209,7 +214,13 @@ impl Engine {
             .and_then(|challenge| challenge.claims)
             .map(|claims| challenge::parse_claims(&claims))
             .transpose()?;
-        Ok(self.cache.reject(&resolved.key, token_sha256, claims, now))
+        let outcome = self.cache.reject(&resolved.key, token_sha256, claims, now);
+        if outcome != RejectionOutcome::AlreadyReplaced {
+            let identity = &resolved.key.identity;
+            self.activity
+                .count(identity, |counters| counters.rejections += 1);
+        }
+        Ok(outcome)
     }
 
     /// Forgets the cached tokens of one identity, or all, and says how many there were.
@@ -217,6 +228,12 @@ impl Engine {
         self.negative_cache
             .retain(|key, _| identity.is_some_and(|identity| identity != key.identity));
         self.cache.drop_identity(identity)
+    }
+
+    /// What was done for each configured identity, and which tokens are cached. Starts nothing.
+    pub fn status(&self, now: Now) -> Vec<IdentityStatus> {
+        self.activity
+            .status(|identity| self.cache.status(identity, now))
     }
 
     /// The caller behind that ticket is gone. What it waited for goes on, for others and for the cache.
@@ -315,14 +332,19 @@ impl Engine {
             let token = entry.serve();
             if wanted {
                 match freshness {
-                    Freshness::Fresh => return Ok(Reply::Ready(Ok(token))),
+                    Freshness::Fresh => {
+                        self.hit(key);
+                        return Ok(Reply::Ready(Ok(token)));
+                    }
                     Freshness::RefreshDue => {
+                        self.hit(key);
                         self.refresh_behind(plan, key);
                         return Ok(Reply::Ready(Ok(token)));
                     }
                     Freshness::Expiring => {
                         fallback = Some(entry.remaining_ms(now) / 2);
                         if self.held(key, now, false).is_some() || self.is_impatient(key) {
+                            self.hit(key);
                             return Ok(Reply::Ready(Ok(token)));
                         }
                     }
@@ -344,6 +366,11 @@ impl Engine {
             &(key.clone(), claims),
             fallback,
         )))
+    }
+
+    fn hit(&mut self, key: &CacheKey) {
+        self.activity
+            .count(&key.identity, |counters| counters.cache_hits += 1);
     }
 
     fn identity(&self, name: Option<&str>) -> Result<Arc<config::IdentityConfig>, Error> {
@@ -585,6 +612,8 @@ impl Engine {
         match result {
             Ok(acquired) => {
                 self.negative_cache.remove(key);
+                self.activity
+                    .count(&key.identity, |counters| counters.exchanges += 1);
                 if let Some(generation) = &acquired.generation {
                     let known = self
                         .generations
@@ -613,6 +642,7 @@ impl Engine {
             Err(error) => {
                 let error = self.name_identity(error, Some(&key.identity));
                 self.hold(key, &error);
+                self.activity.failed(&key.identity, &error, self.io.now());
                 let io = self.io.clone();
                 let old = match self.cache.usable(key, io.now()) {
                     Some((entry, _)) => {

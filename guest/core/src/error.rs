@@ -84,6 +84,10 @@ pub struct ErrorDetail {
     pub hint: Option<String>,
     /// The configured identity.
     pub identity: Option<String>,
+    /// The credential that was last tried.
+    pub credential: Option<CredentialRef>,
+    /// The credentials that were tried before it, in order.
+    pub attempts: Vec<Attempt>,
     /// Whether the same request may succeed later by itself.
     pub retryable: bool,
     /// How long the server asked to wait.
@@ -100,6 +104,36 @@ pub struct ErrorDetail {
     pub trace_id: Option<String>,
     /// Claims challenge of the server.
     pub claims: Option<String>,
+}
+
+/// Names a configured credential.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CredentialRef {
+    /// Its kind, as the configuration spells it.
+    pub kind: String,
+    /// Its name, where it has one: that of its certificate, or of its place in a list.
+    pub name: Option<String>,
+}
+
+impl fmt::Display for CredentialRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        match &self.name {
+            Some(name) => write!(f, " `{name}`"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A credential that gave no token.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Attempt {
+    /// The credential.
+    pub credential: CredentialRef,
+    /// Why.
+    pub class: ErrorClass,
+    /// The same in one line.
+    pub message: String,
 }
 
 /// Why there is no token.

@@ -2,13 +2,15 @@
 
 use crate::authority::Endpoint;
 use crate::effect::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
-use crate::inspect::JwtSummary;
+use crate::inspect::{JwtSummary, inspect_jwt};
 use crate::json::Json;
 use crate::limits::{
     DEFAULT_EXPIRES_IN_S, HTTP_TIMEOUT_MS, MAX_EXPIRES_IN_S, MAX_RESPONSE_BYTES,
     MAX_RETRY_AFTER_MS, MAX_SERVER_TEXT_CHARS,
 };
-use crate::{Error, ErrorClass, ErrorDetail, Secret, SecretBytes, aadsts, challenge};
+use crate::{
+    AccessToken, Error, ErrorClass, ErrorDetail, Secret, SecretBytes, TokenType, aadsts, challenge,
+};
 
 /// A form in the order in which the Azure SDKs for Python and Rust write theirs: by name, `claims` last.
 #[derive(Debug, Default)]
@@ -85,6 +87,44 @@ pub(crate) struct Granted {
     pub(crate) lifetime_ms: u64,
     pub(crate) refresh_in_ms: Option<u64>,
     pub(crate) scope: Option<String>,
+    pub(crate) refresh_token: Option<Secret>,
+    pub(crate) id_token: Option<Secret>,
+    pub(crate) issued_token_type: Option<String>,
+    pub(crate) certificate_thumbprint: Option<String>,
+}
+
+/// What a response must hold to be the answer to what was asked.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) token_type: TokenType,
+    /// It is a token exchange, which may issue what is no access token.
+    pub(crate) token_exchange: bool,
+    /// Thumbprint of the certificate that authenticated the connection.
+    pub(crate) certificate_thumbprint: Option<&'a str>,
+}
+
+impl Wanted<'_> {
+    /// Whether a token of that type, bound to that certificate, is what was asked for.
+    fn is_met_by(&self, token_type: &str, bound_to: Option<&str>) -> bool {
+        let is = |name: &str| token_type.eq_ignore_ascii_case(name);
+        match self.token_type {
+            TokenType::Bearer => {
+                is("Bearer") || self.token_exchange && is(AccessToken::NOT_APPLICABLE)
+            }
+            // a bearer token by name that is bound to the certificate all the same (RFC 8705 section 3)
+            TokenType::MtlsPop => {
+                is("mtls_pop")
+                    || is("Bearer") && bound_to.is_some() && bound_to == self.certificate_thumbprint
+            }
+        }
+    }
+
+    fn describe(&self) -> &'static str {
+        match self.token_type {
+            TokenType::Bearer => "a bearer token",
+            TokenType::MtlsPop => "a token that is bound to the client certificate",
+        }
+    }
 }
 
 /// What is needed to speak of a response.
@@ -95,6 +135,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) correlation_id: &'a str,
     /// The federated assertion that was presented, for hints.
     pub(crate) presented: Option<&'a JwtSummary>,
+    pub(crate) wanted: Wanted<'a>,
     /// What was sent and must not come back in a message.
     pub(crate) secrets: &'a [Secret],
 }
@@ -280,11 +321,16 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
     let token_type = text("token_type")?
         .ok_or_else(|| missing("token_type"))?
         .expose();
-    if !token_type.eq_ignore_ascii_case("Bearer") {
+    let certificate_thumbprint = bound_certificate(&asked.wanted, token, token_type);
+    if !asked
+        .wanted
+        .is_met_by(token_type, certificate_thumbprint.as_deref())
+    {
         let message = format!(
-            "{} issued a token of type `{}` where a bearer token was asked for",
+            "{} issued a token of type `{}` where {} was asked for",
             asked.endpoint.authority,
-            clean(token_type, asked.secrets)
+            clean(token_type, asked.secrets),
+            asked.wanted.describe()
         );
         return Err(invalid(asked, response, message).edit(|detail| detail.retryable = false));
     }
@@ -293,7 +339,14 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
         (None, Some(unix_s)) => unix_s.saturating_sub(asked.server_unix_s),
         (None, None) => DEFAULT_EXPIRES_IN_S,
     };
+    // of no use to this engine: taken where they are what they should be, and not insisted on
+    let optional = |field| body.get(field).and_then(Json::text);
     Ok(Granted {
+        refresh_token: optional("refresh_token").cloned(),
+        id_token: optional("id_token").cloned(),
+        issued_token_type: optional("issued_token_type")
+            .map(|urn| clean(urn.expose(), asked.secrets)),
+        certificate_thumbprint,
         token: token.clone(),
         token_type: token_type.to_owned(),
         lifetime_ms: lifetime_s.min(MAX_EXPIRES_IN_S).saturating_mul(1000),
@@ -304,6 +357,21 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
             .map(|scope| scope.expose().to_owned())
             .filter(|scope| !scope.is_empty()),
     })
+}
+
+/// The certificate that the token is bound to. The token says so itself where it can be read; `mtls_pop` says that it is
+/// the one of the connection.
+fn bound_certificate(wanted: &Wanted<'_>, token: &Secret, token_type: &str) -> Option<String> {
+    let connection = wanted.certificate_thumbprint?;
+    match inspect_jwt(token.expose()) {
+        Some(JwtSummary {
+            x5t_s256: Some(thumbprint),
+            ..
+        }) => Some(thumbprint),
+        _ => token_type
+            .eq_ignore_ascii_case("mtls_pop")
+            .then(|| connection.to_owned()),
+    }
 }
 
 fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
@@ -588,6 +656,9 @@ fn whole_number(value: &Json) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn response(status: u16, headers: &[(&str, &str)], body: &str) -> HttpResponse {
@@ -602,6 +673,10 @@ mod tests {
     }
 
     fn read(response: &HttpResponse) -> Result<Granted, Error> {
+        read_wanted(Wanted::default(), response)
+    }
+
+    fn read_wanted(wanted: Wanted<'_>, response: &HttpResponse) -> Result<Granted, Error> {
         let endpoint = Endpoint {
             authority: "login.test".into(),
             path: "/t/oauth2/v2.0/token".into(),
@@ -612,9 +687,76 @@ mod tests {
             server_unix_s: 1_000_000,
             correlation_id: "c0",
             presented: None,
+            wanted,
             secrets: &secrets,
         };
         super::response(&asked, response)
+    }
+
+    /// A JWT that is bound to that certificate.
+    fn bound_to(thumbprint: &str) -> String {
+        let claims = format!(r#"{{"cnf":{{"x5t#S256":"{thumbprint}"}}}}"#);
+        format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    #[test]
+    fn the_type_of_a_token_is_the_one_that_was_asked_for() {
+        let bearer = Wanted::default();
+        let exchanged = Wanted {
+            token_exchange: true,
+            ..bearer
+        };
+        let bound = Wanted {
+            token_type: TokenType::MtlsPop,
+            certificate_thumbprint: Some("mine"),
+            ..bearer
+        };
+        for (wanted, token_type, token, thumbprint) in [
+            (bearer, "Bearer", "t".to_owned(), Some(None)),
+            (bearer, "bearer", "t".to_owned(), Some(None)),
+            (bearer, "N_A", "t".to_owned(), None),
+            (bearer, "mtls_pop", "t".to_owned(), None),
+            (bearer, "DPoP", "t".to_owned(), None),
+            // nobody authenticated the connection: what the token says binds it to no certificate of ours
+            (bearer, "Bearer", bound_to("mine"), Some(None)),
+            (exchanged, "N_A", "t".to_owned(), Some(None)),
+            (exchanged, "n_a", "t".to_owned(), Some(None)),
+            (exchanged, "Bearer", "t".to_owned(), Some(None)),
+            (exchanged, "mtls_pop", "t".to_owned(), None),
+            (bound, "mtls_pop", "t".to_owned(), Some(Some("mine"))),
+            (bound, "mtls_pop", bound_to("mine"), Some(Some("mine"))),
+            (bound, "Bearer", bound_to("mine"), Some(Some("mine"))),
+            (bound, "Bearer", bound_to("another"), None),
+            (bound, "Bearer", "t".to_owned(), None),
+            (bound, "N_A", "t".to_owned(), None),
+        ] {
+            let body = format!(r#"{{"token_type":"{token_type}","access_token":"{token}"}}"#);
+            let granted = read_wanted(wanted, &response(200, &[], &body));
+            let found = granted.as_ref().ok();
+            assert_eq!(
+                found.map(|granted| granted.certificate_thumbprint.as_deref()),
+                thumbprint,
+                "{body}"
+            );
+            if let Err(error) = granted {
+                assert_eq!(error.class(), ErrorClass::InvalidResponse);
+                assert!(!error.detail().retryable, "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_grant_brings_more_than_a_token() {
+        let body = r#"{"token_type":"Bearer","access_token":"t","refresh_token":"r","id_token":"i","issued_token_type":"urn:x\ny"}"#;
+        let granted = read(&response(200, &[], body)).unwrap();
+        assert_eq!(granted.refresh_token, Some(Secret::new("r")));
+        assert_eq!(granted.id_token, Some(Secret::new("i")));
+        assert_eq!(granted.issued_token_type.as_deref(), Some("urn:x y"));
+        // nobody insists on them
+        let body =
+            r#"{"token_type":"Bearer","access_token":"t","refresh_token":1,"id_token":null}"#;
+        let granted = read(&response(200, &[], body)).unwrap();
+        assert_eq!((granted.refresh_token, granted.id_token), (None, None));
     }
 
     #[test]

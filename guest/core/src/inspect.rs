@@ -33,6 +33,8 @@ pub struct JwtSummary {
     pub iat: Option<u64>,
     /// `alg` of the header.
     pub alg: Option<String>,
+    /// `x5t#S256` of `cnf`: the certificate that it is bound to (RFC 8705 section 3.1).
+    pub x5t_s256: Option<String>,
 }
 
 /// Looks into a compact JWS. `None` if it is not one.
@@ -56,6 +58,7 @@ pub fn inspect_jwt(token: &str) -> Option<JwtSummary> {
         nbf: seconds(claims.get("nbf")),
         iat: seconds(claims.get("iat")),
         alg: text(header.get("alg")),
+        x5t_s256: text(claims.get("cnf").and_then(|cnf| cnf.get("x5t#S256"))),
     })
 }
 
@@ -151,6 +154,7 @@ mod tests {
                 nbf: Some(1_790_000_000),
                 iat: Some(1_790_000_000),
                 alg: Some("RS256".into()),
+                x5t_s256: None,
             }
         );
     }
@@ -169,6 +173,19 @@ mod tests {
         assert_eq!(summary.aud, ["one"]);
         let odd = inspect_jwt(&jws("{}", r#"{"exp":1e300,"nbf":null,"iat":[1]}"#)).unwrap();
         assert_eq!((odd.exp, odd.nbf, odd.iat), (None, None, None));
+    }
+
+    #[test]
+    fn the_certificate_of_a_bound_token_is_found() {
+        for (claims, found) in [
+            (r#"{"cnf":{"x5t#S256":"abc"}}"#, Some("abc")),
+            (r#"{"cnf":{"jkt":"abc"}}"#, None),
+            (r#"{"cnf":"abc"}"#, None),
+            ("{}", None),
+        ] {
+            let summary = inspect_jwt(&jws("{}", claims)).unwrap();
+            assert_eq!(summary.x5t_s256.as_deref(), found, "{claims}");
+        }
     }
 
     #[test]

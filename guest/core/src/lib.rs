@@ -45,6 +45,7 @@ mod json;
 mod request;
 mod retry;
 mod secret;
+mod status;
 mod table;
 mod time;
 
@@ -55,7 +56,7 @@ pub use effect::{
     ReadError, SuppliedAssertion, Via,
 };
 pub use engine::{Completed, Engine, Reply, Ticket};
-pub use error::{Error, ErrorClass, ErrorDetail};
+pub use error::{Attempt, CredentialRef, Error, ErrorClass, ErrorDetail};
 pub use inspect::{JwtSummary, inspect_jwt};
 pub use needs::Needs;
 pub use request::{
@@ -63,5 +64,6 @@ pub use request::{
     TokenType,
 };
 pub use secret::{Secret, SecretBytes, sha256_hex};
+pub use status::{Counters, Failure, IdentityStatus, TokenState, TokenStatus};
 pub use table::Table;
 pub use time::{Moment, Now};

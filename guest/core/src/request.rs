@@ -1,6 +1,6 @@
 //! What callers ask for and get.
 
-use crate::Secret;
+use crate::{Error, ErrorClass, Secret};
 
 /// One question for a token.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -108,7 +108,8 @@ pub enum TokenSource {
 pub struct AccessToken {
     /// The token.
     pub token: Secret,
-    /// `token_type` as the server named it.
+    /// `token_type` as the server named it: usually `Bearer`; `N_A` where a token exchange issued something that is no
+    /// access token (RFC 8693 section 2.2.1).
     pub token_type: String,
     /// Unix seconds when it expires.
     pub expires_on: u64,
@@ -120,18 +121,40 @@ pub struct AccessToken {
     pub identity: String,
     /// Where it came from.
     pub source: TokenSource,
+    /// `refresh_token` (RFC 6749 section 5.1), where the grant brings one.
+    pub refresh_token: Option<Secret>,
+    /// `id_token` (OpenID Connect Core section 3.1.3.3), where the grant brings one.
+    pub id_token: Option<Secret>,
+    /// `issued_token_type` (RFC 8693 section 2.2.1).
+    pub issued_token_type: Option<String>,
+    /// Thumbprint of the certificate that the token is bound to: `x5t#S256` of RFC 8705 section 3.1.
+    pub certificate_thumbprint: Option<String>,
 }
 
 impl AccessToken {
+    /// `token_type` of what is no access token.
+    pub(crate) const NOT_APPLICABLE: &str = "N_A";
+
     /// The value of an `authorization` header. Servers may name the type in any case (RFC 6749 section 7.1), resource
     /// servers are often stricter about the scheme (RFC 6750 section 2.1), so `Bearer` is written as the RFC writes it.
-    pub fn authorization(&self) -> Secret {
+    ///
+    /// # Errors
+    ///
+    /// When it is no access token: a resource has no business with an ID token or a refresh token.
+    pub fn authorization(&self) -> Result<Secret, Error> {
+        if self.token_type.eq_ignore_ascii_case(Self::NOT_APPLICABLE) {
+            return Err(Error::new(
+                ErrorClass::InvalidRequest,
+                "the issued token is no access token (its type is N_A), so it is not put into an authorization header",
+            )
+            .hint("use the token itself as issued_token_type says, or request an access token"));
+        }
         let scheme = if self.token_type.eq_ignore_ascii_case("bearer") {
             "Bearer"
         } else {
             &self.token_type
         };
-        Secret::new(format!("{scheme} {}", self.token.expose()))
+        Ok(Secret::new(format!("{scheme} {}", self.token.expose())))
     }
 }
 
@@ -161,23 +184,37 @@ pub enum RejectionOutcome {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_scheme_is_written_as_its_rfc_writes_it() {
-        for (token_type, expected) in [
-            ("bearer", "Bearer t"),
-            ("BEARER", "Bearer t"),
-            ("mtls_pop", "mtls_pop t"),
-        ] {
-            let token = AccessToken {
-                token: Secret::new("t"),
-                token_type: token_type.to_owned(),
-                expires_on: 0,
-                refresh_on: 0,
-                scope: String::new(),
-                identity: String::new(),
-                source: TokenSource::Cache,
-            };
-            assert_eq!(token.authorization().expose(), expected);
+    fn token(token_type: &str) -> AccessToken {
+        AccessToken {
+            token: Secret::new("abc"),
+            token_type: token_type.to_owned(),
+            expires_on: 20,
+            refresh_on: 10,
+            scope: "s".to_owned(),
+            identity: "app".to_owned(),
+            source: TokenSource::Exchange,
+            refresh_token: None,
+            id_token: None,
+            issued_token_type: None,
+            certificate_thumbprint: None,
         }
+    }
+
+    #[test]
+    fn the_header_has_the_scheme_of_the_token() {
+        for (token_type, header) in [
+            ("bearer", "Bearer abc"),
+            ("BEARER", "Bearer abc"),
+            ("mtls_pop", "mtls_pop abc"),
+        ] {
+            assert_eq!(token(token_type).authorization().unwrap().expose(), header);
+        }
+    }
+
+    #[test]
+    fn what_is_no_access_token_makes_no_header() {
+        let error = token("N_A").authorization().unwrap_err();
+        assert_eq!(error.class(), ErrorClass::InvalidRequest);
+        assert!(!format!("{error:?}").contains("abc"));
     }
 }

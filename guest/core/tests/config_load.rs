@@ -636,11 +636,13 @@ fn token_endpoints_need_trust_and_https_too() {
 fn mtls_endpoints_are_for_certificates() {
     let setting = "identities.app.mtls_token_endpoint";
     let mtls = r#", "mtls_token_endpoint": "https://mtls.idp.example:8443/token""#;
-    refused(
-        load(&generic(SECRET, mtls)),
-        setting,
-        &["never used", "bound_certificate"],
-    );
+    for credential in [SECRET, SOURCE] {
+        refused(
+            load(&generic(credential, mtls)),
+            setting,
+            &["never used", "bound_certificate"],
+        );
+    }
     refused(
         load(&entra(BOUND, mtls)),
         setting,

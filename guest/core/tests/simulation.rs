@@ -10,7 +10,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use edgepass_core::{
-    Config, Environment, ErrorClass, Refresh, RejectionOutcome, Secret, TokenRequest, TokenSource,
+    Config, Environment, ErrorClass, IdentityStatus, Refresh, RejectionOutcome, Secret,
+    TokenRequest, TokenSource, TokenState,
 };
 use support::{File, Mood, START_UNIX_MS, World, projected_token, scope, text};
 
@@ -552,6 +553,78 @@ fn the_form_is_that_of_the_azure_sdks() {
 
 /// Anything may happen, and still: nobody is served a dead token, nobody gets an error while a live one is there, no
 /// key has two exchanges at once, the server's wish for quiet is kept, and everything comes to its end.
+#[test]
+fn the_status_says_what_was_done_and_no_secret() {
+    let mut world = World::new(9);
+    let told = |world: &World| {
+        let mut status = world.engine.status(world.now());
+        let identity = status.pop().expect("one identity");
+        assert!(status.is_empty());
+        let shown = format!("{identity:?}");
+        let issued = world.server.issued.keys();
+        assert!(
+            issued.into_iter().all(|token| !shown.contains(token)),
+            "{shown}"
+        );
+        identity
+    };
+    let counts = |identity: &IdentityStatus| identity.counters.named().map(|(_, count)| count);
+    let at_first = told(&world);
+    assert_eq!(counts(&at_first), [0; 4]);
+    assert_eq!((at_first.last_failure, at_first.tokens), (None, Vec::new()));
+
+    let token = world.get(&scope("api")).expect("a token");
+    world.get(&scope("api")).expect("a token");
+    let now = world.now();
+    world.engine.cached(now, &scope("api")).expect("cached");
+    let identity = told(&world);
+    assert_eq!(counts(&identity), [1, 0, 2, 0]);
+    let [cached] = identity.tokens.as_slice() else {
+        panic!("{identity:?}")
+    };
+    assert_eq!(cached.state, TokenState::Fresh);
+    assert_eq!(cached.scopes, ["https://api.test/.default"]);
+    assert_eq!(
+        (cached.expires_on, cached.refresh_on),
+        (token.expires_on, token.refresh_on)
+    );
+
+    let digest = token.token.sha256_hex();
+    for _ in 0..2 {
+        let now = world.now();
+        let outcome = world
+            .engine
+            .report_rejection(now, &scope("api"), &digest, None);
+        outcome.expect("a known request");
+    }
+    assert_eq!(told(&world).tokens[0].state, TokenState::Rejected);
+    world.server.mood = Mood::Propagating;
+    let error = world.get(&scope("api")).expect_err("it is refused");
+    assert_eq!(
+        error.detail().credential.as_ref().unwrap().kind,
+        "federated_token_file"
+    );
+    let identity = told(&world);
+    assert_eq!(counts(&identity), [1, 1, 2, 2]);
+    let failure = identity.last_failure.expect("a failure");
+    assert_eq!(failure.class, ErrorClass::FederationMismatch);
+    assert_eq!(failure.message, error.to_string());
+    assert_eq!(failure.at, world.now().unix_s());
+
+    world.server.mood = Mood::Well;
+    world.pass(MINUTE);
+    let token = world.get(&scope("api")).expect("a token");
+    // a token that came later does not remove the failure
+    assert!(told(&world).last_failure.is_some());
+    world.server.mood = Mood::Down;
+    world.run_until((token.refresh_on * 1000 - START_UNIX_MS) + 1000);
+    assert_eq!(told(&world).tokens[0].state, TokenState::RefreshDue);
+    world.run_until((token.expires_on * 1000 - START_UNIX_MS) - 1000);
+    assert_eq!(told(&world).tokens[0].state, TokenState::Expiring);
+    world.run_until(token.expires_on * 1000 - START_UNIX_MS + 1000);
+    assert_eq!(told(&world).tokens, []);
+}
+
 #[test]
 fn random_worlds_keep_the_promises() {
     let seeds: Vec<u64> = match std::env::var("EDGEPASS_SIM_SEED") {

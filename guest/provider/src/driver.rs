@@ -10,7 +10,7 @@ use std::pin::pin;
 
 use edgepass_core::{
     AccessToken, ClientAssertion, Completed, Config, Effect, EffectId, Engine, Environment, Error,
-    ErrorClass, RejectionOutcome, Reply, Ticket, TokenRequest,
+    ErrorClass, IdentityStatus, RejectionOutcome, Reply, Ticket, TokenRequest,
 };
 use futures::channel::oneshot;
 use futures::future::select;
@@ -86,6 +86,12 @@ pub(crate) fn drop_cached(identity: Option<&str>) -> usize {
     let dropped = with(|driver| driver.engine.drop_cached(identity)).unwrap_or(0);
     settle();
     dropped
+}
+
+/// What was done, and which tokens are cached.
+pub(crate) fn status() -> Vec<IdentityStatus> {
+    // a configuration error answers every other call, and has no identities
+    with(|driver| driver.engine.status(now())).unwrap_or_default()
 }
 
 /// A caller that waits. Dropping it, as a cancelled call does, tells the engine.

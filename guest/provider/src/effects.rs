@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use edgepass_core::{
     AssertionError, CertificateError, CertificateHandle, Effect, Environment, HttpError,
-    HttpErrorKind, HttpRequest, HttpResponse, Now, OpenedCertificate, Outcome, ReadError,
+    HttpErrorKind, HttpRequest, HttpResponse, Now, OpenedCertificate, Outcome, ReadError, Secret,
     SecretBytes, Via, limits,
 };
 use futures::future::{Either, select};
@@ -21,12 +21,12 @@ use crate::bindings::wasi::cli::environment;
 use crate::bindings::wasi::clocks::{monotonic_clock, system_clock};
 use crate::bindings::wasi::http::client;
 use crate::bindings::wasi::http::types::{
-    ErrorCode, Fields, Method, Request, RequestOptions, Response, Scheme,
+    ErrorCode, Fields, HeaderError, Method, Request, RequestOptions, Response, Scheme,
 };
 use crate::bindings::wasi::random::random;
 use crate::bindings::{wit_future, wit_stream};
 use crate::body::{Body, TooLarge};
-use crate::{conv, http_error};
+use crate::http_error;
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
@@ -75,7 +75,26 @@ pub(crate) fn seed() -> [u8; 32] {
     seed
 }
 
-/// The host identities that are open.
+/// Sets one header in place of what is there. The error says why the fields do not accept it, in words.
+pub(crate) fn set_header(fields: &Fields, name: &str, value: &Secret) -> Result<(), String> {
+    // one copy, which is wiped when it has crossed
+    let mut values = [value.expose().as_bytes().to_vec()];
+    let set = fields.set(name, &values);
+    for value in &mut values {
+        value.zeroize();
+    }
+    set.map_err(|error| match error {
+        HeaderError::Immutable => {
+            "they belong to a request already: authorize before it is made".to_owned()
+        }
+        HeaderError::Forbidden => format!("the host does not allow the header {name}"),
+        HeaderError::InvalidSyntax => format!("the host does not accept the value of {name}"),
+        HeaderError::SizeExceeded => "they are too large".to_owned(),
+        HeaderError::Other(_) => "the host does not say why".to_owned(),
+    })
+}
+
+/// The certificates that are open.
 #[derive(Clone, Default)]
 pub(crate) struct Identities(Rc<RefCell<OpenIdentities>>);
 
@@ -118,24 +137,15 @@ pub(crate) async fn perform(effect: Effect, identities: &Identities) -> Option<O
             certificate,
             algorithm,
             input,
-        } => Outcome::Signature(
-            sign(
-                identities.get(certificate),
-                conv::algorithm(algorithm),
-                input,
-            )
-            .await,
-        ),
-        Effect::Assert { options } => {
-            Outcome::Assertion(assertion(conv::assertion_options(options)).await)
-        }
+        } => Outcome::Signature(sign(identities.get(certificate), algorithm.into(), input).await),
+        Effect::Assert { options } => Outcome::Assertion(assertion(options.into()).await),
         _ => return None,
     })
 }
 
 async fn read_file(path: String) -> Result<SecretBytes, ReadError> {
     match within(limits::HOST_CALL_TIMEOUT_MS, token_file::read(path)).await {
-        Ok(read) => read.map(SecretBytes::new).map_err(conv::read_error),
+        Ok(read) => read.map(SecretBytes::new).map_err(Into::into),
         Err(Late) => Err(ReadError::Other(late("the host did not read it"))),
     }
 }
@@ -146,7 +156,7 @@ async fn open_certificate(
 ) -> Result<OpenedCertificate, CertificateError> {
     match within(limits::HOST_CALL_TIMEOUT_MS, host_certificates::open(name)).await {
         Ok(opened) => {
-            let certificate = opened.map_err(conv::certificate_error)?;
+            let certificate = opened?;
             let certificate_chain = certificate.chain();
             Ok(OpenedCertificate {
                 handle: identities.add(certificate),
@@ -175,7 +185,7 @@ async fn sign(
     )
     .await
     {
-        Ok(signed) => signed.map_err(conv::certificate_error),
+        Ok(signed) => signed.map_err(Into::into),
         Err(Late) => Err(CertificateError::Unavailable(late("the host did not sign"))),
     }
 }
@@ -189,9 +199,7 @@ async fn assertion(
     )
     .await
     {
-        Ok(supplied) => supplied
-            .map(conv::supplied_assertion)
-            .map_err(conv::assertion_error),
+        Ok(supplied) => supplied.map(Into::into).map_err(Into::into),
         Err(Late) => Err(AssertionError::Temporary(late(
             "the assertion source did not answer",
         ))),

@@ -1,8 +1,8 @@
-//! The component's entry points. `wit-bindgen` makes all of them; two are wrapped to free what it forgets.
+//! The component's entry points. `wit-bindgen` makes all of them; three are wrapped to free what it forgets.
 //!
 //! A caller hands over a record that is too large for registers in memory that it has the callee allocate. wit-bindgen
 //! 0.63 frees that memory after it has read it in a plain `func`, but not in an `async func` (`abi::Generator::call` of
-//! wit-bindgen-core: `indirect_params && !async_`). It is 128 bytes for each `get-token` and `get-header`: a component
+//! wit-bindgen-core: `indirect_params && !async_`). It is 128 bytes for each `get-token`, `get-header` and `opaque-tokens.get`: a component
 //! that asks a thousand times a second would lose its instance to the memory limit within minutes. The workspace pins
 //! that version; with one that frees, this module shrinks to its last line.
 
@@ -13,7 +13,10 @@
 
 use std::alloc::{Layout, dealloc};
 
-use crate::bindings::exports::edgepass::credentials::credential_provider::__export_edgepass_credentials_credential_provider_0_1_0_cabi as export_interface;
+use crate::bindings::exports::edgepass::credentials::credential_provider::__export_edgepass_credentials_credential_provider_0_2_0_cabi as export_credential_provider;
+use crate::bindings::exports::edgepass::credentials::opaque_tokens::__export_edgepass_credentials_opaque_tokens_0_2_0_cabi as export_opaque_tokens;
+use crate::bindings::exports::edgepass::credentials::status;
+use crate::bindings::exports::edgepass::credentials::status::__export_edgepass_credentials_status_0_2_0_cabi as export_status;
 use crate::export::Component;
 
 /// Where a `token-request` arrives: 32 words.
@@ -30,8 +33,8 @@ unsafe fn free_request(area: *mut u8) {
     unsafe { dealloc(area, REQUEST_AREA) }
 }
 
-/// The interface's functions as the bindings have them, but for two.
-mod wrapped {
+/// The functions of `credential-provider` as the bindings have them, but for two.
+mod tokens {
     use crate::bindings::exports::edgepass::credentials::credential_provider as bindings;
 
     pub(super) use bindings::{
@@ -66,8 +69,33 @@ mod wrapped {
     }
 }
 
+/// The functions of `opaque-tokens` as the bindings have them, but for one.
+mod opaque {
+    use crate::bindings::exports::edgepass::credentials::opaque_tokens as bindings;
+
+    pub(super) use bindings::{
+        __callback_get, __post_return_method_token_authorize, __post_return_method_token_info,
+        __post_return_method_token_report_rejection, _export_method_token_authorize_cabi,
+        _export_method_token_info_cabi, _export_method_token_report_rejection_cabi, Guest, Token,
+    };
+
+    /// # Safety
+    ///
+    /// As of the function of that name in the bindings.
+    pub(super) unsafe fn _export_get_cabi<T: Guest>(request: *mut u8) -> i32 {
+        // SAFETY: as of `get-token`.
+        unsafe {
+            let status = bindings::_export_get_cabi::<T>(request);
+            super::free_request(request);
+            status
+        }
+    }
+}
+
 // what `bindings::export!` comes to, with the wrapped functions
-export_interface!(Component with_types_in wrapped);
+export_credential_provider!(Component with_types_in tokens);
+export_opaque_tokens!(Component with_types_in opaque);
+export_status!(Component with_types_in status);
 
 #[cfg(test)]
 mod tests {

@@ -1,31 +1,29 @@
-//! The exported interface `credential-provider`.
+//! The exported interfaces.
 
-use crate::bindings::exports::edgepass::credentials::credential_provider::{
-    AccessToken, ClientAssertion, CredentialError, Guest, Header, Rejection, RejectionOutcome,
-    TokenRequest,
+use edgepass_bindings::types::{
+    AccessToken, AuthorizeError, ClientAssertion, CredentialError, Header, IdentityStatus,
+    Rejection, RejectionOutcome, TokenInfo, TokenRequest,
 };
-use crate::{conv, driver};
+use edgepass_core as core;
+
+use crate::bindings::exports::edgepass::credentials::{credential_provider, opaque_tokens, status};
+use crate::bindings::wasi::http::types::Fields;
+use crate::{driver, effects};
 
 /// What the entry points call.
 pub(crate) struct Component;
 
-impl Guest for Component {
+impl credential_provider::Guest for Component {
     async fn get_token(request: TokenRequest) -> Result<AccessToken, CredentialError> {
-        driver::token(conv::request(request))
-            .await
-            .map(|token| conv::access_token(&token))
-            .map_err(conv::error)
+        Ok(driver::token(request.into()).await?.into())
     }
 
     fn cached_token(request: TokenRequest) -> Option<AccessToken> {
-        driver::cached(&conv::request(request)).map(|token| conv::access_token(&token))
+        driver::cached(&request.into()).map(Into::into)
     }
 
     async fn get_header(request: TokenRequest) -> Result<Header, CredentialError> {
-        driver::token(conv::request(request))
-            .await
-            .map(|token| conv::header(&token))
-            .map_err(conv::error)
+        Ok((&driver::token(request.into()).await?).try_into()?)
     }
 
     async fn get_client_assertion(
@@ -33,7 +31,7 @@ impl Guest for Component {
         audience: Option<String>,
     ) -> Result<ClientAssertion, CredentialError> {
         let assertion = driver::assertion(identity.as_deref(), audience.as_deref()).await;
-        assertion.map(conv::client_assertion).map_err(conv::error)
+        Ok(assertion?.into())
     }
 
     fn report_rejection(
@@ -44,16 +42,61 @@ impl Guest for Component {
             token_sha256,
             www_authenticate,
         } = rejection;
-        driver::report_rejection(
-            &conv::request(request),
-            &token_sha256,
-            www_authenticate.as_deref(),
-        )
-        .map(conv::rejection_outcome)
-        .map_err(conv::error)
+        let outcome =
+            driver::report_rejection(&request.into(), &token_sha256, www_authenticate.as_deref());
+        Ok(outcome?.into())
     }
 
     fn drop_cached(identity: Option<String>) -> u32 {
         u32::try_from(driver::drop_cached(identity.as_deref())).unwrap_or(u32::MAX)
+    }
+}
+
+impl opaque_tokens::Guest for Component {
+    type Token = OpaqueToken;
+
+    async fn get(request: TokenRequest) -> Result<opaque_tokens::Token, CredentialError> {
+        let request = request.into();
+        let token = driver::token(core::TokenRequest::clone(&request)).await?;
+        Ok(opaque_tokens::Token::new(OpaqueToken { request, token }))
+    }
+}
+
+/// A token behind a handle, and the request that it was got with.
+pub(crate) struct OpaqueToken {
+    request: core::TokenRequest,
+    token: core::AccessToken,
+}
+
+impl opaque_tokens::GuestToken for OpaqueToken {
+    fn info(&self) -> TokenInfo {
+        (&self.token).into()
+    }
+
+    fn authorize(&self, headers: &Fields) -> Result<(), AuthorizeError> {
+        if effects::now().unix_s() >= self.token.expires_on {
+            return Err(AuthorizeError::Expired);
+        }
+        let value = self.token.authorization();
+        let value = value.map_err(|_| AuthorizeError::NotAnAccessToken)?;
+        effects::set_header(headers, "authorization", &value).map_err(AuthorizeError::Fields)
+    }
+
+    fn report_rejection(
+        &self,
+        www_authenticate: Option<String>,
+    ) -> Result<RejectionOutcome, CredentialError> {
+        let outcome = driver::report_rejection(
+            &self.request,
+            &self.token.token.sha256_hex(),
+            www_authenticate.as_deref(),
+        );
+        Ok(outcome?.into())
+    }
+}
+
+impl status::Guest for Component {
+    fn identities() -> Vec<IdentityStatus> {
+        driver::status().into_iter().map(Into::into).collect()
     }
 }

@@ -5,7 +5,6 @@
 
 mod bindings;
 mod body;
-mod conv;
 mod driver;
 mod effects;
 mod entry_points;

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use edgepass::{BuildError, ConfigError, Error, ErrorClass, ErrorDetail};
+use edgepass::{Attempt, BuildError, ConfigError, CredentialRef, Error, ErrorClass, ErrorDetail};
 use serde_json::{Map, Value, json};
 
 /// How errors are written.
@@ -96,6 +96,8 @@ impl Failure {
                     message,
                     hint,
                     identity,
+                    credential,
+                    attempts,
                     retryable,
                     retry_after_ms,
                     http_status,
@@ -107,6 +109,11 @@ impl Failure {
                 } = e.detail();
                 json!({
                     "class": e.class().name(), "message": message, "hint": hint, "identity": identity,
+                    "credential": credential.as_ref().map(named),
+                    "attempts": attempts.iter().map(|attempt| json!({
+                        "credential": named(&attempt.credential), "class": attempt.class.name(),
+                        "message": attempt.message,
+                    })).collect::<Vec<_>>(),
                     "retryable": retryable, "retry_after_ms": retry_after_ms, "http_status": http_status,
                     "oauth_error": oauth_error, "aadsts": aadsts, "correlation_id": correlation_id,
                     "trace_id": trace_id, "claims": claims,
@@ -196,6 +203,11 @@ fn lines(error: &Error) -> Vec<(&'static str, Option<String>)> {
         ("class", Some(error.class().name().to_owned())),
         ("identity", detail.identity.clone()),
         (
+            "credential",
+            detail.credential.as_ref().map(ToString::to_string),
+        ),
+        ("tried before", tried_before(&detail.attempts)),
+        (
             "http status",
             detail.http_status.map(|status| status.to_string()),
         ),
@@ -214,6 +226,25 @@ fn lines(error: &Error) -> Vec<(&'static str, Option<String>)> {
         ),
         ("hint", detail.hint.clone()),
     ]
+}
+
+fn named(credential: &CredentialRef) -> Value {
+    json!({ "kind": credential.kind, "name": credential.name })
+}
+
+fn tried_before(attempts: &[Attempt]) -> Option<String> {
+    let attempts: Vec<_> = attempts
+        .iter()
+        .map(|attempt| {
+            let Attempt {
+                credential,
+                class,
+                message,
+            } = attempt;
+            format!("{credential} ({}: {message})", class.name())
+        })
+        .collect();
+    (!attempts.is_empty()).then(|| attempts.join("; "))
 }
 
 fn cannot_write(error: &std::io::Error) -> String {
@@ -248,16 +279,31 @@ mod tests {
                 oauth_error: Some("invalid_client".into()),
                 aadsts: vec![700_213],
                 correlation_id: Some("c-1".into()),
+                credential: Some(credential("certificate", Some("demo"))),
+                attempts: vec![Attempt {
+                    credential: credential("federated_token_file", None),
+                    class: ErrorClass::CredentialUnavailable,
+                    message: "it does not exist".into(),
+                }],
                 ..ErrorDetail::default()
             },
         ))
+    }
+
+    fn credential(kind: &str, name: Option<&str>) -> CredentialRef {
+        CredentialRef {
+            kind: kind.into(),
+            name: name.map(Into::into),
+        }
     }
 
     #[test]
     fn people_get_one_line_and_what_else_is_known() {
         assert_eq!(
             refused().text(false),
-            "edgepass: error: no federated credential matches\n  class: federation-mismatch\n  http status: 401\n  \
+            "edgepass: error: no federated credential matches\n  class: federation-mismatch\n  \
+             credential: certificate `demo`\n  \
+             tried before: federated_token_file (credential-unavailable: it does not exist)\n  http status: 401\n  \
              oauth error: invalid_client\n  codes: AADSTS700213\n  correlation id: c-1\n  hint: compare the subject\n"
         );
         assert!(
@@ -273,6 +319,14 @@ mod tests {
         assert_eq!(error["error"]["class"], "federation-mismatch");
         assert_eq!(error["error"]["aadsts"], json!([700_213]));
         assert_eq!(error["error"]["retryable"], json!(false));
+        assert_eq!(
+            error["error"]["credential"],
+            json!({ "kind": "certificate", "name": "demo" })
+        );
+        assert_eq!(
+            error["error"]["attempts"][0]["class"],
+            "credential-unavailable"
+        );
         assert!(error["error"].get("trace_id").is_none());
     }
 

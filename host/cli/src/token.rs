@@ -68,7 +68,7 @@ fn print(token: &Token, format: TokenFormat) -> Result<(), Failure> {
         TokenFormat::Json => json(token)?,
         TokenFormat::Header => Zeroizing::new(format!(
             "Authorization: {}\n",
-            token.authorization().expose()
+            token.authorization()?.expose()
         )),
         TokenFormat::Token => Zeroizing::new(format!("{}\n", token.token.expose())),
     };

@@ -24,7 +24,6 @@ async fn an_assertion_comes_from_the_program() {
             async move {
                 Ok(SuppliedAssertion {
                     token: Secret::new(token?),
-                    bound_identity: None,
                 })
             }
         })

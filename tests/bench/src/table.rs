@@ -87,24 +87,14 @@ pub(crate) fn table(results: &Results, programs: &Programs, effort: Effort) -> R
             "< 25 ms",
             &wall,
         ),
-        against(
-            library,
-            "the same: a program with the library",
-            "",
-            &wall,
-        ),
+        against(library, "the same: a program with the library", "", &wall),
         against(
             command,
             "processor time of that: `edgepass token`",
             "",
             &cpu,
         ),
-        against(
-            library,
-            "processor time of that: library",
-            "",
-            &cpu,
-        ),
+        against(library, "processor time of that: library", "", &cpu),
         against(
             command,
             "peak resident memory of that: `edgepass token`",
@@ -118,10 +108,7 @@ pub(crate) fn table(results: &Results, programs: &Programs, effort: Effort) -> R
             &peak,
         ),
         sizes,
-        alone(
-            "size of the program with the library",
-            &programs.embedder,
-        )?,
+        alone("size of the program with the library", &programs.embedder)?,
         alone("size of the component", &programs.component)?,
         alone(
             "size of the component as embedded machine code",

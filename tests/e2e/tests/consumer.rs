@@ -4,23 +4,28 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use edgepass::{Builder, link};
+use edgepass::{Builder, Provider, link};
 use edgepass_e2e::{GRAPH, Lab, artifact};
 use edgepass_emulator::Fault;
 use serde_json::json;
 use wasmparser::{ComponentExternalKind, Parser, Payload};
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lift, Linker, Lower};
+use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 /// What the application exports.
 const APP: &str = "edgepass:consumer/app@0.1.0";
 
+/// Another resource than the usual one.
+const OTHER: &str = "https://vault.azure.net/.default";
+
 /// The imports of the world `provider`, and the types that they drag along.
 const IMPORTS: [&str; 10] = [
-    "edgepass:credentials/assertion-source@0.1.0",
-    "edgepass:credentials/host-certificates@0.1.0",
-    "edgepass:credentials/token-file@0.1.0",
-    "edgepass:credentials/types@0.1.0",
+    "edgepass:credentials/assertion-source@0.2.0",
+    "edgepass:credentials/host-certificates@0.2.0",
+    "edgepass:credentials/token-file@0.2.0",
+    "edgepass:credentials/types@0.2.0",
     "wasi:cli/environment@0.3.0",
     "wasi:clocks/monotonic-clock@0.3.0",
     "wasi:clocks/system-clock@0.3.0",
@@ -31,7 +36,7 @@ const IMPORTS: [&str; 10] = [
 
 /// Imports that only carry types, which a componentizer may or may not write down.
 const TYPES_ONLY: [&str; 2] = [
-    "edgepass:credentials/types@0.1.0",
+    "edgepass:credentials/types@0.2.0",
     "wasi:clocks/types@0.3.0",
 ];
 
@@ -54,7 +59,11 @@ fn the_provider_imports_exactly_its_world() -> Result<()> {
     let exports = without_types(names("dist/credential-provider.wasm", Side::Exports)?);
     assert_eq!(
         exports,
-        BTreeSet::from(["edgepass:credentials/credential-provider@0.1.0".to_owned()])
+        BTreeSet::from([
+            "edgepass:credentials/credential-provider@0.2.0".to_owned(),
+            "edgepass:credentials/opaque-tokens@0.2.0".to_owned(),
+            "edgepass:credentials/status@0.2.0".to_owned(),
+        ])
     );
     Ok(())
 }
@@ -155,6 +164,80 @@ async fn a_refused_token_is_replaced() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_application_uses_a_token_that_it_does_not_see() -> Result<()> {
+    let lab = Lab::new("consumer_opaque")?;
+    let mut app = App::start(&lab).await?;
+    app.uses_opaque_tokens(&lab).await?;
+    assert_eq!(lab.emulator.token_requests().len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_provider_says_what_it_has_done() -> Result<()> {
+    let lab = Lab::new("consumer_status")?;
+    let mut app = App::start(&lab).await?;
+    let watch = async |app: &mut App| -> Result<String> {
+        let (lines,): (Vec<String>,) = app.call("watch", ()).await?;
+        let [line] = lines.as_slice() else {
+            anyhow::bail!("not one identity: {lines:?}");
+        };
+        lab.evidence.saw("watch", line);
+        let (_, told) = line.split_once(": ").context("no identity")?;
+        Ok(told.to_owned())
+    };
+    assert_eq!(
+        watch(&mut app).await?,
+        "exchanges 0 failures 0 cache-hits 0 rejections 0"
+    );
+    lab.emulator
+        .faults()
+        .push(Fault::aadsts(700_016).on("/token"));
+    let (refused,): (Result<String, String>,) = app.call("token", (OTHER.to_owned(),)).await?;
+    refused.expect_err("the server refuses");
+    app.token(&lab).await?;
+    app.token(&lab).await?;
+    let one = format!("token of {GRAPH}");
+    assert_eq!(
+        watch(&mut app).await?,
+        format!(
+            "exchanges 1 failures 1 cache-hits 1 rejections 0 last-failure ErrorClass::Refused {one} fresh"
+        )
+    );
+    Ok(())
+}
+
+/// The interfaces answered by a handle of this process, instead of a component inside the application's.
+#[tokio::test]
+async fn an_application_is_served_by_a_handle() -> Result<()> {
+    let lab = Lab::new("consumer_served")?;
+    let provider = lab.provider().build().await?;
+    let mut app = App::served(&lab, provider.clone()).await?;
+    app.uses_opaque_tokens(&lab).await?;
+    let token = app.token(&lab).await?;
+    let (cached,): (Option<String>,) = app.call("cached", (GRAPH.to_owned(),)).await?;
+    assert!(cached == Some(token), "the cached token is another");
+    assert_eq!(lab.emulator.token_requests().len(), 2);
+
+    let (lines,): (Vec<String>,) = app.call("watch", ()).await?;
+    let status = provider.status().await?;
+    let [identity] = status.as_slice() else {
+        anyhow::bail!("not one identity: {status:?}");
+    };
+    lab.evidence.saw("status", &format!("{identity:?}"));
+    assert_eq!(
+        (identity.counters.exchanges, identity.counters.rejections),
+        (2, 1)
+    );
+    assert!(
+        lines.len() == 1 && lines.concat().contains("exchanges 2 "),
+        "{lines:?}"
+    );
+    assert_eq!(identity.tokens.len(), 1);
+    assert_eq!(identity.last_failure, None);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_storm_ends_in_busy_and_not_in_a_trap() -> Result<()> {
     const CALLS: u32 = 6_000;
     let lab = Lab::new("consumer_storm")?;
@@ -170,10 +253,34 @@ async fn a_storm_ends_in_busy_and_not_in_a_trap() -> Result<()> {
     Ok(())
 }
 
-/// The composed component, running.
-struct App {
-    store: Store<link::Context>,
+/// The application, running.
+struct App<T: 'static = link::Context> {
+    store: Store<T>,
     instance: Instance,
+}
+
+/// Store data of an application that a handle answers.
+struct Served {
+    context: link::Context,
+    provider: Provider,
+}
+
+impl WasiView for Served {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.context.ctx()
+    }
+}
+
+impl WasiHttpView for Served {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.context.http()
+    }
+}
+
+impl link::ProviderView for Served {
+    fn provider(&self) -> &Provider {
+        &self.provider
+    }
 }
 
 impl App {
@@ -182,12 +289,41 @@ impl App {
     }
 
     async fn start_with(builder: Builder) -> Result<Self> {
+        let context = builder.build_host()?.context();
+        let path = "target/components/consumer-composed.wasm";
+        Self::run(path, context, |linker| link::add_to_linker(linker)).await
+    }
+}
+
+impl App<Served> {
+    /// The application alone: what it imports of ours is answered by that handle.
+    async fn served(lab: &Lab, provider: Provider) -> Result<Self> {
+        let served = Served {
+            context: lab.provider().build_host()?.context(),
+            provider,
+        };
+        Self::run("target/components/consumer.wasm", served, |linker| {
+            wasmtime_wasi_http::p3::add_to_linker(linker)?;
+            link::add_provider_to_linker(linker)?;
+            link::add_opaque_tokens_to_linker(linker)?;
+            link::add_status_to_linker(linker)
+        })
+        .await
+    }
+}
+
+impl<T: Send + 'static> App<T> {
+    async fn run(
+        path: &str,
+        data: T,
+        add: impl FnOnce(&mut Linker<T>) -> wasmtime::Result<()>,
+    ) -> Result<Self> {
         let engine = link::engine()?;
-        let wasm = std::fs::read(artifact("target/components/consumer-composed.wasm")?)?;
+        let wasm = std::fs::read(artifact(path)?)?;
         let component = link::compile(&engine, &wasm)?;
         let mut linker = Linker::new(&engine);
-        link::add_to_linker(&mut linker)?;
-        let mut store = Store::new(&engine, builder.build_host()?.context());
+        add(&mut linker)?;
+        let mut store = Store::new(&engine, data);
         // nobody advances the epoch here
         store.set_epoch_deadline(1);
         let instance = linker.instantiate_async(&mut store, &component).await?;
@@ -211,6 +347,18 @@ impl App {
             .instance
             .get_typed_func::<P, R>(&mut self.store, function)?;
         Ok(function.call_async(&mut self.store, arguments).await?)
+    }
+
+    async fn uses_opaque_tokens(&mut self, lab: &Lab) -> Result<()> {
+        let (told,): (Result<String, String>,) = self.call("opaque", (GRAPH.to_owned(),)).await?;
+        let told = told.map_err(anyhow::Error::msg)?;
+        lab.evidence.saw("opaque", &told);
+        ensure!(
+            told.starts_with("Bearer token by exchange, later refused (")
+                && told.ends_with("), invalidated: exchange"),
+            "{told}"
+        );
+        Ok(())
     }
 
     async fn token(&mut self, lab: &Lab) -> Result<String> {

@@ -78,6 +78,10 @@ fn nothing_shows_a_secret_when_it_is_formatted() -> Result<()> {
         scope: GRAPH.into(),
         identity: "app".into(),
         source: TokenSource::Exchange,
+        refresh_token: Some(secret()),
+        id_token: Some(secret()),
+        issued_token_type: None,
+        certificate_thumbprint: None,
     };
     let exchange = Grant::TokenExchange {
         subject_token: secret(),
@@ -97,10 +101,7 @@ fn nothing_shows_a_secret_when_it_is_formatted() -> Result<()> {
         assertion_type: "urn:x".into(),
         expires_on: None,
     };
-    let supplied = SuppliedAssertion {
-        token: secret(),
-        bound_identity: None,
-    };
+    let supplied = SuppliedAssertion { token: secret() };
     let sources = [
         CertificateSource::pem(CANARY),
         CertificateSource::pem_pair(CANARY, CANARY),

@@ -95,15 +95,6 @@ impl SupplyAssertion for AssertionSource {
                 unavailable(format!("the assertion source failed: {reason}")).into()
             }
         })?;
-        if let Some(name) = supplied.bound_identity {
-            return Err(Error::new(
-                ErrorClass::Unsupported,
-                format!(
-                    "an assertion bound to a certificate (`{name}`) is not supported by this version"
-                ),
-            )
-            .into());
-        }
         let text = supplied.token.expose();
         if text.is_empty()
             || text.len() > MAX_ASSERTION_BYTES

@@ -96,6 +96,10 @@ impl Kind for BoundCertificate {
         )
     }
 
+    fn name(&self) -> Option<&str> {
+        Some(&self.signed.certificate)
+    }
+
     fn distinguish(&self, out: &mut Distinction) {
         let Self { signed, mode } = self;
         out.add(match mode {

@@ -84,6 +84,10 @@ impl Kind for Certificate {
         )
     }
 
+    fn name(&self) -> Option<&str> {
+        Some(&self.0.certificate)
+    }
+
     fn distinguish(&self, out: &mut Distinction) {
         self.0.distinguish(out);
     }

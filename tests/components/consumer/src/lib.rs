@@ -11,9 +11,13 @@ use bindings::edgepass::credentials::credential_provider::{
     report_rejection,
 };
 use bindings::edgepass::credentials::types::{
-    ErrorDetail, Grant, Refresh, RejectionOutcome, TokenSource, TokenType,
+    AuthorizeError, ErrorDetail, Grant, IdentityStatus, Refresh, RejectionOutcome, TokenSource,
+    TokenState, TokenType,
 };
+use bindings::edgepass::credentials::{opaque_tokens, status};
 use bindings::exports::edgepass::consumer::app::Guest;
+use bindings::wasi::http::types::{Fields, Request};
+use bindings::wit_future;
 
 mod bindings {
     wit_bindgen::generate!({
@@ -104,15 +108,14 @@ impl Guest for App {
         };
         let outcome =
             report_rejection(&request(&scope), &rejection).map_err(|error| in_words(&error))?;
-        let outcome = match outcome {
-            RejectionOutcome::Invalidated => "invalidated",
-            RejectionOutcome::AlreadyReplaced => "already-replaced",
-            RejectionOutcome::Kept => "kept",
-        };
         let next = get_token(request(&scope))
             .await
             .map_err(|error| in_words(&error))?;
-        Ok(format!("{outcome}: {}", source_name(next.source)))
+        Ok(format!(
+            "{}: {}",
+            outcome_name(outcome),
+            source_name(next.source)
+        ))
     }
 
     async fn storm(n: u32, scope: String) -> (u32, u32, u32) {
@@ -126,6 +129,45 @@ impl Guest for App {
             }
         }
         (tokens, busy, others)
+    }
+
+    async fn opaque(scope: String) -> Result<String, String> {
+        let get = async || {
+            let token = opaque_tokens::get(request(&scope)).await;
+            token.map_err(|error| in_words(&error))
+        };
+        let token = get().await?;
+        let headers = Fields::new();
+        token.authorize(&headers).map_err(|error| refusal(&error))?;
+        // a component can read the header back; this one proves with it that the token is the right one
+        let set = headers.get("authorization");
+        let readable = get_header(request(&scope))
+            .await
+            .map_err(|error| in_words(&error))?;
+        if set != [readable.value.into_bytes()] {
+            return Err("the request carries another token".to_owned());
+        }
+        let (_trailers, trailers) = wit_future::new(|| Ok(None));
+        let (finished, _sent) = Request::new(headers, None, trailers, None);
+        let late = match token.authorize(&finished.get_headers()) {
+            Ok(()) => "set".to_owned(),
+            Err(error) => refusal(&error),
+        };
+        let outcome = token
+            .report_rejection(None)
+            .map_err(|error| in_words(&error))?;
+        let (first, next) = (token.info(), get().await?.info());
+        Ok(format!(
+            "{} token by {}, later {late}, {}: {}",
+            first.token_type,
+            source_name(first.source),
+            outcome_name(outcome),
+            source_name(next.source)
+        ))
+    }
+
+    fn watch() -> Vec<String> {
+        status::identities().iter().map(summary).collect()
     }
 
     fn forget() -> u32 {
@@ -156,6 +198,42 @@ fn source_name(source: TokenSource) -> &'static str {
         TokenSource::Cache => "cache",
         TokenSource::SharedExchange => "shared-exchange",
     }
+}
+
+fn outcome_name(outcome: RejectionOutcome) -> &'static str {
+    match outcome {
+        RejectionOutcome::Invalidated => "invalidated",
+        RejectionOutcome::AlreadyReplaced => "already-replaced",
+        RejectionOutcome::Kept => "kept",
+    }
+}
+
+fn refusal(error: &AuthorizeError) -> String {
+    match error {
+        AuthorizeError::Expired => "expired".to_owned(),
+        AuthorizeError::NotAnAccessToken => "not-an-access-token".to_owned(),
+        AuthorizeError::Fields(why) => format!("refused ({why})"),
+    }
+}
+
+fn summary(identity: &IdentityStatus) -> String {
+    let mut line = format!("{}:", identity.identity);
+    for counter in &identity.counters {
+        _ = write!(line, " {} {}", counter.name, counter.value);
+    }
+    if let Some(failure) = &identity.last_failure {
+        _ = write!(line, " last-failure {:?}", failure.class);
+    }
+    for token in &identity.tokens {
+        let state = match token.state {
+            TokenState::Fresh => "fresh",
+            TokenState::RefreshDue => "refresh-due",
+            TokenState::Expiring => "expiring",
+            TokenState::Rejected => "rejected",
+        };
+        _ = write!(line, " token of {} {state}", token.scopes.join(" "));
+    }
+    line
 }
 
 /// The case as the WIT names it, and the message.

@@ -1,0 +1,162 @@
+//! What an engine has done and holds, for metrics and status pages. Never a secret.
+
+use crate::{Error, ErrorClass, Now, Table, TokenType};
+
+/// One configured identity.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct IdentityStatus {
+    /// Its name.
+    pub identity: String,
+    /// What was done for it since the engine started.
+    pub counters: Counters,
+    /// The last failure; a token that came later does not remove it.
+    pub last_failure: Option<Failure>,
+    /// Its cached tokens.
+    pub tokens: Vec<TokenStatus>,
+}
+
+/// Counts since the engine started.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Acquisitions that brought a token.
+    pub exchanges: u64,
+    /// Acquisitions that brought none.
+    pub failures: u64,
+    /// Calls answered with a cached token.
+    pub cache_hits: u64,
+    /// Reports that a resource refused the cached token.
+    pub rejections: u64,
+}
+
+impl Counters {
+    /// All of them by the names that the interface uses.
+    pub fn named(&self) -> [(&'static str, u64); 4] {
+        [
+            ("exchanges", self.exchanges),
+            ("failures", self.failures),
+            ("cache-hits", self.cache_hits),
+            ("rejections", self.rejections),
+        ]
+    }
+
+    /// From names and counts; a name that is not known here is left out, one that is missing is 0.
+    pub fn from_named<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> Self {
+        let mut counters = Self::default();
+        for (name, count) in counts {
+            match name {
+                "exchanges" => counters.exchanges = count,
+                "failures" => counters.failures = count,
+                "cache-hits" => counters.cache_hits = count,
+                "rejections" => counters.rejections = count,
+                _ => {}
+            }
+        }
+        counters
+    }
+}
+
+/// A failed acquisition.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// What failed.
+    pub class: ErrorClass,
+    /// The same in one line.
+    pub message: String,
+    /// When, unix seconds.
+    pub at: u64,
+}
+
+/// A cached token.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TokenStatus {
+    /// The scopes that it was asked for.
+    pub scopes: Vec<String>,
+    /// The kind of token.
+    pub token_type: TokenType,
+    /// How it may be used now.
+    pub state: TokenState,
+    /// When it stops being served, unix seconds.
+    pub expires_on: u64,
+    /// From when a newer one is looked for, unix seconds.
+    pub refresh_on: u64,
+}
+
+/// How a cached token may be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TokenState {
+    /// It is served.
+    Fresh,
+    /// It is served, and a newer one is looked for.
+    RefreshDue,
+    /// It is about to expire: callers wait a while for a newer one.
+    Expiring,
+    /// A resource refused it: it is not served any more.
+    Rejected,
+}
+
+/// What is counted, by identity. It has the configured ones and no other, so it does not grow.
+pub(crate) struct Activity(Table<String, (Counters, Option<Failure>)>);
+
+impl Activity {
+    pub(crate) fn of<'a>(identities: impl Iterator<Item = &'a String>) -> Self {
+        Self(Table::from_iter(
+            identities.map(|name| (name.clone(), Default::default())),
+        ))
+    }
+
+    pub(crate) fn count(&mut self, identity: &String, count: impl FnOnce(&mut Counters)) {
+        if let Some((counters, _)) = self.0.get_mut(identity) {
+            count(counters);
+        }
+    }
+
+    pub(crate) fn failed(&mut self, identity: &String, error: &Error, now: Now) {
+        if let Some((counters, last)) = self.0.get_mut(identity) {
+            counters.failures += 1;
+            *last = Some(Failure {
+                class: error.class(),
+                message: error.detail().message.clone(),
+                at: now.unix_s(),
+            });
+        }
+    }
+
+    /// Everything, with the tokens that are cached.
+    pub(crate) fn status(&self, tokens: impl Fn(&str) -> Vec<TokenStatus>) -> Vec<IdentityStatus> {
+        let identities = self.0.iter();
+        identities
+            .map(|(identity, (counters, last_failure))| IdentityStatus {
+                identity: identity.clone(),
+                counters: *counters,
+                last_failure: last_failure.clone(),
+                tokens: tokens(identity),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_survive_their_names() {
+        let counters = Counters {
+            exchanges: 1,
+            failures: 2,
+            cache_hits: 3,
+            rejections: 4,
+        };
+        assert_eq!(Counters::from_named(counters.named()), counters);
+        assert_eq!(
+            Counters::from_named([("of-tomorrow", 9), ("failures", 2)]).named(),
+            [
+                ("exchanges", 0),
+                ("failures", 2),
+                ("cache-hits", 0),
+                ("rejections", 0)
+            ]
+        );
+    }
+}
