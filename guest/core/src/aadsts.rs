@@ -1,4 +1,4 @@
-//! What Entra ID's error numbers mean for somebody who has to mend something.
+//! What Entra ID's error numbers mean for somebody who has to fix something.
 //!
 //! Microsoft makes the numbers finer at any time (70021 became 700211, 700213 and 7002138), so they decide over hints
 //! and over a few retries, never over security.
@@ -494,7 +494,7 @@ mod tests {
         for code in [7_002_137, 7_002_138, 7_002_381, 700_229, 90061] {
             assert!(
                 !is_propagation(code) && federation(code),
-                "{code} does not mend itself"
+                "{code} does not go away by itself"
             );
         }
         for code in [

@@ -241,7 +241,7 @@ impl Attempt<'_> {
             (Ok(auth), Some(refused)) if auth.fingerprint == refused.fingerprint => {
                 return Err(refused);
             }
-            // reading it anew cured nothing: what the server said about the old one says more
+            // reading it anew did not help: what the server said about the old one says more
             (Err(_), Some(refused)) => return Err(refused),
             (Err(failure), None) => return Err(failure.into()),
             (Ok(auth), _) => auth,

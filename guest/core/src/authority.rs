@@ -291,7 +291,7 @@ impl TrustedHosts {
     }
 }
 
-/// Why a text is no good; the caller knows which setting it was.
+/// Why a text is refused; the caller knows which setting it was.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Refusal {
     /// Continues the name of the setting.

@@ -28,7 +28,7 @@ pub(crate) struct CacheKey {
     pub(crate) generation: Option<String>,
 }
 
-/// What an acquisition brings home.
+/// The result of an acquisition.
 #[derive(Debug)]
 pub(crate) struct Acquired {
     pub(crate) granted: Granted,

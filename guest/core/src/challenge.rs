@@ -87,7 +87,7 @@ impl Challenge {
             realm: take("realm"),
             error: take("error"),
             scope: take("scope"),
-            // claims that cannot be read are as good as none: the service's error is still there
+            // claims that cannot be read are treated as absent: the service's error is still there
             claims: take("claims").and_then(|claims| parse_claims(&claims).ok()),
             authorization_uri: take("authorization_uri").or_else(|| take("authorization")),
         }

@@ -204,6 +204,7 @@ impl Client {
 
     /// The token endpoints of all tenants that a request may name, the own one first.
     pub(crate) fn need_connections(&self, certificate: Option<&str>, needs: &mut Needs) {
+        let mut own: Vec<Connection> = Vec::new();
         let others = self.additionally_allowed_tenants.iter();
         let tenants =
             std::iter::once(self.tenant.as_deref()).chain(others.map(|t| Some(t.as_str())));
@@ -218,7 +219,7 @@ impl Client {
                 },
                 _ => PathPattern::Exact(endpoint.path),
             };
-            needs.connections.push(Connection {
+            own.push(Connection {
                 permission: Permission {
                     scheme: Scheme::Https,
                     authority: endpoint.authority,
@@ -228,6 +229,8 @@ impl Client {
                 certificate: certificate.map(str::to_owned),
             });
         }
+        // before those of the credential
+        needs.connections.splice(0..0, own);
     }
 
     fn distinguish(&self, out: &mut Distinction) {

@@ -127,7 +127,7 @@ impl Wanted<'_> {
     }
 }
 
-/// What is needed to speak of a response.
+/// What is needed to read a response and to describe a failure.
 pub(crate) struct Asked<'a> {
     pub(crate) endpoint: &'a Endpoint,
     /// The server's time, unix seconds.
@@ -149,7 +149,7 @@ pub(crate) fn response(asked: &Asked<'_>, response: &HttpResponse) -> Result<Gra
     }
 }
 
-/// Speaks of a request that got no response.
+/// Turns a transport failure into an `Error`.
 pub(crate) fn no_response(asked: &Asked<'_>, error: &HttpError) -> Error {
     let host = &asked.endpoint.authority;
     let detail = error.detail.trim();
@@ -638,7 +638,7 @@ fn looks_like_a_jwt(word: &str) -> bool {
 }
 
 /// A count of seconds (or a code) as a number, or as a numeric string as Entra's v1 endpoint writes it. Fractions are
-/// cut off, and what is negative is as good as nothing.
+/// cut off, and what is negative is treated as absent.
 fn whole_number(value: &Json) -> Option<u64> {
     match value {
         Json::Whole(number) => Some(*number),

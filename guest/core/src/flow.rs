@@ -46,7 +46,7 @@ struct Shared {
     last_good_files: Table<String, Secret>,
 }
 
-/// The hands of a flow.
+/// A flow's handle for effects, time and randomness.
 #[derive(Clone, Debug)]
 pub(crate) struct Io(Rc<RefCell<Shared>>);
 
@@ -81,25 +81,25 @@ impl Io {
 
     /// Takes an outcome in and says which flow to poll.
     pub(crate) fn deliver(&self, id: EffectId, outcome: Outcome) -> Option<TaskId> {
-        let mut hub = self.0.borrow_mut();
-        let Some(task) = hub.owners.remove(&id) else {
+        let mut shared = self.0.borrow_mut();
+        let Some(task) = shared.owners.remove(&id) else {
             // nobody waits any more, but what was opened must be closed
             if let Outcome::Certificate(Ok(opened)) = outcome {
-                hub.push(Effect::CloseCertificate {
+                shared.push(Effect::CloseCertificate {
                     certificate: opened.handle,
                 });
             }
             return None;
         };
-        hub.outcomes.insert(id, outcome);
+        shared.outcomes.insert(id, outcome);
         Some(task)
     }
 
     /// The flows whose timers have come.
     pub(crate) fn due(&self) -> Vec<TaskId> {
-        let mut hub = self.0.borrow_mut();
-        let now = hub.now.mono_ms;
-        let due = hub.timers.extract(|(at, _), _| *at <= now);
+        let mut shared = self.0.borrow_mut();
+        let now = shared.now.mono_ms;
+        let due = shared.timers.extract(|(at, _), _| *at <= now);
         due.into_iter().map(|(_, task)| task).collect()
     }
 
@@ -126,8 +126,8 @@ impl Io {
     /// A random (version 4) UUID.
     pub(crate) fn uuid(&self) -> String {
         let (high, low) = {
-            let mut hub = self.0.borrow_mut();
-            (hub.random.next_u64(), hub.random.next_u64())
+            let mut shared = self.0.borrow_mut();
+            (shared.random.next_u64(), shared.random.next_u64())
         };
         let version = (high & 0xffff_ffff_ffff_0fff) | 0x4000;
         let variant = (low & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000;
@@ -151,11 +151,11 @@ impl Io {
     }
 
     pub(crate) fn measure_server_clock(&self, host: &str, server_unix_ms: u64) {
-        let mut hub = self.0.borrow_mut();
-        let now = hub.now;
-        let mut clock = hub.clocks.get(host).copied().unwrap_or_default();
+        let mut shared = self.0.borrow_mut();
+        let now = shared.now;
+        let mut clock = shared.clocks.get(host).copied().unwrap_or_default();
         clock.measure(server_unix_ms, now);
-        hub.clocks.insert(host.to_owned(), clock);
+        shared.clocks.insert(host.to_owned(), clock);
     }
 
     pub(crate) fn last_good_file(&self, path: &str) -> Option<Secret> {
@@ -260,10 +260,10 @@ impl Io {
     }
 
     fn effect(&self, effect: Effect) -> Awaited {
-        let mut hub = self.0.borrow_mut();
-        let id = hub.push(effect);
-        let task = hub.current;
-        hub.owners.insert(id, task);
+        let mut shared = self.0.borrow_mut();
+        let id = shared.push(effect);
+        let task = shared.current;
+        shared.owners.insert(id, task);
         Awaited {
             io: self.clone(),
             id,
@@ -286,7 +286,7 @@ impl Shared {
     }
 }
 
-/// A host identity in use by one attempt; closed when dropped.
+/// A certificate in use by one attempt; closed when dropped.
 #[derive(Debug)]
 pub(crate) struct OpenCertificate {
     io: Io,
@@ -342,19 +342,19 @@ impl Future for Awaited {
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        let mut hub = self.io.0.borrow_mut();
-        if let Some(Outcome::Certificate(Ok(opened))) = hub.outcomes.remove(&self.id) {
-            hub.push(Effect::CloseCertificate {
+        let mut shared = self.io.0.borrow_mut();
+        if let Some(Outcome::Certificate(Ok(opened))) = shared.outcomes.remove(&self.id) {
+            shared.push(Effect::CloseCertificate {
                 certificate: opened.handle,
             });
         }
-        if hub.owners.remove(&self.id).is_none() {
+        if shared.owners.remove(&self.id).is_none() {
             return;
         }
-        let queued = hub.queue.len();
-        hub.queue.retain(|(id, _)| *id != self.id);
-        if hub.queue.len() == queued {
-            hub.push(Effect::Cancel { effect: self.id });
+        let queued = shared.queue.len();
+        shared.queue.retain(|(id, _)| *id != self.id);
+        if shared.queue.len() == queued {
+            shared.push(Effect::Cancel { effect: self.id });
         }
     }
 }
@@ -367,16 +367,16 @@ struct Timer {
 
 impl Timer {
     fn poll(&self) -> Poll<()> {
-        let mut hub = self.io.0.borrow_mut();
-        if hub.now.mono_ms >= self.until {
+        let mut shared = self.io.0.borrow_mut();
+        if shared.now.mono_ms >= self.until {
             return Poll::Ready(());
         }
         let mut key = self.key.borrow_mut();
         // a fired timer of a flow that was polled for another reason is set again
-        if key.is_none_or(|key| !hub.timers.contains_key(&key)) {
-            let id = hub.next_id();
-            let task = hub.current;
-            hub.timers.insert((self.until, id), task);
+        if key.is_none_or(|key| !shared.timers.contains_key(&key)) {
+            let id = shared.next_id();
+            let task = shared.current;
+            shared.timers.insert((self.until, id), task);
             *key = Some((self.until, id));
         }
         Poll::Pending

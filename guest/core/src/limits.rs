@@ -64,7 +64,7 @@ pub const MAX_INLINE_RETRY_AFTER_MS: u64 = 5_000;
 pub const MAX_RETRY_AFTER_MS: u64 = 3_600_000;
 
 /// How long a definitive refusal answers further calls without asking again, milliseconds. Long enough to keep a hot
-/// loop off the server, short enough that nobody notices it after mending the cause. Never applied to the class that
+/// loop off the server, short enough that nobody notices it after fixing the cause. Never applied to the class that
 /// propagation can cure.
 pub const NEGATIVE_CACHE_MS: u64 = 2_000;
 

@@ -1,9 +1,9 @@
 //! Where the configuration comes from, and `edgepass config`.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use edgepass::needs::Purpose;
 use edgepass::{Config, Environment, Provider, process_environment};
 
 use super::arguments::ConfigArguments;
@@ -37,9 +37,11 @@ pub(crate) fn check(arguments: &ConfigArguments) -> Result<(), Failure> {
             out.push_str(&format!("  {what}: {value}\n"));
         }
     }
+    let connections = config.needs().connections.into_iter();
+    let hosts: BTreeSet<String> = connections.map(|c| c.permission.authority).collect();
     out.push_str(&format!(
         "token requests go to {}\n",
-        Vec::from_iter(config.needs().hosts(Purpose::TokenEndpoint)).join(", ")
+        Vec::from_iter(hosts).join(", ")
     ));
     for problem in host.problems() {
         out.push_str(&format!("warning: {problem}\n"));
