@@ -1,5 +1,7 @@
 //! The caller's own `authorization` header, in whose place the token goes.
 
+use std::cell::RefCell;
+
 use edgepass_core::Secret;
 use edgepass_core::config::ConfigError;
 
@@ -43,7 +45,7 @@ impl Inbound {
         host: &impl Host,
         header: &str,
         value: &Secret,
-        before: Option<&Secret>,
+        before: &RefCell<Option<Secret>>,
     ) {
         self.set_aside(host, Some(value), before);
         // replacing it takes the caller's off
@@ -59,7 +61,7 @@ impl Inbound {
         host: &impl Host,
         header: &str,
         value: Option<&Secret>,
-        before: Option<&Secret>,
+        before: &RefCell<Option<Secret>>,
     ) {
         self.set_aside(host, value, before);
         if header != AUTHORIZATION {
@@ -70,7 +72,7 @@ impl Inbound {
 
     /// Keeps the caller's own credential under its other name, but never one of ours: a retry passes an upstream
     /// filter with the headers that the attempt before had.
-    fn set_aside(&self, host: &impl Host, ours: Option<&Secret>, before: Option<&Secret>) {
+    fn set_aside(&self, host: &impl Host, ours: Option<&Secret>, before: &RefCell<Option<Secret>>) {
         let Self::KeepAs(name) = self else {
             return;
         };
@@ -79,7 +81,10 @@ impl Inbound {
             return;
         };
         let is_ours = ours.is_some_and(|ours| ours.expose() == inbound)
-            || before.is_some_and(|before| inbound.contains(before.expose()));
+            || before
+                .borrow()
+                .as_ref()
+                .is_some_and(|before| inbound.contains(before.expose()));
         if !is_ours && name != AUTHORIZATION {
             host.set_request_header(name, Some(&inbound));
         }

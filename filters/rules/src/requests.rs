@@ -415,7 +415,7 @@ impl<H: Host> Requests<H> {
                         &self.host,
                         &rule.header,
                         value.as_ref(),
-                        state.before.borrow().as_ref(),
+                        &state.before,
                     );
                     count(&self.counts.passed_without);
                     self.host.resume();
@@ -430,12 +430,9 @@ impl<H: Host> Requests<H> {
     }
 
     fn inject(&self, rule: &RuleSettings, state: &RuleState, ready: &Ready) {
-        self.settings.inbound.replace(
-            &self.host,
-            &rule.header,
-            &ready.value,
-            state.before.borrow().as_ref(),
-        );
+        self.settings
+            .inbound
+            .replace(&self.host, &rule.header, &ready.value, &state.before);
         count(&self.counts.injected);
     }
 

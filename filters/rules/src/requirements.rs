@@ -3,7 +3,6 @@
 
 use edgepass_core::config::CertificateFiles;
 use edgepass_core::config::{ConfigError, IdentityConfig};
-use edgepass_core::needs::FilePattern;
 use edgepass_core::{Algorithm, Config, TokenRequest};
 
 use crate::rule::{RuleSettings, check_rules, identity_of};
@@ -21,26 +20,14 @@ pub struct Requirements<'c> {
     pub identities: Vec<Required<'c>>,
 }
 
-/// What has to be there for one identity, besides the clusters of its connections.
+/// What has to be there for one identity, besides what its needs name.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Required<'c> {
     /// The identity.
     pub identity: &'c IdentityConfig,
-    /// The files that the filter reads.
-    pub files: Vec<RequiredFile>,
-    /// The certificates whose keys sign, by name.
+    /// The certificates whose keys sign, by name: the filter reads their files.
     pub signers: Vec<(&'c str, &'c CertificateFiles)>,
-}
-
-/// A file, or files of which only the folder is known beforehand.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct RequiredFile {
-    /// The setting that names it.
-    pub setting: String,
-    /// Which file.
-    pub path: FilePattern,
 }
 
 impl<'c> Requirements<'c> {
@@ -82,11 +69,6 @@ impl<'c> Required<'c> {
                 "use federated_token_file",
             ));
         }
-        let named = needs.files.iter().map(|file| RequiredFile {
-            setting: file.setting.clone(),
-            path: file.path.clone(),
-        });
-        let mut files = Vec::from_iter(named);
         let mut signers = Vec::new();
         for signature in &needs.signatures {
             if !matches!(signature.algorithm, Algorithm::Rs256 | Algorithm::Es256) {
@@ -100,24 +82,9 @@ impl<'c> Required<'c> {
                 ));
             }
             let name = signature.certificate.as_str();
-            let certificate = certificate_files(config, identity, name)?;
-            let mut add = |field: &str, path: &str| {
-                files.push(RequiredFile {
-                    setting: format!("certificates.{name}.{field}"),
-                    path: FilePattern::Exact(path.to_owned()),
-                });
-            };
-            add("certificate_file", &certificate.certificate_file);
-            if let Some(key) = &certificate.private_key_file {
-                add("private_key_file", key);
-            }
-            signers.push((name, certificate));
+            signers.push((name, certificate_files(config, identity, name)?));
         }
-        Ok(Self {
-            identity,
-            files,
-            signers,
-        })
+        Ok(Self { identity, signers })
     }
 }
 

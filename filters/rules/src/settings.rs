@@ -80,8 +80,8 @@ impl Settings {
         let mut signers = Table::new();
         for required in identities {
             let name = &required.identity.name;
-            for file in &required.files {
-                check_served(files.as_ref(), name, &file.path)?;
+            for file in &required.identity.needs().files {
+                check_served(files.as_ref(), name, beginning(&file.path))?;
             }
             for connection in &required.identity.needs().connections {
                 let host = &connection.permission.authority;
@@ -95,8 +95,12 @@ impl Settings {
                     ));
                 }
             }
-            for (certificate, files) in required.signers {
-                signers.insert(certificate.to_owned(), files.clone());
+            for (certificate, signer) in required.signers {
+                check_served(files.as_ref(), name, &signer.certificate_file)?;
+                if let Some(key) = &signer.private_key_file {
+                    check_served(files.as_ref(), name, key)?;
+                }
+                signers.insert(certificate.to_owned(), signer.clone());
             }
         }
         Ok(Self {
@@ -120,11 +124,19 @@ pub fn request_path(files: &EnvoyFilesFile, path: &str) -> Option<String> {
     Some(format!("{}{rest}", files.add_prefix))
 }
 
-/// Whether there is a way to the files that an identity reads.
+/// What is known beforehand of where a file is.
+fn beginning(path: &FilePattern) -> &str {
+    match path {
+        FilePattern::Directory { directory, .. } => directory,
+        path => path.exact().unwrap_or_default(),
+    }
+}
+
+/// Whether there is a way to a file, or folder, that an identity reads.
 pub fn check_served(
     files: Option<&EnvoyFilesFile>,
     identity: &str,
-    path: &FilePattern,
+    path: &str,
 ) -> Result<(), ConfigError> {
     let Some(files) = files else {
         return Err(refusal(
@@ -133,11 +145,7 @@ pub fn check_served(
             "name the cluster of the listener that serves it: \"files\": {\"cluster\": \"token_files\"}",
         ));
     };
-    let beginning = match path {
-        FilePattern::Directory { directory, .. } => Some(directory.as_str()),
-        path => path.exact(),
-    };
-    if beginning.is_some_and(|path| path.starts_with(&files.strip_prefix)) {
+    if path.starts_with(&files.strip_prefix) {
         return Ok(());
     }
     Err(refusal(

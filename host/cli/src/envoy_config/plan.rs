@@ -328,13 +328,10 @@ fn files(file: &EnvoyFile, identities: &[Required<'_>]) -> Result<Option<Files>,
     }
     let mut served = BTreeSet::new();
     for required in identities {
-        for file in &required.files {
-            check_served(Some(&settings), &required.identity.name, &file.path)?;
-            let Some(path) = file.path.exact() else {
-                return Err(unknown_beforehand(&file.setting));
-            };
+        for (setting, path) in files_of(required)? {
+            check_served(Some(&settings), &required.identity.name, path)?;
             let request_path = request_path(&settings, path).unwrap_or_default();
-            check_request_path(&file.setting, &request_path)?;
+            check_request_path(&setting, &request_path)?;
             served.insert(ServedFile {
                 request_path,
                 path: path.to_owned(),
@@ -354,6 +351,24 @@ fn files(file: &EnvoyFile, identities: &[Required<'_>]) -> Result<Option<Files>,
         cluster: settings.cluster,
         served: served.into_iter().collect(),
     }))
+}
+
+/// The files that the filter reads for an identity, each with the setting that names it.
+fn files_of<'a>(required: &'a Required<'_>) -> Result<Vec<(String, &'a str)>, Failure> {
+    let mut found = Vec::new();
+    for file in &required.identity.needs().files {
+        let path = file.path.exact();
+        let path = path.ok_or_else(|| unknown_beforehand(&file.setting))?;
+        found.push((file.setting.clone(), path));
+    }
+    for (name, signer) in &required.signers {
+        let setting = |field: &str| format!("certificates.{name}.{field}");
+        found.push((setting("certificate_file"), &signer.certificate_file));
+        if let Some(key) = &signer.private_key_file {
+            found.push((setting("private_key_file"), key));
+        }
+    }
+    Ok(found)
 }
 
 /// Envoy's routes name each file that is served.
