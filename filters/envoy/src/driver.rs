@@ -1,12 +1,10 @@
 //! Performs the engine's effects: each becomes a call to one of Envoy's clusters, or to its function `sign`.
 
-use edgepass_core::config::CertificateFiles;
-use edgepass_core::config::envoy::EnvoyFilesFile;
 use edgepass_core::{
     AssertionError, CertificateError, Effect, EffectId, Error, HttpError, HttpErrorKind,
     HttpRequest, HttpResponse, Outcome, ReadError, SecretBytes, Table, limits,
 };
-use edgepass_rules::{Counts, Driver, Settings, request_path};
+use edgepass_rules::{Counts, Driver, Transport, request_path};
 
 use crate::certificates::{Certificates, Opening, Step};
 use crate::host::{self, CallError};
@@ -23,10 +21,7 @@ const SERVER_HEADERS: [&str; 2] = ["x-envoy-upstream-service-time", "server"];
 pub(crate) struct Calls {
     /// Those under way, by Envoy's number.
     under_way: Table<u32, Call>,
-    token_clusters: Table<String, String>,
-    files: Option<EnvoyFilesFile>,
-    /// The files of the certificates that sign.
-    signers: Table<String, CertificateFiles>,
+    transport: Transport,
     certificates: Certificates,
     metrics: Metrics,
 }
@@ -43,12 +38,10 @@ enum Purpose {
 }
 
 impl Calls {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(transport: Transport) -> Self {
         Self {
             under_way: Table::new(),
-            token_clusters: settings.token_clusters.clone(),
-            files: settings.files.clone(),
-            signers: settings.signers.clone(),
+            transport,
             certificates: Certificates::default(),
             metrics: Metrics::default(),
         }
@@ -93,7 +86,7 @@ impl Driver for Calls {
                 .read(id, &path, Purpose::File)
                 .err()
                 .map(|error| Outcome::File(Err(error))),
-            Effect::OpenCertificate { name } => match self.signers.get(&name) {
+            Effect::OpenCertificate { name } => match self.transport.signers.get(&name) {
                 Some(files) => {
                     let opening = Opening::new(files.clone());
                     let path = opening.path().to_owned();
@@ -141,7 +134,7 @@ impl Calls {
             kind: HttpErrorKind::Denied,
             detail,
         };
-        let Some(cluster) = self.token_clusters.get(&request.authority) else {
+        let Some(cluster) = self.transport.token_clusters.get(&request.authority) else {
             return Err(denied(
                 "envoy.token_clusters names no cluster for it".to_owned(),
             ));
@@ -190,7 +183,7 @@ impl Calls {
     }
 
     fn read(&mut self, effect: EffectId, path: &str, purpose: Purpose) -> Result<(), ReadError> {
-        let Some(files) = &self.files else {
+        let Some(files) = &self.transport.files else {
             return Err(ReadError::Denied("envoy.files is not set".to_owned()));
         };
         let Some(path) = request_path(files, path) else {

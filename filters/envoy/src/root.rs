@@ -50,7 +50,7 @@ impl Root {
             })?;
         let environment = Environment::from_pairs(host::environment());
         let config = Config::load(Some(&text), &environment)?;
-        let settings = Settings::check(&config)?;
+        let mut settings = Settings::check(&config)?;
         let vm_id = host::property(&["plugin_vm_id"]).unwrap_or_default();
         if settings.sharing == EnvoySharing::PerProcess && vm_id.is_empty() {
             return Err(ConfigError {
@@ -68,7 +68,7 @@ impl Root {
                 "allow random_get in the plugin's capabilities",
             )
         })?;
-        let calls = Calls::new(&settings);
+        let calls = Calls::new(std::mem::take(&mut settings.transport));
         let requests = Rc::new(Requests::new(Envoy::new(self.id), settings));
         let tokens = Lifecycle::new(config, requests.settings(), seed, requests.host());
         request::configured(self.id, &requests);

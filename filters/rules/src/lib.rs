@@ -25,4 +25,6 @@ pub use matching::Properties;
 pub use requests::{Counts, NO_TOKEN_YET, Passage, Requests, refuse};
 pub use requirements::{Required, Requirements, certificate_files};
 pub use rule::{MAX_RULES, RuleSettings};
-pub use settings::{DEFAULT_DEADLINE_MS, MAX_DEADLINE_MS, Settings, check_served, request_path};
+pub use settings::{
+    DEFAULT_DEADLINE_MS, MAX_DEADLINE_MS, Settings, Transport, check_served, request_path,
+};

@@ -26,12 +26,8 @@ pub(crate) const MAX_TEXT_CHARS: usize = 256;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Cluster by host of the token endpoint.
-    pub token_clusters: Table<String, String>,
-    /// Where token files are read.
-    pub files: Option<EnvoyFilesFile>,
-    /// The files of the certificates that sign assertions, by the name that credentials use.
-    pub signers: Table<String, CertificateFiles>,
+    /// How effects are performed.
+    pub transport: Transport,
     /// How long a request waits for a token.
     pub deadline_ms: u64,
     /// Whether it then goes on without one.
@@ -46,6 +42,17 @@ pub struct Settings {
     pub rules: Vec<RuleSettings>,
     /// The tokens that the rules need, each once.
     pub tokens: Vec<TokenRequest>,
+}
+
+/// Where the filter's own calls go.
+#[derive(Clone, Debug, Default)]
+pub struct Transport {
+    /// Cluster by host of the token endpoint.
+    pub token_clusters: Table<String, String>,
+    /// Where token files are read.
+    pub files: Option<EnvoyFilesFile>,
+    /// The files of the certificates that sign assertions, by the name that credentials use.
+    pub signers: Table<String, CertificateFiles>,
 }
 
 impl Settings {
@@ -104,9 +111,11 @@ impl Settings {
             }
         }
         Ok(Self {
-            token_clusters: file.token_clusters.clone(),
-            files,
-            signers,
+            transport: Transport {
+                token_clusters: file.token_clusters.clone(),
+                files,
+                signers,
+            },
             deadline_ms,
             fail_open: file.fail_open,
             inbound,

@@ -77,7 +77,7 @@ fn each_mistake_is_named() {
                 "/identities/app/credential",
                 json!({"client_secret": {"value": "hunter2"}}),
             ),
-            format!("{app}.credential.client_secret.value: stands in the plugin's configuration"),
+            format!("{app}.credential.client_secret.value: is an inline secret"),
         ),
         (
             edited(
