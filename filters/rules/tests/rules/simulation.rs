@@ -139,10 +139,8 @@ impl Simulation {
                 self.waiting.iter_mut().for_each(|(.., since)| *since += ms);
                 self.jumped = true;
             }
-            8 => {
-                if world.vms.len() < 4 {
-                    world.start();
-                }
+            8 if world.vms.len() < 4 => {
+                world.start();
             }
             9 if world.vms.len() > 1 => {
                 let vm = self.any_vm();

@@ -1,0 +1,221 @@
+//! What the filter refuses before the first request, and the command before it prints anything.
+
+use edgepass_core::{Config, ConfigError, Environment};
+use edgepass_rules::{Inbound, Requirements, Settings};
+use serde_json::{Value, json};
+
+use super::support::document;
+
+fn load(document: &Value) -> Config {
+    Config::load(Some(&document.to_string()), &Environment::default()).unwrap()
+}
+
+fn good() -> Value {
+    serde_json::from_str(&document(&json!({}))).unwrap()
+}
+
+/// The good document with one value changed.
+fn with(pointer: &str, value: Value) -> Value {
+    let mut document = good();
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    let parent = document.pointer_mut(parent).unwrap();
+    match value {
+        Value::Null => _ = parent.as_object_mut().unwrap().remove(field),
+        value => parent[field] = value,
+    }
+    document
+}
+
+fn credential(value: Value) -> Value {
+    with("/identities/app/credential", value)
+}
+
+fn refused(document: &Value) -> ConfigError {
+    let error = Settings::check(&load(document)).expect_err(&document.to_string());
+    assert!(error.hint.is_some(), "{error}");
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+    error
+}
+
+/// The text of the refusal begins so.
+fn each_begins(cases: impl IntoIterator<Item = (Value, &'static str)>) {
+    for (document, expected) in cases {
+        let error = refused(&document).to_string();
+        assert!(error.starts_with(expected), "{error}\n{expected}");
+    }
+}
+
+#[test]
+fn what_no_envoy_can_do() {
+    let cases = [
+        (
+            credential(json!({"assertion_source": {}})),
+            "identities.app.credential.assertion_source: there is no assertion source in Envoy",
+        ),
+        (
+            credential(json!({"certificate": {"name": "k"}})),
+            "identities.app.credential.certificate.algorithm: is PS256, which Envoy",
+        ),
+        (
+            credential(json!({"bound_certificate": {"name": "k", "mode": "with-assertion"}})),
+            "identities.app.credential.bound_certificate.algorithm: is PS256, which Envoy",
+        ),
+        (
+            credential(json!({"client_secret": {"value": "hunter2"}})),
+            "identities.app.credential.client_secret.value: is an inline secret",
+        ),
+        (
+            credential(json!({"client_assertion": {"value": "hunter2.a.b"}})),
+            "identities.app.credential.client_assertion.value: is an inline secret",
+        ),
+        (
+            credential(json!({"certificate": {"name": "k", "algorithm": "RS256"}})),
+            "certificates.k: is missing, but identity `app` signs with it",
+        ),
+        (
+            with("/identities/app/scopes", json!([])),
+            "envoy.rules[0].scopes: there are none, neither here nor in identities.app.scopes",
+        ),
+        (
+            with("/envoy/rules", json!([{"identity": "nobody"}])),
+            "envoy.rules[0].identity: names no identity",
+        ),
+    ];
+    for (document, expected) in &cases {
+        // the command asks for this alone at first, and gets the same answer
+        let config = load(document);
+        let error = Requirements::of(&config).expect_err(expected);
+        assert_eq!(error, refused(document));
+    }
+    each_begins(cases);
+}
+
+#[test]
+fn what_is_missing_in_envoys_configuration() {
+    let signing = |files: Value| {
+        let mut document = with(
+            "/identities/app/credential",
+            json!({"certificate": {"name": "k", "algorithm": "RS256"}}),
+        );
+        document["certificates"] =
+            json!({"k": {"certificate_file": "/v/k.crt", "private_key_file": "/w/k.key"}});
+        document["envoy"]["files"] = files;
+        document
+    };
+    let bound = json!({"bound_certificate": {"name": "k", "mode": "certificate-only"}});
+    each_begins([
+        (
+            with("/envoy", Value::Null),
+            "envoy: there is no such section",
+        ),
+        (
+            with("/envoy/token_clusters", json!({"other.example": "idp"})),
+            "envoy.token_clusters: names no cluster for login.microsoftonline.com, where identity `app`",
+        ),
+        (
+            credential(bound),
+            "envoy.token_clusters: names no cluster for mtlsauth.microsoft.com, where identity `app`",
+        ),
+        (
+            with("/envoy/files", Value::Null),
+            "envoy.files: is missing, but identity `app` reads a file",
+        ),
+        (
+            signing(Value::Null),
+            "envoy.files: is missing, but identity `app` reads a file",
+        ),
+        (
+            signing(json!({"cluster": "f", "strip_prefix": "/v"})),
+            "envoy.files.strip_prefix: is not the beginning of the path that identity `app` reads",
+        ),
+    ]);
+    let settings = Settings::check(&load(&signing(json!({"cluster": "f"})))).unwrap();
+    assert_eq!(settings.transport.signers.len(), 1);
+}
+
+#[test]
+fn what_a_setting_may_not_be() {
+    each_begins([
+        (
+            with("/envoy/files", json!({"cluster": ""})),
+            "envoy.files.cluster: is not the name of a cluster",
+        ),
+        (
+            with(
+                "/envoy/files",
+                json!({"cluster": "f", "add_prefix": "/a b"}),
+            ),
+            "envoy.files.add_prefix: does not begin with /",
+        ),
+        (
+            with("/envoy/token_clusters/x.example", json!("a\nb")),
+            "envoy.token_clusters.x.example: is not the name of a cluster",
+        ),
+        (
+            with("/envoy/request_deadline_ms", json!(0)),
+            "envoy.request_deadline_ms: is not between 1 and 60000",
+        ),
+        (
+            with("/envoy/inbound_authorization", json!("keep")),
+            "envoy.inbound_authorization: is neither",
+        ),
+        (
+            with("/envoy/inbound_authorization", json!("keep-as:host")),
+            "envoy.inbound_authorization: host has a meaning",
+        ),
+        (
+            with("/envoy/rules", json!(vec![json!({}); 257])),
+            "envoy.rules: has more than 256 rules",
+        ),
+        (
+            with("/envoy/rules", json!([{}, {"header": "x y"}])),
+            "envoy.rules[1].header: is not the name of a header",
+        ),
+        (
+            with("/envoy/rules", json!([{"header": "X-Envoy-Retry-On"}])),
+            "envoy.rules[0].header: x-envoy-retry-on has a meaning",
+        ),
+        (
+            with("/envoy/rules", json!([{"format": "{token}{token}"}])),
+            "envoy.rules[0].format: is not",
+        ),
+        (
+            with("/envoy/rules", json!([{"match": {"host": "https://a"}}])),
+            "envoy.rules[0].match.host: is neither",
+        ),
+        (
+            with("/envoy/rules", json!([{"match": {"path_prefix": "x"}}])),
+            "envoy.rules[0].match.path_prefix: does not begin",
+        ),
+        (
+            with("/envoy/rules", json!([{"scopes": ["a b"]}])),
+            "envoy.rules[0].scopes: scope `a b`",
+        ),
+    ]);
+}
+
+#[test]
+fn a_token_is_asked_for_once_whatever_the_number_of_rules() {
+    let settings = Settings::check(&load(&with(
+        "/envoy/rules",
+        json!([{"match": {"host": "a.example"}}, {"disabled": true}, {"scopes": ["api://two/.default"]}, {}]),
+    )))
+    .unwrap();
+    let tokens: Vec<_> = settings.rules.iter().map(|rule| rule.token).collect();
+    assert_eq!(tokens, [Some(0), None, Some(1), Some(0)]);
+    assert_eq!(settings.tokens.len(), 2);
+    assert_eq!(settings.inbound, Inbound::Strip);
+    assert_eq!(settings.rules[0].before, "Bearer ");
+}
+
+#[test]
+fn identities_of_no_rule_may_need_what_envoy_has_not() {
+    let mut document = with("/default_identity", json!("app"));
+    document["identities"]["other"] = document["identities"]["app"].clone();
+    document["identities"]["other"]["credential"] = json!({"assertion_source": {}});
+    let config = load(&document);
+    let requirements = Requirements::of(&config).unwrap();
+    assert_eq!(requirements.identities.len(), 1);
+    assert_eq!(requirements.identities[0].identity.name, "app");
+    assert!(Settings::check(&config).is_ok());
+}
