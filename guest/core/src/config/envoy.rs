@@ -1,5 +1,6 @@
 //! The part of the configuration that the Envoy filter reads. It is parsed with the rest, so that one document serves
-//! every driver; only the filter knows what its texts must look like.
+//! every driver; what its texts must look like is for `edgepass-rules` to say, whose checks the filter and the command
+//! share.
 
 use super::parse::{Choice, object};
 use crate::Table;
