@@ -76,24 +76,22 @@ async fn a_server_that_is_down_is_named() {
     let token = std::fs::read(&files).unwrap();
     let Lab { .. } = &lab;
     lab.emulator.faults().clear();
+    // a port where nobody listens, and nobody else can while this connection has it
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let config = {
         let mut config =
             lab.config(&json!({ "federated_token_file": { "path": lab.write("token", token) } }));
-        // a port where nobody listens: bound and let go at once
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = nobody.local_addr().unwrap().port();
         config["authority_hosts"] = json!([format!("login.localhost:{port}")]);
         config["identities"]["app"]["authority_host"] =
             json!(format!("https://login.localhost:{port}"));
         (config, port)
     };
-    let nobody = Provider::builder()
+    let down = Provider::builder()
         .config_json(config.0.to_string())
         .ca_file(lab.files.ca_file());
-    let (class, text) = failure(&nobody.build().await.unwrap()).await;
+    let (class, text) = failure(&down.build().await.unwrap()).await;
     assert_eq!(class, ErrorClass::Network);
     assert!(
         text.contains(&format!("login.localhost:{}", config.1)) && text.contains("refused"),

@@ -1,7 +1,7 @@
 //! Acceptance: everything that can be wrong, each with its own message that names the setting and the fix, through the
 //! real command. Where nothing may be sent, the emulator's journal is empty.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use anyhow::{Context as _, Result};
 use edgepass_e2e::{Command, GRAPH, Lab};
@@ -438,8 +438,10 @@ fn connection() -> Result<()> {
         "{error}"
     );
 
-    // a port that was free a moment ago
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    // a port where nobody listens, and nobody else can while this connection has it
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let nobody = TcpStream::connect(listener.local_addr()?)?;
+    let port = nobody.local_addr()?.port();
     let down = token()?
         .env("AZURE_AUTHORITY_HOST", format!("https://localhost:{port}"))
         .env("EDGEPASS_AUTHORITY_HOSTS", format!("localhost:{port}"));

@@ -70,7 +70,10 @@ fn waits_injects_and_renews(version: Version, name: &str) {
         .collect();
     let stat = "edgepass_requests_held_total";
     envoy.until_stat(stat, |count| count == 20).unwrap();
-    assert_eq!(lab.emulator.token_requests_begun(), 1);
+    until("the token is asked for", || {
+        lab.emulator.token_requests_begun() == 1
+    })
+    .unwrap();
     lab.emulator.faults().release();
     for caller in callers {
         assert_eq!(caller.join().unwrap(), 200, "{}", envoy.log());
