@@ -258,7 +258,11 @@ impl FilePattern {
 pub fn is_link_local(authority: &str) -> bool {
     let host = match authority.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map(|(host, _)| host),
-        None => authority.split(':').next(),
+        None => Some(
+            authority
+                .rsplit_once(':')
+                .map_or(authority, |(host, _)| host),
+        ),
     };
     match host.and_then(|host| host.parse::<IpAddr>().ok()) {
         Some(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),

@@ -95,8 +95,11 @@ struct Exchange {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
+    #[serde(default = "post")]
+    method: String,
     url: String,
     /// Names and values in order. `*` is any value; an object looks into a JWT.
+    #[serde(default)]
     form: Vec<(String, Value)>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
@@ -152,6 +155,10 @@ struct WantedConfigError {
     message: Vec<String>,
     #[serde(default)]
     hint: Vec<String>,
+}
+
+fn post() -> String {
+    "POST".to_owned()
 }
 
 type Checked<T = ()> = Result<T, String>;
@@ -325,8 +332,12 @@ impl Play<'_> {
 impl Wanted {
     /// The credentials in the request, when it is as it should be.
     fn check(&self, request: &HttpRequest) -> Checked<Vec<String>> {
-        same("url", &request.url(), &self.url)?;
-        same("method", &request.method, &"POST")?;
+        let url = match self.url.contains('?') {
+            true => format!("{}://{}{}", request.scheme, request.authority, request.path),
+            false => request.url(),
+        };
+        same("url", &url, &self.url)?;
+        same("method", &request.method, &self.method.as_str())?;
         for (name, wanted) in &self.headers {
             let value = request.headers.iter().find(|(n, _)| n == name);
             let value = value.map(|(_, value)| value.expose());

@@ -124,6 +124,13 @@ impl<'a> Place<'a> {
         Some(value)
     }
 
+    /// The value of a variable for which there is no field.
+    pub(crate) fn variable_alone(&self, name: &str) -> Option<&'a str> {
+        let value = self.loading.environment.get(name)?;
+        self.need(|needs| needs.add_variable(name, name.to_owned(), false));
+        Some(value)
+    }
+
     /// Whether there is such a variable.
     pub(super) fn has_variable(&self, name: &str) -> bool {
         self.loading.environment.get(name).is_some()
