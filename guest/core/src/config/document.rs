@@ -1,5 +1,6 @@
 //! The configuration as users write it: one JSON document. Unknown fields are errors.
 
+use super::certificate_files::CertificateFiles;
 use super::envoy::EnvoyFile;
 use super::error::ConfigError;
 use super::parse::{self, Choice, object};
@@ -72,17 +73,6 @@ object! {
 
 impl Choice for EndpointVersion {
     const CHOICES: &[(&str, Self)] = &[("v1.0", Self::V1), ("v2.0", Self::V2)];
-}
-
-object! {
-    /// PEM files of one certificate. They are read again when they change.
-    #[derive(Clone, Debug, Eq, PartialEq)]
-    pub struct CertificateFiles {
-        /// The certificate chain, leaf first. May hold the key as well.
-        pub certificate_file: String = text,
-        /// The private key, PKCS#8, PKCS#1 or SEC 1; in `certificate_file` if left out.
-        pub private_key_file: Option<String> = optional_text,
-    }
 }
 
 object! {

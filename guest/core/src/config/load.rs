@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::document::{CertificateFiles, ConfigFile, IdentityFile};
+use super::certificate_files::CertificateFiles;
+use super::document::{ConfigFile, IdentityFile};
 use super::error::{ConfigError, check};
 use super::place::{Loading, Place};
 use super::request::{check_direct_scopes, check_scopes};

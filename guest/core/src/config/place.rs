@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::document::CertificateFiles;
+use super::certificate_files::CertificateFiles;
 use super::environment::{ENVIRONMENT_IDENTITY, Environment};
 use super::error::{ConfigError, check};
 use crate::Table;

@@ -1,6 +1,7 @@
 //! Rules for what single requests ask of an identity. The configuration's own scopes pass the same ones.
 
-use super::{IdentityConfig, rules};
+use super::client::Client;
+use super::rules;
 use crate::authority::{Authority, EndpointVersion, Refusal};
 use crate::{Error, ErrorClass};
 
@@ -43,10 +44,10 @@ fn each_once(
 /// Checks the tenant of a request against the identity's allow-list and gives the one to use; `None` for a generic
 /// token endpoint.
 pub(super) fn check_tenant(
-    identity: &IdentityConfig,
+    identity: &str,
+    client: Option<&Client>,
     requested: Option<&str>,
 ) -> Result<Option<String>, Error> {
-    let client = identity.client();
     let own = client.and_then(|client| client.tenant.as_ref());
     let Some(requested) = requested else {
         return Ok(own.cloned());
@@ -58,10 +59,7 @@ pub(super) fn check_tenant(
         };
         return Err(Error::new(
             ErrorClass::InvalidRequest,
-            format!(
-                "the request names a tenant, but identity `{}` {instead}",
-                identity.name
-            ),
+            format!("the request names a tenant, but identity `{identity}` {instead}"),
         )
         .hint("leave the tenant out"));
     };
@@ -83,14 +81,10 @@ pub(super) fn check_tenant(
     }
     Err(Error::new(
         ErrorClass::InvalidRequest,
-        format!(
-            "identity `{}` may not ask for tokens of tenant `{requested}`",
-            identity.name
-        ),
+        format!("identity `{identity}` may not ask for tokens of tenant `{requested}`"),
     )
     .hint(format!(
-        "add it to identities.{}.additionally_allowed_tenants, or \"*\" for any tenant",
-        identity.name
+        "add it to identities.{identity}.additionally_allowed_tenants, or \"*\" for any tenant"
     )))
 }
 
@@ -143,6 +137,7 @@ fn invalid(what: &str, refusal: &Refusal) -> Error {
 mod tests {
     use super::*;
     use crate::authority::Endpoint;
+    use crate::config::IdentityConfig;
     use crate::{Config, Environment};
 
     fn entra(version: EndpointVersion) -> Authority {
@@ -263,7 +258,7 @@ mod tests {
     fn tenants_of_requests_are_allow_listed() {
         let listed = identity(r#"["Other.example"]"#);
         let ask = |tenant| {
-            check_tenant(&listed, tenant).map_err(|error| {
+            listed.check_tenant(tenant).map_err(|error| {
                 assert_eq!(error.class(), ErrorClass::InvalidRequest);
                 format!(
                     "{error}; {}",
@@ -291,13 +286,11 @@ mod tests {
         }
         let any = identity(r#"["*"]"#);
         assert_eq!(
-            check_tenant(&any, Some("Third.example"))
-                .unwrap()
-                .as_deref(),
+            any.check_tenant(Some("Third.example")).unwrap().as_deref(),
             Some("third.example")
         );
         assert!(
-            check_tenant(&any, Some("organizations")).is_err(),
+            any.check_tenant(Some("organizations")).is_err(),
             "`*` is any one tenant"
         );
     }
@@ -312,9 +305,10 @@ mod tests {
             .get("app")
             .unwrap()
             .clone();
-        assert_eq!(check_tenant(&identity, None).unwrap(), None);
+        assert_eq!(identity.check_tenant(None).unwrap(), None);
         assert!(
-            check_tenant(&identity, Some("t"))
+            identity
+                .check_tenant(Some("t"))
                 .unwrap_err()
                 .to_string()
                 .contains("has a token_endpoint")

@@ -1,10 +1,9 @@
 //! An assertion that is built here and signed with the key of a certificate, which the host keeps.
 
-use crate::config::document::CertificateFiles;
 use crate::config::error::{ConfigError, check};
 use crate::config::parse::object;
 use crate::config::place::Place;
-use crate::config::{Client, ENVIRONMENT_IDENTITY, Environment, rules};
+use crate::config::{CertificateFiles, Client, ENVIRONMENT_IDENTITY, Environment, rules};
 use crate::credential::signed_assertion::{AssertionAlgorithm, SignedAssertion, SignedText};
 use crate::credential::{Authenticate, ClientAuth, Failure, Kind, Purpose, Shortcut};
 use crate::distinction::Distinction;
