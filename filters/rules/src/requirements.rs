@@ -74,7 +74,7 @@ impl<'c> Required<'c> {
             if !matches!(signature.algorithm, Algorithm::Rs256 | Algorithm::Es256) {
                 return Err(refusal(
                     &signature.setting,
-                    format!(
+                    &format!(
                         "is {}, which Envoy has no function for",
                         signature.algorithm.name()
                     ),
@@ -101,8 +101,8 @@ pub fn certificate_files<'c>(
     };
     config.certificates.get(name).ok_or_else(|| {
         refusal(
-            format!("certificates.{name}"),
-            format!(
+            &format!("certificates.{name}"),
+            &format!(
                 "is missing, but identity `{}` {use_of_it} it",
                 identity.name
             ),

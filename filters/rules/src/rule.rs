@@ -51,7 +51,7 @@ pub(crate) fn check_rules(
     if rules.len() > MAX_RULES {
         return Err(refusal(
             "envoy.rules",
-            format!("has more than {MAX_RULES} rules"),
+            &format!("has more than {MAX_RULES} rules"),
             "write them into several filters",
         ));
     }
@@ -104,7 +104,7 @@ pub(crate) fn check_header(setting: &str, name: Option<&str>) -> Result<String, 
     if RESERVED_HEADERS.contains(&name.as_str()) || name.starts_with("x-envoy-") {
         return Err(refusal(
             setting,
-            format!("{name} has a meaning of its own in HTTP or to Envoy"),
+            &format!("{name} has a meaning of its own in HTTP or to Envoy"),
             "choose another header",
         ));
     }
@@ -119,7 +119,7 @@ fn request_of(
     let name = rule.identity.as_ref().or(config.default_identity.as_ref());
     let Some(name) = name else {
         return Err(refusal(
-            format!("{place}.identity"),
+            &format!("{place}.identity"),
             "is missing, and there are several identities with none marked as default",
             "name one, or set default_identity",
         ));
@@ -127,9 +127,9 @@ fn request_of(
     let Some(identity) = config.identities.get(name) else {
         let known: Vec<&str> = config.identities.keys().map(String::as_str).collect();
         return Err(refusal(
-            format!("{place}.identity"),
+            &format!("{place}.identity"),
             "names no identity of this configuration",
-            format!("there are: {}", known.join(", ")),
+            &format!("there are: {}", known.join(", ")),
         ));
     };
     let scopes = if rule.scopes.is_empty() {
@@ -139,8 +139,8 @@ fn request_of(
     };
     if scopes.is_empty() {
         return Err(refusal(
-            format!("{place}.scopes"),
-            format!("there are none, neither here nor in identities.{name}.scopes"),
+            &format!("{place}.scopes"),
+            &format!("there are none, neither here nor in identities.{name}.scopes"),
             "name the scopes of the resource, https://graph.microsoft.com/.default for example",
         ));
     }
@@ -164,7 +164,7 @@ fn format_of(place: &str, format: Option<&str>) -> Result<(String, String), Conf
     match parts.as_slice() {
         [before, after] if plain => Ok(((*before).to_owned(), (*after).to_owned())),
         _ => Err(refusal(
-            format!("{place}.format"),
+            &format!("{place}.format"),
             "is not a printable text with {token} in it once",
             "write for example \"Bearer {token}\"",
         )),
@@ -175,7 +175,7 @@ fn check_match(place: &str, matching: &EnvoyMatchFile) -> Result<(), ConfigError
     let path = matching.path_prefix.as_deref();
     if path.is_some_and(|path| !path.starts_with('/')) {
         return Err(refusal(
-            format!("{place}.match.path_prefix"),
+            &format!("{place}.match.path_prefix"),
             "does not begin with /",
             "write what the path begins with, /api/ for example",
         ));
@@ -186,7 +186,7 @@ fn check_match(place: &str, matching: &EnvoyMatchFile) -> Result<(), ConfigError
     let rest = host.strip_prefix("*.").unwrap_or(host);
     if rest.is_empty() || rest.contains(['*', '/']) || rest.contains(char::is_whitespace) {
         return Err(refusal(
-            format!("{place}.match.host"),
+            &format!("{place}.match.host"),
             "is neither a host nor `*.` and a domain",
             "write api.example or *.example, without scheme and port",
         ));

@@ -95,10 +95,10 @@ impl Settings {
                 if !file.token_clusters.contains_key(host) {
                     return Err(refusal(
                         "envoy.token_clusters",
-                        format!(
+                        &format!(
                             "names no cluster for {host}, where identity `{name}` gets its tokens"
                         ),
-                        format!("add \"{host}\": and the name of Envoy's cluster"),
+                        &format!("add \"{host}\": and the name of Envoy's cluster"),
                     ));
                 }
             }
@@ -150,7 +150,7 @@ pub fn check_served(
     let Some(files) = files else {
         return Err(refusal(
             "envoy.files",
-            format!("is missing, but identity `{identity}` reads a file"),
+            &format!("is missing, but identity `{identity}` reads a file"),
             "name the cluster of the listener that serves it: \"files\": {\"cluster\": \"token_files\"}",
         ));
     };
@@ -159,7 +159,7 @@ pub fn check_served(
     }
     Err(refusal(
         "envoy.files.strip_prefix",
-        format!("is not the beginning of the path that identity `{identity}` reads"),
+        &format!("is not the beginning of the path that identity `{identity}` reads"),
         "write the folder that all its files are in, or leave it out",
     ))
 }
@@ -174,7 +174,7 @@ fn check_files(files: &EnvoyFilesFile) -> Result<EnvoyFilesFile, ConfigError> {
             && (!prefix.starts_with('/') || !prefix.bytes().all(|b| b.is_ascii_graphic()))
         {
             return Err(refusal(
-                format!("envoy.files.{field}"),
+                &format!("envoy.files.{field}"),
                 "does not begin with /, or has a space or control character",
                 "write the beginning of a path",
             ));
@@ -194,14 +194,12 @@ fn check_cluster(setting: &str, cluster: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-pub(crate) fn refusal(
-    setting: impl Into<String>,
-    message: impl Into<String>,
-    hint: impl Into<String>,
-) -> ConfigError {
+/// Kept out of line, and with nothing to convert at its many places: Envoy compiles all of it at its start.
+#[inline(never)]
+pub(crate) fn refusal(setting: &str, message: &str, hint: &str) -> ConfigError {
     ConfigError {
-        setting: setting.into(),
-        message: message.into(),
-        hint: Some(hint.into()),
+        setting: setting.to_owned(),
+        message: message.to_owned(),
+        hint: Some(hint.to_owned()),
     }
 }
