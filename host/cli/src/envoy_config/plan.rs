@@ -22,7 +22,7 @@ const HTTP_PORT: u16 = 80;
 pub(super) struct Plan {
     /// The plugin's configuration, JSON in ASCII.
     pub(super) plugin: String,
-    /// Environment variables that it leaves things to.
+    /// Environment variables that it leaves things to, in the order of their names.
     pub(super) variables: Vec<String>,
     /// The files that the filter reads, if it reads any.
     pub(super) files: Option<Files>,
@@ -168,11 +168,11 @@ fn variables(config: &Config, requirements: &Requirements<'_>) -> Result<Vec<Str
         return Err(from_the_environment(secret.setting.clone()));
     }
     let all = config.needs().variables.into_iter();
-    let names = all
+    let names: BTreeSet<String> = all
         .filter(|variable| !variable.is_secret)
-        .map(|variable| variable.name);
-    let mut once = BTreeSet::new();
-    Ok(names.filter(|name| once.insert(name.clone())).collect())
+        .map(|variable| variable.name)
+        .collect();
+    Ok(names.into_iter().collect())
 }
 
 /// A secret that comes from a variable, whether or not it is set here. Envoy could pass it on, but then it would be in

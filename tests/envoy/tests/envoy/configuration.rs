@@ -172,7 +172,7 @@ fn each_setting_of_the_wrong_kind_is_named() {
         (
             "envoy.sharing",
             json!("per-thread"),
-            "is not one of the words",
+            "is not an allowed value",
         ),
         ("envoy.files", json!({}), "missing field `cluster`"),
         (
