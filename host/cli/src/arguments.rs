@@ -17,7 +17,7 @@ use super::failure::Format;
 #[derive(Parser)]
 #[command(name = "edgepass", version, max_term_width = 100)]
 pub(crate) struct Arguments {
-    /// Says what happens, on standard error; twice says more. Never a secret.
+    /// Logs to standard error; given twice, in more detail. Never a secret.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 
@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Acquires an access token and prints it.
     Token(TokenArguments),
-    /// Looks at the configuration.
+    /// Checks the configuration, or prints its schema.
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Prints the configuration of an Envoy that runs the filter with a configuration.
@@ -71,7 +71,7 @@ pub(crate) struct TokenArguments {
     #[arg(long)]
     pub(crate) force_refresh: bool,
 
-    /// PEM file of the certification authorities that token endpoints are checked with, instead of the system's.
+    /// CA bundle (PEM) that token endpoints are verified with, instead of the system's.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
 
@@ -107,7 +107,7 @@ impl TokenFormat {
 
 #[derive(Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Checks the configuration and the files that it names, and says what it means.
+    /// Validates the configuration and the files that it names, and describes it.
     Check(ConfigArguments),
     /// Prints the JSON Schema of the configuration.
     Schema,
@@ -134,11 +134,11 @@ pub(crate) struct EnvoyConfigArguments {
     #[arg(long, value_name = "UPSTREAM", default_value = "upstream.example:80", value_parser = Upstream::parse)]
     pub(crate) upstream: Upstream,
 
-    /// Where Envoy shows its state and statistics; nowhere if left out.
+    /// Envoy's admin interface; none if left out.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) admin: Option<SocketAddr>,
 
-    /// The filter, as Envoy's machine has it.
+    /// Path of the filter's module on Envoy's machine.
     #[arg(
         long,
         value_name = "FILE",
@@ -146,7 +146,7 @@ pub(crate) struct EnvoyConfigArguments {
     )]
     pub(crate) wasm: String,
 
-    /// PEM file of the certification authorities that servers are checked with.
+    /// CA bundle (PEM) for TLS to token endpoints and the upstream.
     #[arg(
         long,
         value_name = "FILE",
@@ -162,7 +162,7 @@ pub(crate) struct EnvoyConfigArguments {
     #[arg(long, value_name = "NAME", default_value = "edgepass", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) vm_id: String,
 
-    /// Puts the filter behind Envoy's router, where a request that the upstream answers with 401 is repeated with a
+    /// Runs the filter as an upstream filter, where a request that the upstream answers with 401 is retried with a
     /// new token.
     #[arg(long)]
     pub(crate) upstream_filter: bool,
@@ -172,7 +172,7 @@ pub(crate) struct EnvoyConfigArguments {
     #[arg(long)]
     pub(crate) file_server: bool,
 
-    /// Folder of the files that `--certificate` prints, as Envoy's machine has it.
+    /// Folder of the files that `--certificate` prints, on Envoy's machine.
     #[arg(long, value_name = "FOLDER", default_value = "/etc/envoy")]
     pub(crate) secrets_dir: String,
 

@@ -1,11 +1,10 @@
-//! `edgepass envoy-config`: the configuration of an Envoy for a configuration of ours, so that nobody has to write it
-//! by hand.
+//! `edgepass envoy-config`: prints the configuration of an Envoy that runs the filter with a configuration.
 
 mod bootstrap;
 mod capabilities;
 mod document;
+mod envoy;
 mod plan;
-mod yaml;
 
 use edgepass::process_environment;
 
@@ -38,7 +37,7 @@ pub(crate) fn run(arguments: &EnvoyConfigArguments) -> Result<(), Failure> {
     let text = match &arguments.certificate {
         None => {
             check(&plan, arguments)?;
-            bootstrap::write(&plan, arguments)
+            bootstrap::write(&plan, arguments)?
         }
         Some(name) => bootstrap::certificate(&plan, name)?,
     };

@@ -1,4 +1,4 @@
-//! What the command says when it fails, and with which status it ends.
+//! Error output and exit status of the command.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -24,9 +24,9 @@ pub(crate) enum Failure {
         message: String,
         hint: Option<String>,
     },
-    /// The token could not be acquired, or the question was wrong.
+    /// The token could not be acquired, or the request was wrong.
     Token(Error),
-    /// Nobody reads what is printed.
+    /// Standard output cannot be written.
     Output(std::io::Error),
 }
 
@@ -69,7 +69,7 @@ impl Failure {
         }
     }
 
-    /// Says it on standard error.
+    /// Prints it on standard error.
     pub(crate) fn report(&self, format: Format) {
         let mut stderr = std::io::stderr().lock();
         let text = match (self, format) {

@@ -1,4 +1,4 @@
-//! Log lines on standard error. The library never logs a secret, so there is nothing to take out here.
+//! Log lines on standard error. The library never logs a secret, so nothing is redacted here.
 
 use std::io::Write;
 

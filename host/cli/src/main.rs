@@ -1,4 +1,4 @@
-//! The `edgepass` command: reads its arguments, lets the library work, and says what came of it.
+//! The `edgepass` command: parses its arguments, calls the library, and prints the result.
 
 mod arguments;
 mod config;

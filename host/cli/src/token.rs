@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &TokenArguments) -> Result<(), Failure> {
         let provider = builder.build().await?;
         provider.get_token(&request).await.map_err(Failure::from)
     });
-    // whatever still runs, a background refresh or a file server that hangs, nobody waits for it
+    // do not wait for what still runs: a background refresh, or a file system that hangs
     runtime.shutdown_background();
     print(&token?, arguments.format)
 }

@@ -1,48 +1,72 @@
-//! The text of Envoy's configuration, in pieces that begin at the margin and are moved to their place.
+//! Envoy's configuration for a plan: the messages are filled in here, and written as YAML with a comment where a value
+//! does not explain itself.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use edgepass_core::limits::MAX_ASSERTION_BYTES;
+use serde::Serialize;
+use serde_saphyr::{CommentPosition, FlowSeq, LitString, SpaceAfter, ser_options};
 
 use super::UPSTREAM_CLUSTER;
 use super::capabilities::{CAPABILITIES, SIGNING};
+use super::envoy::{
+    Action, Address, Admin, Any, Backoff, Bootstrap, CapabilityRestriction, Cluster, Code,
+    CommonHttpOptions, CommonTlsContext, ConfigSource, DataSource, DirectResponse, Discovery,
+    Endpoint, EnvironmentVariables, ExplicitHttpConfig, Extension, FileManager, FileServer,
+    FilterChain, HttpConnectionManager, HttpProtocolOptions, LbEndpoint, Listener, LoadAssignment,
+    LocalityEndpoints, Node, Noted, PathConfigSource, PathMapping, Permission, PluginConfig,
+    Policy, Principal, ProtocolOptions, Rbac, ReloadConfig, Resources, RetryPolicy, Route,
+    RouteAction, RouteConfiguration, RouteMatch, SdsSecretConfig, Secret, StaticResources,
+    StringMatcher, SubjectAltNameMatcher, ThreadPool, TlsCertificate, UpstreamTlsContext,
+    ValidationContext, VirtualHost, VmConfig, WatchedDirectory,
+};
 use super::plan::{Certificate, Files, Plan, ServedFile, TokenCluster};
-use super::yaml::{indented, scalar};
 use crate::arguments::EnvoyConfigArguments;
 use crate::failure::Failure;
 
 /// The whole configuration.
-pub(super) fn write(plan: &Plan, arguments: &EnvoyConfigArguments) -> String {
-    let mut out = String::from(
+pub(super) fn write(plan: &Plan, arguments: &EnvoyConfigArguments) -> Result<String, Failure> {
+    let mut head = String::from(
         "# Envoy with the edgepass filter, as `edgepass envoy-config` prints it.\n\
-         # `envoy --mode validate -c FILE` checks it, the filter's own configuration included.\n",
+         # `envoy --mode validate -c FILE` checks it, the filter's own configuration included.\n\
+         # allowed_capabilities lists the calls that the filter needs; Envoy refuses it all others.\n",
     );
-    if !plan.certificates().is_empty() {
-        out.push_str(
-            "\n# secrets in files are for a node that has a name\nnode:\n  id: edgepass\n  cluster: edgepass\n",
+    if !plan.variables.is_empty() {
+        head.push_str(
+            "# host_env_keys lists the variables of Envoy's process that complete the filter's configuration.\n",
         );
     }
-    if let Some(admin) = &arguments.admin {
-        let address = address(&admin.ip().to_string(), admin.port());
-        out.push_str(&format!("\nadmin:\n  address:\n{}", indented(4, &address)));
-    }
-    out.push_str("\nstatic_resources:\n  listeners:\n");
-    out.push_str(&indented(2, &main_listener(plan, arguments)));
+    let node = (!plan.certificates().is_empty()).then(|| {
+        SpaceAfter(Node {
+            id: note("edgepass", "required for secrets in files"),
+            cluster: "edgepass",
+        })
+    });
+    let admin = arguments.admin.map(|admin| {
+        SpaceAfter(Admin {
+            address: socket_address(&admin.ip().to_string(), admin.port()),
+        })
+    });
+    let mut listeners = vec![main_listener(plan, arguments)];
+    let mut clusters = vec![upstream_cluster(plan, arguments)];
     if let Some(files) = &plan.files {
-        out.push('\n');
-        out.push_str(&indented(2, &files_listener(files, arguments)));
+        listeners.push(files_listener(files, arguments));
+        clusters.push(files_cluster(files, arguments));
     }
-    out.push_str("\n  clusters:\n");
-    out.push_str(&indented(2, &upstream_cluster(plan, arguments)));
-    if let Some(files) = &plan.files {
-        out.push('\n');
-        out.push_str(&indented(2, &files_cluster(files, arguments)));
-    }
-    for cluster in &plan.token_clusters {
-        out.push('\n');
-        out.push_str(&indented(2, &token_cluster(cluster, arguments)));
-    }
-    out
+    let token_clusters = plan.token_clusters.iter();
+    clusters.extend(token_clusters.map(|cluster| token_cluster(cluster, arguments)));
+    yaml(
+        &head,
+        &Bootstrap {
+            node,
+            admin,
+            static_resources: StaticResources {
+                listeners: listeners.into_iter().map(SpaceAfter).collect(),
+                clusters: clusters.into_iter().map(SpaceAfter).collect(),
+            },
+        },
+    )
 }
 
 /// The file that gives Envoy that client certificate.
@@ -62,26 +86,22 @@ pub(super) fn certificate(plan: &Plan, name: &str) -> Result<String, Failure> {
             },
         ));
     };
-    Ok(format!(
-        "\
-# The client certificate for Envoy, as `edgepass envoy-config --certificate` prints it.
-resources:
-- \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
-  name: {name}
-  tls_certificate:
-    certificate_chain:
-      filename: {chain}
-    private_key:
-      filename: {key}
-    # a rotation is seen when something is moved into this folder
-    watched_directory:
-      path: {folder}
-",
-        name = scalar(&certificate.name),
-        chain = scalar(&certificate.chain),
-        key = scalar(&certificate.key),
-        folder = scalar(certificate.folder()),
-    ))
+    yaml(
+        "# The client certificate for Envoy, as `edgepass envoy-config --certificate` prints it.\n",
+        &Resources {
+            resources: [Any::Secret(Secret {
+                name: certificate.name.clone(),
+                tls_certificate: TlsCertificate {
+                    certificate_chain: file(&certificate.chain),
+                    private_key: file(&certificate.key),
+                    watched_directory: watched(
+                        certificate.folder(),
+                        "a rotation is noticed when something is moved into this folder",
+                    ),
+                },
+            })],
+        },
+    )
 }
 
 /// The socket between the filter and the listener of its files.
@@ -90,361 +110,386 @@ pub(super) fn socket(files: &Files, arguments: &EnvoyConfigArguments) -> String 
     format!("{folder}/{}.sock", files.cluster)
 }
 
-fn main_listener(plan: &Plan, arguments: &EnvoyConfigArguments) -> String {
-    let filter = if arguments.upstream_filter {
-        String::new()
-    } else {
-        filter(plan, arguments)
+/// A document that ends with one line feed, whatever its last value is.
+fn yaml(head: &str, document: &impl Serialize) -> Result<String, Failure> {
+    let options = ser_options! {
+        comment_position: CommentPosition::Inline,
+        // long texts are URLs of types and paths, which have no blanks to fold at
+        prefer_block_scalars: false,
     };
-    let mut route = format!("cluster: {UPSTREAM_CLUSTER}\n");
-    if arguments.upstream.tls {
-        route.push_str("# the server's own name in place of the one that the caller used\nauto_host_rewrite: true\n");
-    }
-    if arguments.upstream_filter {
-        route.push_str(
-            "# the filter has made the token be replaced by then\n\
-             retry_policy:\n  retry_on: retriable-status-codes\n  retriable_status_codes: [401]\n  num_retries: 1\n",
-        );
-    }
-    format!(
-        "\
-# where requests come in
-- name: main
-  address:
-{address}  filter_chains:
-  - filters:
-    - name: envoy.filters.network.http_connection_manager
-      typed_config:
-        \"@type\": {HTTP_CONNECTION_MANAGER}
-        stat_prefix: main
-        route_config:
-          virtual_hosts:
-          - name: all
-            domains: [\"*\"]
-            routes:
-            # no route may take its cluster from a header (cluster_header): it could name any of those below
-            - match:
-                prefix: /
-              route:
-{route}        http_filters:
-{filter}{router}",
-        address = indented(4, &address(
-            &arguments.listen.ip().to_string(),
-            arguments.listen.port()
+    let body = serde_saphyr::to_string_with_options(document, options)
+        .map_err(|error| Failure::setup(format!("the configuration cannot be written: {error}")))?;
+    Ok(format!("{head}\n{}\n", body.trim_end_matches('\n')))
+}
+
+fn main_listener(plan: &Plan, arguments: &EnvoyConfigArguments) -> Listener {
+    let retry_policy = arguments.upstream_filter.then(|| RetryPolicy {
+        retry_on: note(
+            "retriable-status-codes",
+            "by then the filter has replaced the token",
+        ),
+        retriable_status_codes: FlowSeq([401]),
+        num_retries: 1,
+    });
+    let auto_host_rewrite = arguments
+        .upstream
+        .tls
+        .then(|| note(true, "the upstream's own name in place of the caller's"));
+    let filter = (!arguments.upstream_filter).then(|| filter(plan, arguments));
+    let route = Route {
+        matches: RouteMatch::Prefix(note(
+            "/",
+            "no route may take its cluster from a header (cluster_header): it could name any of those below",
         )),
-        route = indented(16, &route),
-        filter = indented(8, &filter),
-        router = indented(8, ROUTER),
-    )
-}
-
-fn filter(plan: &Plan, arguments: &EnvoyConfigArguments) -> String {
-    let mut variables = String::new();
-    if !plan.variables.is_empty() {
-        variables = format!(
-            "  # what the configuration leaves to the environment of Envoy's process\n  environment_variables:\n    host_env_keys: [{}]\n",
-            plan.variables.join(", ")
-        );
+        action: Action::Route(RouteAction {
+            cluster: UPSTREAM_CLUSTER,
+            auto_host_rewrite,
+            retry_policy,
+        }),
+    };
+    Listener {
+        name: note("main".to_owned(), "where requests come in"),
+        address: socket_address(&arguments.listen.ip().to_string(), arguments.listen.port()),
+        filter_chains: http("main", None, vec![route], filter.into_iter().collect()),
     }
+}
+
+fn files_listener(files: &Files, arguments: &EnvoyConfigArguments) -> Listener {
+    let mut routes = Vec::new();
+    let mut filters = Vec::new();
+    let mut limit = None;
+    if arguments.file_server {
+        filters.extend(file_server(files));
+    } else {
+        routes.extend(files.served.iter().map(file_route));
+        limit = Some(note(
+            MAX_ASSERTION_BYTES,
+            "the longest file; and every file must be there when Envoy starts",
+        ));
+    }
+    routes.push(Route {
+        matches: RouteMatch::Prefix(plain("/")),
+        action: Action::DirectResponse(DirectResponse {
+            status: 404,
+            body: None,
+        }),
+    });
+    Listener {
+        name: note(
+            files.cluster.clone(),
+            "the filter's files, for this process alone",
+        ),
+        address: Address::Pipe {
+            path: socket(files, arguments),
+            mode: Some(note(SOCKET_MODE, "0600")),
+        },
+        filter_chains: http(&files.cluster, limit, routes, filters),
+    }
+}
+
+/// HTTP to these routes, through these filters and the router.
+fn http(
+    stat_prefix: &str,
+    longest_file: Option<Noted<usize>>,
+    routes: Vec<Route>,
+    mut filters: Vec<Extension>,
+) -> [FilterChain; 1] {
+    filters.push(extension("envoy.filters.http.router", Any::Router {}));
+    let manager = HttpConnectionManager {
+        stat_prefix: stat_prefix.to_owned(),
+        route_config: RouteConfiguration {
+            max_direct_response_body_size_bytes: longest_file,
+            virtual_hosts: [VirtualHost {
+                name: "all",
+                domains: FlowSeq(["*"]),
+                routes,
+            }],
+        },
+        http_filters: filters,
+    };
+    [FilterChain {
+        filters: [extension(
+            "envoy.filters.network.http_connection_manager",
+            Any::HttpConnectionManager(manager),
+        )],
+    }]
+}
+
+fn filter(plan: &Plan, arguments: &EnvoyConfigArguments) -> Extension {
     let signing = if plan.signs { SIGNING } else { &[] };
-    let capabilities: String = CAPABILITIES
-        .iter()
-        .chain(signing)
-        .map(|name| format!("{name}: {{}}\n"))
-        .collect();
-    format!(
-        "\
-- name: edgepass
-  typed_config:
-    \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
-    config:
-      name: edgepass
-      root_id: edgepass
-      # after a fault in the filter its VM is made anew; without this it answers 503 for good
-      failure_policy: FAIL_RELOAD
-      reload_config:
-        backoff:
-          base_interval: 0.1s
-          max_interval: 1s
-      vm_config:
-        # no other module may have this name: it could read the tokens
-        vm_id: {vm_id}
-        runtime: envoy.wasm.runtime.v8
-        code:
-          local:
-            filename: {wasm}
-{variables}      # what the filter needs; Envoy refuses it everything else
-      capability_restriction_config:
-        allowed_capabilities:
-{capabilities}      configuration:
-        # a StringValue, not a Struct: Envoy gives the filter a Struct as protobuf
-        \"@type\": type.googleapis.com/google.protobuf.StringValue
-        value: |
-{plugin}",
-        vm_id = scalar(&arguments.vm_id),
-        wasm = scalar(&arguments.wasm),
-        variables = indented(6, &variables),
-        capabilities = indented(10, &capabilities),
-        plugin = indented(10, &plan.plugin),
-    )
+    let environment_variables = (!plan.variables.is_empty()).then(|| EnvironmentVariables {
+        host_env_keys: FlowSeq(plan.variables.clone()),
+    });
+    let config = PluginConfig {
+        name: "edgepass",
+        root_id: "edgepass",
+        failure_policy: note(
+            "FAIL_RELOAD",
+            "a new VM after a fault in the filter; without this it answers 503 for good",
+        ),
+        reload_config: ReloadConfig {
+            backoff: Backoff {
+                base_interval: "0.1s",
+                max_interval: "1s",
+            },
+        },
+        vm_config: VmConfig {
+            vm_id: note(
+                arguments.vm_id.clone(),
+                "no other module may have this name: it could read the tokens",
+            ),
+            runtime: "envoy.wasm.runtime.v8",
+            code: Code {
+                local: file(&arguments.wasm),
+            },
+            environment_variables,
+        },
+        capability_restriction_config: CapabilityRestriction {
+            allowed_capabilities: CAPABILITIES.iter().chain(signing).copied().collect(),
+        },
+        configuration: Any::StringValue {
+            value: note(
+                LitString(format!("{}\n", plan.plugin)),
+                "a StringValue: Envoy would give the filter a Struct as protobuf",
+            ),
+        },
+    };
+    let config = Box::new(config);
+    extension("edgepass", Any::Wasm { config })
 }
 
-fn files_listener(files: &Files, arguments: &EnvoyConfigArguments) -> String {
-    let (routes, filters) = if arguments.file_server {
-        (String::new(), file_server(files))
-    } else {
-        (files.served.iter().map(file_route).collect(), String::new())
-    };
-    let limit = if arguments.file_server {
-        String::new()
-    } else {
-        format!(
-            "# the most that a file may have; and every file must be there when Envoy starts\nmax_direct_response_body_size_bytes: {MAX_ASSERTION_BYTES}\n"
-        )
-    };
-    format!(
-        "\
-# the filter's files, for this process alone: the socket's mode is 0600
-- name: {name}
-  address:
-    pipe:
-      path: {socket}
-      mode: 384
-  filter_chains:
-  - filters:
-    - name: envoy.filters.network.http_connection_manager
-      typed_config:
-        \"@type\": {HTTP_CONNECTION_MANAGER}
-        stat_prefix: {name}
-        route_config:
-{limit}          virtual_hosts:
-          - name: all
-            domains: [\"*\"]
-            routes:
-{routes}            - match:
-                prefix: /
-              direct_response:
-                status: 404
-        http_filters:
-{filters}{router}",
-        name = scalar(&files.cluster),
-        socket = scalar(&socket(files, arguments)),
-        limit = indented(10, &limit),
-        routes = indented(12, &routes),
-        filters = indented(8, &filters),
-        router = indented(8, ROUTER),
-    )
-}
-
-fn file_route(file: &ServedFile) -> String {
-    format!(
-        "\
-- match:
-    path: {request_path}
-  direct_response:
-    status: 200
-    body:
-      filename: {path}
-      # without this the file is read once and never again
-      watched_directory:
-        path: {folder}
-",
-        request_path = scalar(&file.request_path),
-        path = scalar(&file.path),
-        folder = scalar(file.folder()),
-    )
+fn file_route(served: &ServedFile) -> Route {
+    Route {
+        matches: RouteMatch::Path(served.request_path.clone()),
+        action: Action::DirectResponse(DirectResponse {
+            status: 200,
+            body: Some(DataSource {
+                filename: served.path.clone(),
+                watched_directory: Some(watched(
+                    served.folder(),
+                    "without this the file is read once and never again",
+                )),
+            }),
+        }),
+    }
 }
 
 /// Reads the files when they are asked for, and no other file of their folders.
-fn file_server(files: &Files) -> String {
-    let mut permissions = String::new();
-    let mut mappings: Vec<String> = Vec::new();
+fn file_server(files: &Files) -> [Extension; 2] {
+    let mut permissions = Vec::new();
+    let mut path_mappings: Vec<PathMapping> = Vec::new();
     for file in &files.served {
-        permissions.push_str(&format!(
-            "- url_path:\n    path:\n      exact: {}\n",
-            scalar(&file.request_path)
-        ));
+        permissions.push(Permission::UrlPath {
+            path: StringMatcher::Exact(file.request_path.clone()),
+        });
         let name = file.path.rsplit('/').next().unwrap_or_default();
-        let asked = file.request_path.strip_suffix(name).unwrap_or_default();
-        let kept = file.path.strip_suffix(name).unwrap_or_default();
-        let mapping = format!(
-            "- request_path_prefix: {}\n  file_path_prefix: {}\n",
-            scalar(asked),
-            scalar(kept)
-        );
-        if !mappings.contains(&mapping) {
-            mappings.push(mapping);
+        let folder = |path: &str| path.strip_suffix(name).unwrap_or_default().to_owned();
+        let mapping = PathMapping {
+            request_path_prefix: folder(&file.request_path),
+            file_path_prefix: folder(&file.path),
+        };
+        if !path_mappings.contains(&mapping) {
+            path_mappings.push(mapping);
         }
     }
-    format!(
-        "\
-# these files and nothing else in their folders
-- name: envoy.filters.http.rbac
-  typed_config:
-    \"@type\": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC
-    rules:
-      action: ALLOW
-      policies:
-        files:
-          permissions:
-{permissions}          principals:
-          - any: true
-- name: envoy.filters.http.file_server
-  typed_config:
-    \"@type\": type.googleapis.com/envoy.extensions.filters.http.file_server.v3.FileServerConfig
-    manager_config:
-      id: edgepass
-      thread_pool:
-        thread_count: 1
-    path_mappings:
-{mappings}    default_content_type: text/plain
-",
-        permissions = indented(10, &permissions),
-        mappings = indented(4, &mappings.concat()),
-    )
+    let policy = Policy {
+        permissions,
+        principals: [Principal::Any(true)],
+    };
+    [
+        Extension {
+            name: note(
+                "envoy.filters.http.rbac",
+                "these files and nothing else in their folders",
+            ),
+            typed_config: Any::Rbac {
+                rules: Rbac {
+                    action: "ALLOW",
+                    policies: BTreeMap::from([("files", policy)]),
+                },
+            },
+        },
+        extension(
+            "envoy.filters.http.file_server",
+            Any::FileServer(FileServer {
+                manager_config: FileManager {
+                    id: "edgepass",
+                    thread_pool: ThreadPool { thread_count: 1 },
+                },
+                path_mappings,
+                default_content_type: "text/plain",
+            }),
+        ),
+    ]
 }
 
-fn upstream_cluster(plan: &Plan, arguments: &EnvoyConfigArguments) -> String {
+fn upstream_cluster(plan: &Plan, arguments: &EnvoyConfigArguments) -> Cluster {
     let upstream = &arguments.upstream;
-    let mut out = String::from("# where requests go\n");
-    out.push_str(&cluster(UPSTREAM_CLUSTER, &upstream.host, upstream.port));
+    let name = note(UPSTREAM_CLUSTER.to_owned(), "where requests go");
+    let mut cluster = server_cluster(name, &upstream.host, upstream.port);
     if upstream.tls {
-        out.push_str(&indented(2, &tls(&upstream.host, &arguments.ca_file, None)));
+        cluster.transport_socket = Some(tls(&upstream.host, &arguments.ca_file, None));
     }
     if arguments.upstream_filter {
-        out.push_str(&format!(
-            "  typed_extension_protocol_options:
-    envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-      \"@type\": {HTTP_PROTOCOL_OPTIONS}
-      explicit_http_config:
-        http_protocol_options: {{}}
-      http_filters:
-{filter}      - name: envoy.filters.http.upstream_codec
-        typed_config:
-          \"@type\": type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec
-",
-            filter = indented(6, &filter(plan, arguments)),
-        ));
+        cluster.typed_extension_protocol_options = Some(ProtocolOptions {
+            http: Any::HttpProtocolOptions(HttpProtocolOptions {
+                common_http_protocol_options: None,
+                explicit_http_config: ExplicitHttpConfig::default(),
+                http_filters: vec![
+                    filter(plan, arguments),
+                    extension("envoy.filters.http.upstream_codec", Any::UpstreamCodec {}),
+                ],
+            }),
+        });
     }
-    out
+    cluster
 }
 
-fn files_cluster(files: &Files, arguments: &EnvoyConfigArguments) -> String {
-    let name = scalar(&files.cluster);
-    format!(
-        "\
-- name: {name}
-  type: STATIC
-  load_assignment:
-    cluster_name: {name}
-    endpoints:
-    - lb_endpoints:
-      - endpoint:
-          address:
-            pipe:
-              path: {socket}
-",
-        socket = scalar(&socket(files, arguments)),
-    )
-}
-
-fn token_cluster(token: &TokenCluster, arguments: &EnvoyConfigArguments) -> String {
-    let certificate = token
-        .certificate
-        .as_ref()
-        .map(|certificate| (certificate, arguments.secrets_dir.trim_end_matches('/')));
-    format!(
-        "\
-# where tokens come from
-{cluster}{tls}  typed_extension_protocol_options:
-    envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-      \"@type\": {HTTP_PROTOCOL_OPTIONS}
-      common_http_protocol_options:
-        # exchanges are rare: a kept connection would be stale, or have an old certificate
-        max_requests_per_connection: 1
-      explicit_http_config:
-        http_protocol_options: {{}}
-",
-        cluster = cluster(&token.name, &token.host, token.port),
-        tls = indented(2, &tls(&token.host, &arguments.ca_file, certificate)),
-    )
-}
-
-/// The beginning of a cluster of one server.
-fn cluster(name: &str, host: &str, port: u16) -> String {
-    let name = scalar(name);
-    let kind = match ip(host) {
-        Some(_) => "type: STATIC\n",
-        None => "type: STRICT_DNS\ndns_lookup_family: V4_PREFERRED\n",
+fn files_cluster(files: &Files, arguments: &EnvoyConfigArguments) -> Cluster {
+    let address = Address::Pipe {
+        path: socket(files, arguments),
+        mode: None,
     };
-    let host = ip(host).map_or_else(|| host.to_owned(), |ip| ip.to_string());
-    format!(
-        "\
-- name: {name}
-{kind}  load_assignment:
-    cluster_name: {name}
-    endpoints:
-    - lb_endpoints:
-      - endpoint:
-          address:
-{address}",
-        kind = indented(2, kind),
-        address = indented(12, &address(&host, port)),
-    )
+    cluster(plain(files.cluster.clone()), Discovery::Static, address)
+}
+
+fn token_cluster(token: &TokenCluster, arguments: &EnvoyConfigArguments) -> Cluster {
+    let folder = arguments.secrets_dir.trim_end_matches('/');
+    let certificate = token.certificate.as_ref().map(|known| (known, folder));
+    let name = note(token.name.clone(), "where tokens come from");
+    let mut cluster = server_cluster(name, &token.host, token.port);
+    cluster.transport_socket = token
+        .tls
+        .then(|| tls(&token.host, &arguments.ca_file, certificate));
+    cluster.typed_extension_protocol_options = Some(ProtocolOptions {
+        http: Any::HttpProtocolOptions(HttpProtocolOptions {
+            common_http_protocol_options: Some(CommonHttpOptions {
+                max_requests_per_connection: note(
+                    1,
+                    "exchanges are rare: a kept connection would be stale, or have an old certificate",
+                ),
+            }),
+            explicit_http_config: ExplicitHttpConfig::default(),
+            http_filters: Vec::new(),
+        }),
+    });
+    cluster
+}
+
+/// The cluster of one server, by its name or address.
+fn server_cluster(name: Noted<String>, host: &str, port: u16) -> Cluster {
+    match ip(host) {
+        Some(ip) => {
+            let address = socket_address(&ip.to_string(), port);
+            cluster(name, Discovery::Static, address)
+        }
+        None => Cluster {
+            dns_lookup_family: Some("V4_PREFERRED"),
+            ..cluster(name, Discovery::StrictDns, socket_address(host, port))
+        },
+    }
+}
+
+fn cluster(name: Noted<String>, discovery: Discovery, address: Address) -> Cluster {
+    let cluster_name = name.0.clone();
+    Cluster {
+        name,
+        discovery,
+        dns_lookup_family: None,
+        load_assignment: LoadAssignment {
+            cluster_name,
+            endpoints: [LocalityEndpoints {
+                lb_endpoints: [LbEndpoint {
+                    endpoint: Endpoint { address },
+                }],
+            }],
+        },
+        transport_socket: None,
+        typed_extension_protocol_options: None,
+    }
 }
 
 /// TLS to a server, which has to be the one that is meant; with a certificate from a folder if there is one.
-fn tls(host: &str, ca_file: &str, certificate: Option<(&Certificate, &str)>) -> String {
-    let (sni, san) = match ip(host) {
-        // RFC 6066: server names are not addresses
-        Some(_) => (String::new(), "IP_ADDRESS"),
-        None => (format!("    sni: {}\n", scalar(host)), "DNS"),
+fn tls(host: &str, ca_file: &str, certificate: Option<(&Certificate, &str)>) -> Extension {
+    // RFC 6066: server names are not addresses
+    let (sni, san_type, host) = match ip(host) {
+        Some(ip) => (None, "IP_ADDRESS", ip.to_string()),
+        None => (Some(host.to_owned()), "DNS", host.to_owned()),
     };
-    let host = ip(host).map_or_else(|| host.to_owned(), |ip| ip.to_string());
-    let certificate = certificate.map(|(certificate, folder)| {
-        format!(
-            "      # `edgepass envoy-config --certificate` prints this file
-      tls_certificate_sds_secret_configs:
-      - name: {name}
-        sds_config:
-          path_config_source:
-            path: {path}
-            watched_directory:
-              path: {folder}
-          resource_api_version: V3
-",
-            name = scalar(&certificate.name),
-            path = scalar(&format!("{folder}/{}.yaml", certificate.name)),
-            folder = scalar(if folder.is_empty() { "/" } else { folder }),
-        )
+    let sds = certificate.map(|(certificate, folder)| {
+        [SdsSecretConfig {
+            name: note(
+                certificate.name.clone(),
+                "`edgepass envoy-config --certificate` prints the file below",
+            ),
+            sds_config: ConfigSource {
+                path_config_source: PathConfigSource {
+                    path: format!("{folder}/{}.yaml", certificate.name),
+                    watched_directory: WatchedDirectory {
+                        path: plain(if folder.is_empty() { "/" } else { folder }.to_owned()),
+                    },
+                },
+                resource_api_version: "V3",
+            },
+        }]
     });
-    format!(
-        "\
-transport_socket:
-  name: envoy.transport_sockets.tls
-  typed_config:
-    \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
-{sni}    common_tls_context:
-      # without both of these Envoy sends tokens to whoever answers
-      validation_context:
-        trusted_ca:
-          filename: {ca_file}
-        match_typed_subject_alt_names:
-        - san_type: {san}
-          matcher:
-            exact: {host}
-{certificate}",
-        ca_file = scalar(ca_file),
-        host = scalar(&host),
-        certificate = certificate.unwrap_or_default(),
+    let context = UpstreamTlsContext {
+        sni,
+        common_tls_context: CommonTlsContext {
+            validation_context: ValidationContext {
+                trusted_ca: file(ca_file),
+                match_typed_subject_alt_names: [SubjectAltNameMatcher {
+                    san_type: note(
+                        san_type,
+                        "without this and trusted_ca Envoy sends tokens to whoever answers",
+                    ),
+                    matcher: StringMatcher::Exact(host),
+                }],
+            },
+            tls_certificate_sds_secret_configs: sds,
+        },
+    };
+    extension(
+        "envoy.transport_sockets.tls",
+        Any::UpstreamTlsContext(context),
     )
 }
 
-fn address(host: &str, port: u16) -> String {
-    format!(
-        "socket_address:\n  address: {}\n  port_value: {port}\n",
-        scalar(host)
-    )
+fn extension(name: &'static str, typed_config: Any) -> Extension {
+    Extension {
+        name: plain(name),
+        typed_config,
+    }
+}
+
+fn socket_address(host: &str, port: u16) -> Address {
+    Address::SocketAddress {
+        address: host.to_owned(),
+        port_value: port,
+    }
+}
+
+/// A file that Envoy reads once.
+fn file(path: &str) -> DataSource {
+    DataSource {
+        filename: path.to_owned(),
+        watched_directory: None,
+    }
+}
+
+fn watched(folder: &str, text: &str) -> WatchedDirectory {
+    WatchedDirectory {
+        path: note(folder.to_owned(), text),
+    }
+}
+
+fn note<T>(value: T, text: &str) -> Noted<T> {
+    serde_saphyr::Commented(value, text.to_owned())
+}
+
+/// A value that explains itself.
+fn plain<T>(value: T) -> Noted<T> {
+    note(value, "")
 }
 
 /// The address that a host is, if it is none with a name.
@@ -452,13 +497,5 @@ fn ip(host: &str) -> Option<IpAddr> {
     host.trim_matches(['[', ']']).parse().ok()
 }
 
-const HTTP_CONNECTION_MANAGER: &str = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-
-const HTTP_PROTOCOL_OPTIONS: &str =
-    "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-
-const ROUTER: &str = "\
-- name: envoy.filters.http.router
-  typed_config:
-    \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
-";
+/// Read and write for the owner. YAML's octal numbers are read in two ways, so it is written in decimal.
+const SOCKET_MODE: u32 = 0o600;
