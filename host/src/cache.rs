@@ -129,7 +129,7 @@ pub(crate) struct Cache {
 #[derive(Default)]
 struct Entries {
     tokens: HashMap<Key, Entry>,
-    /// Counts what was thrown out, so that an answer from before cannot come back in.
+    /// Counts removals: an answer that was asked for before one must not be kept after it.
     generation: u64,
 }
 
@@ -137,7 +137,7 @@ struct Entry {
     token: Token,
     /// From when the component is asked again.
     fresh_until: Moment,
-    /// From when it is not even worth a look.
+    /// From when it has expired.
     alive_until: Moment,
 }
 
@@ -176,8 +176,8 @@ impl Cache {
             .generation
     }
 
-    /// Keeps a token that was asked for in that generation. `replaces` throws out what else there is of its identity:
-    /// somebody asked for a new one because the old ones are of no use.
+    /// Keeps a token that was asked for in that generation. `replaces` removes the other tokens of its identity:
+    /// the caller asked for a new one because they are refused.
     pub(crate) fn put(&self, key: Key, token: &Token, generation: u64, replaces: bool) {
         let now = self.now();
         let entry = Entry {
@@ -210,17 +210,17 @@ impl Cache {
         entries.tokens.insert(key, entry);
     }
 
-    /// Throws out the token of that lower-case hex SHA-256, wherever it is.
+    /// Removes the token of that lower-case hex SHA-256, under every key.
     pub(crate) fn reject(&self, token_sha256: &str) {
-        self.throw_out(|token| token.token.sha256_hex() == token_sha256);
+        self.remove(|token| token.token.sha256_hex() == token_sha256);
     }
 
-    /// Throws out the tokens of that configured identity, or all.
+    /// Removes the tokens of that configured identity, or all.
     pub(crate) fn forget(&self, identity: Option<&str>) {
-        self.throw_out(|token| identity.is_none_or(|identity| token.identity == identity));
+        self.remove(|token| identity.is_none_or(|identity| token.identity == identity));
     }
 
-    fn throw_out(&self, which: impl Fn(&Token) -> bool) {
+    fn remove(&self, which: impl Fn(&Token) -> bool) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         entries.generation += 1;
         entries.tokens.retain(|_, entry| !which(&entry.token));
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_token_is_thrown_out_and_its_answer_cannot_come_back() {
+    fn a_refused_token_is_removed_and_its_answer_cannot_come_back() {
         let cache = Cache::default();
         let before = cache.generation();
         let refused = token("t", "default", 60);
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replacement_throws_out_what_else_there_is_of_the_identity() {
+    fn a_replacement_removes_the_other_tokens_of_the_identity() {
         let cache = Cache::default();
         put(&cache, &request("a"), &token("old", "app", 60));
         put(

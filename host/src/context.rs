@@ -79,7 +79,7 @@ pub struct Context {
     hooks: Hooks,
     pub(crate) limits: StoreLimits,
     host: Host,
-    /// Watchdog ticks since the guest last let go.
+    /// Watchdog ticks since the guest last yielded.
     pub(crate) ticks: u64,
 }
 

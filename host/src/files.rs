@@ -23,7 +23,7 @@ pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>
     if metadata.len() > limit {
         return Err(FileError::TooLarge { limit });
     }
-    // one allocation, so that growing leaves no copies behind that nobody wipes
+    // one allocation, so that growing leaves no copies behind that are not wiped
     let room = usize::try_from(limit.min(metadata.len() + 4096)).unwrap_or(usize::MAX);
     let mut content = Zeroizing::new(Vec::with_capacity(room.saturating_add(1)));
     file.take(limit + 1)

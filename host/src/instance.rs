@@ -1,5 +1,5 @@
 //! The component's life: one instance in one store, driven by one task for as long as a handle lives. An instance that
-//! traps or runs away ends alone, and a fresh one takes its place.
+//! traps or does not yield ends alone, and a fresh one takes its place.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use crate::context::{Context, Host};
 use crate::watchdog::Watchdog;
 use crate::{limits, watchdog};
 
-/// One question for the component.
+/// One call of the component's exports.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
     Token(TokenRequest),
@@ -48,15 +48,15 @@ pub(crate) enum Answer {
     Status(Vec<IdentityStatus>),
 }
 
-/// A call and where its answer goes.
+/// A call, and the channel for its answer.
 pub(crate) struct Job {
     call: Arc<Call>,
-    /// How many instances have ended under it.
+    /// How many instances have ended while it was in flight.
     lost: u8,
     reply: oneshot::Sender<Result<Answer, Error>>,
 }
 
-/// The way in: calls go through a bounded channel to the task that owns the store.
+/// A handle: calls go through a bounded channel to the task that owns the store.
 #[derive(Clone)]
 pub(crate) struct Instance {
     jobs: mpsc::Sender<Job>,
@@ -74,7 +74,7 @@ impl Instance {
             component,
             host,
             queue,
-            flying: Flying::default(),
+            in_flight: InFlight::default(),
             restarts: Arc::clone(&restarts),
         };
         tokio::spawn(supervisor.run());
@@ -133,31 +133,31 @@ fn transient(class: ErrorClass, message: String) -> Error {
     )
 }
 
-/// Calls that are inside the component. They survive the instance.
+/// Calls inside the component. They survive its instance.
 #[derive(Clone, Default)]
-struct Flying(Arc<Mutex<BTreeMap<u64, Job>>>);
+struct InFlight(Arc<Mutex<BTreeMap<u64, Job>>>);
 
-impl Flying {
-    fn board(&self, id: u64, job: Job) {
+impl InFlight {
+    fn insert(&self, id: u64, job: Job) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id, job);
     }
 
-    fn land(&self, id: u64, result: Result<Answer, Error>) {
+    fn complete(&self, id: u64, result: Result<Answer, Error>) {
         let job = self
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&id);
         if let Some(job) = job {
-            // a caller that went away does not want to know
+            // fails when the caller was cancelled
             let _ = job.reply.send(result);
         }
     }
 
-    fn lost(&self) -> Vec<Job> {
+    fn take(&self) -> Vec<Job> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
             .into_values()
             .collect()
@@ -169,7 +169,7 @@ struct Supervisor {
     component: ProviderPre<Context>,
     host: Host,
     queue: mpsc::Receiver<Job>,
-    flying: Flying,
+    in_flight: InFlight,
     watchdog: Watchdog,
     restarts: Arc<AtomicU64>,
 }
@@ -187,7 +187,7 @@ impl Supervisor {
             self.restarts.fetch_add(1, Ordering::Relaxed);
             let cause = cause(&trap);
             log::error!("the credential component ended ({cause}); a fresh instance takes over");
-            again = self.flying.lost();
+            again = self.in_flight.take();
             again.retain_mut(|job| {
                 job.lost += 1;
                 job.lost <= limits::CALL_RETRIES || {
@@ -196,7 +196,7 @@ impl Supervisor {
                     false
                 }
             });
-            if started.elapsed() >= limits::INSTANCE_SETTLED {
+            if started.elapsed() >= limits::INSTANCE_STABLE {
                 backoff = limits::RESTART_BACKOFF;
                 continue;
             }
@@ -207,10 +207,10 @@ impl Supervisor {
 
     /// One instance, until the handles are gone or it traps.
     async fn live(&mut self, again: Vec<Job>) -> wasmtime::Result<()> {
-        // what is left of the calls is in `flying` from here on, whatever happens
+        // before anything can fail: calls in `in_flight` are made again by the next instance
         let mut next = 0;
         for job in again {
-            self.flying.board(next, job);
+            self.in_flight.insert(next, job);
             next += 1;
         }
         let mut store = Store::new(&self.engine, self.host.context());
@@ -219,7 +219,7 @@ impl Supervisor {
         let exports = match self.component.instantiate_async(&mut store).await {
             Ok(exports) => exports,
             Err(e) => {
-                // nothing will answer these, and waiting for a component that does not start helps nobody
+                // fail these at once: a component that does not start answers nothing
                 while let Ok(job) = self.queue.try_recv() {
                     let _ = job
                         .reply
@@ -228,10 +228,10 @@ impl Supervisor {
                 return Err(e);
             }
         };
-        let flying = &self.flying;
+        let in_flight = &self.in_flight;
         let queue = &mut self.queue;
-        let drive =
-            store.run_concurrent(async |store| drive(store, &exports, queue, flying, next).await);
+        let drive = store
+            .run_concurrent(async |store| drive(store, &exports, queue, in_flight, next).await);
         self.watchdog.watch(drive).await?
     }
 }
@@ -241,11 +241,11 @@ async fn drive(
     store: &Accessor<Context>,
     exports: &Exports,
     queue: &mut mpsc::Receiver<Job>,
-    flying: &Flying,
+    in_flight: &InFlight,
     again: u64,
 ) -> wasmtime::Result<()> {
     let start = |id: u64| async move {
-        let call = flying
+        let call = in_flight
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -253,7 +253,7 @@ async fn drive(
             .map(|job| Arc::clone(&job.call));
         let Some(call) = call else { return Ok(()) };
         // a trap leaves the call where it is, for the next instance
-        flying.land(id, perform(store, exports, &call).await?);
+        in_flight.complete(id, perform(store, exports, &call).await?);
         Ok::<_, wasmtime::Error>(())
     };
     let work = async {
@@ -265,7 +265,7 @@ async fn drive(
                 Some(done) = calls.next(), if !calls.is_empty() => done?,
                 job = queue.recv(), if calls.len() < limits::CALLS_IN_COMPONENT => {
                     let Some(job) = job else { return Ok(()) };
-                    flying.board(next, job);
+                    in_flight.insert(next, job);
                     calls.push(start(next));
                     next += 1;
                 }
@@ -273,7 +273,7 @@ async fn drive(
         }
     };
     let mut work = std::pin::pin!(work);
-    // this is not polled while a guest holds the store, so being polled is the proof that it let go
+    // not polled while a guest holds the store: being polled proves that the guest has yielded
     std::future::poll_fn(|cx| {
         store.with(|mut store| store.data_mut().ticks = 0);
         work.as_mut().poll(cx)
@@ -346,7 +346,7 @@ fn not_started(error: &wasmtime::Error) -> String {
 /// The reason of a trap without the guest's frames.
 fn cause(trap: &wasmtime::Error) -> String {
     match trap.downcast_ref::<wasmtime::Trap>() {
-        Some(wasmtime::Trap::Interrupt) => "it ran without letting go and was stopped".to_owned(),
+        Some(wasmtime::Trap::Interrupt) => "it ran without yielding and was stopped".to_owned(),
         Some(trap) => trap.to_string(),
         None => trap.root_cause().to_string(),
     }

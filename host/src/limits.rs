@@ -10,7 +10,7 @@ pub const GUEST_MEMORY_BYTES: usize = 32 * 1024 * 1024;
 /// How often the watchdog looks at a running guest. Shorter costs wake-ups, longer makes the bound below coarse.
 pub const WATCHDOG_TICK: Duration = Duration::from_millis(10);
 
-/// How many ticks in a row a guest may run without letting go. The longest honest stretch is parsing a full-size
+/// How many ticks in a row a guest may run without yielding. The longest legitimate stretch is parsing a full-size
 /// response, some milliseconds; this is half a second, because the threads of a busy machine are not always scheduled.
 pub const WATCHDOG_TICKS: u64 = 50;
 
@@ -23,7 +23,7 @@ pub const WATCHDOG_IDLE_TICKS: u32 = 100;
 pub const CALLS_IN_COMPONENT: usize = 2048;
 
 /// Calls queued for the component. The caller after that gets `busy` at once instead of a place in a line that it
-/// would leave by timeout.
+/// would only leave by its timeout.
 pub const CALLS_QUEUED: usize = 2048;
 
 /// How long a caller waits for the component in all. The engine ends a flight by itself much earlier
@@ -31,17 +31,17 @@ pub const CALLS_QUEUED: usize = 2048;
 pub const CALL_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How often a call is started again in a fresh instance after the one that ran it trapped. Once: the call may be
-/// what it trapped on.
+/// the cause of the trap.
 pub const CALL_RETRIES: u8 = 1;
 
-/// First wait before a fresh instance when the last one lived shorter than [`INSTANCE_SETTLED`]; doubled each time.
+/// First wait before a fresh instance when the last one lived shorter than [`INSTANCE_STABLE`]; doubled each time.
 pub const RESTART_BACKOFF: Duration = Duration::from_millis(50);
 
 /// The longest such wait: a component that always traps must not take a processor for itself.
 pub const MAX_RESTART_BACKOFF: Duration = Duration::from_secs(5);
 
 /// An instance that lived this long was healthy; the next one starts without waiting.
-pub const INSTANCE_SETTLED: Duration = Duration::from_secs(10);
+pub const INSTANCE_STABLE: Duration = Duration::from_secs(10);
 
 /// Tokens in the read-through cache of the handle; the component keeps the real cache. Entries beyond it are dropped
 /// at random, and cost a call into the component when they are next asked for.

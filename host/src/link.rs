@@ -3,7 +3,7 @@
 //! Two ways. A component that *contains* a provider (composed with it) needs what a provider imports:
 //! [`add_to_linker`]. One that only *imports* interfaces of `edgepass:credentials` can be served by a [`Provider`]
 //! handle of this process: `credential-provider` with [`add_provider_to_linker`], `opaque-tokens` with
-//! [`add_opaque_tokens_to_linker`], `status` with [`add_status_to_linker`]. The second way keeps its store free of
+//! [`add_opaque_tokens_to_linker`], `status` with [`add_status_to_linker`]. The store of the second way holds no
 //! credentials; with `opaque-tokens` alone, it keeps the component free of tokens until it reads one back from the
 //! request that it was set on (`wit/README.md` says what that is good for).
 

@@ -98,7 +98,7 @@ impl Provider {
         };
         match self.call(call).await? {
             Answer::Assertion(assertion) => Ok(assertion),
-            _ => Err(mixed_up()),
+            _ => Err(unexpected_answer()),
         }
     }
 
@@ -133,7 +133,7 @@ impl Provider {
         };
         match self.call(call).await? {
             Answer::Rejection(outcome) => Ok(outcome),
-            _ => Err(mixed_up()),
+            _ => Err(unexpected_answer()),
         }
     }
 
@@ -151,7 +151,7 @@ impl Provider {
             .await?
         {
             Answer::Forgotten(count) => Ok(count),
-            _ => Err(mixed_up()),
+            _ => Err(unexpected_answer()),
         }
     }
 
@@ -164,7 +164,7 @@ impl Provider {
     pub async fn status(&self) -> Result<Vec<IdentityStatus>, Error> {
         match self.call(Call::Status).await? {
             Answer::Status(identities) => Ok(identities),
-            _ => Err(mixed_up()),
+            _ => Err(unexpected_answer()),
         }
     }
 
@@ -179,63 +179,64 @@ impl Provider {
         }
     }
 
-    /// Asks the component, together with everybody who asks for the same.
+    /// Asks the component. Concurrent callers of one key share the call.
     async fn acquire(&self, request: &TokenRequest) -> Result<Token, Error> {
         if !self.0.read_through {
             return match self.call(Call::Token(request.clone())).await? {
                 Answer::Token(token) => Ok(Token::new(token)),
-                _ => Err(mixed_up()),
+                _ => Err(unexpected_answer()),
             };
         }
         let Some(key) = Key::of(request) else {
             return self.acquire_alone(request).await;
         };
-        let (mut landing, leads) = match self.0.flights.join(request) {
-            Some(landing) => (landing, false),
-            None => self.take_off(key, request)?,
+        let (mut flight, leads) = match self.0.flights.join(request) {
+            Some(flight) => (flight, false),
+            None => self.start_flight(key, request)?,
         };
         if !leads {
             self.0.joined.fetch_add(1, Ordering::Relaxed);
         }
-        let landed = landing
+        let outcome = flight
             .wait_for(Option::is_some)
             .await
             .map_err(|_| instance::stopped())?;
-        match landed.as_ref() {
-            Some(Ok(landed)) => Ok(if leads {
-                landed.first.clone()
+        match outcome.as_ref() {
+            Some(Ok(outcome)) => Ok(if leads {
+                outcome.first.clone()
             } else {
-                landed.shared.clone()
+                outcome.shared.clone()
             }),
             Some(Err(e)) => Err(e.clone()),
-            None => Err(mixed_up()),
+            None => Err(unexpected_answer()),
         }
     }
 
-    /// Starts a flight for that key, or joins the one that somebody else started a moment ago.
-    fn take_off(&self, key: Key, request: &TokenRequest) -> Result<(Landing, bool), Error> {
-        let mut flying = self
+    /// Starts a flight for that key, or joins one that was started meanwhile.
+    fn start_flight(&self, key: Key, request: &TokenRequest) -> Result<(Flight, bool), Error> {
+        let mut under_way = self
             .0
             .flights
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(landing) = Lookup::of(request).and_then(|lookup| flying.get(&lookup).cloned()) {
-            return Ok((landing, false));
+        if let Some(flight) = Lookup::of(request).and_then(|lookup| under_way.get(&lookup).cloned())
+        {
+            return Ok((flight, false));
         }
         let generation = self.0.cache.generation();
         let answer = self.0.instance.call(Call::Token(request.clone()))?;
         self.0.calls.fetch_add(1, Ordering::Relaxed);
-        let (land, landing) = watch::channel(None);
-        flying.insert(key.clone(), landing.clone());
+        let (finish, flight) = watch::channel(None);
+        under_way.insert(key.clone(), flight.clone());
         let (cache, flights) = (Arc::clone(&self.0.cache), Arc::clone(&self.0.flights));
-        // a task of its own: the flight belongs to nobody who may go away
+        // a task of its own: a caller that is cancelled does not stop the flight for the others
         tokio::spawn(async move {
-            let result = settle(answer).await.and_then(|answer| match answer {
+            let result = wait_for(answer).await.and_then(|answer| match answer {
                 Answer::Token(token) => Ok(Token::new(token)),
-                _ => Err(mixed_up()),
+                _ => Err(unexpected_answer()),
             });
-            let landed = result.map(|first| {
+            let outcome = result.map(|first| {
                 cache.put(key.clone(), &first, generation, false);
                 let source = match first.source {
                     TokenSource::Cache => TokenSource::Cache,
@@ -243,7 +244,7 @@ impl Provider {
                         TokenSource::SharedExchange
                     }
                 };
-                Landed {
+                FlightOutcome {
                     shared: first.with_source(source),
                     first,
                 }
@@ -253,16 +254,16 @@ impl Provider {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(&key);
-            let _ = land.send(Some(landed));
+            let _ = finish.send(Some(outcome));
         });
-        Ok((landing, true))
+        Ok((flight, true))
     }
 
-    /// Requests that no cache may answer. The component lets them share what they can.
+    /// Requests that the cache must not answer. The component shares their exchanges where it can.
     async fn acquire_alone(&self, request: &TokenRequest) -> Result<Token, Error> {
         let generation = self.0.cache.generation();
         let Answer::Token(token) = self.call(Call::Token(request.clone())).await? else {
-            return Err(mixed_up());
+            return Err(unexpected_answer());
         };
         let token = Token::new(token);
         if matches!(request.grant, Grant::ClientCredentials) {
@@ -281,7 +282,7 @@ impl Provider {
     async fn call(&self, call: Call) -> Result<Answer, Error> {
         let answer = self.0.instance.call(call)?;
         self.0.calls.fetch_add(1, Ordering::Relaxed);
-        settle(answer).await
+        wait_for(answer).await
     }
 }
 
@@ -299,11 +300,11 @@ impl std::fmt::Debug for Provider {
 pub struct Stats {
     /// Tokens given out without asking the component.
     pub hits: u64,
-    /// Callers that joined a call of somebody else.
+    /// Callers that joined another caller's call.
     pub joined: u64,
     /// Calls into the component.
     pub calls: u64,
-    /// Component instances that trapped or ran away and were replaced.
+    /// Component instances that trapped or did not yield, and were replaced.
     pub restarts: u64,
     /// Tokens in the cache of this handle.
     pub cached: usize,
@@ -526,7 +527,7 @@ pub enum BuildError {
         /// The file, and what is wrong with it.
         reason: String,
     },
-    /// A credential uses a certificate that nobody knows.
+    /// A credential names a certificate that is not configured.
     #[error(
         "the certificate {name:?} is used by a credential, but the configuration's `certificates` does not have it"
     )]
@@ -569,7 +570,7 @@ pub fn process_environment() -> Environment {
 }
 
 /// What the component is told: its configuration, and the variables that something was taken from. Not the rest of a
-/// process's environment, which is none of its business.
+/// process's environment.
 fn guest_environment(
     config: Option<&str>,
     environment: &Environment,
@@ -587,14 +588,15 @@ fn guest_environment(
     out
 }
 
-/// Calls under way, by key.
+/// Calls in flight, by key (single flight).
 #[derive(Default)]
-struct Flights(Mutex<HashMap<Key, Landing>>);
+struct Flights(Mutex<HashMap<Key, Flight>>);
 
-type Landing = watch::Receiver<Option<Result<Landed, Error>>>;
+/// Where the callers of one flight wait for its outcome.
+type Flight = watch::Receiver<Option<Result<FlightOutcome, Error>>>;
 
-/// What a flight brought.
-struct Landed {
+/// The token of a flight.
+struct FlightOutcome {
     /// For the caller that started it.
     first: Token,
     /// For those that joined.
@@ -602,7 +604,7 @@ struct Landed {
 }
 
 impl Flights {
-    fn join(&self, request: &TokenRequest) -> Option<Landing> {
+    fn join(&self, request: &TokenRequest) -> Option<Flight> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -611,8 +613,8 @@ impl Flights {
     }
 }
 
-/// The answer of the component, or why there is none.
-async fn settle(
+/// Waits for the component's answer, up to the deadline of a call.
+async fn wait_for(
     answer: tokio::sync::oneshot::Receiver<Result<Answer, Error>>,
 ) -> Result<Answer, Error> {
     match tokio::time::timeout(limits::CALL_DEADLINE, answer).await {
@@ -632,10 +634,10 @@ async fn settle(
     }
 }
 
-/// An answer to another question: a defect here, not the caller's.
-fn mixed_up() -> Error {
+/// An answer of another kind than the call: a defect here, not the caller's.
+fn unexpected_answer() -> Error {
     Error::new(
         ErrorClass::Other,
-        "the credential component answered another question",
+        "the credential component answered another call",
     )
 }

@@ -1,4 +1,4 @@
-//! The certification authorities that token endpoints are checked with.
+//! The certification authorities (CA) that token endpoints' certificates are verified with.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

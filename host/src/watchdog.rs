@@ -1,4 +1,4 @@
-//! Ends a guest that runs without letting go. A guest that only waits is never touched.
+//! Ends a guest that runs without yielding. A guest that only waits is never touched.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::limits;
 
 /// Looks at the guest at every tick, in the guest's own thread; counts in [`Context::ticks`], which the driver sets
-/// back whenever the guest lets go.
+/// back whenever the guest yields.
 ///
 /// Only ticks that the guest saw while it ran are counted, so a thread that the machine did not schedule is not taken
 /// for a runaway.

@@ -49,7 +49,7 @@ pub fn embedded(engine: &Engine) -> Result<Component> {
     if in_place::possible(&CODE.0) && !TAKEN.swap(true, Ordering::AcqRel) {
         #[expect(
             unsafe_code,
-            reason = "wasmtime cannot check machine code, somebody has to vouch for it"
+            reason = "wasmtime cannot check machine code; that it is the precompiler's is what this crate guarantees"
         )]
         // SAFETY: a constant that this program's own build wrote with wasmtime's
         // `precompile_component`, there and unchanged for as long as the program
@@ -77,7 +77,7 @@ pub fn from_wasm(engine: &Engine, wasm: &[u8]) -> Result<Component> {
 fn load(engine: &Engine, code: &[u8]) -> Result<Component> {
     #[expect(
         unsafe_code,
-        reason = "wasmtime cannot check machine code, somebody has to vouch for it"
+        reason = "wasmtime cannot check machine code; that it is the precompiler's is what this crate guarantees"
     )]
     // SAFETY: the callers pass either a constant of this program, which its own
     // build wrote with wasmtime's `precompile_component`, or what that has just

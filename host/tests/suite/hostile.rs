@@ -64,7 +64,7 @@ async fn a_runaway_is_stopped() {
     // the deadline of the call itself would say something else
     let error = provider.get_token(&graph()).await.unwrap_err();
     assert!(
-        error.to_string().contains("ran without letting go"),
+        error.to_string().contains("ran without yielding"),
         "{error}"
     );
     assert_eq!(provider.stats().restarts, 2);

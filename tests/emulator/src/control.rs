@@ -17,7 +17,7 @@ use crate::reply::Reply;
 use crate::request::Call;
 use crate::world::{Settings, World};
 
-/// Answers requests below `/_emulator`; others are none of its business.
+/// Answers requests below `/_emulator`; `None` for others.
 pub(crate) fn answer(world: &World, call: &Call) -> Option<Reply> {
     let segments = call.segments();
     let ["_emulator", rest @ ..] = segments.as_slice() else {

@@ -174,7 +174,7 @@ impl Directory {
     }
 }
 
-/// Single quotes, in which a shell leaves everything alone but themselves.
+/// Single quotes, inside which a shell interprets nothing but the quote itself.
 fn shell_quote(value: &str) -> String {
     format!("'{}'", value.replace('\'', r"'\''"))
 }

@@ -206,7 +206,7 @@ impl Emulator {
         &self.world().issuer
     }
 
-    /// Another issuer, with keys of its own, at a URL that nobody serves. It
+    /// Another issuer, with keys of its own, at a URL that is not served. It
     /// is unknown to the emulator until [`Self::trust_issuer`].
     pub fn outside_issuer(&self, url: &str) -> Result<WorkloadIssuer> {
         let key = SigningKey::generate(url)?;

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use crate::clock::{real_now, stamp};
 
-/// Keys and tokens are their owner's business.
+/// Keys and tokens are readable by their owner only.
 const PRIVATE: u32 = 0o600;
 
 /// Writes a file that only its owner may read.
@@ -81,7 +81,7 @@ impl Volume {
             }
         }
         match previous.map(|old| fs::remove_dir_all(self.dir.join(old))) {
-            // Somebody tidied up before us, which is no reason to stop.
+            // It was removed already, which is not an error.
             Some(Err(error)) if error.kind() != ErrorKind::NotFound => Err(error)
                 .with_context(|| format!("cannot remove what was in {}", self.dir.display())),
             _ => Ok(()),

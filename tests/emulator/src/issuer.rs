@@ -261,7 +261,7 @@ impl Mint {
         self
     }
 
-    /// Signed by a key nobody knows, under the published `kid`.
+    /// Signed by an unpublished key, under the published `kid`.
     #[must_use]
     pub fn foreign_key(mut self) -> Self {
         self.foreign_key = true;

@@ -51,7 +51,7 @@ pub(crate) fn answer(world: &World, call: &Call) -> Reply {
 }
 
 /// The tokens that were handed out: the service gives the same one again
-/// until half of its life is over, and nobody can make it do otherwise.
+/// until half of its life is over, and no parameter changes that.
 #[derive(Default)]
 pub(crate) struct IssuedTokens {
     /// By client ID and resource.
@@ -126,7 +126,7 @@ fn token(world: &World, call: &Call) -> Result<Value, Refusal> {
             ..Refusal::new("invalid_request", "The request must be a GET.")
         });
     }
-    // Both headers guard against requests that somebody else made the machine
+    // Both headers guard against requests that an attacker made the machine
     // send: those rarely have the first, and proxies add the second.
     let mut metadata = call.headers.get_all("metadata").iter();
     if metadata.next().map(http::HeaderValue::as_bytes) != Some(b"true")

@@ -43,7 +43,7 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 pub(crate) enum Door {
     /// Entra and the control endpoint.
     Entra(TlsAcceptor),
-    /// The same, where nobody gets in without a client certificate.
+    /// The same, where a client certificate is mandatory.
     StrictEntra(TlsAcceptor),
     /// The metadata service, by http and with nothing besides.
     Metadata,
@@ -65,7 +65,7 @@ pub(crate) async fn serve(
         let number = counter.fetch_add(1, Ordering::Relaxed) + 1;
         let (door, world) = (door.clone(), Arc::clone(&world));
         tokio::spawn(async move {
-            // A client that refuses our CA or breaks off is its own business.
+            // A client that refuses our CA or disconnects is not an error here.
             let _ = connection(stream, door, world, number).await;
         });
     }
