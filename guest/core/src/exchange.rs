@@ -1,83 +1,20 @@
 //! Form out, response in.
 
-use crate::authority::Endpoint;
-use crate::effect::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
+mod asked;
+mod clean;
+mod form;
+mod transport;
+
+use crate::effect::HttpResponse;
 use crate::inspect::{JwtSummary, inspect_jwt};
 use crate::json::Json;
-use crate::limits::{
-    DEFAULT_EXPIRES_IN_S, HTTP_TIMEOUT_MS, MAX_EXPIRES_IN_S, MAX_RESPONSE_BYTES,
-    MAX_RETRY_AFTER_MS, MAX_SERVER_TEXT_CHARS,
-};
-use crate::{
-    AccessToken, Error, ErrorClass, ErrorDetail, Secret, SecretBytes, TokenType, aadsts, challenge,
-};
+use crate::limits::{DEFAULT_EXPIRES_IN_S, MAX_EXPIRES_IN_S, MAX_RETRY_AFTER_MS};
+use crate::{Error, ErrorClass, ErrorDetail, Secret, aadsts, challenge};
 
-/// A form in the order in which the Azure SDKs for Python and Rust write theirs: by name, `claims` last.
-#[derive(Debug, Default)]
-pub(crate) struct Form {
-    fields: Vec<(&'static str, Secret)>,
-}
-
-impl Form {
-    pub(crate) fn add(&mut self, name: &'static str, value: impl Into<Secret>) {
-        let order = |name: &'static str| (name == "claims", name);
-        let after = self.fields.iter();
-        let at = after
-            .take_while(|(known, _)| order(known) <= order(name))
-            .count();
-        self.fields.insert(at, (name, value.into()));
-    }
-
-    fn encode(self) -> SecretBytes {
-        // room for everything at once: growing would leave copies of an assertion behind
-        let room = self
-            .fields
-            .iter()
-            .map(|(name, value)| name.len() + 3 * value.expose().len() + 2)
-            .sum();
-        let mut out = form_urlencoded::Serializer::new(String::with_capacity(room));
-        for (name, value) in &self.fields {
-            out.append_pair(name, value.expose());
-        }
-        SecretBytes::new(out.finish())
-    }
-}
-
-/// The POST of RFC 6749 section 4.4.2. `x-ms-lib-capability` tells Entra that 429 and Retry-After are honoured here;
-/// without it Entra breaks request loops with `invalid_grant` instead.
-pub(crate) fn request(
-    endpoint: &Endpoint,
-    form: Form,
-    authorization: Option<Secret>,
-    correlation_id: &str,
-    timeout_ms: u64,
-) -> HttpRequest {
-    let mut headers: Vec<(&'static str, Secret)> = vec![
-        ("accept", Secret::new("application/json")),
-        ("client-request-id", Secret::new(correlation_id)),
-        (
-            "content-type",
-            Secret::new("application/x-www-form-urlencoded"),
-        ),
-        ("return-client-request-id", Secret::new("true")),
-        (
-            "user-agent",
-            Secret::new(concat!("edgepass/", env!("CARGO_PKG_VERSION"))),
-        ),
-        ("x-ms-lib-capability", Secret::new("retry-after, h429")),
-    ];
-    headers.extend(authorization.map(|value| ("authorization", value)));
-    HttpRequest {
-        method: "POST",
-        scheme: "https",
-        authority: endpoint.authority.clone(),
-        path: endpoint.path.clone(),
-        headers,
-        body: form.encode(),
-        timeout_ms: timeout_ms.min(HTTP_TIMEOUT_MS),
-        max_response_bytes: MAX_RESPONSE_BYTES,
-    }
-}
+pub(crate) use asked::{Asked, Wanted};
+use clean::clean;
+pub(crate) use form::{Form, request};
+pub(crate) use transport::no_response;
 
 /// What a token response says.
 #[derive(Debug)]
@@ -93,53 +30,6 @@ pub(crate) struct Granted {
     pub(crate) certificate_thumbprint: Option<String>,
 }
 
-/// What a response must hold to be the answer to what was asked.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Wanted<'a> {
-    pub(crate) token_type: TokenType,
-    /// It is a token exchange, which may issue what is no access token.
-    pub(crate) token_exchange: bool,
-    /// Thumbprint of the certificate that authenticated the connection.
-    pub(crate) certificate_thumbprint: Option<&'a str>,
-}
-
-impl Wanted<'_> {
-    /// Whether a token of that type, bound to that certificate, is what was asked for.
-    fn is_met_by(&self, token_type: &str, bound_to: Option<&str>) -> bool {
-        let is = |name: &str| token_type.eq_ignore_ascii_case(name);
-        match self.token_type {
-            TokenType::Bearer => {
-                is("Bearer") || self.token_exchange && is(AccessToken::NOT_APPLICABLE)
-            }
-            // a bearer token by name that is bound to the certificate all the same (RFC 8705 section 3)
-            TokenType::MtlsPop => {
-                is("mtls_pop")
-                    || is("Bearer") && bound_to.is_some() && bound_to == self.certificate_thumbprint
-            }
-        }
-    }
-
-    fn describe(&self) -> &'static str {
-        match self.token_type {
-            TokenType::Bearer => "a bearer token",
-            TokenType::MtlsPop => "a token that is bound to the client certificate",
-        }
-    }
-}
-
-/// What is needed to read a response and to describe a failure.
-pub(crate) struct Asked<'a> {
-    pub(crate) endpoint: &'a Endpoint,
-    /// The server's time, unix seconds.
-    pub(crate) server_unix_s: u64,
-    pub(crate) correlation_id: &'a str,
-    /// The federated assertion that was presented, for hints.
-    pub(crate) presented: Option<&'a JwtSummary>,
-    pub(crate) wanted: Wanted<'a>,
-    /// What was sent and must not come back in a message.
-    pub(crate) secrets: &'a [Secret],
-}
-
 /// Reads a response.
 pub(crate) fn response(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error> {
     match response.status {
@@ -147,101 +37,6 @@ pub(crate) fn response(asked: &Asked<'_>, response: &HttpResponse) -> Result<Gra
         300..=399 => Err(redirect(asked, response)),
         _ => Err(refused(asked, response)),
     }
-}
-
-/// Turns a transport failure into an `Error`.
-pub(crate) fn no_response(asked: &Asked<'_>, error: &HttpError) -> Error {
-    let host = &asked.endpoint.authority;
-    let detail = error.detail.trim();
-    let (class, message, retryable, hint) = match error.kind {
-        HttpErrorKind::Dns => (
-            ErrorClass::Network,
-            format!("the name of {host} does not resolve"),
-            true,
-            "check the authority host in the configuration or AZURE_AUTHORITY_HOST, and the name server",
-        ),
-        HttpErrorKind::Connect => (
-            ErrorClass::Network,
-            format!("no connection to {host}"),
-            true,
-            "check that the server is up and that nothing blocks the way to it",
-        ),
-        HttpErrorKind::Reset => (
-            ErrorClass::Network,
-            format!("{host} closed the connection before it had answered"),
-            true,
-            "a server or something on the way to it broke the connection off",
-        ),
-        HttpErrorKind::ServerCertificate => (
-            ErrorClass::Network,
-            format!("the certificate of {host} is not trusted, or is for another name"),
-            false,
-            "give the authority that signed it with --ca-file, host.ca_file or SSL_CERT_FILE",
-        ),
-        HttpErrorKind::ClientCertificate => (
-            ErrorClass::CredentialUnavailable,
-            format!(
-                "{host} refused the client certificate in the TLS handshake, or asked for one that was not given"
-            ),
-            false,
-            "check that the certificate is the one registered for this application",
-        ),
-        HttpErrorKind::Tls => (
-            ErrorClass::Network,
-            format!("the TLS handshake with {host} failed"),
-            false,
-            "check that the server speaks TLS 1.2 or 1.3 on that port",
-        ),
-        HttpErrorKind::Timeout => (
-            ErrorClass::Timeout,
-            format!("{host} did not answer in time"),
-            true,
-            "the server, or the way to it, is slow; the same request may succeed later",
-        ),
-        HttpErrorKind::Denied => (
-            ErrorClass::Configuration,
-            format!(
-                "the host does not let this component send requests to {host}; nothing was sent"
-            ),
-            false,
-            "name the host in authority_hosts or EDGEPASS_AUTHORITY_HOSTS",
-        ),
-        HttpErrorKind::BodyTooLarge => (
-            ErrorClass::InvalidResponse,
-            format!(
-                "{host} answered with more than {MAX_RESPONSE_BYTES} bytes, which is not a token response"
-            ),
-            false,
-            "check that the authority host is a token endpoint",
-        ),
-        HttpErrorKind::Protocol => (
-            ErrorClass::InvalidResponse,
-            format!("the answer of {host} is cut short or is not HTTP"),
-            true,
-            "something on the way to the server breaks answers off",
-        ),
-        HttpErrorKind::Other => (
-            ErrorClass::Network,
-            format!("the request to {host} failed"),
-            true,
-            "the same request may succeed later",
-        ),
-    };
-    let message = if detail.is_empty() {
-        message
-    } else {
-        format!("{message}: {}", clean(detail, asked.secrets))
-    };
-    Error::with_detail(
-        class,
-        ErrorDetail {
-            message,
-            hint: Some(hint.to_owned()),
-            retryable,
-            correlation_id: Some(asked.correlation_id.to_owned()),
-            ..ErrorDetail::default()
-        },
-    )
 }
 
 /// `Retry-After` in milliseconds: seconds or an HTTP date (RFC 9110 section 10.2.3), the date read on the server's own
@@ -599,44 +394,6 @@ fn description_without_ids(description: &str) -> &str {
     description.get(..end).unwrap_or(description)
 }
 
-/// Makes text from outside fit to print: one line, bounded, without what was sent and without anything that has the
-/// shape of a JWT.
-pub(crate) fn clean(text: &str, secrets: &[Secret]) -> String {
-    let mut text: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    for secret in secrets {
-        if secret.expose().len() >= 4 {
-            text = text.replace(secret.expose(), "[redacted]");
-        }
-    }
-    let words = text.split_whitespace().map(|word| {
-        if looks_like_a_jwt(word) {
-            "[redacted]"
-        } else {
-            word
-        }
-    });
-    let mut out = String::new();
-    for word in words {
-        if !out.is_empty() {
-            out.push(' ');
-        }
-        out.push_str(word);
-    }
-    if out.chars().count() > MAX_SERVER_TEXT_CHARS {
-        out = out.chars().take(MAX_SERVER_TEXT_CHARS).collect();
-        out.push('…');
-    }
-    out
-}
-
-fn looks_like_a_jwt(word: &str) -> bool {
-    // `{"` in base64url begins every JWS header
-    word.contains("eyJ") && word.len() > 30
-}
-
 /// A count of seconds (or a code) as a number, or as a numeric string as Entra's v1 endpoint writes it. Fractions are
 /// cut off, and what is negative is treated as absent.
 fn whole_number(value: &Json) -> Option<u64> {
@@ -660,6 +417,8 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
+    use crate::authority::Endpoint;
+    use crate::{SecretBytes, TokenType};
 
     fn response(status: u16, headers: &[(&str, &str)], body: &str) -> HttpResponse {
         HttpResponse {

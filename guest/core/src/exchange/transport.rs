@@ -1,0 +1,102 @@
+//! Requests that got no response.
+
+use super::asked::Asked;
+use super::clean::clean;
+use crate::effect::{HttpError, HttpErrorKind};
+use crate::limits::MAX_RESPONSE_BYTES;
+use crate::{Error, ErrorClass, ErrorDetail};
+
+/// Turns a transport failure into an `Error`.
+pub(crate) fn no_response(asked: &Asked<'_>, error: &HttpError) -> Error {
+    let host = &asked.endpoint.authority;
+    let detail = error.detail.trim();
+    let (class, message, retryable, hint) = match error.kind {
+        HttpErrorKind::Dns => (
+            ErrorClass::Network,
+            format!("the name of {host} does not resolve"),
+            true,
+            "check the authority host in the configuration or AZURE_AUTHORITY_HOST, and the name server",
+        ),
+        HttpErrorKind::Connect => (
+            ErrorClass::Network,
+            format!("no connection to {host}"),
+            true,
+            "check that the server is up and that nothing blocks the way to it",
+        ),
+        HttpErrorKind::Reset => (
+            ErrorClass::Network,
+            format!("{host} closed the connection before it had answered"),
+            true,
+            "a server or something on the way to it broke the connection off",
+        ),
+        HttpErrorKind::ServerCertificate => (
+            ErrorClass::Network,
+            format!("the certificate of {host} is not trusted, or is for another name"),
+            false,
+            "give the authority that signed it with --ca-file, host.ca_file or SSL_CERT_FILE",
+        ),
+        HttpErrorKind::ClientCertificate => (
+            ErrorClass::CredentialUnavailable,
+            format!(
+                "{host} refused the client certificate in the TLS handshake, or asked for one that was not given"
+            ),
+            false,
+            "check that the certificate is the one registered for this application",
+        ),
+        HttpErrorKind::Tls => (
+            ErrorClass::Network,
+            format!("the TLS handshake with {host} failed"),
+            false,
+            "check that the server speaks TLS 1.2 or 1.3 on that port",
+        ),
+        HttpErrorKind::Timeout => (
+            ErrorClass::Timeout,
+            format!("{host} did not answer in time"),
+            true,
+            "the server, or the way to it, is slow; the same request may succeed later",
+        ),
+        HttpErrorKind::Denied => (
+            ErrorClass::Configuration,
+            format!(
+                "the host does not let this component send requests to {host}; nothing was sent"
+            ),
+            false,
+            "name the host in authority_hosts or EDGEPASS_AUTHORITY_HOSTS",
+        ),
+        HttpErrorKind::BodyTooLarge => (
+            ErrorClass::InvalidResponse,
+            format!(
+                "{host} answered with more than {MAX_RESPONSE_BYTES} bytes, which is not a token response"
+            ),
+            false,
+            "check that the authority host is a token endpoint",
+        ),
+        HttpErrorKind::Protocol => (
+            ErrorClass::InvalidResponse,
+            format!("the answer of {host} is cut short or is not HTTP"),
+            true,
+            "something on the way to the server breaks answers off",
+        ),
+        HttpErrorKind::Other => (
+            ErrorClass::Network,
+            format!("the request to {host} failed"),
+            true,
+            "the same request may succeed later",
+        ),
+    };
+    let message = if detail.is_empty() {
+        message
+    } else {
+        format!("{message}: {}", clean(detail, asked.secrets))
+    };
+    Error::with_detail(
+        class,
+        ErrorDetail {
+            message,
+            hint: Some(hint.to_owned()),
+            retryable,
+            correlation_id: Some(asked.correlation_id.to_owned()),
+            ..ErrorDetail::default()
+        },
+    )
+}
