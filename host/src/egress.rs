@@ -441,6 +441,34 @@ mod tests {
     }
 
     #[test]
+    fn http_goes_to_the_metadata_service_alone() {
+        let json = r#"{"identities": {"a": {"credential": {"managed_identity": {}}}}}"#;
+        let config = Config::load(Some(json), &Environment::default()).unwrap();
+        let connections = config.needs().connections.into_iter();
+        let permissions = connections
+            .map(|connection| connection.permission)
+            .collect();
+        let egress = Egress::new(permissions, Roots::system());
+        let path = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=r";
+        for (method, url, leaves) in [
+            ("GET", format!("http://169.254.169.254{path}"), true),
+            ("GET", format!("http://169.254.169.254:80{path}"), true),
+            ("POST", format!("http://169.254.169.254{path}"), false),
+            ("GET", format!("https://169.254.169.254{path}"), false),
+            ("GET", format!("http://169.254.169.254:8080{path}"), false),
+            ("GET", format!("http://127.0.0.1{path}"), false),
+            (
+                "GET",
+                "http://169.254.169.254/metadata/instance?x".to_owned(),
+                false,
+            ),
+        ] {
+            let result = egress.permit(&request(method, &url));
+            assert_eq!(result.is_ok(), leaves, "{method} {url}");
+        }
+    }
+
+    #[test]
     fn everything_else_is_denied() {
         for (method, uri) in [
             ("POST", "http://login.other/t"),

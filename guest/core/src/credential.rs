@@ -15,6 +15,8 @@ mod certificate;
 mod client_assertion;
 mod client_secret;
 mod federated_token_file;
+mod managed_identity;
+mod managed_identity_assertion;
 mod secret_value;
 mod signed_assertion;
 
@@ -163,10 +165,6 @@ macro_rules! kinds {
             }
         }
 
-        #[expect(
-            unused_variables,
-            reason = "the table has no direct kind yet"
-        )]
         impl Direct {
             /// The kind that is written, if it is a direct one.
             pub(crate) fn check(
@@ -241,8 +239,13 @@ kinds! {
         certificate: Certificate,
         /// A certificate that authenticates the TLS connection to the authority's mTLS endpoint.
         bound_certificate: BoundCertificate,
+        /// An assertion that is the token of a managed identity of this machine.
+        managed_identity_assertion: ManagedIdentityAssertion,
     }
-    direct {}
+    direct {
+        /// The managed identity of this machine, without a client of its own.
+        managed_identity: ManagedIdentity,
+    }
 }
 
 /// What every kind says of itself.
@@ -315,7 +318,6 @@ impl<T: SupplyAssertion> Authenticate for T {
 }
 
 /// A kind that asks the platform for tokens without an exchange.
-#[expect(dead_code, reason = "the table has no direct kind yet")]
 pub(crate) trait AskDirectly: Kind<Of = ()> {
     /// The server that it asks, for messages.
     fn server(&self) -> &str;
@@ -324,7 +326,6 @@ pub(crate) trait AskDirectly: Kind<Of = ()> {
 }
 
 /// The token that a direct kind is asked for.
-#[expect(dead_code, reason = "the table has no direct kind yet")]
 pub(crate) struct DirectRequest<'a> {
     /// One, `<resource>/.default` or the resource alone.
     pub(crate) scopes: &'a [String],

@@ -29,6 +29,9 @@ fn good() -> Vec<Value> {
             "token_endpoint": "https://idp.example:8443/token", "client_id": "c",
             "credential": {"client_assertion": {"value": "a.b.c", "assertion_type": "urn:x:y"}}}}}),
         json!({"identities": {"app": {"tenant_id": "t", "client_id": "c", "credential": {"assertion_source": {}}}}}),
+        json!({"identities": {"app": {"credential": {"managed_identity": {"client_id": "u"}}},
+            "fed": {"tenant_id": "t", "client_id": "c",
+                "credential": {"managed_identity_assertion": {"audience": "api://AzureADTokenExchangeChina"}}}}}),
         json!({"envoy": {"token_clusters": {"login.microsoftonline.com": "entra"}, "request_deadline_ms": 2000,
             "files": {"cluster": "token_files", "strip_prefix": "/var/run", "add_prefix": "/files"},
             "inbound_authorization": "keep-as:x-caller", "sharing": "per-process", "refresh_on_401": false,
@@ -58,6 +61,7 @@ fn bad() -> Vec<Value> {
         credential(json!({"certificate": {"name": "k", "algorithm": "HS256"}})),
         credential(json!({"bound_certificate": {"name": "k", "mode": "none"}})),
         credential(json!({"client_secret": {"value": 5}})),
+        credential(json!({"managed_identity": {"clientId": "u"}})),
         credential(json!({"client_secret": {"env": "PATH", "method": "post"}})),
         credential(json!({"client_secret": {"env": "PATH"}, "assertion_source": {}})),
     ]

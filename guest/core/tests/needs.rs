@@ -190,3 +190,69 @@ fn an_environment_of_the_named_variables_alone_is_the_same_configuration() {
     let again = Config::load(None, &Environment::from_pairs(fewer)).unwrap();
     assert_eq!(format!("{again:?}"), format!("{config:?}"));
 }
+
+#[test]
+fn a_managed_identity_asks_the_metadata_service_and_nobody_else() {
+    let needs = config(r#"{"credential": {"managed_identity": {}}}"#, &[]).needs();
+    let [connection] = needs.connections.as_slice() else {
+        panic!("{needs:?}")
+    };
+    let permission = &connection.permission;
+    assert_eq!(permission.scheme, Scheme::LinkLocalHttp);
+    assert_eq!(permission.purpose, Purpose::ManagedIdentity);
+    let path = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=x";
+    for (scheme, host, path, is_permitted) in [
+        ("http", "169.254.169.254", path, true),
+        ("https", "169.254.169.254", path, false),
+        ("http", "169.254.169.253", path, false),
+        (
+            "http",
+            "169.254.169.254",
+            "/metadata/instance?api-version=2021-02-01",
+            false,
+        ),
+    ] {
+        assert_eq!(
+            permission.permits(scheme, host, path),
+            is_permitted,
+            "{scheme}://{host}{path}"
+        );
+    }
+    assert!(needs.files.is_empty() && needs.variables.is_empty());
+
+    let variables = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:8080")];
+    let client =
+        r#"{"tenant_id": "t", "client_id": "c", "credential": {"managed_identity_assertion": {}}}"#;
+    let needs = config(client, &variables).needs();
+    let hosts: Vec<_> = needs
+        .connections
+        .iter()
+        .map(|c| c.permission.authority.as_str())
+        .collect();
+    assert_eq!(hosts, ["login.microsoftonline.com", "127.0.0.1:8080"]);
+    assert_eq!(needs.variables[0].name, "AZURE_POD_IDENTITY_AUTHORITY_HOST");
+}
+
+#[test]
+fn a_managed_identity_is_named_in_one_way() {
+    let refused = |credential: &str| {
+        let json = format!(
+            r#"{{"identities": {{"app": {{"credential": {{"managed_identity": {credential}}}}}}}}}"#
+        );
+        Config::load(Some(&json), &Environment::default())
+            .unwrap_err()
+            .to_string()
+    };
+    let place = "identities.app.credential.managed_identity";
+    assert!(
+        refused(r#"{"client_id": "a", "object_id": "b"}"#)
+            .starts_with(&format!("{place}: has more than one"))
+    );
+    assert!(
+        refused(r#"{"resource_id": "app"}"#)
+            .starts_with(&format!("{place}.resource_id: is not a resource ID"))
+    );
+    assert!(
+        refused(r#"{"client_id": "a b"}"#).starts_with(&format!("{place}.client_id: has a space"))
+    );
+}

@@ -13,7 +13,7 @@ use edgepass_core::{
     Config, Environment, ErrorClass, IdentityStatus, Refresh, RejectionOutcome, Secret,
     TokenRequest, TokenSource, TokenState,
 };
-use support::{File, Mood, START_UNIX_MS, World, projected_token, scope, text};
+use support::{CLIENT, File, Mood, START_UNIX_MS, TENANT, World, projected_token, scope, text};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -479,8 +479,7 @@ fn force_and_hash_decide_about_the_cache() {
 fn a_rotated_certificate_makes_new_tokens_and_the_same_one_does_not() {
     let config = format!(
         r#"{{"identities":{{"app":{{"tenant_id":"{}","client_id":"{}","credential":{{"bound_certificate":{{"name":"c"}}}}}}}}}}"#,
-        support::TENANT,
-        support::CLIENT
+        TENANT, CLIENT
     );
     let config = Config::load(Some(&config), &Environment::default()).expect("valid");
     let mut world = World::with_config(20, config);
@@ -546,7 +545,7 @@ fn the_form_is_that_of_the_azure_sdks() {
         format!(
             "client_assertion={assertion}&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
              &client_id={}&grant_type=client_credentials&scope=https%3A%2F%2Fgraph.test%2F.default",
-            support::CLIENT
+            CLIENT
         )
     );
 }
@@ -639,7 +638,7 @@ fn random_worlds_keep_the_promises() {
     };
     println!("{} seeds, from {:?}", seeds.len(), seeds.first());
     for seed in seeds {
-        let result = std::panic::catch_unwind(|| random_world(seed));
+        let result = std::panic::catch_unwind(|| random_world(World::new(seed)));
         if let Err(panic) = result {
             eprintln!("the world of seed {seed} failed; replay it with EDGEPASS_SIM_SEED={seed}");
             std::panic::resume_unwind(panic);
@@ -647,8 +646,7 @@ fn random_worlds_keep_the_promises() {
     }
 }
 
-fn random_world(seed: u64) {
-    let mut world = World::new(seed);
+fn random_world(mut world: World) {
     let scopes: Vec<TokenRequest> = (0..world.dice.between(1, 5))
         .map(|n| scope(&format!("r{n}")))
         .collect();
@@ -756,6 +754,37 @@ fn random_world(seed: u64) {
         !world.engine.has_work() && world.engine.next_deadline().is_none(),
         "something is left over"
     );
+}
+
+#[test]
+fn random_worlds_of_a_managed_identity_keep_the_promises() {
+    let json = r#"{"identities": {"default": {"credential": {"managed_identity": {}}}}}"#;
+    for seed in 1..60 {
+        let config = Config::load(Some(json), &Environment::default()).expect("a configuration");
+        let result = std::panic::catch_unwind(|| random_world(World::with_config(seed, config)));
+        if let Err(panic) = result {
+            eprintln!("the world of seed {seed} failed");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn a_managed_identity_feeds_an_exchange() {
+    let json = format!(
+        r#"{{"identities": {{"app": {{"tenant_id": "{TENANT}", "client_id": "{CLIENT}",
+            "credential": {{"managed_identity_assertion": {{}}}}}}}}}}"#
+    );
+    let config = Config::load(Some(&json), &Environment::default()).expect("a configuration");
+    let mut world = World::with_config(7, config);
+    let error = world.get(&scope("graph")).expect_err("no JWT");
+    assert_eq!(error.class(), ErrorClass::CredentialRejected, "{error}");
+    assert_eq!(
+        world.server.seen[0].form["scope"],
+        "api://AzureADTokenExchange"
+    );
+    assert!(world.server.seen[1].form["client_assertion"].starts_with("token-"));
+    assert!(!error.to_string().contains("token-"));
 }
 
 fn alive(world: &World, token: &edgepass_core::AccessToken) {

@@ -25,7 +25,10 @@ impl Lab {
             COUNT.fetch_add(1, Ordering::Relaxed)
         );
         let root = std::env::temp_dir().join(name);
-        let emulator = Emulator::builder().start_blocking().unwrap();
+        let emulator = Emulator::builder()
+            .metadata_port(0)
+            .start_blocking()
+            .unwrap();
         let files = emulator.write_dir(&root.join("emulator")).unwrap();
         Self {
             emulator,

@@ -95,10 +95,15 @@ impl Server {
     }
 
     fn respond(&mut self, true_ms: u64, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
-        let raw = String::from_utf8(request.body.expose().to_vec()).expect("a form is text");
-        let form: BTreeMap<String, String> = form_urlencoded::parse(raw.as_bytes())
+        let raw = question(request);
+        let mut form: BTreeMap<String, String> = form_urlencoded::parse(raw.as_bytes())
             .map(|(k, v)| (k.into_owned(), v.into_owned()))
             .collect();
+        if request.method == "GET" {
+            // a metadata service: it knows who asks
+            let resource = form.remove("resource").expect("a resource");
+            form.insert("scope".to_owned(), resource);
+        }
         let date = http_date(self.unix_ms(true_ms) / 1000);
         let mut headers = vec![
             ("date".to_owned(), date),
@@ -161,7 +166,10 @@ impl Server {
 
     /// As strict as Entra about the assertion's times.
     fn check(&self, true_ms: u64, form: &BTreeMap<String, String>) -> Result<String, u32> {
-        let summary = inspect_jwt(&form["client_assertion"]).ok_or(50_027_u32)?;
+        let Some(assertion) = form.get("client_assertion") else {
+            return Ok(form["scope"].clone());
+        };
+        let summary = inspect_jwt(assertion).ok_or(50_027_u32)?;
         let now_s = self.unix_ms(true_ms) / 1000;
         let fits = summary.exp.is_some_and(|exp| exp + 300 > now_s)
             && summary.nbf.is_none_or(|nbf| nbf < now_s + 300);
@@ -170,6 +178,15 @@ impl Server {
         } else {
             Err(700_024)
         }
+    }
+}
+
+/// The form, or what stands in its place in a GET.
+fn question(request: &HttpRequest) -> String {
+    let path = request.path.split_once('?').map(|(_, query)| query);
+    match (request.method, path) {
+        ("GET", Some(query)) => query.to_owned(),
+        _ => String::from_utf8(request.body.expose().to_vec()).expect("a form is text"),
     }
 }
 
@@ -392,8 +409,8 @@ impl World {
             }
             Effect::Http { request, .. } => {
                 *self.posts_by_url.entry(request.url()).or_default() += 1;
-                let scope = form_urlencoded::parse(request.body.expose())
-                    .find(|(name, _)| name == "scope")
+                let scope = form_urlencoded::parse(question(&request).as_bytes())
+                    .find(|(name, _)| name == "scope" || name == "resource")
                     .map(|(_, value)| value.into_owned())
                     .unwrap_or_default();
                 let key = (request.url(), scope);

@@ -1,0 +1,79 @@
+//! Managed identity: the platform knows which machine asks, and answers with a token. No client, no tenant, no secret.
+
+mod imds;
+mod selector;
+
+use crate::config::error::ConfigError;
+use crate::config::parse::object;
+use crate::config::place::Place;
+use crate::config::rules;
+use crate::credential::{AskDirectly, DirectRequest, Failure, Kind};
+use crate::distinction::Distinction;
+use crate::exchange::Granted;
+use crate::flow::Io;
+
+pub(super) use imds::Imds;
+pub(super) use selector::Selector;
+
+object! {
+    /// The managed identity of the machine. Without any of the three IDs the one that the system has assigned.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct ManagedIdentityFile {
+        /// Client ID of a user-assigned identity.
+        client_id: Option<String> = optional_text,
+        /// Object (principal) ID of a user-assigned identity.
+        object_id: Option<String> = optional_text,
+        /// Resource ID of a user-assigned identity, `/subscriptions/…`.
+        resource_id: Option<String> = optional_text,
+    }
+}
+
+/// The same, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct ManagedIdentity(Imds);
+
+impl Kind for ManagedIdentity {
+    type Document = ManagedIdentityFile;
+    type Of = ();
+
+    fn check(
+        document: &ManagedIdentityFile,
+        place: &Place<'_>,
+        (): &(),
+    ) -> Result<Self, ConfigError> {
+        let ManagedIdentityFile {
+            client_id,
+            object_id,
+            resource_id,
+        } = document;
+        let selector = Selector::check(
+            place,
+            client_id.as_deref(),
+            object_id.as_deref(),
+            resource_id.as_deref(),
+        )?;
+        Imds::check(selector, place).map(Self)
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    fn distinguish(&self, out: &mut Distinction) {
+        self.0.distinguish(out);
+    }
+}
+
+impl AskDirectly for ManagedIdentity {
+    fn server(&self) -> &str {
+        self.0.server()
+    }
+
+    async fn token(&self, io: &Io, request: &DirectRequest<'_>) -> Result<Granted, Failure> {
+        let scope = request.scopes.first().map_or("", String::as_str);
+        let resource = scope.strip_suffix(rules::DEFAULT_SCOPE).unwrap_or(scope);
+        self.0
+            .token(io, resource, request.correlation_id, request.timeout_ms)
+            .await
+    }
+}

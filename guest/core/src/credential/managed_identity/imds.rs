@@ -1,0 +1,268 @@
+//! The instance metadata service of an Azure virtual machine (version 1).
+//!
+//! It answers over http at a link-local address that leaves the machine for its hypervisor and no further. There is no
+//! secret in the request: `Metadata: true` only shows that nobody made the machine forward somebody else's.
+
+use super::selector::Selector;
+use crate::authority::Endpoint;
+use crate::config::error::ConfigError;
+use crate::config::place::Place;
+use crate::credential::Failure;
+use crate::distinction::Distinction;
+use crate::effect::{HttpErrorKind, HttpRequest, HttpResponse, Via};
+use crate::exchange::{self, Asked, Granted, Wanted};
+use crate::flow::Io;
+use crate::limits::{HTTP_TIMEOUT_MS, MAX_RESPONSE_BYTES};
+use crate::needs::{Connection, PathPattern, Permission, Purpose, Scheme, is_link_local};
+use crate::{Error, ErrorClass, ErrorDetail, Secret, SecretBytes};
+
+/// The same address on every machine.
+const ADDRESS: &str = "169.254.169.254";
+
+const PATH: &str = "/metadata/identity/oauth2/token";
+
+/// The first one, which every SDK asks for.
+const API_VERSION: &str = "2018-02-01";
+
+/// Replaces the address, as in the Azure SDKs: `http://host[:port]`.
+const VARIABLE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+
+/// How long Microsoft asks to wait after a 404 at least, which also means "not yet", milliseconds.
+const NOT_YET_MS: u64 = 2_000;
+
+/// The same after a 410: the service is being updated, which takes up to 70 s, milliseconds. It is as long as a call
+/// waits at most.
+const UPDATING_MS: u64 = 5_000;
+
+/// A managed identity at the metadata service.
+#[derive(Clone, Debug)]
+pub(in crate::credential) struct Imds {
+    selector: Selector,
+    /// Host, with the port if it is not 80.
+    authority: String,
+}
+
+impl Imds {
+    pub(in crate::credential) fn check(
+        selector: Selector,
+        place: &Place<'_>,
+    ) -> Result<Self, ConfigError> {
+        let authority = match place.variable_alone(VARIABLE) {
+            Some(url) => authority_of(url)?,
+            None => ADDRESS.to_owned(),
+        };
+        place.need(|needs| {
+            needs.connections.push(Connection {
+                permission: Permission {
+                    scheme: Scheme::LinkLocalHttp,
+                    authority: authority.clone(),
+                    path: PathPattern::Prefix(format!("{PATH}?")),
+                    purpose: Purpose::ManagedIdentity,
+                },
+                certificate: None,
+            });
+        });
+        Ok(Self {
+            selector,
+            authority,
+        })
+    }
+
+    pub(in crate::credential) fn server(&self) -> &str {
+        &self.authority
+    }
+
+    pub(in crate::credential) fn describe(&self) -> String {
+        self.selector.describe()
+    }
+
+    pub(in crate::credential) fn distinguish(&self, out: &mut Distinction) {
+        let Self {
+            selector,
+            authority,
+        } = self;
+        selector.distinguish(out);
+        out.add(authority);
+    }
+
+    /// One token for that resource.
+    pub(in crate::credential) async fn token(
+        &self,
+        io: &Io,
+        resource: &str,
+        correlation_id: &str,
+        timeout_ms: u64,
+    ) -> Result<Granted, Failure> {
+        let endpoint = Endpoint {
+            authority: self.authority.clone(),
+            path: PATH.to_owned(),
+        };
+        let request = self.request(resource, correlation_id, timeout_ms);
+        let result = io.http(request, Via::Public).await;
+        let date = result
+            .as_ref()
+            .ok()
+            .and_then(|response| response.header("date"));
+        let server_unix_s = date
+            .and_then(exchange::unix_seconds_of_http_date)
+            .unwrap_or_else(|| io.now().unix_ms / 1000);
+        let asked = Asked {
+            endpoint: &endpoint,
+            server_unix_s,
+            correlation_id,
+            presented: None,
+            wanted: Wanted::default(),
+            secrets: &[],
+        };
+        match result {
+            Ok(response) => {
+                let granted = exchange::response(&asked, &response);
+                granted.map_err(|error| self.refused(error, &response))
+            }
+            Err(error) => {
+                let known = exchange::no_response(&asked, &error);
+                Err(match error.kind {
+                    HttpErrorKind::Connect | HttpErrorKind::Dns => Failure::not_here(
+                        self.nothing_there(&known),
+                    ),
+                    _ => known
+                        .hint("the metadata service of a machine answers without a proxy, and to this machine alone")
+                        .into(),
+                })
+            }
+        }
+    }
+
+    fn request(&self, resource: &str, correlation_id: &str, timeout_ms: u64) -> HttpRequest {
+        let mut query = form_urlencoded::Serializer::for_suffix(format!("{PATH}?"), PATH.len() + 1);
+        query.append_pair("api-version", API_VERSION);
+        query.append_pair("resource", resource);
+        match &self.selector {
+            Selector::System => &mut query,
+            Selector::ClientId(id) => query.append_pair("client_id", id),
+            Selector::ObjectId(id) => query.append_pair("object_id", id),
+            Selector::ResourceId(id) => query.append_pair("msi_res_id", id),
+        };
+        HttpRequest {
+            method: "GET",
+            scheme: "http",
+            authority: self.authority.clone(),
+            path: query.finish(),
+            headers: vec![
+                ("accept", Secret::new("application/json")),
+                ("metadata", Secret::new("true")),
+                (
+                    "user-agent",
+                    Secret::new(concat!("edgepass/", env!("CARGO_PKG_VERSION"))),
+                ),
+                ("x-ms-client-request-id", Secret::new(correlation_id)),
+            ],
+            body: SecretBytes::default(),
+            timeout_ms: timeout_ms.min(HTTP_TIMEOUT_MS),
+            max_response_bytes: MAX_RESPONSE_BYTES,
+        }
+    }
+
+    /// The service's own dialect of refusals.
+    fn refused(&self, error: Error, response: &HttpResponse) -> Failure {
+        let said = error.to_string().to_ascii_lowercase();
+        let detail = error.detail().clone();
+        match response.status {
+            404 => again_later(detail, NOT_YET_MS).into(),
+            410 => again_later(detail, UPDATING_MS).into(),
+            400 if said.contains("multiple user assigned identities") => {
+                Error::with_detail(ErrorClass::Configuration, detail)
+                    .hint("set client_id, object_id or resource_id to say which one")
+                    .into()
+            }
+            400 if said.contains("identity not found") => Failure::not_here(
+                Error::with_detail(ErrorClass::CredentialUnavailable, detail).hint(format!(
+                    "assign the {} to this machine, or name one that is",
+                    self.selector.describe()
+                )),
+            ),
+            // what a container runtime that intercepts the address says for it
+            403 if said.contains("unreachable") => Failure::not_here(self.nothing_there(&error)),
+            _ => error.into(),
+        }
+    }
+
+    fn nothing_there(&self, error: &Error) -> Error {
+        let mut detail = error.detail().clone();
+        detail.message = format!("no metadata service answers at {}: {error}", self.authority);
+        detail.retryable = false;
+        Error::with_detail(ErrorClass::CredentialUnavailable, detail).hint(
+            "a managed identity is there on Azure's machines alone; elsewhere use another credential",
+        )
+    }
+}
+
+/// A state of the service that passes.
+fn again_later(detail: ErrorDetail, wait_ms: u64) -> Error {
+    let detail = ErrorDetail {
+        retryable: true,
+        retry_after_ms: detail.retry_after_ms.or(Some(wait_ms)),
+        ..detail
+    };
+    Error::with_detail(ErrorClass::Server, detail)
+        .hint("the metadata service is starting or being updated, which takes about a minute")
+}
+
+/// `host[:port]` of the URL that replaces the service's.
+fn authority_of(url: &str) -> Result<String, ConfigError> {
+    let authority = url.strip_prefix("http://").unwrap_or_default();
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    let host = authority.strip_suffix(":80").unwrap_or(authority);
+    let port = match host.rsplit_once(':') {
+        // the colons inside an IPv6 literal come before its bracket
+        Some((_, port)) if !port.contains(']') => Some(port),
+        _ => None,
+    };
+    let is_usual = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_hexdigit() || b".:[]".contains(&b));
+    if is_usual && is_link_local(host) {
+        return Ok(host.to_ascii_lowercase());
+    }
+    Err(ConfigError::new(
+        VARIABLE,
+        "is not http:// and an address of this machine or its link",
+    )
+    .hint("unset it for http://169.254.169.254, or write for example http://127.0.0.1:8080"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_replaced_by_one_that_is_as_near() {
+        for (url, expected) in [
+            ("http://169.254.169.254", "169.254.169.254"),
+            ("http://169.254.169.254:80/", "169.254.169.254"),
+            ("http://127.0.0.1:8080", "127.0.0.1:8080"),
+            ("http://[FE80::1]:8080/", "[fe80::1]:8080"),
+        ] {
+            assert_eq!(authority_of(url).unwrap(), expected, "{url}");
+        }
+        for url in [
+            "https://169.254.169.254",
+            "169.254.169.254",
+            "http://metadata.example",
+            "http://localhost:8080",
+            "http://10.0.0.4",
+            "http://169.254.169.254/x",
+            "http://169.254.169.254:8080:8080",
+            "http://169.254.169.254:",
+            "http://169.254.169.254:http",
+            "http://user@169.254.169.254",
+            "http://169.254.169.254@evil.example",
+            "http://169.254.169.254:1@evil.example",
+            "http://",
+        ] {
+            let error = authority_of(url).unwrap_err();
+            assert_eq!(error.setting, VARIABLE, "{url}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The token of a managed identity as the assertion of another application's client (workload identity federation): the
+//! application trusts the identity, and nobody keeps a secret.
+
+use crate::config::error::{ConfigError, check};
+use crate::config::parse::object;
+use crate::config::place::Place;
+use crate::config::{Client, rules};
+use crate::credential::managed_identity::{Imds, Selector};
+use crate::credential::{Failure, JWT_BEARER, Kind, Purpose, Supplied, SupplyAssertion};
+use crate::distinction::Distinction;
+use crate::flow::Io;
+use crate::inspect::inspect_jwt;
+use crate::limits::HTTP_TIMEOUT_MS;
+
+/// `aud` of an assertion where the cloud has no other.
+const TOKEN_EXCHANGE: &str = "api://AzureADTokenExchange";
+
+object! {
+    /// An assertion that is the token of a managed identity. Without any of the three IDs it is of the identity that the
+    /// system has assigned.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct ManagedIdentityAssertionFile {
+        /// Client ID of a user-assigned identity.
+        client_id: Option<String> = optional_text,
+        /// Object (principal) ID of a user-assigned identity.
+        object_id: Option<String> = optional_text,
+        /// Resource ID of a user-assigned identity, `/subscriptions/…`.
+        resource_id: Option<String> = optional_text,
+        /// The audience that the federated credential expects; that of the identity's cloud by default, in the public
+        /// one `api://AzureADTokenExchange`.
+        audience: Option<String> = optional_text,
+    }
+}
+
+/// The same, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct ManagedIdentityAssertion {
+    imds: Imds,
+    audience: String,
+}
+
+impl Kind for ManagedIdentityAssertion {
+    type Document = ManagedIdentityAssertionFile;
+    type Of = Client;
+
+    fn check(
+        document: &ManagedIdentityAssertionFile,
+        place: &Place<'_>,
+        client: &Client,
+    ) -> Result<Self, ConfigError> {
+        let ManagedIdentityAssertionFile {
+            client_id,
+            object_id,
+            resource_id,
+            audience,
+        } = document;
+        if let Some(audience) = audience {
+            check(&place.at("audience"), rules::audience(audience))?;
+        }
+        let of_cloud = client
+            .authority
+            .cloud()
+            .and_then(|cloud| cloud.federation_audience);
+        let selector = Selector::check(
+            place,
+            client_id.as_deref(),
+            object_id.as_deref(),
+            resource_id.as_deref(),
+        )?;
+        Ok(Self {
+            imds: Imds::check(selector, place)?,
+            audience: audience
+                .as_deref()
+                .or(of_cloud)
+                .unwrap_or(TOKEN_EXCHANGE)
+                .to_owned(),
+        })
+    }
+
+    fn describe(&self) -> String {
+        format!("assertion of the {}", self.imds.describe())
+    }
+
+    fn distinguish(&self, out: &mut Distinction) {
+        let Self { imds, audience } = self;
+        imds.distinguish(out);
+        out.add(audience);
+    }
+}
+
+impl SupplyAssertion for ManagedIdentityAssertion {
+    async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
+        let audience = purpose.audience.unwrap_or(&self.audience);
+        let resource = audience
+            .strip_suffix(rules::DEFAULT_SCOPE)
+            .unwrap_or(audience);
+        let granted = self
+            .imds
+            .token(io, resource, purpose.correlation_id, HTTP_TIMEOUT_MS)
+            .await?;
+        let presented = inspect_jwt(granted.token.expose());
+        Ok(Supplied::new(granted.token, JWT_BEARER, presented))
+    }
+}
