@@ -33,11 +33,8 @@ impl Root {
     }
 
     fn configure(&mut self) -> Result<(), ConfigError> {
-        let refused = |message: &str, hint: &str| ConfigError {
-            setting: "configuration".to_owned(),
-            message: message.to_owned(),
-            hint: Some(hint.to_owned()),
-        };
+        let refused =
+            |message: &str, hint: &str| ConfigError::new("configuration", message).hint(hint);
         let text = host::configuration()
             .and_then(|bytes| String::from_utf8(bytes).ok())
             // a Struct comes as its wire form, which no JSON begins like
@@ -53,14 +50,11 @@ impl Root {
         let mut settings = Settings::check(&config)?;
         let vm_id = host::property(&["plugin_vm_id"]).unwrap_or_default();
         if settings.sharing == EnvoySharing::PerProcess && vm_id.is_empty() {
-            return Err(ConfigError {
-                setting: "vm_config.vm_id".to_owned(),
-                message: "is empty, so every other module of this Envoy could read the tokens"
-                    .to_owned(),
-                hint: Some(
-                    "set a vm_id that no other module has, or envoy.sharing to per-vm".to_owned(),
-                ),
-            });
+            return Err(ConfigError::new(
+                "vm_config.vm_id",
+                "is empty, so every other module of this Envoy could read the tokens",
+            )
+            .hint("set a vm_id that no other module has, or envoy.sharing to per-vm"));
         }
         let seed = host::seed().ok_or_else(|| {
             refused(

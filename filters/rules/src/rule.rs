@@ -144,11 +144,9 @@ fn request_of(
             "name the scopes of the resource, https://graph.microsoft.com/.default for example",
         ));
     }
-    let scopes = identity.check_scopes(scopes).map_err(|error| ConfigError {
-        setting: format!("{place}.scopes"),
-        message: error.to_string(),
-        hint: error.detail().hint.clone(),
-    })?;
+    let scopes = identity
+        .check_scopes(scopes)
+        .map_err(|error| ConfigError::from_error(format!("{place}.scopes"), &error))?;
     Ok(TokenRequest {
         identity: Some(name.clone()),
         scopes,

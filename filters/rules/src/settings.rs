@@ -197,9 +197,5 @@ fn check_cluster(setting: &str, cluster: &str) -> Result<(), ConfigError> {
 /// Kept out of line, and with nothing to convert at its many places: Envoy compiles all of it at its start.
 #[inline(never)]
 pub(crate) fn refusal(setting: &str, message: &str, hint: &str) -> ConfigError {
-    ConfigError {
-        setting: setting.to_owned(),
-        message: message.to_owned(),
-        hint: Some(hint.to_owned()),
-    }
+    ConfigError::new(setting, message).hint(hint)
 }

@@ -30,7 +30,7 @@ pub use certificate_files::CertificateFiles;
 pub use client::Client;
 pub use document::HostFile;
 pub use environment::{ENVIRONMENT_IDENTITY, Environment};
-pub use error::ConfigError;
+pub use error::{ConfigError, ConfigErrorDetail};
 
 /// A configuration that has been checked whole.
 #[derive(Clone, Debug)]

@@ -172,10 +172,11 @@ impl From<Error> for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
+        let detail = error.into_detail();
         Self::Setup {
-            setting: Some(error.setting),
-            message: error.message,
-            hint: error.hint,
+            setting: Some(detail.setting),
+            message: detail.message,
+            hint: detail.hint,
         }
     }
 }

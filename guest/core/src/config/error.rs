@@ -1,13 +1,21 @@
 //! What is wrong with a configuration.
 
 use std::fmt;
+use std::ops::Deref;
 
-use crate::authority::Refusal;
+use crate::authority::{Reason, Refusal};
 use crate::{Error, ErrorClass};
 
 /// What is wrong with the configuration. Never repeats a secret.
+///
+/// One pointer wide: every check hands it on, and Envoy compiles each copy of a wide one.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ConfigError {
+pub struct ConfigError(Box<ConfigErrorDetail>);
+
+/// What a [`ConfigError`] says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ConfigErrorDetail {
     /// Where: a path such as `identities.app.credential`, or the name of an environment variable.
     pub setting: String,
     /// What is wrong there.
@@ -17,25 +25,40 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(crate) fn new(setting: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
+    /// An error about that setting; the message continues its name.
+    pub fn new(setting: impl Into<String>, message: impl Into<String>) -> Self {
+        Self(Box::new(ConfigErrorDetail {
             setting: setting.into(),
             message: message.into(),
             hint: None,
-        }
+        }))
     }
 
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+    /// Says what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
         self
     }
 
-    pub(crate) fn from_error(setting: impl Into<String>, error: &Error) -> Self {
-        Self {
-            setting: setting.into(),
-            message: error.to_string(),
-            hint: error.detail().hint.clone(),
-        }
+    /// What a request is refused for, about the setting that it would come from.
+    pub fn from_error(setting: impl Into<String>, error: &Error) -> Self {
+        let mut refused = Self::new(setting, error.to_string());
+        refused.0.hint.clone_from(&error.detail().hint);
+        refused
+    }
+
+    /// What it says.
+    pub fn into_detail(self) -> ConfigErrorDetail {
+        *self.0
+    }
+}
+
+impl Deref for ConfigError {
+    type Target = ConfigErrorDetail;
+
+    fn deref(&self) -> &ConfigErrorDetail {
+        &self.0
     }
 }
 
@@ -56,7 +79,7 @@ impl From<ConfigError> for Error {
             ErrorClass::Configuration,
             format!("{}: {}", error.setting, error.message),
         );
-        match error.hint {
+        match error.into_detail().hint {
             Some(hint) => plain.hint(hint),
             None => plain,
         }
@@ -65,9 +88,8 @@ impl From<ConfigError> for Error {
 
 /// Names the setting that a rule has refused.
 pub(crate) fn check<T>(setting: &str, result: Result<T, Refusal>) -> Result<T, ConfigError> {
-    result.map_err(|refusal| ConfigError {
-        setting: setting.to_owned(),
-        message: refusal.message,
-        hint: Some(refusal.hint),
+    result.map_err(|refusal| {
+        let Reason { message, hint } = refusal.into_reason();
+        ConfigError::new(setting, message).hint(hint)
     })
 }
