@@ -20,6 +20,8 @@ mod managed_identity_assertion;
 mod secret_value;
 mod signed_assertion;
 
+use std::pin::Pin;
+
 use crate::authority::Endpoint;
 use crate::config::error::{ConfigError, check};
 use crate::config::parse::{Object, object};
@@ -136,9 +138,10 @@ macro_rules! kinds {
                 io: &Io,
                 purpose: &Purpose<'_>,
             ) -> Result<ClientAuth, Failure> {
-                match self {
-                    $(Self::$Kind(kind) => kind.authenticate(io, purpose).await,)*
-                }
+                let gathered: Pin<Box<dyn Future<Output = Result<ClientAuth, Failure>> + '_>> = match self {
+                    $(Self::$Kind(kind) => Box::pin(kind.authenticate(io, purpose)),)*
+                };
+                gathered.await
             }
 
             /// What people are told of it.
@@ -307,13 +310,18 @@ pub(crate) trait SupplyAssertion: Kind<Of = Client> {
 
 impl<T: SupplyAssertion> Authenticate for T {
     async fn authenticate(&self, io: &Io, purpose: &Purpose<'_>) -> Result<ClientAuth, Failure> {
-        let supplied = self.assertion(io, purpose).await?;
-        Ok(ClientAuth {
+        self.assertion(io, purpose).await.map(ClientAuth::from)
+    }
+}
+
+impl From<Supplied> for ClientAuth {
+    fn from(supplied: Supplied) -> Self {
+        Self {
             fingerprint: Some(supplied.assertion.assertion.sha256_hex()),
             assertion: Some(supplied.assertion),
             presented: supplied.presented,
-            ..ClientAuth::default()
-        })
+            ..Self::default()
+        }
     }
 }
 

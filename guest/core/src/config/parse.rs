@@ -34,7 +34,9 @@ pub(super) fn document<T: Object>(json: &str) -> Result<T, ConfigError> {
         ConfigError::new(DOCUMENT, format!("not JSON: {message}"))
             .hint("mind commas, quotes and brackets at that place")
     })?;
-    read_object(String::new(), document)
+    let mut error = None;
+    let object = read_object(&mut error, String::new(), document);
+    object.ok_or_else(|| error.unwrap_or_else(|| ConfigError::new(DOCUMENT, "cannot be read")))
 }
 
 /// Says the fields of an object once: its struct, their names, and how each is read. `as` gives a field another name
@@ -191,16 +193,14 @@ impl Fields {
     pub(crate) fn objects<T: Object>(&mut self, name: &str) -> Vec<T> {
         let mut out = Vec::new();
         for (path, item) in self.list(name) {
-            let item = read_object(path, item);
-            out.extend(self.keep(item));
+            out.extend(read_object(&mut self.error, path, item));
         }
         out
     }
 
     pub(crate) fn optional_object<T: Object>(&mut self, name: &str) -> Option<T> {
-        let value = self.take(name)?;
-        let value = read_object(self.at(name), value);
-        self.keep(value)
+        let (path, value) = self.take_at(name)?;
+        read_object(&mut self.error, path, value)
     }
 
     pub(crate) fn object_or_default<T: Object + Default>(&mut self, name: &str) -> T {
@@ -221,8 +221,7 @@ impl Fields {
     pub(crate) fn named_objects<T: Object>(&mut self, name: &str) -> Table<String, T> {
         let mut out = Table::default();
         for (path, name, value) in self.names(name) {
-            let value = read_object(path, value);
-            if let Some(value) = self.keep(value) {
+            if let Some(value) = read_object(&mut self.error, path, value) {
                 out.insert(name, value);
             }
         }
@@ -245,6 +244,22 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// Hands what is wrong to the object around this one; whether nothing is.
+    #[inline(never)]
+    fn end(self, outside: &mut Option<ConfigError>) -> bool {
+        let Some(error) = self.error else {
+            return true;
+        };
+        outside.get_or_insert(error);
+        false
+    }
+
+    /// The value of a field, with its path.
+    fn take_at(&mut self, name: &str) -> Option<(String, Json)> {
+        let value = self.take(name)?;
+        Some((self.at(name), value))
     }
 
     /// The value of a field. `null` is treated as absent.
@@ -294,18 +309,36 @@ impl Fields {
     }
 }
 
-// one function for each kind of object: all of them in one make a machine-code compiler ask for megabytes
+// one function for each kind of object: all of them in one make a machine-code compiler ask for megabytes. What is the
+// same for all kinds is in `fields` and `end`, which are compiled once.
 #[inline(never)]
-fn read_object<T: Object>(path: String, value: Json) -> Result<T, ConfigError> {
-    let mut fields = fields(path, value, T::FIELDS)?;
+fn read_object<T: Object>(
+    outside: &mut Option<ConfigError>,
+    path: String,
+    value: Json,
+) -> Option<T> {
+    let mut fields = fields(outside, path, value, T::FIELDS)?;
     let object = T::read(&mut fields);
-    match fields.error {
-        Some(error) => Err(error),
-        None => Ok(object),
+    fields.end(outside).then_some(object)
+}
+
+#[inline(never)]
+fn fields(
+    outside: &mut Option<ConfigError>,
+    path: String,
+    value: Json,
+    known: &[&str],
+) -> Option<Fields> {
+    match check_fields(path, value, known) {
+        Ok(fields) => Some(fields),
+        Err(error) => {
+            outside.get_or_insert(error);
+            None
+        }
     }
 }
 
-fn fields(path: String, value: Json, known: &[&str]) -> Result<Fields, ConfigError> {
+fn check_fields(path: String, value: Json, known: &[&str]) -> Result<Fields, ConfigError> {
     let fields = match value {
         Json::Object(fields) => fields,
         other => return Err(expected("an object", whole(&path), &other)),
