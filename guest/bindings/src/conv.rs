@@ -30,6 +30,7 @@ macro_rules! same_cases {
 
 same_cases! {
     TokenType { Bearer, MtlsPop }
+    GrantKind { ClientCredentials, OnBehalfOf, AuthorizationCode, RefreshToken, JwtBearer, TokenExchange }
     TokenSource { Exchange, Cache, SharedExchange }
     TokenState { Fresh, RefreshDue, Expiring, Rejected }
     RejectionOutcome { Invalidated, AlreadyReplaced, Kept }
@@ -451,6 +452,8 @@ impl From<core::IdentityStatus> for wit::IdentityStatus {
                 .into_iter()
                 .map(|token| wit::TokenStatus {
                     scopes: token.scopes,
+                    tenant: token.tenant,
+                    grant: token.grant.into(),
                     token_type: token.token_type.into(),
                     state: token.state.into(),
                     expires_on: token.expires_on,
@@ -484,6 +487,8 @@ impl From<wit::IdentityStatus> for core::IdentityStatus {
                 .into_iter()
                 .map(|token| core::TokenStatus {
                     scopes: token.scopes,
+                    tenant: token.tenant,
+                    grant: token.grant.into(),
                     token_type: token.token_type.into(),
                     state: token.state.into(),
                     expires_on: token.expires_on,
@@ -730,6 +735,8 @@ mod tests {
                 .into_iter()
                 .map(|state| core::TokenStatus {
                     scopes: vec!["s".to_owned()],
+                    tenant: Some("t".to_owned()),
+                    grant: core::GrantKind::OnBehalfOf,
                     token_type: core::TokenType::MtlsPop,
                     state,
                     expires_on: 7,

@@ -228,6 +228,8 @@ impl Cache {
             .filter(|(key, entry)| key.identity == identity && !entry.expires.reached(now))
             .map(|(key, entry)| TokenStatus {
                 scopes: key.scopes.clone(),
+                tenant: key.tenant.clone(),
+                grant: key.grant.kind,
                 token_type: key.token_type,
                 state: if entry.invalid {
                     TokenState::Rejected

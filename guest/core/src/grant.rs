@@ -3,25 +3,15 @@
 use crate::authority::{Authority, EndpointVersion};
 use crate::distinction::Distinction;
 use crate::exchange::Form;
-use crate::{Error, ErrorClass, Grant, Secret, TokenType};
+use crate::{Error, ErrorClass, Grant, GrantKind, Secret, TokenType};
 
 /// What tells the tokens of two grants apart: the kind, and a digest of the subject and the options. Never a token
 /// itself, so that a key may be kept, compared and printed.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct GrantKey {
-    kind: Kind,
+    pub(crate) kind: GrantKind,
     /// `None` for the application's own token, which has no subject.
     sha256: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Kind {
-    ClientCredentials,
-    OnBehalfOf,
-    AuthorizationCode,
-    RefreshToken,
-    JwtBearer,
-    TokenExchange,
 }
 
 impl GrantKey {
@@ -31,13 +21,13 @@ impl GrantKey {
         let kind = match grant {
             Grant::ClientCredentials => {
                 return Self {
-                    kind: Kind::ClientCredentials,
+                    kind: GrantKind::ClientCredentials,
                     sha256: None,
                 };
             }
             Grant::OnBehalfOf(token) => {
                 digest.add(token.expose());
-                Kind::OnBehalfOf
+                GrantKind::OnBehalfOf
             }
             Grant::AuthorizationCode {
                 code,
@@ -47,15 +37,15 @@ impl GrantKey {
                 digest.add(code.expose());
                 digest.add(redirect_uri);
                 digest.add_optional(code_verifier.as_ref().map(Secret::expose));
-                Kind::AuthorizationCode
+                GrantKind::AuthorizationCode
             }
             Grant::RefreshToken(token) => {
                 digest.add(token.expose());
-                Kind::RefreshToken
+                GrantKind::RefreshToken
             }
             Grant::JwtBearer(assertion) => {
                 digest.add(assertion.expose());
-                Kind::JwtBearer
+                GrantKind::JwtBearer
             }
             Grant::TokenExchange {
                 subject_token,
@@ -73,7 +63,7 @@ impl GrantKey {
                 digest.add_all(audience);
                 digest.add_all(resource);
                 digest.add_optional(requested_token_type.as_deref());
-                Kind::TokenExchange
+                GrantKind::TokenExchange
             }
         };
         Self {

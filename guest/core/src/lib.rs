@@ -60,8 +60,8 @@ pub use error::{Attempt, CredentialRef, Error, ErrorClass, ErrorDetail};
 pub use inspect::{JwtSummary, inspect_jwt};
 pub use needs::Needs;
 pub use request::{
-    AccessToken, ClientAssertion, Grant, Refresh, RejectionOutcome, TokenRequest, TokenSource,
-    TokenType,
+    AccessToken, ClientAssertion, Grant, GrantKind, Refresh, RejectionOutcome, TokenRequest,
+    TokenSource, TokenType,
 };
 pub use secret::{Secret, SecretBytes, sha256_hex};
 pub use status::{Counters, Failure, IdentityStatus, TokenState, TokenStatus};

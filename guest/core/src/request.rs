@@ -70,6 +70,23 @@ pub enum Grant {
     },
 }
 
+/// A grant without what is in it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum GrantKind {
+    /// RFC 6749 section 4.4: the application's own token.
+    ClientCredentials,
+    /// Entra on-behalf-of.
+    OnBehalfOf,
+    /// RFC 6749 section 4.1.3.
+    AuthorizationCode,
+    /// RFC 6749 section 6.
+    RefreshToken,
+    /// RFC 7523 section 2.1.
+    JwtBearer,
+    /// RFC 8693.
+    TokenExchange,
+}
+
 /// The kind of token wanted.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub enum TokenType {

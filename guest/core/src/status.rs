@@ -1,6 +1,6 @@
 //! What an engine has done and holds, for metrics and status pages. Never a secret.
 
-use crate::{Error, ErrorClass, Now, Table, TokenType};
+use crate::{Error, ErrorClass, GrantKind, Now, Table, TokenType};
 
 /// One configured identity.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -72,6 +72,10 @@ pub struct Failure {
 pub struct TokenStatus {
     /// The scopes that it was asked for.
     pub scopes: Vec<String>,
+    /// The tenant that it was asked of, where there is one.
+    pub tenant: Option<String>,
+    /// The grant that brought it: tokens of users are cached one by one.
+    pub grant: GrantKind,
     /// The kind of token.
     pub token_type: TokenType,
     /// How it may be used now.
