@@ -16,7 +16,7 @@ use futures::channel::oneshot;
 use futures::future::select;
 use wit_bindgen::JoinHandle;
 
-use crate::effects::{self, Identities, now};
+use crate::effects::{self, Certificates, now};
 use crate::pause::pause;
 
 /// A token, from the cache or from an exchange.
@@ -145,7 +145,7 @@ struct Driver {
     backlog: VecDeque<(EffectId, Effect)>,
     /// Effects that a task performs.
     running: BTreeMap<EffectId, JoinHandle<()>>,
-    identities: Identities,
+    certificates: Certificates,
     timer: Timer,
 }
 
@@ -183,7 +183,7 @@ impl Driver {
             waiting: BTreeMap::new(),
             backlog: VecDeque::new(),
             running: BTreeMap::new(),
-            identities: Identities::default(),
+            certificates: Certificates::default(),
             timer: Timer::Off,
         })
     }
@@ -199,7 +199,7 @@ impl Driver {
         while let Some((id, effect)) = self.engine.next_effect() {
             match effect {
                 Effect::Cancel { effect } => self.stop(effect),
-                Effect::CloseCertificate { certificate } => self.identities.close(certificate),
+                Effect::CloseCertificate { certificate } => self.certificates.close(certificate),
                 effect => self.backlog.push_back((id, effect)),
             }
         }
@@ -237,10 +237,10 @@ fn pump() {
     let start_timer = with(|driver| {
         driver.turn();
         while let Some((id, effect)) = driver.backlog.pop_front() {
-            let identities = driver.identities.clone();
+            let certificates = driver.certificates.clone();
             driver
                 .running
-                .insert(id, wit_bindgen::spawn_local(run(id, effect, identities)));
+                .insert(id, wit_bindgen::spawn_local(run(id, effect, certificates)));
         }
         if driver.timer_is_wrong() {
             driver.poke_timer();
@@ -267,8 +267,8 @@ fn settle() {
     });
 }
 
-async fn run(id: EffectId, effect: Effect, identities: Identities) {
-    let outcome = effects::perform(effect, &identities).await;
+async fn run(id: EffectId, effect: Effect, certificates: Certificates) {
+    let outcome = effects::perform(effect, &certificates).await;
     _ = with(|driver| {
         driver.running.remove(&id);
         if let Some(outcome) = outcome {

@@ -96,15 +96,15 @@ pub(crate) fn set_header(fields: &Fields, name: &str, value: &Secret) -> Result<
 
 /// The certificates that are open.
 #[derive(Clone, Default)]
-pub(crate) struct Identities(Rc<RefCell<OpenIdentities>>);
+pub(crate) struct Certificates(Rc<RefCell<Opened>>);
 
 #[derive(Default)]
-struct OpenIdentities {
+struct Opened {
     opened: u64,
     open: BTreeMap<u64, Rc<Certificate>>,
 }
 
-impl Identities {
+impl Certificates {
     /// Lets go of one. Calls under way on it end first.
     pub(crate) fn close(&self, handle: CertificateHandle) {
         let closed = self.0.borrow_mut().open.remove(&handle.0);
@@ -112,10 +112,10 @@ impl Identities {
     }
 
     fn add(&self, certificate: Certificate) -> CertificateHandle {
-        let mut identities = self.0.borrow_mut();
-        identities.opened += 1;
-        let handle = identities.opened;
-        identities.open.insert(handle, Rc::new(certificate));
+        let mut certificates = self.0.borrow_mut();
+        certificates.opened += 1;
+        let handle = certificates.opened;
+        certificates.open.insert(handle, Rc::new(certificate));
         CertificateHandle(handle)
     }
 
@@ -126,18 +126,18 @@ impl Identities {
 
 /// Performs an effect that has an outcome. `None` for one that has none or that this driver does not know; the engine
 /// ends a flow that waits too long.
-pub(crate) async fn perform(effect: Effect, identities: &Identities) -> Option<Outcome> {
+pub(crate) async fn perform(effect: Effect, certificates: &Certificates) -> Option<Outcome> {
     Some(match effect {
-        Effect::Http { request, via } => Outcome::Http(http(request, via, identities).await),
+        Effect::Http { request, via } => Outcome::Http(http(request, via, certificates).await),
         Effect::ReadFile { path } => Outcome::File(read_file(path).await),
         Effect::OpenCertificate { name } => {
-            Outcome::Certificate(open_certificate(name, identities).await)
+            Outcome::Certificate(open_certificate(name, certificates).await)
         }
         Effect::Sign {
             certificate,
             algorithm,
             input,
-        } => Outcome::Signature(sign(identities.get(certificate), algorithm.into(), input).await),
+        } => Outcome::Signature(sign(certificates.get(certificate), algorithm.into(), input).await),
         Effect::Assert { options } => Outcome::Assertion(assertion(options.into()).await),
         _ => return None,
     })
@@ -152,14 +152,14 @@ async fn read_file(path: String) -> Result<SecretBytes, ReadError> {
 
 async fn open_certificate(
     name: String,
-    identities: &Identities,
+    certificates: &Certificates,
 ) -> Result<OpenedCertificate, CertificateError> {
     match within(limits::HOST_CALL_TIMEOUT_MS, host_certificates::open(name)).await {
         Ok(opened) => {
             let certificate = opened?;
             let certificate_chain = certificate.chain();
             Ok(OpenedCertificate {
-                handle: identities.add(certificate),
+                handle: certificates.add(certificate),
                 certificate_chain,
             })
         }
@@ -227,10 +227,10 @@ impl From<ErrorCode> for Failure {
 async fn http(
     request: HttpRequest,
     via: Via,
-    identities: &Identities,
+    certificates: &Certificates,
 ) -> Result<HttpResponse, HttpError> {
     let timeout_ms = request.timeout_ms;
-    let (kind, detail) = match within(timeout_ms, exchange(request, via, identities)).await {
+    let (kind, detail) = match within(timeout_ms, exchange(request, via, certificates)).await {
         Ok(Ok(response)) => return Ok(response),
         Ok(Err(Failure::Code(code))) => return Err(http_error::describe(&code)),
         Ok(Err(Failure::TooLarge)) => (HttpErrorKind::BodyTooLarge, String::new()),
@@ -253,7 +253,7 @@ async fn http(
 async fn exchange(
     request: HttpRequest,
     via: Via,
-    identities: &Identities,
+    certificates: &Certificates,
 ) -> Result<HttpResponse, Failure> {
     let limit = request.max_response_bytes;
     let (message, upload) = build(request)?;
@@ -261,8 +261,8 @@ async fn exchange(
         let response = match via {
             Via::Public => client::send(message).await?,
             Via::Certificate(handle) => {
-                let identity = identities.get(handle).ok_or(Failure::NoCertificate)?;
-                identity.send(message).await?
+                let certificate = certificates.get(handle).ok_or(Failure::NoCertificate)?;
+                certificate.send(message).await?
             }
         };
         read(response, limit).await
