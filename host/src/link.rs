@@ -115,7 +115,9 @@ impl types::Host for Data<'_> {}
 
 impl credential_provider::Host for Data<'_> {
     fn cached_token(&mut self, request: types::TokenRequest) -> Option<types::AccessToken> {
-        self.0.cached_token(&request.into()).map(readable)
+        self.0
+            .cached_token(&request.into())
+            .map(|token| readable(&token))
     }
 
     async fn report_rejection(
@@ -149,7 +151,7 @@ impl<T: Send> credential_provider::HostWithStore<T> for Forward {
         request: types::TokenRequest,
     ) -> Result<types::AccessToken, types::CredentialError> {
         let token = provider(store).get_token(&request.into()).await?;
-        Ok(readable(token))
+        Ok(readable(&token))
     }
 
     async fn get_header(
@@ -184,8 +186,8 @@ fn provider<T: Send>(store: &Accessor<T, Forward>) -> Provider {
     store.with(|mut store| store.get().0.clone())
 }
 
-fn readable(token: Token) -> types::AccessToken {
-    edgepass_core::AccessToken::clone(&token).into()
+fn readable(token: &Token) -> types::AccessToken {
+    edgepass_core::AccessToken::clone(token).into()
 }
 
 struct ForwardOpaque;

@@ -4,7 +4,8 @@ use edgepass::{Environment, ErrorClass, Provider, TokenRequest};
 use edgepass_emulator::{App, Fault};
 use serde_json::{Value, json};
 
-use crate::support::{Lab, graph};
+use crate::providers::graph;
+use crate::support::Lab;
 
 const VARIABLE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 

@@ -291,7 +291,7 @@ impl App {
     async fn start_with(builder: Builder) -> Result<Self> {
         let context = builder.build_host()?.context();
         let path = "target/components/consumer-composed.wasm";
-        Self::run(path, context, |linker| link::add_to_linker(linker)).await
+        Self::run(path, context, link::add_to_linker).await
     }
 }
 
