@@ -130,7 +130,7 @@ pub(crate) struct EnvoyConfigArguments {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
 
-    /// Where the requests go: HOST:PORT, or https://HOST[:PORT] for a server with a certificate.
+    /// Where the requests go: HOST:PORT, or https://HOST:PORT (443 if left out) for a server with a certificate.
     #[arg(long, value_name = "UPSTREAM", default_value = "upstream.example:80", value_parser = Upstream::parse)]
     pub(crate) upstream: Upstream,
 

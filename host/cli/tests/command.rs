@@ -1,7 +1,6 @@
 //! The command, as a user runs it.
 
 #![expect(
-    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "what a test sets up may stop it; the lints spare only the test functions themselves"
 )]
