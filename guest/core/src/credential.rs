@@ -62,12 +62,14 @@ macro_rules! kinds {
         impl CredentialFile {
             /// The kinds that are set.
             pub(crate) fn present(&self) -> Vec<&'static str> {
-                let kinds = [
-                    $((stringify!($name), self.$name.is_some()),)*
-                    $((stringify!($direct_name), self.$direct_name.is_some()),)*
-                ];
-                let present = kinds.into_iter().filter(|(_, is_set)| *is_set);
-                present.map(|(kind, _)| kind).collect()
+                let mut present = Vec::new();
+                $(if self.$name.is_some() {
+                    present.push(stringify!($name));
+                })*
+                $(if self.$direct_name.is_some() {
+                    present.push(stringify!($direct_name));
+                })*
+                present
             }
         }
 
@@ -83,14 +85,8 @@ macro_rules! kinds {
             $($DirectKind($direct_name::$DirectKind),)*
         }
 
-        /// The variables of which each stands for a whole credential, and whether it does so only where nothing is
-        /// written down.
-        pub(crate) fn variables() -> Vec<(&'static str, bool)> {
-            let all = [$(
-                <$name::$Kind as Kind>::SHORTCUT.map(|known| (known.variable, known.environment_only)),
-            )*];
-            all.into_iter().flatten().collect()
-        }
+        /// The variables of which each stands for a whole credential.
+        pub(crate) const SHORTCUTS: &[Option<Shortcut>] = &[$(<$name::$Kind as Kind>::SHORTCUT),*];
 
         impl Credential {
             /// The kind that is written, unless that is a direct one. There is exactly one.
@@ -104,22 +100,6 @@ macro_rules! kinds {
                         let place = place.inside(stringify!($name));
                         return Kind::check(document, &place, client)
                             .map(|kind| Some(Self::$Kind(kind)));
-                    }
-                )*
-                Ok(None)
-            }
-
-            /// The kind that this variable stands for.
-            pub(crate) fn of_variable(
-                variable: &str,
-                place: &Place<'_>,
-            ) -> Result<Option<Self>, ConfigError> {
-                $(
-                    if let Some(shortcut) = <$name::$Kind as Kind>::SHORTCUT
-                        && shortcut.variable == variable
-                        && let Some(value) = place.variable(variable, shortcut.field, shortcut.is_secret)
-                    {
-                        return (shortcut.check)(value, place).map(|kind| Some(Self::$Kind(kind)));
                     }
                 )*
                 Ok(None)
@@ -260,7 +240,7 @@ pub(crate) trait Kind: Sized {
     type Of;
 
     /// The environment variable that stands for the whole of it.
-    const SHORTCUT: Option<Shortcut<Self>> = None;
+    const SHORTCUT: Option<Shortcut> = None;
 
     /// Checks what is written, and notes what it needs.
     fn check(
@@ -282,15 +262,23 @@ pub(crate) trait Kind: Sized {
 }
 
 /// A variable that stands for a credential.
-pub(crate) struct Shortcut<T> {
-    variable: &'static str,
+pub(crate) struct Shortcut {
+    pub(crate) variable: &'static str,
     /// The field below `credential` that it stands for.
     field: &'static str,
     is_secret: bool,
     /// Only for an identity of which nothing is written down.
-    environment_only: bool,
+    pub(crate) environment_only: bool,
     /// Makes the credential of its value; the place is that of the credential.
-    check: fn(&str, &Place<'_>) -> Result<T, ConfigError>,
+    check: fn(&str, &Place<'_>) -> Result<Credential, ConfigError>,
+}
+
+impl Shortcut {
+    /// The credential, if the variable is set.
+    pub(crate) fn credential(&self, place: &Place<'_>) -> Result<Option<Credential>, ConfigError> {
+        let value = place.variable(self.variable, self.field, self.is_secret);
+        value.map(|value| (self.check)(value, place)).transpose()
+    }
 }
 
 /// A kind that authenticates a client.

@@ -71,6 +71,33 @@ object! {
     }
 }
 
+impl IdentityFile {
+    /// The settings of a client that are there.
+    pub(super) fn client_fields(&self) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        for (name, is_set) in [
+            ("tenant_id", self.tenant_id.is_some()),
+            ("client_id", self.client_id.is_some()),
+            ("authority_host", self.authority_host.is_some()),
+            (
+                "endpoint_version",
+                self.endpoint_version != EndpointVersion::default(),
+            ),
+            ("token_endpoint", self.token_endpoint.is_some()),
+            ("mtls_token_endpoint", self.mtls_token_endpoint.is_some()),
+            (
+                "additionally_allowed_tenants",
+                !self.additionally_allowed_tenants.is_empty(),
+            ),
+        ] {
+            if is_set {
+                found.push(name);
+            }
+        }
+        found
+    }
+}
+
 impl Choice for EndpointVersion {
     const CHOICES: &[(&str, Self)] = &[("v1.0", Self::V1), ("v2.0", Self::V2)];
 }

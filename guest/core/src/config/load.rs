@@ -12,8 +12,8 @@ use super::{
     Client, Config, ENVIRONMENT_IDENTITY, Environment, Exchange, IdentityConfig, Source, rules,
 };
 use crate::Table;
-use crate::authority::{Authority, Endpoint, EndpointVersion, PUBLIC_HOST, TrustedHosts};
-use crate::credential::{self, Credential, Direct};
+use crate::authority::{Authority, Endpoint, PUBLIC_HOST, TrustedHosts};
+use crate::credential::{Credential, Direct, SHORTCUTS};
 
 impl Config {
     /// Checks a configuration whole: JSON text, with the environment for what it leaves out. Without a text, or with
@@ -59,6 +59,9 @@ impl Config {
         })
     }
 }
+
+/// The settings of clients of every server.
+const CLIENT_FIELDS: &[&str] = &["client_id", "token_endpoint", "mtls_token_endpoint"];
 
 struct Loader {
     trusted: TrustedHosts,
@@ -170,19 +173,8 @@ impl Loader {
         file: &IdentityFile,
         url: &str,
     ) -> Result<Authority, ConfigError> {
-        let entra_only = [
-            ("tenant_id", file.tenant_id.is_some()),
-            ("authority_host", file.authority_host.is_some()),
-            (
-                "endpoint_version",
-                file.endpoint_version != EndpointVersion::default(),
-            ),
-            (
-                "additionally_allowed_tenants",
-                !file.additionally_allowed_tenants.is_empty(),
-            ),
-        ];
-        if let Some((field, _)) = entra_only.into_iter().find(|(_, is_set)| *is_set) {
+        let entra_only = |field: &&str| !CLIENT_FIELDS.contains(field);
+        if let Some(field) = file.client_fields().into_iter().find(entra_only) {
             return Err(ConfigError::new(
                 place.at(field),
                 "is for Entra ID, but the identity has a token_endpoint",
@@ -215,22 +207,7 @@ fn direct_identity(
     file: &IdentityFile,
     direct: Direct,
 ) -> Result<IdentityConfig, ConfigError> {
-    let clients_only = [
-        ("tenant_id", file.tenant_id.is_some()),
-        ("client_id", file.client_id.is_some()),
-        ("authority_host", file.authority_host.is_some()),
-        (
-            "endpoint_version",
-            file.endpoint_version != EndpointVersion::default(),
-        ),
-        ("token_endpoint", file.token_endpoint.is_some()),
-        ("mtls_token_endpoint", file.mtls_token_endpoint.is_some()),
-        (
-            "additionally_allowed_tenants",
-            !file.additionally_allowed_tenants.is_empty(),
-        ),
-    ];
-    if let Some((field, _)) = clients_only.into_iter().find(|(_, is_set)| *is_set) {
+    if let Some(field) = file.client_fields().first() {
         let kind = file
             .credential
             .as_ref()
@@ -268,15 +245,15 @@ fn environment_credential(
         return Err(ConfigError::new(credential.path(), "is not set")
             .hint("set it: with a token_endpoint nothing is taken from the AZURE_… variables"));
     }
-    let variables: Vec<&str> = credential::variables()
-        .into_iter()
-        .filter(|(_, environment_only)| place.is_environment_only() || !environment_only)
-        .map(|(variable, _)| variable)
-        .collect();
-    let mut present = variables.iter().filter(|name| place.has_variable(name));
-    let Some(variable) = present.next() else {
+    let known = || {
+        let all = SHORTCUTS.iter().flatten();
+        all.filter(|known| place.is_environment_only() || !known.environment_only)
+    };
+    let mut present = known().filter(|known| place.has_variable(known.variable));
+    let Some(shortcut) = present.next() else {
+        let names: Vec<&str> = known().map(|known| known.variable).collect();
         let setting = if place.is_environment_only() {
-            variables.first().copied().unwrap_or_default()
+            names.first().copied().unwrap_or_default()
         } else {
             credential.path()
         };
@@ -284,23 +261,26 @@ fn environment_credential(
             ConfigError::new(setting, "is not set, and no other credential is there").hint(
                 format!(
                     "set exactly one of {}, or a credential in the configuration",
-                    variables.join(", ")
+                    names.join(", ")
                 ),
             ),
         );
     };
     if let Some(other) = present.next() {
         return Err(ConfigError::new(
-            *other,
-            format!("is set, and so is {variable}: only one of them can be meant"),
+            other.variable,
+            format!(
+                "is set, and so is {}: only one of them can be meant",
+                shortcut.variable
+            ),
         )
         .hint("unset one of the two, or name the credential in the configuration"));
     }
-    Credential::of_variable(variable, credential)
+    shortcut.credential(credential)
 }
 
 fn require_any_source(place: &Place<'_>, has_document: bool) -> Result<(), ConfigError> {
-    let mut starters = credential::variables().into_iter().map(|(name, _)| name);
+    let mut starters = SHORTCUTS.iter().flatten().map(|known| known.variable);
     if place.has_variable(Environment::AZURE_TENANT_ID)
         || place.has_variable(Environment::AZURE_CLIENT_ID)
         || starters.any(|name| place.has_variable(name))

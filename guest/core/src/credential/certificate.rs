@@ -5,7 +5,7 @@ use crate::config::parse::object;
 use crate::config::place::Place;
 use crate::config::{CertificateFiles, Client, ENVIRONMENT_IDENTITY, Environment, rules};
 use crate::credential::signed_assertion::{AssertionAlgorithm, SignedAssertion, SignedText};
-use crate::credential::{Authenticate, ClientAuth, Failure, Kind, Purpose, Shortcut};
+use crate::credential::{Authenticate, ClientAuth, Credential, Failure, Kind, Purpose, Shortcut};
 use crate::distinction::Distinction;
 use crate::flow::Io;
 
@@ -35,7 +35,7 @@ impl Kind for Certificate {
     type Of = Client;
 
     /// The variable is at once an entry of `certificates`, under the name of the environment's identity.
-    const SHORTCUT: Option<Shortcut<Self>> = Some(Shortcut {
+    const SHORTCUT: Option<Shortcut> = Some(Shortcut {
         variable: Environment::AZURE_CLIENT_CERTIFICATE_PATH,
         field: "certificate.name",
         is_secret: false,
@@ -54,7 +54,7 @@ impl Kind for Certificate {
             );
             let certificate = Self(SignedAssertion::of(ENVIRONMENT_IDENTITY));
             certificate.need(&place.inside("certificate"));
-            Ok(certificate)
+            Ok(Credential::Certificate(certificate))
         },
     });
 

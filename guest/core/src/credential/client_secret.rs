@@ -10,7 +10,7 @@ use crate::config::parse::{Choice, object};
 use crate::config::place::Place;
 use crate::config::{Client, Environment};
 use crate::credential::secret_value::{SecretSource, SecretValue};
-use crate::credential::{Authenticate, ClientAuth, Failure, Kind, Purpose, Shortcut};
+use crate::credential::{Authenticate, ClientAuth, Credential, Failure, Kind, Purpose, Shortcut};
 use crate::distinction::Distinction;
 use crate::flow::Io;
 
@@ -65,20 +65,20 @@ impl Kind for ClientSecret {
     type Document = ClientSecretFile;
     type Of = Client;
 
-    const SHORTCUT: Option<Shortcut<Self>> = Some(Shortcut {
+    const SHORTCUT: Option<Shortcut> = Some(Shortcut {
         variable: Environment::AZURE_CLIENT_SECRET,
         field: "client_secret",
         is_secret: true,
         environment_only: false,
         check: |secret, _| {
-            Ok(Self {
+            Ok(Credential::ClientSecret(Self {
                 value: SecretValue::inline(
                     Environment::AZURE_CLIENT_SECRET,
                     secret,
                     MAX_CLIENT_SECRET_BYTES,
                 )?,
                 method: SecretMethod::default(),
-            })
+            }))
         },
     });
 

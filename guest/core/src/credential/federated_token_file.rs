@@ -8,7 +8,8 @@ use crate::config::parse::object;
 use crate::config::place::Place;
 use crate::config::{Client, Environment, rules};
 use crate::credential::{
-    Failure, Kind, Purpose, Shortcut, Supplied, SupplyAssertion, assertion_type, read_text,
+    Credential, Failure, Kind, Purpose, Shortcut, Supplied, SupplyAssertion, assertion_type,
+    read_text,
 };
 use crate::distinction::Distinction;
 use crate::flow::Io;
@@ -40,7 +41,7 @@ impl Kind for FederatedToken {
     type Document = FederatedTokenFile;
     type Of = Client;
 
-    const SHORTCUT: Option<Shortcut<Self>> = Some(Shortcut {
+    const SHORTCUT: Option<Shortcut> = Some(Shortcut {
         variable: Environment::AZURE_FEDERATED_TOKEN_FILE,
         field: "federated_token_file.path",
         is_secret: false,
@@ -48,6 +49,7 @@ impl Kind for FederatedToken {
         check: |path, place| {
             check(Environment::AZURE_FEDERATED_TOKEN_FILE, rules::path(path))?;
             Self::new(path, None, &place.inside("federated_token_file"))
+                .map(Credential::FederatedToken)
         },
     });
 
