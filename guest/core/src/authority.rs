@@ -7,6 +7,9 @@ use crate::{Error, ErrorClass, Table};
 /// Network host of the public cloud, the authority of an identity that names none.
 pub const PUBLIC_HOST: &str = "login.microsoftonline.com";
 
+/// The port of https.
+const HTTPS_PORT: u16 = 443;
+
 /// A host name, characters (RFC 1035 section 2.3.4, without the root's dot).
 const MAX_HOST_CHARS: usize = 253;
 
@@ -266,7 +269,7 @@ impl TrustedHosts {
                 "write host or host:port, without https:// and path",
             ));
         }
-        self.0.insert(canonical_authority(entry)?, ());
+        self.0.insert(canonical_authority(entry, HTTPS_PORT)?, ());
         Ok(())
     }
 
@@ -408,15 +411,15 @@ impl<'a> HttpsUrl<'a> {
             ));
         }
         Ok(Self {
-            authority: canonical_authority(authority)?,
+            authority: canonical_authority(authority, HTTPS_PORT)?,
             rest,
             fragment,
         })
     }
 }
 
-/// `host` or `host:port` in lower case, without the port if it is 443.
-fn canonical_authority(authority: &str) -> Result<String, Refusal> {
+/// `host` or `host:port` in lower case, without the port if it is the scheme's own.
+pub(crate) fn canonical_authority(authority: &str, own_port: u16) -> Result<String, Refusal> {
     let host = strip_port(authority).unwrap_or(authority);
     let inner = host
         .strip_prefix('[')
@@ -437,7 +440,7 @@ fn canonical_authority(authority: &str) -> Result<String, Refusal> {
     let host = host.to_ascii_lowercase();
     let Some(port) = port else { return Ok(host) };
     match port.parse::<u16>() {
-        Ok(443) => Ok(host),
+        Ok(number) if number == own_port => Ok(host),
         Ok(number) if number > 0 && port.bytes().all(|b| b.is_ascii_digit()) => {
             Ok(format!("{host}:{number}"))
         }

@@ -178,6 +178,10 @@ impl Error {
         self
     }
 
+    pub(crate) fn reclassify(self, class: ErrorClass) -> Self {
+        Self { class, ..self }
+    }
+
     pub(crate) fn retryable(mut self) -> Self {
         self.detail.retryable = true;
         self

@@ -46,12 +46,7 @@ impl Kind for ManagedIdentity {
             object_id,
             resource_id,
         } = document;
-        let selector = Selector::check(
-            place,
-            client_id.as_deref(),
-            object_id.as_deref(),
-            resource_id.as_deref(),
-        )?;
+        let selector = Selector::check(place, client_id, object_id, resource_id)?;
         Imds::check(selector, place).map(Self)
     }
 

@@ -61,12 +61,7 @@ impl Kind for ManagedIdentityAssertion {
             .authority
             .cloud()
             .and_then(|cloud| cloud.federation_audience);
-        let selector = Selector::check(
-            place,
-            client_id.as_deref(),
-            object_id.as_deref(),
-            resource_id.as_deref(),
-        )?;
+        let selector = Selector::check(place, client_id, object_id, resource_id)?;
         Ok(Self {
             imds: Imds::check(selector, place)?,
             audience: audience

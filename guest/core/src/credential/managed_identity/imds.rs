@@ -4,7 +4,7 @@
 //! secret in the request: `Metadata: true` only shows that nobody made the machine forward somebody else's.
 
 use super::selector::Selector;
-use crate::authority::Endpoint;
+use crate::authority::{Endpoint, canonical_authority};
 use crate::config::error::ConfigError;
 use crate::config::place::Place;
 use crate::credential::Failure;
@@ -14,7 +14,7 @@ use crate::exchange::{self, Asked, Granted, Wanted};
 use crate::flow::Io;
 use crate::limits::{HTTP_TIMEOUT_MS, MAX_RESPONSE_BYTES};
 use crate::needs::{Connection, PathPattern, Permission, Purpose, Scheme, is_link_local};
-use crate::{Error, ErrorClass, ErrorDetail, Secret, SecretBytes};
+use crate::{Error, ErrorClass, Secret, SecretBytes};
 
 /// The same address on every machine.
 const ADDRESS: &str = "169.254.169.254";
@@ -26,6 +26,9 @@ const API_VERSION: &str = "2018-02-01";
 
 /// Replaces the address, as in the Azure SDKs: `http://host[:port]`.
 const VARIABLE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+
+/// The port of http.
+const HTTP_PORT: u16 = 80;
 
 /// How long Microsoft asks to wait after a 404 at least, which also means "not yet", milliseconds.
 const NOT_YET_MS: u64 = 2_000;
@@ -123,7 +126,7 @@ impl Imds {
                 let known = exchange::no_response(&asked, &error);
                 Err(match error.kind {
                     HttpErrorKind::Connect | HttpErrorKind::Dns => Failure::not_here(
-                        self.nothing_there(&known),
+                        self.nothing_there(known),
                     ),
                     _ => known
                         .hint("the metadata service of a machine answers without a proxy, and to this machine alone")
@@ -137,12 +140,13 @@ impl Imds {
         let mut query = form_urlencoded::Serializer::for_suffix(format!("{PATH}?"), PATH.len() + 1);
         query.append_pair("api-version", API_VERSION);
         query.append_pair("resource", resource);
-        match &self.selector {
-            Selector::System => &mut query,
-            Selector::ClientId(id) => query.append_pair("client_id", id),
-            Selector::ObjectId(id) => query.append_pair("object_id", id),
-            Selector::ResourceId(id) => query.append_pair("msi_res_id", id),
-        };
+        if let Some((field, id)) = self.selector.id() {
+            let name = match field {
+                "resource_id" => "msi_res_id",
+                other => other,
+            };
+            query.append_pair(name, id);
+        }
         HttpRequest {
             method: "GET",
             scheme: "http",
@@ -165,65 +169,61 @@ impl Imds {
 
     /// The service's own dialect of refusals.
     fn refused(&self, error: Error, response: &HttpResponse) -> Failure {
-        let said = error.to_string().to_ascii_lowercase();
-        let detail = error.detail().clone();
+        let said = |words| error.detail().message.contains(words);
         match response.status {
-            404 => again_later(detail, NOT_YET_MS).into(),
-            410 => again_later(detail, UPDATING_MS).into(),
-            400 if said.contains("multiple user assigned identities") => {
-                Error::with_detail(ErrorClass::Configuration, detail)
-                    .hint("set client_id, object_id or resource_id to say which one")
-                    .into()
+            404 => again_later(error, NOT_YET_MS).into(),
+            410 => again_later(error, UPDATING_MS).into(),
+            400 if said("ultiple user assigned") => error
+                .reclassify(ErrorClass::Configuration)
+                .hint("set client_id, object_id or resource_id to say which one")
+                .into(),
+            400 if said("dentity not found") => {
+                Failure::not_here(error.reclassify(ErrorClass::CredentialUnavailable).hint(
+                    format!(
+                        "assign the {} to this machine, or name one that is",
+                        self.selector.describe()
+                    ),
+                ))
             }
-            400 if said.contains("identity not found") => Failure::not_here(
-                Error::with_detail(ErrorClass::CredentialUnavailable, detail).hint(format!(
-                    "assign the {} to this machine, or name one that is",
-                    self.selector.describe()
-                )),
-            ),
             // what a container runtime that intercepts the address says for it
-            403 if said.contains("unreachable") => Failure::not_here(self.nothing_there(&error)),
+            403 if said("unreachable") => Failure::not_here(self.nothing_there(error)),
             _ => error.into(),
         }
     }
 
-    fn nothing_there(&self, error: &Error) -> Error {
-        let mut detail = error.detail().clone();
-        detail.message = format!("no metadata service answers at {}: {error}", self.authority);
-        detail.retryable = false;
-        Error::with_detail(ErrorClass::CredentialUnavailable, detail).hint(
+    fn nothing_there(&self, error: Error) -> Error {
+        let error = error.edit(|detail| {
+            detail.message = format!(
+                "no metadata service answers at {}: {}",
+                self.authority, detail.message
+            );
+            detail.retryable = false;
+        });
+        error.reclassify(ErrorClass::CredentialUnavailable).hint(
             "a managed identity is there on Azure's machines alone; elsewhere use another credential",
         )
     }
 }
 
 /// A state of the service that passes.
-fn again_later(detail: ErrorDetail, wait_ms: u64) -> Error {
-    let detail = ErrorDetail {
-        retryable: true,
-        retry_after_ms: detail.retry_after_ms.or(Some(wait_ms)),
-        ..detail
-    };
-    Error::with_detail(ErrorClass::Server, detail)
+fn again_later(error: Error, wait_ms: u64) -> Error {
+    let error = error.edit(|detail| {
+        detail.retryable = true;
+        detail.retry_after_ms.get_or_insert(wait_ms);
+    });
+    error
+        .reclassify(ErrorClass::Server)
         .hint("the metadata service is starting or being updated, which takes about a minute")
 }
 
 /// `host[:port]` of the URL that replaces the service's.
 fn authority_of(url: &str) -> Result<String, ConfigError> {
-    let authority = url.strip_prefix("http://").unwrap_or_default();
-    let authority = authority.strip_suffix('/').unwrap_or(authority);
-    let host = authority.strip_suffix(":80").unwrap_or(authority);
-    let port = match host.rsplit_once(':') {
-        // the colons inside an IPv6 literal come before its bracket
-        Some((_, port)) if !port.contains(']') => Some(port),
-        _ => None,
-    };
-    let is_usual = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
-        && host
-            .bytes()
-            .all(|b| b.is_ascii_hexdigit() || b".:[]".contains(&b));
-    if is_usual && is_link_local(host) {
-        return Ok(host.to_ascii_lowercase());
+    let rest = url.strip_prefix("http://").unwrap_or_default();
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if let Ok(authority) = canonical_authority(rest, HTTP_PORT)
+        && is_link_local(&authority)
+    {
+        return Ok(authority);
     }
     Err(ConfigError::new(
         VARIABLE,
