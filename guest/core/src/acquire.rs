@@ -10,7 +10,9 @@ use crate::flow::{Io, race};
 use crate::grant::{self, GrantKey};
 use crate::limits::{FLIGHT_TIMEOUT_MS, HTTP_TIMEOUT_MS};
 use crate::retry::{Attempts, Next};
-use crate::{ClientAssertion, Error, ErrorClass, Grant, Secret, Table, TokenRequest, TokenType};
+use crate::{
+    ClientAssertion, Error, ErrorClass, Grant, Secret, Table, TokenRequest, TokenType, http_date,
+};
 
 /// A request, resolved against the configuration.
 #[derive(Clone, Debug)]
@@ -269,9 +271,7 @@ impl Attempt<'_> {
         let result = self.io.http(request, auth.via()).await;
         let host = &endpoint.authority;
         if let Ok(response) = &result
-            && let Some(date) = response
-                .header("date")
-                .and_then(exchange::unix_seconds_of_http_date)
+            && let Some(date) = response.header("date").and_then(http_date::unix_seconds)
         {
             self.io
                 .measure_server_clock(host, date.saturating_mul(1000));

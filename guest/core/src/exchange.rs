@@ -9,7 +9,7 @@ use crate::effect::HttpResponse;
 use crate::inspect::{JwtSummary, inspect_jwt};
 use crate::json::Json;
 use crate::limits::{DEFAULT_EXPIRES_IN_S, MAX_EXPIRES_IN_S, MAX_RETRY_AFTER_MS};
-use crate::{Error, ErrorClass, ErrorDetail, Secret, aadsts, challenge};
+use crate::{Error, ErrorClass, ErrorDetail, Secret, aadsts, challenge, http_date};
 
 pub(crate) use asked::{Asked, Wanted};
 use clean::clean;
@@ -46,23 +46,15 @@ pub(crate) fn retry_after_ms(response: &HttpResponse, server_unix_s: u64) -> Opt
     let seconds = match value.parse::<u64>() {
         Ok(seconds) => seconds,
         Err(_) => {
-            let at = unix_seconds_of_http_date(value)?;
+            let at = http_date::unix_seconds(value)?;
             let from = response
                 .header("date")
-                .and_then(unix_seconds_of_http_date)
+                .and_then(http_date::unix_seconds)
                 .unwrap_or(server_unix_s);
             at.saturating_sub(from)
         }
     };
     Some(seconds.saturating_mul(1000).min(MAX_RETRY_AFTER_MS))
-}
-
-/// `Date` (RFC 9110 section 6.6.1).
-pub(crate) fn unix_seconds_of_http_date(value: &str) -> Option<u64> {
-    let time = httpdate::parse_http_date(value.trim()).ok()?;
-    time.duration_since(std::time::UNIX_EPOCH)
-        .ok()
-        .map(|since| since.as_secs())
 }
 
 fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error> {

@@ -40,6 +40,7 @@ mod error;
 mod exchange;
 mod flow;
 mod grant;
+mod http_date;
 mod inspect;
 mod json;
 mod request;

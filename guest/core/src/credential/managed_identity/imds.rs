@@ -14,7 +14,7 @@ use crate::exchange::{self, Asked, Granted, Wanted};
 use crate::flow::Io;
 use crate::limits::{HTTP_TIMEOUT_MS, MAX_RESPONSE_BYTES};
 use crate::needs::{Connection, PathPattern, Permission, Purpose, Scheme, is_link_local};
-use crate::{Error, ErrorClass, Secret, SecretBytes};
+use crate::{Error, ErrorClass, Secret, SecretBytes, http_date};
 
 /// The same address on every machine.
 const ADDRESS: &str = "169.254.169.254";
@@ -107,7 +107,7 @@ impl Imds {
             .ok()
             .and_then(|response| response.header("date"));
         let server_unix_s = date
-            .and_then(exchange::unix_seconds_of_http_date)
+            .and_then(http_date::unix_seconds)
             .unwrap_or_else(|| io.now().unix_ms / 1000);
         let asked = Asked {
             endpoint: &endpoint,
