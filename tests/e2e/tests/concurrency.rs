@@ -61,11 +61,13 @@ async fn callers_that_insist_share_an_exchange_too() -> Result<()> {
     let calls: Vec<_> = (0..500)
         .map(|_| spawn(&provider, request.clone()))
         .collect();
-    // nothing is answered before everybody has asked
-    until("all have joined the first", || {
-        (provider.stats().joined == 499).then_some(())
+    // nothing is answered before everybody has asked, and calls come to the component in their order
+    until("all are on their way to the component", || {
+        (provider.stats().calls == 500).then_some(())
     })
     .await?;
+    provider.drop_cached(Some("somebody else")).await?;
+    under_way(&lab, 1).await?;
     lab.emulator.faults().release();
     for call in calls {
         lab.issued(&call.await??);
