@@ -108,12 +108,10 @@ async fn its_token_is_the_assertion_of_an_application_that_trusts_it() {
 
 #[tokio::test]
 async fn a_machine_without_the_service_says_so() {
-    // a port where nobody listens: bound and let go at once
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    // a port where nobody listens, and nobody else can while this connection has it
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let port = nobody.local_addr().unwrap().port();
     let config =
         json!({ "identities": { "machine": { "credential": { "managed_identity": {} } } } });
     let provider = Provider::builder()

@@ -36,8 +36,17 @@ pub struct Lab {
 impl Lab {
     /// A new world; `test` names the record.
     pub fn new(test: &str) -> Result<Self> {
+        Self::of(test, Emulator::builder())
+    }
+
+    /// A new world on a machine with a metadata service.
+    pub fn with_metadata(test: &str) -> Result<Self> {
+        Self::of(test, Emulator::builder().metadata_port(0))
+    }
+
+    fn of(test: &str, builder: edgepass_emulator::Builder) -> Result<Self> {
         let evidence = Evidence::new(test)?;
-        let emulator = Emulator::builder().start_blocking()?;
+        let emulator = builder.start_blocking()?;
         let scratch =
             std::env::temp_dir().join(format!("edgepass-e2e-{}-{test}", std::process::id()));
         fs::create_dir_all(&scratch)
@@ -102,6 +111,13 @@ impl Lab {
         Provider::builder()
             .config_json(config.to_string())
             .ca_file(self.files.ca_file())
+    }
+
+    /// The base of the machine's metadata service.
+    pub fn metadata_authority(&self) -> Result<String> {
+        self.emulator
+            .metadata_authority()
+            .context("this world has no metadata service")
     }
 
     /// Puts a token, or what a test has in its place, into the token file, the kubelet's way.
