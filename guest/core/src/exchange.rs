@@ -4,17 +4,18 @@ mod asked;
 mod clean;
 mod form;
 mod transport;
+mod wanted;
 
 use crate::effect::HttpResponse;
-use crate::inspect::{JwtSummary, inspect_jwt};
 use crate::json::Json;
 use crate::limits::{DEFAULT_EXPIRES_IN_S, MAX_EXPIRES_IN_S, MAX_RETRY_AFTER_MS};
 use crate::{Error, ErrorClass, ErrorDetail, Secret, aadsts, challenge, http_date};
 
-pub(crate) use asked::{Asked, Wanted};
+pub(crate) use asked::Asked;
 use clean::clean;
 pub(crate) use form::{Form, request};
 pub(crate) use transport::no_response;
+pub(crate) use wanted::Wanted;
 
 /// What a token response says.
 #[derive(Debug)]
@@ -108,25 +109,20 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
     let token_type = text("token_type")?
         .ok_or_else(|| missing("token_type"))?
         .expose();
-    let certificate_thumbprint = bound_certificate(&asked.wanted, token, token_type);
-    if !asked
-        .wanted
-        .is_met_by(token_type, certificate_thumbprint.as_deref())
-    {
+    let certificate_thumbprint = asked.wanted.check(token, token_type).map_err(|wanted| {
         let message = format!(
-            "{} issued a token of type `{}` where {} was asked for",
+            "{} issued a token of type `{}` where {wanted} was asked for",
             asked.endpoint.authority,
-            clean(token_type, asked.secrets),
-            asked.wanted.describe()
+            clean(token_type, asked.secrets)
         );
-        return Err(invalid(asked, response, message).edit(|detail| detail.retryable = false));
-    }
+        invalid(asked, response, message).edit(|detail| detail.retryable = false)
+    })?;
     let lifetime_s = match (seconds("expires_in")?, seconds("expires_on")?) {
         (Some(seconds), _) => seconds,
         (None, Some(unix_s)) => unix_s.saturating_sub(asked.server_unix_s),
         (None, None) => DEFAULT_EXPIRES_IN_S,
     };
-    // of no use to this engine: taken where they are what they should be, and not insisted on
+    // the engine itself uses none of these: one of a wrong type is left out and fails nothing
     let optional = |field| body.get(field).and_then(Json::text);
     Ok(Granted {
         refresh_token: optional("refresh_token").cloned(),
@@ -144,21 +140,6 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
             .map(|scope| scope.expose().to_owned())
             .filter(|scope| !scope.is_empty()),
     })
-}
-
-/// The certificate that the token is bound to. The token says so itself where it can be read; `mtls_pop` says that it is
-/// the one of the connection.
-fn bound_certificate(wanted: &Wanted<'_>, token: &Secret, token_type: &str) -> Option<String> {
-    let connection = wanted.certificate_thumbprint?;
-    match inspect_jwt(token.expose()) {
-        Some(JwtSummary {
-            x5t_s256: Some(thumbprint),
-            ..
-        }) => Some(thumbprint),
-        _ => token_type
-            .eq_ignore_ascii_case("mtls_pop")
-            .then(|| connection.to_owned()),
-    }
 }
 
 fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
@@ -405,12 +386,9 @@ fn whole_number(value: &Json) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
     use super::*;
+    use crate::SecretBytes;
     use crate::authority::Endpoint;
-    use crate::{SecretBytes, TokenType};
 
     fn response(status: u16, headers: &[(&str, &str)], body: &str) -> HttpResponse {
         HttpResponse {
@@ -424,10 +402,6 @@ mod tests {
     }
 
     fn read(response: &HttpResponse) -> Result<Granted, Error> {
-        read_wanted(Wanted::default(), response)
-    }
-
-    fn read_wanted(wanted: Wanted<'_>, response: &HttpResponse) -> Result<Granted, Error> {
         let endpoint = Endpoint {
             authority: "login.test".into(),
             path: "/t/oauth2/v2.0/token".into(),
@@ -438,62 +412,10 @@ mod tests {
             server_unix_s: 1_000_000,
             correlation_id: "c0",
             presented: None,
-            wanted,
+            wanted: Wanted::default(),
             secrets: &secrets,
         };
         super::response(&asked, response)
-    }
-
-    /// A JWT that is bound to that certificate.
-    fn bound_to(thumbprint: &str) -> String {
-        let claims = format!(r#"{{"cnf":{{"x5t#S256":"{thumbprint}"}}}}"#);
-        format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
-    }
-
-    #[test]
-    fn the_type_of_a_token_is_the_one_that_was_asked_for() {
-        let bearer = Wanted::default();
-        let exchanged = Wanted {
-            token_exchange: true,
-            ..bearer
-        };
-        let bound = Wanted {
-            token_type: TokenType::MtlsPop,
-            certificate_thumbprint: Some("mine"),
-            ..bearer
-        };
-        for (wanted, token_type, token, thumbprint) in [
-            (bearer, "Bearer", "t".to_owned(), Some(None)),
-            (bearer, "bearer", "t".to_owned(), Some(None)),
-            (bearer, "N_A", "t".to_owned(), None),
-            (bearer, "mtls_pop", "t".to_owned(), None),
-            (bearer, "DPoP", "t".to_owned(), None),
-            // nobody authenticated the connection: what the token says binds it to no certificate of ours
-            (bearer, "Bearer", bound_to("mine"), Some(None)),
-            (exchanged, "N_A", "t".to_owned(), Some(None)),
-            (exchanged, "n_a", "t".to_owned(), Some(None)),
-            (exchanged, "Bearer", "t".to_owned(), Some(None)),
-            (exchanged, "mtls_pop", "t".to_owned(), None),
-            (bound, "mtls_pop", "t".to_owned(), Some(Some("mine"))),
-            (bound, "mtls_pop", bound_to("mine"), Some(Some("mine"))),
-            (bound, "Bearer", bound_to("mine"), Some(Some("mine"))),
-            (bound, "Bearer", bound_to("another"), None),
-            (bound, "Bearer", "t".to_owned(), None),
-            (bound, "N_A", "t".to_owned(), None),
-        ] {
-            let body = format!(r#"{{"token_type":"{token_type}","access_token":"{token}"}}"#);
-            let granted = read_wanted(wanted, &response(200, &[], &body));
-            let found = granted.as_ref().ok();
-            assert_eq!(
-                found.map(|granted| granted.certificate_thumbprint.as_deref()),
-                thumbprint,
-                "{body}"
-            );
-            if let Err(error) = granted {
-                assert_eq!(error.class(), ErrorClass::InvalidResponse);
-                assert!(!error.detail().retryable, "{error}");
-            }
-        }
     }
 
     #[test]

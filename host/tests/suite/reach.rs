@@ -38,7 +38,7 @@ async fn an_assertion_comes_from_the_program() {
 }
 
 #[tokio::test]
-async fn an_assertion_may_be_bound_to_a_certificate_of_the_host() {
+async fn an_assertion_source_that_is_missing_or_fails_is_told_by_its_class() {
     let lab = Lab::new();
     let provider = lab
         .configured(&json!({ "assertion_source": {} }))
