@@ -184,7 +184,9 @@ fn links_lead_somewhere() {
 fn wit_samples_name_what_is_there() {
     let samples = all("wit");
     assert!(!samples.is_empty(), "README shows a world");
-    let wit = page("wit/types.wit") + &page("wit/provider.wit") + &page("wit/worlds.wit");
+    let wit = ["types", "status", "exports", "imports", "worlds"]
+        .map(|file| page(&format!("wit/{file}.wit")))
+        .concat();
     for (page, text) in samples {
         for import in text
             .lines()
