@@ -131,7 +131,9 @@ fn document(lab: &Lab, seed: u64) -> String {
 
 /// The example of the documentation.
 fn documented() -> Value {
-    let (_, rest) = PAGE.split_once("value: |\n").unwrap();
+    // a comment may follow the sign
+    let (_, rest) = PAGE.split_once("value: |").unwrap();
+    let (_, rest) = rest.split_once('\n').unwrap();
     let mut documents = serde_json::Deserializer::from_str(rest).into_iter();
     documents.next().unwrap().unwrap()
 }
