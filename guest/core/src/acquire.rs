@@ -8,7 +8,7 @@ use crate::credential::{Direct, DirectRequest, Failure, Purpose, Step};
 use crate::exchange::{self, Asked, Form, Wanted};
 use crate::flow::{Io, race};
 use crate::grant::{self, GrantKey};
-use crate::limits::{FLIGHT_TIMEOUT_MS, HTTP_TIMEOUT_MS};
+use crate::limits::{CLOCK_SKEW_MS, FLIGHT_TIMEOUT_MS, HTTP_TIMEOUT_MS};
 use crate::retry::{Attempts, Next};
 use crate::{
     ClientAssertion, Error, ErrorClass, Grant, Secret, Table, TokenRequest, TokenType, http_date,
@@ -87,6 +87,16 @@ impl Plan {
         }
     }
 
+    /// Whether the same exchange may be made again: see [`grant::is_single_use`].
+    pub(crate) fn is_repeatable(&self) -> bool {
+        !grant::is_single_use(&self.grant)
+    }
+
+    /// Whether its request can carry the claims of a challenge.
+    pub(crate) fn takes_claims(&self) -> bool {
+        matches!(self.identity.source, Source::Exchange(_))
+    }
+
     /// Who is asked, for messages.
     fn server(&self) -> String {
         match &self.identity.source {
@@ -135,6 +145,8 @@ struct Refused {
     failure: Failure,
     /// Of the material that was presented and refused.
     fingerprint: Option<String>,
+    /// Another attempt would build its assertion by a clock that shows something else.
+    other_clock: bool,
 }
 
 impl<T: Into<Failure>> From<T> for Refused {
@@ -142,6 +154,7 @@ impl<T: Into<Failure>> From<T> for Refused {
         Self {
             failure: failure.into(),
             fingerprint: None,
+            other_clock: false,
         }
     }
 }
@@ -178,7 +191,10 @@ async fn attempts(
             // there is no other
             return Err(error.clone());
         }
-        match attempts.next(error, io) {
+        if !plan.is_repeatable() && error.class() != ErrorClass::CredentialUnavailable {
+            return Err(error.clone());
+        }
+        match attempts.next(error, refused.other_clock, io) {
             Next::GiveUp => return Err(error.clone()),
             Next::Reload => before = Some(refused),
             Next::After(ms) => {
@@ -204,7 +220,7 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// Asks the platform.
     async fn direct(&self, direct: &Direct) -> Result<Acquired, Refused> {
-        let asked_at = self.io.now();
+        let (begun, asked_at) = (self.io.number(), self.io.now());
         let request = DirectRequest {
             scopes: &self.plan.scopes,
             correlation_id: self.correlation_id,
@@ -214,6 +230,7 @@ impl Attempt<'_> {
         Ok(Acquired {
             granted,
             asked_at,
+            begun,
             scope: self.plan.scopes.join(" "),
             generation: None,
         })
@@ -226,6 +243,7 @@ impl Attempt<'_> {
         exchange: &Exchange,
         before: Option<Refused>,
     ) -> Result<Acquired, Refused> {
+        let begun = self.io.number();
         let Exchange { client, credential } = exchange;
         let tenant = self.plan.tenant.as_deref();
         let endpoint = client.token_endpoint(tenant, credential.certificate().is_some())?;
@@ -249,6 +267,8 @@ impl Attempt<'_> {
             (Ok(auth), _) => auth,
         };
 
+        let host = &endpoint.authority;
+        let clock_before = self.io.server_clock(host).estimate_ms(self.io.now());
         let mut form = Form::default();
         form.add("client_id", client.client_id.as_str());
         auth.add_to(&mut form);
@@ -269,13 +289,6 @@ impl Attempt<'_> {
             self.timeout_ms(),
         );
         let result = self.io.http(request, auth.via()).await;
-        let host = &endpoint.authority;
-        if let Ok(response) = &result
-            && let Some(date) = response.header("date").and_then(http_date::unix_seconds)
-        {
-            self.io
-                .measure_server_clock(host, date.saturating_mul(1000));
-        }
         let asked = Asked {
             endpoint: &endpoint,
             server_unix_s: self.io.server_clock(host).estimate_ms(self.io.now()) / 1000,
@@ -292,18 +305,65 @@ impl Attempt<'_> {
             Ok(response) => exchange::response(&asked, response),
             Err(error) => Err(exchange::no_response(&asked, error)),
         };
+        let date = result
+            .as_ref()
+            .ok()
+            .and_then(|response| http_date::unix_seconds(response.header("date")?));
+        let other_clock = self.learn_clock(
+            host,
+            date,
+            auth.is_built_by_clock().then_some(clock_before),
+            granted.as_ref().err(),
+        );
         match granted {
             Ok(granted) => Ok(Acquired {
                 granted,
                 asked_at,
+                begun,
                 scope: scopes.join(" "),
                 generation: auth.generation,
             }),
             Err(error) => Err(Refused {
                 failure: error.into(),
                 fingerprint: auth.fingerprint,
+                other_clock,
             }),
         }
+    }
+
+    /// Takes in what an answer tells about the server's clock, and says whether that makes another attempt worth while.
+    /// `built_at_ms` is the Unix time by which an assertion was built for it, `refusal` what came instead of a token.
+    fn learn_clock(
+        &self,
+        host: &str,
+        date_unix_s: Option<u64>,
+        built_at_ms: Option<u64>,
+        refusal: Option<&Error>,
+    ) -> bool {
+        let now = self.io.now();
+        // a page of a proxy says nothing about the server, whatever its headers are
+        let is_its_own = refusal.is_none_or(|error| error.detail().oauth_error.is_some());
+        let Some(date_ms) = date_unix_s
+            .filter(|_| is_its_own)
+            .map(|seconds| seconds.saturating_mul(1000))
+        else {
+            return false;
+        };
+        let is_off = |by_ms: u64| by_ms.abs_diff(date_ms) > CLOCK_SKEW_MS;
+        let refused_assertion = refusal.and(built_at_ms).filter(|_| {
+            refusal.is_some_and(|error| error.class() == ErrorClass::CredentialRejected)
+        });
+        let learnt = built_at_ms.is_some_and(|built| built.abs_diff(now.unix_ms) > CLOCK_SKEW_MS);
+        self.io.edit_server_clock(host, |clock, now| {
+            match (refusal, built_at_ms) {
+                // the server did not want what was built by its supposed clock, or wants what the local clock builds
+                (Some(_), Some(_)) if refused_assertion.is_some() && learnt => clock.distrust(),
+                (None, Some(built)) if is_off(built) => clock.distrust(),
+                _ => clock.measure(date_ms, now, refused_assertion.is_some_and(is_off)),
+            }
+        });
+        let after = self.io.server_clock(host).estimate_ms(now);
+        refused_assertion.is_some_and(|built| built.abs_diff(after) > CLOCK_SKEW_MS)
     }
 
     fn timeout_ms(&self) -> u64 {

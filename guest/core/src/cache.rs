@@ -4,13 +4,15 @@ use crate::exchange::Granted;
 use crate::flow::Io;
 use crate::grant::GrantKey;
 use crate::limits::{
-    EXPIRY_MARGIN_MS, MAX_CACHED_TOKENS, MAX_REFRESH_BACKOFF_MS, REFRESH_BACKOFF_MS,
-    REFRESH_JITTER_PERCENT, REJECTION_COOLDOWN_MS,
+    EXPIRY_MARGIN_MS, MAX_CACHED_TOKENS, MAX_REFRESH_BACKOFF_MS, MAX_REFUSED_CLAIMS,
+    REFRESH_BACKOFF_MS, REFRESH_JITTER_PERCENT, REJECTION_BURST, REJECTION_COOLDOWN_MS,
 };
+use crate::pace::Pace;
 use crate::retry;
 use crate::time::Moment;
 use crate::{
     AccessToken, Now, RejectionOutcome, Table, TokenSource, TokenState, TokenStatus, TokenType,
+    sha256_hex,
 };
 
 /// What makes two requests the same. Never the client's assertion itself, and never a challenge's claims: those replace
@@ -33,6 +35,8 @@ pub(crate) struct CacheKey {
 pub(crate) struct Acquired {
     pub(crate) granted: Granted,
     pub(crate) asked_at: Now,
+    /// Orders the attempts of an engine by when they began ([`Io::number`]).
+    pub(crate) begun: u64,
     pub(crate) scope: String,
     pub(crate) generation: Option<String>,
 }
@@ -46,16 +50,40 @@ pub(crate) struct Entry {
     margin: Moment,
     expires: Moment,
     refresh: Moment,
-    /// Somebody refused it.
-    invalid: bool,
-    /// It replaced one that was refused.
+    /// When the attempt began that brought it.
+    begun: u64,
+    /// Somebody refused it: it is served until its successor is there, or its end.
+    suspicion: Option<Suspicion>,
+    /// It came in place of one that was refused, be it the same one again.
     replacement: bool,
+    /// The exchanges that refusals have caused.
+    rejections: Pace,
     /// The claims it was got with.
     claims: Option<String>,
-    /// The claims to get the next one with.
-    next_claims: Option<String>,
     failures: u32,
     last_used: u64,
+    /// The one before, where that is to live longer: a server that says of a token that it ends in a moment, by mistake
+    /// or not, must not leave those without one who had a good one.
+    outliving: Option<Box<Entry>>,
+}
+
+/// What a refusal has left behind.
+#[derive(Debug)]
+struct Suspicion {
+    /// The claims to get the next token with.
+    claims: Option<String>,
+    search: Search,
+}
+
+/// How far the search for the successor of a refused token is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Search {
+    /// It is due, and callers wait a little for it.
+    Due,
+    /// It has to wait until the budget allows it.
+    Planned,
+    /// It brought nothing, and goes on behind the callers.
+    Failed,
 }
 
 /// How a cached token may be used.
@@ -67,6 +95,8 @@ pub(crate) enum Freshness {
     RefreshDue,
     /// Look for a newer one; serve it only if that fails.
     Expiring,
+    /// The same, because somebody refused it.
+    Suspect,
 }
 
 impl Entry {
@@ -74,14 +104,22 @@ impl Entry {
         self.sha256.eq_ignore_ascii_case(sha256)
     }
 
+    /// The claims of the challenge that came with a refusal.
     pub(crate) fn next_claims(&self) -> Option<&str> {
-        self.next_claims.as_deref()
+        self.suspicion.as_ref()?.claims.as_deref()
+    }
+
+    fn is_searched(&self) -> bool {
+        let suspicion = self.suspicion.as_ref();
+        suspicion.is_some_and(|suspicion| suspicion.search == Search::Due)
     }
 
     fn freshness(&self, now: Now) -> Freshness {
         if !self.refresh.reached(now) {
             // also in the margin: a refresh has just failed, and asking again at once would not help
             Freshness::Fresh
+        } else if self.is_searched() {
+            Freshness::Suspect
         } else if self.margin.reached(now) {
             Freshness::Expiring
         } else {
@@ -102,13 +140,95 @@ impl Entry {
         }
     }
 
-    /// A background refresh failed: when to try again.
+    /// No successor came: when to try again.
     pub(crate) fn refresh_failed(&mut self, io: &Io, retry_after_ms: Option<u64>) {
         self.failures = self.failures.saturating_add(1);
         let wait =
             retry::backoff(REFRESH_BACKOFF_MS, self.failures, io).min(MAX_REFRESH_BACKOFF_MS);
-        self.refresh = Moment::after(io.now(), wait.max(retry_after_ms.unwrap_or(0)));
+        self.refresh_after(io.now(), wait.max(retry_after_ms.unwrap_or(0)));
+        if let Some(suspicion) = &mut self.suspicion {
+            suspicion.search = Search::Failed;
+        }
+    }
+
+    fn refresh_after(&mut self, now: Now, ms: u64) {
+        self.refresh = Moment::after(now, ms);
         self.token.refresh_on = self.refresh.unix_s();
+    }
+
+    /// Whether there is something to serve, which may be the token before.
+    fn lives(&mut self, now: Now) -> bool {
+        if !self.expires.reached(now) {
+            return true;
+        }
+        let Some(before) = self.outliving.take().filter(|e| !e.expires.reached(now)) else {
+            return false;
+        };
+        *self = *before;
+        // a newer one was there, so this one is to be replaced before it is served
+        let search = Search::Due;
+        let claims = None;
+        self.suspicion = Some(Suspicion { claims, search });
+        self.refresh_after(now, 0);
+        true
+    }
+
+    /// Of this one and the one before, the one that is good and lives longer than the next one. One is not good for which
+    /// a challenge was satisfied: the identity provider itself has revoked it.
+    fn into_outliving(mut self, next: (&str, Moment), now: Now) -> Option<Box<Self>> {
+        let (sha256, expires) = next;
+        let before = self.outliving.take();
+        let good = |entry: &Self| {
+            (entry.next_claims().is_none() || entry.is(sha256))
+                && entry.expires.remaining_ms(now) > expires.remaining_ms(now)
+        };
+        before
+            .filter(|before| good(before))
+            .or_else(|| good(&self).then(|| Box::new(self)))
+    }
+
+    /// Takes a refusal in. `claims` is what its challenge asks for.
+    fn refused(&mut self, claims: Option<String>, now: Now) -> RejectionOutcome {
+        // those that it was got with ask for nothing that it has not
+        let claims = claims.filter(|claims| self.claims.as_ref() != Some(claims));
+        let young = !self.obtained.plus_ms(REJECTION_COOLDOWN_MS).reached(now);
+        if let Some(suspicion) = &mut self.suspicion {
+            let asks_for_more = claims.is_some() && claims != suspicion.claims;
+            if asks_for_more {
+                suspicion.claims = claims;
+            }
+            match suspicion.search {
+                Search::Due => return RejectionOutcome::Invalidated,
+                Search::Planned => return RejectionOutcome::Kept,
+                Search::Failed if !asks_for_more => return RejectionOutcome::Kept,
+                Search::Failed => {}
+            }
+        } else if self.replacement && young && claims.is_none() {
+            return RejectionOutcome::Kept;
+        } else {
+            let search = Search::Due;
+            self.suspicion = Some(Suspicion { claims, search });
+        }
+        let ahead_ms = (REJECTION_BURST - 1) * REJECTION_COOLDOWN_MS;
+        let wait_ms = self.rejections.wait_ms(now.mono_ms, ahead_ms);
+        self.rejections.take(now.mono_ms, REJECTION_COOLDOWN_MS);
+        if wait_ms == 0 || wait_ms < self.refresh.remaining_ms(now) {
+            self.refresh_after(now, wait_ms);
+        }
+        let (search, outcome) = match wait_ms {
+            0 => (Search::Due, RejectionOutcome::Invalidated),
+            _ => (Search::Planned, RejectionOutcome::Kept),
+        };
+        if let Some(suspicion) = &mut self.suspicion {
+            suspicion.search = search;
+        }
+        outcome
+    }
+
+    /// Whether another one is better to keep than this: one whose attempt began later, unless this one satisfies a
+    /// challenge that the other does not.
+    fn yields_to(&self, begun: u64, claims: Option<&str>) -> bool {
+        begun > self.begun || (claims.is_some() && self.claims.is_none())
     }
 }
 
@@ -116,6 +236,8 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     entries: Table<CacheKey, Entry>,
+    /// Digests of the claims that a server has refused lately, and until when on the monotonic clock that counts.
+    refused_claims: Vec<(CacheKey, String, u64)>,
     uses: u64,
 }
 
@@ -126,99 +248,84 @@ impl Cache {
         let uses = self.uses;
         if self
             .entries
-            .get(key)
-            .is_some_and(|entry| entry.expires.reached(now))
+            .get_mut(key)
+            .is_some_and(|entry| !entry.lives(now))
         {
             // dropping it wipes the secret
             self.entries.remove(key);
         }
-        let entry = self.entries.get_mut(key).filter(|entry| !entry.invalid)?;
+        let entry = self.entries.get_mut(key)?;
         entry.last_used = uses;
         let freshness = entry.freshness(now);
         Some((entry, freshness))
     }
 
-    /// The entry whatever its state.
-    pub(crate) fn get_mut(&mut self, key: &CacheKey) -> Option<&mut Entry> {
-        self.entries.get_mut(key)
-    }
-
-    /// Keeps what was granted, in place of what was there, and gives a copy to hand out.
+    /// Makes of what was granted the token to hand out, and keeps it in place of what was there unless that is better.
+    /// Whether it is alive comes with it: one that is not replaces nothing.
     pub(crate) fn insert(
         &mut self,
         io: &Io,
         replaces: &CacheKey,
         acquired: Acquired,
         claims: Option<String>,
-    ) -> AccessToken {
-        let Acquired {
-            granted,
-            asked_at,
-            scope,
-            generation,
-        } = acquired;
+    ) -> (AccessToken, bool) {
         let key = CacheKey {
-            generation,
+            generation: acquired.generation.clone(),
             ..replaces.clone()
         };
+        let begun = acquired.begun;
+        let schedule = Schedule::of(&acquired, io);
+        let token = hand_out(acquired, &schedule, &key.identity);
         let now = io.now();
-        let old = self.entries.remove(replaces);
-        self.entries.retain(|_, entry| !entry.expires.reached(now));
-        while self.entries.len() >= MAX_CACHED_TOKENS {
-            let Some(idle) = self
-                .entries
-                .iter()
-                .min_by_key(|(_, e)| e.last_used)
-                .map(|(k, _)| k.clone())
-            else {
-                break;
-            };
-            self.entries.remove(&idle);
+        self.entries.retain(|_, entry| entry.lives(now));
+        if schedule.expires.reached(now) {
+            return (token, false);
         }
-        let life = granted.lifetime_ms;
-        let early = granted
-            .refresh_in_ms
-            .filter(|ms| *ms < life)
-            .unwrap_or(life / 2);
-        let early = early - io.random_below(early * REFRESH_JITTER_PERCENT / 100 + 1);
-        let margin = life.saturating_sub(EXPIRY_MARGIN_MS.min(life / 20));
-        // counted from when it was asked for: the server's count began after that
-        let expires = Moment::after(asked_at, life);
-        let refresh = Moment::after(asked_at, early);
-        let sha256 = granted.token.sha256_hex();
-        let token = AccessToken {
-            token: granted.token,
-            token_type: granted.token_type,
-            expires_on: expires.unix_s(),
-            refresh_on: refresh.unix_s(),
-            scope: granted.scope.unwrap_or(scope),
-            identity: key.identity.clone(),
-            source: TokenSource::Exchange,
-            refresh_token: granted.refresh_token,
-            id_token: granted.id_token,
-            issued_token_type: granted.issued_token_type,
-            certificate_thumbprint: granted.certificate_thumbprint,
+        let is_there = |kept: &&Entry| !kept.yields_to(begun, claims.as_deref());
+        if self.entries.get(&key).filter(is_there).is_some() {
+            return (token, true);
+        }
+        let old = match self.entries.remove(replaces) {
+            Some(old) => Some(old),
+            None => self.entries.remove(&key),
         };
+        self.make_room();
         self.uses += 1;
+        let sha256 = token.token.sha256_hex();
         let entry = Entry {
             token: token.clone(),
-            replacement: old
-                .as_ref()
-                .is_some_and(|old| old.invalid && old.sha256 != sha256),
-            // the server gave the refused one again: it is still refused, and known to be
-            invalid: false,
-            sha256,
             obtained: Moment::after(now, 0),
-            margin: Moment::after(asked_at, margin),
-            expires,
-            refresh,
+            margin: schedule.margin,
+            expires: schedule.expires,
+            refresh: schedule.refresh,
+            begun,
+            suspicion: None,
+            replacement: old.as_ref().is_some_and(|old| old.suspicion.is_some()),
+            rejections: old.as_ref().map(|old| old.rejections).unwrap_or_default(),
+            outliving: old.and_then(|old| old.into_outliving((&sha256, schedule.expires), now)),
+            sha256,
             claims,
-            next_claims: None,
             failures: 0,
             last_used: self.uses,
         };
         self.entries.insert(key, entry);
-        token
+        (token, true)
+    }
+
+    /// The token to hand out of what is not to be kept.
+    pub(crate) fn hand_out(&self, io: &Io, key: &CacheKey, acquired: Acquired) -> AccessToken {
+        let schedule = Schedule::of(&acquired, io);
+        hand_out(acquired, &schedule, &key.identity)
+    }
+
+    fn make_room(&mut self) {
+        while self.entries.len() >= MAX_CACHED_TOKENS {
+            let idle = self.entries.iter().min_by_key(|(_, e)| e.last_used);
+            let Some(idle) = idle.map(|(key, _)| key.clone()) else {
+                return;
+            };
+            self.entries.remove(&idle);
+        }
     }
 
     /// The tokens of one identity, without the tokens.
@@ -231,13 +338,13 @@ impl Cache {
                 tenant: key.tenant.clone(),
                 grant: key.grant.kind,
                 token_type: key.token_type,
-                state: if entry.invalid {
+                state: if entry.suspicion.is_some() {
                     TokenState::Rejected
                 } else {
                     match entry.freshness(now) {
                         Freshness::Fresh => TokenState::Fresh,
                         Freshness::RefreshDue => TokenState::RefreshDue,
-                        Freshness::Expiring => TokenState::Expiring,
+                        Freshness::Expiring | Freshness::Suspect => TokenState::Expiring,
                     }
                 },
                 expires_on: entry.token.expires_on,
@@ -257,16 +364,34 @@ impl Cache {
         let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.is(sha256)) else {
             return RejectionOutcome::AlreadyReplaced;
         };
-        let asks_for_more = claims.is_some() && claims != entry.claims;
-        let young = !entry.obtained.plus_ms(REJECTION_COOLDOWN_MS).reached(now);
-        if entry.replacement && young && !asks_for_more && !entry.invalid {
-            return RejectionOutcome::Kept;
+        let claims = claims.filter(|claims| {
+            let digest = sha256_hex(claims.as_bytes());
+            let mut refused = self.refused_claims.iter();
+            !refused.any(|(of, known, until_mono_ms)| {
+                of == key && *known == digest && now.mono_ms < *until_mono_ms
+            })
+        });
+        entry.refused(claims, now)
+    }
+
+    /// The server has refused to grant with these claims: others are asked for without them, and a challenge that asks
+    /// for them again is taken for a plain refusal for a while.
+    pub(crate) fn claims_refused(&mut self, key: &CacheKey, claims: &str, now: Now) {
+        if let Some(entry) = self.entries.get_mut(key)
+            && let Some(suspicion) = &mut entry.suspicion
+            && suspicion.claims.as_deref() == Some(claims)
+        {
+            suspicion.claims = None;
         }
-        entry.invalid = true;
-        if claims.is_some() {
-            entry.next_claims = claims;
+        self.refused_claims
+            .retain(|(.., until_mono_ms)| now.mono_ms < *until_mono_ms);
+        if self.refused_claims.len() >= MAX_REFUSED_CLAIMS {
+            self.refused_claims.remove(0);
         }
-        RejectionOutcome::Invalidated
+        let until_mono_ms = now.mono_ms.saturating_add(REJECTION_COOLDOWN_MS);
+        let digest = sha256_hex(claims.as_bytes());
+        self.refused_claims
+            .push((key.clone(), digest, until_mono_ms));
     }
 
     /// Forgets the tokens of one identity, or all.
@@ -275,5 +400,50 @@ impl Cache {
         self.entries
             .retain(|key, _| identity.is_some_and(|identity| identity != key.identity));
         before - self.entries.len()
+    }
+}
+
+/// When a token is renewed and forgotten.
+struct Schedule {
+    refresh: Moment,
+    margin: Moment,
+    expires: Moment,
+}
+
+impl Schedule {
+    /// Counted from when it was asked for: the server's count began after that.
+    fn of(acquired: &Acquired, io: &Io) -> Self {
+        let Acquired {
+            granted, asked_at, ..
+        } = acquired;
+        let life = granted.lifetime_ms;
+        let early = granted
+            .refresh_in_ms
+            .filter(|ms| *ms < life)
+            .unwrap_or(life / 2);
+        let early = early - io.random_below(early * REFRESH_JITTER_PERCENT / 100 + 1);
+        let margin = life.saturating_sub(EXPIRY_MARGIN_MS.min(life / 20));
+        Self {
+            refresh: Moment::after(*asked_at, early),
+            margin: Moment::after(*asked_at, margin),
+            expires: Moment::after(*asked_at, life),
+        }
+    }
+}
+
+fn hand_out(acquired: Acquired, schedule: &Schedule, identity: &str) -> AccessToken {
+    let Acquired { granted, scope, .. } = acquired;
+    AccessToken {
+        token: granted.token,
+        token_type: granted.token_type,
+        expires_on: schedule.expires.unix_s(),
+        refresh_on: schedule.refresh.unix_s(),
+        scope: granted.scope.unwrap_or(scope),
+        identity: identity.to_owned(),
+        source: TokenSource::Exchange,
+        refresh_token: granted.refresh_token,
+        id_token: granted.id_token,
+        issued_token_type: granted.issued_token_type,
+        certificate_thumbprint: granted.certificate_thumbprint,
     }
 }

@@ -403,6 +403,12 @@ impl ClientAuth {
         }
     }
 
+    /// Whether its assertion says times that were taken from a clock here: an assertion that was only read has a
+    /// fingerprint, one that was built is never the same twice.
+    pub(crate) fn is_built_by_clock(&self) -> bool {
+        self.assertion.is_some() && self.fingerprint.is_none()
+    }
+
     /// Everything in it that must not come back in a message.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
         self.assertion

@@ -141,6 +141,11 @@ impl Io {
         )
     }
 
+    /// A number that is higher than all before: it puts what happens in order where clocks cannot.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.borrow_mut().next_id()
+    }
+
     pub(crate) fn server_clock(&self, host: &str) -> ServerClock {
         self.0
             .borrow()
@@ -150,11 +155,12 @@ impl Io {
             .unwrap_or_default()
     }
 
-    pub(crate) fn measure_server_clock(&self, host: &str, server_unix_ms: u64) {
+    /// Changes what is known of that server's clock.
+    pub(crate) fn edit_server_clock(&self, host: &str, edit: impl FnOnce(&mut ServerClock, Now)) {
         let mut shared = self.0.borrow_mut();
         let now = shared.now;
         let mut clock = shared.clocks.get(host).copied().unwrap_or_default();
-        clock.measure(server_unix_ms, now);
+        edit(&mut clock, now);
         shared.clocks.insert(host.to_owned(), clock);
     }
 

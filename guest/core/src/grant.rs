@@ -86,6 +86,16 @@ pub(crate) fn check_supported(grant: &Grant, token_type: TokenType) -> Result<()
     }
 }
 
+/// Whether what it sends is spent by being sent: an authorization code (RFC 6749 section 4.1.2), and a refresh token
+/// that the server rotates (RFC 9700 section 4.14.2). Such an exchange is not made again by itself, neither after a
+/// failure nor to renew its token.
+pub(crate) fn is_single_use(grant: &Grant) -> bool {
+    matches!(
+        grant,
+        Grant::AuthorizationCode { .. } | Grant::RefreshToken(_)
+    )
+}
+
 /// The tokens inside a grant: they are sent, and must not come back in a message.
 pub(crate) fn secrets(grant: &Grant) -> Vec<Secret> {
     match grant {

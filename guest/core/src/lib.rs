@@ -28,6 +28,7 @@ pub mod challenge;
 pub mod config;
 pub mod limits;
 pub mod needs;
+mod pace;
 
 mod aadsts;
 mod acquire;

@@ -100,6 +100,14 @@ pub const ASSERTION_BACKDATE_S: u64 = 5;
 /// clock skew, and it may be the local clock that is wrong.
 pub const EXPIRED_ASSERTION_GRACE_MS: u64 = 300_000;
 
+/// How long a reading of a token server's clock is used, milliseconds. A machine whose clock is wrong pays one exchange
+/// more that often; a reading that has become wrong is gone by then.
+pub const SERVER_CLOCK_AGE_MS: u64 = 3_600_000;
+
+/// How far the server's clock has to be from the one by which an assertion was built for a refusal to be laid to it,
+/// milliseconds. Servers allow some minutes; an assertion is backdated by seconds only.
+pub const CLOCK_SKEW_MS: u64 = 60_000;
+
 /// A replacement for a refused token that is refused as well is kept this long, milliseconds: the cause is not its
 /// age, and asking again with every request would be a storm.
 pub const REJECTION_COOLDOWN_MS: u64 = 30_000;
@@ -107,3 +115,29 @@ pub const REJECTION_COOLDOWN_MS: u64 = 30_000;
 /// Requests whose resolution is remembered. A proxy's rules and an application's scopes are a handful; a caller that
 /// asks a new question each time only starts this memory anew.
 pub const MAX_RESOLVED: usize = 64;
+
+/// Exchanges that refusals of one token may cause in a row, with claims of a challenge or without: the one after a plain
+/// refusal, and the one that satisfies the challenge that follows. After that one every [`REJECTION_COOLDOWN_MS`].
+pub const REJECTION_BURST: u64 = 2;
+
+/// Exchanges of one token that may follow each other without a pause, whatever asks for them. A caller who forces a
+/// refresh is not counted.
+pub const EXCHANGE_BURST: u64 = 5;
+
+/// After that one in this time, milliseconds. It doubles with each exchange that brings no token that can be served, up
+/// to [`MAX_EXCHANGE_INTERVAL_MS`].
+pub const EXCHANGE_INTERVAL_MS: u64 = 1_000;
+
+/// The longest that pause gets, milliseconds: how late at most the end of an outage is seen by callers who do not stop
+/// asking.
+pub const MAX_EXCHANGE_INTERVAL_MS: u64 = 8_000;
+
+/// How long callers of a refused token wait for its successor before they get it all the same, milliseconds.
+pub const REJECTION_PATIENCE_MS: u64 = 2_000;
+
+/// Assertions without an exchange that are being made at once. They have a bound of their own, so that those who ask for
+/// them do not shut out those who ask for tokens.
+pub const MAX_ASSERTIONS: usize = 256;
+
+/// How many claims that a server has refused are remembered.
+pub const MAX_REFUSED_CLAIMS: usize = 64;

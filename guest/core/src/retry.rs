@@ -68,8 +68,13 @@ pub(crate) enum Next {
 }
 
 impl Attempts {
-    pub(crate) fn next(&mut self, error: &Error, io: &Io) -> Next {
+    /// `other_clock` says that the next attempt would build its assertion for other times.
+    pub(crate) fn next(&mut self, error: &Error, other_clock: bool, io: &Io) -> Next {
         match retry_class(error) {
+            RetryClass::None if other_clock && !self.reloaded => {
+                self.reloaded = true;
+                Next::Reload
+            }
             RetryClass::None => Next::GiveUp,
             RetryClass::Reload if self.reloaded => Next::GiveUp,
             RetryClass::Reload => {
@@ -160,7 +165,7 @@ mod tests {
         let mut attempts = Attempts::default();
         let error = Error::new(ErrorClass::Server, "x").retryable();
         let waits: Vec<Next> = (0..MAX_TRANSIENT_ATTEMPTS)
-            .map(|_| attempts.next(&error, &io))
+            .map(|_| attempts.next(&error, false, &io))
             .collect();
         assert!(matches!(waits[0], Next::After(200..=600)), "{waits:?}");
         assert!(matches!(waits[1], Next::After(400..=1200)), "{waits:?}");
@@ -175,12 +180,12 @@ mod tests {
                 .retryable()
                 .edit(|d| d.retry_after_ms = Some(ms))
         };
-        let Next::After(wait) = Attempts::default().next(&error(3_000), &io) else {
+        let Next::After(wait) = Attempts::default().next(&error(3_000), false, &io) else {
             panic!("waits")
         };
         assert!((3_000..3_400).contains(&wait), "{wait}");
         assert_eq!(
-            Attempts::default().next(&error(MAX_INLINE_RETRY_AFTER_MS + 1), &io),
+            Attempts::default().next(&error(MAX_INLINE_RETRY_AFTER_MS + 1), false, &io),
             Next::GiveUp
         );
     }
@@ -189,7 +194,7 @@ mod tests {
     fn a_credential_is_reloaded_once() {
         let io = Io::new([1; 32]);
         let mut attempts = Attempts::default();
-        assert_eq!(attempts.next(&refused(700_024), &io), Next::Reload);
-        assert_eq!(attempts.next(&refused(700_024), &io), Next::GiveUp);
+        assert_eq!(attempts.next(&refused(700_024), false, &io), Next::Reload);
+        assert_eq!(attempts.next(&refused(700_024), false, &io), Next::GiveUp);
     }
 }

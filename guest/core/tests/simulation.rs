@@ -598,7 +598,13 @@ fn the_status_says_what_was_done_and_no_secret() {
     }
     assert_eq!(told(&world).tokens[0].state, TokenState::Rejected);
     world.server.mood = Mood::Propagating;
-    let error = world.get(&scope("api")).expect_err("it is refused");
+    let served = world.get(&scope("api")).expect("the one that there is");
+    assert_eq!(text(&served), text(&token));
+    let error = world.get(&TokenRequest {
+        refresh: Refresh::IfTokenIs(digest),
+        ..scope("api")
+    });
+    let error = error.expect_err("another is refused");
     assert_eq!(
         error.detail().credential.as_ref().unwrap().kind,
         "federated_token_file"
@@ -612,7 +618,9 @@ fn the_status_says_what_was_done_and_no_secret() {
 
     world.server.mood = Mood::Well;
     world.pass(MINUTE);
-    let token = world.get(&scope("api")).expect("a token");
+    world.get(&scope("api")).expect("the one that there is");
+    world.settle();
+    let token = world.get(&scope("api")).expect("its successor");
     // a token that came later does not remove the failure
     assert!(told(&world).last_failure.is_some());
     world.server.mood = Mood::Down;

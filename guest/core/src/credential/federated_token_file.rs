@@ -135,17 +135,15 @@ async fn read(io: &Io, path: &str, purpose: &Purpose<'_>) -> Result<(Secret, Jwt
     Ok((text, summary))
 }
 
-/// How many seconds ago it expired, by the best knowledge of the server's clock.
+/// How many seconds ago it expired, by the local clock and by what the server has told of its own. Nothing is sent for
+/// an expired one, so no statement from outside may bring that about: it could never be corrected.
 fn expired_for_s(io: &Io, summary: &JwtSummary, purpose: &Purpose<'_>) -> Option<u64> {
-    let now = io.now();
-    let server_unix_s = io
-        .server_clock(&purpose.endpoint.authority)
-        .estimate_ms(now)
-        / 1000;
+    let clock = io.server_clock(&purpose.endpoint.authority);
+    let unix_s = clock.earliest_ms(io.now()) / 1000;
     summary
         .exp
-        .filter(|exp| *exp <= server_unix_s)
-        .map(|exp| server_unix_s - exp)
+        .filter(|exp| *exp <= unix_s)
+        .map(|exp| unix_s - exp)
 }
 
 fn last_good(io: &Io, path: &str, purpose: &Purpose<'_>) -> Option<(Secret, JwtSummary)> {

@@ -1,6 +1,8 @@
 //! A world for the engine: two clocks, a token server, a token file, callers. Everything that happens comes of one
 //! seed, so a failure is replayed by its seed alone.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
@@ -65,6 +67,29 @@ pub(crate) enum Mood {
     Silent,
     /// 200 with half a body.
     Garbled,
+    /// 200 with somebody's page.
+    Page,
+    /// Somewhere else.
+    Redirecting,
+    /// A refusal that time does not cure.
+    Refusing,
+}
+
+/// What the server says besides, true or not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Statements {
+    /// In place of the lifetime.
+    pub(crate) expires_in: Option<String>,
+    /// What `Date` is off by.
+    pub(crate) date_off_ms: i64,
+    /// On the next answer, whatever it is.
+    pub(crate) retry_after_s: Option<u64>,
+    /// Requests with claims are refused.
+    pub(crate) refuses_claims: bool,
+    /// The token that a scope has got last comes again as long as it lives.
+    pub(crate) same_token: bool,
+    /// Its errors have no codes of Entra's.
+    pub(crate) no_codes: bool,
 }
 
 /// What the server saw of one request.
@@ -83,6 +108,8 @@ pub(crate) struct Server {
     pub(crate) refresh_in_s: Option<u64>,
     /// True time plus this is what its `Date` says and what it checks assertions against.
     pub(crate) clock_offset_ms: i64,
+    pub(crate) statements: Statements,
+    last: BTreeMap<String, String>,
     pub(crate) seen: Vec<Seen>,
     /// Token text to (scope, true expiry).
     pub(crate) issued: BTreeMap<String, (String, u64)>,
@@ -104,7 +131,10 @@ impl Server {
             let resource = form.remove("resource").expect("a resource");
             form.insert("scope".to_owned(), resource);
         }
-        let date = http_date(self.unix_ms(true_ms) / 1000);
+        let date_ms = self
+            .unix_ms(true_ms)
+            .saturating_add_signed(self.statements.date_off_ms);
+        let date = http_date(date_ms / 1000);
         let mut headers = vec![
             ("date".to_owned(), date),
             ("content-type".to_owned(), "application/json".to_owned()),
@@ -122,7 +152,11 @@ impl Server {
                 let wait_s = until_ms.saturating_sub(true_ms).div_ceil(1000);
                 retry_after_ms = Some(wait_s * 1000);
                 let value = if as_date {
-                    http_date(self.unix_ms(true_ms) / 1000 + wait_s)
+                    let until_s = self.unix_ms(true_ms) / 1000 + wait_s;
+                    // it is read on the clock that the same answer shows
+                    let read_ms = until_s.saturating_sub(date_ms / 1000) * 1000;
+                    retry_after_ms = Some(read_ms.min(3_600_000));
+                    http_date(until_s)
                 } else {
                     wait_s.to_string()
                 };
@@ -131,26 +165,31 @@ impl Server {
             }
             Mood::Propagating => (401, error_body("invalid_client", 700_213)),
             Mood::Garbled => (200, r#"{"access_token":"half"#.to_owned()),
+            Mood::Page => {
+                headers[1].1 = "text/html".to_owned();
+                (200, "<html>Sign in to the network</html>".to_owned())
+            }
+            Mood::Redirecting => {
+                headers.push(("location".to_owned(), "https://portal.test/".to_owned()));
+                (302, String::new())
+            }
+            Mood::Refusing => (401, error_body("invalid_client", 7_000_215)),
             Mood::Silent | Mood::Well => match self.check(true_ms, &form) {
-                Err(code) => (401, error_body("invalid_client", code)),
-                Ok(scope) => {
-                    let token = format!("token-{}-{scope}", self.issued.len());
-                    self.issued
-                        .insert(token.clone(), (scope, true_ms + self.lifetime_s * 1000));
-                    let refresh = self
-                        .refresh_in_s
-                        .map(|s| format!(r#","refresh_in":"{s}""#))
-                        .unwrap_or_default();
-                    let lifetime = self.lifetime_s;
-                    (
-                        200,
-                        format!(
-                            r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{lifetime}{refresh}}}"#
-                        ),
-                    )
+                Err(_) if self.statements.no_codes => {
+                    (401, r#"{"error":"invalid_client"}"#.to_owned())
                 }
+                Err(code) => (401, error_body("invalid_client", code)),
+                Ok(_) if self.statements.refuses_claims && form.contains_key("claims") => {
+                    (400, r#"{"error":"invalid_request"}"#.to_owned())
+                }
+                Ok(scope) => (200, self.grant(true_ms, scope)),
             },
         };
+        if let Some(wait_s) = self.statements.retry_after_s.take() {
+            headers.retain(|(name, _)| name != "retry-after");
+            headers.push(("retry-after".to_owned(), wait_s.to_string()));
+            retry_after_ms = (status >= 400).then(|| (wait_s * 1000).min(3_600_000));
+        }
         self.seen.push(Seen {
             at_ms: true_ms,
             form,
@@ -162,6 +201,34 @@ impl Server {
             headers,
             body: SecretBytes::new(body),
         })
+    }
+
+    fn grant(&mut self, true_ms: u64, scope: String) -> String {
+        let again = self
+            .last
+            .get(&scope)
+            .filter(|last| self.statements.same_token && self.issued[*last].1 > true_ms + 1000);
+        let token = match again {
+            Some(again) => again.clone(),
+            None => {
+                let token = format!("token-{}-{scope}", self.issued.len());
+                // what a server says of a token's life is not always true; it counts until it is used up
+                let end = true_ms + self.lifetime_s * 1000;
+                self.issued.insert(token.clone(), (scope.clone(), end));
+                self.last.insert(scope, token.clone());
+                token
+            }
+        };
+        let left_s = (self.issued[&token].1 - true_ms) / 1000;
+        let expires_in = self.statements.expires_in.clone();
+        let expires_in = expires_in.unwrap_or_else(|| left_s.to_string());
+        let refresh = self
+            .refresh_in_s
+            .map(|s| format!(r#","refresh_in":"{s}""#))
+            .unwrap_or_default();
+        format!(
+            r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{expires_in}{refresh}}}"#
+        )
     }
 
     /// As strict as Entra about the assertion's times.
@@ -231,8 +298,10 @@ pub(crate) struct World {
     pub(crate) server: Server,
     pub(crate) file: File,
     pub(crate) dice: Dice,
-    /// Milliseconds since the start, the truth. It is also the monotonic clock.
+    /// Milliseconds since the start, the truth.
     pub(crate) true_ms: u64,
+    /// What the monotonic clock has missed of it, because the machine slept.
+    pub(crate) slept_ms: u64,
     /// Local wall clock minus truth.
     pub(crate) wall_offset_ms: i64,
     pub(crate) latency_ms: std::ops::Range<u64>,
@@ -272,6 +341,8 @@ impl World {
                 lifetime_s: 3600,
                 refresh_in_s: None,
                 clock_offset_ms: 0,
+                statements: Statements::default(),
+                last: BTreeMap::new(),
                 seen: Vec::new(),
                 issued: BTreeMap::new(),
                 in_flight: BTreeSet::new(),
@@ -279,6 +350,7 @@ impl World {
             file: File::Text(projected_token(START_UNIX_MS / 1000, 30 * 24 * 3600)),
             dice,
             true_ms: 0,
+            slept_ms: 0,
             wall_offset_ms: 0,
             latency_ms: 1..80,
             file_reads: 0,
@@ -297,7 +369,7 @@ impl World {
     pub(crate) fn now(&self) -> Now {
         Now {
             unix_ms: (START_UNIX_MS + self.true_ms).saturating_add_signed(self.wall_offset_ms),
-            mono_ms: self.true_ms,
+            mono_ms: self.true_ms - self.slept_ms,
         }
     }
 
@@ -344,6 +416,12 @@ impl World {
         self.run_until(self.true_ms + ms);
     }
 
+    /// Time passes without the machine. What was to come meanwhile comes when it wakes.
+    pub(crate) fn sleep(&mut self, ms: u64) {
+        self.true_ms += ms;
+        self.slept_ms += ms;
+    }
+
     /// Lets everything come to its end.
     pub(crate) fn settle(&mut self) {
         while self.step(u64::MAX) {}
@@ -352,7 +430,7 @@ impl World {
     /// The next thing that happens, if it happens by then.
     fn step(&mut self, by_ms: u64) -> bool {
         let event = self.events.keys().next().copied();
-        let deadline = self.engine.next_deadline();
+        let deadline = self.engine.next_deadline().map(|at| at + self.slept_ms);
         let (at, is_event) = match (event, deadline) {
             (Some((at, _)), Some(deadline)) if at <= deadline => (at, true),
             (_, Some(deadline)) => (deadline, false),
