@@ -16,24 +16,49 @@ const MAX_ATTEMPTS: u32 = 3;
 /// Half of an ES256 signature (RFC 7518 section 3.4).
 const P256_BYTES: usize = 32;
 
-/// The keys of the certificates that are open.
+/// The certificates that are open.
 #[derive(Debug, Default)]
 pub(crate) struct Certificates {
-    keys: Table<CertificateHandle, SecretBytes>,
+    open: Table<CertificateHandle, Open>,
     opened: u64,
 }
 
+#[derive(Debug)]
+struct Open {
+    /// What the configuration calls it.
+    name: String,
+    /// Unless it is for connections alone.
+    key: Option<SecretBytes>,
+}
+
 impl Certificates {
-    /// A certificate on the connection alone: it and its key are Envoy's business.
-    pub(crate) fn on_the_connection() -> OpenedCertificate {
-        OpenedCertificate {
-            handle: CertificateHandle(0),
-            certificate_chain: Vec::new(),
-        }
+    /// Opens a certificate on the connection alone: it and its key are Envoy's business.
+    pub(crate) fn on_the_connection(&mut self, name: String) -> OpenedCertificate {
+        self.add(name, None, Vec::new())
     }
 
     pub(crate) fn close(&mut self, certificate: CertificateHandle) {
-        self.keys.remove(&certificate);
+        self.open.remove(&certificate);
+    }
+
+    /// The name of an open one.
+    pub(crate) fn name(&self, certificate: CertificateHandle) -> Option<&str> {
+        self.open.get(&certificate).map(|open| open.name.as_str())
+    }
+
+    fn add(
+        &mut self,
+        name: String,
+        key: Option<SecretBytes>,
+        certificate_chain: Vec<Vec<u8>>,
+    ) -> OpenedCertificate {
+        self.opened += 1;
+        let handle = CertificateHandle(self.opened);
+        self.open.insert(handle, Open { name, key });
+        OpenedCertificate {
+            handle,
+            certificate_chain,
+        }
     }
 
     /// Signs with an open certificate's key. Envoy does it at once, on this worker: an RSA key of 2048 bits takes a
@@ -45,8 +70,9 @@ impl Certificates {
         input: &[u8],
     ) -> Result<Vec<u8>, CertificateError> {
         let key = self
-            .keys
+            .open
             .get(&certificate)
+            .and_then(|open| open.key.as_ref())
             .ok_or(CertificateError::NotFound)?;
         let signature = host::sign_sha256(key.expose(), input).map_err(|error| match error {
             SignError::Missing => CertificateError::Other(
@@ -73,6 +99,7 @@ impl Certificates {
 
     fn open(
         &mut self,
+        name: String,
         certificate: &[u8],
         key: &[u8],
     ) -> Result<OpenedCertificate, CertificateError> {
@@ -84,14 +111,7 @@ impl Certificates {
         let key = private_key(key).ok_or_else(|| {
             unavailable("neither private_key_file nor certificate_file has a private key in PEM")
         })?;
-        // zero is the connection's
-        self.opened += 1;
-        let handle = CertificateHandle(self.opened);
-        self.keys.insert(handle, SecretBytes::new(key));
-        Ok(OpenedCertificate {
-            handle,
-            certificate_chain,
-        })
+        Ok(self.add(name, Some(SecretBytes::new(key)), certificate_chain))
     }
 }
 
@@ -99,6 +119,7 @@ impl Certificates {
 /// more at the end: if it is another one by then, certificate and key may not belong together.
 #[derive(Debug)]
 pub(crate) struct Opening {
+    name: String,
     files: CertificateFiles,
     certificate: Option<SecretBytes>,
     key: Option<SecretBytes>,
@@ -112,8 +133,9 @@ pub(crate) enum Step {
 }
 
 impl Opening {
-    pub(crate) fn new(files: CertificateFiles) -> Self {
+    pub(crate) fn new(name: String, files: CertificateFiles) -> Self {
         Self {
+            name,
             files,
             certificate: None,
             key: None,
@@ -135,7 +157,7 @@ impl Opening {
         let Some(key_file) = self.files.private_key_file.clone() else {
             // both are in one file, which is replaced as one
             return certificates
-                .open(content.expose(), content.expose())
+                .open(self.name, content.expose(), content.expose())
                 .map(Step::Done);
         };
         let certificate_file = self.files.certificate_file.clone();
@@ -149,7 +171,7 @@ impl Opening {
                 Ok(Step::Read(certificate_file, self))
             }
             (Some(before), Some(key)) if before == content => certificates
-                .open(content.expose(), key.expose())
+                .open(self.name, content.expose(), key.expose())
                 .map(Step::Done),
             (Some(_), Some(_)) => {
                 self.attempts += 1;
@@ -265,22 +287,24 @@ mod tests {
     fn one_file_with_both_is_read_once() {
         let mut certificates = Certificates::default();
         let content = bytes(&format!("{CERTIFICATE}{KEY}"));
-        let opening = Opening::new(files(None));
+        let opening = Opening::new("k".to_owned(), files(None));
         assert_eq!(opening.path(), "/c");
         let Ok(Step::Done(opened)) = opening.read(content, &mut certificates) else {
             panic!("it is open");
         };
         assert_eq!(opened.certificate_chain, [vec![1, 2, 3]]);
-        assert_eq!(certificates.keys.len(), 1);
+        assert_eq!(certificates.name(opened.handle), Some("k"));
         certificates.close(opened.handle);
-        assert!(certificates.keys.is_empty());
+        assert!(certificates.open.is_empty());
+        assert_eq!(certificates.name(opened.handle), None);
     }
 
     #[test]
     fn two_files_are_read_until_they_stand_still() {
         let mut certificates = Certificates::default();
         let other = CERTIFICATE.replace("AQID", "AQIE");
-        let mut step = Opening::new(files(Some("/k"))).read(bytes(CERTIFICATE), &mut certificates);
+        let mut step = Opening::new("k".to_owned(), files(Some("/k")))
+            .read(bytes(CERTIFICATE), &mut certificates);
         for (path, content) in [
             ("/k", KEY),
             // rotated in between: the key may be the old one
@@ -303,7 +327,8 @@ mod tests {
     #[test]
     fn files_that_never_stand_still_are_an_error() {
         let mut certificates = Certificates::default();
-        let mut step = Opening::new(files(Some("/k"))).read(bytes("0"), &mut certificates);
+        let mut step =
+            Opening::new("k".to_owned(), files(Some("/k"))).read(bytes("0"), &mut certificates);
         let mut reads = 0;
         while let Ok(Step::Read(_, opening)) = step {
             reads += 1;

@@ -2,7 +2,7 @@
 
 use edgepass_core::{
     AssertionError, CertificateError, Effect, EffectId, Error, HttpError, HttpErrorKind,
-    HttpRequest, HttpResponse, Outcome, ReadError, SecretBytes, Table, limits,
+    HttpRequest, HttpResponse, Outcome, ReadError, SecretBytes, Table, Via, limits,
 };
 use edgepass_rules::{Counts, Driver, Transport, request_path};
 
@@ -77,9 +77,8 @@ impl Calls {
 impl Driver for Calls {
     fn begin(&mut self, id: EffectId, effect: Effect) -> Option<Outcome> {
         match effect {
-            // a bound request goes to another host, whose cluster has the certificate in its TLS context
-            Effect::Http { request, via: _ } => self
-                .send(id, &request)
+            Effect::Http { request, via } => self
+                .send(id, &request, via)
                 .err()
                 .map(|error| Outcome::Http(Err(error))),
             Effect::ReadFile { path } => self
@@ -88,13 +87,16 @@ impl Driver for Calls {
                 .map(|error| Outcome::File(Err(error))),
             Effect::OpenCertificate { name } => match self.transport.signers.get(&name) {
                 Some(files) => {
-                    let opening = Opening::new(files.clone());
+                    let opening = Opening::new(name, files.clone());
                     let path = opening.path().to_owned();
                     let purpose = Purpose::Certificate(opening);
                     self.read(id, &path, purpose).err().map(cannot_open)
                 }
                 // it is for the connection alone: certificate and key are Envoy's
-                None => Some(Outcome::Certificate(Ok(Certificates::on_the_connection()))),
+                None => {
+                    let opened = self.certificates.on_the_connection(name);
+                    Some(Outcome::Certificate(Ok(opened)))
+                }
             },
             Effect::Sign {
                 certificate,
@@ -129,12 +131,21 @@ impl Driver for Calls {
 }
 
 impl Calls {
-    fn send(&mut self, effect: EffectId, request: &HttpRequest) -> Result<(), HttpError> {
+    fn send(&mut self, effect: EffectId, request: &HttpRequest, via: Via) -> Result<(), HttpError> {
         let denied = |detail: String| HttpError {
             kind: HttpErrorKind::Denied,
             detail,
         };
-        let Some(cluster) = self.transport.token_clusters.get(&request.authority) else {
+        // the certificate is in the TLS context of the cluster
+        let certificate = match via {
+            Via::Public => None,
+            Via::Certificate(opened) => match self.certificates.name(opened) {
+                None => return Err(denied("its certificate is not open".to_owned())),
+                name => name,
+            },
+        };
+        let host = &request.authority;
+        let Some(cluster) = self.transport.token_cluster(host, certificate) else {
             return Err(denied(
                 "envoy.token_clusters names no cluster for it".to_owned(),
             ));

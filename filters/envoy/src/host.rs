@@ -113,6 +113,11 @@ impl Host for Envoy {
         response_header(name)
     }
 
+    /// Envoy says why a response is what it is; where it was made here, there is another word.
+    fn answered_by_upstream(&self) -> bool {
+        property(&["response", "code_details"]).is_some_and(|details| details == b"via_upstream")
+    }
+
     fn enter(&self, request: u32) -> bool {
         hostcalls::set_effective_context(request).is_ok()
     }

@@ -38,6 +38,10 @@ pub trait Host: Properties {
     /// A header of the response at hand.
     fn response_header(&self, name: &str) -> Option<String>;
 
+    /// Whether the response at hand is the upstream's own, and not one that the proxy or another filter made in its
+    /// place.
+    fn answered_by_upstream(&self) -> bool;
+
     /// Makes a paused request the one at hand. `false` if it is gone. [`Self::leave`] follows in either case.
     fn enter(&self, request: u32) -> bool;
 

@@ -66,6 +66,9 @@ impl Inbound {
         self.set_aside(host, value, before);
         if header != AUTHORIZATION {
             host.set_request_header(header, None);
+            if self.keeps_in_place() {
+                return;
+            }
         }
         host.set_request_header(AUTHORIZATION, None);
     }

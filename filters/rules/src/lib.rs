@@ -9,6 +9,7 @@ mod host;
 mod inbound;
 mod lifecycle;
 mod matching;
+mod path;
 mod requests;
 mod requirements;
 mod rule;
@@ -22,9 +23,10 @@ pub use host::{Driver, Host, Level};
 pub use inbound::Inbound;
 pub use lifecycle::Lifecycle;
 pub use matching::Properties;
-pub use requests::{Counts, NO_TOKEN_YET, Passage, Requests, refuse};
+pub use requests::{Counts, NO_TOKEN_YET, Outage, Passage, Requests, refuse};
 pub use requirements::{Required, Requirements, certificate_files};
 pub use rule::{MAX_RULES, RuleSettings};
 pub use settings::{
-    DEFAULT_DEADLINE_MS, MAX_DEADLINE_MS, Settings, Transport, check_served, request_path,
+    DEFAULT_DEADLINE_MS, MAX_DEADLINE_MS, Settings, Transport, check_served, of_certificate,
+    request_path,
 };

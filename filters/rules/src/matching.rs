@@ -2,6 +2,8 @@
 
 use edgepass_core::config::envoy::EnvoyMatchFile;
 
+use crate::path::RequestPath;
+
 /// The properties of the request at hand. Each is asked for only when a rule looks at it: every question is a call into
 /// the proxy.
 pub trait Properties {
@@ -15,24 +17,34 @@ pub trait Properties {
     fn path(&self) -> Option<String>;
 }
 
-/// Whether everything that the rule names fits the request.
-pub(crate) fn fits(matching: &EnvoyMatchFile, request: &impl Properties) -> bool {
-    let path = matching.path_prefix.as_deref();
+/// Whether everything that the rule names fits the request. `None` if that depends on how its path is read. `path` is
+/// filled in when a rule looks at it for the first time.
+pub(crate) fn fits(
+    matching: &EnvoyMatchFile,
+    request: &impl Properties,
+    path: &mut Option<RequestPath>,
+) -> Option<bool> {
     let host = matching.host.as_deref();
     let cluster = matching.cluster.as_deref();
     let metadata = matching.route_metadata.as_ref();
-    path.is_none_or(|prefix| request.path().is_some_and(|path| path.starts_with(prefix)))
-        && host.is_none_or(|host| {
-            request
-                .host()
-                .is_some_and(|actual| host_fits(host, &actual))
-        })
-        && cluster.is_none_or(|cluster| request.cluster().is_some_and(|actual| actual == cluster))
+    if let Some(prefix) = matching.path_prefix.as_deref() {
+        let path = path.get_or_insert_with(|| RequestPath::of(request.path()));
+        if !path.begins_with(prefix)? {
+            return Some(false);
+        }
+    }
+    let rest = host.is_none_or(|host| {
+        request
+            .host()
+            .is_some_and(|actual| host_fits(host, &actual))
+    }) && cluster
+        .is_none_or(|cluster| request.cluster().is_some_and(|actual| actual == cluster))
         && metadata.is_none_or(|wanted| {
             request
                 .route_metadata(&wanted.filter, &wanted.key)
                 .is_some_and(|value| value == wanted.value)
-        })
+        });
+    Some(rest)
 }
 
 /// Hosts are compared without port and letter case.
@@ -76,6 +88,10 @@ mod tests {
         }
     }
 
+    fn fits(matching: &EnvoyMatchFile) -> bool {
+        super::fits(matching, &Request, &mut None).unwrap()
+    }
+
     #[test]
     fn all_that_is_given_must_fit() {
         let metadata = |value: &str| {
@@ -91,8 +107,8 @@ mod tests {
             host: Some("*.example".to_owned()),
             path_prefix: Some("/v1.0/".to_owned()),
         };
-        assert!(fits(&EnvoyMatchFile::default(), &Request));
-        assert!(fits(&whole, &Request));
+        assert!(fits(&EnvoyMatchFile::default()));
+        assert!(fits(&whole));
         for wrong in [
             EnvoyMatchFile {
                 route_metadata: metadata("vault"),
@@ -111,7 +127,7 @@ mod tests {
                 ..whole
             },
         ] {
-            assert!(!fits(&wrong, &Request), "{wrong:?}");
+            assert!(!fits(&wrong), "{wrong:?}");
         }
     }
 

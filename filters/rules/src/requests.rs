@@ -11,9 +11,10 @@ use crate::rule::RuleSettings;
 use crate::settings::Settings;
 use crate::share::Rejection;
 
-/// Requests that may wait at once in one VM. Each holds its headers and whatever of its body has come; beyond this a
-/// burst would cost more memory than it is worth.
-const MAX_HELD: usize = 16 * 1024;
+/// Requests that may wait at once in one VM. Each holds its headers and as much of its body as the proxy buffers, before
+/// anybody has looked at who sends it, so this and the proxy's own limits are what a flood can cost: docs/envoy.md has
+/// the sum.
+const MAX_HELD: usize = 1024;
 
 /// The time between ticks while something waits, milliseconds: how much later than possible a held request goes on.
 const BUSY_TICK_MS: u64 = 10;
@@ -38,6 +39,9 @@ pub const NO_TOKEN_YET: &str = "no-token-yet";
 /// Its value when there is no room to wait.
 const TOO_MANY_WAIT: &str = "busy";
 
+/// Its value when it depends on the reader of the path which rule the request is for.
+const AMBIGUOUS_PATH: &str = "ambiguous-path";
+
 /// The requests of one plugin in one VM.
 pub struct Requests<H> {
     host: H,
@@ -45,6 +49,8 @@ pub struct Requests<H> {
     rules: Vec<RuleState>,
     held: RefCell<Table<u32, Held>>,
     rejections: RefCell<Table<usize, Rejection>>,
+    /// By token.
+    outages: RefCell<Table<usize, Outage>>,
     /// The requests that went on last, each in its [`slot`].
     carried: RefCell<Vec<Carried>>,
     counts: Counts,
@@ -65,9 +71,9 @@ pub struct Counts {
     pub injected: Cell<u64>,
     /// Waited for one.
     pub held: Cell<u64>,
-    /// Were answered for want of one.
+    /// Were answered for want of one, or for their path.
     pub failed: Cell<u64>,
-    /// Went on without one.
+    /// Went on without one: `fail_open`, or a preflight.
     pub passed_without: Cell<u64>,
     /// Were refused by the upstream with the token that is served.
     pub rejected: Cell<u64>,
@@ -120,6 +126,15 @@ struct Held {
     deadline_mono_ms: u64,
 }
 
+/// Why there is no token, and until when there will be none.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Outage {
+    /// The class of the last attempt's failure.
+    pub class: String,
+    /// When the next attempt is due, monotonic milliseconds.
+    pub next_attempt_mono_ms: u64,
+}
+
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Passage {
@@ -143,6 +158,7 @@ impl<H: Host> Requests<H> {
             rules,
             held: RefCell::default(),
             rejections: RefCell::default(),
+            outages: RefCell::default(),
             carried: RefCell::default(),
             counts: Counts::default(),
             tick_ms: Cell::new(0),
@@ -169,17 +185,17 @@ impl<H: Host> Requests<H> {
 
     /// Decides about a request whose headers have come. With a token at hand this is one call into the proxy.
     pub fn pass(&self, id: u32) -> Passage {
-        let found = self
-            .settings
-            .rules
-            .iter()
-            .zip(&self.rules)
-            .enumerate()
-            .find(|(_, (rule, _))| fits(&rule.matching, &self.host));
-        let Some((index, (rule, state))) = found else {
+        let Some(found) = self.find_rule() else {
+            // neither another rule's token nor the caller's own credential may go where the path leads some servers
+            count(&self.counts.failed);
+            refuse_path(|status, headers, body| self.host.respond(status, headers, body));
+            return Passage::Stop;
+        };
+        let Some((index, rule, state)) = found.filter(|(_, rule, _)| rule.token.is_some()) else {
             return Passage::Continue;
         };
-        if rule.token.is_none() {
+        if self.settings.skip_preflight && self.is_preflight() {
+            self.go_without(rule, state);
             return Passage::Continue;
         }
         if self.place.get() == Place::Unknown {
@@ -190,6 +206,7 @@ impl<H: Host> Requests<H> {
         }
         let ready = state.ready.borrow();
         let Some(ready) = ready.as_ref() else {
+            drop(ready);
             return self.hold(id, index);
         };
         self.inject(rule, state, ready);
@@ -221,6 +238,9 @@ impl<H: Host> Requests<H> {
     /// The upstream has answered that request with 401. If the token that it carries is still served, it was refused;
     /// otherwise another one has taken its place, or it was none of ours.
     pub fn unauthorized(&self, id: u32) {
+        if !self.host.answered_by_upstream() {
+            return;
+        }
         let carried = self.carried.borrow().get(slot(id)).copied();
         let Some(carried) = carried.filter(|carried| carried.request == id) else {
             return;
@@ -251,6 +271,23 @@ impl<H: Host> Requests<H> {
         };
         self.rejections.borrow_mut().insert(index, rejection);
         self.hurry();
+    }
+
+    /// What is known of a token that is not there: `None` while an attempt is under way or due, or nothing has failed.
+    /// Who would wait in vain is answered now.
+    pub fn outage(&self, token: usize, outage: Option<Outage>) {
+        let Some(outage) = outage else {
+            self.outages.borrow_mut().remove(&token);
+            return;
+        };
+        let in_vain = |held: &Held| {
+            self.token_of(held.rule) == Some(token)
+                && held.deadline_mono_ms < outage.next_attempt_mono_ms
+        };
+        for (id, held) in self.take_held(in_vain) {
+            self.give_up(id, &held, &outage.class);
+        }
+        self.outages.borrow_mut().insert(token, outage);
     }
 
     /// Answers all who wait; nobody else will.
@@ -291,7 +328,7 @@ impl<H: Host> Requests<H> {
             state.kept.set(kept);
         }
         for (id, held) in self.take_held(|held| self.token_of(held.rule) == Some(token)) {
-            self.release(id, &held);
+            self.release(id, held);
         }
     }
 
@@ -368,14 +405,39 @@ impl<H: Host> Requests<H> {
         }
     }
 
+    /// The first rule that fits, if any does. `None` if that depends on how the path is read.
+    fn find_rule(&self) -> Option<Option<(usize, &RuleSettings, &RuleState)>> {
+        let mut path = None;
+        for (index, (rule, state)) in self.settings.rules.iter().zip(&self.rules).enumerate() {
+            if fits(&rule.matching, &self.host, &mut path)? {
+                return Some(Some((index, rule, state)));
+            }
+        }
+        Some(None)
+    }
+
+    /// Whether a browser asks what a page may ask. It sends no credential with that and expects none to be needed
+    /// (Fetch, section 4.8: CORS-preflight fetch).
+    fn is_preflight(&self) -> bool {
+        let has = |name| self.host.request_header(name).is_some();
+        self.host.request_header(":method").as_deref() == Some("OPTIONS")
+            && has("origin")
+            && has("access-control-request-method")
+    }
+
     fn hold(&self, id: u32, rule: usize) -> Passage {
         if self.closed.get() || self.held.borrow().len() >= MAX_HELD {
             count(&self.counts.failed);
             self.refuse(TOO_MANY_WAIT);
             return Passage::Stop;
         }
-        count(&self.counts.held);
         let deadline = self.now().mono_ms.saturating_add(self.settings.deadline_ms);
+        let outages = self.outages.borrow();
+        let outage = self.token_of(rule).and_then(|token| outages.get(&token));
+        if let Some(outage) = outage.filter(|outage| deadline < outage.next_attempt_mono_ms) {
+            return self.end_without(rule, &outage.class);
+        }
+        count(&self.counts.held);
         self.held.borrow_mut().insert(
             id,
             Held {
@@ -391,11 +453,13 @@ impl<H: Host> Requests<H> {
         self.held.borrow_mut().extract(|_, held| wanted(held))
     }
 
-    fn release(&self, id: u32, held: &Held) {
+    fn release(&self, id: u32, held: Held) {
         let Some((rule, state)) = self.rule(held.rule) else {
             return;
         };
         let Some(ready) = state.ready.borrow().clone() else {
+            // letting another one go on has led to the token's being taken back
+            self.held.borrow_mut().insert(id, held);
             return;
         };
         if self.host.enter(id) {
@@ -407,26 +471,35 @@ impl<H: Host> Requests<H> {
     }
 
     fn give_up(&self, id: u32, held: &Held, class: &str) {
-        if self.host.enter(id) {
-            match self.rule(held.rule) {
-                Some((rule, state)) if self.settings.fail_open => {
-                    let value = state.ready.borrow().as_ref().map(|r| r.value.clone());
-                    self.settings.inbound.remove(
-                        &self.host,
-                        &rule.header,
-                        value.as_ref(),
-                        &state.before,
-                    );
-                    count(&self.counts.passed_without);
-                    self.host.resume();
-                }
-                _ => {
-                    count(&self.counts.failed);
-                    self.refuse(class);
-                }
-            }
+        if self.host.enter(id)
+            && let Passage::Continue = self.end_without(held.rule, class)
+        {
+            self.host.resume();
         }
         self.host.leave();
+    }
+
+    /// What becomes of the request at hand if it is to wait no longer.
+    fn end_without(&self, rule: usize, class: &str) -> Passage {
+        match self.rule(rule) {
+            Some((rule, state)) if self.settings.fail_open => {
+                self.go_without(rule, state);
+                Passage::Continue
+            }
+            _ => {
+                count(&self.counts.failed);
+                self.refuse(class);
+                Passage::Stop
+            }
+        }
+    }
+
+    /// Makes the request at hand ready to go on without a token.
+    fn go_without(&self, rule: &RuleSettings, state: &RuleState) {
+        let value = state.ready.borrow().as_ref().map(|r| r.value.clone());
+        let inbound = &self.settings.inbound;
+        inbound.remove(&self.host, &rule.header, value.as_ref(), &state.before);
+        count(&self.counts.passed_without);
     }
 
     fn inject(&self, rule: &RuleSettings, state: &RuleState, ready: &Ready) {
@@ -445,9 +518,19 @@ impl<H: Host> Requests<H> {
 
 /// Answers the request at hand: short, and with nothing in it that came from elsewhere.
 pub fn refuse(class: &str, respond: impl FnOnce(u32, &[(&str, &str)], &str)) {
-    let body = format!("edgepass: no access token for this request ({class})\n");
+    answer(503, class, "no access token for this request", respond);
+}
+
+fn refuse_path(respond: impl FnOnce(u32, &[(&str, &str)], &str)) {
+    let text =
+        "servers read the path of this request in different ways, and it decides about the token";
+    answer(400, AMBIGUOUS_PATH, text, respond);
+}
+
+fn answer(status: u32, class: &str, text: &str, respond: impl FnOnce(u32, &[(&str, &str)], &str)) {
+    let body = format!("edgepass: {text} ({class})\n");
     let headers = [(ERROR_HEADER, class), ("content-type", "text/plain")];
-    respond(503, &headers, &body);
+    respond(status, &headers, &body);
 }
 
 fn count(cell: &Cell<u64>) {

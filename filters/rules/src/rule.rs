@@ -5,6 +5,7 @@ use edgepass_core::config::{ConfigError, IdentityConfig};
 use edgepass_core::{Config, TokenRequest};
 
 use crate::inbound::AUTHORIZATION;
+use crate::path::is_plain;
 use crate::settings::{MAX_TEXT_CHARS, refusal};
 
 /// Rules. Each request tries them in order, so a list longer than this is a mistake rather than a policy.
@@ -176,6 +177,13 @@ fn check_match(place: &str, matching: &EnvoyMatchFile) -> Result<(), ConfigError
             &format!("{place}.match.path_prefix"),
             "does not begin with /",
             "write what the path begins with, /api/ for example",
+        ));
+    }
+    if path.is_some_and(|path| !is_plain(path)) {
+        return Err(refusal(
+            &format!("{place}.match.path_prefix"),
+            "has something in it that servers read in different ways: % \\ ; ? #, a space, //, a segment . or .., or what is not ASCII",
+            "end it before that; the query is not looked at",
         ));
     }
     let Some(host) = matching.host.as_deref() else {

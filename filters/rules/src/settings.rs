@@ -38,6 +38,8 @@ pub struct Settings {
     pub sharing: EnvoySharing,
     /// Whether a 401 makes the token be replaced.
     pub refresh_on_401: bool,
+    /// Whether preflights go on without a token.
+    pub skip_preflight: bool,
     /// The rules; never empty.
     pub rules: Vec<RuleSettings>,
     /// The tokens that the rules need, each once.
@@ -47,12 +49,26 @@ pub struct Settings {
 /// Where the filter's own calls go.
 #[derive(Clone, Debug, Default)]
 pub struct Transport {
-    /// Cluster by host of the token endpoint.
+    /// Cluster by host of the token endpoint, or by [`of_certificate`].
     pub token_clusters: Table<String, String>,
     /// Where token files are read.
     pub files: Option<EnvoyFilesFile>,
     /// The files of the certificates that sign assertions, by the name that credentials use.
     pub signers: Table<String, CertificateFiles>,
+}
+
+impl Transport {
+    /// The cluster for requests to a host on connections with that certificate, or with none. TLS is the cluster's, so
+    /// who has a certificate and who has not must not meet in one.
+    pub fn token_cluster(&self, host: &str, certificate: Option<&str>) -> Option<&String> {
+        let own = certificate.and_then(|name| self.token_clusters.get(&of_certificate(name, host)));
+        own.or_else(|| self.token_clusters.get(host))
+    }
+}
+
+/// The name in `token_clusters` of a cluster for connections with one certificate alone.
+pub fn of_certificate(certificate: &str, host: &str) -> String {
+    format!("{certificate}@{host}")
 }
 
 impl Settings {
@@ -84,15 +100,23 @@ impl Settings {
             tokens,
             identities,
         } = Requirements::of(config)?;
+        let mut transport = Transport {
+            token_clusters: file.token_clusters.clone(),
+            files,
+            signers: Table::new(),
+        };
+        let files = transport.files.clone();
         let mut signers = Table::new();
+        let mut users: Vec<User<'_>> = Vec::new();
         for required in identities {
             let name = &required.identity.name;
             for file in &required.identity.needs().files {
                 check_served(files.as_ref(), name, beginning(&file.path))?;
             }
             for connection in &required.identity.needs().connections {
-                let host = &connection.permission.authority;
-                if !file.token_clusters.contains_key(host) {
+                let host = connection.permission.authority.as_str();
+                let certificate = connection.certificate.as_deref();
+                let Some(cluster) = transport.token_cluster(host, certificate) else {
                     return Err(refusal(
                         "envoy.token_clusters",
                         &format!(
@@ -100,7 +124,15 @@ impl Settings {
                         ),
                         &format!("add \"{host}\": and the name of Envoy's cluster"),
                     ));
-                }
+                };
+                let user = User {
+                    cluster,
+                    host,
+                    certificate,
+                    identity: name,
+                };
+                users.iter().try_for_each(|other| user.check(other))?;
+                users.push(user);
             }
             for (certificate, signer) in required.signers {
                 check_served(files.as_ref(), name, &signer.certificate_file)?;
@@ -110,20 +142,50 @@ impl Settings {
                 signers.insert(certificate.to_owned(), signer.clone());
             }
         }
+        drop(users);
+        transport.signers = signers;
         Ok(Self {
-            transport: Transport {
-                token_clusters: file.token_clusters.clone(),
-                files,
-                signers,
-            },
+            transport,
             deadline_ms,
             fail_open: file.fail_open,
             inbound,
             sharing: file.sharing,
             refresh_on_401: file.refresh_on_401,
+            skip_preflight: file.skip_preflight,
             rules,
             tokens,
         })
+    }
+}
+
+/// Who sends requests to a cluster.
+struct User<'a> {
+    cluster: &'a str,
+    host: &'a str,
+    certificate: Option<&'a str>,
+    identity: &'a str,
+}
+
+impl User<'_> {
+    /// A cluster authenticates all its connections with one certificate, or none.
+    fn check(&self, other: &User<'_>) -> Result<(), ConfigError> {
+        if self.cluster != other.cluster || self.certificate == other.certificate {
+            return Ok(());
+        }
+        let bound = if self.certificate.is_some() {
+            self
+        } else {
+            other
+        };
+        let key = of_certificate(bound.certificate.unwrap_or_default(), bound.host);
+        Err(refusal(
+            &format!("envoy.token_clusters.{}", self.host),
+            &format!(
+                "is one cluster for the identities `{}` and `{}`, which do not authenticate their connections with the same certificate",
+                other.identity, self.identity
+            ),
+            &format!("add \"{key}\": and the name of a cluster with that certificate alone"),
+        ))
     }
 }
 

@@ -172,6 +172,16 @@ pub(crate) struct EnvoyConfigArguments {
     #[arg(long)]
     pub(crate) file_server: bool,
 
+    /// Where a volume of Kubernetes is mounted whose files are in folders of it. Rotations are looked for there, because
+    /// the kubelet swaps a link at the root of the volume. Found out where the files are there when this runs, and known
+    /// of the Azure Workload Identity webhook. May be given several times.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) volume: Vec<String>,
+
+    /// Leaves `watch_modify` out, which Envoy has from 1.39 on: a file that is written in place is then not read again.
+    #[arg(long)]
+    pub(crate) no_watch_modify: bool,
+
     /// Folder of the files that `--certificate` prints, on Envoy's machine.
     #[arg(long, value_name = "FOLDER", default_value = "/etc/envoy")]
     pub(crate) secrets_dir: String,

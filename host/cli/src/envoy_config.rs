@@ -5,6 +5,7 @@ mod capabilities;
 mod document;
 mod envoy;
 mod plan;
+mod volume;
 
 use edgepass::process_environment;
 
@@ -39,7 +40,7 @@ pub(crate) fn run(arguments: &EnvoyConfigArguments) -> Result<(), Failure> {
             check(&plan, arguments)?;
             bootstrap::write(&plan, arguments)?
         }
-        Some(name) => bootstrap::certificate(&plan, name)?,
+        Some(name) => bootstrap::certificate(&plan, name, arguments)?,
     };
     output::write(text.as_bytes())
 }

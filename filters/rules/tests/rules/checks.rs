@@ -188,10 +188,103 @@ fn what_a_setting_may_not_be() {
             "envoy.rules[0].match.path_prefix: does not begin",
         ),
         (
+            with(
+                "/envoy/rules",
+                json!([{"match": {"path_prefix": "/a%2fb"}}]),
+            ),
+            "envoy.rules[0].match.path_prefix: has something in it that servers read in different ways",
+        ),
+        (
+            with("/envoy/rules", json!([{"match": {"path_prefix": "/a?b="}}])),
+            "envoy.rules[0].match.path_prefix: has something in it that servers read in different ways",
+        ),
+        (
             with("/envoy/rules", json!([{"scopes": ["a b"]}])),
             "envoy.rules[0].scopes: scope `a b`",
         ),
     ]);
+}
+
+/// TLS is the cluster's: who authenticates a connection with a certificate, and who with none or another, cannot share one.
+#[test]
+fn connections_with_and_without_a_certificate_do_not_meet() {
+    let generic = |credential: Value| {
+        json!({
+            "token_endpoint": "https://idp.example/token",
+            "client_id": "c",
+            "scopes": ["s"],
+            "credential": credential,
+        })
+    };
+    let bound = |name: &str| {
+        generic(json!({"bound_certificate": {"name": name, "mode": "certificate-only"}}))
+    };
+    let plain = generic(json!({"client_secret": {"file": "/secret"}}));
+    let document = |a: &Value, b: &Value, clusters: Value| {
+        json!({
+            "authority_hosts": ["idp.example"],
+            "identities": {"a": a, "b": b},
+            "envoy": {
+                "rules": [{"identity": "a"}, {"identity": "b"}],
+                "token_clusters": clusters,
+                "files": {"cluster": "f"},
+            },
+        })
+    };
+    let one = json!({"idp.example": "idp"});
+    for (a, b, hint) in [
+        (bound("k"), plain.clone(), "k@idp.example"),
+        (plain.clone(), bound("k"), "k@idp.example"),
+        (bound("k"), bound("l"), "l@idp.example"),
+    ] {
+        let error = refused(&document(&a, &b, one.clone()));
+        let text = error.to_string();
+        assert!(
+            text.starts_with(
+                "envoy.token_clusters.idp.example: is one cluster for the identities `a` and `b`"
+            ),
+            "{text}"
+        );
+        assert!(
+            error.hint.as_deref().unwrap_or_default().contains(hint),
+            "{error:?}"
+        );
+        let mut clusters = one.clone();
+        clusters[hint] = json!("own");
+        let settings = Settings::check(&load(&document(&a, &b, clusters.clone()))).unwrap();
+        let name = hint.split('@').next();
+        let transport = &settings.transport;
+        let cluster = |certificate| transport.token_cluster("idp.example", certificate).unwrap();
+        assert_eq!(
+            (cluster(name).as_str(), cluster(None).as_str()),
+            ("own", "idp")
+        );
+        // two names of one cluster are one cluster
+        clusters[hint] = json!("idp");
+        refused(&document(&a, &b, clusters));
+    }
+    for (a, b) in [(bound("k"), bound("k")), (plain.clone(), plain)] {
+        assert!(Settings::check(&load(&document(&a, &b, one.clone()))).is_ok());
+    }
+}
+
+/// The platform's own tokens need a cluster and nothing else.
+#[test]
+fn a_managed_identity_needs_the_cluster_of_the_metadata_service() {
+    let document = |clusters: Value| {
+        json!({
+            "identities": {"app": {"scopes": ["api://one/.default"], "credential": {"managed_identity": {}}}},
+            "envoy": {"token_clusters": clusters},
+        })
+    };
+    let good = load(&document(json!({"169.254.169.254": "imds"})));
+    let settings = Settings::check(&good).unwrap();
+    assert!(settings.transport.files.is_none() && settings.transport.signers.is_empty());
+    assert_eq!(settings.tokens.len(), 1);
+    each_begins([(
+        document(json!({"login.microsoftonline.com": "idp"})),
+        "envoy.token_clusters: names no cluster for 169.254.169.254, where identity `app`",
+    )]);
 }
 
 #[test]

@@ -9,8 +9,9 @@ object! {
     /// Settings of the Envoy filter alone.
     #[derive(Clone, Debug, Default, Eq, PartialEq)]
     pub struct EnvoyFile {
-        /// Envoy's cluster for each host of a token endpoint, as `host` or `host:port`. TLS, certificate validation and
-        /// the client certificate of bound requests are the cluster's.
+        /// Envoy's cluster for each host of a token endpoint, as `host` or `host:port`; `certificate@host` is for the
+        /// connections with that certificate alone. TLS, certificate validation and the client certificate of bound
+        /// requests are the cluster's.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub token_clusters: Table<String, String> = named_texts,
         /// Where token files are read.
@@ -28,6 +29,10 @@ object! {
         /// Whether a response with status 401 makes the token that was refused be replaced.
         #[cfg_attr(feature = "schema", schemars(default = "yes"))]
         pub refresh_on_401: bool = flag(true),
+        /// Whether a CORS preflight (OPTIONS with `origin` and `access-control-request-method`) goes on without a token.
+        /// Each request then costs one look at its method more.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub skip_preflight: bool = flag(false),
         /// Which requests get which token; the first rule that fits counts. Without any, every request gets a token of
         /// the default identity.
         #[cfg_attr(feature = "schema", schemars(default))]

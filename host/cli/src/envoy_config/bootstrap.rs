@@ -14,14 +14,15 @@ use super::envoy::{
     Action, Address, Admin, Any, Backoff, Bootstrap, CapabilityRestriction, Cluster, Code,
     CommonHttpOptions, CommonTlsContext, ConfigSource, DataSource, DirectResponse, Discovery,
     Endpoint, EnvironmentVariables, ExplicitHttpConfig, Extension, FileManager, FileServer,
-    FilterChain, HttpConnectionManager, HttpProtocolOptions, LbEndpoint, Listener, LoadAssignment,
-    LocalityEndpoints, Node, Noted, PathConfigSource, PathMapping, Permission, PluginConfig,
-    Policy, Principal, ProtocolOptions, Rbac, ReloadConfig, Resources, RetryPolicy, Route,
-    RouteAction, RouteConfiguration, RouteMatch, SdsSecretConfig, Secret, StaticResources,
-    StringMatcher, SubjectAltNameMatcher, ThreadPool, TlsCertificate, UpstreamTlsContext,
-    ValidationContext, VirtualHost, VmConfig, WatchedDirectory,
+    FilterChain, FromOutside, Http2ProtocolOptions, HttpConnectionManager, HttpProtocolOptions,
+    LbEndpoint, Listener, LoadAssignment, LocalityEndpoints, Node, Noted, PathConfigSource,
+    PathMapping, Permission, PluginConfig, Policy, Principal, ProtocolOptions, Rbac, ReloadConfig,
+    Resources, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, SdsSecretConfig,
+    Secret, StaticResources, StringMatcher, SubjectAltNameMatcher, ThreadPool, TlsCertificate,
+    UpstreamTlsContext, ValidationContext, VirtualHost, VmConfig, WatchedDirectory,
 };
 use super::plan::{Certificate, Files, Plan, ServedFile, TokenCluster};
+use super::volume::watched_folder;
 use crate::arguments::EnvoyConfigArguments;
 use crate::failure::Failure;
 
@@ -70,7 +71,11 @@ pub(super) fn write(plan: &Plan, arguments: &EnvoyConfigArguments) -> Result<Str
 }
 
 /// The file that gives Envoy that client certificate.
-pub(super) fn certificate(plan: &Plan, name: &str) -> Result<String, Failure> {
+pub(super) fn certificate(
+    plan: &Plan,
+    name: &str,
+    arguments: &EnvoyConfigArguments,
+) -> Result<String, Failure> {
     let certificates = plan.certificates();
     let Some(certificate) = certificates.iter().find(|known| known.name == name) else {
         let known: Vec<&str> = certificates
@@ -94,10 +99,7 @@ pub(super) fn certificate(plan: &Plan, name: &str) -> Result<String, Failure> {
                 tls_certificate: TlsCertificate {
                     certificate_chain: file(&certificate.chain),
                     private_key: file(&certificate.key),
-                    watched_directory: watched(
-                        certificate.folder(),
-                        "a rotation is noticed when something is moved into this folder",
-                    ),
+                    watched_directory: watched(&certificate.chain, arguments),
                 },
             })],
         },
@@ -150,7 +152,17 @@ fn main_listener(plan: &Plan, arguments: &EnvoyConfigArguments) -> Listener {
     Listener {
         name: note("main".to_owned(), "where requests come in"),
         address: socket_address(&arguments.listen.ip().to_string(), arguments.listen.port()),
-        filter_chains: http("main", None, vec![route], filter.into_iter().collect()),
+        per_connection_buffer_limit_bytes: Some(note(
+            BUFFER_BYTES,
+            "how much of its body a request may hold that waits for a token, or may have to be repeated",
+        )),
+        filter_chains: http(
+            "main",
+            Some(from_outside()),
+            None,
+            vec![route],
+            filter.into_iter().collect(),
+        ),
     }
 }
 
@@ -161,7 +173,8 @@ fn files_listener(files: &Files, arguments: &EnvoyConfigArguments) -> Listener {
     if arguments.file_server {
         filters.extend(file_server(files));
     } else {
-        routes.extend(files.served.iter().map(file_route));
+        let served = files.served.iter();
+        routes.extend(served.map(|file| file_route(file, arguments)));
         limit = Some(note(
             MAX_ASSERTION_BYTES,
             "the longest file; and every file must be there when Envoy starts",
@@ -183,13 +196,15 @@ fn files_listener(files: &Files, arguments: &EnvoyConfigArguments) -> Listener {
             path: socket(files, arguments),
             mode: Some(note(SOCKET_MODE, "0600")),
         },
-        filter_chains: http(&files.cluster, limit, routes, filters),
+        per_connection_buffer_limit_bytes: None,
+        filter_chains: http(&files.cluster, None, limit, routes, filters),
     }
 }
 
 /// HTTP to these routes, through these filters and the router.
 fn http(
     stat_prefix: &str,
+    from_outside: Option<FromOutside>,
     longest_file: Option<Noted<usize>>,
     routes: Vec<Route>,
     mut filters: Vec<Extension>,
@@ -197,6 +212,7 @@ fn http(
     filters.push(extension("envoy.filters.http.router", Any::Router {}));
     let manager = HttpConnectionManager {
         stat_prefix: stat_prefix.to_owned(),
+        from_outside,
         route_config: RouteConfiguration {
             max_direct_response_body_size_bytes: longest_file,
             virtual_hosts: [VirtualHost {
@@ -213,6 +229,26 @@ fn http(
             Any::HttpConnectionManager(manager),
         )],
     }]
+}
+
+/// Rules and routes look at the path that the upstream will see, and nobody can send more than is read.
+fn from_outside() -> FromOutside {
+    FromOutside {
+        normalize_path: note(
+            true,
+            "rules and routes judge the path that the upstream gets",
+        ),
+        merge_slashes: true,
+        path_with_escaped_slashes_action: "REJECT_REQUEST",
+        http2_protocol_options: Http2ProtocolOptions {
+            max_concurrent_streams: 100,
+            initial_stream_window_size: note(
+                BUFFER_BYTES,
+                "more would be sent whether or not it is read",
+            ),
+            initial_connection_window_size: 16 * BUFFER_BYTES,
+        },
+    }
 }
 
 fn filter(plan: &Plan, arguments: &EnvoyConfigArguments) -> Extension {
@@ -258,17 +294,14 @@ fn filter(plan: &Plan, arguments: &EnvoyConfigArguments) -> Extension {
     extension("edgepass", Any::Wasm { config })
 }
 
-fn file_route(served: &ServedFile) -> Route {
+fn file_route(served: &ServedFile, arguments: &EnvoyConfigArguments) -> Route {
     Route {
         matches: RouteMatch::Path(served.request_path.clone()),
         action: Action::DirectResponse(DirectResponse {
             status: 200,
             body: Some(DataSource {
                 filename: served.path.clone(),
-                watched_directory: Some(watched(
-                    served.folder(),
-                    "without this the file is read once and never again",
-                )),
+                watched_directory: Some(watched(&served.path, arguments)),
             }),
         }),
     }
@@ -328,7 +361,7 @@ fn upstream_cluster(plan: &Plan, arguments: &EnvoyConfigArguments) -> Cluster {
     let name = note(UPSTREAM_CLUSTER.to_owned(), "where requests go");
     let mut cluster = server_cluster(name, &upstream.host, upstream.port);
     if upstream.tls {
-        cluster.transport_socket = Some(tls(&upstream.host, &arguments.ca_file, None));
+        cluster.transport_socket = Some(tls(&upstream.host, None, arguments));
     }
     if arguments.upstream_filter {
         cluster.typed_extension_protocol_options = Some(ProtocolOptions {
@@ -354,13 +387,11 @@ fn files_cluster(files: &Files, arguments: &EnvoyConfigArguments) -> Cluster {
 }
 
 fn token_cluster(token: &TokenCluster, arguments: &EnvoyConfigArguments) -> Cluster {
-    let folder = arguments.secrets_dir.trim_end_matches('/');
-    let certificate = token.certificate.as_ref().map(|known| (known, folder));
     let name = note(token.name.clone(), "where tokens come from");
     let mut cluster = server_cluster(name, &token.host, token.port);
     cluster.transport_socket = token
         .tls
-        .then(|| tls(&token.host, &arguments.ca_file, certificate));
+        .then(|| tls(&token.host, token.certificate.as_ref(), arguments));
     cluster.typed_extension_protocol_options = Some(ProtocolOptions {
         http: Any::HttpProtocolOptions(HttpProtocolOptions {
             common_http_protocol_options: Some(CommonHttpOptions {
@@ -409,14 +440,19 @@ fn cluster(name: Noted<String>, discovery: Discovery, address: Address) -> Clust
     }
 }
 
-/// TLS to a server, which has to be the one that is meant; with a certificate from a folder if there is one.
-fn tls(host: &str, ca_file: &str, certificate: Option<(&Certificate, &str)>) -> Extension {
+/// TLS to a server, which has to be the one that is meant; with a certificate if there is one.
+fn tls(
+    host: &str,
+    certificate: Option<&Certificate>,
+    arguments: &EnvoyConfigArguments,
+) -> Extension {
     // RFC 6066: server names are not addresses
     let (sni, san_type, host) = match ip(host) {
         Some(ip) => (None, "IP_ADDRESS", ip.to_string()),
         None => (Some(host.to_owned()), "DNS", host.to_owned()),
     };
-    let sds = certificate.map(|(certificate, folder)| {
+    let folder = arguments.secrets_dir.trim_end_matches('/');
+    let sds = certificate.map(|certificate| {
         [SdsSecretConfig {
             name: note(
                 certificate.name.clone(),
@@ -427,6 +463,7 @@ fn tls(host: &str, ca_file: &str, certificate: Option<(&Certificate, &str)>) -> 
                     path: format!("{folder}/{}.yaml", certificate.name),
                     watched_directory: WatchedDirectory {
                         path: plain(if folder.is_empty() { "/" } else { folder }.to_owned()),
+                        watch_modify: watch_modify(arguments),
                     },
                 },
                 resource_api_version: "V3",
@@ -437,7 +474,7 @@ fn tls(host: &str, ca_file: &str, certificate: Option<(&Certificate, &str)>) -> 
         sni,
         common_tls_context: CommonTlsContext {
             validation_context: ValidationContext {
-                trusted_ca: file(ca_file),
+                trusted_ca: file(&arguments.ca_file),
                 match_typed_subject_alt_names: [SubjectAltNameMatcher {
                     san_type: note(
                         san_type,
@@ -477,10 +514,19 @@ fn file(path: &str) -> DataSource {
     }
 }
 
-fn watched(folder: &str, text: &str) -> WatchedDirectory {
+/// Where Envoy looks whether that file has changed.
+fn watched(path: &str, arguments: &EnvoyConfigArguments) -> WatchedDirectory {
     WatchedDirectory {
-        path: note(folder.to_owned(), text),
+        path: note(
+            watched_folder(path, &arguments.volume),
+            "the file is read again when something is moved to here, and otherwise never",
+        ),
+        watch_modify: watch_modify(arguments),
     }
+}
+
+fn watch_modify(arguments: &EnvoyConfigArguments) -> Option<Noted<bool>> {
+    (!arguments.no_watch_modify).then(|| note(true, "or is written here; from Envoy 1.39 on"))
 }
 
 fn note<T>(value: T, text: &str) -> Noted<T> {
@@ -496,6 +542,10 @@ fn plain<T>(value: T) -> Noted<T> {
 fn ip(host: &str) -> Option<IpAddr> {
     host.trim_matches(['[', ']']).parse().ok()
 }
+
+/// How much Envoy reads of a body that nobody takes yet, bytes: tokens are asked for by small requests, and whoever
+/// uploads more goes on as soon as the token is there.
+const BUFFER_BYTES: u32 = 64 * 1024;
 
 /// Read and write for the owner. YAML's octal numbers are read in two ways, so it is written in decimal.
 const SOCKET_MODE: u32 = 0o600;

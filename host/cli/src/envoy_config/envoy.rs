@@ -97,6 +97,8 @@ pub(super) enum Any {
 pub(super) struct Listener {
     pub(super) name: Noted<String>,
     pub(super) address: Address,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) per_connection_buffer_limit_bytes: Option<Noted<u32>>,
     pub(super) filter_chains: [FilterChain; 1],
 }
 
@@ -108,8 +110,27 @@ pub(super) struct FilterChain {
 #[derive(Serialize)]
 pub(super) struct HttpConnectionManager {
     pub(super) stat_prefix: String,
+    #[serde(flatten)]
+    pub(super) from_outside: Option<FromOutside>,
     pub(super) route_config: RouteConfiguration,
     pub(super) http_filters: Vec<Extension>,
+}
+
+/// What a connection manager needs that takes requests from anybody.
+#[derive(Serialize)]
+pub(super) struct FromOutside {
+    pub(super) normalize_path: Noted<bool>,
+    pub(super) merge_slashes: bool,
+    pub(super) path_with_escaped_slashes_action: &'static str,
+    pub(super) http2_protocol_options: Http2ProtocolOptions,
+}
+
+/// `envoy.config.core.v3.Http2ProtocolOptions`
+#[derive(Serialize)]
+pub(super) struct Http2ProtocolOptions {
+    pub(super) max_concurrent_streams: u32,
+    pub(super) initial_stream_window_size: Noted<u32>,
+    pub(super) initial_connection_window_size: u32,
 }
 
 /// `envoy.config.route.v3.RouteConfiguration`
@@ -183,6 +204,8 @@ pub(super) struct DataSource {
 #[derive(Serialize)]
 pub(super) struct WatchedDirectory {
     pub(super) path: Noted<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) watch_modify: Option<Noted<bool>>,
 }
 
 /// `envoy.extensions.wasm.v3.PluginConfig`

@@ -7,7 +7,7 @@ use edgepass::config::envoy::EnvoyFile;
 use edgepass::{Config, ConfigError, Environment};
 use edgepass_core::needs::Scheme;
 use edgepass_rules::{
-    Required, Requirements, Settings, certificate_files, check_served, request_path,
+    Required, Requirements, Settings, certificate_files, check_served, of_certificate, request_path,
 };
 
 use super::document::Node;
@@ -26,7 +26,7 @@ pub(super) struct Plan {
     pub(super) variables: Vec<String>,
     /// The files that the filter reads, if it reads any.
     pub(super) files: Option<Files>,
-    /// A cluster for each host of a token endpoint.
+    /// A cluster for each host of a token endpoint and each certificate that connections there have, or have not.
     pub(super) token_clusters: Vec<TokenCluster>,
     /// Whether the filter has to sign assertions.
     pub(super) signs: bool,
@@ -51,6 +51,8 @@ pub(super) struct ServedFile {
 /// The cluster of a token endpoint.
 pub(super) struct TokenCluster {
     pub(super) name: String,
+    /// What it is called under `envoy.token_clusters`.
+    key: String,
     pub(super) host: String,
     pub(super) port: u16,
     /// Without it only an address of this machine or its link is reached.
@@ -66,20 +68,6 @@ pub(super) struct Certificate {
     pub(super) name: String,
     pub(super) chain: String,
     pub(super) key: String,
-}
-
-impl ServedFile {
-    /// The folder, in which a rotation is seen.
-    pub(super) fn folder(&self) -> &str {
-        folder(&self.path)
-    }
-}
-
-impl Certificate {
-    /// The folder, in which a rotation is seen.
-    pub(super) fn folder(&self) -> &str {
-        folder(&self.chain)
-    }
 }
 
 impl Plan {
@@ -139,23 +127,13 @@ fn complete(document: &mut Node, token_clusters: &[TokenCluster], files: Option<
     };
     if let Some(clusters) = section.field("token_clusters", Node::object()) {
         for cluster in token_clusters {
-            clusters.field(&cluster.authority(), Node::text(&cluster.name));
+            clusters.field(&cluster.key, Node::text(&cluster.name));
         }
     }
     if let Some(files) = files
         && let Some(section) = section.field("files", Node::object())
     {
         section.field("cluster", Node::text(&files.cluster));
-    }
-}
-
-impl TokenCluster {
-    fn authority(&self) -> String {
-        if self.port == default_port(self.tls) {
-            self.host.clone()
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
     }
 }
 
@@ -204,11 +182,11 @@ fn from_the_environment(setting: String) -> Failure {
     )
 }
 
-/// What one host needs of its cluster.
+/// What connections of one kind to one host need of their cluster.
 struct Endpoint<'c> {
     tls: bool,
     certificate: Option<Certificate>,
-    /// The identity that brought the certificate, or the first one.
+    /// The identity that was the first to need it.
     identity: &'c str,
 }
 
@@ -217,30 +195,25 @@ fn token_clusters(
     file: &EnvoyFile,
     identities: &[Required<'_>],
 ) -> Result<Vec<TokenCluster>, Failure> {
-    // by host, so that their order is that of the names and not that of the identities
-    let mut hosts: BTreeMap<String, Endpoint<'_>> = BTreeMap::new();
+    // by host and certificate, so that their order is that of the names and not that of the identities
+    let mut endpoints: BTreeMap<(&str, Option<&str>), Endpoint<'_>> = BTreeMap::new();
     for required in identities {
         let identity = required.identity;
         for connection in &identity.needs().connections {
-            let authority = &connection.permission.authority;
+            let authority = connection.permission.authority.as_str();
             let tls = connection.permission.scheme == Scheme::Https;
-            let certificate = match &connection.certificate {
+            let name = connection.certificate.as_deref();
+            let certificate = match name {
                 Some(name) => Some(certificate(config, required, name)?),
                 None => None,
             };
-            let known = hosts.entry(authority.clone()).or_insert(Endpoint {
+            let known = endpoints.entry((authority, name)).or_insert(Endpoint {
                 tls,
-                certificate: None,
+                certificate,
                 identity: &identity.name,
             });
-            let first = known.identity;
-            let another =
-                matches!((&known.certificate, &certificate), (Some(a), Some(b)) if a != b);
-            if another || known.tls != tls {
-                return Err(one_cluster(required, authority, first, another));
-            }
-            if certificate.is_some() {
-                (known.certificate, known.identity) = (certificate, &identity.name);
+            if known.tls != tls {
+                return Err(one_cluster(&identity.name, authority, known.identity));
             }
         }
     }
@@ -249,24 +222,38 @@ fn token_clusters(
     taken.extend(file.token_clusters.values().map(String::as_str));
     let mut taken: BTreeSet<String> = taken.into_iter().map(str::to_owned).collect();
     let mut clusters: Vec<TokenCluster> = Vec::new();
-    for (authority, endpoint) in hosts {
-        let name = match file.token_clusters.get(&authority) {
+    let authorities: Vec<&str> = endpoints.keys().map(|(authority, _)| *authority).collect();
+    for ((authority, certificate), endpoint) in endpoints {
+        let own = certificate.map(|name| of_certificate(name, authority));
+        let is_alone = authorities
+            .iter()
+            .filter(|known| **known == authority)
+            .count()
+            == 1;
+        let key = own
+            .filter(|own| !is_alone || file.token_clusters.contains_key(own))
+            .unwrap_or_else(|| authority.to_owned());
+        let name = match file.token_clusters.get(&key) {
             Some(name) => name.clone(),
-            None => unused_name(&authority, &mut taken),
+            None => {
+                let certificate = certificate.filter(|_| !is_alone);
+                unused_name(authority, certificate, &mut taken)
+            }
         };
         if name == UPSTREAM_CLUSTER
             || Some(name.as_str()) == files
             || clusters.iter().any(|cluster| cluster.name == name)
         {
             return Err(Failure::setting(
-                format!("envoy.token_clusters.{authority}"),
+                format!("envoy.token_clusters.{key}"),
                 format!("`{name}` is the cluster of something else as well"),
-                "give each token endpoint a cluster of its own, which checks the server's name",
+                "give each token endpoint, and each certificate that authenticates connections there, a cluster of its own",
             ));
         }
-        let (host, port) = host_and_port(&authority, endpoint.tls);
+        let (host, port) = host_and_port(authority, endpoint.tls);
         clusters.push(TokenCluster {
             name,
+            key,
             host: host.to_owned(),
             port,
             tls: endpoint.tls,
@@ -277,21 +264,12 @@ fn token_clusters(
 }
 
 /// Two identities want different things of one host, and a cluster of Envoy is one thing.
-fn one_cluster(required: &Required<'_>, host: &str, first: &str, certificate: bool) -> Failure {
-    let name = &required.identity.name;
-    let certificates = &required.identity.needs().certificates;
-    let setting = certificates
-        .first()
-        .filter(|_| certificate)
-        .map_or_else(|| format!("identities.{name}"), |need| need.setting.clone());
-    let difference = if certificate {
-        format!("identity `{first}` authenticates itself at {host} with another certificate")
-    } else {
-        format!("only one of it and identity `{first}` reaches {host} with TLS")
-    };
+fn one_cluster(identity: &str, host: &str, first: &str) -> Failure {
     Failure::setting(
-        setting,
-        format!("{difference}, and a cluster of Envoy has one"),
+        format!("identities.{identity}"),
+        format!(
+            "only one of it and identity `{first}` reaches {host} with TLS, and a cluster of Envoy has one of the two"
+        ),
         "give each of them a configuration and a filter of its own",
     )
 }
@@ -393,10 +371,15 @@ fn check_request_path(setting: &str, path: &str) -> Result<(), Failure> {
     ))
 }
 
-/// A cluster's name for a host, without the dots that would take Envoy's statistics apart.
-fn unused_name(authority: &str, taken: &mut BTreeSet<String>) -> String {
+/// A cluster's name for a host, and a certificate if another cluster is for that host too, without the dots that would
+/// take Envoy's statistics apart.
+fn unused_name(authority: &str, certificate: Option<&str>, taken: &mut BTreeSet<String>) -> String {
+    let separate = certificate
+        .map(|name| format!("_{name}"))
+        .unwrap_or_default();
     let plain: String = authority
         .chars()
+        .chain(separate.chars())
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect();
     let first = format!("idp_{plain}");
@@ -419,13 +402,6 @@ fn host_and_port(authority: &str, tls: bool) -> (&str, u16) {
 
 fn default_port(tls: bool) -> u16 {
     if tls { HTTPS_PORT } else { HTTP_PORT }
-}
-
-fn folder(path: &str) -> &str {
-    match path.rsplit_once('/') {
-        Some(("", _)) | None => "/",
-        Some((folder, _)) => folder,
-    }
 }
 
 #[cfg(test)]
@@ -538,12 +514,95 @@ mod tests {
         let good = plan(&config).ok().unwrap();
         assert_eq!(good.certificates().len(), 1);
         assert!(good.files.is_none(), "Envoy reads them, not the filter");
-        config["identities"]["b"] = bound("two");
-        let (setting, message) = refused(&config);
-        assert_eq!(setting, "identities.b.credential.bound_certificate.name");
-        assert!(message.contains("identity `a`"), "{message}");
         config["identities"]["b"] = bound("three");
         assert_eq!(refused(&config).0, "certificates.three");
+    }
+
+    /// Which connections have a certificate, and which, is the cluster's: each kind has its own.
+    #[test]
+    fn a_cluster_has_one_certificate_or_none() {
+        let files = |name: &str| json!({"certificate_file": format!("/{name}.crt"), "private_key_file": "/k"});
+        let generic = |credential: Value| {
+            json!({
+                "token_endpoint": "https://idp.example/token",
+                "client_id": "c",
+                "scopes": ["s"],
+                "credential": credential,
+            })
+        };
+        let bound = |name: &str| {
+            generic(json!({"bound_certificate": {"name": name, "mode": "certificate-only"}}))
+        };
+        let plain = generic(json!({"client_secret": {"file": "/secret"}}));
+        let of = |identities: Value, token_clusters: Value| {
+            let rules: Vec<Value> = identities
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(|name| json!({"identity": name}))
+                .collect();
+            plan(&json!({
+                "authority_hosts": ["idp.example"],
+                "identities": identities,
+                "certificates": {"one": files("one"), "two": files("two")},
+                "envoy": {"rules": rules, "token_clusters": token_clusters},
+            }))
+        };
+        type Expected = &'static [(&'static str, &'static str, Option<&'static str>)];
+        let own: Expected = &[("idp.example", "idp_idp_example", Some("one"))];
+        let mixed: Expected = &[
+            ("idp.example", "idp_idp_example", None),
+            ("one@idp.example", "idp_idp_example_one", Some("one")),
+        ];
+        let two: Expected = &[
+            ("one@idp.example", "idp_idp_example_one", Some("one")),
+            ("two@idp.example", "idp_idp_example_two", Some("two")),
+        ];
+        let three: Expected = &[
+            ("idp.example", "idp_idp_example", None),
+            ("one@idp.example", "idp_idp_example_one", Some("one")),
+            ("two@idp.example", "idp_idp_example_two", Some("two")),
+        ];
+        let named: Expected = &[
+            ("idp.example", "mine", None),
+            ("one@idp.example", "his", Some("one")),
+        ];
+        let nothing = json!({});
+        for (identities, token_clusters, expected) in [
+            (json!({"a": bound("one"), "b": bound("one")}), &nothing, own),
+            (json!({"a": bound("one"), "b": plain}), &nothing, mixed),
+            (json!({"a": plain, "b": bound("one")}), &nothing, mixed),
+            (json!({"a": bound("two"), "b": bound("one")}), &nothing, two),
+            (
+                json!({"a": bound("two"), "b": bound("one"), "c": plain}),
+                &nothing,
+                three,
+            ),
+            (
+                json!({"a": bound("one"), "b": plain}),
+                &json!({"idp.example": "mine", "one@idp.example": "his"}),
+                named,
+            ),
+        ] {
+            let plan = of(identities.clone(), token_clusters.clone()).ok().unwrap();
+            let plugin: Value = serde_json::from_str(&plan.plugin).unwrap();
+            let clusters: Vec<_> = plan
+                .token_clusters
+                .iter()
+                .map(|cluster| {
+                    assert_eq!((cluster.host.as_str(), cluster.port), ("idp.example", 443));
+                    let named = &plugin["envoy"]["token_clusters"][&cluster.key];
+                    assert_eq!(*named, json!(cluster.name));
+                    let certificate = cluster.certificate.as_ref();
+                    let certificate = certificate.map(|certificate| certificate.name.as_str());
+                    (cluster.key.as_str(), cluster.name.as_str(), certificate)
+                })
+                .collect();
+            assert_eq!(clusters, expected, "{identities}");
+        }
+        let shared = json!({"idp.example": "mine", "one@idp.example": "mine"});
+        let refused = of(json!({"a": bound("one"), "b": plain}), shared);
+        assert!(refused.is_err());
     }
 
     #[test]
@@ -568,9 +627,9 @@ mod tests {
                 .files
                 .iter()
                 .flat_map(|files| &files.served)
-                .map(|file| (file.path.as_str(), file.folder()))
+                .map(|file| file.path.as_str())
                 .collect();
-            assert_eq!(paths, [("/v/tls.crt", "/v"), ("/v/tls.key", "/v")]);
+            assert_eq!(paths, ["/v/tls.crt", "/v/tls.key"]);
         }
         let mut config = signing("certificate", Value::Null);
         config["identities"]["app"]["credential"]["certificate"]["algorithm"] = json!("PS256");
@@ -596,7 +655,6 @@ mod tests {
         });
         let files = plan(&config).ok().unwrap().files.unwrap();
         assert_eq!(files.served.len(), 2);
-        assert_eq!(folder("/t"), "/");
     }
 
     #[test]

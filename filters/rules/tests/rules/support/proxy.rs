@@ -67,6 +67,8 @@ pub(crate) struct Proxy {
     at_hand: Cell<Option<u32>>,
     requests: RefCell<BTreeMap<u32, Request>>,
     pub(crate) upstream_filter: Cell<bool>,
+    /// Responses are made by another filter, or by the proxy.
+    pub(crate) made_here: Cell<bool>,
     /// Calls into the proxy.
     pub(crate) calls: Cell<u64>,
 }
@@ -81,6 +83,7 @@ impl Proxy {
             at_hand: Cell::new(None),
             requests: RefCell::default(),
             upstream_filter: Cell::new(false),
+            made_here: Cell::new(false),
             calls: Cell::new(0),
         }
     }
@@ -235,6 +238,11 @@ impl Host for Proxy {
         self.read_at_hand(|request| request.www_authenticate.clone())
     }
 
+    fn answered_by_upstream(&self) -> bool {
+        self.called();
+        !self.made_here.get()
+    }
+
     fn enter(&self, request: u32) -> bool {
         self.called();
         let known = self.requests.borrow().contains_key(&request);
@@ -258,10 +266,10 @@ impl Host for Proxy {
 
     fn respond(&self, status: u32, headers: &[(&str, &str)], body: &str) {
         self.called();
-        assert_eq!(status, 503);
         assert!(body.starts_with("edgepass: "));
         let class = headers.iter().find(|(name, _)| *name == "x-edgepass-error");
         let class = class.expect("it has a class").1.to_owned();
+        assert_eq!(status, if class == "ambiguous-path" { 400 } else { 503 });
         self.edit_at_hand(|request| request.state = State::Answered(class));
     }
 }
