@@ -5,12 +5,12 @@
 
 use edgepass_core::config::envoy::EnvoySharing;
 use edgepass_core::{
-    AccessToken, Completed, Config, EffectId, Engine, Error, Now, Outcome, Refresh,
+    AccessToken, Completed, Config, EffectId, Engine, Error, ErrorClass, Now, Outcome, Refresh,
     RejectionOutcome, Reply, TokenRequest, challenge, limits,
 };
 
 use crate::host::{Driver, Host, Level};
-use crate::requests::Requests;
+use crate::requests::{Outage, Requests};
 use crate::settings::Settings;
 use crate::share::{self, Rejection, Shared};
 use crate::token::{Flight, TokenState};
@@ -83,15 +83,16 @@ impl Lifecycle {
             if token.expire(now) {
                 requests.withdraw(index);
             }
+            requests.outage(
+                index,
+                known_outage(token, self.sharing, requests.host(), now),
+            );
         }
         let (tokens, sharing) = (&self.tokens, self.sharing);
         requests.answer_overdue(now.mono_ms, |index| {
             let token = tokens.get(index)?;
-            match (token.error, sharing) {
-                (Some(class), _) => Some(class.to_owned()),
-                (None, EnvoySharing::PerProcess) => share::error(requests.host(), &token.keys),
-                (None, EnvoySharing::PerVm) => None,
-            }
+            let own = token.error.map(str::to_owned);
+            own.or_else(|| published_error(token, sharing, requests.host()).map(|error| error.0))
         });
         let starting =
             now.mono_ms < START_MS && self.tokens.iter().any(|token| token.current.is_none());
@@ -138,6 +139,10 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
             }
             if !share::lead(host, &token.keys, owner, now.unix_ms) {
                 token.report(host, now);
+                if requests.is_suspended(index) && share::error(host, &token.keys).is_some() {
+                    // the one that asks has found no other
+                    requests.serve_on(index);
+                }
                 return;
             }
             if let Some(rejection) = share::take_report(host, &token.keys) {
@@ -155,37 +160,34 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
         }
     }
 
-    /// Finds another token in place of one that was refused.
+    /// Finds another token in place of one that was refused. That one is served until it is there.
     fn replace(&mut self, index: usize, rejection: &Rejection) {
         let Some(token) = self.lifecycle.tokens.get_mut(index) else {
             return;
         };
-        let request = token.request.clone();
         let header = rejection.www_authenticate.as_deref();
-        let outcome =
-            self.lifecycle
-                .engine
-                .report_rejection(self.now, &request, &rejection.sha256, header);
-        match outcome {
-            Ok(RejectionOutcome::Kept) => {
-                self.publish_kept(index);
-                return;
-            }
-            Ok(RejectionOutcome::Invalidated) => {
-                self.ask(index, &request);
-                return;
-            }
-            // another VM got it, so this engine does not know it
-            Ok(RejectionOutcome::AlreadyReplaced) | Err(_) => {}
-        }
-        let claims = header
-            .and_then(challenge::from_www_authenticate)
-            .and_then(|challenge| challenge.claims);
-        let request = TokenRequest {
+        let mut request = TokenRequest {
+            // a failure is a failure, although there is a token that the engine would serve
             refresh: Refresh::IfTokenIs(rejection.sha256.clone()),
-            claims,
-            ..request
+            ..token.request.clone()
         };
+        if !token.engine_knows {
+            let (engine, now) = (&mut self.lifecycle.engine, self.now);
+            match engine.report_rejection(now, &request, &rejection.sha256, header) {
+                Ok(RejectionOutcome::Kept) => {
+                    self.publish_kept(index);
+                    return;
+                }
+                // the engine has taken its claims in
+                Ok(RejectionOutcome::Invalidated) => token.engine_knows = true,
+                // another VM got it, so this engine does not know it
+                Ok(RejectionOutcome::AlreadyReplaced) | Err(_) => {
+                    request.claims = header
+                        .and_then(challenge::from_www_authenticate)
+                        .and_then(|challenge| challenge.claims);
+                }
+            }
+        }
         self.ask(index, &request);
     }
 
@@ -211,14 +213,24 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
         };
         token.flight = None;
         match result {
+            Ok(granted) if granted.expires_on <= now.unix_s() => {
+                let error = Error::new(
+                    ErrorClass::InvalidResponse,
+                    "the token server's token has ended already, by its own word (expires_in)",
+                );
+                self.failed(index, &error);
+            }
             Ok(granted) => {
                 token.failures = 0;
                 token.error = None;
                 let sha256 = granted.token.sha256_hex();
                 if let Some(current) = token.current.as_mut().filter(|old| old.sha256 == sha256) {
-                    // the one that is served already, for want of a newer one
-                    current.shared.refresh_on = granted.refresh_on;
+                    // there is no newer one
+                    current.refresh_on(granted.refresh_on, now);
                     token.retry_at_mono_ms = now.mono_ms.saturating_add(RETRY_MS);
+                    if token.rejected.is_some() {
+                        self.publish_kept(index);
+                    }
                     return;
                 }
                 let took_ms = now.mono_ms.saturating_sub(since_mono_ms);
@@ -241,50 +253,85 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
                 };
                 self.publish(index, shared);
             }
-            Err(error) => {
-                let engine = &mut self.lifecycle.engine;
-                let cached = engine.cached(now, &token.request);
-                let nth = token.failures.saturating_add(1);
-                let wait_ms = engine.backoff_ms(RETRY_MS, MAX_RETRY_MS, nth);
-                token.failed(&error, cached.as_ref(), now, wait_ms);
-                if sharing == EnvoySharing::PerProcess {
-                    share::publish_error(host, &token.keys, error.class().name());
-                }
-                self.driver.failed(&error);
-                let hint = error.detail().hint.as_deref().unwrap_or_default();
-                let separator = if hint.is_empty() { "" } else { "; " };
-                host.log(
-                    Level::Warn,
-                    &format!(
-                        "edgepass: identity {}: no new access token ({}): {error}{separator}{hint}",
-                        token.identity,
-                        error.class().name()
-                    ),
-                );
-            }
+            Err(error) => self.failed(index, &error),
         }
     }
 
+    /// No token came that can be served. The one that there is is served on.
+    fn failed(&mut self, index: usize, error: &Error) {
+        let (now, host) = (self.now, self.requests.host());
+        let Lifecycle {
+            engine,
+            tokens,
+            sharing,
+            ..
+        } = &mut *self.lifecycle;
+        let Some(token) = tokens.get_mut(index) else {
+            return;
+        };
+        let cached = engine.cached(now, &token.request);
+        let nth = token.failures.saturating_add(1);
+        let wait_ms = engine.backoff_ms(RETRY_MS, MAX_RETRY_MS, nth);
+        token.failed(error, cached.as_ref(), now, wait_ms);
+        if let Some(rejection) = token
+            .rejected
+            .as_mut()
+            .filter(|_| !error.detail().retryable)
+        {
+            // what its challenge asks for may be what the server refuses
+            rejection.www_authenticate = None;
+        }
+        if *sharing == EnvoySharing::PerProcess {
+            let wait_ms = token.retry_at_mono_ms.saturating_sub(now.mono_ms);
+            let next_unix_ms = now.unix_ms.saturating_add(wait_ms);
+            share::publish_error(host, &token.keys, error.class().name(), next_unix_ms);
+        }
+        self.requests.serve_on(index);
+        self.driver.failed(error);
+        let hint = error.detail().hint.as_deref().unwrap_or_default();
+        let separator = if hint.is_empty() { "" } else { "; " };
+        host.log(
+            Level::Warn,
+            &format!(
+                "edgepass: identity {}: no new access token ({}): {error}{separator}{hint}",
+                token.identity,
+                error.class().name()
+            ),
+        );
+    }
+
     fn publish_kept(&mut self, index: usize) {
-        let host = self.requests.host();
-        let Some(token) = self.lifecycle.tokens.get(index) else {
+        let (host, now) = (self.requests.host(), self.now);
+        let Some(token) = self.lifecycle.tokens.get_mut(index) else {
             return;
         };
-        let Some(current) = &token.current else {
+        let Some(current) = &mut token.current else {
             return;
         };
+        // the engine may have planned to look for another one sooner
+        if let Some(cached) = self.lifecycle.engine.cached(now, &token.request)
+            && cached.refresh_on < current.shared.refresh_on
+            && cached.token == current.shared.token
+        {
+            current.refresh_on(cached.refresh_on, now);
+        }
+        if current.shared.kept_until_ms > now.unix_ms {
+            // all know that already
+            token.rejected = None;
+            token.engine_knows = false;
+            token.serve(index, self.requests, now);
+            return;
+        }
+        let current = current.shared.clone();
         let shared = Shared {
             version: token.next_version(host, self.lifecycle.sharing),
-            kept_until_ms: self
-                .now
-                .unix_ms
-                .saturating_add(limits::REJECTION_COOLDOWN_MS),
-            ..current.shared.clone()
+            kept_until_ms: now.unix_ms.saturating_add(limits::REJECTION_COOLDOWN_MS),
+            ..current
         };
         host.log(
             Level::Warn,
             &format!(
-                "edgepass: identity {}: the upstream refuses fresh access tokens too; their age is not the cause, so this one is kept",
+                "edgepass: identity {}: the upstream refuses what the token server gives; asking again so soon would not help, so this access token is kept for now",
                 token.identity
             ),
         );
@@ -324,4 +371,39 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
             }
         }
     }
+}
+
+/// Why no token came, as the VM that asks has published it, and when it asks again, Unix milliseconds.
+fn published_error(
+    token: &TokenState,
+    sharing: EnvoySharing,
+    host: &impl Host,
+) -> Option<(String, u64)> {
+    match sharing {
+        EnvoySharing::PerProcess => share::error(host, &token.keys),
+        EnvoySharing::PerVm => None,
+    }
+}
+
+/// What this VM knows about a token that is not there, or what the VM knows that asks for it.
+fn known_outage(
+    token: &TokenState,
+    sharing: EnvoySharing,
+    host: &impl Host,
+    now: Now,
+) -> Option<Outage> {
+    if token.current.is_some() || token.flight.is_some() {
+        return None;
+    }
+    token.outage(now).or_else(|| {
+        let (class, next_unix_ms) = published_error(token, sharing, host)?;
+        // a wait that is longer than any was published before the clock was set back
+        let wait_ms = next_unix_ms.saturating_sub(now.unix_ms);
+        (1..=limits::MAX_RETRY_AFTER_MS)
+            .contains(&wait_ms)
+            .then(|| Outage {
+                class,
+                next_attempt_mono_ms: now.mono_ms.saturating_add(wait_ms),
+            })
+    })
 }

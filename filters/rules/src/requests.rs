@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use edgepass_core::{Now, Secret, Table};
+use edgepass_core::{Now, Secret, Table, limits};
 
 use crate::host::Host;
 use crate::matching::fits;
@@ -96,8 +96,12 @@ struct RuleState {
     before: RefCell<Option<Secret>>,
     /// Counts the tokens that were served.
     edition: Cell<u32>,
-    /// A refusal would not change the token now.
-    kept: Cell<bool>,
+    /// The token was refused and another is looked for.
+    suspect: Cell<bool>,
+    /// Requests wait for that one until then, monotonic milliseconds. 0: they do not wait.
+    suspended_until: Cell<u64>,
+    /// A refusal does not change the token before that, monotonic milliseconds.
+    kept_until: Cell<u64>,
 }
 
 /// Which token a request carries.
@@ -205,7 +209,7 @@ impl<H: Host> Requests<H> {
             });
         }
         let ready = state.ready.borrow();
-        let Some(ready) = ready.as_ref() else {
+        let Some(ready) = ready.as_ref().filter(|_| !self.is_to_wait(state)) else {
             drop(ready);
             return self.hold(id, index);
         };
@@ -236,7 +240,8 @@ impl<H: Host> Requests<H> {
     }
 
     /// The upstream has answered that request with 401. If the token that it carries is still served, it was refused;
-    /// otherwise another one has taken its place, or it was none of ours.
+    /// otherwise another one has taken its place, or it was none of ours. Anybody can bring an upstream to say that, so
+    /// the token is not taken away for it: requests wait a little for another, and then carry this one again.
     pub fn unauthorized(&self, id: u32) {
         if !self.host.answered_by_upstream() {
             return;
@@ -260,11 +265,19 @@ impl<H: Host> Requests<H> {
         };
         let www_authenticate = self.host.response_header("www-authenticate");
         let with_claims = |text: &String| text.contains("claims");
-        if state.kept.get() && !www_authenticate.as_ref().is_some_and(with_claims) {
+        let asks_for_more = www_authenticate.as_ref().is_some_and(with_claims);
+        let now = self.now().mono_ms;
+        let known = state.suspect.get() || now < state.kept_until.get();
+        if known && !asks_for_more {
             return;
         }
         count(&self.counts.rejected);
-        self.withdraw(index);
+        for (_, state) in self.rules_of(index) {
+            if !state.suspect.replace(true) {
+                let until = now.saturating_add(limits::REJECTION_PATIENCE_MS);
+                state.suspended_until.set(until);
+            }
+        }
         let rejection = Rejection {
             sha256: token.sha256_hex(),
             www_authenticate,
@@ -294,7 +307,7 @@ impl<H: Host> Requests<H> {
     pub fn close(&self) {
         self.closed.set(true);
         for (id, held) in self.take_held(|_| true) {
-            self.give_up(id, &held, NO_TOKEN_YET);
+            self.end_wait(id, held, NO_TOKEN_YET);
         }
     }
 }
@@ -311,7 +324,9 @@ impl<H: Host> Requests<H> {
     }
 
     /// Puts a token on every request of its rules from now on, and on those that wait for it.
-    pub(crate) fn serve(&self, token: usize, secret: &Secret, kept: bool) {
+    ///
+    /// A refusal does not change it before `kept_until`, monotonic milliseconds.
+    pub(crate) fn serve(&self, token: usize, secret: &Secret, kept_until: u64) {
         for (rule, state) in self.rules_of(token) {
             let value = Secret::new(format!("{}{}{}", rule.before, secret.expose(), rule.after));
             let ready = Ready {
@@ -325,11 +340,31 @@ impl<H: Host> Requests<H> {
             if let Some(old) = old.filter(|old| old.token != *secret) {
                 state.before.replace(Some(old.token));
             }
-            state.kept.set(kept);
+            state.kept_until.set(kept_until);
+            state.suspect.set(false);
+        }
+        self.serve_on(token);
+    }
+
+    /// Lets those go on who wait, with the token that is there, if one is.
+    pub(crate) fn serve_on(&self, token: usize) {
+        let mut is_there = false;
+        for (_, state) in self.rules_of(token) {
+            state.suspended_until.set(0);
+            is_there |= state.ready.borrow().is_some();
+        }
+        if !is_there {
+            return;
         }
         for (id, held) in self.take_held(|held| self.token_of(held.rule) == Some(token)) {
             self.release(id, held);
         }
+    }
+
+    /// Whether requests wait for another token than the one that is there.
+    pub(crate) fn is_suspended(&self, token: usize) -> bool {
+        let mut rules = self.rules_of(token);
+        rules.any(|(_, state)| state.suspended_until.get() > 0)
     }
 
     /// Serves that token no more.
@@ -338,14 +373,23 @@ impl<H: Host> Requests<H> {
             if let Some(old) = state.ready.take() {
                 state.before.replace(Some(old.token));
             }
+            state.suspect.set(false);
+            state.suspended_until.set(0);
+            state.kept_until.set(0);
         }
     }
 
     /// Answers those who have waited long enough. `error` says why a token is missing.
     pub(crate) fn answer_overdue(&self, mono_ms: u64, error: impl Fn(usize) -> Option<String>) {
+        for (rule, state) in self.settings.rules.iter().zip(&self.rules) {
+            let until = state.suspended_until.get();
+            if let Some(token) = rule.token.filter(|_| until > 0 && until <= mono_ms) {
+                self.serve_on(token);
+            }
+        }
         for (id, held) in self.take_held(|held| held.deadline_mono_ms <= mono_ms) {
             let class = self.token_of(held.rule).and_then(&error);
-            self.give_up(id, &held, class.as_deref().unwrap_or(NO_TOKEN_YET));
+            self.end_wait(id, held, class.as_deref().unwrap_or(NO_TOKEN_YET));
         }
     }
 
@@ -423,6 +467,21 @@ impl<H: Host> Requests<H> {
         self.host.request_header(":method").as_deref() == Some("OPTIONS")
             && has("origin")
             && has("access-control-request-method")
+    }
+
+    /// Whether a request is to wait although there is a token: it was refused, and there is room to wait.
+    fn is_to_wait(&self, state: &RuleState) -> bool {
+        state.suspended_until.get() > 0 && self.held.borrow().len() < MAX_HELD
+    }
+
+    /// Lets a request wait no longer. One for which there is a token after all goes on with it.
+    fn end_wait(&self, id: u32, held: Held, class: &str) {
+        let state = self.rules.get(held.rule);
+        if state.is_some_and(|state| state.ready.borrow().is_some()) {
+            self.release(id, held);
+        } else {
+            self.give_up(id, &held, class);
+        }
     }
 
     fn hold(&self, id: u32, rule: usize) -> Passage {

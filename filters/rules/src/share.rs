@@ -5,7 +5,7 @@
 //! The lease is a shared value that is only ever replaced by compare-and-swap. It belongs to one VM as long as that
 //! renews it, because that VM's engine remembers what has failed and how long the server asked to wait.
 
-use edgepass_core::{Secret, sha256_hex};
+use edgepass_core::{Secret, SecretBytes, sha256_hex};
 
 use crate::host::Host;
 
@@ -195,8 +195,8 @@ pub(crate) fn lead(host: &impl Host, keys: &Keys, owner: u64, unix_ms: u64) -> b
 
 /// The token that was published last.
 pub(crate) fn token(host: &impl Host, keys: &Keys) -> Option<Shared> {
-    let value = host.shared(&keys.token).0?;
-    text(&value).and_then(Shared::decode)
+    let value = SecretBytes::new(host.shared(&keys.token).0?);
+    text(value.expose()).and_then(Shared::decode)
 }
 
 /// Publishes a token, and forgets what stood in its way.
@@ -220,17 +220,16 @@ pub(crate) fn take_report(host: &impl Host, keys: &Keys) -> Option<Rejection> {
     Some(rejection)
 }
 
-/// Says why there is no token.
-pub(crate) fn publish_error(host: &impl Host, keys: &Keys, class: &str) {
-    host.set_shared(&keys.error, class.as_bytes());
+/// Says why no token came, and when the next attempt is due, Unix milliseconds.
+pub(crate) fn publish_error(host: &impl Host, keys: &Keys, class: &str, next_unix_ms: u64) {
+    host.set_shared(&keys.error, format!("{class} {next_unix_ms}").as_bytes());
 }
 
-/// Why there is no token.
-pub(crate) fn error(host: &impl Host, keys: &Keys) -> Option<String> {
+/// Why no token came, and when the next attempt is due, Unix milliseconds.
+pub(crate) fn error(host: &impl Host, keys: &Keys) -> Option<(String, u64)> {
     let value = host.shared(&keys.error).0?;
-    text(&value)
-        .filter(|class| !class.is_empty())
-        .map(str::to_owned)
+    let (class, next) = text(&value)?.split_once(' ')?;
+    Some((class.to_owned(), next.parse().ok()?))
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {

@@ -3,11 +3,11 @@
 use edgepass_core::config::IdentityConfig;
 use edgepass_core::config::envoy::EnvoySharing;
 use edgepass_core::{
-    AccessToken, Config, Error, Moment, Now, Refresh, Secret, Ticket, TokenRequest,
+    AccessToken, Config, Error, Moment, Now, Refresh, Secret, Ticket, TokenRequest, limits,
 };
 
 use crate::host::Host;
-use crate::requests::Requests;
+use crate::requests::{Outage, Requests};
 use crate::rule::identity_of;
 use crate::share::{self, Keys, Rejection, Shared};
 
@@ -21,8 +21,13 @@ pub(crate) struct TokenState {
     /// For messages and metrics.
     pub(crate) identity: String,
     pub(crate) current: Option<Current>,
+    /// The publication that was taken over last. One that has ended is not taken over again, whatever a wall clock that
+    /// was set back says of its end.
+    taken: u64,
     /// The current one was refused.
     pub(crate) rejected: Option<Rejection>,
+    /// The engine knows that.
+    pub(crate) engine_knows: bool,
     reported_at_mono_ms: Option<u64>,
     pub(crate) flight: Option<Flight>,
     /// The engine is not asked before that.
@@ -37,6 +42,15 @@ pub(crate) struct Current {
     pub(crate) shared: Shared,
     pub(crate) sha256: String,
     expires: Moment,
+    refresh: Moment,
+}
+
+impl Current {
+    /// Sets when a newer one is looked for, Unix seconds.
+    pub(crate) fn refresh_on(&mut self, unix_s: u64, now: Now) {
+        self.shared.refresh_on = unix_s;
+        self.refresh = Moment::at_unix_s(unix_s, now);
+    }
 }
 
 /// The engine has been asked.
@@ -55,7 +69,9 @@ impl TokenState {
             request: request.clone(),
             identity: request.identity.clone().unwrap_or_default(),
             current: None,
+            taken: 0,
             rejected: None,
+            engine_knows: false,
             reported_at_mono_ms: None,
             flight: None,
             retry_at_mono_ms: 0,
@@ -66,27 +82,36 @@ impl TokenState {
 
     /// Takes a published token unless it has that one, or a later one.
     pub(crate) fn take_over(&mut self, shared: Shared, now: Now) -> bool {
-        let known = self.current.as_ref().map(|current| current.shared.version);
         let expires = Moment::at_unix_s(shared.expires_on, now);
-        if known.is_some_and(|version| version >= shared.version) || expires.reached(now) {
+        if self.taken >= shared.version || expires.reached(now) {
             return false;
         }
+        self.taken = shared.version;
         self.current = Some(Current {
             sha256: shared.token.sha256_hex(),
             expires,
+            refresh: Moment::at_unix_s(shared.refresh_on, now),
             shared,
         });
         self.rejected = None;
+        self.engine_knows = false;
         self.reported_at_mono_ms = None;
         self.retry_at_mono_ms = 0;
+        self.failures = 0;
+        self.error = None;
         true
     }
 
     /// Puts the current token on the requests of its rules.
     pub(crate) fn serve<H: Host>(&self, index: usize, requests: &Requests<H>, now: Now) {
         if let Some(current) = &self.current {
-            let kept = current.shared.kept_until_ms > now.unix_ms;
-            requests.serve(index, &current.shared.token, kept);
+            let kept_ms = current.shared.kept_until_ms.saturating_sub(now.unix_ms);
+            let kept_ms = kept_ms.min(limits::REJECTION_COOLDOWN_MS);
+            let kept_until = match kept_ms {
+                0 => 0,
+                ms => now.mono_ms.saturating_add(ms),
+            };
+            requests.serve(index, &current.shared.token, kept_until);
         }
     }
 
@@ -96,8 +121,13 @@ impl TokenState {
             .current
             .as_ref()
             .is_some_and(|current| current.sha256 == rejection.sha256);
-        if is_current && self.rejected.is_none() {
+        let known = self.rejected.as_ref();
+        let asks_for_more = rejection.www_authenticate.is_some()
+            && known.is_some_and(|known| known.www_authenticate != rejection.www_authenticate);
+        if is_current && (known.is_none() || asks_for_more) {
             self.rejected = Some(rejection);
+            self.engine_knows = false;
+            self.reported_at_mono_ms = None;
         }
     }
 
@@ -116,7 +146,7 @@ impl TokenState {
     pub(crate) fn is_due(&self, now: Now) -> bool {
         self.current
             .as_ref()
-            .is_none_or(|current| now.unix_s() >= current.shared.refresh_on)
+            .is_none_or(|current| current.refresh.reached(now))
     }
 
     /// What the engine is asked: for another token than the one there is.
@@ -136,8 +166,7 @@ impl TokenState {
             EnvoySharing::PerProcess => share::token(host, &self.keys).map(|shared| shared.version),
             EnvoySharing::PerVm => None,
         };
-        let known = self.current.as_ref().map(|current| current.shared.version);
-        published.max(known).unwrap_or(0).saturating_add(1)
+        published.unwrap_or(0).max(self.taken).saturating_add(1)
     }
 
     /// Nothing came. `cached` is what the engine has, `backoff_ms` how long to wait while there is no token.
@@ -155,12 +184,22 @@ impl TokenState {
         let paced = cached.zip(self.current.as_mut());
         let wait_ms = match paced {
             Some((cached, current)) if self.rejected.is_none() => {
-                current.shared.refresh_on = cached.refresh_on;
+                current.refresh_on(cached.refresh_on, now);
                 0
             }
             _ => backoff_ms,
         };
         self.retry_at_mono_ms = now.mono_ms.saturating_add(wait_ms.max(asked_ms));
+    }
+
+    /// What is known about a token that is not there.
+    pub(crate) fn outage(&self, now: Now) -> Option<Outage> {
+        let known = self.current.is_none() && self.flight.is_none();
+        let class = self.error.filter(|_| known)?;
+        (self.retry_at_mono_ms > now.mono_ms).then(|| Outage {
+            class: class.to_owned(),
+            next_attempt_mono_ms: self.retry_at_mono_ms,
+        })
     }
 
     /// Drops a token that has expired by either clock.
@@ -172,6 +211,9 @@ impl TokenState {
         if expired {
             self.current = None;
             self.rejected = None;
+            self.engine_knows = false;
+            // the engine keeps the pace, and may have one that outlives this
+            self.retry_at_mono_ms = 0;
         }
         expired
     }

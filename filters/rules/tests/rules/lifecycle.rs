@@ -1,5 +1,8 @@
 //! When a token is asked for, by whom, and how long it is served.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use edgepass_core::limits;
 use serde_json::json;
 
 use super::support::{Fate, Mood, World};
@@ -319,4 +322,223 @@ fn the_reason_for_having_no_token_is_known_in_every_vm() {
             Fate::Refused("credential-rejected".to_owned())
         );
     }
+}
+
+/// A challenge that asks for other claims each time.
+fn challenge(n: usize) -> String {
+    let claims = STANDARD.encode(format!(r#"{{"access_token":{{"nbf":{{"value":"{n}"}}}}}}"#));
+    format!(r#"Bearer error="insufficient_claims", claims="{claims}""#)
+}
+
+/// Sends a request a second through every VM, and says how many were refused.
+fn refused_in(world: &mut World, seconds: u64) -> usize {
+    let mut waiting = Vec::new();
+    let mut refused = 0;
+    for _ in 0..seconds {
+        for vm in Vec::from_iter(world.vms.keys().copied()) {
+            match world.request(vm) {
+                (_, Fate::Sent(_)) => {}
+                (id, Fate::Waiting) => waiting.push((vm, id)),
+                (_, Fate::Refused(_)) => refused += 1,
+            }
+        }
+        world.pass(SECOND);
+    }
+    world.pass(10 * SECOND);
+    let is_refused = |(vm, id): &(usize, u32)| matches!(world.fate(*vm, *id), Fate::Refused(_));
+    refused + waiting.iter().filter(|waiter| is_refused(waiter)).count()
+}
+
+#[test]
+fn a_401_during_an_outage_costs_no_request() {
+    for header in [None, Some(challenge(1))] {
+        for outage in [
+            Mood::Down,
+            Mood::Sick,
+            Mood::Silent,
+            Mood::Garbled,
+            Mood::Refusing,
+        ] {
+            let mut world = World::new(21, 3);
+            world.pass(SECOND);
+            let token = world.common_token();
+            mood(&world, outage.clone());
+            for vm in [1, 2, 3] {
+                let (id, _) = world.request(vm);
+                world.refuse(vm, id, header.as_deref());
+            }
+            assert_eq!(refused_in(&mut world, 120), 0, "{outage:?}");
+            assert_eq!(world.common_token(), token);
+            mood(&world, Mood::Well);
+            world.pass(limits::MAX_REFRESH_BACKOFF_MS + 5 * SECOND);
+            assert_ne!(
+                world.common_token(),
+                token,
+                "{outage:?}: its successor came"
+            );
+        }
+    }
+}
+
+#[test]
+fn requests_wait_for_the_successor_of_a_refused_token_for_a_bounded_time() {
+    let mut world = World::new(22, 1);
+    world.pass(SECOND);
+    let token = world.common_token();
+    mood(&world, Mood::Silent);
+    let (id, _) = world.request(1);
+    world.refuse(1, id, None);
+    let (waiting, fate) = world.request(1);
+    assert_eq!(fate, Fate::Waiting);
+    world.pass(limits::REJECTION_PATIENCE_MS + 50);
+    assert_eq!(
+        world.fate(1, waiting),
+        Fate::Sent(Some(format!("Bearer {token}")))
+    );
+    // further refusals keep nobody waiting
+    world.refuse(1, waiting, None);
+    assert_eq!(world.token(1), Some(token));
+}
+
+#[test]
+fn a_challenge_that_the_server_refuses_costs_no_request_of_others() {
+    for vms in [1, 3] {
+        let mut world = World::new(23, vms);
+        world.pass(SECOND);
+        world.common_token();
+        world.server.borrow_mut().refuses_claims = true;
+        let (id, _) = world.request(1);
+        world.refuse(1, id, Some(&challenge(1)));
+        let before = exchanges(&world);
+        assert_eq!(refused_in(&mut world, 90), 0);
+        let asked = exchanges(&world) - before;
+        assert!(
+            asked <= 4,
+            "{asked} exchanges: one with the claims, and then without"
+        );
+    }
+}
+
+#[test]
+fn the_same_token_again_is_an_answer() {
+    let mut world = World::new(24, 2);
+    world.pass(SECOND);
+    let token = world.common_token();
+    mood(&world, Mood::Same);
+    let (id, _) = world.request(1);
+    world.refuse(1, id, None);
+    assert_eq!(refused_in(&mut world, 60), 0);
+    assert_eq!(world.common_token(), token);
+    assert_eq!(exchanges(&world), 2);
+}
+
+#[test]
+fn challenges_have_a_budget_whatever_they_ask_for() {
+    for same in [false, true] {
+        let mut world = World::new(25, 2);
+        world.pass(SECOND);
+        if same {
+            mood(&world, Mood::Same);
+        }
+        let before = exchanges(&world);
+        for n in 0..600 {
+            for vm in [1, 2] {
+                if let (id, Fate::Sent(_)) = world.request(vm) {
+                    world.refuse(vm, id, Some(&challenge(if same { 0 } else { n })));
+                }
+            }
+            world.pass(100);
+        }
+        let asked = exchanges(&world) - before;
+        assert!(asked <= 4, "{asked} exchanges in a minute");
+    }
+}
+
+#[test]
+fn tokens_that_do_not_last_are_asked_for_at_a_pace() {
+    for expires_in in ["0", "-1", "-99999999999", "0.5"] {
+        let mut world = World::new(26, 2);
+        world.server.borrow_mut().expires_in = Some(expires_in);
+        world.pass(MINUTE);
+        let first = exchanges(&world);
+        world.pass(9 * MINUTE);
+        let asked = exchanges(&world) - first;
+        assert!(first <= 20, "{expires_in}: {first} in the first minute");
+        assert!(asked <= 9 * 15, "{expires_in}: {asked} in nine more");
+        let (id, _) = world.request(1);
+        world.pass(6 * SECOND);
+        let invalid = Fate::Refused("invalid-response".to_owned());
+        assert_eq!(world.fate(1, id), invalid);
+        world.server.borrow_mut().expires_in = None;
+        world.pass(15 * SECOND);
+        world.common_token();
+    }
+}
+
+#[test]
+fn a_token_that_is_kept_is_not_kept_for_good() {
+    let mut world = World::new(27, 1);
+    world.pass(SECOND);
+    let refuse = |world: &mut World| {
+        let (id, _) = world.request(1);
+        world.refuse(1, id, None);
+        world.pass(2 * SECOND);
+        exchanges(world)
+    };
+    assert_eq!(refuse(&mut world), 2);
+    assert_eq!(refuse(&mut world), 2, "the new one is kept");
+    world.pass(limits::REJECTION_COOLDOWN_MS + SECOND);
+    assert_eq!(refuse(&mut world), 3, "and may be refused later");
+    world.pass(limits::REJECTION_COOLDOWN_MS + SECOND);
+    assert_eq!(refuse(&mut world), 4);
+}
+
+#[test]
+fn a_wall_clock_that_is_set_back_does_not_bring_a_dead_token_back() {
+    let mut world = World::new(28, 2);
+    world.server.borrow_mut().lifetime_s = 120;
+    world.pass(SECOND);
+    let token = world.common_token();
+    mood(&world, Mood::Down);
+    world.process.borrow_mut().wall_offset_ms = -3 * 3_600_000;
+    world.pass(125 * SECOND);
+    for _ in 0..100 {
+        for vm in [1, 2] {
+            assert_ne!(world.token(vm), Some(token.clone()));
+        }
+        world.pass(100);
+    }
+}
+
+#[test]
+fn a_known_outage_is_answered_at_once_in_every_vm() {
+    let mut world = World::with(29, 3, &json!({"request_deadline_ms": 1000}));
+    mood(&world, Mood::Down);
+    world.pass(60 * SECOND);
+    let mut at_once = 0;
+    for _ in 0..200 {
+        for vm in [1, 2, 3] {
+            let (id, fate) = world.request(vm);
+            match fate {
+                Fate::Refused(class) => {
+                    assert_eq!(class, "network");
+                    at_once += 1;
+                }
+                Fate::Waiting => {
+                    let proxy = world.vms[&vm].requests.host();
+                    proxy.gone(id);
+                    world.vms[&vm].requests.forget(id);
+                }
+                Fate::Sent(_) => panic!("there is no token"),
+            }
+        }
+        world.pass(SECOND);
+    }
+    assert!(
+        at_once > 300,
+        "{at_once} of 600: most of the time the next attempt is too far away"
+    );
+    mood(&world, Mood::Well);
+    world.pass(15 * SECOND);
+    world.common_token();
 }

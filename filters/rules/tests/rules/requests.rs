@@ -339,8 +339,8 @@ fn a_request_costs_one_call_and_a_response_none() {
     world.refuse(1, id, None);
     assert_eq!(
         calls(&world) - before,
-        3,
-        "who made it, the header and the tick"
+        4,
+        "who made it, the time, the header and the tick"
     );
 
     // the path is read once, however many rules look at it, and only if one does before another fits

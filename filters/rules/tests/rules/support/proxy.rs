@@ -351,7 +351,7 @@ impl Driver for Effects {
                 let mut server = self.server.borrow_mut();
                 server.begun();
                 self.exchanges.push(id);
-                let (after_ms, response) = server.respond(now, request.timeout_ms);
+                let (after_ms, response) = server.respond(now, &request);
                 drop(server);
                 self.schedule(now + after_ms, id, Outcome::Http(response));
             }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use edgepass_core::{HttpError, HttpErrorKind, HttpResponse, SecretBytes};
+use edgepass_core::{HttpError, HttpErrorKind, HttpRequest, HttpResponse, SecretBytes};
 
-use super::Dice;
+use super::{Dice, START_UNIX_MS};
 
 /// How the token server behaves now.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,10 +33,20 @@ pub(crate) struct Server {
     pub(crate) mood: Mood,
     pub(crate) lifetime_s: u64,
     pub(crate) refresh_in_s: Option<u64>,
+    /// What it says of a token's life in place of the truth.
+    pub(crate) expires_in: Option<&'static str>,
+    /// What its `Date` is off by.
+    pub(crate) date_off_ms: i64,
+    /// On the next answer, whatever it is.
+    pub(crate) retry_after_s: Option<u64>,
+    /// Requests with claims are refused.
+    pub(crate) refuses_claims: bool,
     /// The upstream refuses every token.
     pub(crate) storm: bool,
     /// When requests came, and until when they asked for quiet.
     pub(crate) seen: Vec<(u64, Option<u64>)>,
+    /// Until when it has asked anybody to wait.
+    pub(crate) held_until: u64,
     /// Tokens and their true ends.
     pub(crate) issued: BTreeMap<String, u64>,
     pub(crate) revoked: Vec<String>,
@@ -56,8 +66,13 @@ impl Server {
             mood: Mood::Well,
             lifetime_s: 3600,
             refresh_in_s: None,
+            expires_in: None,
+            date_off_ms: 0,
+            retry_after_s: None,
+            refuses_claims: false,
             storm: false,
             seen: Vec::new(),
+            held_until: 0,
             issued: BTreeMap::new(),
             revoked: Vec::new(),
             last: None,
@@ -85,7 +100,7 @@ impl Server {
     pub(crate) fn respond(
         &mut self,
         true_ms: u64,
-        timeout_ms: u64,
+        request: &HttpRequest,
     ) -> (u64, Result<HttpResponse, HttpError>) {
         let after_ms = self.dice.between(1, 80);
         let failed = |kind| {
@@ -103,7 +118,7 @@ impl Server {
             }
             Mood::Silent => {
                 self.seen.push((true_ms, None));
-                return (timeout_ms, failed(HttpErrorKind::Timeout));
+                return (request.timeout_ms, failed(HttpErrorKind::Timeout));
             }
             Mood::Sick => (503, "<html>Service Unavailable</html>".to_owned()),
             Mood::Garbled => (200, r#"{"access_token":"half"#.to_owned()),
@@ -117,15 +132,30 @@ impl Server {
                 quiet_until = Some(true_ms + wait_s * 1000);
                 (429, r#"{"error":"temporarily_unavailable"}"#.to_owned())
             }
+            Mood::Well if self.refuses_claims && has_claims(request) => {
+                (400, r#"{"error":"invalid_request"}"#.to_owned())
+            }
             Mood::Well => (200, self.issue(true_ms)),
             Mood::Same => {
                 let again = self.last.clone().and_then(|token| {
                     let left_s = self.issued[&token].saturating_sub(true_ms) / 1000;
-                    (left_s > 0).then(|| body(&token, left_s, None))
+                    (left_s > 0).then(|| body(&token, &left_s.to_string(), None))
                 });
                 (200, again.unwrap_or_else(|| self.issue(true_ms)))
             }
         };
+        if let Some(wait_s) = self.retry_after_s.take().filter(|_| status >= 400) {
+            headers.retain(|(name, _)| name != "retry-after");
+            headers.push(("retry-after".to_owned(), wait_s.to_string()));
+            let until = true_ms + (wait_s * 1000).min(3_600_000);
+            self.held_until = self.held_until.max(until);
+            // of another answer it is for those who ask the same
+            quiet_until = matches!(status, 429 | 503).then_some(until);
+        }
+        let unix_ms = (START_UNIX_MS + true_ms).saturating_add_signed(self.date_off_ms);
+        let date = std::time::UNIX_EPOCH + std::time::Duration::from_millis(unix_ms);
+        headers.push(("date".to_owned(), httpdate::fmt_http_date(date)));
+        self.held_until = self.held_until.max(quiet_until.unwrap_or(0));
         self.seen.push((true_ms, quiet_until));
         let response = HttpResponse {
             status,
@@ -140,15 +170,21 @@ impl Server {
         self.issued
             .insert(token.clone(), true_ms + self.lifetime_s * 1000);
         self.last = Some(token.clone());
-        body(&token, self.lifetime_s, self.refresh_in_s)
+        let life = self.lifetime_s.to_string();
+        body(&token, self.expires_in.unwrap_or(&life), self.refresh_in_s)
     }
 }
 
-fn body(token: &str, lifetime_s: u64, refresh_in_s: Option<u64>) -> String {
+fn has_claims(request: &HttpRequest) -> bool {
+    let form = request.body.expose();
+    form.windows(8).any(|part| part == b"&claims=")
+}
+
+fn body(token: &str, expires_in: &str, refresh_in_s: Option<u64>) -> String {
     let refresh = refresh_in_s
         .map(|s| format!(r#","refresh_in":{s}"#))
         .unwrap_or_default();
     format!(
-        r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{lifetime_s}{refresh}}}"#
+        r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{expires_in}{refresh}}}"#
     )
 }
