@@ -375,6 +375,8 @@ pub(crate) struct ClientAuth {
     pub(crate) secret: Option<Secret>,
     /// The `Authorization` header.
     pub(crate) authorization: Option<Secret>,
+    /// What stands for the secret beside what is sent: a server may answer with any of it.
+    pub(crate) echoes: Vec<Secret>,
     /// The certificate that authenticates the connection.
     pub(crate) connection: Option<OpenCertificate>,
     /// What a federated assertion says of itself, for hints.
@@ -416,6 +418,7 @@ impl ClientAuth {
             .map(|a| a.assertion.clone())
             .chain(self.secret.clone())
             .chain(self.authorization.clone())
+            .chain(self.echoes.iter().cloned())
             .collect()
     }
 }

@@ -112,7 +112,8 @@ impl fmt::Debug for HttpRequest {
 pub struct HttpResponse {
     /// Status code.
     pub status: u16,
-    /// Headers, names in lower case. Only `date`, `retry-after`, `content-type` and `location` are looked at.
+    /// Headers, names in lower case. Only `date`, `retry-after`, `content-encoding`, `content-type` and `location` are
+    /// looked at.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: SecretBytes,
@@ -156,10 +157,18 @@ pub enum HttpErrorKind {
     Connect,
     /// The connection broke off.
     Reset,
-    /// The server's certificate is not trusted, or is for another name.
+    /// The server's certificate is not trusted: nobody who is trusted has signed it, or the driver does not say why.
     ServerCertificate,
-    /// The server refused the client's certificate, or the lack of one.
+    /// The server's certificate is for another name.
+    ServerName,
+    /// The server's certificate has expired, or is not valid yet.
+    ServerCertificateDate,
+    /// The server's certificate is none for a server, was revoked, or cannot be read: the detail says which.
+    ServerCertificateUnfit,
+    /// The server refused the client's certificate that was presented.
     ClientCertificate,
+    /// The server wants a client's certificate, and none was presented.
+    NoClientCertificate,
     /// Any other TLS failure.
     Tls,
     /// No answer in time.

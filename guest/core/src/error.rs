@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::text::{is_printable, visible};
+
 /// Hands every class, with its description and its name, to another macro: the one list from which the enum, its names
 /// and the conversions to generated interface types are made.
 ///
@@ -146,17 +148,22 @@ pub struct Error {
 impl Error {
     /// An error of that class.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self {
+        let message = message.into();
+        Self::with_detail(
             class,
-            detail: Box::new(ErrorDetail {
-                message: message.into(),
+            ErrorDetail {
+                message,
                 ..ErrorDetail::default()
-            }),
-        }
+            },
+        )
     }
 
-    /// An error of that class with everything known about it.
-    pub fn with_detail(class: ErrorClass, detail: ErrorDetail) -> Self {
+    /// An error of that class with everything known about it. The message becomes one line that is safe to print,
+    /// whatever name or reason of a host is in it.
+    pub fn with_detail(class: ErrorClass, mut detail: ErrorDetail) -> Self {
+        if !detail.message.chars().all(is_printable) {
+            detail.message = visible(&detail.message);
+        }
         Self {
             class,
             detail: Box::new(detail),
@@ -204,6 +211,12 @@ impl std::error::Error for Error {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_is_one_line_whatever_is_in_it() {
+        let error = Error::new(ErrorClass::Other, "a\nb\u{202e}c\u{1b}[2Jd");
+        assert_eq!(error.to_string(), "a bc [2Jd");
+    }
 
     #[test]
     fn every_class_has_a_section_of_the_troubleshooting_page() {

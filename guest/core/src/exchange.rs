@@ -1,7 +1,7 @@
 //! Form out, response in.
 
 mod asked;
-mod clean;
+mod body;
 mod form;
 mod transport;
 mod wanted;
@@ -9,10 +9,11 @@ mod wanted;
 use crate::effect::HttpResponse;
 use crate::json::Json;
 use crate::limits::{DEFAULT_EXPIRES_IN_S, MAX_EXPIRES_IN_S, MAX_RETRY_AFTER_MS};
+use crate::text::{clean, clean_json};
 use crate::{Error, ErrorClass, ErrorDetail, Secret, aadsts, challenge, http_date};
 
 pub(crate) use asked::Asked;
-use clean::clean;
+use body::Body;
 pub(crate) use form::{Form, request};
 pub(crate) use transport::no_response;
 pub(crate) use wanted::Wanted;
@@ -31,10 +32,10 @@ pub(crate) struct Granted {
     pub(crate) certificate_thumbprint: Option<String>,
 }
 
-/// Reads a response.
+/// Reads a response. Some servers say 201 or 203 where RFC 6749 section 5.1 has 200, and some refuse with 200.
 pub(crate) fn response(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error> {
     match response.status {
-        200 => granted(asked, response),
+        200..=299 => granted(asked, response),
         300..=399 => Err(redirect(asked, response)),
         _ => Err(refused(asked, response)),
     }
@@ -59,98 +60,91 @@ pub(crate) fn retry_after_ms(response: &HttpResponse, server_unix_s: u64) -> Opt
 }
 
 fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error> {
-    let body = match Json::parse(response.body.expose()) {
+    let body = match Json::parse(body::text(response)) {
         Ok(body) => body,
         Err(error) => return Err(not_json(asked, response, &error)),
     };
-    let wrong_type = |field: &str, wanted: &str| {
-        let host = &asked.endpoint.authority;
-        let message = format!(
-            "the token response of {host} has a `{field}` of a wrong type: {wanted} is expected"
-        );
-        invalid(asked, response, message)
+    let host = &asked.endpoint.authority;
+    let text = |field: &str| body.get(field).and_then(Json::text);
+    let required = |field: &str| {
+        text(field).ok_or_else(|| {
+            let message = match body.get(field) {
+                None | Some(Json::Null) => format!("the token response of {host} has no `{field}`"),
+                Some(_) => format!(
+                    "the token response of {host} has a `{field}` of a wrong type: a string is expected"
+                ),
+            };
+            invalid(asked, response, message)
+        })
     };
-    let text = |field: &str| match body.get(field) {
-        None | Some(Json::Null) => Ok(None),
-        Some(Json::Text(text)) => Ok(Some(text)),
-        Some(_) => Err(wrong_type(field, "a string")),
+    let token = match text("access_token").filter(|token| !token.expose().is_empty()) {
+        Some(token) => token,
+        None if text("error").is_some() => return Err(refused(asked, response)),
+        None => {
+            return required("access_token").and_then(|_| {
+                let message = format!("the token response of {host} has an empty `access_token`");
+                Err(invalid(asked, response, message))
+            });
+        }
     };
-    let seconds = |field: &str| match body.get(field) {
-        None | Some(Json::Null) => Ok(None),
-        Some(value) => match whole_number(value) {
-            Some(seconds) => Ok(Some(seconds)),
-            None => Err(wrong_type(field, "a number or a numeric string")),
-        },
-    };
-    let missing = |field: &str| {
-        invalid(
-            asked,
-            response,
-            format!(
-                "the token response of {} has no `{field}`",
-                asked.endpoint.authority
-            ),
-        )
-    };
-    let token = text("access_token")?
-        .filter(|token| !token.expose().is_empty())
-        .ok_or_else(|| missing("access_token"))?;
     if token
         .expose()
         .bytes()
         .any(|byte| !(0x21..0x7f).contains(&byte))
     {
-        let message = format!(
-            "the access_token of {} has characters that no header may carry",
-            asked.endpoint.authority
-        );
+        let message = format!("the access_token of {host} has characters that no header may carry");
         return Err(invalid(asked, response, message));
     }
-    let token_type = text("token_type")?
-        .ok_or_else(|| missing("token_type"))?
-        .expose();
+    let token_type = required("token_type")?.expose();
     let certificate_thumbprint = asked.wanted.check(token, token_type).map_err(|wanted| {
         let message = format!(
-            "{} issued a token of type `{}` where {wanted} was asked for",
-            asked.endpoint.authority,
-            clean(token_type, asked.secrets)
+            "{host} issued a token of type `{}` where {wanted} was asked for",
+            asked.clean(token_type)
         );
         invalid(asked, response, message).edit(|detail| detail.retryable = false)
     })?;
-    let lifetime_s = match (seconds("expires_in")?, seconds("expires_on")?) {
-        (Some(seconds), _) => seconds,
-        (None, Some(unix_s)) => unix_s.saturating_sub(asked.server_unix_s),
-        (None, None) => DEFAULT_EXPIRES_IN_S,
+    // nobody has to send what follows (RFC 6749 section 5.1), so what cannot be read is as good as absent
+    let seconds = |field| body.get(field).and_then(whole_number);
+    let lifetime_s = seconds("expires_in")
+        .or_else(|| Some(seconds("expires_on")?.saturating_sub(asked.server_unix_s)))
+        .unwrap_or(DEFAULT_EXPIRES_IN_S);
+    let scope = match body.get("scope") {
+        Some(Json::Text(scope)) => asked.clean_scope(scope.expose()),
+        Some(Json::List(scopes)) => {
+            let scopes: Vec<&str> = scopes
+                .iter()
+                .filter_map(|scope| scope.text().map(Secret::expose))
+                .collect();
+            asked.clean_scope(&scopes.join(" "))
+        }
+        _ => None,
     };
-    // the engine itself uses none of these: one of a wrong type is left out and fails nothing
-    let optional = |field| body.get(field).and_then(Json::text);
     Ok(Granted {
-        refresh_token: optional("refresh_token").cloned(),
-        id_token: optional("id_token").cloned(),
-        issued_token_type: optional("issued_token_type")
-            .map(|urn| clean(urn.expose(), asked.secrets)),
+        refresh_token: text("refresh_token").cloned(),
+        id_token: text("id_token").cloned(),
+        issued_token_type: text("issued_token_type").map(|urn| asked.clean(urn.expose())),
         certificate_thumbprint,
         token: token.clone(),
         token_type: token_type.to_owned(),
         lifetime_ms: lifetime_s.min(MAX_EXPIRES_IN_S).saturating_mul(1000),
-        refresh_in_ms: seconds("refresh_in")?
+        refresh_in_ms: seconds("refresh_in")
             .filter(|seconds| *seconds > 0)
             .map(|seconds| seconds.saturating_mul(1000)),
-        scope: text("scope")?
-            .map(|scope| scope.expose().to_owned())
-            .filter(|scope| !scope.is_empty()),
+        scope,
     })
 }
 
 fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
     let host = &asked.endpoint.authority;
     let status = response.status;
-    let body = Json::parse(response.body.expose()).unwrap_or(Json::Null);
+    let body = Json::parse(body::text(response)).unwrap_or(Json::Null);
     let text = |field| body.get(field).and_then(Json::text).map(Secret::expose);
     let Some(error) = text("error") else {
         return no_error_object(asked, response);
     };
-    let oauth_error = clean(error, asked.secrets);
+    let sent = asked.sent();
+    let clean = |text| clean(text, &sent);
+    let oauth_error = clean(error);
     let description = text("error_description").unwrap_or_default();
     let mut codes: Vec<u32> = match body.get("error_codes") {
         Some(Json::List(codes)) => codes
@@ -173,7 +167,7 @@ fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
             _ => aadsts::hint(*code).map(str::to_owned),
         })
         .or_else(|| default_hint(class).map(str::to_owned));
-    let said = clean(description_without_ids(description), asked.secrets);
+    let said = clean(description_without_ids(description));
     let mut message = format!("{host} refused: {oauth_error}");
     if !said.is_empty() {
         message = format!("{message}: {said}");
@@ -193,12 +187,13 @@ fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
             http_status: Some(status),
             oauth_error: Some(oauth_error),
             aadsts: codes,
-            correlation_id: Some(text("correlation_id").map_or_else(
-                || asked.correlation_id.to_owned(),
-                |id| clean(id, asked.secrets),
-            )),
-            trace_id: text("trace_id").map(|id| clean(id, asked.secrets)),
-            claims: claims.and_then(|claims| challenge::parse_claims(claims).ok()),
+            correlation_id: Some(
+                text("correlation_id").map_or_else(|| asked.correlation_id.to_owned(), clean),
+            ),
+            trace_id: text("trace_id").map(clean),
+            claims: claims
+                .and_then(|claims| challenge::parse_claims(claims).ok())
+                .and_then(|claims| clean_json(&claims, &sent)),
             ..ErrorDetail::default()
         },
     )
@@ -215,6 +210,7 @@ fn classify(status: u16, oauth_error: &str, codes: &[u32], has_claims: bool) -> 
         return ErrorClass::FederationMismatch;
     }
     if has_claims
+        || any(aadsts::interaction)
         || matches!(
             oauth_error,
             "interaction_required" | "login_required" | "consent_required"
@@ -225,7 +221,9 @@ fn classify(status: u16, oauth_error: &str, codes: &[u32], has_claims: bool) -> 
     if any(aadsts::is_throttling) {
         return ErrorClass::Throttled;
     }
-    if any(aadsts::credential) || oauth_error == "invalid_client" {
+    // Entra says `invalid_client` of many an app whose credential nobody looked at
+    let other_cause = any(|code| aadsts::lookup(code).is_some());
+    if any(aadsts::credential) || oauth_error == "invalid_client" && !other_cause {
         return ErrorClass::CredentialRejected;
     }
     match status {
@@ -258,7 +256,7 @@ fn default_hint(class: ErrorClass) -> Option<&'static str> {
 fn no_error_object(asked: &Asked<'_>, response: &HttpResponse) -> Error {
     let host = &asked.endpoint.authority;
     let status = response.status;
-    let kind = describe_body(response);
+    let body = Body::of(response);
     let (class, retryable) = match status {
         408 => (ErrorClass::Timeout, true),
         429 => (ErrorClass::Throttled, true),
@@ -268,12 +266,8 @@ fn no_error_object(asked: &Asked<'_>, response: &HttpResponse) -> Error {
     Error::with_detail(
         class,
         ErrorDetail {
-            message: format!("{host} answered HTTP {status} with {kind} instead of an OAuth error"),
-            hint: Some(
-                default_hint(class)
-                    .unwrap_or("check that the authority host is a token endpoint and that no proxy answers in its place")
-                    .to_owned(),
-            ),
+            message: format!("{host} answered HTTP {status} with {body} instead of an OAuth error"),
+            hint: Some(default_hint(class).unwrap_or(body.hint()).to_owned()),
             retryable,
             retry_after_ms: retry_after_ms(response, asked.server_unix_s),
             http_status: Some(status),
@@ -292,7 +286,7 @@ fn redirect(asked: &Asked<'_>, response: &HttpResponse) -> Error {
         .map(|host| {
             format!(
                 " to {}",
-                clean(host.rsplit('@').next().unwrap_or_default(), asked.secrets)
+                asked.clean(host.rsplit('@').next().unwrap_or_default())
             )
         })
         .unwrap_or_default();
@@ -304,22 +298,22 @@ fn redirect(asked: &Asked<'_>, response: &HttpResponse) -> Error {
 
 fn not_json(asked: &Asked<'_>, response: &HttpResponse, error: &serde_json::Error) -> Error {
     let host = &asked.endpoint.authority;
-    let kind = describe_body(response);
-    // the position says where to look; serde's own text might quote what stands there
+    let status = response.status;
+    let body = Body::of(response);
     let place = match error.classify() {
-        serde_json::error::Category::Eof => "it ends too early".to_owned(),
+        _ if !body.is_text() => String::new(),
+        // the position says where to look; serde's own text might quote what stands there
+        serde_json::error::Category::Eof => ": it ends too early".to_owned(),
         // the one error of its own that the reader has
-        serde_json::error::Category::Data => "it has too many values".to_owned(),
-        _ => format!("line {} column {}", error.line(), error.column()),
+        serde_json::error::Category::Data => ": it has too many values".to_owned(),
+        _ => format!(": line {} column {}", error.line(), error.column()),
     };
-    invalid(
-        asked,
-        response,
-        format!(
-            "{host} answered HTTP {} with {kind} that is not a token response: {place}",
-            response.status
-        ),
-    )
+    let message =
+        format!("{host} answered HTTP {status} with {body} that is not a token response{place}");
+    let is_text = body.is_text();
+    invalid(asked, response, message)
+        .edit(|detail| detail.retryable = is_text)
+        .hint(body.hint())
 }
 
 fn invalid(asked: &Asked<'_>, response: &HttpResponse, message: String) -> Error {
@@ -327,30 +321,13 @@ fn invalid(asked: &Asked<'_>, response: &HttpResponse, message: String) -> Error
         ErrorClass::InvalidResponse,
         ErrorDetail {
             message,
-            hint: Some("check that the authority host is a token endpoint and that no proxy answers in its place".into()),
+            hint: Some(body::NO_TOKEN_ENDPOINT.to_owned()),
             retryable: true,
             http_status: Some(response.status),
             correlation_id: Some(asked.correlation_id.to_owned()),
             ..ErrorDetail::default()
         },
     )
-}
-
-/// A body in words, never its content.
-fn describe_body(response: &HttpResponse) -> String {
-    let body = response.body.expose();
-    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
-    let content_type = response
-        .header("content-type")
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    match first {
-        None => "an empty body".to_owned(),
-        Some(b'<') => format!("an HTML or XML page of {} bytes", body.len()),
-        Some(_) if content_type.contains("html") => format!("an HTML page of {} bytes", body.len()),
-        Some(b'{' | b'[') => format!("a JSON body of {} bytes", body.len()),
-        Some(_) => format!("a body of {} bytes", body.len()),
-    }
 }
 
 /// The digits of every `AADSTS…` in a text.
@@ -387,8 +364,8 @@ fn whole_number(value: &Json) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SecretBytes;
     use crate::authority::Endpoint;
+    use crate::{HttpError, HttpErrorKind, SecretBytes};
 
     fn response(status: u16, headers: &[(&str, &str)], body: &str) -> HttpResponse {
         HttpResponse {
@@ -402,6 +379,10 @@ mod tests {
     }
 
     fn read(response: &HttpResponse) -> Result<Granted, Error> {
+        with_asked(|asked| super::response(asked, response))
+    }
+
+    fn with_asked<T>(read: impl Fn(&Asked<'_>) -> T) -> T {
         let endpoint = Endpoint {
             authority: "login.test".into(),
             path: "/t/oauth2/v2.0/token".into(),
@@ -415,7 +396,7 @@ mod tests {
             wanted: Wanted::default(),
             secrets: &secrets,
         };
-        super::response(&asked, response)
+        read(&asked)
     }
 
     #[test]
@@ -445,6 +426,26 @@ mod tests {
             (r#""expires_on":"1000500""#, 500, None),
             (r#""expires_in":null,"expires_on":1000500"#, 500, None),
             (r#""expires_in":-5"#, 0, None),
+            // what nobody has to send vetoes nothing
+            (
+                r#""expires_in":"3599","expires_on":"2026-11-01T00:00:00Z""#,
+                3599,
+                None,
+            ),
+            (
+                r#""expires_in":3599,"expires_on":"11/01/2026 00:00:00 AM +00:00""#,
+                3599,
+                None,
+            ),
+            (
+                r#""expires_on":"2026-11-01T00:00:00Z""#,
+                DEFAULT_EXPIRES_IN_S,
+                None,
+            ),
+            (r#""expires_in":"soon","expires_on":"1000500""#, 500, None),
+            (r#""expires_in":[3599]"#, DEFAULT_EXPIRES_IN_S, None),
+            (r#""expires_in":3599,"refresh_in":true"#, 3599, None),
+            (r#""expires_in":3599,"refresh_in":{}"#, 3599, None),
             (r#""expires_in":99999999999999"#, MAX_EXPIRES_IN_S, None),
             (r#""scope":"x""#, DEFAULT_EXPIRES_IN_S, None),
         ] {
@@ -457,6 +458,209 @@ mod tests {
                 "{times}"
             );
         }
+    }
+
+    #[test]
+    fn scopes_may_be_a_text_or_a_list_or_nonsense() {
+        for (scope, expected) in [
+            (r#""a b""#, Some("a b")),
+            (r#"["a","b"]"#, Some("a b")),
+            (r#"["a",7]"#, Some("a")),
+            ("[]", None),
+            (r#""""#, None),
+            ("7", None),
+            ("null", None),
+            ("{}", None),
+            (r#""a the-client-secret\u202e""#, Some("a [redacted]")),
+        ] {
+            let body = format!(r#"{{"token_type":"bearer","access_token":"t","scope":{scope}}}"#);
+            let granted = read(&response(200, &[], &body)).expect(scope);
+            assert_eq!(granted.scope.as_deref(), expected, "{scope}");
+        }
+    }
+
+    #[test]
+    fn any_2xx_with_a_token_is_good() {
+        let body = "\u{feff}{\"token_type\":\"bearer\",\"access_token\":\"t\"}";
+        for status in [200, 201, 203, 206, 299] {
+            assert!(read(&response(status, &[], body)).is_ok(), "{status}");
+        }
+        let error = read(&response(204, &[], "")).expect_err("nothing");
+        assert!(
+            error.to_string().contains("HTTP 204 with an empty body"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_error_inside_a_200_is_an_error() {
+        for (body, class, retryable, shown) in [
+            (
+                r#"{"error":"invalid_client","error_description":"no such client"}"#,
+                ErrorClass::CredentialRejected,
+                false,
+                "invalid_client: no such client (HTTP 200)",
+            ),
+            (
+                r#"{"error":"invalid_grant","access_token":null}"#,
+                ErrorClass::Refused,
+                false,
+                "invalid_grant",
+            ),
+            (
+                r#"{"error":"temporarily_unavailable","access_token":""}"#,
+                ErrorClass::Server,
+                true,
+                "temporarily_unavailable",
+            ),
+            (
+                r#"{"error":"x","error_codes":[90033]}"#,
+                ErrorClass::Server,
+                true,
+                "refused: x",
+            ),
+            (
+                r#"{"error":7}"#,
+                ErrorClass::InvalidResponse,
+                true,
+                "no `access_token`",
+            ),
+        ] {
+            let error = read(&response(200, &[], body)).expect_err(body);
+            assert_eq!(
+                (error.class(), error.detail().retryable),
+                (class, retryable),
+                "{body}"
+            );
+            assert!(error.to_string().contains(shown), "{error}");
+        }
+        // who issues a token has not refused
+        let body = r#"{"error":"","access_token":"t","token_type":"bearer"}"#;
+        assert!(read(&response(200, &[], body)).is_ok());
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_read_is_named_for_what_it_is() {
+        let gzip: &[u8] = b"\x1f\x8b\x08\x00SHOWN";
+        for (status, headers, body, expected, retryable) in [
+            (
+                200,
+                [].as_slice(),
+                gzip,
+                "a body of 9 bytes, compressed with gzip,",
+                false,
+            ),
+            (400, &[], gzip, "compressed with gzip,", false),
+            (503, &[], gzip, "compressed with gzip,", true),
+            (
+                200,
+                &[],
+                b"\x28\xb5\x2f\xfdSHOWN",
+                "compressed with zstd,",
+                false,
+            ),
+            (
+                200,
+                &[],
+                b"\x78\x9cSHOWN",
+                "compressed with deflate,",
+                false,
+            ),
+            (
+                200,
+                &[("content-encoding", "br")],
+                b"\x0b\x02SHOWN",
+                "compressed with brotli,",
+                false,
+            ),
+            (
+                200,
+                &[("content-encoding", "x-y")],
+                b"\x0b\x02SHOWN",
+                "compressed with a content coding,",
+                false,
+            ),
+            (
+                200,
+                &[],
+                b"\xff\xfe{\x00",
+                "a body in UTF-16 of 4 bytes",
+                false,
+            ),
+            (200, &[], b"\xef\xbb\xbf", "an empty body", true),
+            (200, &[], b"  ", "an empty body", true),
+            (
+                200,
+                &[],
+                b"\xef\xbb\xbf<html>",
+                "an HTML or XML page of 9 bytes",
+                true,
+            ),
+            (
+                200,
+                &[("content-type", "text/html")],
+                b"SHOWN",
+                "an HTML page of 5 bytes",
+                true,
+            ),
+            (
+                200,
+                &[("content-encoding", "identity")],
+                b"SHOWN",
+                "a body of 5 bytes that",
+                true,
+            ),
+        ] {
+            let mut answer = response(status, headers, "");
+            answer.body = SecretBytes::new(body);
+            let error = read(&answer).expect_err(expected);
+            assert!(error.to_string().contains(expected), "{error}");
+            assert_eq!(error.detail().retryable, retryable, "{error}");
+            assert!(!format!("{error:?}").contains("SHOWN"), "{error:?}");
+            if expected.contains("compressed") && status != 503 {
+                let hint = error.detail().hint.as_deref().unwrap_or_default();
+                assert!(hint.contains("accept-encoding: identity"), "{hint}");
+            }
+        }
+    }
+
+    /// Each field of an answer that reaches an error or a grant, with a secret in it.
+    #[test]
+    fn a_secret_comes_back_in_no_field() {
+        let echo = r#"a \"the-client-secret\" dGhlLWNsaWVudC1zZWNyZXQ= the%2Dclient%2Dsecret\u202e \u009b2J"#;
+        let body = format!(
+            r#"{{"error":"{echo}","error_description":"{echo}","correlation_id":"{echo}","trace_id":"{echo}","claims":"{{\"a\":\"the-client-secret\\u009b\",\r\"the-client-secret\":\"é\"}}"}}"#
+        );
+        let error = read(&response(400, &[], &body)).expect_err("refused");
+        let moved = [(
+            "location",
+            "https://the-client-secret.dGhlLWNsaWVudC1zZWNyZXQ.test/x",
+        )];
+        let bound = r#"{"token_type":"the-client-secret","access_token":"t"}"#;
+        let failed = |detail: &str| HttpError {
+            kind: HttpErrorKind::Other,
+            detail: detail.to_owned(),
+        };
+        for error in [
+            error.clone(),
+            read(&response(302, &moved, "")).expect_err("moved"),
+            read(&response(200, &[], bound)).expect_err("of another type"),
+            with_asked(|asked| no_response(asked, &failed("the-client-secret\u{1b}[2J"))),
+        ] {
+            let shown = format!("{error} {error:?} {:?}", error.detail().claims);
+            assert!(shown.contains("[redacted]"), "{shown}");
+            assert!(
+                !shown.contains("the-client-secret")
+                    && !shown.contains("dGhlLWNsaWVudC1zZWNyZXQ")
+                    && !shown.contains("the%2Dclient"),
+                "{shown}"
+            );
+            assert!(shown.chars().all(crate::is_printable), "{shown:?}");
+        }
+        assert_eq!(
+            error.detail().claims.as_deref(),
+            Some(r#"{"a":"[redacted]\u009b","[redacted]":"\u00e9"}"#)
+        );
     }
 
     #[test]
@@ -539,6 +743,27 @@ mod tests {
             (
                 entra(400, "unauthorized_client", 700_016, ""),
                 ErrorClass::Refused,
+                false,
+            ),
+            // nothing is wrong with the credential, whatever `error` says
+            (
+                entra(401, "invalid_client", 7_000_229, ""),
+                ErrorClass::Refused,
+                false,
+            ),
+            (
+                entra(400, "invalid_grant", 50_105, ""),
+                ErrorClass::Refused,
+                false,
+            ),
+            (
+                entra(401, "invalid_client", 1, ""),
+                ErrorClass::CredentialRejected,
+                false,
+            ),
+            (
+                entra(400, "invalid_grant", 50_173, ""),
+                ErrorClass::InteractionRequired,
                 false,
             ),
             (

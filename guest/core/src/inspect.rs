@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::json::Json;
 use crate::limits::MAX_ASSERTION_BYTES;
+use crate::text::printable;
 
 /// Characters kept of a claim. Kubernetes subjects and GitHub ones with environment names stay below; what is longer
 /// does not help anybody who reads a hint.
@@ -60,21 +61,6 @@ pub fn inspect_jwt(token: &str) -> Option<JwtSummary> {
         alg: text(header.get("alg")),
         x5t_s256: text(claims.get("cnf").and_then(|cnf| cnf.get("x5t#S256"))),
     })
-}
-
-/// Text that is safe to print on one line: no control or direction-changing characters, and not endless.
-pub(crate) fn printable(text: &str, max_chars: usize) -> String {
-    let mut kept = text.chars().filter(|c| !is_invisible(*c));
-    let mut out: String = kept.by_ref().take(max_chars).collect();
-    if kept.next().is_some() {
-        out.push('…');
-    }
-    out
-}
-
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn decode(part: &str) -> Option<Vec<u8>> {

@@ -49,6 +49,7 @@ mod retry;
 mod secret;
 mod status;
 mod table;
+mod text;
 mod time;
 
 pub use config::{Config, ConfigError, Environment};
@@ -68,4 +69,5 @@ pub use request::{
 pub use secret::{Secret, SecretBytes, sha256_hex};
 pub use status::{Counters, Failure, IdentityStatus, TokenState, TokenStatus};
 pub use table::Table;
+pub use text::{is_printable, printable};
 pub use time::{Moment, Now};

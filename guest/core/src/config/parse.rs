@@ -4,9 +4,9 @@
 //! the module at its start.
 
 use super::error::ConfigError;
-use crate::inspect::printable;
 use crate::json::Json;
 use crate::limits::MAX_CONFIG_BYTES;
+use crate::text::printable;
 use crate::{Secret, Table};
 
 /// What an error about the document as a whole is called.

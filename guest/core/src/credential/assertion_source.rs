@@ -10,6 +10,7 @@ use crate::effect::{AssertionError, AssertionOptions};
 use crate::flow::Io;
 use crate::inspect::inspect_jwt;
 use crate::limits::MAX_ASSERTION_BYTES;
+use crate::text::{Needles, clean};
 use crate::{Error, ErrorClass};
 
 object! {
@@ -86,13 +87,14 @@ impl SupplyAssertion for AssertionSource {
                 ))
                 .hint("give the host one, or compose the component with one"),
             ),
-            AssertionError::Temporary(reason) => {
-                unavailable(format!("the assertion source has none now: {reason}"))
-                    .retryable()
-                    .into()
-            }
+            AssertionError::Temporary(reason) => unavailable(format!(
+                "the assertion source has none now: {}",
+                said(&reason)
+            ))
+            .retryable()
+            .into(),
             AssertionError::Other(reason) => {
-                unavailable(format!("the assertion source failed: {reason}")).into()
+                unavailable(format!("the assertion source failed: {}", said(&reason))).into()
             }
         })?;
         let text = supplied.token.expose();
@@ -113,4 +115,9 @@ impl SupplyAssertion for AssertionSource {
             presented,
         ))
     }
+}
+
+/// A source may be somebody else's component, and its reasons texts that it was given.
+fn said(reason: &str) -> String {
+    clean(reason, &Needles::default())
 }

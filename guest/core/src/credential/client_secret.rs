@@ -117,9 +117,15 @@ impl Authenticate for ClientSecret {
         let secret = self.value.text(io, "the client secret file").await?;
         // of a fixed length and not reversible: a token got with an older secret is not served after a rotation
         let generation = matches!(self.value, SecretValue::File(_)).then(|| secret.sha256_hex());
+        let basic = basic(purpose.client_id, &secret);
         let auth = ClientAuth {
             generation,
             fingerprint: Some(secret.sha256_hex()),
+            echoes: vec![
+                secret.clone(),
+                basic.clone(),
+                pair(purpose.client_id, secret.expose()),
+            ],
             ..ClientAuth::default()
         };
         Ok(match self.method {
@@ -128,7 +134,7 @@ impl Authenticate for ClientSecret {
                 ..auth
             },
             SecretMethod::Basic => ClientAuth {
-                authorization: Some(basic(purpose.client_id, &secret)),
+                authorization: Some(basic),
                 ..auth
             },
         })
@@ -140,11 +146,11 @@ fn basic(client_id: &str, secret: &Secret) -> Secret {
     let encode = |text: &str| {
         Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>())
     };
-    let pair = Zeroizing::new(format!(
-        "{}:{}",
-        *encode(client_id),
-        *encode(secret.expose())
-    ));
+    pair(&encode(client_id), &encode(secret.expose()))
+}
+
+fn pair(client_id: &str, secret: &str) -> Secret {
+    let pair = Zeroizing::new(format!("{client_id}:{secret}"));
     Secret::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
 }
 

@@ -4,6 +4,7 @@ use crate::Secret;
 use crate::authority::Endpoint;
 use crate::exchange::Wanted;
 use crate::inspect::JwtSummary;
+use crate::text::{Needles, clean, clean_scope};
 
 /// What is needed to read a response and to describe a failure.
 pub(crate) struct Asked<'a> {
@@ -16,4 +17,22 @@ pub(crate) struct Asked<'a> {
     pub(crate) wanted: Wanted<'a>,
     /// What was sent and must not come back in a message.
     pub(crate) secrets: &'a [Secret],
+}
+
+impl Asked<'_> {
+    /// Text of the answer, fit to be shown.
+    pub(super) fn clean(&self, text: &str) -> String {
+        clean(text, &self.sent())
+    }
+
+    /// The scopes of the answer, if there are any.
+    pub(super) fn clean_scope(&self, scope: &str) -> Option<String> {
+        let scope = clean_scope(scope, &self.sent());
+        (!scope.is_empty()).then_some(scope)
+    }
+
+    /// What must not come back.
+    pub(super) fn sent(&self) -> Needles {
+        Needles::of(self.secrets)
+    }
 }

@@ -47,6 +47,8 @@ pub(crate) fn request(
 ) -> HttpRequest {
     let mut headers: Vec<(&'static str, Secret)> = vec![
         ("accept", Secret::new("application/json")),
+        // without it any coding is acceptable (RFC 9110 section 12.5.3), and nothing here can undo one
+        ("accept-encoding", Secret::new("identity")),
         ("client-request-id", Secret::new(correlation_id)),
         (
             "content-type",

@@ -1,7 +1,6 @@
 //! Requests that got no response.
 
 use super::asked::Asked;
-use super::clean::clean;
 use crate::effect::{HttpError, HttpErrorKind};
 use crate::limits::MAX_RESPONSE_BYTES;
 use crate::{Error, ErrorClass, ErrorDetail};
@@ -31,23 +30,45 @@ pub(crate) fn no_response(asked: &Asked<'_>, error: &HttpError) -> Error {
         ),
         HttpErrorKind::ServerCertificate => (
             ErrorClass::Network,
-            format!("the certificate of {host} is not trusted, or is for another name"),
+            format!("the certificate of {host} is not trusted"),
             false,
-            "give the authority that signed it with --ca-file, host.ca_file or SSL_CERT_FILE",
+            "give the authority that signed it, or the certificate if it signed itself, with --ca-file, host.ca_file or SSL_CERT_FILE",
+        ),
+        HttpErrorKind::ServerName => (
+            ErrorClass::Network,
+            format!("the certificate of {host} is for another name"),
+            false,
+            "use a name that is in the certificate, or have the certificate name this one as a subject alternative name",
+        ),
+        HttpErrorKind::ServerCertificateDate => (
+            ErrorClass::Network,
+            format!("the certificate of {host} is outside its validity"),
+            false,
+            "the server needs a new certificate, or the clock of this machine is wrong",
+        ),
+        HttpErrorKind::ServerCertificateUnfit => (
+            ErrorClass::Network,
+            format!("the certificate of {host} cannot be accepted"),
+            false,
+            "the server needs a certificate of its own, for TLS servers, that its authority has signed",
         ),
         HttpErrorKind::ClientCertificate => (
             ErrorClass::CredentialUnavailable,
-            format!(
-                "{host} refused the client certificate in the TLS handshake, or asked for one that was not given"
-            ),
+            format!("{host} refused the client certificate in the TLS handshake"),
             false,
             "check that the certificate is the one registered for this application",
+        ),
+        HttpErrorKind::NoClientCertificate => (
+            ErrorClass::CredentialUnavailable,
+            format!("{host} wants a client certificate, and this identity presents none"),
+            false,
+            "give the identity a bound_certificate, or name the endpoint that takes requests without one",
         ),
         HttpErrorKind::Tls => (
             ErrorClass::Network,
             format!("the TLS handshake with {host} failed"),
             false,
-            "check that the server speaks TLS 1.2 or 1.3 on that port",
+            "check that the server speaks TLS 1.2 or 1.3 on that port and asks for no client certificate",
         ),
         HttpErrorKind::Timeout => (
             ErrorClass::Timeout,
@@ -87,7 +108,7 @@ pub(crate) fn no_response(asked: &Asked<'_>, error: &HttpError) -> Error {
     let message = if detail.is_empty() {
         message
     } else {
-        format!("{message}: {}", clean(detail, asked.secrets))
+        format!("{message}: {}", asked.clean(detail))
     };
     Error::with_detail(
         class,

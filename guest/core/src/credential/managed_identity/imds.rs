@@ -154,6 +154,7 @@ impl Imds {
             path: query.finish(),
             headers: vec![
                 ("accept", Secret::new("application/json")),
+                ("accept-encoding", Secret::new("identity")),
                 ("metadata", Secret::new("true")),
                 (
                     "user-agent",

@@ -1,0 +1,114 @@
+//! What a body is, in words and never by its content.
+
+use std::fmt;
+
+use crate::effect::HttpResponse;
+
+/// The hint for an answer that no token endpoint gives.
+pub(super) const NO_TOKEN_ENDPOINT: &str =
+    "check that the authority host is a token endpoint and that no proxy answers in its place";
+
+/// The bytes with which text in UTF-8 may begin.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// How compressed bodies begin; Brotli has no such mark.
+const COMPRESSED: [(&[u8], &str); 6] = [
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\x78\x01", "deflate"),
+    (b"\x78\x5e", "deflate"),
+    (b"\x78\x9c", "deflate"),
+    (b"\x78\xda", "deflate"),
+];
+
+/// The body without its byte order mark (RFC 8259 section 8.1 lets a parser ignore it).
+pub(super) fn text(response: &HttpResponse) -> &[u8] {
+    let body = response.body.expose();
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+}
+
+/// A body that is not what it should be.
+pub(super) struct Body {
+    kind: Kind,
+    bytes: usize,
+}
+
+enum Kind {
+    Empty,
+    Compressed(&'static str),
+    Utf16,
+    Markup,
+    Html,
+    Json,
+    Other,
+}
+
+impl Body {
+    pub(super) fn of(response: &HttpResponse) -> Self {
+        let text = text(response);
+        let header = |name| {
+            let value = response.header(name).unwrap_or_default();
+            value.trim().to_ascii_lowercase()
+        };
+        let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+        let coding = header("content-encoding");
+        let kind = match first {
+            None => Kind::Empty,
+            Some(b'<') => Kind::Markup,
+            Some(b'{' | b'[') => Kind::Json,
+            _ if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") => Kind::Utf16,
+            _ => match COMPRESSED.iter().find(|(mark, _)| text.starts_with(mark)) {
+                Some((_, coding)) => Kind::Compressed(coding),
+                None if coding == "br" => Kind::Compressed("brotli"),
+                None if !matches!(coding.as_str(), "" | "identity") => {
+                    Kind::Compressed("a content coding")
+                }
+                None if header("content-type").contains("html") => Kind::Html,
+                None => Kind::Other,
+            },
+        };
+        Self {
+            kind,
+            bytes: response.body.len(),
+        }
+    }
+
+    /// Whether it is text, or nothing: a server's or proxy's fault that may pass. What is written in a coding that
+    /// nobody asked for comes in it again.
+    pub(super) fn is_text(&self) -> bool {
+        !matches!(self.kind, Kind::Compressed(_) | Kind::Utf16)
+    }
+
+    pub(super) fn hint(&self) -> &'static str {
+        match self.kind {
+            Kind::Compressed(_) => {
+                "the request accepts no compression (accept-encoding: identity): look for what compresses all the same, the server or a proxy on the way"
+            }
+            Kind::Utf16 => {
+                "JSON is exchanged in UTF-8 (RFC 8259 section 8.1): look at how the server writes it"
+            }
+            _ => NO_TOKEN_ENDPOINT,
+        }
+    }
+}
+
+impl fmt::Display for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Empty => return f.write_str("an empty body"),
+            Kind::Compressed(coding) => {
+                return write!(
+                    f,
+                    "a body of {} bytes, compressed with {coding},",
+                    self.bytes
+                );
+            }
+            Kind::Utf16 => "a body in UTF-16",
+            Kind::Markup => "an HTML or XML page",
+            Kind::Html => "an HTML page",
+            Kind::Json => "a JSON body",
+            Kind::Other => "a body",
+        };
+        write!(f, "{kind} of {} bytes", self.bytes)
+    }
+}
