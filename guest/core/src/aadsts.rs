@@ -34,7 +34,9 @@ pub(crate) enum Kind {
     Transient,
 }
 
-/// The numbers that workload identities meet.
+/// The numbers that workload identities meet, and those of users on whose behalf one asks: of Microsoft's published list
+/// (learn.microsoft.com/entra/identity-platform/reference-error-codes) all but those of sign-in pages, devices, SAML
+/// and passwords; and what people report besides.
 const TABLE: &[Aadsts] = &[
     row(70021, Kind::Federation, NO_CREDENTIAL),
     row(
@@ -72,6 +74,21 @@ const TABLE: &[Aadsts] = &[
         Kind::Federation,
         "a token of Entra ID as assertion must be an application's or managed identity's, not a user's",
     ),
+    row(70023, Kind::Federation, ISSUER_NOT_TAKEN),
+    row(700222, Kind::Federation, ISSUER_NOT_TAKEN),
+    row(700226, Kind::Federation, ISSUER_NOT_TAKEN),
+    row(700236, Kind::Federation, ISSUER_NOT_TAKEN),
+    row(700238, Kind::Federation, ISSUER_NOT_TAKEN),
+    row(
+        700231,
+        Kind::Federation,
+        "the assertion was itself got with a federated credential, and those are not chained: use a managed identity of this machine",
+    ),
+    row(
+        7000272,
+        Kind::Federation,
+        "the key that signed the assertion is not among those that the issuer publishes: look at its jwks_uri",
+    ),
     row(
         90061,
         Kind::Federation,
@@ -87,25 +104,26 @@ const TABLE: &[Aadsts] = &[
         Kind::Credential,
         "the signing certificate is not registered with the app, or the signature does not fit it",
     ),
+    row(7000214, Kind::Credential, REVOKED),
+    row(7000277, Kind::Credential, REVOKED),
+    row(50017, Kind::Credential, CHAIN),
+    row(220501, Kind::Credential, CHAIN),
     row(
-        7000214,
+        50032,
         Kind::Credential,
-        "the certificate was revoked: install and register a new one",
-    ),
-    row(
-        7000277,
-        Kind::Credential,
-        "the certificate was revoked: install and register a new one",
+        "the RSA key is too short: make one of 2048 bits at least",
     ),
     row(
         1000502,
         Kind::Credential,
         "the certificate is outside its validity: install and register a new one",
     ),
+    row(7000274, Kind::Credential, SIGNATURE),
+    row(50006, Kind::Credential, SIGNATURE),
     row(
-        7000274,
+        5002738,
         Kind::Credential,
-        "the assertion's signature is wrong: certificate and private key may not belong together",
+        "Entra ID does not take the algorithm that the assertion is signed with: it takes RS256, and PS256 of a certificate",
     ),
     row(
         700030,
@@ -116,6 +134,11 @@ const TABLE: &[Aadsts] = &[
         50012,
         Kind::Credential,
         "the certificate was not accepted: check its registration and, for trust by subject name and issuer, send_x5c",
+    ),
+    row(
+        50008,
+        Kind::Credential,
+        "the SAML assertion is not acceptable: look at its issuer, signature and validity",
     ),
     row(
         50013,
@@ -132,11 +155,8 @@ const TABLE: &[Aadsts] = &[
         Kind::Credential,
         "the assertion is not a well-formed JWT: look at what the token file holds",
     ),
-    row(
-        50048,
-        Kind::Credential,
-        "subject and issuer of the assertion must both be the app's client_id",
-    ),
+    row(50048, Kind::Credential, SUBJECT),
+    row(700021, Kind::Credential, SUBJECT),
     row(
         500181,
         Kind::Credential,
@@ -157,10 +177,12 @@ const TABLE: &[Aadsts] = &[
         Kind::Credential,
         "the client secret has expired: make a new one",
     ),
+    row(7000218, Kind::Credential, NO_CLIENT_CREDENTIAL),
+    row(7000216, Kind::Credential, NO_CLIENT_CREDENTIAL),
     row(
-        7000218,
+        70002,
         Kind::Credential,
-        "the request had no client credential, and this app must have one",
+        "the credential is not one that is registered for this client_id",
     ),
     row(
         700025,
@@ -183,6 +205,16 @@ const TABLE: &[Aadsts] = &[
         "there is no app of this client_id in this tenant: check client_id and tenant_id",
     ),
     row(
+        7000229,
+        Kind::Tenant,
+        "the app has no service principal in this tenant: make it (az ad sp create --id CLIENT_ID), or have an administrator consent to the app there",
+    ),
+    row(
+        65002,
+        Kind::Tenant,
+        "the client_id is that of an app of Microsoft's: register an app of your own",
+    ),
+    row(
         90002,
         Kind::Tenant,
         "there is no such tenant: check tenant_id, and authority_host for another cloud",
@@ -192,26 +224,22 @@ const TABLE: &[Aadsts] = &[
         Kind::Tenant,
         "the tenant is in another cloud: set authority_host to that cloud's host",
     ),
-    row(
-        900382,
-        Kind::Tenant,
-        "tenant and app are in different clouds: set authority_host to the tenant's cloud",
-    ),
-    row(
-        900432,
-        Kind::Tenant,
-        "tenant and app are in different clouds: set authority_host to the tenant's cloud",
-    ),
+    row(900382, Kind::Tenant, CLOUD),
+    row(900432, Kind::Tenant, CLOUD),
+    row(1000104, Kind::Tenant, CLOUD),
+    row(90051, Kind::Tenant, CLOUD),
     row(
         900023,
         Kind::Tenant,
         "tenant_id is neither a GUID nor a domain of a tenant",
     ),
-    row(
-        9001023,
-        Kind::Tenant,
-        "this grant needs the app's own tenant: set tenant_id to its GUID or domain instead of common",
-    ),
+    row(9001023, Kind::Tenant, OWN_TENANT),
+    row(90124, Kind::Tenant, OWN_TENANT),
+    row(90130, Kind::Tenant, OWN_TENANT),
+    row(9002332, Kind::Tenant, OWN_TENANT),
+    row(50059, Kind::Tenant, NO_TENANT),
+    row(50128, Kind::Tenant, NO_TENANT),
+    row(90019, Kind::Tenant, NO_TENANT),
     row(
         50049,
         Kind::Tenant,
@@ -232,6 +260,16 @@ const TABLE: &[Aadsts] = &[
         Kind::Tenant,
         "the app is disabled in this tenant: an administrator must enable it",
     ),
+    row(
+        1000031,
+        Kind::Tenant,
+        "the app cannot be used at this time: ask an administrator of the tenant",
+    ),
+    row(
+        500207,
+        Kind::Tenant,
+        "a tenant of this kind (External ID, B2C) issues no tokens for that resource",
+    ),
     row(70011, Kind::Permission, ONE_DEFAULT_SCOPE),
     row(1002012, Kind::Permission, ONE_DEFAULT_SCOPE),
     row(700022, Kind::Permission, ONE_DEFAULT_SCOPE),
@@ -248,30 +286,42 @@ const TABLE: &[Aadsts] = &[
     ),
     row(500011, Kind::Permission, NO_RESOURCE),
     row(50001, Kind::Permission, NO_RESOURCE),
+    row(650052, Kind::Permission, NO_RESOURCE),
+    row(650054, Kind::Permission, NO_RESOURCE),
     row(
         650057,
         Kind::Permission,
         "the app does not list this resource among its permissions: add it to the registration",
     ),
-    row(
-        65001,
-        Kind::Permission,
-        "consent is missing: an administrator must grant the app its permissions",
-    ),
+    row(650056, Kind::Permission, NOT_GRANTED),
+    row(65005, Kind::Permission, NOT_GRANTED),
+    row(50105, Kind::Permission, ASSIGNMENT),
+    row(501051, Kind::Permission, ASSIGNMENT),
+    row(90008, Kind::Permission, ITSELF),
+    row(90009, Kind::Permission, ITSELF),
+    row(50146, Kind::Permission, MAPPED_CLAIMS),
+    row(501461, Kind::Permission, MAPPED_CLAIMS),
+    row(65001, Kind::Permission, CONSENT),
+    row(65004, Kind::Permission, CONSENT),
+    row(90093, Kind::Permission, CONSENT),
+    row(90094, Kind::Permission, CONSENT),
+    row(90095, Kind::Permission, CONSENT),
+    row(90099, Kind::Permission, CONSENT),
     row(53003, Kind::Permission, CONDITIONAL_ACCESS),
     row(530032, Kind::Permission, CONDITIONAL_ACCESS),
     row(53000, Kind::Permission, CONDITIONAL_ACCESS),
     row(50005, Kind::Permission, CONDITIONAL_ACCESS),
-    row(
-        500021,
-        Kind::Permission,
-        "tenant restrictions of the network do not allow this tenant",
-    ),
-    row(
-        500022,
-        Kind::Permission,
-        "tenant restrictions of the network do not allow this tenant",
-    ),
+    row(50131, Kind::Permission, CONDITIONAL_ACCESS),
+    row(53001, Kind::Permission, CONDITIONAL_ACCESS),
+    row(53002, Kind::Permission, CONDITIONAL_ACCESS),
+    row(53011, Kind::Permission, CONDITIONAL_ACCESS),
+    row(530034, Kind::Permission, CONDITIONAL_ACCESS),
+    row(530035, Kind::Permission, CONDITIONAL_ACCESS),
+    row(500021, Kind::Permission, TENANT_RESTRICTIONS),
+    row(500022, Kind::Permission, TENANT_RESTRICTIONS),
+    row(50002, Kind::Permission, TENANT_RESTRICTIONS),
+    row(500212, Kind::Permission, CROSS_TENANT),
+    row(500213, Kind::Permission, CROSS_TENANT),
     row(
         100007,
         Kind::Permission,
@@ -287,16 +337,41 @@ const TABLE: &[Aadsts] = &[
         Kind::Permission,
         "the app may not act on behalf of users",
     ),
-    row(
-        50076,
-        Kind::Interaction,
-        "the user must pass multi-factor authentication: hand the claims to the client that signed the user in",
-    ),
+    row(82001, Kind::Permission, NO_AGENT),
+    row(82002, Kind::Permission, NO_AGENT),
+    row(50014, Kind::Permission, USER_BLOCKED),
+    row(50020, Kind::Permission, USER_BLOCKED),
+    row(50034, Kind::Permission, USER_BLOCKED),
+    row(50053, Kind::Permission, USER_BLOCKED),
+    row(50057, Kind::Permission, USER_BLOCKED),
+    row(51004, Kind::Permission, USER_BLOCKED),
+    row(70003, Kind::Permission, "the app may not use this grant"),
+    row(50076, Kind::Interaction, MULTI_FACTOR),
     row(
         50079,
         Kind::Interaction,
         "the user must register for multi-factor authentication first",
     ),
+    row(50072, Kind::Interaction, MULTI_FACTOR),
+    row(50074, Kind::Interaction, MULTI_FACTOR),
+    row(50078, Kind::Interaction, MULTI_FACTOR),
+    row(53004, Kind::Interaction, MULTI_FACTOR),
+    row(50055, Kind::Interaction, SIGN_IN),
+    row(50058, Kind::Interaction, SIGN_IN),
+    row(50089, Kind::Interaction, SIGN_IN),
+    row(50097, Kind::Interaction, SIGN_IN),
+    row(50132, Kind::Interaction, SIGN_IN),
+    row(50133, Kind::Interaction, SIGN_IN),
+    row(50144, Kind::Interaction, SIGN_IN),
+    row(50158, Kind::Interaction, SIGN_IN),
+    row(50173, Kind::Interaction, SIGN_IN),
+    row(70000, Kind::Interaction, SIGN_IN),
+    row(70008, Kind::Interaction, SIGN_IN),
+    row(70043, Kind::Interaction, SIGN_IN),
+    row(70044, Kind::Interaction, SIGN_IN),
+    row(700020, Kind::Interaction, SIGN_IN),
+    row(700082, Kind::Interaction, SIGN_IN),
+    row(700084, Kind::Interaction, SIGN_IN),
     row(
         90014,
         Kind::Request,
@@ -312,6 +387,26 @@ const TABLE: &[Aadsts] = &[
         Kind::Request,
         "the v2.0 endpoint takes scope, not resource: check endpoint_version",
     ),
+    row(90004, Kind::Request, MALFORMED),
+    row(90013, Kind::Request, MALFORMED),
+    row(90016, Kind::Request, MALFORMED),
+    row(90023, Kind::Request, MALFORMED),
+    row(90056, Kind::Request, MALFORMED),
+    row(90100, Kind::Request, MALFORMED),
+    row(90102, Kind::Request, MALFORMED),
+    row(90117, Kind::Request, MALFORMED),
+    row(90121, Kind::Request, MALFORMED),
+    row(900561, Kind::Request, MALFORMED),
+    row(9002313, Kind::Request, MALFORMED),
+    row(
+        240002,
+        Kind::Request,
+        "an ID token is not taken for a user: send the user's access token",
+    ),
+    row(50007, Kind::Request, SUPPORT),
+    row(50086, Kind::Request, SUPPORT),
+    row(90036, Kind::Request, SUPPORT),
+    row(90092, Kind::Request, SUPPORT),
     row(
         51005,
         Kind::Request,
@@ -333,6 +428,7 @@ const TABLE: &[Aadsts] = &[
         "no signing key is set up for the app: if it lasts, look at the app's token signing certificate",
     ),
     row(50033, Kind::Transient, TRANSIENT),
+    row(50000, Kind::Transient, TRANSIENT),
     row(50087, Kind::Transient, TRANSIENT),
     row(50166, Kind::Transient, TRANSIENT),
     row(90006, Kind::Transient, TRANSIENT),
@@ -340,6 +436,8 @@ const TABLE: &[Aadsts] = &[
     row(90024, Kind::Transient, TRANSIENT),
     row(90033, Kind::Transient, TRANSIENT),
     row(90090, Kind::Transient, TRANSIENT),
+    row(90091, Kind::Transient, TRANSIENT),
+    row(501621, Kind::Transient, TRANSIENT),
 ];
 
 const NO_CREDENTIAL: &str =
@@ -348,6 +446,39 @@ const ONE_DEFAULT_SCOPE: &str = "the scope must be exactly one <resource>/.defau
 const NO_RESOURCE: &str = "there is no such resource in this tenant: check the scope's spelling, and that the API is installed there";
 const CONDITIONAL_ACCESS: &str =
     "a Conditional Access policy blocks the app: an administrator must let it in";
+const ISSUER_NOT_TAKEN: &str = "tokens of this issuer are not taken as assertions here: of its own, Entra ID takes those of managed identities of the same tenant and cloud";
+const REVOKED: &str = "the certificate was revoked: install and register a new one";
+const CHAIN: &str =
+    "the certificate's chain is not trusted by the tenant, or its revocation list cannot be had";
+const SIGNATURE: &str =
+    "the assertion's signature is wrong: certificate and private key may not belong together";
+const SUBJECT: &str = "subject and issuer of the assertion must both be the app's client_id";
+const NO_CLIENT_CREDENTIAL: &str =
+    "the request had no client credential, and this app must have one";
+const CLOUD: &str =
+    "tenant and app are in different clouds: set authority_host to the tenant's cloud";
+const OWN_TENANT: &str =
+    "this grant needs the app's own tenant: set tenant_id to its GUID or domain instead of common";
+const NO_TENANT: &str = "the request names no tenant: set tenant_id";
+const NOT_GRANTED: &str =
+    "the app lists no permission for this resource, or an administrator has not consented to it";
+const ASSIGNMENT: &str = "the resource demands assignment: give the app (or the user) a role of the resource's enterprise application";
+const ITSELF: &str = "the app asks for a token for itself: write <client_id>/.default as the scope, and have an administrator consent";
+const MAPPED_CLAIMS: &str = "the resource maps claims and has no signing key of its own: give it one, or set acceptMappedClaims in its manifest";
+const CONSENT: &str = "consent is missing: an administrator must grant the app its permissions";
+const TENANT_RESTRICTIONS: &str = "tenant restrictions of the network do not allow this tenant";
+const CROSS_TENANT: &str =
+    "cross-tenant access settings of one of the two tenants do not allow this";
+const NO_AGENT: &str =
+    "an agent's app gets no tokens with client credentials: use an app of another kind";
+const USER_BLOCKED: &str = "the user is disabled, locked out or not of this tenant: an administrator must look at the account";
+const MULTI_FACTOR: &str = "the user must pass multi-factor authentication: hand the claims to the client that signed the user in";
+const SIGN_IN: &str =
+    "the user must sign in again: hand this to the client that signed the user in";
+const MALFORMED: &str =
+    "Entra ID cannot read the request: check the token endpoint's path, client_id and scope";
+const SUPPORT: &str =
+    "a fault of Entra ID that does not pass: ask Microsoft's support, with the correlation id";
 const TRANSIENT: &str = "a passing fault of Entra ID: try again";
 
 const fn row(code: u32, kind: Kind, hint: &'static str) -> Aadsts {
@@ -374,7 +505,7 @@ pub(crate) fn is_propagation(code: u32) -> bool {
 pub(crate) fn reload_credential_once(code: u32) -> bool {
     matches!(
         code,
-        700024 | 700027 | 7000214 | 1000502 | 7000274 | 7000277 | 500181
+        700024 | 700027 | 7000214 | 1000502 | 7000272 | 7000274 | 7000277 | 500181
     )
 }
 
@@ -396,6 +527,11 @@ pub(crate) fn federation(code: u32) -> bool {
 /// Whether the credential itself is bad.
 pub(crate) fn credential(code: u32) -> bool {
     is(code, Kind::Credential)
+}
+
+/// Whether a person has to do something first.
+pub(crate) fn interaction(code: u32) -> bool {
+    is(code, Kind::Interaction)
 }
 
 fn is(code: u32, kind: Kind) -> bool {
@@ -491,10 +627,25 @@ mod tests {
                 "{code}"
             );
         }
-        for code in [7_002_137, 7_002_138, 7_002_381, 700_229, 90061] {
+        for code in [
+            7_002_137, 7_002_138, 7_002_381, 70023, 700_222, 700_229, 700_236, 7_000_272, 90061,
+        ] {
             assert!(
                 !is_propagation(code) && federation(code),
                 "{code} does not go away by itself"
+            );
+        }
+        assert!(
+            reload_credential_once(7_000_272),
+            "the issuer has newer tokens"
+        );
+        for code in [50076, 50_173, 700_082] {
+            assert!(interaction(code) && !credential(code), "{code}");
+        }
+        for code in [50105, 501_051, 7_000_229, 65001] {
+            assert!(
+                hint(code).is_some() && !credential(code) && !is_transient(code),
+                "{code}"
             );
         }
         for code in [
