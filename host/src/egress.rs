@@ -32,6 +32,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::limits;
 use crate::roots::Roots;
+use crate::tls_failure;
 
 /// What may leave, and the connections that carry no client certificate.
 pub(crate) struct Egress {
@@ -271,20 +272,7 @@ fn response_body_error(error: &(dyn StdError + 'static)) -> Error {
 /// What went wrong on the wire, as precisely as `wasi:http` can say it.
 fn transport_error(error: &(dyn StdError + 'static)) -> Error {
     if let Some(tls) = find::<rustls::Error>(error) {
-        return match tls {
-            rustls::Error::InvalidCertificate(reason) => {
-                log::warn!("the server's certificate is refused: {reason}");
-                Error::TlsCertificateError
-            }
-            rustls::Error::AlertReceived(alert) => Error::TlsAlertReceived {
-                alert_id: Some(u8::from(*alert)),
-                alert_message: Some(format!("{alert:?}")),
-            },
-            other => {
-                log::warn!("TLS: {other}");
-                Error::TlsProtocolError
-            }
-        };
+        return tls_failure::error(tls);
     }
     if let Some(unresolvable) = find::<Unresolvable>(error) {
         return Error::DnsError {
@@ -511,7 +499,9 @@ mod tests {
     #[test]
     fn the_innermost_cause_is_found() {
         let refused = io::Error::other(io::Error::other(rustls::Error::NoCertificatesPresented));
-        assert!(matches!(transport_error(&refused), Error::TlsProtocolError));
+        assert!(
+            matches!(transport_error(&refused), Error::InternalError(Some(text)) if text.starts_with("tls-handshake: "))
+        );
         let kind = io::Error::other(io::Error::from(io::ErrorKind::ConnectionRefused));
         assert!(matches!(transport_error(&kind), Error::ConnectionRefused));
         let unresolvable = Unresolvable {

@@ -49,6 +49,7 @@ mod files;
 mod instance;
 mod provider;
 mod roots;
+mod tls_failure;
 mod watchdog;
 
 pub use assertion::{AssertionError, AssertionOptions, AssertionSource, SuppliedAssertion};

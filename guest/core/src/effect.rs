@@ -183,6 +183,18 @@ pub enum HttpErrorKind {
     Other,
 }
 
+impl HttpErrorKind {
+    /// The words with which a host tells its component why a TLS handshake failed, and what they mean. The codes of
+    /// `wasi:http` for it have no place for a reason, so it is an `internal-error` of the text `WORD: reason`.
+    pub const TLS_REASONS: [(&'static str, Self); 5] = [
+        ("tls-certificate-untrusted", Self::ServerCertificate),
+        ("tls-certificate-name", Self::ServerName),
+        ("tls-certificate-date", Self::ServerCertificateDate),
+        ("tls-certificate-unfit", Self::ServerCertificateUnfit),
+        ("tls-handshake", Self::Tls),
+    ];
+}
+
 /// JWS algorithms (RFC 7518 section 3.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Algorithm {

@@ -31,7 +31,8 @@ use crate::http_error;
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// Response headers that are looked at; no other is copied into the sandbox's memory.
-const WANTED_HEADERS: [&str; 5] = [
+const WANTED_HEADERS: [&str; 6] = [
+    "content-encoding",
     "content-type",
     "date",
     "location",
@@ -232,7 +233,7 @@ async fn http(
     let timeout_ms = request.timeout_ms;
     let (kind, detail) = match within(timeout_ms, exchange(request, via, certificates)).await {
         Ok(Ok(response)) => return Ok(response),
-        Ok(Err(Failure::Code(code))) => return Err(http_error::describe(&code)),
+        Ok(Err(Failure::Code(code))) => return Err(http_error::describe(&code, via)),
         Ok(Err(Failure::TooLarge)) => (HttpErrorKind::BodyTooLarge, String::new()),
         Ok(Err(Failure::Unsendable(part))) => (
             HttpErrorKind::Other,

@@ -1,12 +1,12 @@
 //! Why there was no HTTP response: the host's codes as the engine's kinds, and in words for people.
 
-use edgepass_core::{HttpError, HttpErrorKind};
+use edgepass_core::{HttpError, HttpErrorKind, Via};
 
 use crate::bindings::wasi::http::types::{ErrorCode, TlsAlertReceivedPayload};
 
-/// TLS alerts (RFC 8446 section 6) by which a server refuses a client's certificate or the lack of one.
-///
-/// `handshake_failure` is among them because TLS 1.2 servers answer a missing client certificate with it.
+/// TLS alerts (RFC 8446 section 6) by which a server refuses a client's certificate. Where none was presented they mean
+/// something else, but for `handshake_failure` and `bad_certificate`, with which some TLS 1.2 servers answer the lack of
+/// one.
 const CLIENT_CERTIFICATE_ALERTS: [(u8, &str); 8] = [
     (40, "handshake failure"),
     (42, "bad certificate"),
@@ -23,7 +23,7 @@ const CERTIFICATE_REQUIRED: u8 = 116;
 
 /// What the host reported about a request. The kind says most of it, and the engine puts the server's name to it; the
 /// detail is what the host knows beyond that, often nothing.
-pub(crate) fn describe(code: &ErrorCode) -> HttpError {
+pub(crate) fn describe(code: &ErrorCode, via: Via) -> HttpError {
     let (kind, detail) = match code {
         ErrorCode::DnsTimeout => (HttpErrorKind::Dns, "the name server did not answer in time"),
         ErrorCode::DnsError(payload) => {
@@ -49,7 +49,7 @@ pub(crate) fn describe(code: &ErrorCode) -> HttpError {
         ErrorCode::HttpResponseTimeout => (HttpErrorKind::Timeout, "no response in time"),
 
         ErrorCode::TlsCertificateError => (HttpErrorKind::ServerCertificate, ""),
-        ErrorCode::TlsAlertReceived(payload) => return alert(payload),
+        ErrorCode::TlsAlertReceived(payload) => return alert(payload, via),
         ErrorCode::TlsProtocolError => (HttpErrorKind::Tls, ""),
 
         ErrorCode::HttpRequestDenied => (HttpErrorKind::Denied, ""),
@@ -88,6 +88,15 @@ pub(crate) fn describe(code: &ErrorCode) -> HttpError {
         ),
         ErrorCode::InternalError(message) => {
             let message = message.as_deref().unwrap_or("no reason given");
+            let reason = HttpErrorKind::TLS_REASONS
+                .into_iter()
+                .find_map(|(word, kind)| {
+                    let detail = message.strip_prefix(word)?.strip_prefix(": ")?.to_owned();
+                    Some(HttpError { kind, detail })
+                });
+            if let Some(reason) = reason {
+                return reason;
+            }
             return HttpError {
                 kind: HttpErrorKind::Other,
                 detail: format!("the host's HTTP client failed: {message}"),
@@ -100,29 +109,42 @@ pub(crate) fn describe(code: &ErrorCode) -> HttpError {
     }
 }
 
-fn alert(payload: &TlsAlertReceivedPayload) -> HttpError {
-    let (kind, detail) = match payload.alert_id {
-        Some(CERTIFICATE_REQUIRED) => (
-            HttpErrorKind::ClientCertificate,
-            "TLS alert 116, certificate required".to_owned(),
-        ),
-        Some(id) => match CLIENT_CERTIFICATE_ALERTS
-            .iter()
-            .find(|(alert, _)| *alert == id)
-        {
-            Some((_, name)) => (
-                HttpErrorKind::ClientCertificate,
-                format!("TLS alert {id}, {name}"),
-            ),
-            None => (HttpErrorKind::Tls, format!("TLS alert {id}")),
-        },
-        None => (HttpErrorKind::Tls, "the server ended it".to_owned()),
+fn alert(payload: &TlsAlertReceivedPayload, via: Via) -> HttpError {
+    let Some(id) = payload.alert_id else {
+        return HttpError {
+            kind: HttpErrorKind::Tls,
+            detail: "the server ended it".to_owned(),
+        };
     };
-    HttpError { kind, detail }
+    let name = CLIENT_CERTIFICATE_ALERTS
+        .iter()
+        .find(|(alert, _)| *alert == id)
+        .map(|(_, name)| *name);
+    let presented = matches!(via, Via::Certificate(_));
+    let (kind, meaning) = match (id, name) {
+        (CERTIFICATE_REQUIRED, _) if presented => (
+            HttpErrorKind::ClientCertificate,
+            ", certificate required: the server got none, although this identity has one",
+        ),
+        (CERTIFICATE_REQUIRED, _) => (HttpErrorKind::NoClientCertificate, ", certificate required"),
+        (_, Some(_)) if presented => (HttpErrorKind::ClientCertificate, ""),
+        (40 | 42, _) => (
+            HttpErrorKind::Tls,
+            "; it has no version or cipher in common with this host, or wants a client certificate",
+        ),
+        _ => (HttpErrorKind::Tls, ""),
+    };
+    let name = name.map(|name| format!(", {name}")).unwrap_or_default();
+    HttpError {
+        kind,
+        detail: format!("TLS alert {id}{name}{meaning}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use edgepass_core::CertificateHandle;
+
     use super::*;
     use crate::bindings::wasi::http::types::DnsErrorPayload;
 
@@ -162,13 +184,51 @@ mod tests {
             (ErrorCode::HttpProtocolError, HttpErrorKind::Protocol),
             (ErrorCode::HttpResponseIncomplete, HttpErrorKind::Protocol),
             (ErrorCode::InternalError(None), HttpErrorKind::Other),
-            (received(116), HttpErrorKind::ClientCertificate),
-            (received(48), HttpErrorKind::ClientCertificate),
             (received(80), HttpErrorKind::Tls),
         ];
         for (code, kind) in table {
-            assert_eq!(describe(&code).kind, kind, "{code:?}");
+            assert_eq!(describe(&code, Via::Public).kind, kind, "{code:?}");
         }
+    }
+
+    #[test]
+    fn no_certificate_is_blamed_that_was_not_presented() {
+        let certificate = Via::Certificate(CertificateHandle(1));
+        for id in 0..=u8::MAX {
+            let (public, bound) = (
+                describe(&received(id), Via::Public).kind,
+                describe(&received(id), certificate).kind,
+            );
+            assert_ne!(public, HttpErrorKind::ClientCertificate, "{id}");
+            assert_ne!(bound, HttpErrorKind::NoClientCertificate, "{id}");
+            let of_certificates = matches!(id, 40 | 42..=46 | 48 | 49 | 116);
+            assert_eq!(
+                bound == HttpErrorKind::ClientCertificate,
+                of_certificates,
+                "{id}"
+            );
+            assert_eq!(
+                public == HttpErrorKind::NoClientCertificate,
+                id == 116,
+                "{id}"
+            );
+        }
+        let told = describe(&received(40), Via::Public).detail;
+        assert!(
+            told.starts_with("TLS alert 40, handshake failure; it has"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_host_may_say_why_a_handshake_failed() {
+        for (word, kind) in HttpErrorKind::TLS_REASONS {
+            let code = ErrorCode::InternalError(Some(format!("{word}: because")));
+            let error = describe(&code, Via::Public);
+            assert_eq!((error.kind, error.detail.as_str()), (kind, "because"));
+        }
+        let code = ErrorCode::InternalError(Some("tls-unheard-of: x".to_owned()));
+        assert_eq!(describe(&code, Via::Public).kind, HttpErrorKind::Other);
     }
 
     #[test]
@@ -177,17 +237,17 @@ mod tests {
             rcode: Some("NXDOMAIN".to_owned()),
             info_code: None,
         });
-        assert_eq!(describe(&code).detail, "NXDOMAIN");
+        assert_eq!(describe(&code, Via::Public).detail, "NXDOMAIN");
         assert_eq!(
-            describe(&received(42)).detail,
+            describe(&received(42), Via::Certificate(CertificateHandle(1))).detail,
             "TLS alert 42, bad certificate"
         );
         assert_eq!(
-            describe(&ErrorCode::ConnectionRefused).detail,
+            describe(&ErrorCode::ConnectionRefused, Via::Public).detail,
             "connection refused"
         );
         assert_eq!(
-            describe(&ErrorCode::TlsCertificateError).detail,
+            describe(&ErrorCode::TlsCertificateError, Via::Public).detail,
             "",
             "its kind says it all"
         );

@@ -1,0 +1,206 @@
+//! Why a TLS handshake failed, in words for people. The codes of `wasi:http` say that it did and not why, and a log that
+//! nobody reads is no place for what somebody has to repair.
+
+use edgepass_core::HttpErrorKind;
+use rustls::pki_types::UnixTime;
+use rustls::{CertificateError, Error as TlsError};
+use wasmtime_wasi_http::Error;
+
+/// Names of a certificate that are listed.
+const MAX_NAMES: usize = 5;
+
+/// The error that a component gets: [`HttpErrorKind::TLS_REASONS`] says in which form.
+pub(crate) fn error(failure: &TlsError) -> Error {
+    let (kind, reason) = match failure {
+        TlsError::AlertReceived(alert) => {
+            return Error::TlsAlertReceived {
+                alert_id: Some(u8::from(*alert)),
+                alert_message: Some(format!("{alert:?}")),
+            };
+        }
+        TlsError::InvalidCertificate(reason) => certificate(reason),
+        TlsError::InvalidMessage(_) => (
+            HttpErrorKind::Tls,
+            "what answers there does not speak TLS".to_owned(),
+        ),
+        TlsError::PeerIncompatible(reason) => (
+            HttpErrorKind::Tls,
+            format!("this host and the server have no version or cipher in common ({reason:?})"),
+        ),
+        other => (HttpErrorKind::Tls, other.to_string()),
+    };
+    let words = HttpErrorKind::TLS_REASONS.iter();
+    let word = words
+        .filter(|(_, known)| *known == kind)
+        .map(|(word, _)| word)
+        .next_back();
+    Error::InternalError(Some(format!(
+        "{}: {reason}",
+        word.unwrap_or(&"tls-handshake")
+    )))
+}
+
+fn certificate(reason: &CertificateError) -> (HttpErrorKind, String) {
+    use CertificateError as E;
+    use HttpErrorKind as Kind;
+    let unfit = |what: &str| (Kind::ServerCertificateUnfit, what.to_owned());
+    match reason {
+        E::ExpiredContext { time, not_after } => (
+            Kind::ServerCertificateDate,
+            format!("it expired {} ago", between(*not_after, *time)),
+        ),
+        E::Expired => (Kind::ServerCertificateDate, "it has expired".to_owned()),
+        E::NotValidYetContext { time, not_before } => (
+            Kind::ServerCertificateDate,
+            format!("it becomes valid in {}", between(*time, *not_before)),
+        ),
+        E::NotValidYet => (
+            Kind::ServerCertificateDate,
+            "it is not valid yet".to_owned(),
+        ),
+        E::NotValidForNameContext { presented, .. } => (Kind::ServerName, names(presented)),
+        E::NotValidForName => (Kind::ServerName, String::new()),
+        E::UnknownIssuer => (
+            Kind::ServerCertificate,
+            "it signed itself, or an authority that this host does not know signed it".to_owned(),
+        ),
+        E::BadSignature => (
+            Kind::ServerCertificate,
+            "a signature in its chain is wrong: an authority of that name has another key"
+                .to_owned(),
+        ),
+        E::Revoked => unfit("it was revoked"),
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
+            unfit("its extended key usage is not that of TLS servers")
+        }
+        E::BadEncoding => unfit("it cannot be read"),
+        // the errors of the verifier's own have no type that could be named here
+        E::Other(other) => match format!("{other:?}") {
+            text if text.contains("CaUsedAsEndEntity") => unfit(
+                "it is the certificate of an authority (CA:TRUE), which no server may present as its own",
+            ),
+            text if text.contains("UnsupportedCertVersion") => {
+                unfit("it is of X.509 version 1, which has no names of servers")
+            }
+            _ => unfit(&reason.to_string()),
+        },
+        other => unfit(&other.to_string()),
+    }
+}
+
+fn names(presented: &[String]) -> String {
+    let mut names: Vec<&str> = presented
+        .iter()
+        .take(MAX_NAMES)
+        .map(|name| plain(name))
+        .collect();
+    if presented.len() > MAX_NAMES {
+        names.push("more");
+    }
+    match names.as_slice() {
+        [] => "it has no subject alternative name, and the common name does not count".to_owned(),
+        names => format!("it is for {}", names.join(", ")),
+    }
+}
+
+/// A name is shown by its verifier as `DnsName("login.example")` or the like.
+fn plain(name: &str) -> &str {
+    name.split('"').nth(1).unwrap_or(name)
+}
+
+fn between(from: UnixTime, to: UnixTime) -> String {
+    let seconds = to.as_secs().saturating_sub(from.as_secs());
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustls::pki_types::ServerName;
+    use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
+
+    use super::*;
+
+    fn text(failure: &TlsError) -> String {
+        match error(failure) {
+            Error::InternalError(Some(text)) => text,
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_reason_is_said_in_the_form_that_the_component_reads() {
+        use CertificateError as E;
+        let at = |s| UnixTime::since_unix_epoch(Duration::from_secs(s));
+        for (reason, expected) in [
+            (E::Expired, "tls-certificate-date: it has expired"),
+            (
+                E::ExpiredContext {
+                    time: at(1_000_000),
+                    not_after: at(1_000_000 - 3 * 86_400),
+                },
+                "tls-certificate-date: it expired 3 days ago",
+            ),
+            (
+                E::NotValidYetContext {
+                    time: at(1_000_000),
+                    not_before: at(1_000_000 + 600),
+                },
+                "tls-certificate-date: it becomes valid in 10 min",
+            ),
+            (
+                E::NotValidForNameContext {
+                    expected: ServerName::try_from("login.example").unwrap(),
+                    presented: vec![r#"DnsName("a.example")"#.into(), "b.example".into()],
+                },
+                "tls-certificate-name: it is for a.example, b.example",
+            ),
+            (
+                E::NotValidForNameContext {
+                    expected: ServerName::try_from("login.example").unwrap(),
+                    presented: Vec::new(),
+                },
+                "tls-certificate-name: it has no subject alternative name",
+            ),
+            (
+                E::UnknownIssuer,
+                "tls-certificate-untrusted: it signed itself, or",
+            ),
+            (E::BadSignature, "tls-certificate-untrusted: a signature"),
+            (E::Revoked, "tls-certificate-unfit: it was revoked"),
+            (
+                E::InvalidPurpose,
+                "tls-certificate-unfit: its extended key usage",
+            ),
+            (E::BadEncoding, "tls-certificate-unfit: it cannot be read"),
+            (E::UnhandledCriticalExtension, "tls-certificate-unfit: "),
+        ] {
+            let text = text(&TlsError::InvalidCertificate(reason));
+            assert!(text.starts_with(expected), "{text}");
+        }
+        for (failure, expected) in [
+            (
+                TlsError::InvalidMessage(InvalidMessage::InvalidContentType),
+                "tls-handshake: what answers there does not speak TLS",
+            ),
+            (
+                TlsError::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
+                "tls-handshake: this host and the server have no version",
+            ),
+            (TlsError::NoCertificatesPresented, "tls-handshake: "),
+            (
+                TlsError::AlertReceived(AlertDescription::HandshakeFailure),
+                "TlsAlertReceived",
+            ),
+        ] {
+            let text = text(&failure);
+            assert!(text.starts_with(expected), "{text}");
+        }
+    }
+}
