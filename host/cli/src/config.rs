@@ -8,7 +8,7 @@ use edgepass::{Config, Environment, Provider, process_environment};
 
 use super::arguments::ConfigArguments;
 use super::failure::Failure;
-use super::output;
+use super::{output, repeat};
 
 /// The configuration, bytes: a little over what the engine accepts, so that it is the engine that refuses and explains.
 const CONFIG_BYTES: u64 = 1024 * 1024;
@@ -62,15 +62,23 @@ pub(crate) fn read(arguments: &ConfigArguments) -> Result<Option<String>, Failur
     let environment = std::env::var_os(Environment::EDGEPASS_CONFIG)
         .filter(|path| !path.is_empty())
         .map(PathBuf::from);
-    let Some(path) = arguments.config.clone().or(environment) else {
-        return Ok(None);
-    };
-    read_text(&path).map(Some)
+    match (&arguments.config, environment) {
+        (Some(path), _) => read_text(path, "--config").map(Some),
+        (None, Some(path)) => read_text(&path, Environment::EDGEPASS_CONFIG).map(Some),
+        (None, None) => Ok(None),
+    }
 }
 
-/// The JSON text of that file.
-pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
-    let bytes = read_file(path, "configuration", CONFIG_BYTES)?;
+/// The JSON text of the file that this setting names.
+pub(crate) fn read_text(path: &Path, setting: &str) -> Result<String, Failure> {
+    if path.to_string_lossy().trim_start().starts_with(['{', '[']) {
+        return Err(Failure::setting(
+            setting,
+            "has a document in the place of a path",
+            "write the document to a file and name that here; only the component itself reads JSON from EDGEPASS_CONFIG",
+        ));
+    }
+    let bytes = read_file(path, setting, "configuration", CONFIG_BYTES)?;
     String::from_utf8(bytes).map_err(|_| {
         Failure::setup(format!(
             "the configuration {} is not UTF-8 text",
@@ -79,13 +87,23 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
     })
 }
 
-/// A whole file of that kind.
-pub(crate) fn read_file(path: &Path, kind: &str, limit: u64) -> Result<Vec<u8>, Failure> {
+/// The whole file of that kind that this setting names.
+pub(crate) fn read_file(
+    path: &Path,
+    setting: &str,
+    kind: &str,
+    limit: u64,
+) -> Result<Vec<u8>, Failure> {
     let cannot = |reason: &dyn std::fmt::Display| {
-        Failure::setup(format!(
-            "the {kind} {} cannot be read: {reason}",
-            path.display()
-        ))
+        // it may be the secret, or the document, that belongs into the file
+        match path.to_str().filter(|text| repeat::is_harmless(text)) {
+            Some(path) => Failure::setup(format!("the {kind} {path} cannot be read: {reason}")),
+            None => Failure::setting(
+                setting,
+                format!("what it names cannot be read: {reason}"),
+                "give the path of a file; what was given does not look like one and is not repeated",
+            ),
+        }
     };
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|e| cannot(&e))?;

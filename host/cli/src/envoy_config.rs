@@ -33,7 +33,7 @@ pub(crate) struct Upstream {
 
 /// Prints it.
 pub(crate) fn run(arguments: &EnvoyConfigArguments) -> Result<(), Failure> {
-    let json = config::read_text(&arguments.from)?;
+    let json = config::read_text(&arguments.from, "--from")?;
     let plan = Plan::of(&json, &process_environment())?;
     let text = match &arguments.certificate {
         None => {

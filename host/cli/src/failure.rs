@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use edgepass::{Attempt, BuildError, ConfigError, CredentialRef, Error, ErrorClass, ErrorDetail};
+use edgepass_core::{is_printable, printable};
 use serde_json::{Map, Value, json};
 
 /// How errors are written.
@@ -75,7 +76,7 @@ impl Failure {
         let text = match (self, format) {
             // who closed the pipe does not want to hear of it
             (Self::Output(e), _) if e.kind() == std::io::ErrorKind::BrokenPipe => return,
-            (_, Format::Json) => format!("{}\n", self.json()),
+            (_, Format::Json) => format!("{}\n", escaped(&self.json().to_string())),
             (_, Format::Text) => self.text(stderr.is_terminal() && colours()),
         };
         // nothing is left to say it to
@@ -154,14 +155,35 @@ impl Failure {
         } else {
             "error"
         };
-        let mut text = format!("edgepass: {label}: {message}\n");
+        let mut text = format!("edgepass: {label}: {}\n", one_line(&message));
         for (name, value) in lines {
             if let Some(value) = value {
-                text.push_str(&format!("  {name}: {value}\n"));
+                text.push_str(&format!("  {name}: {}\n", one_line(&value)));
             }
         }
         text
     }
+}
+
+/// A component may be anybody's, and a path or a name may hold anything: nothing in a line makes another one or moves
+/// the cursor.
+fn one_line(text: &str) -> String {
+    printable(text, usize::MAX)
+}
+
+/// JSON in which what is not printed is escaped.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_printable(c) {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    out
 }
 
 impl From<Error> for Failure {
@@ -329,6 +351,35 @@ mod tests {
             "credential-unavailable"
         );
         assert!(error["error"].get("trace_id").is_none());
+    }
+
+    #[test]
+    fn whatever_a_component_says_is_one_line() {
+        let bad = "a\u{1b}[2J\u{202e}\u{9b}\r\nb\u{200b}c";
+        let failure = Failure::Token(Error::with_detail(
+            ErrorClass::Refused,
+            ErrorDetail {
+                message: bad.into(),
+                hint: Some(bad.into()),
+                oauth_error: Some(bad.into()),
+                correlation_id: Some(bad.into()),
+                trace_id: Some(bad.into()),
+                claims: Some(bad.into()),
+                identity: Some(bad.into()),
+                credential: Some(credential(bad, Some(bad))),
+                ..ErrorDetail::default()
+            },
+        ));
+        let text = failure.text(false);
+        let printed = |text: &str| text.chars().all(|c| c == '\n' || is_printable(c));
+        assert!(printed(&text), "{text:?}");
+        assert_eq!(text.lines().count(), 9, "{text}");
+        let json = escaped(&failure.json().to_string());
+        assert!(json.chars().all(is_printable), "{json:?}");
+        let read: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(read["error"]["claims"], bad, "escaped is not lost");
+        let path = Failure::setup("the file /x\n\u{1b}[1mnote\u{202e} cannot be read");
+        assert_eq!(path.text(false).lines().count(), 1);
     }
 
     #[test]

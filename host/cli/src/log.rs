@@ -39,7 +39,7 @@ impl Log for StandardError {
         let _ = writeln!(
             std::io::stderr().lock(),
             "edgepass: {level}: {}",
-            record.args()
+            edgepass_core::printable(&record.args().to_string(), usize::MAX)
         );
     }
 

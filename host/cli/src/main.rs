@@ -6,6 +6,7 @@ mod envoy_config;
 mod failure;
 mod log;
 mod output;
+mod repeat;
 mod token;
 
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use self::failure::{Failure, Format};
 
 fn main() -> ExitCode {
     // usage errors, help and version end the process in here: 2 for the first, 0 for the others
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| repeat::usage(error).exit());
     log::install(arguments.verbose);
     let (result, format) = match arguments.command {
         Command::Token(arguments) => (token::run(&arguments), arguments.format.of_errors()),

@@ -51,7 +51,12 @@ pub(crate) fn run(arguments: &TokenArguments) -> Result<(), Failure> {
 
 #[cfg(feature = "compiler")]
 fn with_component(builder: Builder, path: &Path) -> Result<Builder, Failure> {
-    Ok(builder.component(config::read_file(path, "component", COMPONENT_BYTES)?))
+    Ok(builder.component(config::read_file(
+        path,
+        "--component",
+        "component",
+        COMPONENT_BYTES,
+    )?))
 }
 
 #[cfg(not(feature = "compiler"))]

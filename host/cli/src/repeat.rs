@@ -1,0 +1,148 @@
+//! Which input a message may repeat. What somebody gave in a wrong place may be a secret that belongs elsewhere.
+
+use clap::error::{ContextKind, ContextValue};
+
+/// What stands in the place of the rest.
+const NOT_REPEATED: &str = "(not repeated)";
+
+/// Characters of a whole path or URL.
+const MAX_CHARS: usize = 160;
+
+/// Characters of one of its parts.
+const MAX_PART_CHARS: usize = 40;
+
+/// From so many characters on, a part that mixes digits and letters of both cases looks like a secret.
+const RANDOM_CHARS: usize = 12;
+
+/// Whether a text has the form of an option, a path, a URL or a plain word, and no part that looks like a secret.
+pub(crate) fn is_harmless(text: &str) -> bool {
+    let rest = text.strip_prefix("~/").unwrap_or(text);
+    let is_option = text.starts_with('-');
+    let is_path = rest.contains(['/', '\\']) || text.starts_with("~/");
+    let is_file = rest.rsplit_once('.').is_some_and(|(name, extension)| {
+        !name.is_empty()
+            && (1..=5).contains(&extension.len())
+            && extension.bytes().all(|b| b.is_ascii_lowercase())
+    });
+    let is_word = rest
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || matches!(b, b'-' | b'_'));
+    text.len() <= MAX_CHARS
+        && (is_option || is_path || is_file || is_word)
+        && !rest.contains("eyJ")
+        && rest
+            .chars()
+            .all(|c| c.is_alphanumeric() || "/\\.:-_ ".contains(c))
+        && rest.split(['/', '\\', '.', ':', ' ']).all(|part| {
+            let has = |test: fn(&u8) -> bool| part.as_bytes().iter().any(test);
+            let is_random = part.len() >= RANDOM_CHARS
+                && has(u8::is_ascii_digit)
+                && has(u8::is_ascii_lowercase)
+                && has(u8::is_ascii_uppercase);
+            part.len() <= MAX_PART_CHARS && !is_random
+        })
+}
+
+/// A usage error that repeats nothing that may be a secret.
+pub(crate) fn usage(mut error: clap::Error) -> clap::Error {
+    let given = [
+        ContextKind::InvalidArg,
+        ContextKind::InvalidValue,
+        ContextKind::InvalidSubcommand,
+    ];
+    for kind in given {
+        let is_harmful =
+            matches!(error.get(kind), Some(ContextValue::String(text)) if !is_harmless(text));
+        if is_harmful {
+            error.insert(kind, ContextValue::String(NOT_REPEATED.to_owned()));
+        }
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::Arguments;
+
+    #[test]
+    fn paths_are_repeated_and_secrets_are_not() {
+        for path in [
+            "/etc/edgepass/config.json",
+            "config.json",
+            "./My Config.json",
+            "~/x",
+            r"C:\Program Files\edgepass\config.json",
+            "../a/b",
+            "/var/run/secrets/11111111-2222-3333-4444-555555555555/x",
+            "https://graph.microsoft.com/.default",
+            "--identty",
+            "header",
+            "/etc/größe.json",
+        ] {
+            assert!(is_harmless(path), "{path}");
+        }
+        for secret in [
+            r#"{"identities":{}}"#,
+            "Sup3r+Secret/Value==",
+            "abc8Q~0123456789abcdefghijklmnopqrstuvwx",
+            "eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ.c2ln",
+            "/eyJhbGciOiJSUzI1NiJ9.e30.c2ln",
+            "hunter2",
+            "aB3/xYz0123456789ABCdef",
+            "-----BEGIN PRIVATE KEY-----\nMII",
+            "/etc/x\u{1b}[2J",
+            &"a/".repeat(200),
+            &"a".repeat(41),
+        ] {
+            assert!(!is_harmless(secret), "{secret}");
+        }
+    }
+
+    #[test]
+    fn usage_errors_repeat_no_secret() {
+        for (arguments, secret) in [
+            (
+                ["edgepass", "token", "Sup3r+Secret/Value=="].as_slice(),
+                "Sup3r",
+            ),
+            (&["edgepass", "token", "--format", "Sup3r+Secret"], "Sup3r"),
+            (&["edgepass", "Sup3r+Secret"], "Sup3r"),
+            (&["edgepass", "token", "--verbose=Sup3r+Secret"], "Sup3r"),
+            (
+                &[
+                    "edgepass",
+                    "envoy-config",
+                    "--from",
+                    "x",
+                    "--listen",
+                    "Sup3r+Secret",
+                ],
+                "Sup3r",
+            ),
+            (
+                &[
+                    "edgepass",
+                    "envoy-config",
+                    "--from",
+                    "x",
+                    "--upstream",
+                    "https://u:Sup3r+Secret@h",
+                ],
+                "Sup3r",
+            ),
+        ] {
+            let Err(error) = Arguments::try_parse_from(arguments) else {
+                panic!("{arguments:?} is good");
+            };
+            let shown = usage(error).to_string();
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        let Err(error) = Arguments::try_parse_from(["edgepass", "token", "--identty", "x"]) else {
+            panic!("it is misspelt");
+        };
+        assert!(usage(error).to_string().contains("--identty"));
+    }
+}
