@@ -32,7 +32,11 @@ struct Call {
 }
 
 enum Purpose {
-    Http { max_response_bytes: usize },
+    Http {
+        max_response_bytes: usize,
+        /// A client certificate authenticates its connection.
+        is_bound: bool,
+    },
     File,
     Certificate(Opening),
 }
@@ -57,9 +61,15 @@ impl Calls {
         // nobody waits for a call that was cancelled
         let call = self.under_way.remove(&id)?;
         let outcome = match call.purpose {
-            Purpose::Http { max_response_bytes } => {
-                Some(Outcome::Http(response(headers, body, max_response_bytes)))
-            }
+            Purpose::Http {
+                max_response_bytes,
+                is_bound,
+            } => Some(Outcome::Http(response(
+                headers,
+                body,
+                max_response_bytes,
+                is_bound,
+            ))),
             Purpose::File => Some(Outcome::File(file(headers, body))),
             Purpose::Certificate(opening) => {
                 self.go_on_opening(call.effect, opening, file(headers, body))
@@ -167,6 +177,7 @@ impl Calls {
             .map_err(|error| denied(not_sent(error, cluster)))?;
         let purpose = Purpose::Http {
             max_response_bytes: request.max_response_bytes,
+            is_bound: via != Via::Public,
         };
         self.under_way.insert(call, Call { effect, purpose });
         Ok(())
@@ -240,8 +251,8 @@ fn cannot_open(error: ReadError) -> Outcome {
 
 fn file(headers: usize, body_bytes: usize) -> Result<SecretBytes, ReadError> {
     let response =
-        response(headers, body_bytes, limits::MAX_ASSERTION_BYTES).map_err(
-            |error| match error.kind {
+        response(headers, body_bytes, limits::MAX_ASSERTION_BYTES, false).map_err(|error| {
+            match error.kind {
                 HttpErrorKind::BodyTooLarge => {
                     ReadError::TooLarge(u64::try_from(body_bytes).unwrap_or(u64::MAX))
                 }
@@ -249,8 +260,8 @@ fn file(headers: usize, body_bytes: usize) -> Result<SecretBytes, ReadError> {
                     "the cluster of envoy.files did not answer {}",
                     error.detail
                 )),
-            },
-        )?;
+            }
+        })?;
     match response.status {
         200 => Ok(response.body),
         404 => Err(ReadError::NotFound),
@@ -267,6 +278,7 @@ fn response(
     headers: usize,
     body_bytes: usize,
     max_bytes: usize,
+    is_bound: bool,
 ) -> Result<HttpResponse, HttpError> {
     let failed = |kind| HttpError {
         kind,
@@ -288,7 +300,7 @@ fn response(
     let from_server = headers
         .iter()
         .any(|(name, _)| SERVER_HEADERS.contains(&name.as_str()));
-    match synthetic::failure(status, from_server, &body) {
+    match synthetic::failure(status, from_server, is_bound, &body) {
         Some(error) => Err(error),
         None => Ok(HttpResponse {
             status,

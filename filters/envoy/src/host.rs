@@ -174,7 +174,7 @@ pub(crate) fn error(message: &str) {
 /// Writes one line. A name out of the configuration may have a line end in it, and what comes after that would look
 /// like a line of Envoy's own.
 fn log(level: LogLevel, message: &str) {
-    let line = message.replace(char::is_control, " ");
+    let line = message.replace(|c| !edgepass_core::is_printable(c), " ");
     _ = hostcalls::log(level, &line);
 }
 
