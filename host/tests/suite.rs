@@ -22,6 +22,8 @@ mod providers;
 #[path = "suite/reach.rs"]
 mod reach;
 mod support;
+#[path = "suite/tls.rs"]
+mod tls;
 
 /// Waits for something that will happen by itself soon.
 pub(crate) async fn until(mut so: impl FnMut() -> bool) {

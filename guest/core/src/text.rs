@@ -82,7 +82,13 @@ pub(crate) fn clean_json(json: &str, sent: &Needles) -> Option<String> {
             '\t' | '\n' | '\r' => {}
             _ => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
-                    out.push_str(&format!("\\u{unit:04x}"));
+                    out.push_str("\\u");
+                    let digits = [12, 8, 4, 0].map(|shift| u32::from(*unit >> shift & 15));
+                    out.extend(
+                        digits
+                            .iter()
+                            .filter_map(|digit| char::from_digit(*digit, 16)),
+                    );
                 }
             }
         }
@@ -117,7 +123,7 @@ impl Needles {
             let text = secret.expose();
             let text = text.strip_prefix("Basic ").unwrap_or(text);
             needles.add(Zeroizing::new(visible(text)), false);
-            for part in text.split(['.', '\r', '\n']) {
+            for part in text.split(|c| matches!(c, '.' | '\r' | '\n')) {
                 if part.len() >= MIN_JWS_PART_CHARS && part.len() < text.len() {
                     needles.add(Zeroizing::new(visible(part)), false);
                 }
@@ -164,7 +170,8 @@ impl Needles {
         {
             let found = self.0.iter().filter_map(|needle| {
                 // most begin with none of its spellings, and most texts are long
-                let may_begin = "%\\&+-_".contains(c) || needle.text.starts_with(c);
+                let may_begin =
+                    matches!(c, '%' | '\\' | '&' | '+' | '-' | '_') || needle.text.starts_with(c);
                 let end = may_begin.then(|| needle.end(text, at))??;
                 Some((end, needle.is_base64))
             });
@@ -226,7 +233,7 @@ fn is_word(text: &str, at: usize, end: usize) -> bool {
     let (before, rest) = text.split_at_checked(at).unwrap_or_default();
     let (word, after) = rest.split_at_checked(end - at).unwrap_or_default();
     let touches = |one: Option<char>, other: Option<char>| {
-        one.is_some_and(char::is_alphanumeric) && other.is_some_and(char::is_alphanumeric)
+        one.is_some_and(is_of_a_word) && other.is_some_and(is_of_a_word)
     };
     let escape = matches!(
         before.as_bytes(),
@@ -237,6 +244,11 @@ fn is_word(text: &str, at: usize, end: usize) -> bool {
     );
     (escape || !touches(before.chars().next_back(), word.chars().next()))
         && !touches(word.chars().next_back(), after.chars().next())
+}
+
+/// Beyond ASCII everything counts, which takes no table.
+fn is_of_a_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || !c.is_ascii()
 }
 
 /// Gives the lengths of those spellings of a character with which a text begins. Base64 has two alphabets.
@@ -276,7 +288,7 @@ fn codings(rest: &str, c: char, found: &mut impl FnMut(usize)) {
             if c == '\\' {
                 (2..=backslashes).for_each(found);
             } else if backslashes > 0
-                && !c.is_alphanumeric()
+                && !c.is_ascii_alphanumeric()
                 && rest
                     .get(backslashes..)
                     .is_some_and(|rest| rest.starts_with(c))
@@ -314,7 +326,7 @@ fn escaped<'a>(mut rest: &'a str, c: char, escape: &str, digits: usize) -> Optio
     };
     for unit in units {
         let (number, after) = rest.strip_prefix(escape)?.split_at_checked(digits)?;
-        if u16::from_str_radix(number, 16) != Ok(unit) {
+        if value(number, 16) != Some(u32::from(unit)) {
             return None;
         }
         rest = after;
@@ -327,11 +339,9 @@ fn escaped<'a>(mut rest: &'a str, c: char, escape: &str, digits: usize) -> Optio
 fn is_entity(entity: &str, c: char) -> bool {
     match entity.strip_prefix('#') {
         Some(number) => {
-            let code = match number.strip_prefix(['x', 'X']) {
-                Some(hex) => u32::from_str_radix(hex, 16),
-                None => number.parse(),
-            };
-            code == Ok(u32::from(c))
+            let hex = number.strip_prefix('x').or(number.strip_prefix('X'));
+            let code = hex.map_or_else(|| value(number, 10), |hex| value(hex, 16));
+            code == Some(u32::from(c))
         }
         None => {
             !c.is_ascii_alphanumeric()
@@ -339,6 +349,13 @@ fn is_entity(entity: &str, c: char) -> bool {
                 && entity.bytes().all(|b| b.is_ascii_alphanumeric())
         }
     }
+}
+
+/// Digits, of which there are few.
+fn value(digits: &str, radix: u32) -> Option<u32> {
+    digits.chars().try_fold(0_u32, |value, c| {
+        Some(value.wrapping_mul(radix).wrapping_add(c.to_digit(radix)?))
+    })
 }
 
 /// The length of something of the shape of a JWT: `{"` in base64url begins every JWS header.
