@@ -439,11 +439,11 @@ pub(crate) fn canonical_authority(authority: &str, own_port: u16) -> Result<Stri
         .and_then(|rest| rest.strip_prefix(':'));
     let host = host.to_ascii_lowercase();
     let Some(port) = port else { return Ok(host) };
-    match port.parse::<u16>() {
-        Ok(number) if number == own_port => Ok(host),
-        Ok(number) if number > 0 && port.bytes().all(|b| b.is_ascii_digit()) => {
-            Ok(format!("{host}:{number}"))
-        }
+    // what Rust reads as a number may have a sign
+    let digits = Some(port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    match digits.and_then(|digits| digits.parse::<u16>().ok()) {
+        Some(number) if number == own_port => Ok(host),
+        Some(number) if number > 0 => Ok(format!("{host}:{number}")),
         _ => Err(Refusal::new(
             format!("`{port}` is not a port"),
             "use a number from 1 to 65535",
@@ -711,6 +711,9 @@ mod tests {
             ("https://idp.example:0/token", "not a port"),
             ("https://idp.example:99999/token", "not a port"),
             ("https://idp.example:+1/token", "not a port"),
+            ("https://idp.example:+443/token", "not a port"),
+            ("https://idp.example:-443/token", "not a port"),
+            ("https://idp.example: 443/token", "space"),
             ("https://idp.example:/token", "not a port"),
             ("https:///token", "not a host name"),
             ("https://idp..example/token", "not a host name"),

@@ -17,6 +17,7 @@ mod load;
 mod request;
 #[cfg(feature = "schema")]
 mod schema;
+mod variables;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use client::Client;
 pub use document::HostFile;
 pub use environment::{ENVIRONMENT_IDENTITY, Environment};
 pub use error::{ConfigError, ConfigErrorDetail};
+pub use variables::{KnownVariables, Reading, VARIABLES};
 
 /// A configuration that has been checked whole.
 #[derive(Clone, Debug)]
@@ -48,6 +50,8 @@ pub struct Config {
     pub envoy: Option<envoy::EnvoyFile>,
     /// What it needs besides its identities.
     needs: Needs,
+    /// The environment alone describes its identity.
+    environment_only: bool,
 }
 
 /// One identity.

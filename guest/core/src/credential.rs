@@ -32,7 +32,7 @@ use crate::effect::{ReadError, Via};
 use crate::exchange::{Form, Granted};
 use crate::flow::{Io, OpenCertificate};
 use crate::inspect::JwtSummary;
-use crate::limits::MAX_ASSERTION_BYTES;
+use crate::json::without_byte_order_mark;
 use crate::{ClientAssertion, CredentialRef, Error, ErrorClass, Secret};
 
 pub(crate) use availability::{Failure, Step};
@@ -459,35 +459,67 @@ fn assertion_type(place: &Place<'_>, configured: Option<&str>) -> Result<String,
     Ok(configured.unwrap_or(JWT_BEARER).to_owned())
 }
 
-/// A small text file, trimmed. `what` names it in errors.
-async fn read_text(io: &Io, path: &str, what: &str) -> Result<Secret, Failure> {
-    let unavailable = |message: String| Error::new(ErrorClass::CredentialUnavailable, message);
-    let bytes = io.read_file(path).await.map_err(|error| match error {
-        ReadError::NotFound => Failure::not_here(unavailable(format!("{what} {path} does not exist"))
-            .hint("check the path (AZURE_FEDERATED_TOKEN_FILE or the configuration) and that the volume is mounted")),
-        ReadError::Denied(reason) => unavailable(format!("{what} {path} may not be read: {reason}"))
-            .hint("check the file's owner and mode, and that the configuration names this path").into(),
-        ReadError::TooLarge(limit) => {
-            unavailable(format!("{what} {path} is larger than {limit} bytes")).hint("this is not such a file").into()
+/// A small text file that is read at each exchange.
+pub(crate) struct TextFile {
+    /// What errors call it.
+    pub(crate) what: &'static str,
+    /// Who may have its path wrong.
+    pub(crate) setting: &'static str,
+    pub(crate) max_bytes: usize,
+}
+
+impl TextFile {
+    /// The text as people mean it: without a byte order mark, and without blanks and line ends around it.
+    async fn read(&self, io: &Io, path: &str) -> Result<Secret, Failure> {
+        let Self {
+            what,
+            setting,
+            max_bytes,
+        } = self;
+        let unavailable = |message: String| Error::new(ErrorClass::CredentialUnavailable, message);
+        let too_large = |limit: u64| {
+            unavailable(format!("{what} {path} is larger than {limit} bytes"))
+                .hint("this is not such a file")
+        };
+        let bytes = io.read_file(path).await.map_err(|error| match error {
+            ReadError::NotFound => {
+                Failure::not_here(unavailable(format!("{what} {path} does not exist")).hint(
+                    format!("check the path ({setting}) and that the volume is mounted"),
+                ))
+            }
+            ReadError::Denied(reason) => unavailable(format!(
+                "{what} {path} may not be read: {reason}"
+            ))
+            .hint("check the file's owner and mode, and that the configuration names this path")
+            .into(),
+            ReadError::TooLarge(limit) => too_large(limit).into(),
+            ReadError::Other(reason) => {
+                unavailable(format!("{what} {path} cannot be read: {reason}"))
+                    .retryable()
+                    .into()
+            }
+        })?;
+        let bytes = without_byte_order_mark(bytes.expose());
+        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
+            return Err(
+                unavailable(format!("{what} {path} is UTF-16, or no text at all"))
+                    .hint("write it as UTF-8; `>` of Windows PowerShell writes UTF-16")
+                    .into(),
+            );
         }
-        ReadError::Other(reason) => unavailable(format!("{what} {path} cannot be read: {reason}")).retryable().into(),
-    })?;
-    if bytes.len() > MAX_ASSERTION_BYTES {
-        return Err(unavailable(format!(
-            "{what} {path} is larger than {MAX_ASSERTION_BYTES} bytes"
-        ))
-        .hint("this is not such a file")
-        .into());
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| unavailable(format!("{what} {path} is not text (UTF-8)")))?
+            .trim();
+        if text.len() > *max_bytes {
+            return Err(too_large(*max_bytes as u64).into());
+        }
+        if text.is_empty() {
+            return Err(unavailable(format!("{what} {path} is empty"))
+                .hint(
+                    "whoever writes it has not done so yet, or writes it in place instead of swapping it",
+                )
+                .into());
+        }
+        Ok(Secret::new(text))
     }
-    let text = std::str::from_utf8(bytes.expose())
-        .map_err(|_| unavailable(format!("{what} {path} is not text (UTF-8)")))?
-        .trim();
-    if text.is_empty() {
-        return Err(unavailable(format!("{what} {path} is empty"))
-            .hint(
-                "whoever writes it has not done so yet, or writes it in place instead of swapping it",
-            )
-            .into());
-    }
-    Ok(Secret::new(text))
 }

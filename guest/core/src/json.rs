@@ -25,9 +25,10 @@ pub(crate) enum Json {
 }
 
 impl Json {
-    /// Reads one document.
+    /// Reads one document. A byte order mark before it is no part of it (RFC 8259 section 8.1).
     pub(crate) fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
         let mut left = MAX_JSON_VALUES;
+        let text = without_byte_order_mark(text);
         let mut deserializer = serde_json::Deserializer::from_slice(text);
         let value = Reader { left: &mut left }.deserialize(&mut deserializer)?;
         deserializer.end()?;
@@ -62,6 +63,11 @@ impl Json {
             Self::Object(_) => "an object",
         }
     }
+}
+
+/// Editors and shells on Windows begin a UTF-8 file with it.
+pub(crate) fn without_byte_order_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// Reads values while there are some left.
@@ -165,6 +171,16 @@ mod tests {
         assert_eq!(json.get("t").unwrap().text().unwrap().expose(), "c");
         assert!(json.get("x").is_none());
         assert!(matches!(json.get("l"), Some(Json::List(l)) if l[0].kind() == "an object"));
+    }
+
+    #[test]
+    fn one_byte_order_mark_is_no_part_of_the_document() {
+        assert_eq!(
+            Json::parse("\u{feff}{}".as_bytes()).unwrap().kind(),
+            "an object"
+        );
+        assert!(Json::parse("\u{feff}\u{feff}{}".as_bytes()).is_err());
+        assert!(Json::parse("\u{feff}".as_bytes()).is_err());
     }
 
     #[test]

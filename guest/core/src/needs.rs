@@ -230,17 +230,24 @@ impl FilePattern {
     pub fn matches(&self, path: &str) -> bool {
         match self {
             Self::Exact(exact) => path == exact,
-            Self::Directory { directory, suffix } => path
-                .strip_prefix(directory.as_str())
-                .and_then(|rest| rest.strip_prefix(['/', '\\']))
-                .and_then(|name| name.strip_suffix(suffix.as_str()))
-                // a name alone: nothing that leads out of the folder
-                .is_some_and(|stem| {
-                    stem.starts_with(|c: char| c.is_ascii_alphanumeric())
-                        && stem
-                            .chars()
-                            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-                }),
+            Self::Directory { directory, suffix } => {
+                // on Unix a backslash is a character of a name: `/tokens\x.key` is not in `/tokens`
+                let separators: &[char] = if directory.starts_with('/') {
+                    &['/']
+                } else {
+                    &['/', '\\']
+                };
+                path.strip_prefix(directory.as_str())
+                    .and_then(|rest| rest.strip_prefix(separators))
+                    .and_then(|name| name.strip_suffix(suffix.as_str()))
+                    // a name alone: nothing that leads out of the folder
+                    .is_some_and(|stem| {
+                        stem.starts_with(|c: char| c.is_ascii_alphanumeric())
+                            && stem
+                                .chars()
+                                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+                    })
+            }
         }
     }
 
@@ -369,9 +376,17 @@ mod tests {
             "/var/opt/azcmagent/tokens/x.pem",
             "/var/opt/azcmagent/tokens2/x.key",
             "/var/opt/azcmagent/tokens/x\\y.key",
+            "/var/opt/azcmagent/tokens\\x.key",
         ] {
             assert!(!keys.matches(other), "{other}");
         }
+        let keys = FilePattern::Directory {
+            directory: "C:\\ProgramData\\AzureConnectedMachineAgent\\Tokens".into(),
+            suffix: ".key".into(),
+        };
+        assert!(keys.matches("C:\\ProgramData\\AzureConnectedMachineAgent\\Tokens\\x.key"));
+        assert!(keys.matches("C:\\ProgramData\\AzureConnectedMachineAgent\\Tokens/x.key"));
+        assert!(!keys.matches("C:\\ProgramData\\AzureConnectedMachineAgent\\Tokens\\..\\x.key"));
         assert!(FilePattern::Exact("/a".into()).matches("/a"));
         assert!(!FilePattern::Exact("/a".into()).matches("/a/"));
     }

@@ -656,6 +656,183 @@ fn mtls_endpoints_are_for_certificates() {
 }
 
 #[test]
+fn what_was_never_filled_in_is_named_wherever_it_stands() {
+    for (field, value, setting) in [
+        ("tenant_id", r#""<tenant-id>""#, "tenant_id"),
+        ("client_id", r#""${CLIENT_ID}""#, "client_id"),
+        ("authority_host", r#""https://$HOST""#, "authority_host"),
+        (
+            "authority_host",
+            r#""'https://login.microsoftonline.com'""#,
+            "authority_host",
+        ),
+        ("scopes", r#"["{{ scope }}"]"#, "scopes"),
+        (
+            "additionally_allowed_tenants",
+            r#"["{tenant}"]"#,
+            "additionally_allowed_tenants[0]",
+        ),
+        (
+            "credential",
+            r#"{"federated_token_file": {"path": "$TOKEN_FILE"}}"#,
+            "credential.federated_token_file.path",
+        ),
+        (
+            "credential",
+            r#"{"client_secret": {"file": "\"/run/secret\""}}"#,
+            "credential.client_secret.file",
+        ),
+        (
+            "credential",
+            r#"{"certificate": {"name": "c", "audience": "<audience>"}}"#,
+            "credential.certificate.audience",
+        ),
+        (
+            "credential",
+            r#"{"managed_identity_assertion": {"client_id": "'c'"}}"#,
+            "credential.managed_identity_assertion.client_id",
+        ),
+    ] {
+        let mut identity = serde_json::json!({"tenant_id": TENANT, "client_id": CLIENT,
+            "credential": {"client_secret": {"value": "hunter2"}}});
+        identity[field] = serde_json::from_str(value).unwrap();
+        let json = serde_json::json!({"identities": {"app": identity}}).to_string();
+        let error = load(&json).unwrap_err();
+        assert_eq!(
+            error.setting,
+            format!("identities.app.{setting}"),
+            "{error}"
+        );
+        assert!(
+            error.message.contains("never filled in") || error.message.contains("in quotes"),
+            "{error}"
+        );
+    }
+    for (variable, value) in [
+        ("AZURE_TENANT_ID", "$(TENANT)"),
+        ("AZURE_CLIENT_ID", "\"c\""),
+        ("AZURE_AUTHORITY_HOST", "https://<host>/"),
+        ("AZURE_FEDERATED_TOKEN_FILE", "%TOKEN_FILE%"),
+        (
+            "AZURE_ADDITIONALLY_ALLOWED_TENANTS",
+            "a.example;'b.example'",
+        ),
+        ("EDGEPASS_AUTHORITY_HOSTS", "a.example,${HOST}"),
+    ] {
+        let error = load_environment(&[(variable, value)]).unwrap_err();
+        assert_eq!(error.setting, variable, "{error}");
+        assert!(
+            error.message.contains("never filled in") || error.message.contains("in quotes"),
+            "{error}"
+        );
+    }
+    for (json, setting) in [
+        (r#"{"host": {"ca_file": "${CA}"}}"#, "host.ca_file"),
+        (r#"{"authority_hosts": ["<host>"]}"#, "authority_hosts[0]"),
+        (
+            r#"{"certificates": {"c": {"certificate_file": "\"/c.pem\""}}}"#,
+            "certificates.c.certificate_file",
+        ),
+    ] {
+        assert_eq!(load(json).unwrap_err().setting, setting);
+    }
+}
+
+#[test]
+fn the_environment_shows_a_chain_and_allows_tenants() {
+    let certificate = [
+        ("AZURE_FEDERATED_TOKEN_FILE", ""),
+        ("AZURE_CLIENT_CERTIFICATE_PATH", "/etc/app.pem"),
+    ];
+    let chain = |value| {
+        let pairs = [
+            &certificate[..],
+            &[("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN", value)],
+        ]
+        .concat();
+        let config = load_environment(&pairs)?;
+        let identity = config.identities.get("default").unwrap();
+        Ok(identity.distinction().expose().contains("3:x5c"))
+    };
+    for (value, expected) in [
+        ("true", true),
+        ("True", true),
+        (" 1 ", true),
+        ("false", false),
+        ("0", false),
+        ("", false),
+    ] {
+        assert_eq!(chain(value), Ok::<_, ConfigError>(expected), "{value:?}");
+    }
+    let error = chain("yes").unwrap_err();
+    assert_eq!(error.setting, "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN");
+
+    let allowed = |value| {
+        let config = load_environment(&[("AZURE_ADDITIONALLY_ALLOWED_TENANTS", value)])?;
+        let identity = config.identities.get("default").unwrap();
+        Ok::<_, ConfigError>(
+            identity
+                .client()
+                .unwrap()
+                .additionally_allowed_tenants
+                .clone(),
+        )
+    };
+    assert_eq!(
+        allowed("a.example; b.example;").unwrap(),
+        ["a.example", "b.example"]
+    );
+    assert_eq!(allowed("*").unwrap(), ["*"]);
+    assert_eq!(allowed(" ").unwrap(), [""; 0]);
+    for wrong in ["common", "a.example,b.example"] {
+        assert_eq!(
+            allowed(wrong).unwrap_err().setting,
+            "AZURE_ADDITIONALLY_ALLOWED_TENANTS"
+        );
+    }
+    // what is written down is not widened from outside
+    let pairs = [WEBHOOK, &[("AZURE_ADDITIONALLY_ALLOWED_TENANTS", "*")]].concat();
+    let config = Config::load(Some(r#"{"identities": {"a": {}}}"#), &environment(&pairs)).unwrap();
+    let client = config.identities.get("a").unwrap().client().unwrap();
+    assert_eq!(client.additionally_allowed_tenants, [""; 0]);
+}
+
+#[test]
+fn a_host_that_a_rule_has_made_is_named_too() {
+    let bound = |hosts: &str, host: &str| {
+        let json = entra(BOUND, &format!(r#", "authority_host": "https://{host}""#));
+        load(&json.replacen('{', &format!(r#"{{"authority_hosts": [{hosts}], "#), 1))
+    };
+    for (hosts, host) in [
+        (r#""login.contoso.example""#, "login.contoso.example"),
+        (
+            r#""login.contoso.example:8443", "mtlsauth.contoso.example""#,
+            "login.contoso.example:8443",
+        ),
+    ] {
+        refused(
+            bound(hosts, host),
+            "identities.app.credential",
+            &["`mtlsauth.contoso.example", "neither", "to authority_hosts"],
+        );
+    }
+    let config = bound(
+        r#""login.contoso.example", "mtlsauth.contoso.example""#,
+        "login.contoso.example",
+    )
+    .unwrap();
+    assert_eq!(
+        hosts(&config),
+        BTreeSet::from(["mtlsauth.contoso.example".to_owned()])
+    );
+    // Microsoft's own, and a server whose mTLS endpoint is written down, need no more
+    for cloud in ["login.microsoftonline.us", "login.sovcloud-identity.fr"] {
+        bound("", cloud).unwrap();
+    }
+    load(&generic(BOUND, "")).unwrap();
+}
+
+#[test]
 fn bound_certificates_need_a_login_host() {
     let config = load(&entra(BOUND, "")).unwrap();
     assert_eq!(
@@ -736,7 +913,8 @@ fn scopes() {
             r#"["https://a.example"]"#,
             "write `https://a.example/.default`",
         ),
-        (r#"["https://a.example/{x}/.default"]"#, "letters, digits"),
+        (r#"["https://a.example/{x}/.default"]"#, "never filled in"),
+        (r#"["https://a.example/é/.default"]"#, "RFC 6749"),
     ] {
         refused(load(&with(scopes)), "identities.app.scopes", &[word]);
     }

@@ -24,6 +24,12 @@ impl Environment {
     pub const AZURE_CLIENT_SECRET: &'static str = "AZURE_CLIENT_SECRET";
     /// PEM file with a certificate chain and its key, as the Azure SDKs' environment credential names it.
     pub const AZURE_CLIENT_CERTIFICATE_PATH: &'static str = "AZURE_CLIENT_CERTIFICATE_PATH";
+    /// Whether the assertion shows the certificate's chain (`x5c`): `true` or `1`, `false` or `0`.
+    pub const AZURE_CLIENT_SEND_CERTIFICATE_CHAIN: &'static str =
+        "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN";
+    /// Tenants besides `AZURE_TENANT_ID` that a request may name, with `;` between them; `*` for any.
+    pub const AZURE_ADDITIONALLY_ALLOWED_TENANTS: &'static str =
+        "AZURE_ADDITIONALLY_ALLOWED_TENANTS";
     /// The configuration. A component takes the JSON text out of it, the command a path.
     pub const EDGEPASS_CONFIG: &'static str = "EDGEPASS_CONFIG";
     /// `host[:port],…` trusted as token endpoints besides the built-in clouds and `authority_hosts`.

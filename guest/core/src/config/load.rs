@@ -12,7 +12,7 @@ use super::{
     Client, Config, ENVIRONMENT_IDENTITY, Environment, Exchange, IdentityConfig, Source, rules,
 };
 use crate::Table;
-use crate::authority::{Authority, Endpoint, PUBLIC_HOST, TrustedHosts};
+use crate::authority::{Authority, Endpoint, PUBLIC_HOST, Reason, TrustedHosts};
 use crate::credential::{Credential, Direct, SHORTCUTS};
 
 impl Config {
@@ -35,7 +35,8 @@ impl Config {
         // so far it is the configuration's own
         let needs = loading.needs.take();
         let mut identities = Table::new();
-        if file.identities.is_empty() {
+        let environment_only = file.identities.is_empty();
+        if environment_only {
             let place = Place::environment(&loading);
             require_any_source(&place, json.is_some())?;
             let identity =
@@ -56,6 +57,7 @@ impl Config {
             host: file.host,
             envoy: file.envoy,
             needs,
+            environment_only,
         })
     }
 }
@@ -103,12 +105,32 @@ impl Loader {
             )
             .hint("remove it, or use the credential kind bound_certificate"));
         }
+        if credential.certificate().is_some() {
+            self.check_twin(&client, &place.at("credential"))?;
+        }
         place.need(|needs| client.need_connections(credential.certificate(), needs));
         Ok(IdentityConfig {
             name: name.to_owned(),
             scopes,
             source: Source::Exchange(Box::new(Exchange { client, credential })),
             needs: place.take_needs(),
+        })
+    }
+
+    /// A rule makes the name of the mTLS host, so it may be somebody else's: outside of the built-in clouds it is
+    /// trusted only if somebody has named it too.
+    fn check_twin(&self, client: &Client, setting: &str) -> Result<(), ConfigError> {
+        if client.authority.cloud().is_some() {
+            return Ok(());
+        }
+        let endpoint = client
+            .token_endpoint(client.tenant.as_deref(), true)
+            .map_err(|error| ConfigError::from_error(setting, &error))?;
+        self.trusted.check(&endpoint.authority).map_err(|refusal| {
+            let Reason { message, hint } = refusal.into_reason();
+            let message =
+                format!("authenticates connections to the authority's mTLS host, and {message}");
+            ConfigError::new(setting, message).hint(hint)
         })
     }
 
@@ -120,19 +142,11 @@ impl Loader {
         let variable = authority.is_entra().then_some(Environment::AZURE_CLIENT_ID);
         let client_id = place.required("client_id", file.client_id.as_deref(), variable)?;
         client_id.check(rules::client_id)?;
-        for (index, tenant) in file.additionally_allowed_tenants.iter().enumerate() {
-            if tenant != "*" {
-                check(
-                    &place.at(&format!("additionally_allowed_tenants[{index}]")),
-                    rules::tenant(tenant),
-                )?;
-            }
-        }
         Ok(Client {
             authority,
             client_id: client_id.value.to_owned(),
             tenant,
-            additionally_allowed_tenants: file.additionally_allowed_tenants.clone(),
+            additionally_allowed_tenants: further_tenants(place, file)?,
         })
     }
 
@@ -160,6 +174,7 @@ impl Loader {
         let (name, host) = host
             .as_ref()
             .map_or(("", public.as_str()), |host| (host.name(), host.value));
+        check(name, rules::filled_in(host))?;
         let authority = check(name, Authority::entra(host, file.endpoint_version))?;
         if let Authority::Entra { host, .. } = &authority {
             check(name, self.trusted.check(host))?;
@@ -194,10 +209,34 @@ impl Loader {
     }
 
     fn endpoint(&self, setting: &str, url: &str) -> Result<Endpoint, ConfigError> {
+        check(setting, rules::filled_in(url))?;
         let endpoint = check(setting, Endpoint::parse(url))?;
         check(setting, self.trusted.check(&endpoint.authority))?;
         Ok(endpoint)
     }
+}
+
+/// The tenants of the document, or of an identity that only the environment describes those of the variable: what
+/// widens an identity that is written down is written there.
+fn further_tenants(place: &Place<'_>, file: &IdentityFile) -> Result<Vec<String>, ConfigError> {
+    const FIELD: &str = "additionally_allowed_tenants";
+    const VARIABLE: &str = Environment::AZURE_ADDITIONALLY_ALLOWED_TENANTS;
+
+    let one = |setting: &str, tenant: &str| match tenant {
+        "*" => Ok(()),
+        tenant => check(setting, rules::tenant(tenant)),
+    };
+    if place.is_environment_only() {
+        let listed = place.variable(VARIABLE, FIELD, false).unwrap_or_default();
+        let tenants = listed.split(';').map(str::trim).filter(|t| !t.is_empty());
+        return tenants
+            .map(|tenant| one(VARIABLE, tenant).map(|()| tenant.to_owned()))
+            .collect();
+    }
+    for (index, tenant) in file.additionally_allowed_tenants.iter().enumerate() {
+        one(&place.at(&format!("{FIELD}[{index}]")), tenant)?;
+    }
+    Ok(file.additionally_allowed_tenants.clone())
 }
 
 /// An identity whose tokens come from the platform: it is no client of anybody.
@@ -338,7 +377,9 @@ fn check_certificate_files(
 fn trusted_hosts(named: &[String], loading: &Loading<'_>) -> Result<TrustedHosts, ConfigError> {
     let mut trusted = TrustedHosts::default();
     for (index, entry) in named.iter().enumerate() {
-        check(&format!("authority_hosts[{index}]"), trusted.add(entry))?;
+        let setting = format!("authority_hosts[{index}]");
+        check(&setting, rules::filled_in(entry))?;
+        check(&setting, trusted.add(entry))?;
     }
     let variable = Environment::EDGEPASS_AUTHORITY_HOSTS;
     let Some(entries) = loading.environment.get(variable) else {
@@ -348,6 +389,7 @@ fn trusted_hosts(named: &[String], loading: &Loading<'_>) -> Result<TrustedHosts
     needs.add_variable(variable, "authority_hosts".to_owned(), false);
     let entries = entries.split(',').map(str::trim);
     for entry in entries.filter(|entry| !entry.is_empty()) {
+        check(variable, rules::filled_in(entry))?;
         check(variable, trusted.add(entry))?;
     }
     Ok(trusted)

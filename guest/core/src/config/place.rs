@@ -131,6 +131,20 @@ impl<'a> Place<'a> {
         Some(value)
     }
 
+    /// A variable that says yes or no as the Azure SDKs' do. Unset it is no.
+    pub(crate) fn flag(&self, name: &str, field: &str) -> Result<bool, ConfigError> {
+        let value = self.variable(name, field, false).map_or("0", str::trim);
+        let is = |words: [&str; 2]| words.iter().any(|word| word.eq_ignore_ascii_case(value));
+        if is(["true", "1"]) {
+            return Ok(true);
+        }
+        if is(["false", "0"]) {
+            return Ok(false);
+        }
+        Err(ConfigError::new(name, "is neither true nor false")
+            .hint("set it to true or false, or unset it"))
+    }
+
     /// Whether there is such a variable.
     pub(super) fn has_variable(&self, name: &str) -> bool {
         self.loading.environment.get(name).is_some()

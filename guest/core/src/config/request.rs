@@ -12,28 +12,25 @@ use crate::{Error, ErrorClass};
 pub(super) fn check_scopes(authority: &Authority, scopes: &[String]) -> Result<Vec<String>, Error> {
     match authority {
         Authority::Entra { version, .. } => {
-            let out = each_once(scopes, rules::entra_scope)?;
+            let out = each_once(scopes)?;
             one_resource(&out, *version)?;
             Ok(out)
         }
-        Authority::Generic { .. } => each_once(scopes, rules::scope),
+        Authority::Generic { .. } => each_once(scopes),
     }
 }
 
 /// The same for tokens that the platform gives: for one resource, with or without `/.default`.
 pub(super) fn check_direct_scopes(scopes: &[String]) -> Result<Vec<String>, Error> {
-    let out = each_once(scopes, rules::entra_scope)?;
+    let out = each_once(scopes)?;
     one_resource(&out, EndpointVersion::V1)?;
     Ok(out)
 }
 
-fn each_once(
-    scopes: &[String],
-    rule: fn(&str) -> Result<(), Refusal>,
-) -> Result<Vec<String>, Error> {
+fn each_once(scopes: &[String]) -> Result<Vec<String>, Error> {
     let mut out: Vec<String> = Vec::with_capacity(scopes.len());
     for scope in scopes {
-        rule(scope).map_err(|refusal| invalid("scope", &refusal))?;
+        rules::scope(scope).map_err(|refusal| invalid("scope", &refusal))?;
         if !out.contains(scope) {
             out.push(scope.clone());
         }
@@ -172,6 +169,9 @@ mod tests {
             "https://graph.microsoft.com/.default",
             "https://vault.azure.net//.default",
             "api://a-b/.default",
+            "https://a.example/*/.default",
+            "https://a.example/%2e/.default",
+            "https://a.example/(x)~a@b,c;d!e'f&g=h+i/.default",
         ] {
             assert_eq!(scopes(&v2, &[good, good]).unwrap(), [good]);
         }
@@ -199,7 +199,9 @@ mod tests {
                 "more than one scope",
             ),
             (&["https://a.example/.default\n"][..], "may not have"),
-            (&["https://a.example/%2e/.default"][..], "besides letters"),
+            (&["https://a.example/\\/.default"][..], "may not have"),
+            (&["https://$HOST/.default"][..], "never filled in"),
+            (&["'https://a.example/.default'"][..], "in quotes"),
             (&[""][..], "scope is empty"),
         ] {
             let error = scopes(&v2, bad).unwrap_err();

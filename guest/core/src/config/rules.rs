@@ -20,10 +20,52 @@ const MAX_SCOPE_CHARS: usize = 2048;
 /// The suffix that asks for everything an app was granted at a resource.
 pub(crate) const DEFAULT_SCOPE: &str = "/.default";
 
+/// What templates and shells leave in a value: quotes that only a shell takes off, and places that nothing has filled
+/// in. The value is not repeated.
+pub(crate) fn filled_in(text: &str) -> Result<(), Refusal> {
+    const QUOTES: [char; 7] = [
+        '"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}',
+    ];
+    /// How a place to fill in begins and ends: of shells, Kubernetes, Helm, Azure Pipelines, documentation, Windows.
+    const PLACES: [(char, char); 4] = [('{', '}'), ('(', ')'), ('<', '>'), ('%', '%')];
+
+    if text.starts_with(QUOTES) || text.ends_with(QUOTES) {
+        return Err(Refusal::new(
+            "is in quotes",
+            "write it without: outside of a shell, in an env file for example, they are part of the value",
+        ));
+    }
+    let begins_a_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '{' | '<' | ' ');
+    let is_place = |&(open, close): &(char, char)| {
+        let Some((before, rest)) = text.split_once(open) else {
+            return false;
+        };
+        // brackets alone mean nothing: `$(NAME)`; what is percent-encoded neither: `%NAME%` alone or before a path
+        (open != '(' || before.ends_with('$'))
+            && (open != '%' || before.is_empty())
+            && rest.starts_with(begins_a_name)
+            && rest.contains(close)
+    };
+    // `$NAME`
+    let is_variable = |word: &str| {
+        word.strip_prefix('$')
+            .is_some_and(|name| name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
+    };
+    let mut words = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '$' | '_')));
+    if PLACES.iter().any(is_place) || words.any(is_variable) {
+        return Err(Refusal::new(
+            "was never filled in: the place for the value is still there",
+            "write the value itself, and see to it that what should replace it (shell, Helm, envsubst) does",
+        ));
+    }
+    Ok(())
+}
+
 /// A GUID or a domain, and not one of the names that mean many tenants.
 pub(crate) fn tenant(tenant: &str) -> Result<(), Refusal> {
     const FORM: &str = "write the tenant's GUID or one of its domains";
     bounded(tenant, MAX_TENANT_CHARS, FORM)?;
+    filled_in(tenant)?;
     if !tenant
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
@@ -56,6 +98,7 @@ pub(crate) fn client_id(client_id: &str) -> Result<(), Refusal> {
     const FORM: &str =
         "write the application (client) ID as the portal shows it, without quotes and line breaks";
     bounded(client_id, MAX_CLIENT_ID_CHARS, FORM)?;
+    filled_in(client_id)?;
     if !client_id.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(Refusal::new(
             "has a space, control or non-ASCII character",
@@ -82,6 +125,7 @@ pub(crate) fn name(name: &str) -> Result<(), Refusal> {
 /// not repeated: it may be a secret in the place of the file that holds it.
 pub(crate) fn path(path: &str) -> Result<(), Refusal> {
     bounded(path, MAX_PATH_CHARS, "write an absolute path")?;
+    filled_in(path)?;
     if path.chars().any(char::is_control) {
         return Err(Refusal::new(
             "has a control character",
@@ -122,6 +166,7 @@ pub(crate) fn assertion_type(uri: &str) -> Result<(), Refusal> {
 pub(crate) fn audience(audience: &str) -> Result<(), Refusal> {
     const FORM: &str = "leave it out, or write the audience that the server expects";
     bounded(audience, MAX_SCOPE_CHARS, FORM)?;
+    filled_in(audience)?;
     if audience
         .chars()
         .any(|c| c.is_control() || c.is_whitespace())
@@ -131,10 +176,13 @@ pub(crate) fn audience(audience: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// One scope token of any OAuth 2.0 server (RFC 6749 section 3.3).
+/// One scope token, Entra ID's or any other server's: `1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 section 3.3). It is
+/// encoded wherever it is sent.
 pub(crate) fn scope(scope: &str) -> Result<(), Refusal> {
-    const FORM: &str = "write it as the server's documentation does";
+    const FORM: &str = "write it as the server's documentation does, for Entra ID <resource>/.default, such as \
+                        https://graph.microsoft.com/.default";
     bounded(scope, MAX_SCOPE_CHARS, FORM)?;
+    filled_in(scope)?;
     if scope.contains(' ') {
         return Err(Refusal::new(
             format!("`{scope}` is more than one scope"),
@@ -148,21 +196,6 @@ pub(crate) fn scope(scope: &str) -> Result<(), Refusal> {
         return Err(Refusal::new(
             format!("{scope:?} has a character that a scope may not have (RFC 6749 section 3.3)"),
             FORM,
-        ));
-    }
-    Ok(())
-}
-
-/// One scope of Entra ID. The set is that of the Azure SDKs.
-pub(crate) fn entra_scope(entra_scope: &str) -> Result<(), Refusal> {
-    scope(entra_scope)?;
-    if !entra_scope
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'/'))
-    {
-        return Err(Refusal::new(
-            format!("`{entra_scope}` has characters besides letters, digits and `.-_:/`"),
-            "write <resource>/.default, for example https://graph.microsoft.com/.default",
         ));
     }
     Ok(())
@@ -202,6 +235,75 @@ mod tests {
                 "{text:?}: {}",
                 refusal.message
             );
+        }
+    }
+
+    #[test]
+    fn what_was_never_filled_in_is_refused_and_not_repeated() {
+        let rules: [(fn(&str) -> Result<(), Refusal>, &str); 5] = [
+            (tenant, "hunter2"),
+            (client_id, "hunter2"),
+            (path, "/hunter2"),
+            (audience, "api://hunter2"),
+            (scope, "api://hunter2/.default"),
+        ];
+        for (rule, good) in rules {
+            rule(good).unwrap();
+            for (left, right) in [
+                ("\"", "\""),
+                ("'", "'"),
+                ("\"", ""),
+                ("", "'"),
+                ("`", "`"),
+                ("\u{201c}", "\u{201d}"),
+            ] {
+                let refusal = rule(&format!("{left}{good}{right}")).unwrap_err();
+                assert_eq!(refusal.message, "is in quotes", "{left}{good}{right}");
+            }
+            for place in [
+                "$CLIENT_ID",
+                "${CLIENT_ID}",
+                "${CLIENT_ID:-x}",
+                "$(CLIENT_ID)",
+                "$env:CLIENT_ID",
+                "{{ .Values.clientId }}",
+                "{{clientId}}",
+                "{66666666-7777-8888-9999-000000000000}",
+                "#{ClientId}#",
+                "<client-id>",
+                "<your client id>",
+                "<<client_id>>",
+                "%CLIENT_ID%",
+            ] {
+                for text in [place.to_owned(), good.replace("hunter2", place)] {
+                    if text.starts_with('%') || !place.starts_with('%') {
+                        let refusal = rule(&text).unwrap_err();
+                        assert!(
+                            refusal.message.starts_with("was never filled in"),
+                            "{text}: {}",
+                            refusal.message
+                        );
+                        assert!(!format!("{refusal:?}").contains("lient"), "{refusal:?}");
+                    }
+                }
+            }
+        }
+        for odd in [
+            "a$",
+            "$",
+            "$1",
+            "a$b",
+            "{}",
+            "<>",
+            "f(x)",
+            "100%",
+            "a%20b%20c",
+            "a<b",
+            "{",
+            "it's",
+            "a\"b",
+        ] {
+            assert_eq!(filled_in(odd), Ok(()), "{odd}");
         }
     }
 
@@ -319,7 +421,14 @@ mod tests {
     fn scopes() {
         check(
             scope,
-            &["read", "https://x/y?z=%20&a", "a+b"],
+            &[
+                "read",
+                "https://x/y?z=%20&a",
+                "a+b",
+                "https://x/*/.default",
+                "https://x//.default",
+                "api://a_b-c.d/.default",
+            ],
             &[
                 ("", "empty"),
                 ("a b", "more than one scope"),
@@ -329,14 +438,12 @@ mod tests {
                 ("é", "RFC 6749"),
             ],
         );
-        check(
-            entra_scope,
-            &["https://x//.default", "api://a_b-c.d/.default"],
-            &[
-                ("https://x/%2e", "besides letters"),
-                ("a b", "more than one scope"),
-                ("x?y/.default", "besides letters"),
-            ],
-        );
+        // each of RFC 6749's characters, alone and among the others
+        let all: String = ('!'..='~').filter(|c| !matches!(c, '"' | '\\')).collect();
+        assert_eq!(all.len(), 92);
+        scope(&all).unwrap();
+        for c in all.chars() {
+            scope(&format!("a{c}b")).unwrap();
+        }
     }
 }

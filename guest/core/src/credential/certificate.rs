@@ -52,7 +52,9 @@ impl Kind for Certificate {
                     private_key_file: None,
                 },
             );
-            let certificate = Self(SignedAssertion::of(ENVIRONMENT_IDENTITY));
+            let chain = Environment::AZURE_CLIENT_SEND_CERTIFICATE_CHAIN;
+            let send_x5c = place.flag(chain, "certificate.send_x5c")?;
+            let certificate = Self(SignedAssertion::of(ENVIRONMENT_IDENTITY, send_x5c));
             certificate.need(&place.inside("certificate"));
             Ok(Credential::Certificate(certificate))
         },

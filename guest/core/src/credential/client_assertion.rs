@@ -1,16 +1,24 @@
 //! An assertion that somebody else built (RFC 7521 section 4.2), of whatever type the configuration names.
 
+use crate::Secret;
 use crate::config::Client;
 use crate::config::error::ConfigError;
 use crate::config::parse::object;
 use crate::config::place::Place;
 use crate::credential::secret_value::{SecretSource, SecretValue};
-use crate::credential::{Failure, Kind, Purpose, Supplied, SupplyAssertion, assertion_type};
+use crate::credential::{
+    Failure, Kind, Purpose, Supplied, SupplyAssertion, TextFile, assertion_type,
+};
 use crate::distinction::Distinction;
 use crate::flow::Io;
 use crate::inspect::inspect_jwt;
 use crate::limits::MAX_ASSERTION_BYTES;
-use crate::{Error, ErrorClass, Secret};
+
+const FILE: TextFile = TextFile {
+    what: "the client assertion file",
+    setting: "client_assertion.file",
+    max_bytes: MAX_ASSERTION_BYTES,
+};
 
 object! {
     /// An assertion that somebody else built. Exactly one of `value`, `env` and `file`.
@@ -70,18 +78,8 @@ impl Kind for PrebuiltAssertion {
 }
 
 impl SupplyAssertion for PrebuiltAssertion {
-    async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
-        let assertion = self.value.text(io, "the client assertion file").await?;
-        if assertion.expose().trim().is_empty() {
-            return Err(Error::new(
-                ErrorClass::CredentialUnavailable,
-                format!(
-                    "the client assertion of identity `{}` is empty",
-                    purpose.identity
-                ),
-            )
-            .into());
-        }
+    async fn assertion(&self, io: &Io, _: &Purpose<'_>) -> Result<Supplied, Failure> {
+        let assertion = self.value.text(io, &FILE).await?;
         // it need not be a JWT: the type may name SAML
         let presented = inspect_jwt(assertion.expose());
         Ok(Supplied::new(assertion, &self.assertion_type, presented))

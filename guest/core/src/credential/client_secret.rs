@@ -10,12 +10,20 @@ use crate::config::parse::{Choice, object};
 use crate::config::place::Place;
 use crate::config::{Client, Environment};
 use crate::credential::secret_value::{SecretSource, SecretValue};
-use crate::credential::{Authenticate, ClientAuth, Credential, Failure, Kind, Purpose, Shortcut};
+use crate::credential::{
+    Authenticate, ClientAuth, Credential, Failure, Kind, Purpose, Shortcut, TextFile,
+};
 use crate::distinction::Distinction;
 use crate::flow::Io;
 
 /// A client secret, bytes. Entra's have 40 characters; what is longer than this is another kind of file.
 const MAX_CLIENT_SECRET_BYTES: usize = 4096;
+
+const FILE: TextFile = TextFile {
+    what: "the client secret file",
+    setting: "client_secret.file",
+    max_bytes: MAX_CLIENT_SECRET_BYTES,
+};
 
 object! {
     /// A client secret. Exactly one of `value`, `env` and `file`.
@@ -114,7 +122,7 @@ impl Kind for ClientSecret {
 
 impl Authenticate for ClientSecret {
     async fn authenticate(&self, io: &Io, purpose: &Purpose<'_>) -> Result<ClientAuth, Failure> {
-        let secret = self.value.text(io, "the client secret file").await?;
+        let secret = self.value.text(io, &FILE).await?;
         // of a fixed length and not reversible: a token got with an older secret is not served after a rotation
         let generation = matches!(self.value, SecretValue::File(_)).then(|| secret.sha256_hex());
         let basic = basic(purpose.client_id, &secret);

@@ -8,16 +8,22 @@ use crate::config::parse::object;
 use crate::config::place::Place;
 use crate::config::{Client, Environment, rules};
 use crate::credential::{
-    Credential, Failure, Kind, Purpose, Shortcut, Supplied, SupplyAssertion, assertion_type,
-    read_text,
+    Credential, Failure, Kind, Purpose, Shortcut, Supplied, SupplyAssertion, TextFile,
+    assertion_type,
 };
 use crate::distinction::Distinction;
 use crate::flow::Io;
 use crate::inspect::{JwtSummary, inspect_jwt};
-use crate::limits::EXPIRED_ASSERTION_GRACE_MS;
+use crate::limits::{EXPIRED_ASSERTION_GRACE_MS, MAX_ASSERTION_BYTES};
 use crate::{Error, ErrorClass, Secret};
 
 const WHAT: &str = "the federated token file";
+
+const FILE: TextFile = TextFile {
+    what: WHAT,
+    setting: "AZURE_FEDERATED_TOKEN_FILE, or federated_token_file.path in the configuration",
+    max_bytes: MAX_ASSERTION_BYTES,
+};
 
 object! {
     /// A token that the platform rotates in a file.
@@ -110,7 +116,7 @@ impl FederatedToken {
 }
 
 async fn read(io: &Io, path: &str, purpose: &Purpose<'_>) -> Result<(Secret, JwtSummary), Failure> {
-    let text = read_text(io, path, WHAT).await?;
+    let text = FILE.read(io, path).await?;
     let Some(summary) = inspect_jwt(text.expose()) else {
         return Err(Error::new(
             ErrorClass::CredentialUnavailable,

@@ -1,12 +1,12 @@
 //! A secret that the configuration gives in one of three ways.
 
-use crate::Secret;
 use crate::config::error::{ConfigError, check};
 use crate::config::place::Place;
 use crate::config::rules;
-use crate::credential::{Failure, read_text};
+use crate::credential::{Failure, TextFile};
 use crate::distinction::Distinction;
 use crate::flow::Io;
+use crate::{Error, ErrorClass, Secret};
 
 /// A secret and where it is.
 #[derive(Clone, Debug)]
@@ -61,10 +61,12 @@ impl SecretSource<'_> {
 }
 
 impl SecretValue {
-    /// Line ends at the end are how files and shells deliver a value, and part of no secret; any other control character
-    /// is a sign that this is something else.
+    /// Line ends at the end and a byte order mark are how files and shells deliver a value, and part of no secret; any
+    /// other control character is a sign that this is something else.
     pub(crate) fn inline(setting: &str, text: &str, max_bytes: usize) -> Result<Self, ConfigError> {
-        let text = text.trim_end_matches(['\r', '\n']);
+        let text = text
+            .trim_start_matches('\u{feff}')
+            .trim_end_matches(['\r', '\n']);
         if text.trim().is_empty() {
             return Err(ConfigError::new(setting, "is empty").hint("set it to the secret"));
         }
@@ -74,22 +76,26 @@ impl SecretValue {
                     .hint("check that it is what it should be"),
             );
         }
-        if text.chars().any(char::is_control) {
-            return Err(ConfigError::new(
-                setting,
-                "has a line break or another control character inside",
-            )
-            .hint("give the value on one line"));
+        if !is_one_line(text) {
+            return Err(ConfigError::new(setting, MANY_LINES).hint(ONE_LINE));
         }
         Ok(Self::Inline(Secret::new(text)))
     }
 
-    /// The inline text, or the trimmed content of the file. `what` names that file in errors.
-    pub(crate) async fn text(&self, io: &Io, what: &str) -> Result<Secret, Failure> {
-        match self {
-            Self::Inline(secret) => Ok(secret.clone()),
-            Self::File(path) => read_text(io, path, what).await,
+    /// The inline text, or the trimmed content of the file, for which the same rules hold.
+    pub(crate) async fn text(&self, io: &Io, file: &TextFile) -> Result<Secret, Failure> {
+        let path = match self {
+            Self::Inline(secret) => return Ok(secret.clone()),
+            Self::File(path) => path,
+        };
+        let text = file.read(io, path).await?;
+        if is_one_line(text.expose()) {
+            return Ok(text);
         }
+        let message = format!("{} {path} {MANY_LINES}", file.what);
+        Err(Error::new(ErrorClass::CredentialUnavailable, message)
+            .hint(ONE_LINE)
+            .into())
     }
 
     /// Where it is, in words.
@@ -112,6 +118,14 @@ impl SecretValue {
             }
         }
     }
+}
+
+const MANY_LINES: &str = "has a line break or another control character inside";
+
+const ONE_LINE: &str = "give the value alone, on one line";
+
+fn is_one_line(text: &str) -> bool {
+    !text.chars().any(char::is_control)
 }
 
 /// Somebody may have written the secret where its variable's name belongs, so only what has the usual form of a name
@@ -138,7 +152,7 @@ mod tests {
 
     #[test]
     fn line_ends_are_no_part_of_a_secret() {
-        let secret = SecretValue::inline("s", "hunter2\r\n", 10).unwrap();
+        let secret = SecretValue::inline("s", "\u{feff}hunter2\r\n", 10).unwrap();
         let SecretValue::Inline(secret) = secret else {
             panic!("inline")
         };

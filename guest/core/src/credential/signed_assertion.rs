@@ -70,11 +70,11 @@ pub(crate) struct SignedAssertion {
 
 impl SignedAssertion {
     /// The usual one.
-    pub(crate) fn of(certificate: &str) -> Self {
+    pub(crate) fn of(certificate: &str, send_x5c: bool) -> Self {
         Self {
             certificate: certificate.to_owned(),
             algorithm: Algorithm::Ps256,
-            send_x5c: false,
+            send_x5c,
             audience: None,
         }
     }
