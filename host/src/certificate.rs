@@ -26,14 +26,14 @@ use crate::limits;
 pub enum CertificateSource {
     /// PEM files, read again when they change.
     Files {
-        /// The certificate chain, leaf first.
+        /// The certificate chain, in any order.
         certificate: PathBuf,
         /// The private key; in the certificate's file if left out.
         private_key: Option<PathBuf>,
     },
     /// PEM text that the program already has.
     Pem {
-        /// The certificate chain, leaf first.
+        /// The certificate chain, in any order.
         certificate: SecretBytes,
         /// The private key; in the certificate's text if left out.
         private_key: Option<SecretBytes>,

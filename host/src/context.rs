@@ -30,6 +30,7 @@ pub(crate) struct Reach {
     pub(crate) assertions: Option<Box<dyn AssertionSource>>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) memory_bytes: usize,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Host {
@@ -53,6 +54,12 @@ impl Host {
                 .map(|e| format!("certificate {name} cannot be used now: {e}"))
         });
         files.chain(certificates).collect()
+    }
+
+    /// What people should be told of how this was built, a line each: variables of the Azure SDKs that are set and have
+    /// no effect, certification authorities that cannot be used.
+    pub fn warnings(&self) -> &[String] {
+        &self.0.warnings
     }
 
     /// The state for a store whose components reach what this host lets them reach.

@@ -410,7 +410,7 @@ mod tests {
         let permissions = connections
             .map(|connection| connection.permission)
             .collect();
-        Egress::new(permissions, Roots::system())
+        Egress::new(permissions, Roots::System(OnceCell::new()))
     }
 
     fn request(method: &str, uri: &str) -> Request<()> {
@@ -436,7 +436,7 @@ mod tests {
         let permissions = connections
             .map(|connection| connection.permission)
             .collect();
-        let egress = Egress::new(permissions, Roots::system());
+        let egress = Egress::new(permissions, Roots::System(OnceCell::new()));
         let path = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=r";
         for (method, url, leaves) in [
             ("GET", format!("http://169.254.169.254{path}"), true),

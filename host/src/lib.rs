@@ -47,6 +47,7 @@ mod context;
 mod egress;
 mod files;
 mod instance;
+mod pem;
 mod provider;
 mod roots;
 mod tls_failure;

@@ -32,6 +32,7 @@ use crate::roots::{Roots, RootsError};
 pub struct Provider(Arc<Shared>);
 
 struct Shared {
+    warnings: Vec<String>,
     instance: Instance,
     cache: Arc<Cache>,
     flights: Arc<Flights>,
@@ -166,6 +167,12 @@ impl Provider {
             Answer::Status(identities) => Ok(identities),
             _ => Err(unexpected_answer()),
         }
+    }
+
+    /// What people should be told of how this was built, a line each: variables of the Azure SDKs that are set and have
+    /// no effect, certification authorities that cannot be used. It is logged as well.
+    pub fn warnings(&self) -> &[String] {
+        &self.0.warnings
     }
 
     /// What the handle has done so far.
@@ -346,7 +353,8 @@ impl Builder {
     }
 
     /// Checks token endpoints with the certification authorities of this PEM file alone. Otherwise `host.ca_file` of
-    /// the configuration does, or else the system's, which `SSL_CERT_FILE` and `SSL_CERT_DIR` replace.
+    /// the configuration does, or else the system's, which `SSL_CERT_FILE` and `SSL_CERT_DIR` replace. Certificates in it that
+    /// cannot be used are left out, with a warning ([`Provider::warnings`]).
     #[must_use]
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.roots = Some(RootsSource::File(path.into()));
@@ -406,16 +414,20 @@ impl Builder {
     /// When the configuration, a file that it names, or the environment is wrong.
     pub fn build_host(self) -> Result<Host, BuildError> {
         let config = Config::load(self.config.as_deref(), &self.environment)?;
+        let mut warnings = config.warnings(&self.environment);
         let roots = match self.roots {
-            Some(RootsSource::File(path)) => Roots::file(&path)?,
+            Some(RootsSource::File(path)) => Roots::file(&path, &mut warnings)?,
             Some(RootsSource::Pem(pem)) => {
-                Roots::pem(&pem).map_err(|reason| BuildError::Roots { reason })?
+                Roots::pem(&pem, &mut warnings).map_err(|reason| BuildError::Roots { reason })?
             }
             None => match &config.host.ca_file {
-                Some(path) => Roots::file(path.as_ref())?,
-                None => Roots::system(),
+                Some(path) => Roots::file(path.as_ref(), &mut warnings)?,
+                None => Roots::system(&mut warnings)?,
             },
         };
+        for warning in &warnings {
+            log::warn!("{warning}");
+        }
         let mut certificates = self.certificates;
         for (name, files) in &config.certificates {
             certificates.entry(name.clone()).or_insert_with(|| {
@@ -443,6 +455,7 @@ impl Builder {
             assertions: self.assertions,
             environment,
             memory_bytes: self.limits.memory_bytes,
+            warnings,
         }))
     }
 
@@ -480,6 +493,7 @@ impl Builder {
         context::add_to_linker(&mut linker).map_err(BuildError::component)?;
         let component = prepare(&linker, &component).map_err(BuildError::component)?;
         Ok(Provider(Arc::new(Shared {
+            warnings: host.warnings().to_vec(),
             instance: Instance::start(engine, component, host),
             cache: Arc::default(),
             flights: Arc::default(),

@@ -1,5 +1,9 @@
 //! The certification authorities (CA) that token endpoints' certificates are verified with.
 
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,48 +14,106 @@ use tokio::sync::OnceCell;
 
 use crate::files::{self, FileError};
 use crate::limits;
+use crate::pem::{self, Found};
+
+/// A PEM file that replaces the system's, as OpenSSL has it.
+const CERT_FILE: &str = "SSL_CERT_FILE";
+
+/// Folders of such files.
+const CERT_DIR: &str = "SSL_CERT_DIR";
 
 /// Where they come from.
 pub(crate) enum Roots {
-    /// What the system trusts, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name. Read at the first connection: most
-    /// systems have some 150 of them.
+    /// What the system trusts. Read at the first connection: most systems have some 150 of them.
     System(OnceCell<Arc<RootCertStore>>),
     /// These alone.
     Only(Arc<RootCertStore>),
 }
 
 impl Roots {
-    /// What the system trusts.
-    pub(crate) fn system() -> Self {
-        Self::System(OnceCell::new())
+    /// What `SSL_CERT_FILE` and `SSL_CERT_DIR` name, or else what the system trusts. Blank ones are unset. Warnings go to
+    /// the list.
+    pub(crate) fn system(warnings: &mut Vec<String>) -> Result<Self, RootsError> {
+        Self::variables(&|name| env::var_os(name), warnings)
+    }
+
+    fn variables(
+        variable: &dyn Fn(&str) -> Option<OsString>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, RootsError> {
+        let set = |name| variable(name).filter(|value| !is_blank(value));
+        let folders: Vec<PathBuf> = set(CERT_DIR).map_or_else(Vec::new, |folders| {
+            env::split_paths(&folders)
+                .filter(|folder| !is_blank(folder.as_os_str()))
+                .collect()
+        });
+        let file = set(CERT_FILE).map(PathBuf::from);
+        if file.is_none() && folders.is_empty() {
+            return Ok(Self::System(OnceCell::new()));
+        }
+        let mut bundle = Bundle::default();
+        let mut problems = Vec::new();
+        if let Some(file) = &file
+            && let Err(problem) = bundle.add_file(file)
+        {
+            problems.push(format!("{CERT_FILE} ({}): {problem}", file.display()));
+        }
+        for folder in &folders {
+            if let Err(problem) = bundle.add_folder(folder) {
+                problems.push(format!("{CERT_DIR} ({}): {problem}", folder.display()));
+            }
+        }
+        let (store, unusable) = bundle.finish();
+        if store.is_empty() {
+            let problem = problems.into_iter().next();
+            let problem = problem.unwrap_or_else(|| {
+                let name = if file.is_some() { CERT_FILE } else { CERT_DIR };
+                format!("{name}: no certificate there can be used")
+            });
+            return Err(RootsError::Variable { problem });
+        }
+        warnings.extend(problems);
+        let names = if file.is_some() { CERT_FILE } else { CERT_DIR };
+        warnings.extend(some_unusable(names, unusable));
+        Ok(Self::Only(Arc::new(store)))
     }
 
     /// The certificates of a PEM file alone.
-    pub(crate) fn file(path: &Path) -> Result<Self, RootsError> {
+    pub(crate) fn file(path: &Path, warnings: &mut Vec<String>) -> Result<Self, RootsError> {
         let pem = files::read_bounded(path, limits::CA_FILE_BYTES).map_err(|cause| {
             RootsError::Unreadable {
                 path: path.to_owned(),
                 cause,
             }
         })?;
-        Self::pem(&pem).map_err(|reason| RootsError::Unusable {
+        let place = format!("the CA file {}", path.display());
+        Self::named(&pem, &place, warnings).map_err(|reason| RootsError::Unusable {
             path: path.to_owned(),
             reason,
         })
     }
 
     /// These certificates alone.
-    pub(crate) fn pem(pem: &[u8]) -> Result<Self, String> {
-        let mut store = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|e| format!("not PEM: {e:?}"))?;
-            store
-                .add(certificate)
-                .map_err(|e| format!("a certificate in it cannot be used: {e}"))?;
-        }
+    pub(crate) fn pem(pem: &[u8], warnings: &mut Vec<String>) -> Result<Self, String> {
+        Self::named(pem, "the given PEM", warnings)
+    }
+
+    /// As the system's bundle is read: what can be used is, what cannot is counted.
+    fn named(pem: &[u8], place: &str, warnings: &mut Vec<String>) -> Result<Self, String> {
+        let mut bundle = Bundle::default();
+        bundle.add_pem(pem);
+        let (store, unusable) = bundle.finish();
         if store.is_empty() {
-            return Err("there is no certificate in it".to_owned());
+            return Err(match (unusable, pem::found(pem)) {
+                (0, Some(Found { what, fix })) => {
+                    format!("there is no certificate in it: it is {what}; {fix}")
+                }
+                (0, None) => "there is no certificate in it".to_owned(),
+                (1, _) => "the certificate in it cannot be used".to_owned(),
+                (count, _) => format!("none of the {count} certificates in it can be used"),
+            });
         }
+        warnings.extend(some_unusable(place, unusable));
         Ok(Self::Only(Arc::new(store)))
     }
 
@@ -75,6 +137,62 @@ impl Roots {
     }
 }
 
+/// Certificates that are gathered from files.
+#[derive(Default)]
+struct Bundle {
+    /// DER, each once: folders have several links to one file.
+    certificates: BTreeSet<Vec<u8>>,
+    /// Sections that are no certificate at all.
+    broken: usize,
+}
+
+impl Bundle {
+    fn add_pem(&mut self, pem: &[u8]) {
+        let text = pem::sections(pem, &["CERTIFICATE"]);
+        for certificate in CertificateDer::pem_slice_iter(&text) {
+            match certificate {
+                Ok(certificate) => {
+                    self.certificates.insert(certificate.to_vec());
+                }
+                Err(_) => self.broken += 1,
+            }
+        }
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), String> {
+        let pem = files::read_bounded(path, limits::CA_FILE_BYTES).map_err(|e| e.to_string())?;
+        let before = self.certificates.len() + self.broken;
+        self.add_pem(&pem);
+        if self.certificates.len() + self.broken > before {
+            return Ok(());
+        }
+        Err(match pem::found(&pem) {
+            Some(Found { what, fix }) => {
+                format!("there is no certificate in it: it is {what}; {fix}")
+            }
+            None => "there is no certificate in it".to_owned(),
+        })
+    }
+
+    /// The files of a folder; what else there is (links to nothing, pipes, read-me files) is passed over.
+    fn add_folder(&mut self, folder: &Path) -> Result<(), FileError> {
+        for entry in fs::read_dir(folder).map_err(FileError::from)?.flatten() {
+            if let Ok(pem) = files::read_bounded(&entry.path(), limits::CA_FILE_BYTES) {
+                self.add_pem(&pem);
+            }
+        }
+        Ok(())
+    }
+
+    /// The store, and how many certificates are not in it because they cannot be used.
+    fn finish(self) -> (RootCertStore, usize) {
+        let mut store = RootCertStore::empty();
+        let (_, unusable) = store
+            .add_parsable_certificates(self.certificates.into_iter().map(CertificateDer::from));
+        (store, unusable + self.broken)
+    }
+}
+
 /// Why there are no certification authorities.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RootsError {
@@ -84,13 +202,33 @@ pub(crate) enum RootsError {
     /// It holds nothing that can be used.
     #[error("the CA file {} cannot be used: {reason}", path.display())]
     Unusable { path: PathBuf, reason: String },
+    /// A variable names nothing that can be used.
+    #[error(
+        "{problem}; name a PEM file with certification authorities, or unset it for the system's"
+    )]
+    Variable { problem: String },
     /// The system has none.
     #[error("no certification authorities: {reason}")]
     System { reason: String },
 }
 
+fn some_unusable(place: &str, count: usize) -> Option<String> {
+    let certificates = if count == 1 {
+        "certificate"
+    } else {
+        "certificates"
+    };
+    (count > 0).then(|| {
+        format!("{place}: {count} {certificates} in it cannot be used, and the others are")
+    })
+}
+
+fn is_blank(value: &std::ffi::OsStr) -> bool {
+    value.to_str().is_some_and(|text| text.trim().is_empty())
+}
+
 fn load_system() -> Result<Arc<RootCertStore>, RootsError> {
-    let loaded = rustls_native_certs::load_native_certs();
+    let loaded = system_certificates();
     for error in &loaded.errors {
         log::warn!("certification authorities: {error}");
     }
@@ -105,4 +243,191 @@ fn load_system() -> Result<Arc<RootCertStore>, RootsError> {
         return Err(RootsError::System { reason });
     }
     Ok(Arc::new(store))
+}
+
+/// `rustls-native-certs` reads the two variables itself, and takes an empty one for a path. Elsewhere it finds the
+/// system's with `openssl-probe`, which is then asked directly.
+#[cfg(all(unix, not(target_os = "macos")))]
+fn system_certificates() -> rustls_native_certs::CertificateResult {
+    if env::var_os(CERT_FILE).is_none() && env::var_os(CERT_DIR).is_none() {
+        return rustls_native_certs::load_native_certs();
+    }
+    let system = openssl_probe::probe();
+    let folder = system.cert_dir.first();
+    rustls_native_certs::load_certs_from_paths(
+        system.cert_file.as_deref(),
+        folder.map(PathBuf::as_path),
+    )
+}
+
+/// The system has no files of them.
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+fn system_certificates() -> rustls_native_certs::CertificateResult {
+    rustls_native_certs::load_native_certs()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use edgepass_emulator::Emulator;
+
+    use super::*;
+
+    /// A folder of the test's own, and a certification authority.
+    struct Lab {
+        folder: PathBuf,
+        ca: String,
+    }
+
+    impl Lab {
+        fn new() -> Self {
+            static COUNT: AtomicU32 = AtomicU32::new(0);
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("edgepass-roots-{}-{count}", std::process::id());
+            let folder = env::temp_dir().join(name);
+            fs::create_dir_all(&folder).unwrap();
+            let emulator = Emulator::builder().start_blocking().unwrap();
+            let ca = emulator.ca_pem();
+            Self { folder, ca }
+        }
+
+        fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+            let path = self.folder.join(name);
+            fs::write(&path, content).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Lab {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    fn count(roots: &Roots) -> usize {
+        match roots {
+            Roots::Only(store) => store.len(),
+            Roots::System(_) => 0,
+        }
+    }
+
+    fn broken() -> String {
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned()
+    }
+
+    #[test]
+    fn a_bundle_gives_what_can_be_used_and_counts_the_rest() {
+        let lab = Lab::new();
+        let no_base64 = broken().replace("AAAA", "?!");
+        for (content, unusable) in [
+            (lab.ca.clone(), 0),
+            (format!("\u{feff}{}", lab.ca.replace('\n', "\r\n")), 0),
+            (format!("# My CA\n{}{}", lab.ca, lab.ca), 0),
+            (format!("{}{}", broken(), lab.ca), 1),
+            (format!("{}{}{no_base64}", lab.ca, broken()), 2),
+            (
+                format!(
+                    "{}{}",
+                    lab.ca,
+                    no_base64.replace("CERTIFICATE", "PRIVATE KEY")
+                ),
+                0,
+            ),
+        ] {
+            let path = lab.write("ca.pem", content);
+            let mut warnings = Vec::new();
+            let roots = Roots::file(&path, &mut warnings).unwrap();
+            assert_eq!(count(&roots), 1);
+            if unusable == 0 {
+                assert_eq!(warnings, [""; 0]);
+            } else {
+                let [warning] = warnings.try_into().unwrap();
+                assert!(
+                    warning.contains(&*path.to_string_lossy())
+                        && warning.contains(&format!(": {unusable} certificate")),
+                    "{warning}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_without_any_is_called_what_it_is() {
+        let lab = Lab::new();
+        for (content, says) in [
+            (broken(), "the certificate in it cannot be used"),
+            (
+                broken().repeat(2).replacen("AAAA", "AAAB", 1),
+                "none of the 2 certificates",
+            ),
+            (String::new(), "it is empty"),
+            ("hello".to_owned(), "there is no certificate in it"),
+            (
+                lab.ca.replace("CERTIFICATE", "PRIVATE KEY"),
+                "it is a private key",
+            ),
+            (lab.ca.replace("CERTIFICATE", "PKCS7"), "openssl pkcs7"),
+        ] {
+            let path = lab.write("ca.pem", content);
+            let error = Roots::file(&path, &mut Vec::new())
+                .err()
+                .unwrap()
+                .to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn blank_variables_are_unset_and_wrong_ones_are_named() {
+        let lab = Lab::new();
+        let ca = lab.write("ca.pem", &lab.ca);
+        let text = lab.write("text", "hello");
+        let missing = lab.folder.join("missing");
+        let (file, folder) = (ca.as_os_str(), lab.folder.as_os_str());
+        let text = text.as_os_str();
+        let missing = missing.as_os_str();
+        let zero = std::ffi::OsStr::new("/dev/zero");
+        let [empty, blank] = ["", " "].map(std::ffi::OsStr::new);
+        let load = |file: Option<&std::ffi::OsStr>, folder: Option<&std::ffi::OsStr>| {
+            let mut warnings = Vec::new();
+            let variable = |name: &str| match name {
+                CERT_FILE => file.map(ToOwned::to_owned),
+                _ => folder.map(ToOwned::to_owned),
+            };
+            let roots = Roots::variables(&variable, &mut warnings);
+            roots.map(|roots| (count(&roots), warnings.len()))
+        };
+        for (one, other, expected) in [
+            (None, None, (0, 0)),
+            (Some(empty), None, (0, 0)),
+            (Some(blank), Some(empty), (0, 0)),
+            (Some(file), None, (1, 0)),
+            (Some(file), Some(empty), (1, 0)),
+            (Some(empty), Some(folder), (1, 0)),
+            (Some(file), Some(folder), (1, 0)),
+            (Some(missing), Some(folder), (1, 1)),
+            (Some(file), Some(missing), (1, 1)),
+        ] {
+            assert_eq!(load(one, other).unwrap(), expected, "{one:?} {other:?}");
+        }
+        let nothing = lab.folder.join("empty");
+        fs::create_dir(&nothing).unwrap();
+        let nothing = nothing.as_os_str();
+        for (one, other, says) in [
+            (Some(missing), None, "SSL_CERT_FILE"),
+            (Some(folder), None, "not a regular file"),
+            (Some(zero), None, "not a regular file"),
+            (Some(text), None, "there is no certificate in it"),
+            (None, Some(missing), "SSL_CERT_DIR"),
+            (None, Some(file), "SSL_CERT_DIR"),
+            (None, Some(nothing), "SSL_CERT_DIR"),
+        ] {
+            let error = load(one, other).unwrap_err().to_string();
+            assert!(
+                error.starts_with("SSL_CERT_") && error.contains(says),
+                "{error}"
+            );
+        }
+    }
 }

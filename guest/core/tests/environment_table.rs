@@ -12,7 +12,9 @@ fn the_documented_table_is_the_one_in_the_code() {
     for known in VARIABLES {
         let names: Vec<_> = known.names.iter().map(|name| format!("`{name}`")).collect();
         let text = match known.reading {
-            Reading::Read(what_for) => format!("read: {what_for}"),
+            Reading::Read(what_for) | Reading::ReadPlatform(what_for) => {
+                format!("read: {what_for}")
+            }
             Reading::Unread(what_to_do) | Reading::UnreadPlatform(what_to_do) => {
                 format!("not used: {what_to_do}")
             }

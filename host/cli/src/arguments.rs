@@ -11,11 +11,20 @@ use super::failure::Format;
 /// Access tokens for workloads that hold no secret.
 ///
 /// The identity comes from the configuration (--config, or the path in EDGEPASS_CONFIG), or from AZURE_TENANT_ID,
-/// AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE alone, as a Kubernetes pod with workload identity has them.
+/// AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE alone, as a Kubernetes pod with workload identity has them. Variables of
+/// the Azure SDKs that are set and have no effect are named in a warning.
+///
+/// Of an option that is given twice the last one counts.
 ///
 /// Exit status: 0 done, 1 the token could not be acquired, 2 usage or configuration.
 #[derive(Parser)]
-#[command(name = "edgepass", version, max_term_width = 100)]
+// of an option that is given twice the last one counts: wrapper scripts have options of their own and add a caller's
+#[command(
+    name = "edgepass",
+    version,
+    max_term_width = 100,
+    args_override_self = true
+)]
 pub(crate) struct Arguments {
     /// Logs to standard error; given twice, in more detail. Never a secret.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]

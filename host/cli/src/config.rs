@@ -1,24 +1,32 @@
 //! Where the configuration comes from, and `edgepass config`.
 
 use std::collections::BTreeSet;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use edgepass::{Config, Environment, Provider, process_environment};
 
 use super::arguments::ConfigArguments;
-use super::failure::Failure;
-use super::{output, repeat};
+use super::failure::{Failure, Warnings};
+use super::{output, pipe, repeat};
 
 /// The configuration, bytes: a little over what the engine accepts, so that it is the engine that refuses and explains.
 const CONFIG_BYTES: u64 = 1024 * 1024;
 
+/// What is longer is no path (`PATH_MAX` of Linux), and not repeated in errors.
+const PATH_CHARS: usize = 4096;
+
 /// Checks the configuration whole, and says what it means. Files that only a running pod has are worth a warning and
 /// not a failure: the check also runs where the configuration is written.
-pub(crate) fn check(arguments: &ConfigArguments) -> Result<(), Failure> {
+pub(crate) fn check(arguments: &ConfigArguments, warnings: &mut Warnings) -> Result<(), Failure> {
     let json = read(arguments)?;
     let environment = process_environment();
-    let config = Config::load(json.as_deref(), &environment).map_err(edgepass::BuildError::from)?;
+    let config = match Config::load(json.as_deref(), &environment) {
+        Ok(config) => config,
+        Err(error) => {
+            warn_of_unread(json.as_deref(), &environment, warnings);
+            return Err(error.into());
+        }
+    };
     let mut builder = Provider::builder().environment(environment);
     if let Some(json) = json {
         builder = builder.config_json(json);
@@ -43,8 +51,8 @@ pub(crate) fn check(arguments: &ConfigArguments) -> Result<(), Failure> {
         "token requests go to {}\n",
         Vec::from_iter(hosts).join(", ")
     ));
-    for problem in host.problems() {
-        out.push_str(&format!("warning: {problem}\n"));
+    for warning in host.warnings().iter().chain(&host.problems()) {
+        out.push_str(&format!("warning: {warning}\n"));
     }
     output::write(out.as_bytes())
 }
@@ -57,33 +65,62 @@ pub(crate) fn schema() -> Result<(), Failure> {
     output::write(text.as_bytes())
 }
 
+/// Warnings for who has no working configuration: where nothing is written down, a variable that is not used may be the
+/// one that was meant.
+pub(crate) fn warn_of_unread(
+    json: Option<&str>,
+    environment: &Environment,
+    warnings: &mut Warnings,
+) {
+    if json.is_none() {
+        warnings.add(&environment.unread());
+    }
+}
+
 /// The JSON text of `--config`, or of the file that `EDGEPASS_CONFIG` names.
 pub(crate) fn read(arguments: &ConfigArguments) -> Result<Option<String>, Failure> {
-    let environment = std::env::var_os(Environment::EDGEPASS_CONFIG)
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from);
-    match (&arguments.config, environment) {
-        (Some(path), _) => read_text(path, "--config").map(Some),
-        (None, Some(path)) => read_text(&path, Environment::EDGEPASS_CONFIG).map(Some),
-        (None, None) => Ok(None),
+    if let Some(path) = &arguments.config {
+        return read_text(path, "--config").map(Some);
     }
+    let variable = std::env::var_os(Environment::EDGEPASS_CONFIG);
+    let set = variable.filter(|path| path.to_str().is_none_or(|text| !text.trim().is_empty()));
+    set.map(|path| read_text(Path::new(&path), Environment::EDGEPASS_CONFIG))
+        .transpose()
 }
 
 /// The JSON text of the file that this setting names.
 pub(crate) fn read_text(path: &Path, setting: &str) -> Result<String, Failure> {
-    if path.to_string_lossy().trim_start().starts_with(['{', '[']) {
+    let text = path.to_string_lossy();
+    // what is no path may be a configuration with secrets in it, and is not repeated
+    let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    let is_document = start.starts_with(['{', '[', '\'']);
+    let is_quoted = text.contains(|c: char| c.is_control() || c == '"');
+    if is_document || is_quoted || text.len() > PATH_CHARS || text.starts_with("eyJ") {
         return Err(Failure::setting(
             setting,
-            "has a document in the place of a path",
-            "write the document to a file and name that here; only the component itself reads JSON from EDGEPASS_CONFIG",
+            "is not a path",
+            "write the configuration into a file, and set this to the path of it, without quotes",
         ));
     }
     let bytes = read_file(path, setting, "configuration", CONFIG_BYTES)?;
-    String::from_utf8(bytes).map_err(|_| {
+    let utf16 = [&b"\xff\xfe"[..], b"\xfe\xff"];
+    let is_utf16 = bytes.contains(&0) || utf16.iter().any(|mark| bytes.starts_with(mark));
+    let text = String::from_utf8(bytes).ok().filter(|_| !is_utf16);
+    let text = text.ok_or_else(|| {
+        let what = if is_utf16 {
+            "is UTF-16, and not"
+        } else {
+            "is not"
+        };
         Failure::setup(format!(
-            "the configuration {} is not UTF-8 text",
+            "the configuration {} {what} UTF-8 text: write it as UTF-8",
             path.display()
         ))
+    })?;
+    // who reads it as JSON need not know the byte order mark
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
     })
 }
 
@@ -105,11 +142,7 @@ pub(crate) fn read_file(
             ),
         }
     };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|e| cannot(&e))?;
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| cannot(&e))?;
+    let bytes = pipe::read(path, limit + 1).map_err(|e| cannot(&e))?;
     if bytes.len() as u64 > limit {
         return Err(cannot(&format!("it is larger than {limit} bytes")));
     }

@@ -11,7 +11,7 @@ use edgepass::process_environment;
 
 use self::plan::Plan;
 use super::arguments::EnvoyConfigArguments;
-use super::failure::Failure;
+use super::failure::{Failure, Warnings};
 use super::{config, output};
 
 /// The cluster of the server that requests go to.
@@ -32,9 +32,13 @@ pub(crate) struct Upstream {
 }
 
 /// Prints it.
-pub(crate) fn run(arguments: &EnvoyConfigArguments) -> Result<(), Failure> {
+pub(crate) fn run(
+    arguments: &EnvoyConfigArguments,
+    warnings: &mut Warnings,
+) -> Result<(), Failure> {
     let json = config::read_text(&arguments.from, "--from")?;
     let plan = Plan::of(&json, &process_environment())?;
+    warnings.add(&plan.warnings);
     let text = match &arguments.certificate {
         None => {
             check(&plan, arguments)?;
@@ -86,7 +90,10 @@ impl Upstream {
         let (host, port) = match authority.rsplit_once(':') {
             // the colons of a bare IPv6 address have brackets around them
             Some((host, digits)) if !digits.contains(']') => {
-                let port = digits.parse::<u16>().ok().filter(|port| *port > 0);
+                // what Rust reads as a number may have a sign
+                let is_number = digits.bytes().all(|b| b.is_ascii_digit());
+                let port = digits.parse::<u16>().ok();
+                let port = port.filter(|port| is_number && *port > 0);
                 (
                     host,
                     port.ok_or(format!("its port is not a number; {FORM}"))?,
@@ -133,6 +140,8 @@ mod tests {
             "a:0",
             "a:x",
             "a:65536",
+            "a:+80",
+            "https://a:+443",
             "ftp://a",
             "https://a/b",
             "a b:80",

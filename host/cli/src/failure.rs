@@ -16,6 +16,36 @@ pub(crate) enum Format {
     Json,
 }
 
+/// What people should know although the command goes on.
+#[derive(Default)]
+pub(crate) struct Warnings(Vec<String>);
+
+impl Warnings {
+    pub(crate) fn add(&mut self, warnings: &[String]) {
+        self.0.extend_from_slice(warnings);
+    }
+
+    /// Prints them on standard error.
+    pub(crate) fn report(&self, format: Format) {
+        if self.0.is_empty() {
+            return;
+        }
+        let text = match format {
+            Format::Text => self.text(),
+            Format::Json => format!("{}\n", json!({ "warnings": self.0 })),
+        };
+        // nothing is left to say it to
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+
+    fn text(&self) -> String {
+        let lines = self.0.iter();
+        lines
+            .map(|warning| format!("edgepass: warning: {warning}\n"))
+            .collect()
+    }
+}
+
 /// Why the command fails.
 pub(crate) enum Failure {
     /// Usage or configuration: nothing was sent.
@@ -70,20 +100,20 @@ impl Failure {
         }
     }
 
-    /// Prints it on standard error.
-    pub(crate) fn report(&self, format: Format) {
+    /// Prints it on standard error, after the warnings; with JSON all of it is one document.
+    pub(crate) fn report(&self, format: Format, warnings: &Warnings) {
         let mut stderr = std::io::stderr().lock();
         let text = match (self, format) {
             // who closed the pipe does not want to hear of it
             (Self::Output(e), _) if e.kind() == std::io::ErrorKind::BrokenPipe => return,
-            (_, Format::Json) => format!("{}\n", escaped(&self.json().to_string())),
-            (_, Format::Text) => self.text(stderr.is_terminal() && colours()),
+            (_, Format::Json) => format!("{}\n", escaped(&self.json(warnings).to_string())),
+            (_, Format::Text) => warnings.text() + &self.text(stderr.is_terminal() && colours()),
         };
         // nothing is left to say it to
         let _ = stderr.write_all(text.as_bytes());
     }
 
-    fn json(&self) -> Value {
+    fn json(&self, warnings: &Warnings) -> Value {
         let error = match self {
             Self::Setup {
                 setting,
@@ -131,7 +161,11 @@ impl Failure {
                 .collect(),
             _ => Map::new(),
         };
-        json!({ "error": known })
+        if warnings.0.is_empty() {
+            json!({ "error": known })
+        } else {
+            json!({ "warnings": warnings.0, "error": known })
+        }
     }
 
     fn text(&self, colours: bool) -> String {
@@ -338,7 +372,13 @@ mod tests {
 
     #[test]
     fn programs_get_the_fields_that_are_known() {
-        let error = refused().json();
+        let error = refused().json(&Warnings::default());
+        assert!(error.get("warnings").is_none());
+        let warned = refused().json(&Warnings(vec!["w".to_owned()]));
+        assert_eq!(
+            (&warned["warnings"], &warned["error"]),
+            (&json!(["w"]), &error["error"])
+        );
         assert_eq!(error["error"]["class"], "federation-mismatch");
         assert_eq!(error["error"]["aadsts"], json!([700_213]));
         assert_eq!(error["error"]["retryable"], json!(false));
@@ -374,7 +414,7 @@ mod tests {
         let printed = |text: &str| text.chars().all(|c| c == '\n' || is_printable(c));
         assert!(printed(&text), "{text:?}");
         assert_eq!(text.lines().count(), 9, "{text}");
-        let json = escaped(&failure.json().to_string());
+        let json = escaped(&failure.json(&Warnings::default()).to_string());
         assert!(json.chars().all(is_printable), "{json:?}");
         let read: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(read["error"]["claims"], bad, "escaped is not lost");

@@ -6,6 +6,7 @@ mod envoy_config;
 mod failure;
 mod log;
 mod output;
+mod pipe;
 mod repeat;
 mod token;
 
@@ -14,25 +15,38 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use self::arguments::{Arguments, Command, ConfigCommand};
-use self::failure::{Failure, Format};
+use self::failure::{Failure, Format, Warnings};
 
 fn main() -> ExitCode {
     // usage errors, help and version end the process in here: 2 for the first, 0 for the others
     let arguments = Arguments::try_parse().unwrap_or_else(|error| repeat::usage(error).exit());
     log::install(arguments.verbose);
+    let mut warnings = Warnings::default();
     let (result, format) = match arguments.command {
-        Command::Token(arguments) => (token::run(&arguments), arguments.format.of_errors()),
+        Command::Token(arguments) => (
+            token::run(&arguments, &mut warnings),
+            arguments.format.of_errors(),
+        ),
         Command::Config(ConfigCommand::Check(arguments)) => {
-            (config::check(&arguments), Format::Text)
+            (config::check(&arguments, &mut warnings), Format::Text)
         }
         Command::Config(ConfigCommand::Schema) => (config::schema(), Format::Text),
-        Command::EnvoyConfig(arguments) => (envoy_config::run(&arguments), Format::Text),
+        Command::EnvoyConfig(arguments) => {
+            (envoy_config::run(&arguments, &mut warnings), Format::Text)
+        }
         Command::Completions { shell } => (completions(shell), Format::Text),
     };
+    if arguments.verbose > 0 {
+        // they are in the log
+        warnings = Warnings::default();
+    }
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            warnings.report(format);
+            ExitCode::SUCCESS
+        }
         Err(failure) => {
-            failure.report(format);
+            failure.report(format, &warnings);
             failure.exit_code()
         }
     }

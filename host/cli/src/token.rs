@@ -6,17 +6,19 @@ use edgepass::{Builder, Provider, Refresh, Token, TokenRequest, process_environm
 use zeroize::Zeroizing;
 
 use super::arguments::{TokenArguments, TokenFormat};
-use super::failure::Failure;
+use super::failure::{Failure, Warnings};
 use super::{config, output};
 
 /// A component, bytes: ours has some hundred thousand.
 #[cfg(feature = "compiler")]
 const COMPONENT_BYTES: u64 = 64 * 1024 * 1024;
 
-pub(crate) fn run(arguments: &TokenArguments) -> Result<(), Failure> {
-    let mut builder = Provider::builder().environment(process_environment());
-    if let Some(json) = config::read(&arguments.config)? {
-        builder = builder.config_json(json);
+pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result<(), Failure> {
+    let environment = process_environment();
+    let json = config::read(&arguments.config)?;
+    let mut builder = Provider::builder().environment(environment.clone());
+    if let Some(json) = &json {
+        builder = builder.config_json(json.as_str());
     }
     if let Some(path) = &arguments.ca_file {
         builder = builder.ca_file(path);
@@ -41,7 +43,14 @@ pub(crate) fn run(arguments: &TokenArguments) -> Result<(), Failure> {
         .build()
         .map_err(|e| Failure::setup(format!("no tokio runtime: {e}")))?;
     let token = runtime.block_on(async {
-        let provider = builder.build().await?;
+        let provider = match builder.build().await {
+            Ok(provider) => provider,
+            Err(error) => {
+                config::warn_of_unread(json.as_deref(), &environment, warnings);
+                return Err(Failure::from(error));
+            }
+        };
+        warnings.add(provider.warnings());
         provider.get_token(&request).await.map_err(Failure::from)
     });
     // do not wait for what still runs: a background refresh, or a file system that hangs

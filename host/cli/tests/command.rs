@@ -343,3 +343,341 @@ fn envoy_config_says_what_is_wrong_and_prints_nothing() {
     }
     std::fs::remove_dir_all(dir).unwrap();
 }
+
+#[test]
+fn of_an_option_that_is_given_twice_the_last_one_counts() {
+    let lab = Lab::new();
+    let run = |arguments: &[&str]| {
+        let output = edgepass(&lab, arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout).to_owned()
+    };
+    let twice = [
+        "token", "--scope", GRAPH, "--format", "json", "--format", "header",
+    ];
+    assert!(run(&twice).starts_with("Authorization: Bearer "));
+    let config = lab.config(&json!({ "federated_token_file": { "path": lab.files.token_file() } }));
+    let path = lab.write("config.json", config.to_string());
+    let path = path.to_str().unwrap();
+    let ca = lab.files.ca_file();
+    let ca = ca.to_str().unwrap();
+    run(&[
+        "token",
+        "--scope",
+        GRAPH,
+        "--config",
+        "/nowhere",
+        "--config",
+        path,
+        "--identity",
+        "nobody",
+        "--identity",
+        "app",
+        "--tenant",
+        "../x",
+        "--tenant",
+        lab.emulator.tenant(),
+        "--ca-file",
+        "/nowhere",
+        "--ca-file",
+        ca,
+        "--force-refresh",
+        "--force-refresh",
+    ]);
+    run(&["config", "check", "--config", "/nowhere", "--config", path]);
+    // scopes are added up, and the verbosity counts
+    let two = edgepass(
+        &lab,
+        &[
+            "token",
+            "--scope",
+            GRAPH,
+            "--scope",
+            "https://b.example/.default",
+        ],
+    );
+    assert!(
+        text(&two.stderr).contains("one resource"),
+        "{}",
+        text(&two.stderr)
+    );
+    let loud = edgepass(&lab, &["-v", "-v", "token", "--scope", GRAPH]);
+    assert!(
+        text(&loud.stderr).contains("POST https://"),
+        "{}",
+        text(&loud.stderr)
+    );
+}
+
+/// A pipe in the file system.
+#[cfg(unix)]
+fn pipe(lab: &Lab, name: &str) -> std::path::PathBuf {
+    let path = lab.root().join(name);
+    let made = Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    path
+}
+
+#[cfg(unix)]
+#[test]
+fn a_configuration_may_come_through_a_pipe_and_ends_in_any_case() {
+    let lab = Lab::new();
+    let config = lab.config(&json!({ "federated_token_file": { "path": lab.files.token_file() } }));
+    let fifo = pipe(&lab, "written");
+    let arguments = ["config", "check", "--config", fifo.to_str().unwrap()];
+    let child = command(&lab, &arguments)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // whenever it comes: opening the pipe waits for the reader
+    std::fs::write(&fifo, config.to_string()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("identity app"));
+
+    let substituted = lab.write("config.json", config.to_string());
+    let script = format!(
+        "{} config check --config <(cat {})",
+        env!("CARGO_BIN_EXE_edgepass"),
+        substituted.display()
+    );
+    if let Ok(output) = Command::new("bash").args(["-c", &script]).output() {
+        assert!(text(&output.stdout).contains("identity app"), "{output:?}");
+    }
+
+    let nobody = pipe(&lab, "nobody");
+    let arguments = [
+        "token",
+        "--scope",
+        GRAPH,
+        "--config",
+        nobody.to_str().unwrap(),
+    ];
+    let output = edgepass(&lab, &arguments);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("/nobody cannot be read: it is a pipe"),
+        "{said}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn certification_authorities_that_cannot_be_read_are_named_by_their_variable() {
+    let lab = Lab::new();
+    let fifo = pipe(&lab, "ca.fifo");
+    let folder = lab.root().to_path_buf();
+    for (variable, value, says) in [
+        ("SSL_CERT_FILE", fifo.as_os_str(), "not a regular file"),
+        ("SSL_CERT_FILE", folder.as_os_str(), "not a regular file"),
+        ("SSL_CERT_FILE", "/dev/zero".as_ref(), "not a regular file"),
+        ("SSL_CERT_FILE", "/nowhere".as_ref(), "no such file"),
+        ("SSL_CERT_DIR", "/nowhere".as_ref(), "no such file"),
+    ] {
+        let output = command(&lab, &["token", "--scope", GRAPH])
+            .env_remove("SSL_CERT_FILE")
+            .env(variable, value)
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(variable) && said.contains(says), "{said}");
+    }
+    assert!(lab.emulator.token_requests().is_empty());
+}
+
+#[test]
+fn empty_variables_are_unset() {
+    let lab = Lab::new();
+    let folder = lab.root().join("authorities");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(lab.files.ca_file(), folder.join("ca.pem")).unwrap();
+    for empty in ["", " "] {
+        let output = command(&lab, &["token", "--scope", GRAPH])
+            .env("SSL_CERT_FILE", empty)
+            .env("SSL_CERT_DIR", &folder)
+            .env("EDGEPASS_CONFIG", empty)
+            .env("AZURE_CLIENT_SECRET", empty)
+            .env("AZURE_CLIENT_CERTIFICATE_PATH", empty)
+            .env("AZURE_USERNAME", empty)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stderr), "");
+    }
+}
+
+#[test]
+fn variables_that_are_not_used_are_named_and_the_token_comes() {
+    let lab = Lab::new();
+    let run = |arguments: &[&str]| {
+        command(&lab, arguments)
+            .env("AZURE_REGIONAL_AUTHORITY_NAME", "westeurope")
+            .env("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN", "true")
+            .output()
+            .unwrap()
+    };
+    let names = [
+        "AZURE_REGIONAL_AUTHORITY_NAME",
+        "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN",
+    ];
+    let output = run(&["token", "--scope", GRAPH]);
+    assert_eq!(output.status.code(), Some(0));
+    let said: Value = serde_json::from_slice(&output.stderr).unwrap();
+    let lines = said["warnings"].as_array().unwrap();
+    assert_eq!(lines.len(), names.len(), "{said}");
+    for (line, name) in lines.iter().zip(names) {
+        assert!(
+            line.as_str()
+                .unwrap()
+                .starts_with(&format!("{name} is not used: ")),
+            "{line}"
+        );
+    }
+    let output = run(&["token", "--scope", GRAPH, "--format", "token"]);
+    assert!(text(&output.stdout).starts_with("ey"));
+    for name in names {
+        let line = format!("edgepass: warning: {name} is not used: ");
+        assert!(
+            text(&output.stderr).contains(&line),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+    // once, whether in the log or not
+    let output = run(&["-v", "token", "--scope", GRAPH, "--format", "token"]);
+    assert_eq!(
+        text(&output.stderr).matches(names[0]).count(),
+        1,
+        "{}",
+        text(&output.stderr)
+    );
+    let output = run(&["config", "check"]);
+    assert!(text(&output.stdout).contains(&format!("warning: {} is not used", names[0])));
+
+    // a document that takes nothing from them is not concerned
+    let config = lab.config(&json!({ "federated_token_file": { "path": lab.files.token_file() } }));
+    let path = lab.write("config.json", config.to_string());
+    let output = run(&[
+        "token",
+        "--scope",
+        GRAPH,
+        "--config",
+        path.to_str().unwrap(),
+    ]);
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn who_has_no_credential_is_told_of_the_variables_that_are_none() {
+    let lab = Lab::new();
+    let output = command(&lab, &["token", "--scope", GRAPH])
+        .env_remove("AZURE_FEDERATED_TOKEN_FILE")
+        .env("AZURE_USERNAME", "user")
+        .env("AZURE_PASSWORD", "hunter2")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(
+        said["error"]["setting"], "AZURE_FEDERATED_TOKEN_FILE",
+        "{said}"
+    );
+    assert!(
+        said["warnings"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("AZURE_USERNAME, AZURE_PASSWORD are not used"),
+        "{said}"
+    );
+    assert!(!text(&output.stderr).contains("hunter2"));
+}
+
+#[test]
+fn files_are_taken_as_people_make_them() {
+    let lab = Lab::new();
+    let marked = |name: &str, content: &str| {
+        lab.write(name, format!("\u{feff}{}", content.replace('\n', "\r\n")))
+    };
+    let token = std::fs::read_to_string(lab.files.token_file()).unwrap();
+    let token = marked("token", &format!("{token}\n"));
+    let secret = marked("secret", &format!("{}\n", lab.emulator.client_secret()));
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let ca = marked("ca.pem", &format!("{broken}{}", lab.emulator.ca_pem()));
+    for credential in [
+        json!({ "federated_token_file": { "path": token } }),
+        json!({ "client_assertion": { "file": token } }),
+        json!({ "client_secret": { "file": secret } }),
+    ] {
+        let config = serde_json::to_string_pretty(&lab.config(&credential)).unwrap();
+        let config = marked("config.json", &config);
+        let output = edgepass(
+            &lab,
+            &[
+                "token",
+                "--scope",
+                GRAPH,
+                "--format",
+                "token",
+                "--config",
+                config.to_str().unwrap(),
+                "--ca-file",
+                ca.to_str().unwrap(),
+            ],
+        );
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{credential}: {said}");
+        assert!(
+            said.contains("warning: the CA file") && said.contains("1 certificate in it"),
+            "{said}"
+        );
+    }
+    let config = lab
+        .config(&json!({ "client_secret": { "value": "hunter2" } }))
+        .to_string();
+    let utf16: Vec<u8> = [0xff, 0xfe]
+        .into_iter()
+        .chain(config.encode_utf16().flat_map(u16::to_le_bytes))
+        .collect();
+    let utf16 = lab.write("utf16.json", utf16);
+    let output = edgepass(
+        &lab,
+        &["config", "check", "--config", utf16.to_str().unwrap()],
+    );
+    assert!(
+        text(&output.stderr).contains("is UTF-16"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn what_is_no_path_is_not_repeated() {
+    let lab = Lab::new();
+    let document = lab.config(&json!({ "client_secret": { "value": "hunter2" } }));
+    for value in [
+        document.to_string(),
+        serde_json::to_string_pretty(&document).unwrap(),
+        format!("\u{feff}{document}"),
+        format!("'{document}'"),
+        "eyJhbGciOiJub25lIn0.hunter2".to_owned(),
+        "hunter2".repeat(1000),
+        "\"/etc/edgepass/hunter2.json\"".to_owned(),
+    ] {
+        let by_variable = command(&lab, &["config", "check"])
+            .env("EDGEPASS_CONFIG", &value)
+            .output()
+            .unwrap();
+        let by_option = edgepass(&lab, &["config", "check", "--config", &value]);
+        for (output, setting) in [(by_variable, "EDGEPASS_CONFIG"), (by_option, "--config")] {
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(
+                said.contains(&format!("{setting}: is not a path")),
+                "{said}"
+            );
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! A certificate chain and its private key: read from PEM, checked against each other, used to sign.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use aws_lc_rs::signature::{
 };
 use edgepass_core::Algorithm;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_cert::certificate::{CertificateInner, Raw};
@@ -19,6 +20,7 @@ use x509_cert::spki::SubjectPublicKeyInfoRef;
 use zeroize::Zeroizing;
 
 use crate::files::FileError;
+use crate::pem::{self, Found};
 
 /// A certificate chain and the key of its first certificate.
 pub(super) struct Pair {
@@ -34,48 +36,48 @@ impl Pair {
     /// Reads both from PEM. The places are what errors call them.
     ///
     /// The peer judges the certificate, whatever its version, extensions and dates: here it only has to have the
-    /// key's public half.
+    /// key's public half. Of several keys the first that has a certificate counts.
     pub(super) fn parse(
         chain: &[u8],
         key: &[u8],
         chain_place: &str,
         key_place: &str,
     ) -> Result<Self, LoadError> {
-        let malformed = |place: &str, reason: String| LoadError::Malformed {
-            place: place.to_owned(),
-            reason,
-        };
-        let chain = CertificateDer::pem_slice_iter(without_byte_order_mark(chain))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| malformed(chain_place, pem_reason(&e)))?;
-        if chain.is_empty() {
-            return Err(LoadError::NoCertificate {
-                place: chain_place.to_owned(),
-            });
+        let chain = certificates(chain, chain_place)?;
+        let mut refused = None;
+        for key in keys(key, key_place)? {
+            match Self::of(&chain, &key, chain_place, key_place) {
+                Ok(pair) => return Ok(pair),
+                Err(error) => {
+                    refused.get_or_insert(error);
+                }
+            }
         }
-        let key = match PrivateKeyDer::from_pem_slice(without_byte_order_mark(key)) {
-            Ok(key) => Zeroizing::new(key),
-            // PKCS#8 has a label of its own for it, the older forms a header that is not base64
-            Err(_) if is_encrypted(key) => {
-                return Err(LoadError::Encrypted {
-                    place: key_place.to_owned(),
-                });
-            }
-            Err(pem::Error::NoItemsFound) => {
-                return Err(LoadError::NoKey {
-                    place: key_place.to_owned(),
-                });
-            }
-            Err(e) => return Err(malformed(key_place, pem_reason(&e))),
+        // there is one key at least
+        Err(refused.unwrap_or_else(|| LoadError::NoKey {
+            place: key_place.to_owned(),
+            found: Lacks(None),
+        }))
+    }
+
+    fn of(
+        chain: &[CertificateDer<'static>],
+        der: &PrivateKeyDer<'static>,
+        chain_place: &str,
+        key_place: &str,
+    ) -> Result<Self, LoadError> {
+        let unusable = || LoadError::Malformed {
+            place: key_place.to_owned(),
+            reason: pem::unusable_key(der.secret_der()).to_owned(),
         };
-        let signing = SigningKey::from_der(&key);
-        let key = any_supported_type(&key).map_err(|e| malformed(key_place, e.to_string()))?;
-        let public_key = key
-            .public_key()
-            .and_then(|info| public_key(&info))
-            .ok_or_else(|| malformed(key_place, "its public key is unknown".to_owned()))?;
+        let key = any_supported_type(der).map_err(|_| unusable())?;
+        let public_key = key.public_key().and_then(|info| public_key(&info));
+        let public_key = public_key.ok_or_else(unusable)?;
         let chain = leaf_first(chain, &public_key).map_err(|not_found| match not_found {
-            NotFound::Unreadable(reason) => malformed(chain_place, reason),
+            NotFound::Unreadable(reason) => LoadError::Malformed {
+                place: chain_place.to_owned(),
+                reason,
+            },
             NotFound::OtherKeys => LoadError::Mismatch {
                 certificate: chain_place.to_owned(),
                 key: key_place.to_owned(),
@@ -84,9 +86,67 @@ impl Pair {
         Ok(Self {
             certified: Arc::new(CertifiedKey::new(chain.clone(), key)),
             chain,
-            signing,
+            signing: SigningKey::from_der(der),
         })
     }
+}
+
+/// The certificates of a file, in its order and each once.
+fn certificates(content: &[u8], place: &str) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    let text = pem::sections(content, &["CERTIFICATE"]);
+    let mut chain = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|e| LoadError::Malformed {
+            place: place.to_owned(),
+            reason: pem_reason(&e),
+        })?;
+        if !chain.contains(&certificate) {
+            chain.push(certificate);
+        }
+    }
+    if chain.is_empty() {
+        return Err(LoadError::NoCertificate {
+            place: place.to_owned(),
+            found: Lacks(pem::found(content)),
+        });
+    }
+    Ok(chain)
+}
+
+/// The private keys of a file, as far as they can be read.
+fn keys(content: &[u8], place: &str) -> Result<Vec<Zeroizing<PrivateKeyDer<'static>>>, LoadError> {
+    let text = pem::sections(
+        content,
+        &["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"],
+    );
+    let mut keys = Vec::new();
+    let mut refused = None;
+    for key in PrivateKeyDer::pem_slice_iter(&text) {
+        match key {
+            Ok(key) => keys.push(Zeroizing::new(key)),
+            Err(e) => {
+                refused.get_or_insert(e);
+            }
+        }
+    }
+    if !keys.is_empty() {
+        return Ok(keys);
+    }
+    let place = place.to_owned();
+    Err(match (pem::encrypted_key(content), refused) {
+        (Some(found), _) => LoadError::NoKey {
+            place,
+            found: Lacks(Some(found)),
+        },
+        (None, Some(e)) => LoadError::Malformed {
+            place,
+            reason: pem_reason(&e),
+        },
+        (None, None) => LoadError::NoKey {
+            place,
+            found: Lacks(pem::found(content)),
+        },
+    })
 }
 
 /// A key that signs assertions.
@@ -145,23 +205,30 @@ pub(crate) enum LoadError {
     #[error("{} cannot be read: {cause}", path.display())]
     Unreadable { path: PathBuf, cause: FileError },
     /// There is no certificate.
-    #[error("there is no PEM certificate in {place}")]
-    NoCertificate { place: String },
-    /// There is no key.
-    #[error("there is no PEM private key in {place}")]
-    NoKey { place: String },
-    /// The key needs a password.
-    #[error(
-        "the private key in {place} is encrypted, which is not supported: write it without a password, and protect the \
-         file by its permissions"
-    )]
-    Encrypted { place: String },
+    #[error("there is no PEM certificate in {place}{found}")]
+    NoCertificate { place: String, found: Lacks },
+    /// There is no key, or none without a password.
+    #[error("there is no PEM private key in {place}{found}")]
+    NoKey { place: String, found: Lacks },
     /// PEM or DER that does not parse, or an unknown kind of key.
     #[error("the content of {place} cannot be used: {reason}")]
     Malformed { place: String, reason: String },
     /// They are of different pairs.
-    #[error("the private key in {key} does not belong to the certificate in {certificate}")]
+    #[error("the private key in {key} does not belong to a certificate in {certificate}")]
     Mismatch { certificate: String, key: String },
+}
+
+/// What is there instead, continuing a sentence.
+#[derive(Debug)]
+pub(crate) struct Lacks(Option<Found>);
+
+impl fmt::Display for Lacks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(Found { what, fix }) => write!(f, ": it is {what}; {fix}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why there is no signature.
@@ -190,16 +257,16 @@ struct Entry {
     public_key: Vec<u8>,
 }
 
-/// The chain with the key's certificate first. If it is already there, the order is kept as written; otherwise the
-/// chain (root first, or mixed up) is built anew, each certificate followed by its issuer's.
+/// The chain with the key's certificate first, each certificate followed by its issuer's. What leads nowhere is left
+/// out; if nothing leads anywhere (names of issuers may be written in more than one way), the rest stays as written.
 fn leaf_first(
-    chain: Vec<CertificateDer<'static>>,
+    chain: &[CertificateDer<'static>],
     public_key: &[u8],
 ) -> Result<Vec<CertificateDer<'static>>, NotFound> {
     let mut unreadable = None;
     let mut entries: Vec<Entry> = Vec::with_capacity(chain.len());
     for der in chain {
-        let (subject, issuer, public_key) = match names_and_key(&der) {
+        let (subject, issuer, public_key) = match names_and_key(der) {
             Ok(found) => found,
             Err(e) => {
                 unreadable.get_or_insert_with(|| e.to_string());
@@ -207,7 +274,7 @@ fn leaf_first(
             }
         };
         entries.push(Entry {
-            der,
+            der: der.clone(),
             subject,
             issuer,
             public_key,
@@ -216,17 +283,16 @@ fn leaf_first(
     let Some(leaf) = entries.iter().position(|e| e.public_key == public_key) else {
         return Err(unreadable.map_or(NotFound::OtherKeys, NotFound::Unreadable));
     };
-    if leaf == 0 {
-        return Ok(entries.into_iter().map(|entry| entry.der).collect());
+    let mut last = entries.remove(leaf);
+    let mut sorted = vec![last.der.clone()];
+    while last.subject != last.issuer
+        && let Some(at) = entries.iter().position(|e| e.subject == last.issuer)
+    {
+        last = entries.remove(at);
+        sorted.push(last.der.clone());
     }
-    let mut sorted = Vec::with_capacity(entries.len());
-    let mut next = Some(leaf);
-    while let Some(index) = next {
-        let entry = entries.swap_remove(index);
-        next = entries
-            .iter()
-            .position(|candidate| candidate.subject == entry.issuer);
-        sorted.push(entry.der);
+    if sorted.len() == 1 && last.subject != last.issuer {
+        sorted.extend(entries.into_iter().map(|entry| entry.der));
     }
     Ok(sorted)
 }
@@ -250,22 +316,109 @@ fn public_key(info: &[u8]) -> Option<Vec<u8>> {
     Some(info.subject_public_key.raw_bytes().to_vec())
 }
 
-fn is_encrypted(pem: &[u8]) -> bool {
-    const MARK: &[u8] = b"ENCRYPTED";
-    pem.windows(MARK.len()).any(|window| window == MARK)
-}
-
-/// Editors on Windows begin a UTF-8 file with it; PEM does not know it.
-fn without_byte_order_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
-}
-
 /// Without the content, which may be a key's.
-fn pem_reason(error: &pem::Error) -> String {
+fn pem_reason(error: &PemError) -> String {
     match error {
-        pem::Error::MissingSectionEnd { .. } => "a PEM section has no end".to_owned(),
-        pem::Error::IllegalSectionStart { .. } => "a PEM section begins in a wrong way".to_owned(),
-        pem::Error::Base64Decode(_) => "the base64 of a PEM section is wrong".to_owned(),
+        PemError::MissingSectionEnd { .. } => "a PEM section has no end".to_owned(),
+        PemError::IllegalSectionStart { .. } => "a PEM section begins in a wrong way".to_owned(),
+        PemError::Base64Decode(_) => "the base64 of a PEM section is wrong".to_owned(),
         _ => "it is not PEM".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One field of DER.
+    fn field(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(content.len()).unwrap();
+        let header = if length < 0x80 {
+            vec![tag, length]
+        } else {
+            vec![tag, 0x81, length]
+        };
+        [&header[..], content].concat()
+    }
+
+    fn sequence(fields: &[Vec<u8>]) -> Vec<u8> {
+        field(0x30, &fields.concat())
+    }
+
+    /// A certificate of version 1 with these names; its key and signature are any bytes.
+    fn certificate(subject: &str, issuer: &str, key: &[u8]) -> CertificateDer<'static> {
+        let name = |name: &str| {
+            let common_name = field(0x06, &[0x55, 0x04, 0x03]);
+            let text = field(0x0c, name.as_bytes());
+            sequence(&[field(0x31, &sequence(&[common_name, text]))])
+        };
+        let algorithm = || {
+            sequence(&[
+                field(0x06, b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b"),
+                field(0x05, b""),
+            ])
+        };
+        let bits = |content: &[u8]| field(0x03, &[&[0], content].concat());
+        let time = || field(0x17, b"260101000000Z");
+        let fields = sequence(&[
+            field(0x02, &[1]),
+            algorithm(),
+            name(issuer),
+            sequence(&[time(), time()]),
+            name(subject),
+            sequence(&[algorithm(), bits(key)]),
+        ]);
+        CertificateDer::from(sequence(&[fields, algorithm(), bits(b"signature")]))
+    }
+
+    #[test]
+    fn every_order_becomes_the_one_from_the_leaf_to_the_root() {
+        let leaf = certificate("leaf", "middle", b"the key");
+        let middle = certificate("middle", "root", b"m");
+        let root = certificate("root", "root", b"r");
+        let other = certificate("other", "nobody", b"o");
+        let all = [&leaf, &middle, &root, &other];
+        let mut orders = 0;
+        for a in 0..4 {
+            for b in 0..4 {
+                for c in 0..4 {
+                    let d = 6_usize.wrapping_sub(a + b + c);
+                    let mut order = vec![a, b, c, d];
+                    order.sort_unstable();
+                    order.dedup();
+                    if order != [0, 1, 2, 3] {
+                        continue;
+                    }
+                    orders += 1;
+                    let chain: Vec<_> = [a, b, c, d].map(|at| all[at].clone()).into();
+                    let sorted = leaf_first(&chain, b"the key").ok().unwrap();
+                    assert!(
+                        sorted == [leaf.clone(), middle.clone(), root.clone()],
+                        "{a}{b}{c}{d}"
+                    );
+                }
+            }
+        }
+        assert_eq!(orders, 24);
+    }
+
+    #[test]
+    fn what_does_not_lead_to_an_issuer_stays_as_written() {
+        let leaf = certificate("leaf", "Middle", b"the key");
+        let middle = certificate("middle", "root", b"m");
+        let chain = [leaf.clone(), middle.clone()];
+        // the two names may be the same to whoever verifies it
+        assert!(leaf_first(&chain, b"the key").ok().unwrap() == chain);
+        let turned = [middle, leaf.clone()];
+        assert!(leaf_first(&turned, b"the key").ok().unwrap() == chain);
+        let own = certificate("own", "own", b"own key");
+        assert!(leaf_first(&[leaf, own.clone()], b"own key").ok().unwrap() == [own]);
+    }
+
+    #[test]
+    fn issuers_that_sign_each_other_are_no_circle() {
+        let [a, b] = [certificate("a", "b", b"a"), certificate("b", "a", b"b")];
+        let chain = [b.clone(), a.clone()];
+        assert!(leaf_first(&chain, b"a").ok().unwrap() == [a, b]);
     }
 }

@@ -53,7 +53,7 @@ impl Lab {
     pub(crate) fn config(&self, credential: &Value) -> Value {
         let port = self.emulator.port();
         json!({
-            "authority_hosts": [format!("login.localhost:{port}")],
+            "authority_hosts": [format!("login.localhost:{port}"), format!("mtlsauth.localhost:{port}")],
             "identities": { "app": {
                 "tenant_id": self.emulator.tenant(),
                 "client_id": self.emulator.client_id(),

@@ -431,8 +431,22 @@ async fn a_bound_request_goes_to_no_other_host() -> Result<()> {
     // a host of that name that another authority vouches for: no certificate is shown to it, no assertion sent
     let impostor = Emulator::builder().start_blocking()?;
     let mut config = lab.config(&json!({ "bound_certificate": { "name": "demo" } }));
-    config["authority_hosts"] = json!([format!("login.localhost:{}", impostor.port())]);
+    let port = impostor.port();
+    config["authority_hosts"] = json!([format!("login.localhost:{port}")]);
     config["identities"]["app"]["authority_host"] = json!(impostor.login_authority());
+    let error = lab.configured(&config).build().await.err();
+    let error = error.context("nobody has named the mTLS host")?;
+    lab.evidence.saw_error("twin not named", &error);
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("mtlsauth.localhost:{port}")),
+        "{error}"
+    );
+    config["authority_hosts"] = json!([
+        format!("login.localhost:{port}"),
+        format!("mtlsauth.localhost:{port}")
+    ]);
     let provider = lab.configured(&config).build().await?;
     let error = provider
         .get_token(&request)

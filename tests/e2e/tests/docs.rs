@@ -16,6 +16,7 @@ const PAGES: &[&str] = &[
     "SECURITY.md",
     "TROUBLESHOOTING.md",
     "docs/benchmarks.md",
+    "docs/environment.md",
     "docs/envoy.md",
 ];
 

@@ -127,7 +127,7 @@ impl Directory {
             ("AZURE_AUTHORITY_HOST", format!("{}/", identity.authority())),
             (
                 "EDGEPASS_AUTHORITY_HOSTS",
-                format!("localhost:{port},login.localhost:{port}"),
+                format!("localhost:{port},login.localhost:{port},mtlsauth.localhost:{port}"),
             ),
             ("SSL_CERT_FILE", ca.clone()),
             ("REQUESTS_CA_BUNDLE", ca.clone()),

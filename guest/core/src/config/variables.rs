@@ -21,13 +21,15 @@ pub struct KnownVariables {
 pub enum Reading {
     /// It is read; this is what for.
     Read(&'static str),
+    /// It is read by one kind of credential, and is nothing to the others.
+    ReadPlatform(&'static str),
     /// It is not read; this is what to do. It is said whenever the environment describes an identity.
     Unread(&'static str),
     /// The same of the platforms of managed identities: it is said to those who use one, too.
     UnreadPlatform(&'static str),
 }
 
-use Reading::{Read, Unread, UnreadPlatform};
+use Reading::{Read, ReadPlatform, Unread, UnreadPlatform};
 
 /// All that are known.
 pub const VARIABLES: &[KnownVariables] = &[
@@ -71,7 +73,7 @@ pub const VARIABLES: &[KnownVariables] = &[
     },
     KnownVariables {
         names: &["AZURE_POD_IDENTITY_AUTHORITY_HOST"],
-        reading: Read("the metadata service's `http://` address, for managed identities"),
+        reading: ReadPlatform("the metadata service's `http://` address, for managed identities"),
     },
     KnownVariables {
         names: &["AZURE_CLIENT_CERTIFICATE_PASSWORD"],
@@ -158,7 +160,7 @@ impl Environment {
     /// A line for each group of variables that are set and never read, with what to do. Values are not in it.
     pub fn unread(&self) -> Vec<String> {
         self.lines(|reading| match reading {
-            Read(_) => None,
+            Read(_) | ReadPlatform(_) => None,
             Unread(what_to_do) | UnreadPlatform(what_to_do) => Some(what_to_do),
         })
     }
@@ -190,7 +192,7 @@ impl Config {
         let mut lines = environment.lines(|reading| match reading {
             Unread(what_to_do) => describes.then_some(what_to_do),
             UnreadPlatform(what_to_do) => (describes || is_managed).then_some(what_to_do),
-            Read(_) => None,
+            Read(_) | ReadPlatform(_) => None,
         });
         // with a document it is the document that says which variables count
         if self.environment_only {
@@ -257,12 +259,11 @@ mod tests {
                 let warnings = match *name {
                     // each has a form of its own, and is for one kind of credential
                     "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"
-                    | "AZURE_ADDITIONALLY_ALLOWED_TENANTS"
-                    | "AZURE_POD_IDENTITY_AUTHORITY_HOST" => continue,
+                    | "AZURE_ADDITIONALLY_ALLOWED_TENANTS" => continue,
                     _ => warnings(None, &pairs),
                 };
                 match known.reading {
-                    Read(_) => assert_eq!(warnings, [""; 0], "{name}"),
+                    Read(_) | ReadPlatform(_) => assert_eq!(warnings, [""; 0], "{name}"),
                     Unread(what_to_do) | UnreadPlatform(what_to_do) => {
                         assert_eq!(warnings, [format!("{name} is not used: {what_to_do}")]);
                     }
@@ -274,22 +275,12 @@ mod tests {
 
     #[test]
     fn what_only_another_credential_reads_is_named() {
-        for (name, value) in [
-            ("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN", "true"),
-            (
-                "AZURE_POD_IDENTITY_AUTHORITY_HOST",
-                "http://169.254.169.254",
-            ),
-        ] {
-            let pairs = [&WEBHOOK[..], &[(name, value)]].concat();
-            let [line] = warnings(None, &pairs).try_into().unwrap();
-            assert!(line.starts_with(&format!("{name} is not used: ")), "{line}");
-            assert_eq!(warnings(Some(SECRET), &pairs), [""; 0]);
-            let blank = [&WEBHOOK[..], &[(name, " ")]].concat();
-            assert_eq!(warnings(None, &blank), [""; 0], "blank is unset");
-        }
-        let host = ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:8080");
-        assert_eq!(warnings(Some(MANAGED), &[host]), [""; 0]);
+        let name = "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN";
+        let with = |value| [&WEBHOOK[..], &[(name, value)]].concat();
+        let [line] = warnings(None, &with("true")).try_into().unwrap();
+        assert!(line.starts_with(&format!("{name} is not used: ")), "{line}");
+        assert_eq!(warnings(Some(SECRET), &with("true")), [""; 0]);
+        assert_eq!(warnings(None, &with(" ")), [""; 0], "blank is unset");
     }
 
     #[test]

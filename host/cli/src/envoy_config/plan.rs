@@ -22,6 +22,8 @@ const HTTP_PORT: u16 = 80;
 pub(super) struct Plan {
     /// The plugin's configuration, JSON in ASCII.
     pub(super) plugin: String,
+    /// What people should be told of the environment that it leaves things to.
+    pub(super) warnings: Vec<String>,
     /// Environment variables that it leaves things to, in the order of their names.
     pub(super) variables: Vec<String>,
     /// The files that the filter reads, if it reads any.
@@ -84,6 +86,7 @@ impl Plan {
         };
         let requirements = Requirements::of(&config)?;
         let variables = variables(&config, &requirements)?;
+        let warnings = config.warnings(environment);
         // what the engine has read is JSON
         let mut document = document.map_err(|error| Failure::setup(error.to_string()))?;
         let file = config.envoy.clone().unwrap_or_default();
@@ -98,6 +101,7 @@ impl Plan {
                 .iter()
                 .any(|required| !required.signers.is_empty()),
             plugin,
+            warnings,
             variables,
             files,
             token_clusters,

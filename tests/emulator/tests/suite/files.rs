@@ -197,7 +197,7 @@ async fn the_env_file_names_everything() {
         ),
         (
             "EDGEPASS_AUTHORITY_HOSTS",
-            &format!("localhost:{port},login.localhost:{port}"),
+            &format!("localhost:{port},login.localhost:{port},mtlsauth.localhost:{port}"),
         ),
         ("SSL_CERT_FILE", &ca),
         ("REQUESTS_CA_BUNDLE", &ca),

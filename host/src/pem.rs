@@ -1,0 +1,558 @@
+//! Files that should be PEM, as people's tools write them: read whatever surrounds the sections, and called by name when
+//! they are something else.
+
+use x509_cert::certificate::{CertificateInner, Raw};
+use x509_cert::der::Decode;
+use zeroize::Zeroizing;
+
+/// What a file holds in the place of what was wanted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Found {
+    /// What it is, with its article.
+    pub(crate) what: &'static str,
+    /// What to do about it.
+    pub(crate) fix: &'static str,
+}
+
+const ENCRYPTED: Found = Found {
+    what: "an encrypted private key",
+    fix: "write it without a password (openssl pkey -in OLD -out NEW), and protect the file by its permissions",
+};
+
+const CERTIFICATE: Found = Found {
+    what: "a certificate",
+    fix: "name the file with the private key (private_key_file); perhaps two files are the wrong way round",
+};
+
+const PRIVATE_KEY: Found = Found {
+    what: "a private key",
+    fix: "name the file with the certificate; perhaps two files are the wrong way round",
+};
+
+const PUBLIC_KEY: Found = Found {
+    what: "a public key",
+    fix: "name the file with the private key, which was made before it",
+};
+
+const REQUEST: Found = Found {
+    what: "a certificate signing request",
+    fix: "name the certificate that the authority made of it",
+};
+
+const PKCS7: Found = Found {
+    what: "a PKCS#7 bundle",
+    fix: "take the certificates out: openssl pkcs7 -in OLD -print_certs -out NEW (for DER with -inform der)",
+};
+
+const PFX: Found = Found {
+    what: "a PKCS#12 (PFX) file",
+    fix: "take certificate and key out: openssl pkcs12 -in OLD -nodes -out NEW, and protect the file by its permissions",
+};
+
+const OPENSSH: Found = Found {
+    what: "an OpenSSH private key",
+    fix: "convert a copy of it: ssh-keygen -p -m PKCS8 -N '' -f COPY",
+};
+
+const SSH_PUBLIC: Found = Found {
+    what: "an SSH public key",
+    fix: "a PEM file is needed, with a private key or a certificate",
+};
+
+const PUTTY: Found = Found {
+    what: "a PuTTY private key",
+    fix: "export it: puttygen OLD -O private-openssh-new, and convert that: ssh-keygen -p -m PKCS8 -N '' -f COPY",
+};
+
+const DSA: Found = Found {
+    what: "a DSA key, which no server takes",
+    fix: "make an RSA or P-256 key, and a certificate for it",
+};
+
+const DER_KEY: Found = Found {
+    what: "a private key in DER",
+    fix: "write it as PEM: openssl pkey -inform der -in OLD -out NEW",
+};
+
+const DER_CERTIFICATE: Found = Found {
+    what: "a certificate in DER",
+    fix: "write it as PEM: openssl x509 -inform der -in OLD -out NEW",
+};
+
+/// By the labels of their sections (RFC 7468, and what was there before it).
+const LABELS: &[(&str, Found)] = &[
+    ("ENCRYPTED PRIVATE KEY", ENCRYPTED),
+    ("OPENSSH PRIVATE KEY", OPENSSH),
+    ("SSH2 PUBLIC KEY", SSH_PUBLIC),
+    ("DSA PRIVATE KEY", DSA),
+    ("PRIVATE KEY", PRIVATE_KEY),
+    ("RSA PRIVATE KEY", PRIVATE_KEY),
+    ("EC PRIVATE KEY", PRIVATE_KEY),
+    ("PUBLIC KEY", PUBLIC_KEY),
+    ("RSA PUBLIC KEY", PUBLIC_KEY),
+    ("CERTIFICATE", CERTIFICATE),
+    (
+        "TRUSTED CERTIFICATE",
+        Found {
+            what: "a certificate with OpenSSL's trust settings",
+            fix: "write it without them: openssl x509 -in OLD -out NEW",
+        },
+    ),
+    (
+        "X509 CERTIFICATE",
+        Found {
+            what: "a certificate with an old label",
+            fix: "write it anew: openssl x509 -in OLD -out NEW",
+        },
+    ),
+    ("CERTIFICATE REQUEST", REQUEST),
+    ("NEW CERTIFICATE REQUEST", REQUEST),
+    (
+        "X509 CRL",
+        Found {
+            what: "a revocation list",
+            fix: "name the file with the certificates",
+        },
+    ),
+    ("PKCS7", PKCS7),
+    ("PKCS #7 SIGNED DATA", PKCS7),
+    ("CMS", PKCS7),
+    (
+        "PGP PRIVATE KEY BLOCK",
+        Found {
+            what: "a PGP key",
+            fix: "X.509 needs a key and a certificate of its own",
+        },
+    ),
+    (
+        "PGP PUBLIC KEY BLOCK",
+        Found {
+            what: "a PGP key",
+            fix: "X.509 needs a key and a certificate of its own",
+        },
+    ),
+];
+
+/// By how texts begin that are not PEM.
+const BEGINNINGS: &[(&str, Found)] = &[
+    ("PuTTY-User-Key-File", PUTTY),
+    ("ssh-", SSH_PUBLIC),
+    ("ecdsa-sha2-", SSH_PUBLIC),
+    (
+        "<",
+        Found {
+            what: "HTML or XML",
+            fix: "look at what wrote it: that may be a page with an error",
+        },
+    ),
+    (
+        "MII",
+        Found {
+            what: "base64 without the lines around it",
+            fix: "put -----BEGIN CERTIFICATE----- (or PRIVATE KEY) before it and -----END … ----- behind it",
+        },
+    ),
+    (
+        "eyJ",
+        Found {
+            what: "a token or another JSON object in base64",
+            fix: "name a PEM file",
+        },
+    ),
+];
+
+/// By the DER of algorithms of keys that sign nothing here: that of an object identifier, or its beginning.
+const ALGORITHMS: &[(&[u8], &str)] = &[
+    (
+        b"\x06\x07\x2a\x86\x48\xce\x38\x04\x01",
+        "it is a DSA key; make an RSA or P-256 key, and a certificate for it",
+    ),
+    (
+        b"\x06\x05\x2b\x81\x04\x00\x0a",
+        "its curve is secp256k1; use P-256",
+    ),
+    (
+        b"\x06\x05\x2b\x81\x04\x00\x21",
+        "its curve is P-224; use P-256",
+    ),
+    (
+        b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x01",
+        "its curve is P-192; use P-256",
+    ),
+    (
+        b"\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01",
+        "its curve is a Brainpool one; use P-256",
+    ),
+    (
+        b"\x06\x08\x2a\x81\x1c\xcf\x55\x01\x82\x2d",
+        "its curve is SM2; use P-256",
+    ),
+    (
+        b"\x06\x03\x2b\x65\x6e",
+        "it is an X25519 key, which cannot sign; use RSA or P-256",
+    ),
+    (
+        b"\x06\x03\x2b\x65\x6f",
+        "it is an X448 key, which cannot sign; use RSA or P-256",
+    ),
+    (
+        b"\x06\x03\x2b\x65\x71",
+        "it is an Ed448 key; use RSA or P-256",
+    ),
+    (
+        b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a",
+        "it is an RSA key for PSS alone; write a plain one, of rsaEncryption",
+    ),
+];
+
+/// The sections of a file that have one of these labels, without what is between and around them: the parser refuses a
+/// file for a section that nobody asked for.
+pub(crate) fn sections(content: &[u8], wanted: &[&str]) -> Zeroizing<Vec<u8>> {
+    let text = normalise(content);
+    let mut out = Zeroizing::new(Vec::with_capacity(text.len() + 1));
+    let mut is_wanted = false;
+    for line in text.split(|b| *b == b'\n') {
+        let label = line.strip_prefix(b"-----BEGIN ");
+        if let Some(label) = label {
+            let label = label.strip_suffix(b"-----").unwrap_or(label);
+            is_wanted = wanted.iter().any(|wanted| wanted.as_bytes() == label);
+        }
+        if is_wanted {
+            out.extend_from_slice(line);
+            out.push(b'\n');
+        }
+        is_wanted &= !line.starts_with(b"-----END ");
+    }
+    out
+}
+
+/// The content as the parser wants it: UTF-8 without a byte order mark, line ends that are line ends and not the two
+/// characters of an escape, and no blanks or quotes around lines. None of those is a part of PEM.
+fn normalise(content: &[u8]) -> Zeroizing<Vec<u8>> {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let is_escaped = [&b"-----\\n"[..], b"-----\\r"]
+        .iter()
+        .any(|escape| contains(content, escape));
+    // of the whole size at once, so that growing leaves no copies behind that are not wiped
+    let mut lines = Zeroizing::new(Vec::with_capacity(content.len()));
+    let mut rest = content;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match after {
+            [b'n' | b'r', after @ ..] if is_escaped && *byte == b'\\' => {
+                lines.push(b'\n');
+                rest = after;
+            }
+            _ => lines.push(*byte),
+        }
+    }
+    let around = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b',');
+    let mut out = Zeroizing::new(Vec::with_capacity(content.len() + 1));
+    for line in lines.split(|b| matches!(b, b'\n' | b'\r')) {
+        let from = line.iter().position(|b| !around(b)).unwrap_or(line.len());
+        let to = line
+            .iter()
+            .rposition(|b| !around(b))
+            .map_or(from, |at| at + 1);
+        out.extend_from_slice(line.get(from..to).unwrap_or_default());
+        out.push(b'\n');
+    }
+    out
+}
+
+/// Whether a section is an encrypted key: PKCS#8 has a label of its own for it, the older forms a header.
+pub(crate) fn encrypted_key(content: &[u8]) -> Option<Found> {
+    let text = normalise(content);
+    let is_one = labels(&text).any(|label| label == "ENCRYPTED PRIVATE KEY")
+        || text
+            .split(|b| *b == b'\n')
+            .any(|line| line.starts_with(b"Proc-Type:") && contains(line, b"ENCRYPTED"));
+    is_one.then_some(ENCRYPTED)
+}
+
+/// What a file is in which there is not what was wanted.
+pub(crate) fn found(content: &[u8]) -> Option<Found> {
+    let utf16 = content.starts_with(b"\xff\xfe")
+        || content.starts_with(b"\xfe\xff")
+        || contains(content, b"-\0-\0-\0");
+    if utf16 {
+        return Some(Found {
+            what: "text in UTF-16",
+            fix: "write it as UTF-8; `>` of Windows PowerShell writes UTF-16",
+        });
+    }
+    if content.iter().all(u8::is_ascii_whitespace) {
+        return Some(Found {
+            what: "empty",
+            fix: "whoever writes it has not done so yet",
+        });
+    }
+    if let Some(found) = encrypted_key(content) {
+        return Some(found);
+    }
+    let known = |label: &str| LABELS.iter().find(|(known, _)| *known == label);
+    if let Some((_, found)) = labels(&normalise(content)).find_map(|label| known(&label)) {
+        return Some(*found);
+    }
+    if let Some(found) = der(content) {
+        return Some(found);
+    }
+    let text = String::from_utf8_lossy(content.get(..64).unwrap_or(content));
+    let text = text.trim_start();
+    if text.starts_with('{') {
+        return Some(if contains(content, b"\"kty\"") {
+            Found {
+                what: "a JSON Web Key (JWK)",
+                fix: "write the key as PEM (PKCS#8), and make a certificate for it",
+            }
+        } else {
+            Found {
+                what: "JSON",
+                fix: "name a PEM file",
+            }
+        });
+    }
+    let mut beginnings = BEGINNINGS.iter();
+    let (_, found) = beginnings.find(|(beginning, _)| text.starts_with(beginning))?;
+    Some(*found)
+}
+
+/// Why a key that could be read is none that could be used.
+pub(crate) fn unusable_key(der: &[u8]) -> &'static str {
+    ALGORITHMS
+        .iter()
+        .find(|(identifier, _)| contains(der, identifier))
+        .map_or(
+            "it is damaged, or of a kind that is not known; use an RSA key of 2048 to 8192 bits, or P-256",
+            |(_, reason)| reason,
+        )
+}
+
+/// What a file in DER or BER is, by its outermost fields.
+fn der(content: &[u8]) -> Option<Found> {
+    if content.starts_with(b"\xfe\xed\xfe\xed") {
+        return Some(Found {
+            what: "a Java key store",
+            fix: "convert it (keytool -importkeystore -deststoretype pkcs12), and take certificate and key out: openssl \
+                  pkcs12 -in OLD -nodes -out NEW",
+        });
+    }
+    if CertificateInner::<Raw>::from_der(content).is_ok() {
+        return Some(DER_CERTIFICATE);
+    }
+    let inside = sequence(content)?;
+    match inside {
+        [0x02, 0x01, 0x03, 0x30, ..] => Some(PFX),
+        // a version, and then the algorithm of PKCS#8, the modulus of PKCS#1, or the key of SEC 1
+        [0x02, 0x01, 0x00, 0x30 | 0x02, ..] | [0x02, 0x01, 0x01, 0x04 | 0x30, ..] => Some(DER_KEY),
+        _ if inside.starts_with(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07") => Some(PKCS7),
+        [0x30, ..] => {
+            let first = sequence(inside)?;
+            if [
+                &b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05"[..],
+                b"\x06\x0a\x2a\x86\x48\x86\xf7\x0d\x01\x0c",
+            ]
+            .iter()
+            .any(|scheme| first.starts_with(scheme))
+            {
+                Some(Found {
+                    what: "an encrypted private key in DER",
+                    fix: "write it as PEM without a password (openssl pkey -inform der -in OLD -out NEW), and protect \
+                          the file by its permissions",
+                })
+            } else if first.starts_with(b"\x06") {
+                Some(PUBLIC_KEY)
+            } else {
+                Some(REQUEST)
+            }
+        }
+        _ => None,
+    }
+}
+
+/// What follows the header of a sequence, also of one of indefinite length.
+fn sequence(content: &[u8]) -> Option<&[u8]> {
+    let (tag, rest) = content.split_first()?;
+    let (length, rest) = rest.split_first()?;
+    if *tag != 0x30 {
+        return None;
+    }
+    match length {
+        0x00..=0x80 => Some(rest),
+        // so many bytes of length follow
+        0x81..=0x84 => rest.get(usize::from(length & 0x7f)..),
+        _ => None,
+    }
+}
+
+/// The labels of the sections of a normalised text, in their order.
+fn labels(text: &[u8]) -> impl Iterator<Item = String> + '_ {
+    text.split(|b| *b == b'\n')
+        .filter_map(|line| line.strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----"))
+        .map(|label| String::from_utf8_lossy(label).into_owned())
+}
+
+fn contains(content: &[u8], part: &[u8]) -> bool {
+    content.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn what(content: impl AsRef<[u8]>) -> &'static str {
+        found(content.as_ref()).map_or("", |found| found.what)
+    }
+
+    fn section(label: &str) -> String {
+        format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n")
+    }
+
+    #[test]
+    fn sections_are_named() {
+        for (label, expected) in LABELS {
+            assert_eq!(what(section(label)), expected.what, "{label}");
+            let among_others = format!("Bag Attributes\r\n  friendlyName: x\r\n{}", section(label));
+            assert_eq!(what(among_others), expected.what, "{label}");
+        }
+        for (header, expected) in [
+            ("Proc-Type: 4,ENCRYPTED", "an encrypted private key"),
+            ("Proc-Type: 4,MIC-ONLY", "a private key"),
+            ("Comment: not ENCRYPTED", "a private key"),
+        ] {
+            let key = section("RSA PRIVATE KEY").replace("AAAA", &format!("{header}\n\nAAAA"));
+            assert_eq!(what(key), expected, "{header}");
+        }
+        assert_eq!(what(section("NOBODY KNOWS")), "");
+    }
+
+    #[test]
+    fn other_forms_are_named() {
+        let utf16: Vec<u8> = section("CERTIFICATE")
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let with_mark = [&b"\xff\xfe"[..], &utf16].concat();
+        for (content, expected) in [
+            (&b""[..], "empty"),
+            (b" \r\n", "empty"),
+            (&utf16, "text in UTF-16"),
+            (&with_mark, "text in UTF-16"),
+            (b"ssh-ed25519 AAAAC3 me@host", "an SSH public key"),
+            (b"ssh-rsa AAAAB3", "an SSH public key"),
+            (b"ecdsa-sha2-nistp256 AAAAE2", "an SSH public key"),
+            (b"PuTTY-User-Key-File-3: ssh-rsa", "a PuTTY private key"),
+            (b"{\"kty\":\"RSA\",\"d\":\"x\"}", "a JSON Web Key (JWK)"),
+            (b" {\"error\":\"x\"}", "JSON"),
+            (b"<!DOCTYPE html>", "HTML or XML"),
+            (b"MIIEvQIBADANBgkq", "base64 without the lines around it"),
+            (
+                b"eyJhbGciOiJSUzI1NiJ9.e30.x",
+                "a token or another JSON object in base64",
+            ),
+            (b"\xfe\xed\xfe\xed\0\0", "a Java key store"),
+            (
+                b"\x30\x82\x09\x31\x02\x01\x03\x30\x82",
+                "a PKCS#12 (PFX) file",
+            ),
+            (b"\x30\x80\x02\x01\x03\x30\x80", "a PKCS#12 (PFX) file"),
+            (
+                b"\x30\x82\x04\xbd\x02\x01\x00\x30\x0d",
+                "a private key in DER",
+            ),
+            (
+                b"\x30\x82\x04\xa4\x02\x01\x00\x02\x82",
+                "a private key in DER",
+            ),
+            (b"\x30\x77\x02\x01\x01\x04\x20", "a private key in DER"),
+            (
+                b"\x30\x82\x05\x2d\x30\x57\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d",
+                "an encrypted private key in DER",
+            ),
+            (
+                b"\x30\x82\x01\x22\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01",
+                "a public key",
+            ),
+            (
+                b"\x30\x82\x02\x4a\x30\x82\x01\x32\x02\x01\x00",
+                "a certificate signing request",
+            ),
+            (
+                b"\x30\x82\x05\x00\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02",
+                "a PKCS#7 bundle",
+            ),
+            (b"\x30", ""),
+            (b"\x30\x82", ""),
+            (b"\x30\x03\x30\x01\x00", "a certificate signing request"),
+            (b"hello", ""),
+            (b"\x00\x01\x02", ""),
+        ] {
+            assert_eq!(
+                what(content),
+                expected,
+                "{}",
+                String::from_utf8_lossy(content)
+            );
+        }
+    }
+
+    #[test]
+    fn keys_of_other_kinds_are_named() {
+        for (identifier, reason) in ALGORITHMS {
+            let der = [b"\x30\x20\x02\x01\x00\x30\x10", *identifier, b"\x01\x02"].concat();
+            assert_eq!(unusable_key(&der), *reason);
+        }
+        assert!(unusable_key(b"\x30\x00").starts_with("it is damaged"));
+    }
+
+    #[test]
+    fn sections_are_chosen_by_their_labels() {
+        let all = format!(
+            "text\n{}between\n{}{}-----BEGIN A-----\ncut",
+            section("A"),
+            section("B"),
+            section("A C")
+        );
+        for (wanted, expected) in [
+            (&["B"][..], section("B")),
+            (&["A C", "B"][..], section("B") + &section("A C")),
+            (&["A"][..], section("A") + "-----BEGIN A-----\ncut\n\n"),
+            (&["X"][..], String::new()),
+        ] {
+            let chosen = sections(all.as_bytes(), wanted);
+            assert_eq!(String::from_utf8_lossy(&chosen), expected, "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn what_surrounds_the_lines_is_taken_off() {
+        const PLAIN: &[u8] = b"-----BEGIN X-----\nAA+/\nBB==\n-----END X-----\n";
+        let lines = ["-----BEGIN X-----", "AA+/", "BB==", "-----END X-----"];
+        let without_empty = |text: &str| {
+            let normal = normalise(text.as_bytes());
+            let lines = normal
+                .split(|b| *b == b'\n')
+                .filter(|line| !line.is_empty());
+            lines
+                .map(|line| [line, b"\n"].concat())
+                .collect::<Vec<_>>()
+                .concat()
+        };
+        for text in [
+            lines.join("\n"),
+            lines.join("\r\n"),
+            lines.join("\r"),
+            lines.join("\\n"),
+            lines.join("\\r\\n"),
+            format!("\u{feff}{}", lines.join("\r\n")),
+            format!("\"{}\\n\"", lines.join("\\n")),
+            format!("'{}'", lines.join("\n")),
+            lines.map(|line| format!("    {line} \t")).join("\n"),
+            lines.map(|line| format!("\"{line}\",")).join("\n"),
+            format!("\n\n{}\n\n", lines.join("\n\n")),
+        ] {
+            assert_eq!(without_empty(&text), PLAIN, "{text:?}");
+        }
+        assert_eq!(normalise(b"").as_slice(), b"\n");
+    }
+}
