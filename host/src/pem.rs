@@ -31,12 +31,12 @@ const PRIVATE_KEY: Found = Found {
 
 const PUBLIC_KEY: Found = Found {
     what: "a public key",
-    fix: "name the file with the private key, which was made before it",
+    fix: "a private key and its certificate are needed",
 };
 
 const REQUEST: Found = Found {
     what: "a certificate signing request",
-    fix: "name the certificate that the authority made of it",
+    fix: "name the certificate that the authority made of it, and the private key that it was made with",
 };
 
 const PKCS7: Found = Found {
@@ -198,6 +198,14 @@ const ALGORITHMS: &[(&[u8], &str)] = &[
     (
         b"\x06\x03\x2b\x65\x71",
         "it is an Ed448 key; use RSA or P-256",
+    ),
+    (
+        b"\x06\x07\x2a\x86\x48\xce\x3d\x01\x01",
+        "its curve is written out: write its name instead (openssl ec -param_enc named_curve -in OLD -out NEW)",
+    ),
+    (
+        b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01",
+        "it is an RSA key that is damaged, or not one of 2048 to 8192 bits",
     ),
     (
         b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a",
