@@ -3,7 +3,6 @@
 //! Settings are paths as users write them, `identities.app.credential.certificate.algorithm` for example, so that
 //! whoever refuses something can name it. A need of which no such setting exists names the variable instead.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::Algorithm;
@@ -172,16 +171,6 @@ impl Needs {
         }
     }
 
-    /// The `host[:port]` of every connection for that purpose.
-    pub fn hosts(&self, purpose: Purpose) -> BTreeSet<String> {
-        self.connections
-            .iter()
-            .map(|connection| &connection.permission)
-            .filter(|permission| permission.purpose == purpose)
-            .map(|permission| permission.authority.clone())
-            .collect()
-    }
-
     pub(crate) fn add_file(&mut self, setting: String, path: &str) {
         self.files.push(FileNeed {
             setting,
@@ -195,6 +184,16 @@ impl Needs {
             setting,
             is_secret,
         });
+    }
+}
+
+impl Purpose {
+    /// The one method of its requests.
+    pub fn method(self) -> &'static str {
+        match self {
+            Self::TokenEndpoint => "POST",
+            Self::ManagedIdentity => "GET",
+        }
     }
 }
 

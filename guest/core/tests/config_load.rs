@@ -56,7 +56,10 @@ const BOUND: &str = r#"{"bound_certificate": {"name": "cert"}}"#;
 const SOURCE: &str = r#"{"assertion_source": {}}"#;
 
 fn hosts(config: &Config) -> BTreeSet<String> {
-    config.needs().hosts(Purpose::TokenEndpoint)
+    let connections = config.needs().connections.into_iter();
+    let permissions = connections.map(|connection| connection.permission);
+    let posts = permissions.filter(|permission| permission.purpose == Purpose::TokenEndpoint);
+    posts.map(|permission| permission.authority).collect()
 }
 
 fn files(config: &Config) -> BTreeSet<String> {
@@ -69,7 +72,7 @@ fn tenant<'a>(config: &'a Config, identity: &str) -> Option<&'a str> {
     config.identities.get(identity)?.client()?.tenant.as_deref()
 }
 
-/// What people are told of an identity's credential.
+/// The line about an identity's credential, for people.
 fn credential(config: &Config, identity: &str) -> String {
     let identity = config.identities.get(identity);
     let lines = identity.map(|identity| identity.describe());
