@@ -297,7 +297,21 @@ pub(crate) trait SupplyAssertion: Kind<Of = Client> {
 }
 
 impl<T: SupplyAssertion> Authenticate for T {
+    /// A caller's audience goes no further: whoever supplies assertions gives those of the configuration. A platform that
+    /// took the caller's would give him tokens for anything.
     async fn authenticate(&self, io: &Io, purpose: &Purpose<'_>) -> Result<ClientAuth, Failure> {
+        if purpose.audience.is_some() {
+            return Err(Error::new(
+                ErrorClass::InvalidRequest,
+                format!(
+                    "identity `{}` has no say in the audience of its assertion: {}",
+                    purpose.identity,
+                    self.describe()
+                ),
+            )
+            .hint("ask without an audience; a caller's counts where the assertion is signed with a certificate")
+            .into());
+        }
         self.assertion(io, purpose).await.map(ClientAuth::from)
     }
 }
@@ -336,7 +350,7 @@ pub(crate) struct Purpose<'a> {
     pub(crate) client_id: &'a str,
     pub(crate) tenant: Option<&'a str>,
     pub(crate) endpoint: &'a Endpoint,
-    /// Replaces the configured `aud` of an assertion built here.
+    /// The caller's, in place of the configured `aud` of an assertion built here. No supplier sees one.
     pub(crate) audience: Option<&'a str>,
     pub(crate) claims: Option<&'a str>,
     pub(crate) correlation_id: &'a str,

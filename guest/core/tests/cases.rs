@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use edgepass_core::{
-    AccessToken, CertificateError, CertificateHandle, Completed, Config, ConfigError, Effect,
-    Engine, Environment, Error, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Now,
-    OpenedCertificate, Outcome, ReadError, Refresh, Reply, SecretBytes, TokenRequest, TokenSource,
-    Via,
+    AccessToken, CertificateError, CertificateHandle, ClientAssertion, Completed, Config,
+    ConfigError, Effect, Engine, Environment, Error, HttpError, HttpErrorKind, HttpRequest,
+    HttpResponse, Now, OpenedCertificate, Outcome, ReadError, Refresh, Reply, SecretBytes,
+    TokenRequest, TokenSource, Via,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -83,6 +83,14 @@ struct Ask {
     tenant: Option<String>,
     claims: Option<String>,
     force: bool,
+    /// Not a token, but the assertion alone.
+    assertion: Option<AskAssertion>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskAssertion {
+    audience: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -124,6 +132,8 @@ struct Scripted {
 #[serde(deny_unknown_fields)]
 struct Expected {
     token: Option<Value>,
+    /// The assertion, or what is to be in the JWT.
+    assertion: Option<Value>,
     error: Option<WantedError>,
     config_error: Option<WantedConfigError>,
 }
@@ -197,7 +207,7 @@ impl Case {
             answered: 0,
             sent: Vec::new(),
         };
-        let answer = play.token()?;
+        let answer = play.answer_of_engine()?;
         if play.answered != self.http.len() {
             return Err(format!(
                 "{} of {} scripted requests were sent",
@@ -206,18 +216,35 @@ impl Case {
             ));
         }
         let shown = match &answer {
-            Ok(token) => format!("{token:?}"),
+            Ok(Answer::Token(token)) => format!("{token:?}"),
+            Ok(Answer::Assertion(assertion)) => format!("{assertion:?}"),
             Err(error) => format!("{error} {error:?}"),
         };
         if let Some(leak) = play.sent.iter().find(|secret| shown.contains(*secret)) {
             return Err(format!("what was sent is shown again: {leak}"));
         }
-        match (&answer, &self.expected.token, &self.expected.error) {
-            (Ok(token), Some(wanted), None) => check_token(token, wanted),
-            (Err(error), None, Some(wanted)) => wanted.check(error),
+        let Expected {
+            token,
+            assertion,
+            error,
+            ..
+        } = &self.expected;
+        match (&answer, token, assertion, error) {
+            (Ok(Answer::Token(token)), Some(wanted), None, None) => check_token(token, wanted),
+            (Ok(Answer::Assertion(assertion)), None, Some(wanted), None) => {
+                check_text("assertion", assertion.assertion.expose(), wanted)
+            }
+            (Err(error), None, None, Some(wanted)) => wanted.check(error),
             _ => Err(format!("the answer is {answer:?}")),
         }
     }
+}
+
+/// What a case asks for.
+#[derive(Debug)]
+enum Answer {
+    Token(Box<AccessToken>),
+    Assertion(ClientAssertion),
 }
 
 /// A case under way.
@@ -239,8 +266,41 @@ impl Play<'_> {
         }
     }
 
-    fn token(&mut self) -> Checked<Result<AccessToken, Error>> {
-        let ask = &self.case.request;
+    fn answer_of_engine(&mut self) -> Checked<Result<Answer, Error>> {
+        let ticket = match self.ask() {
+            Ok(Reply::Ready(answer)) => return Ok(answer.map(|token| Answer::Token(token.into()))),
+            Ok(Reply::Pending(ticket)) => ticket,
+            Err(error) => return Ok(Err(error)),
+        };
+        loop {
+            while let Some((id, effect)) = self.engine.next_effect() {
+                if let Some(outcome) = self.perform(effect)? {
+                    let now = self.now();
+                    self.engine.complete(id, outcome, now);
+                }
+            }
+            if let Some(completed) = self.engine.take(ticket) {
+                return match completed {
+                    Completed::Token(answer) => Ok(answer.map(|token| Answer::Token(token.into()))),
+                    Completed::Assertion(answer) => Ok(answer.map(Answer::Assertion)),
+                    _ => Err("another kind of answer".into()),
+                };
+            }
+            self.mono_ms = self.engine.next_deadline().ok_or("nothing is to come")?;
+            let now = self.now();
+            self.engine.wake(now);
+        }
+    }
+
+    fn ask(&mut self) -> Result<Reply, Error> {
+        let (ask, now) = (&self.case.request, self.now());
+        if let Some(AskAssertion { audience }) = &ask.assertion {
+            let identity = ask.identity.as_deref();
+            let ticket = self
+                .engine
+                .request_assertion(now, identity, audience.as_deref());
+            return ticket.map(Reply::Pending);
+        }
         let request = TokenRequest {
             identity: ask.identity.clone(),
             scopes: ask.scopes.clone(),
@@ -253,27 +313,7 @@ impl Play<'_> {
             },
             ..TokenRequest::default()
         };
-        let ticket = match self.engine.request(self.now(), &request) {
-            Reply::Ready(answer) => return Ok(answer),
-            Reply::Pending(ticket) => ticket,
-        };
-        loop {
-            while let Some((id, effect)) = self.engine.next_effect() {
-                if let Some(outcome) = self.perform(effect)? {
-                    let now = self.now();
-                    self.engine.complete(id, outcome, now);
-                }
-            }
-            if let Some(completed) = self.engine.take(ticket) {
-                let Completed::Token(answer) = completed else {
-                    return Err("not a token's answer".into());
-                };
-                return Ok(answer);
-            }
-            self.mono_ms = self.engine.next_deadline().ok_or("nothing is to come")?;
-            let now = self.now();
-            self.engine.wake(now);
-        }
+        Ok(self.engine.request(now, &request))
     }
 
     fn perform(&mut self, effect: Effect) -> Checked<Option<Outcome>> {
@@ -360,26 +400,28 @@ impl Wanted {
         )?;
         let mut credentials = Vec::new();
         for ((name, value), (_, wanted)) in form.iter().zip(&self.form) {
-            match wanted {
-                Value::String(any) if any == "*" => {}
-                Value::Object(parts) => {
-                    for (part, wanted) in parts {
-                        let place = ["header", "claims"].iter().position(|name| name == part);
-                        let place = place.ok_or_else(|| format!("a JWT has no {part}"))?;
-                        let encoded = value.split('.').nth(place).unwrap_or_default();
-                        let decoded = URL_SAFE_NO_PAD.decode(encoded).map_err(|e| e.to_string())?;
-                        let found: Value =
-                            serde_json::from_slice(&decoded).map_err(|e| e.to_string())?;
-                        contains(&format!("{name}.{part}"), &found, wanted)?;
-                    }
-                }
-                wanted => same(name, &Value::from(value.as_str()), wanted)?,
-            }
+            check_text(name, value, wanted)?;
             if matches!(name.as_str(), "client_assertion" | "client_secret") {
                 credentials.push(value.clone());
             }
         }
         Ok(credentials)
+    }
+}
+
+/// A text as it is written, any, or a JWT with this in it.
+fn check_text(name: &str, value: &str, wanted: &Value) -> Checked {
+    match wanted {
+        Value::String(any) if any == "*" => Ok(()),
+        Value::Object(parts) => parts.iter().try_for_each(|(part, wanted)| {
+            let place = ["header", "claims"].iter().position(|name| name == part);
+            let place = place.ok_or_else(|| format!("a JWT has no {part}"))?;
+            let encoded = value.split('.').nth(place).unwrap_or_default();
+            let decoded = URL_SAFE_NO_PAD.decode(encoded).map_err(|e| e.to_string())?;
+            let found: Value = serde_json::from_slice(&decoded).map_err(|e| e.to_string())?;
+            contains(&format!("{name}.{part}"), &found, wanted)
+        }),
+        wanted => same(name, &Value::from(value), wanted),
     }
 }
 

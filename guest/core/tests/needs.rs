@@ -192,6 +192,30 @@ fn an_environment_of_the_named_variables_alone_is_the_same_configuration() {
 }
 
 #[test]
+fn the_assertion_of_a_managed_identity_is_for_its_audience_alone() {
+    let query = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=";
+    for (assertion, resource) in [
+        ("{}", "api%3A%2F%2FAzureADTokenExchange"),
+        (
+            r#"{"audience": "api://other/.default", "object_id": "99999999-aaaa-bbbb-cccc-dddddddddddd"}"#,
+            "api%3A%2F%2Fother&object_id=99999999-aaaa-bbbb-cccc-dddddddddddd",
+        ),
+    ] {
+        let needs = needs(&format!(r#"{{"managed_identity_assertion": {assertion}}}"#));
+        let asked = needs.connections.iter().map(|c| &c.permission);
+        let asked: Vec<_> = asked
+            .filter(|p| p.purpose == Purpose::ManagedIdentity)
+            .map(|p| &p.path)
+            .collect();
+        assert_eq!(
+            asked,
+            [&PathPattern::Exact(format!("{query}{resource}"))],
+            "{assertion}"
+        );
+    }
+}
+
+#[test]
 fn a_managed_identity_asks_the_metadata_service_and_nobody_else() {
     let needs = config(r#"{"credential": {"managed_identity": {}}}"#, &[]).needs();
     let [connection] = needs.connections.as_slice() else {

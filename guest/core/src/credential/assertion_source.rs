@@ -72,10 +72,7 @@ impl SupplyAssertion for AssertionSource {
             client_id: purpose.client_id.to_owned(),
             tenant: purpose.tenant.map(str::to_owned),
             token_endpoint: purpose.endpoint.url(),
-            audience: purpose
-                .audience
-                .or(self.audience.as_deref())
-                .map(str::to_owned),
+            audience: self.audience.clone(),
             claims: purpose.claims.map(str::to_owned),
             correlation_id: purpose.correlation_id.to_owned(),
         };

@@ -47,7 +47,7 @@ impl Kind for ManagedIdentity {
             resource_id,
         } = document;
         let selector = Selector::check(place, client_id, object_id, resource_id)?;
-        Imds::check(selector, place).map(Self)
+        Imds::check(selector, None, place).map(Self)
     }
 
     fn describe(&self) -> String {

@@ -1,5 +1,9 @@
 //! The token of a managed identity as the assertion of another application's client (workload identity federation): the
 //! application trusts the identity, and nobody keeps a secret.
+//!
+//! The machine's token is good for what its audience names, so the audience is the configuration's alone. It is that of
+//! token exchanges in the identity's cloud unless another is written. Any other may be written: servers that are not
+//! Entra ID have audiences of their own.
 
 use crate::config::error::{ConfigError, check};
 use crate::config::parse::object;
@@ -61,14 +65,14 @@ impl Kind for ManagedIdentityAssertion {
             .authority
             .cloud()
             .and_then(|cloud| cloud.federation_audience);
+        let audience = audience.as_deref().or(of_cloud).unwrap_or(TOKEN_EXCHANGE);
+        let audience = audience
+            .strip_suffix(rules::DEFAULT_SCOPE)
+            .unwrap_or(audience);
         let selector = Selector::check(place, client_id, object_id, resource_id)?;
         Ok(Self {
-            imds: Imds::check(selector, place)?,
-            audience: audience
-                .as_deref()
-                .or(of_cloud)
-                .unwrap_or(TOKEN_EXCHANGE)
-                .to_owned(),
+            imds: Imds::check(selector, Some(audience), place)?,
+            audience: audience.to_owned(),
         })
     }
 
@@ -85,13 +89,9 @@ impl Kind for ManagedIdentityAssertion {
 
 impl SupplyAssertion for ManagedIdentityAssertion {
     async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
-        let audience = purpose.audience.unwrap_or(&self.audience);
-        let resource = audience
-            .strip_suffix(rules::DEFAULT_SCOPE)
-            .unwrap_or(audience);
         let granted = self
             .imds
-            .token(io, resource, purpose.correlation_id, HTTP_TIMEOUT_MS)
+            .token(io, &self.audience, purpose.correlation_id, HTTP_TIMEOUT_MS)
             .await?;
         let presented = inspect_jwt(granted.token.expose());
         Ok(Supplied::new(granted.token, JWT_BEARER, presented))

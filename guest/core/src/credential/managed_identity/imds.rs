@@ -46,29 +46,35 @@ pub(in crate::credential) struct Imds {
 }
 
 impl Imds {
+    /// Tokens for that resource alone, or for any.
     pub(in crate::credential) fn check(
         selector: Selector,
+        resource: Option<&str>,
         place: &Place<'_>,
     ) -> Result<Self, ConfigError> {
         let authority = match place.variable_alone(VARIABLE) {
             Some(url) => authority_of(url)?,
             None => ADDRESS.to_owned(),
         };
+        let imds = Self {
+            selector,
+            authority,
+        };
         place.need(|needs| {
             needs.connections.push(Connection {
                 permission: Permission {
                     scheme: Scheme::LinkLocalHttp,
-                    authority: authority.clone(),
-                    path: PathPattern::Prefix(format!("{PATH}?")),
+                    authority: imds.authority.clone(),
+                    path: resource.map_or_else(
+                        || PathPattern::Prefix(format!("{PATH}?")),
+                        |resource| PathPattern::Exact(imds.path(resource)),
+                    ),
                     purpose: Purpose::ManagedIdentity,
                 },
                 certificate: None,
             });
         });
-        Ok(Self {
-            selector,
-            authority,
-        })
+        Ok(imds)
     }
 
     pub(in crate::credential) fn server(&self) -> &str {
@@ -136,7 +142,8 @@ impl Imds {
         }
     }
 
-    fn request(&self, resource: &str, correlation_id: &str, timeout_ms: u64) -> HttpRequest {
+    /// With the query that asks for a token for that resource.
+    fn path(&self, resource: &str) -> String {
         let mut query = form_urlencoded::Serializer::for_suffix(format!("{PATH}?"), PATH.len() + 1);
         query.append_pair("api-version", API_VERSION);
         query.append_pair("resource", resource);
@@ -147,11 +154,15 @@ impl Imds {
             };
             query.append_pair(name, id);
         }
+        query.finish()
+    }
+
+    fn request(&self, resource: &str, correlation_id: &str, timeout_ms: u64) -> HttpRequest {
         HttpRequest {
-            method: "GET",
+            method: Purpose::ManagedIdentity.method(),
             scheme: "http",
             authority: self.authority.clone(),
-            path: query.finish(),
+            path: self.path(resource),
             headers: vec![
                 ("accept", Secret::new("application/json")),
                 ("accept-encoding", Secret::new("identity")),
