@@ -41,11 +41,15 @@ impl Failure {
         }
     }
 
+    /// What is not here and may yet come (a metadata service that refuses connections while it restarts) is asked for
+    /// again where it is the only credential, as it is today. A list would try its others first, by `availability`.
     pub(crate) fn step(&self) -> Step {
         match self.availability {
-            Availability::NotHere => Step::NextCredential,
+            Availability::NotHere if retry_class(&self.error) == RetryClass::None => {
+                Step::NextCredential
+            }
             Availability::Failed if retry_class(&self.error) == RetryClass::Reload => Step::Reload,
-            Availability::Failed => Step::Report,
+            Availability::NotHere | Availability::Failed => Step::Report,
         }
     }
 }
@@ -71,7 +75,9 @@ mod tests {
             Failure::not_here(missing.clone()).step(),
             Step::NextCredential
         );
-        assert_eq!(Failure::from(missing).step(), Step::Report);
+        assert_eq!(Failure::from(missing.clone()).step(), Step::Report);
+        let may_come = Failure::not_here(missing.retryable());
+        assert_eq!(may_come.step(), Step::Report);
         for class in ErrorClass::ALL {
             let error = Error::new(class, "x").retryable();
             assert_eq!(Failure::from(error).step(), Step::Report, "{class:?}");

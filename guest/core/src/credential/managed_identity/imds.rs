@@ -131,9 +131,11 @@ impl Imds {
             Err(error) => {
                 let known = exchange::no_response(&asked, &error);
                 Err(match error.kind {
-                    HttpErrorKind::Connect | HttpErrorKind::Dns => Failure::not_here(
-                        self.nothing_there(known),
-                    ),
+                    // a service that restarts refuses connections, too
+                    HttpErrorKind::Connect => {
+                        Failure::not_here(self.nothing_there(known).retryable())
+                    }
+                    HttpErrorKind::Dns => Failure::not_here(self.nothing_there(known)),
                     _ => known
                         .hint("the metadata service of a machine answers without a proxy, and to this machine alone")
                         .into(),
@@ -183,8 +185,12 @@ impl Imds {
     fn refused(&self, error: Error, response: &HttpResponse) -> Failure {
         let said = |words| error.detail().message.contains(words);
         match response.status {
-            404 => again_later(error, NOT_YET_MS).into(),
-            410 => again_later(error, UPDATING_MS).into(),
+            404 if is_service(&error, response) => again_later(error, NOT_YET_MS).into(),
+            410 if is_service(&error, response) || response.body.is_empty() => {
+                again_later(error, UPDATING_MS).into()
+            }
+            // a web server, or the metadata service of another cloud
+            404 | 410 => Failure::not_here(self.nothing_there(error)),
             400 if said("ultiple user assigned") => error
                 .reclassify(ErrorClass::Configuration)
                 .hint("set client_id, object_id or resource_id to say which one")
@@ -215,6 +221,14 @@ impl Imds {
             "a managed identity is there on Azure's machines alone; elsewhere use another credential",
         )
     }
+}
+
+/// Whether the service itself answers, with an error object, or the web server of the hypervisor in its place.
+fn is_service(error: &Error, response: &HttpResponse) -> bool {
+    let server = response.header("server").unwrap_or_default();
+    server.starts_with("IMDS/")
+        || server.starts_with("Microsoft-")
+        || error.detail().oauth_error.is_some()
 }
 
 /// A state of the service that passes.
