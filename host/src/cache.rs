@@ -1,6 +1,7 @@
 //! The read-through cache in front of the component: while a token needs no second look, a caller gets it without
 //! crossing the boundary. The component keeps the real cache, and decides until when that is (`refresh_on`).
 
+use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -119,6 +120,9 @@ fn hash<H: Hasher>(
     (token_type == TokenType::MtlsPop).hash(state);
 }
 
+/// Length of a SHA-256 in hexadecimal.
+const SHA256_HEX_BYTES: usize = 64;
+
 /// Tokens by key.
 pub(crate) struct Cache {
     entries: RwLock<Entries>,
@@ -131,10 +135,16 @@ struct Entries {
     tokens: HashMap<Key, Entry>,
     /// Counts removals: an answer that was asked for before one must not be kept after it.
     generation: u64,
+    /// Digests of tokens that were refused and were not here, the newest last: an answer that brings one of them was
+    /// asked for before, or is the component's last resort. Bounded, and a report of what nobody has costs nobody else
+    /// anything.
+    refused: VecDeque<String>,
 }
 
 struct Entry {
     token: Token,
+    /// Lower-case hex SHA-256 of it.
+    sha256: String,
     /// From when the component is asked again.
     fresh_until: Moment,
     /// From when it has expired.
@@ -180,14 +190,19 @@ impl Cache {
     /// the caller asked for a new one because they are refused.
     pub(crate) fn put(&self, key: Key, token: &Token, generation: u64, replaces: bool) {
         let now = self.now();
-        let entry = Entry {
+        let mut entry = Entry {
             token: token.with_source(TokenSource::Cache),
+            sha256: token.token.sha256_hex(),
             fresh_until: Moment::at_unix_s(token.refresh_on, now),
             alive_until: Moment::at_unix_s(token.expires_on, now),
         };
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         if entries.generation != generation {
             return;
+        }
+        if entries.refused.contains(&entry.sha256) {
+            // whether it may be served is for the component to say, each time
+            entry.fresh_until = Moment::at_unix_s(0, now);
         }
         if replaces {
             entries.generation += 1;
@@ -210,20 +225,31 @@ impl Cache {
         entries.tokens.insert(key, entry);
     }
 
-    /// Removes the token of that lower-case hex SHA-256, under every key.
+    /// Removes the token of that hex SHA-256, under every key. As in the component, the case of its letters does not
+    /// matter.
     pub(crate) fn reject(&self, token_sha256: &str) {
-        self.remove(|token| token.token.sha256_hex() == token_sha256);
+        let sha256 = token_sha256.to_ascii_lowercase();
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let before = entries.tokens.len();
+        entries.tokens.retain(|_, entry| entry.sha256 != sha256);
+        if entries.tokens.len() < before {
+            entries.generation += 1;
+        }
+        if sha256.len() == SHA256_HEX_BYTES && !entries.refused.contains(&sha256) {
+            if entries.refused.len() >= limits::REFUSED_TOKENS {
+                entries.refused.pop_front();
+            }
+            entries.refused.push_back(sha256);
+        }
     }
 
     /// Removes the tokens of that configured identity, or all.
     pub(crate) fn forget(&self, identity: Option<&str>) {
-        self.remove(|token| identity.is_none_or(|identity| token.identity == identity));
-    }
-
-    fn remove(&self, which: impl Fn(&Token) -> bool) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         entries.generation += 1;
-        entries.tokens.retain(|_, entry| !which(&entry.token));
+        entries
+            .tokens
+            .retain(|_, entry| identity.is_some_and(|identity| entry.token.identity != identity));
     }
 
     fn now(&self) -> Now {
@@ -342,6 +368,44 @@ mod tests {
             None,
             "asked for before the refusal"
         );
+    }
+
+    #[test]
+    fn a_digest_is_the_same_in_either_case() {
+        let cache = Cache::default();
+        let refused = token("t", "default", 60);
+        put(&cache, &request("a"), &refused);
+        cache.reject(&refused.token.sha256_hex().to_ascii_uppercase());
+        assert_eq!(cache.len(), 0);
+    }
+
+    #[test]
+    fn a_refused_token_that_was_still_under_way_is_not_kept_as_good() {
+        let cache = Cache::default();
+        let before = cache.generation();
+        let (refused, other) = (token("t", "default", 60), token("u", "default", 60));
+        cache.reject(&refused.token.sha256_hex());
+        cache.put(Key::of(&request("a")).unwrap(), &refused, before, false);
+        cache.put(Key::of(&request("b")).unwrap(), &other, before, false);
+        assert_eq!(cache.fresh(&request("a")), None);
+        assert!(cache.fresh(&request("b")).is_some());
+    }
+
+    #[test]
+    fn reports_of_what_nobody_has_keep_no_answer_out() {
+        let cache = Cache::default();
+        let before = cache.generation();
+        for n in 0..3 * limits::REFUSED_TOKENS {
+            cache.reject(&edgepass_core::sha256_hex(&n.to_be_bytes()));
+            cache.reject("no digest");
+        }
+        assert_eq!(
+            cache.entries.read().unwrap().refused.len(),
+            limits::REFUSED_TOKENS
+        );
+        let good = token("t", "default", 60);
+        cache.put(Key::of(&request("a")).unwrap(), &good, before, false);
+        assert!(cache.fresh(&request("a")).is_some());
     }
 
     #[test]

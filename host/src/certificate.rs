@@ -262,6 +262,11 @@ impl Snapshot {
         }
     }
 
+    /// The name that credentials use.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// DER, leaf first.
     pub(crate) fn chain(&self) -> Vec<Vec<u8>> {
         self.chain

@@ -3,16 +3,20 @@
 
 use std::sync::Arc;
 
+use edgepass_core::config::ConsumersFile;
+use edgepass_core::needs::SignatureNeed;
+use edgepass_core::{Algorithm, Environment};
+use wasmtime::ResourceLimiter;
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
-use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::assertion::AssertionSource;
-use crate::bindings::{assertion_source, host_certificates, token_file, types};
+use crate::bindings::{assertion_source, host_certificates, token_file};
+use crate::bounds::Bounds;
 use crate::certificate::{Certificates, Opened, SignError};
 use crate::egress::{Egress, Hooks};
 use crate::files::{FileError, TokenFiles};
@@ -26,11 +30,26 @@ pub struct Host(Arc<Reach>);
 pub(crate) struct Reach {
     pub(crate) egress: Arc<Egress>,
     pub(crate) certificates: Certificates,
+    /// What their keys may sign.
+    pub(crate) signatures: Vec<SignatureNeed>,
+    /// Names of certificates that no credential uses: nobody reaches them.
+    pub(crate) unused_certificates: Vec<String>,
     pub(crate) files: TokenFiles,
     pub(crate) assertions: Option<Box<dyn AssertionSource>>,
     pub(crate) environment: Vec<(String, String)>,
+    /// What components may ask that this host's provider serves.
+    pub(crate) consumers: ConsumersFile,
     pub(crate) memory_bytes: usize,
     pub(crate) warnings: Vec<String>,
+}
+
+impl Reach {
+    /// Whether a credential signs so.
+    fn may_sign(&self, certificate: &str, algorithm: Algorithm) -> bool {
+        self.signatures
+            .iter()
+            .any(|need| need.certificate == certificate && need.algorithm == algorithm)
+    }
 }
 
 impl Host {
@@ -38,7 +57,8 @@ impl Host {
         Self(Arc::new(reach))
     }
 
-    /// What the configuration names and cannot be used now: token files and certificates, in words. Reads files.
+    /// What the configuration names and cannot be used now (token files and certificates), and certificates that no
+    /// credential uses, in words. Reads files.
     ///
     /// Not an error by itself: a token file may only come when the platform mounts it.
     pub fn problems(&self) -> Vec<String> {
@@ -53,7 +73,12 @@ impl Host {
                 .err()
                 .map(|e| format!("certificate {name} cannot be used now: {e}"))
         });
-        files.chain(certificates).collect()
+        let unused = self.0.unused_certificates.iter().map(|name| {
+            format!(
+                "certificate {name} is used by no credential, so nothing is signed or sent with it"
+            )
+        });
+        files.chain(certificates).chain(unused).collect()
     }
 
     /// What people should be told of how this was built, a line each: variables of the Azure SDKs that are set and have
@@ -62,16 +87,30 @@ impl Host {
         &self.0.warnings
     }
 
-    /// The state for a store whose components reach what this host lets them reach.
+    /// The state for a store whose components reach what this host lets them reach: all of them, so none should be in it
+    /// but a provider and what was composed with it by somebody who looked at its imports (`cargo xtask compose` does).
+    /// The environment of the store has the provider's configuration and the variables that it names.
     pub fn context(&self) -> Context {
+        self.with_environment(WasiCtx::builder().envs(&self.0.environment))
+    }
+
+    /// The same for a component that this host alone calls.
+    pub(crate) fn own_context(&self) -> Context {
+        let own = (Environment::EDGEPASS_CALLER, "host");
+        self.with_environment(WasiCtx::builder().envs(&self.0.environment).envs(&[own]))
+    }
+
+    pub(crate) fn consumers(&self) -> &ConsumersFile {
+        &self.0.consumers
+    }
+
+    fn with_environment(&self, wasi: &mut WasiCtxBuilder) -> Context {
         Context {
-            wasi: WasiCtx::builder().envs(&self.0.environment).build(),
+            wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             table: ResourceTable::new(),
             hooks: Hooks(Arc::clone(&self.0.egress)),
-            limits: StoreLimitsBuilder::new()
-                .memory_size(self.0.memory_bytes)
-                .build(),
+            bounds: Bounds::new(self.0.memory_bytes),
             host: self.clone(),
             ticks: 0,
         }
@@ -84,10 +123,18 @@ pub struct Context {
     http: WasiHttpCtx,
     table: ResourceTable,
     hooks: Hooks,
-    pub(crate) limits: StoreLimits,
+    bounds: Bounds,
     host: Host,
     /// Watchdog ticks since the guest last yielded.
     pub(crate) ticks: u64,
+}
+
+impl Context {
+    /// What the store's components may take of memory and the like, for [`wasmtime::Store::limiter`]. A store without it
+    /// has no bounds.
+    pub fn limiter(&mut self) -> &mut dyn ResourceLimiter {
+        &mut self.bounds
+    }
 }
 
 impl WasiView for Context {
@@ -141,7 +188,6 @@ pub(crate) fn add_to_linker<T: HostView + 'static>(linker: &mut Linker<T>) -> wa
     wasmtime_wasi::p3::clocks::add_to_linker(linker)?;
     wasmtime_wasi::p3::random::add_to_linker(linker)?;
     wasmtime_wasi_http::p3::add_to_linker(linker)?;
-    types::add_to_linker::<_, Imports>(linker, T::edgepass)?;
     token_file::add_to_linker::<_, Imports>(linker, T::edgepass)?;
     host_certificates::add_to_linker::<_, Imports>(linker, T::edgepass)?;
     assertion_source::add_to_linker::<_, Imports>(linker, T::edgepass)
@@ -154,7 +200,6 @@ impl HasData for Imports {
     type Data<'a> = HostContextView<'a>;
 }
 
-impl types::Host for HostContextView<'_> {}
 impl token_file::Host for HostContextView<'_> {}
 impl assertion_source::Host for HostContextView<'_> {}
 impl host_certificates::Host for HostContextView<'_> {}
@@ -230,14 +275,19 @@ impl<T: HostView> host_certificates::HostCertificateWithStore<T> for Imports {
     ) -> wasmtime::Result<Result<Vec<u8>, host_certificates::CertificateError>> {
         use host_certificates::CertificateError as E;
 
-        let snapshot = store.with(|mut store| {
-            store
-                .get()
-                .table
-                .get(&certificate)
-                .map(|opened| Arc::clone(&opened.0))
-        })?;
         let algorithm = algorithm.into();
+        let (snapshot, host) = store.with(|mut store| {
+            let view = store.get();
+            let opened = view.table.get(&certificate)?;
+            Ok::<_, wasmtime::Error>((Arc::clone(&opened.0), view.host.clone()))
+        })?;
+        if !host.0.may_sign(snapshot.name(), algorithm) {
+            let (name, algorithm) = (snapshot.name(), algorithm.name());
+            log::warn!("signature denied: {algorithm} with certificate {name}");
+            return Ok(Err(E::Other(format!(
+                "no credential of the configuration signs with {algorithm}"
+            ))));
+        }
         Ok(
             match tokio::task::spawn_blocking(move || snapshot.sign(algorithm, &input)).await {
                 Ok(Ok(signature)) => Ok(signature),
@@ -273,7 +323,7 @@ impl<T: HostView> host_certificates::HostCertificateWithStore<T> for Imports {
         let sent = async {
             let pool = snapshot.pool(&egress).await?;
             egress
-                .send_on(pool, request, options.as_deref().copied())
+                .send_on(pool, snapshot.name(), request, options.as_deref().copied())
                 .await
         };
         match sent.await {

@@ -14,9 +14,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use edgepass_core::needs::{Permission, Purpose, Scheme as Over};
+use edgepass_core::needs::{Connection, Scheme as Over};
 use http::uri::{Authority, Scheme};
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::builderstates::{WantsProtocols1, WantsSchemes};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -36,16 +36,16 @@ use crate::tls_failure;
 
 /// What may leave, and the connections that carry no client certificate.
 pub(crate) struct Egress {
-    permissions: Vec<Permission>,
+    connections: Vec<Connection>,
     roots: Roots,
     public: OnceCell<Pool>,
 }
 
 impl Egress {
-    /// Requests that one of these lets out, and no other.
-    pub(crate) fn new(permissions: Vec<Permission>, roots: Roots) -> Self {
+    /// Requests that one of these lets out, on a connection with its certificate, and no other.
+    pub(crate) fn new(connections: Vec<Connection>, roots: Roots) -> Self {
         Self {
-            permissions,
+            connections,
             roots,
             public: OnceCell::new(),
         }
@@ -57,19 +57,20 @@ impl Egress {
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> Result<Response<WasiBody>, Error> {
-        self.permit(&request)?;
+        self.permit(&request, None)?;
         let pool = self.public.get_or_try_init(|| self.pool(None)).await?;
         exchange(pool, request, options).await
     }
 
-    /// Sends a request on a connection of that pool.
+    /// Sends a request on a connection of that pool, which authenticates with the certificate of that name.
     pub(crate) async fn send_on(
         &self,
         pool: &Pool,
+        certificate: &str,
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> Result<Response<WasiBody>, Error> {
-        self.permit(&request)?;
+        self.permit(&request, Some(certificate))?;
         exchange(pool, request, options).await
     }
 
@@ -97,8 +98,8 @@ impl Egress {
         })
     }
 
-    /// Whether policy lets the request out.
-    fn permit<B>(&self, request: &Request<B>) -> Result<(), Error> {
+    /// Whether policy lets the request out on a connection that is authenticated with that certificate, or with none.
+    fn permit<B>(&self, request: &Request<B>, certificate: Option<&str>) -> Result<(), Error> {
         let uri = request.uri();
         let scheme = uri.scheme_str().unwrap_or_default();
         let host = uri
@@ -106,27 +107,38 @@ impl Egress {
             .map(|authority| canonical(scheme, authority.as_str()))
             .unwrap_or_default();
         let path = uri.path_and_query().map_or("", |path| path.as_str());
-        let here = || self.permissions.iter().filter(|p| p.authority == host);
-        let permission = here().find(|p| p.permits(scheme, &host, path));
-        let refusal = match permission {
-            Some(permission) if *request.method() == method(permission.purpose) => return Ok(()),
-            Some(_) => "the method is not the one of that purpose",
-            None if scheme != "https" && here().all(|p| p.scheme == Over::Https) => {
-                "only https leaves"
-            }
-            None if here().next().is_none() => "not a token endpoint of the configuration",
-            None => "not what is asked for there",
+        let here = || {
+            let permissions = self.connections.iter().map(|c| &c.permission);
+            permissions.filter(|permission| permission.authority == host)
         };
-        log::warn!("egress denied: {} to {host}: {refusal}", request.method());
+        let fitting = || {
+            let connections = self.connections.iter();
+            connections.filter(|c| c.permission.permits(scheme, &host, path))
+        };
+        let is_method = |c: &Connection| request.method().as_str() == c.permission.purpose.method();
+        let is_certificate = |c: &Connection| c.certificate.as_deref() == certificate;
+        let refusal = if fitting().any(|c| is_method(c) && is_certificate(c)) {
+            return Ok(());
+        } else if fitting().any(is_method) {
+            "not on a connection with that certificate"
+        } else if fitting().next().is_some() {
+            "the method is not the one of that purpose"
+        } else if scheme != "https" && here().all(|p| p.scheme == Over::Https) {
+            "only https leaves"
+        } else if here().next().is_none() {
+            "not a token endpoint of the configuration"
+        } else {
+            "not what is asked for there"
+        };
+        log::warn!(
+            "egress denied: {} to {host} with {}: {refusal}",
+            request.method(),
+            certificate.map_or_else(
+                || "no certificate".to_owned(),
+                |name| format!("certificate {name}")
+            )
+        );
         Err(Error::HttpRequestDenied)
-    }
-}
-
-/// The one that a request for that purpose has.
-fn method(purpose: Purpose) -> Method {
-    match purpose {
-        Purpose::ManagedIdentity => Method::GET,
-        _ => Method::POST,
     }
 }
 
@@ -406,11 +418,7 @@ mod tests {
             "b": {"token_endpoint": "https://LOGIN.other/t", "client_id": "c",
                 "credential": {"client_secret": {"value": "s"}}}}}"#;
         let config = Config::load(Some(json), &Environment::default()).unwrap();
-        let connections = config.needs().connections.into_iter();
-        let permissions = connections
-            .map(|connection| connection.permission)
-            .collect();
-        Egress::new(permissions, Roots::System(OnceCell::new()))
+        Egress::new(config.needs().connections, Roots::System(OnceCell::new()))
     }
 
     fn request(method: &str, uri: &str) -> Request<()> {
@@ -424,7 +432,10 @@ mod tests {
             "https://LOGIN.example:8443/t",
             "https://login.other:443/t",
         ] {
-            assert!(egress().permit(&request("POST", uri)).is_ok(), "{uri}");
+            assert!(
+                egress().permit(&request("POST", uri), None).is_ok(),
+                "{uri}"
+            );
         }
     }
 
@@ -432,11 +443,7 @@ mod tests {
     fn http_goes_to_the_metadata_service_alone() {
         let json = r#"{"identities": {"a": {"credential": {"managed_identity": {}}}}}"#;
         let config = Config::load(Some(json), &Environment::default()).unwrap();
-        let connections = config.needs().connections.into_iter();
-        let permissions = connections
-            .map(|connection| connection.permission)
-            .collect();
-        let egress = Egress::new(permissions, Roots::System(OnceCell::new()));
+        let egress = Egress::new(config.needs().connections, Roots::System(OnceCell::new()));
         let path = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=r";
         for (method, url, leaves) in [
             ("GET", format!("http://169.254.169.254{path}"), true),
@@ -451,8 +458,34 @@ mod tests {
                 false,
             ),
         ] {
-            let result = egress.permit(&request(method, &url));
+            let result = egress.permit(&request(method, &url), None);
             assert_eq!(result.is_ok(), leaves, "{method} {url}");
+        }
+    }
+
+    #[test]
+    fn a_request_leaves_on_a_connection_with_its_own_certificate_alone() {
+        let json = r#"{"authority_hosts": ["login.example"], "identities": {
+            "bound": {"token_endpoint": "https://login.example/bound", "client_id": "c",
+                "mtls_token_endpoint": "https://login.example/bound",
+                "credential": {"bound_certificate": {"name": "one"}}},
+            "other": {"token_endpoint": "https://login.example/other", "client_id": "c",
+                "mtls_token_endpoint": "https://login.example/other",
+                "credential": {"bound_certificate": {"name": "two"}}},
+            "plain": {"token_endpoint": "https://login.example/plain", "client_id": "c",
+                "credential": {"certificate": {"name": "three", "algorithm": "ES256"}}}}}"#;
+        let config = Config::load(Some(json), &Environment::default()).unwrap();
+        let egress = Egress::new(config.needs().connections, Roots::System(OnceCell::new()));
+        for (path, own) in [
+            ("bound", Some("one")),
+            ("other", Some("two")),
+            ("plain", None),
+        ] {
+            for certificate in [None, Some("one"), Some("two"), Some("three"), Some("four")] {
+                let request = request("POST", &format!("https://login.example/{path}"));
+                let result = egress.permit(&request, certificate);
+                assert_eq!(result.is_ok(), certificate == own, "{path} {certificate:?}");
+            }
         }
     }
 
@@ -473,7 +506,7 @@ mod tests {
             ("PUT", "https://login.other/t"),
             ("CONNECT", "login.other:443"),
         ] {
-            let result = egress().permit(&request(method, uri));
+            let result = egress().permit(&request(method, uri), None);
             assert!(
                 matches!(result, Err(Error::HttpRequestDenied)),
                 "{method} {uri}"

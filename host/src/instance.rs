@@ -213,10 +213,21 @@ impl Supervisor {
             self.in_flight.insert(next, job);
             next += 1;
         }
-        let mut store = Store::new(&self.engine, self.host.context());
-        store.limiter(|context| &mut context.limits);
+        let mut store = Store::new(&self.engine, self.host.own_context());
+        store.limiter(Context::limiter);
         watchdog::arm(&mut store);
-        let exports = match self.component.instantiate_async(&mut store).await {
+        // watched like a call: what is instantiated runs code, too
+        let start = self
+            .watchdog
+            .watch(self.component.instantiate_async(&mut store));
+        let started = match tokio::time::timeout(limits::INSTANTIATION_DEADLINE, start).await {
+            Ok(started) => started,
+            Err(_) => Err(wasmtime::format_err!(
+                "it was not there after {} s",
+                limits::INSTANTIATION_DEADLINE.as_secs()
+            )),
+        };
+        let exports = match started {
             Ok(exports) => exports,
             Err(e) => {
                 // fail these at once: a component that does not start answers nothing

@@ -41,6 +41,7 @@ pub mod link;
 
 mod assertion;
 mod bindings;
+mod bounds;
 mod cache;
 mod certificate;
 mod context;

@@ -2,10 +2,27 @@
 
 use std::time::Duration;
 
-/// Linear memory of one component instance, bytes. The engine's own bounds (callers waiting, tokens kept, response
+/// Linear memory of one component instance in all, however many memories it has, bytes. The engine's own bounds (callers waiting, tokens kept, response
 /// size) keep a correct guest under half of this; the rest is room for fragmentation. Beyond it an allocation fails
 /// and the instance is replaced.
 pub const GUEST_MEMORY_BYTES: usize = 32 * 1024 * 1024;
+
+/// Memories of one store. The provider has one; a component that was composed of several has one for each.
+pub const MEMORIES: usize = 8;
+
+/// Core instances of one store. The provider is made of some five (its module, and what adapts its imports), a
+/// composition of as many for each of its parts.
+pub const CORE_INSTANCES: usize = 64;
+
+/// Tables of one store: one for each of those instances at the most.
+pub const TABLES: usize = 64;
+
+/// Elements of all tables of one store, eight bytes each. The provider has some hundreds of functions to point at.
+pub const TABLE_ELEMENTS: usize = 100_000;
+
+/// How long a component may take to start, milliseconds of waiting included. The provider starts in less than one;
+/// this is for a component that asks the host for something before it is there.
+pub const INSTANTIATION_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often the watchdog looks at a running guest. Shorter costs wake-ups, longer makes the bound below coarse.
 pub const WATCHDOG_TICK: Duration = Duration::from_millis(10);
@@ -46,6 +63,10 @@ pub const INSTANCE_STABLE: Duration = Duration::from_secs(10);
 /// Tokens in the read-through cache of the handle; the component keeps the real cache. Entries beyond it are dropped
 /// at random, and cost a call into the component when they are next asked for.
 pub const CACHED_TOKENS: usize = 4096;
+
+/// Digests of refused tokens that the handle remembers, so that it does not keep one of them as good. One that is
+/// pushed out is kept at the most until it is reported again.
+pub const REFUSED_TOKENS: usize = 256;
 
 /// Establishing a TCP connection. Token endpoints are a few milliseconds away; a lost SYN is retransmitted after one
 /// and after three seconds.

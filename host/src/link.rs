@@ -1,11 +1,19 @@
 //! For embedders who run components of their own beside the credential component.
 //!
 //! Two ways. A component that *contains* a provider (composed with it) needs what a provider imports:
-//! [`add_to_linker`]. One that only *imports* interfaces of `edgepass:credentials` can be served by a [`Provider`]
-//! handle of this process: `credential-provider` with [`add_provider_to_linker`], `opaque-tokens` with
-//! [`add_opaque_tokens_to_linker`], `status` with [`add_status_to_linker`]. The store of the second way holds no
-//! credentials; with `opaque-tokens` alone, it keeps the component free of tokens until it reads one back from the
-//! request that it was set on (`wit/README.md` says what that is good for).
+//! [`add_to_linker`]. These imports are those of the whole, and nothing here can tell which part of it calls: an
+//! application that imports `token-file` as well reads the token file. `cargo xtask compose` refuses such an application;
+//! what another tool has composed is for its author to look at.
+//!
+//! A component that only *imports* interfaces of `edgepass:credentials` can be served by a [`Provider`] handle of this
+//! process: `credential-provider` with [`add_provider_to_linker`], `opaque-tokens` with [`add_opaque_tokens_to_linker`],
+//! `status` with [`add_status_to_linker`]. The store of this second way reaches no file, no key and no variable of the
+//! provider's, and holds no credentials but what it is given: tokens, and client assertions if the configuration says
+//! so (`consumers.client_assertions`). With `opaque-tokens` alone it holds no token either, until it reads one back from
+//! the request that it was set on (`wit/README.md` says what that is good for).
+//!
+//! `edgepass:credentials/types` has types alone, which a linker need not have: these functions may be called in any
+//! order and together, and leave the linker's settings as they are.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -47,7 +55,7 @@ pub fn compile(engine: &Engine, wasm: &[u8]) -> Result<wasmtime::component::Comp
 ///
 /// # Errors
 ///
-/// When the linker has one of them already.
+/// When the linker has one of them already and shadowing is not allowed.
 pub fn add_to_linker<T: HostView + 'static>(linker: &mut Linker<T>) -> Result<()> {
     crate::context::add_to_linker(linker)
 }
@@ -58,13 +66,13 @@ pub trait ProviderView: Send {
     fn provider(&self) -> &Provider;
 }
 
-/// Adds `edgepass:credentials/credential-provider`, answered by the store's [`ProviderView`].
+/// Adds `edgepass:credentials/credential-provider`, answered by the store's [`ProviderView`]. Of it
+/// `get-client-assertion` is refused unless the provider's configuration has `consumers.client_assertions`.
 ///
 /// # Errors
 ///
-/// When the linker has it already.
+/// When the linker has it already and shadowing is not allowed.
 pub fn add_provider_to_linker<T: ProviderView + 'static>(linker: &mut Linker<T>) -> Result<()> {
-    add_types_to_linker(linker)?;
     credential_provider::add_to_linker::<_, Forward>(linker, |data| Data(data.provider()))
 }
 
@@ -73,12 +81,11 @@ pub fn add_provider_to_linker<T: ProviderView + 'static>(linker: &mut Linker<T>)
 ///
 /// # Errors
 ///
-/// When the linker has it already.
+/// When the linker has it already and shadowing is not allowed.
 pub fn add_opaque_tokens_to_linker<T>(linker: &mut Linker<T>) -> Result<()>
 where
     T: ProviderView + WasiHttpView + 'static,
 {
-    add_types_to_linker(linker)?;
     opaque_tokens::add_to_linker::<_, ForwardOpaque>(linker, |data| OpaqueData {
         provider: data.provider().clone(),
         http: data.http(),
@@ -89,18 +96,9 @@ where
 ///
 /// # Errors
 ///
-/// When the linker has it already.
+/// When the linker has it already and shadowing is not allowed.
 pub fn add_status_to_linker<T: ProviderView + 'static>(linker: &mut Linker<T>) -> Result<()> {
-    add_types_to_linker(linker)?;
     status::add_to_linker::<_, Forward>(linker, |data| Data(data.provider()))
-}
-
-/// The interface that the others share: it has no functions, and only the first of them adds it.
-fn add_types_to_linker<T: ProviderView + 'static>(linker: &mut Linker<T>) -> Result<()> {
-    linker.allow_shadowing(true);
-    let added = types::add_to_linker::<_, Forward>(linker, |data| Data(data.provider()));
-    linker.allow_shadowing(false);
-    added
 }
 
 struct Forward;
@@ -110,8 +108,6 @@ struct Data<'a>(&'a Provider);
 impl HasData for Forward {
     type Data<'a> = Data<'a>;
 }
-
-impl types::Host for Data<'_> {}
 
 impl credential_provider::Host for Data<'_> {
     fn cached_token(&mut self, request: types::TokenRequest) -> Option<types::AccessToken> {
@@ -167,7 +163,9 @@ impl<T: Send> credential_provider::HostWithStore<T> for Forward {
         identity: Option<String>,
         audience: Option<String>,
     ) -> Result<types::ClientAssertion, types::CredentialError> {
-        let assertion = provider(store)
+        let provider = provider(store);
+        provider.consumers().check_client_assertion()?;
+        let assertion = provider
             .client_assertion(identity.as_deref(), audience.as_deref())
             .await;
         Ok(assertion?.into())

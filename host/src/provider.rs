@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use edgepass_core::config::ConsumersFile;
 use edgepass_core::{
     ClientAssertion, Config, ConfigError, Environment, Error, ErrorClass, ErrorDetail, Grant,
     IdentityStatus, Needs, RejectionOutcome, Secret, TokenRequest, TokenSource,
@@ -40,6 +41,7 @@ struct Shared {
     joined: AtomicU64,
     calls: AtomicU64,
     read_through: bool,
+    consumers: ConsumersFile,
 }
 
 impl Provider {
@@ -83,7 +85,10 @@ impl Provider {
     }
 
     /// The client assertion alone, for callers that talk to the token endpoint themselves. `audience` replaces the
-    /// assertion's `aud` where the component builds it.
+    /// assertion's `aud` where the component builds it, and is refused where the assertion comes from elsewhere.
+    ///
+    /// It is this program's own question, which `consumers.client_assertions` of the configuration does not bound:
+    /// that is for components ([`crate::link`]).
     ///
     /// # Errors
     ///
@@ -104,7 +109,8 @@ impl Provider {
     }
 
     /// Reports that a resource refused that token (401, or a claims challenge in `www_authenticate`). The next call
-    /// for this request fetches another; many reports of one token cause one exchange.
+    /// for this request looks for another, and many reports of one token cause one exchange. While none is to be had,
+    /// the refused one may still be served until it expires.
     ///
     /// # Errors
     ///
@@ -175,6 +181,10 @@ impl Provider {
         &self.0.warnings
     }
 
+    pub(crate) fn consumers(&self) -> &ConsumersFile {
+        &self.0.consumers
+    }
+
     /// What the handle has done so far.
     pub fn stats(&self) -> Stats {
         Stats {
@@ -236,7 +246,11 @@ impl Provider {
         self.0.calls.fetch_add(1, Ordering::Relaxed);
         let (finish, flight) = watch::channel(None);
         under_way.insert(key.clone(), flight.clone());
-        let (cache, flights) = (Arc::clone(&self.0.cache), Arc::clone(&self.0.flights));
+        let landing = Landing {
+            flights: Arc::clone(&self.0.flights),
+            key: key.clone(),
+        };
+        let cache = Arc::clone(&self.0.cache);
         // a task of its own: a caller that is cancelled does not stop the flight for the others
         tokio::spawn(async move {
             let result = wait_for(answer).await.and_then(|answer| match answer {
@@ -256,11 +270,7 @@ impl Provider {
                     first,
                 }
             });
-            flights
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&key);
+            drop(landing);
             let _ = finish.send(Some(outcome));
         });
         Ok((flight, true))
@@ -446,11 +456,16 @@ impl Builder {
         }
         let needs = config.needs();
         let environment = guest_environment(self.config.as_deref(), &self.environment, &needs);
-        let connections = needs.connections.into_iter();
-        let permissions = connections.map(|connection| connection.permission);
+        let is_used = |name: &String| needs.certificates.iter().any(|need| need.name == *name);
+        let unused_certificates = certificates.keys().filter(|name| !is_used(name));
+        let unused_certificates = unused_certificates.cloned().collect();
+        certificates.retain(|name, _| is_used(name));
         Ok(Host::new(Reach {
-            egress: Arc::new(Egress::new(permissions.collect(), roots)),
+            egress: Arc::new(Egress::new(needs.connections, roots)),
             certificates: Certificates::new(certificates),
+            signatures: needs.signatures,
+            unused_certificates,
+            consumers: config.consumers,
             files: TokenFiles::new(needs.files.into_iter().map(|file| file.path)),
             assertions: self.assertions,
             environment,
@@ -492,6 +507,7 @@ impl Builder {
         let mut linker = Linker::new(&engine);
         context::add_to_linker(&mut linker).map_err(BuildError::component)?;
         let component = prepare(&linker, &component).map_err(BuildError::component)?;
+        let consumers = host.consumers().clone();
         Ok(Provider(Arc::new(Shared {
             warnings: host.warnings().to_vec(),
             instance: Instance::start(engine, component, host),
@@ -501,6 +517,7 @@ impl Builder {
             joined: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             read_through,
+            consumers,
         })))
     }
 }
@@ -617,6 +634,22 @@ struct FlightOutcome {
     shared: Token,
 }
 
+/// Takes a flight off the list when it ends, however it ends: one that a panic ended would be joined for ever.
+struct Landing {
+    flights: Arc<Flights>,
+    key: Key,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.flights
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
+    }
+}
+
 impl Flights {
     fn join(&self, request: &TokenRequest) -> Option<Flight> {
         self.0
@@ -654,4 +687,30 @@ fn unexpected_answer() -> Error {
         ErrorClass::Other,
         "the credential component answered another call",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_flight_that_panics_is_not_joined_for_ever() {
+        let flights = Arc::new(Flights::default());
+        let request = TokenRequest::for_scopes(["a"]);
+        let key = Key::of(&request).unwrap();
+        let (finish, flight) = watch::channel(None);
+        flights.0.lock().unwrap().insert(key.clone(), flight);
+        let landing = Landing {
+            flights: Arc::clone(&flights),
+            key,
+        };
+        let mut joined = flights.join(&request).unwrap();
+        let ended = tokio::spawn(async move {
+            let (_landing, _finish) = (landing, finish);
+            std::panic::resume_unwind(Box::new("a defect"));
+        });
+        assert!(ended.await.unwrap_err().is_panic());
+        assert!(joined.wait_for(Option::is_some).await.is_err());
+        assert!(flights.join(&request).is_none());
+    }
 }

@@ -29,7 +29,7 @@ use crate::{Error, Secret, Table};
 
 pub use certificate_files::CertificateFiles;
 pub use client::Client;
-pub use document::HostFile;
+pub use document::{ConsumersFile, HostFile};
 pub use environment::{ENVIRONMENT_IDENTITY, Environment};
 pub use error::{ConfigError, ConfigErrorDetail};
 pub use variables::{KnownVariables, Reading, VARIABLES};
@@ -46,6 +46,8 @@ pub struct Config {
     pub certificates: Table<String, CertificateFiles>,
     /// Settings of the native host alone.
     pub host: HostFile,
+    /// What components may ask that use the provider.
+    pub consumers: ConsumersFile,
     /// Settings of the Envoy filter alone.
     pub envoy: Option<envoy::EnvoyFile>,
     /// What it needs besides its identities.
@@ -119,6 +121,11 @@ impl IdentityConfig {
     }
 
     /// Checks the scopes of a request and gives them without repetitions, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Of the class [`InvalidRequest`](crate::ErrorClass::InvalidRequest), naming the scope, when the server would not take
+    /// them.
     pub fn check_scopes(&self, scopes: &[String]) -> Result<Vec<String>, Error> {
         match &self.source {
             Source::Direct(_) => request::check_direct_scopes(scopes),
@@ -127,11 +134,15 @@ impl IdentityConfig {
     }
 
     /// Checks the tenant of a request and gives the one to use; `None` where there are no tenants.
+    ///
+    /// # Errors
+    ///
+    /// Of the class [`InvalidRequest`](crate::ErrorClass::InvalidRequest), when the configuration does not allow that tenant.
     pub fn check_tenant(&self, requested: Option<&str>) -> Result<Option<String>, Error> {
         request::check_tenant(&self.name, self.client(), requested)
     }
 
-    /// What people are told of it, each with what it is. Never a secret.
+    /// A description for people: lines, each with what it is about. Never a secret.
     pub fn describe(&self) -> Vec<(&'static str, String)> {
         let mut out = Vec::new();
         match &self.source {

@@ -24,7 +24,7 @@ fn good() -> Vec<Value> {
             "d": {"tenant_id": "t", "client_id": "c",
                   "credential": {"bound_certificate": {"name": "k", "mode": "certificate-only", "send_x5c": false}}}},
             "certificates": {"k": {"certificate_file": "/etc/k.pem", "private_key_file": "/etc/k.key"}},
-            "host": {"ca_file": "/etc/ca.pem"}}),
+            "host": {"ca_file": "/etc/ca.pem"}, "consumers": {"client_assertions": true}}),
         json!({"authority_hosts": ["idp.example:8443"], "identities": {"app": {
             "token_endpoint": "https://idp.example:8443/token", "client_id": "c",
             "credential": {"client_assertion": {"value": "a.b.c", "assertion_type": "urn:x:y"}}}}}),
@@ -51,6 +51,7 @@ fn bad() -> Vec<Value> {
         json!({"identities": {"app": {"endpoint_version": "v3.0"}}}),
         json!({"authority_hosts": "idp.example"}),
         json!({"certificates": {"k": {}}}),
+        json!({"consumers": {"client_assertions": "yes"}}),
         json!({"envoy": {"sharing": "global"}}),
         json!({"envoy": {"files": {}}}),
         json!({"envoy": {"request_deadline_ms": "2000"}}),

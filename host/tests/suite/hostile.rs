@@ -12,6 +12,11 @@ use crate::support::Lab;
 
 /// A component of the world `provider` whose every function does only this.
 fn component(body: &str) -> Vec<u8> {
+    component_with(body, "")
+}
+
+/// The same with these further fields of its module.
+fn component_with(body: &str, fields: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve
         .push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit"))
@@ -23,7 +28,9 @@ fn component(body: &str) -> Vec<u8> {
         ManglingAndAbi::Legacy(LiftLowerAbi::AsyncCallback),
     );
     let text = wasmprinter::print_bytes(idle).unwrap();
-    let mut module = wat::parse_str(text.replace("unreachable", body)).unwrap();
+    let text = text.replace("unreachable", body);
+    let end = text.rfind(')').unwrap();
+    let mut module = wat::parse_str(format!("{}{fields})", &text[..end])).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
     ComponentEncoder::default()
         .module(&module)
@@ -33,11 +40,55 @@ fn component(body: &str) -> Vec<u8> {
 }
 
 async fn run(lab: &Lab, body: &str) -> Provider {
-    lab.federated()
-        .component(component(body))
-        .build()
-        .await
-        .unwrap()
+    start(lab, component(body)).await
+}
+
+async fn start(lab: &Lab, component: Vec<u8>) -> Provider {
+    lab.federated().component(component).build().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_runaway_is_stopped_while_it_starts() {
+    let lab = Lab::new();
+    let start_function = "(func $forever loop br 0 end) (start $forever)";
+    let provider = start(&lab, component_with("unreachable", start_function)).await;
+    let error = provider.get_token(&graph()).await.unwrap_err();
+    assert!(
+        error.to_string().contains("does not start")
+            && error.to_string().contains("ran without yielding"),
+        "{error}"
+    );
+    assert!(provider.stats().restarts > 0);
+}
+
+#[tokio::test]
+async fn what_a_component_takes_is_bounded_however_it_is_divided() {
+    let lab = Lab::new();
+    let page = 64 << 10;
+    for (fields, says) in [
+        // each of them fits
+        (
+            format!(
+                "(memory {pages}) (memory {pages})",
+                pages = (20 << 20) / page
+            ),
+            "memory",
+        ),
+        ("(memory 1)".repeat(64), "memory count too high"),
+        ("(table 1 funcref)".repeat(100), "table count too high"),
+        (
+            "(table 60000 funcref) (table 60000 funcref)".to_owned(),
+            "table",
+        ),
+    ] {
+        let provider = start(&lab, component_with("unreachable", &fields)).await;
+        let error = provider.get_token(&graph()).await.unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("does not start") && error.contains(says),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]

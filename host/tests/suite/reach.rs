@@ -116,15 +116,19 @@ fn a_host_tells_what_it_cannot_use_now() {
     let mut config =
         lab.config(&json!({ "federated_token_file": { "path": lab.root().join("missing") } }));
     config["certificates"]["broken"] = json!({ "certificate_file": lab.write("broken.pem", "x") });
+    config["identities"]["other"] = config["identities"]["app"].clone();
+    config["identities"]["other"]["credential"] = json!({ "certificate": { "name": "broken" } });
     let host = Provider::builder()
         .config_json(config.to_string())
         .ca_file(lab.files.ca_file())
         .build_host()
         .unwrap();
     let problems = host.problems();
-    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert_eq!(problems.len(), 3, "{problems:?}");
     assert!(
-        problems[0].contains("missing") && problems[1].contains("broken.pem"),
+        problems[0].contains("missing")
+            && problems[1].contains("broken.pem")
+            && problems[2].contains("demo is used by no credential"),
         "{problems:?}"
     );
 }

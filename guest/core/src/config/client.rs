@@ -21,6 +21,10 @@ pub struct Client {
 
 impl Client {
     /// Where a token of that tenant is asked for; `mtls` on a connection with a client certificate.
+    ///
+    /// # Errors
+    ///
+    /// As [`Authority::token_endpoint`].
     pub fn token_endpoint(&self, tenant: Option<&str>, mtls: bool) -> Result<Endpoint, Error> {
         self.authority.token_endpoint(tenant, mtls)
     }

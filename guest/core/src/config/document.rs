@@ -4,9 +4,9 @@ use super::certificate_files::CertificateFiles;
 use super::envoy::EnvoyFile;
 use super::error::ConfigError;
 use super::parse::{self, Choice, object};
-use crate::Table;
 use crate::authority::EndpointVersion;
 use crate::credential::CredentialFile;
+use crate::{Error, ErrorClass, Table};
 
 object! {
     /// The configuration of edgepass.
@@ -30,6 +30,10 @@ object! {
         /// Settings of the native host alone.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub host: HostFile = object_or_default,
+        /// What components may ask that use the provider: those that are composed with it, and those that a program
+        /// serves.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub consumers: ConsumersFile = object_or_default,
         /// Settings of the Envoy filter alone.
         pub envoy: Option<EnvoyFile> = optional_object,
     }
@@ -71,6 +75,24 @@ object! {
     }
 }
 
+impl ConsumersFile {
+    /// Whether a component may have a client assertion.
+    ///
+    /// # Errors
+    ///
+    /// Of the class [`Configuration`](ErrorClass::Configuration), naming the setting, if it may not.
+    pub fn check_client_assertion(&self) -> Result<(), Error> {
+        if self.client_assertions {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorClass::Configuration,
+            "this provider gives no client assertions to components: consumers.client_assertions is not true",
+        )
+        .hint("a component gets its tokens by get-token; set consumers.client_assertions to true if every component that uses this provider may authenticate as its clients"))
+    }
+}
+
 impl IdentityFile {
     /// The settings of a client that are there.
     pub(super) fn client_fields(&self) -> Vec<&'static str> {
@@ -100,6 +122,17 @@ impl IdentityFile {
 
 impl Choice for EndpointVersion {
     const CHOICES: &[(&str, Self)] = &[("v1.0", Self::V1), ("v2.0", Self::V2)];
+}
+
+object! {
+    /// What components may ask that use the provider.
+    #[derive(Clone, Debug, Default, Eq, PartialEq)]
+    pub struct ConsumersFile {
+        /// Whether they get client assertions (`get-client-assertion`). Whoever has one authenticates as the client
+        /// itself until it expires, anywhere and for any of its tokens.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub client_assertions: bool = flag(false),
+    }
 }
 
 object! {

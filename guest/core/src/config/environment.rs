@@ -32,6 +32,9 @@ impl Environment {
         "AZURE_ADDITIONALLY_ALLOWED_TENANTS";
     /// The configuration. A component takes the JSON text out of it, the command a path.
     pub const EDGEPASS_CONFIG: &'static str = "EDGEPASS_CONFIG";
+    /// Set by a host to `host` where nobody but the host calls the component: then the bounds of `consumers` do not
+    /// apply. No setting of a user's: a host hands on no variable of this name.
+    pub const EDGEPASS_CALLER: &'static str = "EDGEPASS_CALLER";
     /// `host[:port],…` trusted as token endpoints besides the built-in clouds and `authority_hosts`.
     pub const EDGEPASS_AUTHORITY_HOSTS: &'static str = "EDGEPASS_AUTHORITY_HOSTS";
 

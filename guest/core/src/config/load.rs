@@ -18,6 +18,10 @@ use crate::credential::{Credential, Direct, SHORTCUTS};
 impl Config {
     /// Checks a configuration whole: JSON text, with the environment for what it leaves out. Without a text, or with
     /// one that has no identities, the environment alone describes one identity, which is called `default`.
+    ///
+    /// # Errors
+    ///
+    /// With the first setting or variable that is wrong, and what to write in its place.
     // kept out of line: inlined, it makes Envoy's V8 use megabytes more at start
     #[inline(never)]
     pub fn load(json: Option<&str>, environment: &Environment) -> Result<Self, ConfigError> {
@@ -55,6 +59,7 @@ impl Config {
             identities,
             certificates: all_certificates(file.certificates, &loading)?,
             host: file.host,
+            consumers: file.consumers,
             envoy: file.envoy,
             needs,
             environment_only,

@@ -188,7 +188,10 @@ impl Config {
         let describes = VARIABLES
             .iter()
             .any(|known| known.names.iter().any(|name| is_used(name)));
-        let is_managed = !needs.hosts(Purpose::ManagedIdentity).is_empty();
+        let is_managed = needs
+            .connections
+            .iter()
+            .any(|connection| connection.permission.purpose == Purpose::ManagedIdentity);
         let mut lines = environment.lines(|reading| match reading {
             Unread(what_to_do) => describes.then_some(what_to_do),
             UnreadPlatform(what_to_do) => (describes || is_managed).then_some(what_to_do),
