@@ -47,14 +47,32 @@ const GUESTS: &[Guest] = &[
         output: Output::TestComponent("consumer.wasm"),
     },
     Guest {
+        package: "hostile",
+        target: COMPONENT,
+        output: Output::TestComponent("hostile.wasm"),
+    },
+    Guest {
         package: "edgepass-envoy",
         target: FILTER,
         output: Output::Filter("edgepass-envoy.wasm"),
     },
 ];
 
-/// Test components that another component is plugged into: consumer, result.
-const COMPOSED: &[(&str, &str)] = &[("consumer.wasm", "consumer-composed.wasm")];
+/// Test components that another component is plugged into: consumer, result, and what it may share with the provider.
+const COMPOSED: &[(&str, &str, &[&str])] = &[
+    ("consumer.wasm", "consumer-composed.wasm", &[]),
+    (
+        "hostile.wasm",
+        "hostile-composed.wasm",
+        &[
+            "edgepass:credentials/assertion-source",
+            "edgepass:credentials/host-certificates",
+            "edgepass:credentials/token-file",
+            "wasi:cli/environment",
+            "wasi:http/client",
+        ],
+    ),
+];
 
 /// The composed component that tests and the demo run.
 pub(crate) fn composed() -> PathBuf {
@@ -210,7 +228,7 @@ pub(crate) fn guests() -> Result<()> {
             }
         }
         let provider = workspace::dist().join(PROVIDER);
-        for (consumer, result) in COMPOSED {
+        for (consumer, result, allowed) in COMPOSED {
             let consumer = workspace::components().join(consumer);
             let output = workspace::components().join(result);
             let stamp = Stamp::new(
@@ -222,7 +240,8 @@ pub(crate) fn guests() -> Result<()> {
                 ],
             );
             if !(stamp.is_fresh() && output.exists()) {
-                componentize::compose(&consumer, &provider, &output)?;
+                let allowed: Vec<_> = allowed.iter().map(ToString::to_string).collect();
+                componentize::compose(&consumer, &provider, &allowed, &output)?;
                 stamp.set()?;
             }
         }

@@ -16,6 +16,10 @@ pub(crate) struct Options {
     /// The component that exports it; dist/credential-provider.wasm by default
     #[arg(long)]
     provider: Option<PathBuf>,
+    /// An import that the application may share with the provider, for example wasi:http/client; once for each. Without
+    /// it such an import is refused, and wasi:cli/environment is an empty one
+    #[arg(long, value_name = "INTERFACE")]
+    allow: Vec<String>,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -25,7 +29,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make {}", workspace::shown(folder)))?;
     }
-    componentize::compose(&options.application, provider, &options.output)?;
+    let emptied = componentize::compose(
+        &options.application,
+        provider,
+        &options.allow,
+        &options.output,
+    )?;
+    for name in emptied {
+        println!("{name} of the application is empty: the variables are the provider's");
+    }
     println!("wrote {}", workspace::shown(&options.output));
     Ok(())
 }

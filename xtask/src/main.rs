@@ -4,6 +4,7 @@
 //! nothing the second time. Nothing in the tree depends on this crate and it
 //! depends on nothing in the tree, so it is there before anything is built.
 
+mod application;
 mod bench;
 mod build;
 mod componentize;

@@ -11,7 +11,9 @@ use serde_json::json;
 use wasmparser::{ComponentExternalKind, Parser, Payload};
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lift, Linker, Lower};
-use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::p3::bindings::cli::environment;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 /// What the application exports.
@@ -237,6 +239,221 @@ async fn an_application_is_served_by_a_handle() -> Result<()> {
     Ok(())
 }
 
+/// What an application must not reach without being told: neither composed with the provider nor served by a handle.
+#[tokio::test]
+async fn an_application_has_tokens_and_nothing_of_what_brings_them() -> Result<()> {
+    let lab = Lab::new("consumer_reach")?;
+    let mut composed = App::start(&lab).await?;
+    let mut served = App::served(&lab, lab.provider().build().await?).await?;
+    composed.token(&lab).await?;
+    served.token(&lab).await?;
+    let surroundings: ((u32, u32),) = composed.call("surroundings", ()).await?;
+    assert_eq!(
+        surroundings,
+        ((0, 0),),
+        "the provider's variables are in it"
+    );
+    let surroundings: ((u32, u32),) = served.call("surroundings", ()).await?;
+    assert_eq!(surroundings, ((0, 0),));
+    for audience in [None, Some("https://management.azure.com".to_owned())] {
+        let ask = (audience.clone(),);
+        let (told,): (Result<String, String>,) = composed.call("assertion", ask).await?;
+        let (told_served,): (Result<String, String>,) =
+            served.call("assertion", (audience,)).await?;
+        for told in [told, told_served] {
+            let refused = told.expect_err("it was handed out");
+            lab.evidence.saw("assertion", &refused);
+            assert!(
+                refused.starts_with("configuration: ")
+                    && refused.contains("consumers.client_assertions"),
+                "{refused}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_application_gets_assertions_where_the_configuration_says_so() -> Result<()> {
+    let lab = Lab::new("consumer_assertion")?;
+    let config = json!({ "consumers": { "client_assertions": true } }).to_string();
+    let builder = || lab.provider().config_json(config.clone());
+    let mut composed = App::start_with(builder()).await?;
+    let mut served = App::served(&lab, builder().build().await?).await?;
+    let federated = std::fs::read_to_string(lab.files.token_file())?;
+    let ask = (None::<String>,);
+    let (told,): (Result<String, String>,) = composed.call("assertion", ask.clone()).await?;
+    assert_eq!(told.as_deref(), Ok(federated.trim()));
+    let (told,): (Result<String, String>,) = served.call("assertion", ask).await?;
+    assert_eq!(told.as_deref(), Ok(federated.trim()));
+    // the assertion is the platform's, and for what the platform made it
+    let audience = Some("https://management.azure.com".to_owned());
+    let (told,): (Result<String, String>,) = composed.call("assertion", (audience,)).await?;
+    let refused = told.expect_err("another audience");
+    assert!(refused.starts_with("invalid-request: "), "{refused}");
+    Ok(())
+}
+
+/// The program's own question is not a component's.
+#[tokio::test]
+async fn a_program_has_its_assertions_without_a_setting() -> Result<()> {
+    let lab = Lab::new("library_assertion")?;
+    let assertion = lab
+        .provider()
+        .build()
+        .await?
+        .client_assertion(None, None)
+        .await?;
+    let federated = std::fs::read_to_string(lab.files.token_file())?;
+    assert_eq!(assertion.assertion.expose(), federated.trim());
+    Ok(())
+}
+
+#[test]
+fn an_application_that_reaches_further_is_not_composed() -> Result<()> {
+    let lab = Lab::new("consumer_refused")?;
+    let output = lab.scratch().join("composed.wasm");
+    let compose = |allowed: &[&str]| -> Result<(bool, String)> {
+        let ran = std::process::Command::new(artifact("target/debug/xtask")?)
+            .arg("compose")
+            .arg(artifact("target/components/hostile.wasm")?)
+            .arg("--output")
+            .arg(&output)
+            .args(allowed.iter().flat_map(|name| ["--allow", name]))
+            .output()?;
+        let said = [ran.stdout, ran.stderr].concat();
+        Ok((ran.status.success(), String::from_utf8(said)?))
+    };
+    let (done, said) = compose(&[])?;
+    lab.evidence.saw("compose", &said);
+    assert!(!done && !output.exists(), "{said}");
+    let refused = [
+        "edgepass:credentials/assertion-source",
+        "edgepass:credentials/host-certificates",
+        "edgepass:credentials/token-file",
+        "wasi:http/client",
+    ];
+    for name in refused {
+        assert!(said.contains(name), "{name} is not named: {said}");
+    }
+    for missing in 0..refused.len() {
+        let mut allowed = refused.to_vec();
+        let name = allowed.remove(missing);
+        let (done, said) = compose(&allowed)?;
+        assert!(!done && said.contains(name), "without {name}: {said}");
+    }
+    let (done, said) = compose(&refused)?;
+    assert!(
+        done && output.exists() && said.contains("wasi:cli/environment"),
+        "{said}"
+    );
+    Ok(())
+}
+
+/// An application that may share what the provider has still gets no more than the configuration gives the provider.
+#[tokio::test]
+async fn an_application_that_may_reach_further_is_held_to_the_configuration() -> Result<()> {
+    let lab = Lab::new("consumer_hostile")?;
+    let mut config =
+        lab.config(&json!({ "certificate": { "name": "demo", "algorithm": "PS256" } }));
+    // two certificates: nobody uses one, and the other authenticates the connections of one identity alone
+    config["certificates"]["spare"] = config["certificates"]["demo"].clone();
+    config["certificates"]["wire"] = config["certificates"]["demo"].clone();
+    config["identities"]["bound"] = config["identities"]["app"].clone();
+    config["identities"]["bound"]["credential"] =
+        json!({ "bound_certificate": { "name": "wire", "mode": "certificate-only" } });
+    config["default_identity"] = json!("app");
+    let context = lab.configured(&config).build_host()?.context();
+    let path = "target/components/hostile-composed.wasm";
+    let mut app = App::run(path, context, link::add_to_linker).await?;
+    app.interface = "edgepass:hostile/attempts@0.1.0";
+
+    type Told<T> = (Result<T, String>,);
+    let (variables,): (Vec<(String, String)>,) = app.call("variables", ()).await?;
+    let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["EDGEPASS_CONFIG"]);
+    let token_file = lab.files.token_file().to_string_lossy().into_owned();
+    let key_file = lab.files.private_key_file().to_string_lossy().into_owned();
+    for path in [token_file, key_file] {
+        let (told,): Told<String> = app.call("read", (path,)).await?;
+        assert!(told.expect_err("no file is named").contains("Denied"));
+    }
+    let (told,): Told<String> = app.call("supplied", ()).await?;
+    assert!(
+        told.expect_err("there is no source")
+            .contains("NotConfigured")
+    );
+    let (told,): Told<String> = app.call("asserted", (None::<String>,)).await?;
+    assert!(
+        told.expect_err("off")
+            .contains("consumers.client_assertions")
+    );
+
+    for (certificate, algorithm, says) in [
+        ("demo", "PS256", None),
+        (
+            "demo",
+            "RS256",
+            Some("no credential of the configuration signs with RS256"),
+        ),
+        (
+            "wire",
+            "PS256",
+            Some("no credential of the configuration signs with PS256"),
+        ),
+        ("spare", "PS256", Some("NotFound")),
+        ("none", "PS256", Some("NotFound")),
+    ] {
+        let arguments = (certificate.to_owned(), algorithm.to_owned());
+        let (told,): Told<u32> = app.call("signed", arguments).await?;
+        match (says, told) {
+            (None, told) => assert_eq!(told, Ok(256), "{certificate} {algorithm}"),
+            (Some(says), told) => {
+                let refused = told.expect_err(certificate);
+                assert!(
+                    refused.contains(says),
+                    "{certificate} {algorithm}: {refused}"
+                );
+            }
+        }
+    }
+
+    let tenant = lab.emulator.tenant();
+    let port = lab.emulator.port();
+    let url = |host: &str| format!("https://{host}:{port}/{tenant}/oauth2/v2.0/token");
+    let (plain, mtls) = (url("login.localhost"), url("mtlsauth.localhost"));
+    for (certificate, method, url, leaves) in [
+        (None, "POST", &plain, true),
+        (Some("wire"), "POST", &mtls, true),
+        (None, "POST", &mtls, false),
+        (Some("wire"), "POST", &plain, false),
+        (Some("demo"), "POST", &plain, false),
+        (Some("demo"), "POST", &mtls, false),
+        (None, "GET", &plain, false),
+        (Some("wire"), "GET", &mtls, false),
+        (
+            None,
+            "GET",
+            &"http://169.254.169.254/metadata/identity/oauth2/token?x".to_owned(),
+            false,
+        ),
+    ] {
+        let name = certificate.map(str::to_owned);
+        let (told,): Told<u16> = app
+            .call("sent", (name, method.to_owned(), url.clone()))
+            .await?;
+        let place = format!("{method} {url} with {certificate:?}");
+        if leaves {
+            // nobody authenticates with it
+            assert_eq!(told, Ok(400), "{place}");
+        } else {
+            let refused = told.expect_err(&place);
+            assert!(refused.contains("HttpRequestDenied"), "{place}: {refused}");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_storm_ends_in_busy_and_not_in_a_trap() -> Result<()> {
     const CALLS: u32 = 6_000;
@@ -255,6 +472,8 @@ async fn a_storm_ends_in_busy_and_not_in_a_trap() -> Result<()> {
 
 /// The application, running.
 struct App<T: 'static = link::Context> {
+    /// The interface whose functions are called.
+    interface: &'static str,
     store: Store<T>,
     instance: Instance,
 }
@@ -262,12 +481,17 @@ struct App<T: 'static = link::Context> {
 /// Store data of an application that a handle answers.
 struct Served {
     context: link::Context,
+    /// The application's own: that of `context` has the provider's environment.
+    wasi: WasiCtx,
     provider: Provider,
 }
 
 impl WasiView for Served {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.context.ctx()
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: self.context.ctx().table,
+        }
     }
 }
 
@@ -300,10 +524,12 @@ impl App<Served> {
     async fn served(lab: &Lab, provider: Provider) -> Result<Self> {
         let served = Served {
             context: lab.provider().build_host()?.context(),
+            wasi: WasiCtx::builder().build(),
             provider,
         };
         Self::run("target/components/consumer.wasm", served, |linker| {
             wasmtime_wasi_http::p3::add_to_linker(linker)?;
+            environment::add_to_linker::<_, WasiCli>(linker, WasiCliView::cli)?;
             link::add_provider_to_linker(linker)?;
             link::add_opaque_tokens_to_linker(linker)?;
             link::add_status_to_linker(linker)
@@ -327,7 +553,11 @@ impl<T: Send + 'static> App<T> {
         // nobody advances the epoch here
         store.set_epoch_deadline(1);
         let instance = linker.instantiate_async(&mut store, &component).await?;
-        Ok(Self { store, instance })
+        Ok(Self {
+            interface: APP,
+            store,
+            instance,
+        })
     }
 
     async fn call<P, R>(&mut self, name: &str, arguments: P) -> Result<R>
@@ -337,8 +567,8 @@ impl<T: Send + 'static> App<T> {
     {
         let app = self
             .instance
-            .get_export_index(&mut self.store, None, APP)
-            .context("no export `app`")?;
+            .get_export_index(&mut self.store, None, self.interface)
+            .with_context(|| format!("no export {}", self.interface))?;
         let function = self
             .instance
             .get_export_index(&mut self.store, Some(&app), name);

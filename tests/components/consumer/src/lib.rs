@@ -7,8 +7,8 @@ use futures::future::join_all;
 use sha2::{Digest, Sha256};
 
 use bindings::edgepass::credentials::credential_provider::{
-    CredentialError, Rejection, TokenRequest, cached_token, drop_cached, get_header, get_token,
-    report_rejection,
+    CredentialError, Rejection, TokenRequest, cached_token, drop_cached, get_client_assertion,
+    get_header, get_token, report_rejection,
 };
 use bindings::edgepass::credentials::types::{
     AuthorizeError, ErrorDetail, Grant, IdentityStatus, Refresh, RejectionOutcome, TokenSource,
@@ -16,6 +16,7 @@ use bindings::edgepass::credentials::types::{
 };
 use bindings::edgepass::credentials::{opaque_tokens, status};
 use bindings::exports::edgepass::consumer::app::Guest;
+use bindings::wasi::cli::environment::{get_arguments, get_environment};
 use bindings::wasi::http::types::{Fields, Request};
 use bindings::wit_future;
 
@@ -168,6 +169,18 @@ impl Guest for App {
 
     fn watch() -> Vec<String> {
         status::identities().iter().map(summary).collect()
+    }
+
+    fn surroundings() -> (u32, u32) {
+        let count = |many: usize| u32::try_from(many).unwrap_or(u32::MAX);
+        (count(get_environment().len()), count(get_arguments().len()))
+    }
+
+    async fn assertion(audience: Option<String>) -> Result<String, String> {
+        get_client_assertion(None, audience)
+            .await
+            .map(|assertion| assertion.assertion)
+            .map_err(|error| in_words(&error))
     }
 
     fn forget() -> u32 {
