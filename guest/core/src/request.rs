@@ -189,11 +189,12 @@ pub struct ClientAssertion {
 /// What a reported rejection led to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RejectionOutcome {
-    /// The cached token was that one; the next call fetches another.
+    /// The cached token was that one; the next call looks for another, and the refused one is served on while there is
+    /// none.
     Invalidated,
     /// The cached token is another already, or there is none.
     AlreadyReplaced,
-    /// It is itself a fresh replacement, and is kept for a while.
+    /// It is itself a fresh replacement, or refusals have caused as many exchanges as they may: it is kept for a while.
     Kept,
 }
 
