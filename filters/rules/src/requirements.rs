@@ -32,6 +32,10 @@ pub struct Required<'c> {
 
 impl<'c> Requirements<'c> {
     /// Of that configuration, with or without a section `envoy`.
+    ///
+    /// # Errors
+    ///
+    /// With the setting of an identity that asks for what Envoy cannot do.
     pub fn of(config: &'c Config) -> Result<Self, ConfigError> {
         let mut all = config.identities.values();
         if let Some(setting) = all.find_map(|identity| identity.needs().inline_secrets.first()) {
@@ -89,6 +93,10 @@ impl<'c> Required<'c> {
 }
 
 /// The files of a certificate that an identity uses.
+///
+/// # Errors
+///
+/// When `certificates` does not have it.
 pub fn certificate_files<'c>(
     config: &'c Config,
     identity: &IdentityConfig,

@@ -73,6 +73,10 @@ pub fn of_certificate(certificate: &str, host: &str) -> String {
 
 impl Settings {
     /// Checks the section of a configuration.
+    ///
+    /// # Errors
+    ///
+    /// With the first setting that is wrong, or that Envoy cannot serve.
     pub fn check(config: &Config) -> Result<Self, ConfigError> {
         let Some(file) = &config.envoy else {
             return Err(refusal(
@@ -204,6 +208,10 @@ fn beginning(path: &FilePattern) -> &str {
 }
 
 /// Whether there is a way to a file, or folder, that an identity reads.
+///
+/// # Errors
+///
+/// When `envoy.files` is missing, or its prefix is not that of the path.
 pub fn check_served(
     files: Option<&EnvoyFilesFile>,
     identity: &str,

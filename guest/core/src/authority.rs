@@ -228,6 +228,10 @@ impl Authority {
     }
 
     /// The token endpoint for that tenant; `mtls` for requests on a connection with a client certificate.
+    ///
+    /// # Errors
+    ///
+    /// When an Entra authority is given no tenant, or is asked for an mTLS endpoint that it does not have.
     pub fn token_endpoint(&self, tenant: Option<&str>, mtls: bool) -> Result<Endpoint, Error> {
         match self {
             Self::Entra { host, version } => {

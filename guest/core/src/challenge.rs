@@ -28,6 +28,10 @@ pub struct Challenge {
 
 /// Takes claims as people have them, a JSON object or base64 of one (either alphabet, padded or not), and gives the
 /// JSON text. JSON stays as it was written but for white space around it.
+///
+/// # Errors
+///
+/// Of the class [`InvalidRequest`](crate::ErrorClass::InvalidRequest), when they are empty, too long, or neither.
 pub fn parse_claims(claims: &str) -> Result<String, Error> {
     let claims = claims.trim();
     if claims.is_empty() {

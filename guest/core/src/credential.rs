@@ -1,7 +1,7 @@
 //! How an identity gets its tokens: the table of the kinds of credentials, one module each.
 //!
 //! A module has all that its kind is: what users write, its checks, the variable that stands for it, what it needs of
-//! the driver (noted while it is checked), how people are told of it, and its flow. A new kind is a module and a row in
+//! the driver (noted while it is checked), a line about it for people, and its flow. A new kind is a module and a row in
 //! [`kinds!`]; drivers see [`Needs`](crate::Needs) and no kinds.
 //!
 //! There are two routes to a token. An *exchange* authenticates the client and posts a grant to a token endpoint; some
@@ -124,7 +124,7 @@ macro_rules! kinds {
                 gathered.await
             }
 
-            /// What people are told of it.
+            /// One line about it, for people.
             pub(crate) fn describe(&self) -> String {
                 match self {
                     $(Self::$Kind(kind) => kind.describe(),)*
@@ -182,7 +182,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// What people are told of it.
+            /// One line about it, for people.
             pub(crate) fn describe(&self) -> String {
                 match *self {
                     $(Self::$DirectKind(ref kind) => kind.describe(),)*
@@ -249,7 +249,7 @@ pub(crate) trait Kind: Sized {
         of: &Self::Of,
     ) -> Result<Self, ConfigError>;
 
-    /// What people are told of it. Never a secret.
+    /// One line about it, for people. Never a secret.
     fn describe(&self) -> String;
 
     /// Its name, where it has one: that of its certificate.

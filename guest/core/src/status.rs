@@ -15,45 +15,46 @@ pub struct IdentityStatus {
     pub tokens: Vec<TokenStatus>,
 }
 
-/// Counts since the engine started.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Acquisitions that brought a token.
-    pub exchanges: u64,
-    /// Acquisitions that brought none.
-    pub failures: u64,
-    /// Calls answered with a cached token.
-    pub cache_hits: u64,
-    /// Reports that a resource refused the cached token.
-    pub rejections: u64,
-}
+/// The counters: one list, from which the fields, their names in the interface and the way back are made.
+macro_rules! counters {
+    ($($(#[$doc:meta])* $field:ident $name:literal,)*) => {
+        /// Counts since the engine started.
+        #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+        #[non_exhaustive]
+        pub struct Counters {
+            $($(#[$doc])* pub $field: u64,)*
+        }
 
-impl Counters {
-    /// All of them by the names that the interface uses.
-    pub fn named(&self) -> [(&'static str, u64); 4] {
-        [
-            ("exchanges", self.exchanges),
-            ("failures", self.failures),
-            ("cache-hits", self.cache_hits),
-            ("rejections", self.rejections),
-        ]
-    }
+        impl Counters {
+            /// All of them by the names that the interface uses.
+            pub fn named(&self) -> [(&'static str, u64); [$($name),*].len()] {
+                [$(($name, self.$field)),*]
+            }
 
-    /// From names and counts; a name that is not known here is left out, one that is missing is 0.
-    pub fn from_named<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> Self {
-        let mut counters = Self::default();
-        for (name, count) in counts {
-            match name {
-                "exchanges" => counters.exchanges = count,
-                "failures" => counters.failures = count,
-                "cache-hits" => counters.cache_hits = count,
-                "rejections" => counters.rejections = count,
-                _ => {}
+            /// From names and counts; a name that is not known here is left out, one that is missing is 0.
+            pub fn from_named<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> Self {
+                let mut counters = Self::default();
+                for (name, count) in counts {
+                    match name {
+                        $($name => counters.$field = count,)*
+                        _ => {}
+                    }
+                }
+                counters
             }
         }
-        counters
-    }
+    };
+}
+
+counters! {
+    /// Acquisitions that brought a token.
+    exchanges "exchanges",
+    /// Acquisitions that brought none.
+    failures "failures",
+    /// Calls answered with a cached token.
+    cache_hits "cache-hits",
+    /// Reports that a resource refused the cached token.
+    rejections "rejections",
 }
 
 /// A failed acquisition.
@@ -95,7 +96,7 @@ pub enum TokenState {
     RefreshDue,
     /// It is about to expire: callers wait a while for a newer one.
     Expiring,
-    /// A resource refused it: it is not served any more.
+    /// A resource refused it: another is looked for, and until there is one it may be served on.
     Rejected,
 }
 
