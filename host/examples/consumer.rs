@@ -33,6 +33,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut linker = Linker::<Context>::new(&engine);
     link::add_to_linker(&mut linker)?;
     let mut store = Store::new(&engine, host.context());
+    // memory, tables and instances of the whole composition
+    store.limiter(Context::limiter);
     // the engine counts time in epochs; nobody counts here, so any distance will do
     store.set_epoch_deadline(u64::MAX / 2);
     let instance = linker.instantiate_async(&mut store, &component).await?;

@@ -379,7 +379,7 @@ impl Builder {
     }
 
     /// A certificate with its key, under the name that credentials use. It goes before one of the same name in the
-    /// configuration.
+    /// configuration. One whose name no credential uses is not opened for anybody.
     #[must_use]
     pub fn certificate(mut self, name: impl Into<String>, source: CertificateSource) -> Self {
         self.certificates.insert(name.into(), source);

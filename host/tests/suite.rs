@@ -15,6 +15,8 @@ mod certificate;
 mod egress;
 #[path = "suite/hostile.rs"]
 mod hostile;
+#[path = "suite/link.rs"]
+mod link;
 #[path = "suite/managed_identity.rs"]
 mod managed_identity;
 #[path = "suite/providers.rs"]

@@ -8,7 +8,7 @@ use crate::{Secret, SecretBytes};
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct EffectId(pub(crate) u64);
 
-/// A host identity as it was when it was opened. The driver keeps what it stands for until [`Effect::CloseCertificate`].
+/// A certificate of the host as it was when it was opened. The driver keeps what it stands for until [`Effect::CloseCertificate`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct CertificateHandle(pub u64);
 
@@ -217,7 +217,7 @@ impl Algorithm {
     }
 }
 
-/// A host identity that was opened.
+/// A certificate of the host that was opened.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OpenedCertificate {
     /// The driver's name for it.

@@ -29,8 +29,8 @@ fn component_with(body: &str, fields: &str) -> Vec<u8> {
     );
     let text = wasmprinter::print_bytes(idle).unwrap();
     let text = text.replace("unreachable", body);
-    let end = text.rfind(')').unwrap();
-    let mut module = wat::parse_str(format!("{}{fields})", &text[..end])).unwrap();
+    let (inside, _) = text.rsplit_once(')').unwrap();
+    let mut module = wat::parse_str(format!("{inside}{fields})")).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
     ComponentEncoder::default()
         .module(&module)

@@ -62,7 +62,7 @@ async fn a_service_that_is_updating_is_waited_for() {
     let lab = Lab::new();
     lab.emulator
         .faults()
-        .push(Fault::status(410).on("/metadata/").times(1));
+        .push(Fault::status(410).body("").on("/metadata/").times(1));
     let config =
         json!({ "identities": { "machine": { "credential": { "managed_identity": {} } } } });
     provider(&lab, &config)

@@ -365,7 +365,7 @@ async fn an_application_that_may_reach_further_is_held_to_the_configuration() ->
     config["default_identity"] = json!("app");
     let context = lab.configured(&config).build_host()?.context();
     let path = "target/components/hostile-composed.wasm";
-    let mut app = App::run(path, context, link::add_to_linker).await?;
+    let mut app = App::composed(path, context).await?;
     app.interface = "edgepass:hostile/attempts@0.1.0";
 
     type Told<T> = (Result<T, String>,);
@@ -515,7 +515,13 @@ impl App {
     async fn start_with(builder: Builder) -> Result<Self> {
         let context = builder.build_host()?.context();
         let path = "target/components/consumer-composed.wasm";
-        Self::run(path, context, link::add_to_linker).await
+        Self::composed(path, context).await
+    }
+
+    /// With the bounds of a context.
+    async fn composed(path: &str, context: link::Context) -> Result<Self> {
+        let bound = |store: &mut Store<link::Context>| store.limiter(link::Context::limiter);
+        Self::run(path, context, link::add_to_linker, bound).await
     }
 }
 
@@ -527,13 +533,18 @@ impl App<Served> {
             wasi: WasiCtx::builder().build(),
             provider,
         };
-        Self::run("target/components/consumer.wasm", served, |linker| {
-            wasmtime_wasi_http::p3::add_to_linker(linker)?;
-            environment::add_to_linker::<_, WasiCli>(linker, WasiCliView::cli)?;
-            link::add_provider_to_linker(linker)?;
-            link::add_opaque_tokens_to_linker(linker)?;
-            link::add_status_to_linker(linker)
-        })
+        Self::run(
+            "target/components/consumer.wasm",
+            served,
+            |linker| {
+                wasmtime_wasi_http::p3::add_to_linker(linker)?;
+                environment::add_to_linker::<_, WasiCli>(linker, WasiCliView::cli)?;
+                link::add_provider_to_linker(linker)?;
+                link::add_opaque_tokens_to_linker(linker)?;
+                link::add_status_to_linker(linker)
+            },
+            |_| {},
+        )
         .await
     }
 }
@@ -543,6 +554,7 @@ impl<T: Send + 'static> App<T> {
         path: &str,
         data: T,
         add: impl FnOnce(&mut Linker<T>) -> wasmtime::Result<()>,
+        bound: impl FnOnce(&mut Store<T>),
     ) -> Result<Self> {
         let engine = link::engine()?;
         let wasm = std::fs::read(artifact(path)?)?;
@@ -550,6 +562,7 @@ impl<T: Send + 'static> App<T> {
         let mut linker = Linker::new(&engine);
         add(&mut linker)?;
         let mut store = Store::new(&engine, data);
+        bound(&mut store);
         // nobody advances the epoch here
         store.set_epoch_deadline(1);
         let instance = linker.instantiate_async(&mut store, &component).await?;

@@ -161,8 +161,12 @@ async fn what_passes_is_waited_for() -> Result<()> {
     let lab = Lab::with_metadata("managed_identity_passing")?;
     let provider = provider(&lab, &direct(&json!({}))).await?;
     for (name, fault, requests) in [
-        ("404", Fault::status(404), 2),
-        ("an update", Fault::status(410), 2),
+        (
+            "404",
+            Fault::status(404).body(r#"{"error": "not_found"}"#),
+            2,
+        ),
+        ("an update", Fault::status(410).body(""), 2),
         ("throttled", Fault::status(429).retry_after("1"), 2),
         ("500", Fault::status(500), 2),
         ("503 twice", Fault::status(503).times(2), 3),
@@ -227,6 +231,9 @@ async fn what_does_not_pass_is_named() -> Result<()> {
     }
     for (fault, class) in [
         (Fault::html(200), ErrorClass::InvalidResponse),
+        // another web server than the service
+        (Fault::html(404), ErrorClass::CredentialUnavailable),
+        (Fault::html(410), ErrorClass::CredentialUnavailable),
         (Fault::oversize(10 << 20), ErrorClass::InvalidResponse),
         (Fault::omit("access_token"), ErrorClass::InvalidResponse),
     ] {
