@@ -681,3 +681,112 @@ fn what_is_no_path_is_not_repeated() {
         }
     }
 }
+
+#[test]
+fn what_may_be_a_secret_in_the_place_of_a_path_is_not_repeated() {
+    let lab = Lab::new();
+    let document =
+        json!({"identities": {"app": {"credential": {"client_secret": {"value": "hunter2"}}}}});
+    for given in [
+        document.to_string(),
+        format!("\n{document}"),
+        "Sup3r+hunter2/Value==".to_owned(),
+        "eyJhbGciOiJSUzI1NiJ9.hunter2.c2ln".to_owned(),
+        "/eyJhbGciOiJSUzI1NiJ9.hunter2.c2ln".to_owned(),
+    ] {
+        let mut by_variable = command(&lab, &["token", "--scope", GRAPH]);
+        by_variable.env("EDGEPASS_CONFIG", &given);
+        for (output, setting) in [
+            (by_variable.output().unwrap(), "EDGEPASS_CONFIG"),
+            (
+                edgepass(&lab, &["config", "check", "--config", &given]),
+                "--config",
+            ),
+            (
+                edgepass(&lab, &["envoy-config", "--from", &given]),
+                "--from",
+            ),
+        ] {
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+            assert!(
+                said.contains(setting) && !said.contains("hunter2"),
+                "{said}"
+            );
+        }
+    }
+    let missing = edgepass(
+        &lab,
+        &["config", "check", "--config", "/nowhere/config.json"],
+    );
+    assert!(text(&missing.stderr).contains("/nowhere/config.json"));
+    let stray = edgepass(&lab, &["token", "Sup3r+hunter2/Value=="]);
+    assert!(
+        !text(&stray.stderr).contains("hunter2"),
+        "{}",
+        text(&stray.stderr)
+    );
+}
+
+#[test]
+fn a_server_that_gives_everything_back_shows_nothing() {
+    const SECRET: &str = "Sup3r+Secret/\"V\u{e9}\"<&>=";
+    let lab = Lab::new();
+    let form = "Sup3r%2BSecret%2F%22V%C3%A9%22%3C%26%3E%3D";
+    let html = "Sup3r+Secret/&quot;V&eacute;&quot;&lt;&amp;&gt;=";
+    let base64 = "U3VwM3IrU2VjcmV0LyJWw6kiPCY+PQ";
+    let echo = format!("'{SECRET}' {form} {html} {base64}== \u{202e}\u{9b}2J\r\nedgepass: note");
+    let claims = json!({ echo.as_str(): [echo] }).to_string();
+    let body = json!({
+        "error": echo, "error_description": echo, "correlation_id": echo, "trace_id": echo,
+        "claims": claims.replace('{', "{\r\n"),
+    });
+    lab.emulator.faults().push(
+        Fault::status(400)
+            .body(&body.to_string())
+            .content_type("application/json")
+            .on("/token")
+            .forever(),
+    );
+    for method in ["client_secret_post", "client_secret_basic"] {
+        let config = lab.config(&json!({"client_secret": {"value": SECRET, "method": method}}));
+        let path = lab.write("config.json", config.to_string());
+        for format in ["json", "token"] {
+            let output = edgepass(
+                &lab,
+                &[
+                    "token",
+                    "--scope",
+                    GRAPH,
+                    "--format",
+                    format,
+                    "--config",
+                    path.to_str().unwrap(),
+                    "--ca-file",
+                    lab.files.ca_file().to_str().unwrap(),
+                    "-vv",
+                ],
+            );
+            assert_eq!(output.status.code(), Some(1));
+            let said = text(&output.stderr);
+            assert!(said.contains("[redacted]"), "{said}");
+            for spelling in [
+                SECRET,
+                form,
+                html,
+                base64,
+                "Sup3r",
+                "\u{202e}",
+                "\u{9b}",
+                "\r",
+                "\nedgepass: note",
+            ] {
+                assert!(
+                    !said.contains(spelling),
+                    "{method} {format}: {spelling:?} in {said}"
+                );
+            }
+        }
+    }
+}

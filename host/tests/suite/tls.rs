@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use edgepass::{ErrorClass, Provider};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection};
@@ -60,6 +60,9 @@ fn self_signed(is_ca: IsCa) -> (Server, String) {
 
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "an authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
@@ -157,6 +160,15 @@ async fn the_reason_of_a_failed_handshake_reaches_the_person() {
             unknown,
             ca.pem(),
             ["is not trusted: it signed itself, or", "--ca-file"],
+        ),
+        (
+            "an authority of the same name",
+            signed_by(&authority(), |_| ()),
+            ca.pem(),
+            [
+                "is not trusted: a signature in its chain is wrong",
+                "--ca-file",
+            ],
         ),
         (
             "an authority's own",
