@@ -66,7 +66,12 @@ impl Connection {
 
     /// Sends a GET.
     pub fn ask(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<()> {
-        let mut request = format!("GET {path} HTTP/1.1\r\nhost: upstream.test\r\n");
+        self.send("GET", path, headers)
+    }
+
+    /// Sends a request without a body.
+    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<()> {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: upstream.test\r\n");
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -21,8 +21,17 @@ pub struct Lab {
 impl Lab {
     /// Starts the emulator and writes its files.
     pub fn start() -> Result<Self> {
+        Self::with(Emulator::builder())
+    }
+
+    /// The same with a metadata service.
+    pub fn start_with_metadata() -> Result<Self> {
+        Self::with(Emulator::builder().metadata_port(0))
+    }
+
+    fn with(emulator: edgepass_emulator::Builder) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let emulator = Emulator::builder().start_blocking()?;
+        let emulator = emulator.start_blocking()?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("edgepass-envoy-lab-{}-{number}", std::process::id());
         let dir = std::env::temp_dir().join(name);

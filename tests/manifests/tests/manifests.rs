@@ -119,7 +119,7 @@ fn kubernetes_has_what_the_command_prints() {
     let printed = edgepass(&[
         "envoy-config",
         "--from",
-        "edgepass.json",
+        "webhook.json",
         "--upstream",
         "https://graph.microsoft.com",
         "--upstream-filter",
@@ -142,6 +142,7 @@ fn istio_has_what_the_command_prints() {
         "edgepass.json",
         "--socket-dir",
         "/etc/istio/proxy",
+        "--no-watch-modify",
     ]));
     let filter = of_kind("istio.yaml", "EnvoyFilter");
     let patches = filter["spec"]["configPatches"].as_array().unwrap();
@@ -181,6 +182,7 @@ fn envoy_gateway_has_what_the_command_prints() {
         "edgepass.json",
         "--socket-dir",
         "/var/run/edgepass",
+        "--no-watch-modify",
     ]));
     let policy = of_kind("envoy-gateway.yaml", "EnvoyPatchPolicy");
     let patches = policy["spec"]["jsonPatches"].as_array().unwrap();

@@ -77,7 +77,13 @@ fn text(output: &Output) -> String {
 }
 
 /// What it prints for the emulator and an upstream, for an Envoy that may write into `dir`.
-fn generated(lab: &Lab, upstream: u16, dir: &Path, config: &Value, more: &[&str]) -> String {
+pub(crate) fn generated(
+    lab: &Lab,
+    upstream: u16,
+    dir: &Path,
+    config: &Value,
+    more: &[&str],
+) -> String {
     let upstream = format!("127.0.0.1:{upstream}");
     let wasm = fs::canonicalize(filter_path().unwrap()).unwrap();
     let ca_file = lab.dir().join("ca.pem");
@@ -100,7 +106,7 @@ fn generated(lab: &Lab, upstream: u16, dir: &Path, config: &Value, more: &[&str]
 }
 
 /// An Envoy that runs what was printed.
-fn start(lab: &Lab, upstream: &Upstream, config: &Value, more: &[&str]) -> Envoy {
+pub(crate) fn start(lab: &Lab, upstream: &Upstream, config: &Value, more: &[&str]) -> Envoy {
     let write = |dir: &Path| generated(lab, upstream.port(), dir, config, more);
     let (good, said) = validate(write).unwrap();
     assert!(good, "{said}");
@@ -108,7 +114,7 @@ fn start(lab: &Lab, upstream: &Upstream, config: &Value, more: &[&str]) -> Envoy
 }
 
 /// A configuration as a user has it, without anything that is Envoy's.
-fn plain(lab: &Lab) -> Value {
+pub(crate) fn plain(lab: &Lab) -> Value {
     let mut config = lab.plugin(json!({}));
     config.as_object_mut().unwrap().remove("envoy");
     config
@@ -192,7 +198,8 @@ fn envoy_takes_the_example_for_kubernetes() {
             "/etc/ssl/certs/ca-certificates.crt",
             lab.dir().join("ca.pem"),
         ),
-        ("/var/run/secrets/azure/tokens", lab.dir().join("token")),
+        ("/var/run/secrets/azure/wi/token", lab.dir().join("token")),
+        ("/var/run/secrets/azure/wi", lab.dir().join("token")),
         ("/run/envoy", lab.dir().clone()),
     ] {
         assert!(yaml.contains(there), "{there}");
@@ -349,6 +356,157 @@ fn a_key_in_a_file_signs() {
     assert_eq!(asked[0].client_certificate, None);
     let shown = envoy.admin("/config_dump?include_eds").unwrap();
     assert!(shown.contains("client.key") && !shown.contains("PRIVATE KEY"));
+}
+
+/// Where two identities ask one server, each connection shows the certificate of its own identity, or none.
+#[test]
+fn who_has_no_certificate_shows_nobody_else_s() {
+    let lab = Lab::start().unwrap();
+    let upstream = Upstream::start().unwrap();
+    let host = lab.host();
+    let volume = lab.dir().join("identity");
+    let generic = |credential: Value| {
+        json!({
+            "token_endpoint": format!("https://{host}/{}/oauth2/v2.0/token", lab.emulator.tenant()),
+            "client_id": lab.emulator.client_id(),
+            "scopes": ["api://edgepass-demo/.default"],
+            "credential": credential,
+        })
+    };
+    let bound = json!({"bound_certificate": {
+        "name": "app", "mode": "with-assertion", "algorithm": "RS256"}});
+    let secret = json!({"client_secret": {"file": lab.dir().join("client.secret")}});
+    let config = json!({
+        "authority_hosts": [host],
+        "identities": {"bound": generic(bound), "plain": generic(secret)},
+        "certificates": {"app": {
+            "certificate_file": volume.join("client.pem"),
+            "private_key_file": volume.join("client.key"),
+        }},
+        "envoy": {"rules": [
+            {"match": {"path_prefix": "/bound"}, "identity": "bound"},
+            {"identity": "plain"},
+        ]},
+    });
+    let write = |dir: &Path| {
+        let secret = envoy_config(dir, &config, &["--certificate", "app"], &[]);
+        fs::write(dir.join("app.yaml"), text(&secret)).unwrap();
+        let more = ["--secrets-dir", dir.to_str().unwrap()];
+        generated(&lab, upstream.port(), dir, &config, &more)
+    };
+    let (good, said) = validate(write).unwrap();
+    assert!(good, "{said}");
+    let envoy = Envoy::start(2, write).unwrap();
+    until("both have asked", || {
+        lab.emulator.token_requests().len() > 1
+    })
+    .unwrap();
+    for asked in lab.emulator.token_requests() {
+        let secret = asked.field("client_secret");
+        let shown = asked.client_certificate.as_ref();
+        assert_eq!(secret.is_none(), shown.is_some(), "{asked:?}");
+    }
+    assert_eq!(get(envoy.port(), "/bound").unwrap().status, 200);
+    assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+}
+
+/// The path that the upstream gets is the one that the rules have judged.
+#[test]
+fn nobody_gets_the_token_of_another_path() {
+    let lab = Lab::start().unwrap();
+    let upstream = Upstream::start().unwrap();
+    let mut config = plain(&lab);
+    config["envoy"] = json!({"rules": [
+        {"match": {"path_prefix": "/admin/"}, "scopes": ["https://graph.microsoft.com/.default"]},
+        {"match": {"path_prefix": "/open/"}, "disabled": true},
+        {},
+    ]});
+    let envoy = start(&lab, &upstream, &config, &[]);
+    let caller = ("authorization", "Basic Y2FsbGVy");
+    let ask = |path: &str| get_with(envoy.port(), path, &[caller]).unwrap();
+    for path in ["/admin/x", "/open/x", "/x"] {
+        assert_eq!(ask(path).status, 200, "{path}");
+    }
+    let of = |path: &str| {
+        let seen = upstream.seen();
+        let found = seen.iter().find(|seen| seen.path == path).unwrap();
+        found.header("authorization").unwrap().to_owned()
+    };
+    let (admin, open, app) = (of("/admin/x"), of("/open/x"), of("/x"));
+    assert_eq!(open, caller.1);
+    assert!(admin != app && admin.starts_with("Bearer ") && app.starts_with("Bearer "));
+
+    for (path, arrives) in [
+        ("/admin/../y", Some("/y")),
+        ("/y/../admin/z", Some("/admin/z")),
+        ("//admin/z", Some("/admin/z")),
+        ("/%61dmin/z", Some("/admin/z")),
+        ("/open/../y", Some("/y")),
+        ("/open/%2e%2e/y", Some("/y")),
+        ("/open/\\..\\..\\y", Some("/y")),
+        ("/open/\\..\\y", Some("/open/y")),
+        ("/admin%2fz", None),
+        ("/open/..%5cy", None),
+        ("/open/..;/y", Some("/y")),
+        ("/ADMIN/z", None),
+        ("/admin;v=1/z", None),
+        ("/open/%252e%252e/y", None),
+    ] {
+        let before = upstream.seen().len();
+        let status = ask(path).status;
+        let seen = upstream.seen();
+        let Some(expected) = arrives else {
+            assert_eq!((status, seen.len()), (400, before), "{path}");
+            continue;
+        };
+        assert_eq!((status, seen.len()), (200, before + 1), "{path}");
+        assert_eq!(seen[before].path, expected, "{path}");
+        let token = match expected.split('/').nth(1) {
+            Some("admin") => &admin,
+            Some("open") => &open,
+            _ => &app,
+        };
+        let given = seen[before].header("authorization");
+        assert_eq!(given, Some(token.as_str()), "{path}");
+    }
+    let answer = ask("/ADMIN/z");
+    assert_eq!(answer.header("x-edgepass-error"), Some("ambiguous-path"));
+    assert!(
+        answer.body.starts_with("edgepass: servers read the path"),
+        "{answer:?}"
+    );
+}
+
+/// A machine's own identity: no file, no certificate, and the only cluster without TLS.
+#[test]
+fn a_managed_identity_gets_its_token_from_the_metadata_service() {
+    let lab = Lab::start_with_metadata().unwrap();
+    let upstream = Upstream::start().unwrap();
+    let config = json!({"identities": {"app": {
+        "scopes": ["https://graph.microsoft.com/.default"],
+        "credential": {"managed_identity": {}},
+    }}});
+    // the address is the same on every machine, and on none of ours
+    let there = "address: \"169.254.169.254\"\n                port_value: 80\n";
+    let authority = lab.emulator.metadata_authority().unwrap();
+    let (_, port) = authority.rsplit_once(':').unwrap();
+    let here = format!("address: \"127.0.0.1\"\n                port_value: {port}\n");
+    let write = |dir: &Path| {
+        let printed = generated(&lab, upstream.port(), dir, &config, &[]);
+        assert!(printed.contains(there), "{printed}");
+        assert!(!printed.contains("token_files") && !printed.contains("tls"));
+        printed.replace(there, &here)
+    };
+    let (good, said) = validate(write).unwrap();
+    assert!(good, "{said}");
+    let envoy = Envoy::start(2, write).unwrap();
+    let answer = get(envoy.port(), "/").unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}\n{}", envoy.log());
+    assert!(upstream.seen()[0].bearer().is_some());
+    let asked = lab.emulator.metadata_requests();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].status, Some(200));
+    assert!(lab.emulator.token_requests().is_empty());
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod module;
 mod plugins;
 mod refresh;
 mod rejection;
+mod rotation;
 mod secrets;
 mod signing;
 mod token_files;

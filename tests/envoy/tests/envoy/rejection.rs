@@ -130,6 +130,38 @@ fn behind_a_listener_a_401_reaches_the_caller_and_the_next_request_has_another_t
     assert_eq!(lab.emulator.token_requests().len(), 2);
 }
 
+/// What Envoy and its other filters answer says nothing of the token: no caller can have it replaced that way.
+#[test]
+fn a_401_of_envoys_own_changes_nothing() {
+    let lab = Lab::start().unwrap();
+    let (upstream, refused) = refusing(None);
+    let mut setup = lab.setup(&lab.plugin(json!({})), upstream.port());
+    setup.routes = vec![
+        json!({"match": {"prefix": "/own"}, "direct_response": {"status": 401}}),
+        json!({"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}),
+    ];
+    let envoy = lab.envoy(&setup, 1).unwrap();
+    assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+    let first = upstream.seen()[0].bearer().unwrap().to_owned();
+    for _ in 0..20 {
+        assert_eq!(get(envoy.port(), "/own").unwrap().status, 401);
+    }
+    // the next one counts, so that all before it have been looked at by the time it is counted
+    refused.lock().unwrap().insert(first);
+    let stat = "edgepass_tokens_rejected_total";
+    until("the upstream's 401 is noticed", || {
+        get(envoy.port(), "/").unwrap();
+        envoy.stat(stat).unwrap() > 0
+    })
+    .unwrap();
+    until("there is another token", || {
+        get(envoy.port(), "/").unwrap().status == 200
+    })
+    .unwrap();
+    assert_eq!(envoy.stat(stat).unwrap(), 1);
+    assert_eq!(lab.emulator.token_requests().len(), 2);
+}
+
 #[test]
 fn a_401_changes_nothing_where_that_is_switched_off() {
     let lab = Lab::start().unwrap();

@@ -4,8 +4,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use edgepass_emulator::Fault;
-use edgepass_envoy_tests::{Connection, Lab, Upstream, get, until};
+use edgepass_envoy_tests::{Connection, Lab, Upstream, get, post, until};
 use serde_json::json;
+
+use crate::generated;
 
 #[test]
 fn five_hundred_requests_wait_for_the_first_token() {
@@ -27,6 +29,51 @@ fn five_hundred_requests_wait_for_the_first_token() {
     assert_eq!(seen.len(), 500);
     assert!(seen.iter().all(|request| request.bearer().is_some()));
     assert_eq!(lab.emulator.token_requests().len(), 1);
+}
+
+/// A flood of uploads before the first token costs what the page says, and nobody is refused for it.
+#[test]
+fn a_request_that_waits_holds_little_of_its_body() {
+    const CALLERS: u32 = 100;
+    const BODY: usize = 2 * 1024 * 1024;
+    // the limit of the listener, and what is on its way when that is reached
+    const HELD: u64 = 160 * 1024;
+    let lab = Lab::start().unwrap();
+    let upstream = Upstream::start().unwrap();
+    for more in [&[][..], &["--upstream-filter"]] {
+        lab.emulator.faults().push(Fault::hold().on("/token"));
+        let envoy = generated::start(&lab, &upstream, &generated::plain(&lab), more);
+        let port = envoy.port();
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|_| thread::spawn(move || post(port, "/", &vec![b'x'; BODY]).unwrap().status))
+            .collect();
+        let stat = "edgepass_requests_held_total";
+        envoy
+            .until_stat(stat, |count| count == u64::from(CALLERS))
+            .unwrap();
+        // it reads no more, or all
+        let mut before = 0;
+        let mut same = 0;
+        until("Envoy reads no more", || {
+            let now = envoy
+                .stat("http.main.downstream_cx_rx_bytes_total")
+                .unwrap();
+            same = if now == before { same + 1 } else { 0 };
+            before = now;
+            same == 50
+        })
+        .unwrap();
+        assert!(before < u64::from(CALLERS) * HELD, "{before}, {more:?}");
+        lab.emulator.faults().release();
+        for caller in callers {
+            assert_eq!(caller.join().unwrap(), 200, "{more:?}");
+        }
+    }
+    let seen = upstream.seen();
+    assert!(
+        seen.iter()
+            .all(|seen| seen.body.len() == BODY && seen.bearer().is_some())
+    );
 }
 
 #[test]
