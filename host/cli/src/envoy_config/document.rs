@@ -51,27 +51,6 @@ impl Node {
         Some(value)
     }
 
-    /// The field at the end of that path.
-    pub(super) fn get(&self, path: &[&str]) -> Option<&Self> {
-        path.iter().try_fold(self, |node, name| {
-            let Self::Object(fields) = node else {
-                return None;
-            };
-            fields
-                .iter()
-                .find_map(|(known, value)| (known == name).then_some(value))
-        })
-    }
-
-    /// The names of its fields.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        let fields: &[(String, Self)] = match self {
-            Self::Object(fields) => fields,
-            _ => &[],
-        };
-        fields.iter().map(|(name, _)| name.as_str())
-    }
-
     /// JSON for a person to read, in ASCII: no parser of YAML around it takes any of it for a line break.
     pub(super) fn pretty(&self) -> String {
         let mut out = String::new();
@@ -237,9 +216,8 @@ mod tests {
     #[test]
     fn fields_are_found_and_added() {
         let mut node: Node = serde_json::from_str(r#"{"a":{"b":1},"c":null}"#).unwrap();
-        assert!(node.get(&["a", "b"]).is_some());
-        assert!(node.get(&["a", "b", "c"]).is_none());
-        assert_eq!(Vec::from_iter(node.names()), ["a", "c"]);
+        let known = node.field("a", Node::null()).unwrap();
+        assert_eq!(known.field("b", Node::null()).unwrap().pretty(), "1");
         let added = node.field("c", Node::object()).unwrap();
         added.field("d", Node::text("e")).unwrap();
         added.field("d", Node::text("not this")).unwrap();

@@ -75,20 +75,20 @@ pub(super) struct Certificate {
 impl Plan {
     /// The plan of a configuration. What it leaves out comes from the environment only if it must.
     pub(super) fn of(json: &str, environment: &Environment) -> Result<Self, Failure> {
-        let document = serde_json::from_str::<Node>(json);
-        if let Ok(document) = &document {
-            refuse_variables(document)?;
-        }
         let nothing = Environment::default();
         let (config, environment) = match Config::load(Some(json), &nothing) {
             Ok(config) => (config, &nothing),
-            Err(_) => (Config::load(Some(json), environment)?, environment),
+            Err(_) => {
+                let config = Config::load(Some(json), environment);
+                (config.map_err(not_set)?, environment)
+            }
         };
+        let variables = variables(&config)?;
         let requirements = Requirements::of(&config)?;
-        let variables = variables(&config, &requirements)?;
         let warnings = config.warnings(environment);
         // what the engine has read is JSON
-        let mut document = document.map_err(|error| Failure::setup(error.to_string()))?;
+        let mut document: Node =
+            serde_json::from_str(json).map_err(|error| Failure::setup(error.to_string()))?;
         let file = config.envoy.clone().unwrap_or_default();
         let token_clusters = token_clusters(&config, &file, &requirements.identities)?;
         let files = files(&file, &requirements.identities)?;
@@ -141,41 +141,23 @@ fn complete(document: &mut Node, token_clusters: &[TokenCluster], files: Option<
     }
 }
 
-/// The variables that Envoy passes on to the filter. Not those that hold secrets: Envoy does not show them, but the
-/// filter's memory keeps them.
-fn variables(config: &Config, requirements: &Requirements<'_>) -> Result<Vec<String>, Failure> {
-    let identities = requirements.identities.iter();
-    let mut used = identities.flat_map(|required| &required.identity.needs().variables);
-    if let Some(secret) = used.find(|variable| variable.is_secret) {
+/// The variables that Envoy passes on to the filter. Not those that hold secrets, whosever they are: Envoy could pass them
+/// on, but then they would be in every virtual machine; and without them the filter refuses the configuration.
+fn variables(config: &Config) -> Result<Vec<String>, Failure> {
+    let all = config.needs().variables;
+    if let Some(secret) = all.iter().find(|variable| variable.is_secret) {
         return Err(from_the_environment(secret.setting.clone()));
     }
-    let all = config.needs().variables.into_iter();
-    let names: BTreeSet<String> = all
-        .filter(|variable| !variable.is_secret)
-        .map(|variable| variable.name)
-        .collect();
+    let names: BTreeSet<String> = all.into_iter().map(|variable| variable.name).collect();
     Ok(names.into_iter().collect())
 }
 
-/// A secret that comes from a variable, whether or not it is set here. Envoy could pass it on, but then it would be in
-/// every virtual machine.
-fn refuse_variables(document: &Node) -> Result<(), Failure> {
-    let Some(identities) = document.get(&["identities"]) else {
-        return Ok(());
-    };
-    for name in identities.names() {
-        let Some(credential) = identities.get(&[name, "credential"]) else {
-            continue;
-        };
-        for kind in credential.names() {
-            if credential.get(&[kind, "env"]).is_some() {
-                return Err(from_the_environment(format!(
-                    "identities.{name}.credential.{kind}.env"
-                )));
-            }
-        }
+/// Whether a secret's variable is set here makes no difference.
+fn not_set(error: ConfigError) -> Failure {
+    match error.setting.strip_suffix(".env") {
+        Some(_) => from_the_environment(error.setting.clone()),
+        None => error.into(),
     }
-    Ok(())
 }
 
 fn from_the_environment(setting: String) -> Failure {

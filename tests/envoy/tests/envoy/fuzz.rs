@@ -146,6 +146,7 @@ fn rich(lab: &Lab) -> Value {
     "inbound_authorization": "keep-as:x-caller",
     "sharing": "per-process",
     "refresh_on_401": true,
+    "skip_preflight": false,
     "rules": [
         {"match": {"path_prefix": "/open"}, "disabled": true},
         {"match": {"route_metadata": {"filter": "edgepass", "key": "rule", "value": "vault"}},

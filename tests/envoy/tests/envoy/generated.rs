@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use edgepass_envoy_tests::{
-    Envoy, Lab, Reply, Upstream, filter_path, get, get_with, until, validate,
+    Envoy, Lab, Reply, Upstream, filter_path, get, get_with, post, until, validate,
 };
 use serde_json::{Value, json};
 use wasmparser::{Parser, Payload};
@@ -529,6 +529,27 @@ fn as_an_upstream_filter_it_retries_a_401() {
     assert_eq!(lab.emulator.token_requests().len(), 2);
 }
 
+/// What is longer than the buffer of the listener cannot be sent again: the caller gets the 401.
+#[test]
+fn a_body_is_repeated_up_to_the_limit_of_the_listener() {
+    for (length, status, seen) in [(48 * 1024, 200, 2), (256 * 1024, 401, 1)] {
+        let lab = Lab::start().unwrap();
+        let first = std::sync::Mutex::new(None);
+        let upstream = Upstream::answering(move |request| {
+            let token = request.bearer().unwrap_or_default().to_owned();
+            let mut first = first.lock().unwrap();
+            let refused = first.get_or_insert_with(|| token.clone());
+            Reply::status(if *refused == token { 401 } else { 200 })
+        })
+        .unwrap();
+        let envoy = start(&lab, &upstream, &plain(&lab), &["--upstream-filter"]);
+        // so that nothing of it is held
+        envoy.until_logged("a new access token").unwrap();
+        let answer = post(envoy.port(), "/", &vec![b'x'; length]).unwrap();
+        assert_eq!((answer.status, upstream.seen().len()), (status, seen));
+    }
+}
+
 #[test]
 fn with_the_file_server_a_file_may_be_late() {
     let lab = Lab::start().unwrap();
@@ -696,18 +717,39 @@ fn a_secret_from_a_variable_is_refused() {
         ("SECRET", "hunter2hunter2"),
         ("AZURE_CLIENT_SECRET", "hunter2hunter2"),
     ];
-    for credential in [
-        json!({"client_secret": {"env": "SECRET"}}),
-        json!({"client_assertion": {"env": "SECRET"}}),
-        Value::Null,
+    // whether or not it is set where the command runs, and a rule uses the identity
+    config["default_identity"] = json!("app");
+    config["identities"]["other"] = config["identities"]["app"].clone();
+    for (name, credential, variables) in [
+        (
+            "app",
+            json!({"client_secret": {"env": "SECRET"}}),
+            &variables[..],
+        ),
+        (
+            "app",
+            json!({"client_assertion": {"env": "SECRET"}}),
+            &variables,
+        ),
+        ("app", json!({"client_secret": {"env": "SECRET"}}), &[]),
+        ("app", json!({"client_assertion": {"env": "SECRET"}}), &[]),
+        (
+            "other",
+            json!({"client_secret": {"env": "SECRET"}}),
+            &variables,
+        ),
+        ("other", json!({"client_secret": {"env": "SECRET"}}), &[]),
+        ("app", Value::Null, &variables),
+        ("other", Value::Null, &variables),
     ] {
-        config["identities"]["app"]["credential"] = credential;
-        let output = envoy_config(lab.dir(), &config, &[], &variables);
+        let mut config = config.clone();
+        config["identities"][name]["credential"] = credential;
+        let output = envoy_config(lab.dir(), &config, &[], variables);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(output.stdout.is_empty());
         assert!(
-            said.contains("identities.app.credential.client_")
+            said.contains(&format!("identities.{name}.credential.client_"))
                 && said.contains("put the secret into a file")
                 && !said.contains("hunter2"),
             "{said}"

@@ -102,7 +102,12 @@ fn without_a_token_server_503_at_the_deadline_and_recovery_by_itself() {
             answer.body.starts_with("edgepass: no access token"),
             "{answer:?}"
         );
-        assert!(took >= Duration::from_millis(700), "{took:?}");
+        // nobody is answered before, unless it is known by then that there will be no token in time
+        let class = answer.header("x-edgepass-error");
+        assert!(
+            took >= Duration::from_millis(700) || class == Some("network"),
+            "{took:?} {class:?}"
+        );
     }
     until("the cause is known", || {
         get(port, "/").unwrap().header("x-edgepass-error") == Some("network")
