@@ -123,7 +123,7 @@ impl Needles {
             let text = secret.expose();
             let text = text.strip_prefix("Basic ").unwrap_or(text);
             needles.add(Zeroizing::new(visible(text)), false);
-            for part in text.split(|c| matches!(c, '.' | '\r' | '\n')) {
+            for part in text.split('.').flat_map(str::split_whitespace) {
                 if part.len() >= MIN_JWS_PART_CHARS && part.len() < text.len() {
                     needles.add(Zeroizing::new(visible(part)), false);
                 }
