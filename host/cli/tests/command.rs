@@ -674,7 +674,7 @@ fn what_is_no_path_is_not_repeated() {
             let said = text(&output.stderr);
             assert_eq!(output.status.code(), Some(2), "{said}");
             assert!(
-                said.contains(&format!("{setting}: is not a path")),
+                said.contains(&format!("error: {setting}: ")),
                 "{said}"
             );
             assert!(!said.contains("hunter2"), "{said}");
