@@ -36,7 +36,10 @@ fn html(text: &str) -> String {
 
 pub(crate) fn json(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
-    quoted[1..quoted.len() - 1].to_owned()
+    let inner = quoted
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    inner.unwrap_or_default().to_owned()
 }
 
 fn unicode(text: &str, all: bool) -> String {
@@ -115,9 +118,11 @@ pub(crate) fn any_secret(random: &mut ChaCha8Rng) -> String {
         '+', '/', '=', '%', '"', '<', '>', '&', '\\', 'é', '\'', ' ', ':', '~', '-', '_', '.', 'a',
         'B', '7', 'x', '0', 'u', '€', '😀', ';', '#',
     ];
-    let mut below = |bound: usize| usize::try_from(random.next_u64() % bound as u64).unwrap();
+    let mut below = |bound: usize| (random.next_u64() % bound as u64) as usize;
     let length = 1 + below(40);
-    let middle: String = (0..length).map(|_| CHARS[below(CHARS.len())]).collect();
+    let middle: String = (0..length)
+        .filter_map(|_| CHARS.get(below(CHARS.len())))
+        .collect();
     // white space at an end is part of no secret
     format!("S{}", middle.trim_end())
 }
