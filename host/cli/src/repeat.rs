@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ContextValue};
 const NOT_REPEATED: &str = "(not repeated)";
 
 /// Characters of a whole path or URL.
-const MAX_CHARS: usize = 160;
+const MAX_CHARS: usize = 512;
 
 /// Characters of one of its parts.
 const MAX_PART_CHARS: usize = 40;
@@ -94,7 +94,7 @@ mod tests {
             "aB3/xYz0123456789ABCdef",
             "-----BEGIN PRIVATE KEY-----\nMII",
             "/etc/x\u{1b}[2J",
-            &"a/".repeat(200),
+            &"a/".repeat(300),
             &"a".repeat(41),
         ] {
             assert!(!is_harmless(secret), "{secret}");
