@@ -32,7 +32,7 @@ impl Warnings {
         }
         let text = match format {
             Format::Text => self.text(),
-            Format::Json => format!("{}\n", json!({ "warnings": self.0 })),
+            Format::Json => format!("{}\n", escaped(&json!({ "warnings": self.0 }).to_string())),
         };
         // nothing is left to say it to
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
@@ -41,7 +41,7 @@ impl Warnings {
     fn text(&self) -> String {
         let lines = self.0.iter();
         lines
-            .map(|warning| format!("edgepass: warning: {warning}\n"))
+            .map(|warning| format!("edgepass: warning: {}\n", one_line(warning)))
             .collect()
     }
 }
@@ -418,6 +418,11 @@ mod tests {
         assert!(json.chars().all(is_printable), "{json:?}");
         let read: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(read["error"]["claims"], bad, "escaped is not lost");
+        let warnings = Warnings(vec![bad.into()]).text();
+        assert!(
+            printed(&warnings) && warnings.lines().count() == 1,
+            "{warnings:?}"
+        );
         let path = Failure::setup("the file /x\n\u{1b}[1mnote\u{202e} cannot be read");
         assert_eq!(path.text(false).lines().count(), 1);
     }

@@ -51,13 +51,24 @@ pub(crate) fn usage(mut error: clap::Error) -> clap::Error {
         ContextKind::InvalidSubcommand,
     ];
     for kind in given {
-        let is_harmful =
-            matches!(error.get(kind), Some(ContextValue::String(text)) if !is_harmless(text));
+        let is_harmful = matches!(error.get(kind), Some(ContextValue::String(text))
+            if !is_harmless(without_value_name(text)));
         if is_harmful {
             error.insert(kind, ContextValue::String(NOT_REPEATED.to_owned()));
         }
     }
     error
+}
+
+/// An option as clap writes a known one, `--listen <ADDRESS:PORT>`, by its name alone.
+fn without_value_name(text: &str) -> &str {
+    let is_value_name = |rest: &str| {
+        rest.bytes()
+            .all(|b| b.is_ascii_uppercase() || b":_<>[].".contains(&b))
+    };
+    text.split_once(" <")
+        .filter(|(name, rest)| name.starts_with("--") && is_value_name(rest))
+        .map_or(text, |(name, _)| name)
 }
 
 #[cfg(test)]
@@ -144,5 +155,18 @@ mod tests {
             panic!("it is misspelt");
         };
         assert!(usage(error).to_string().contains("--identty"));
+        let listen = [
+            "edgepass",
+            "envoy-config",
+            "--from",
+            "x",
+            "--listen",
+            "nowhere:80",
+        ];
+        let Err(error) = Arguments::try_parse_from(listen) else {
+            panic!("it is no address");
+        };
+        let shown = usage(error).to_string();
+        assert!(shown.contains("for '--listen <ADDRESS:PORT>'"), "{shown}");
     }
 }

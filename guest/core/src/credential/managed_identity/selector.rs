@@ -3,6 +3,7 @@
 use crate::authority::Refusal;
 use crate::config::error::{ConfigError, check};
 use crate::config::place::Place;
+use crate::config::rules;
 use crate::distinction::Distinction;
 
 /// Which of the identities that are assigned to the machine: the one that the system has assigned, or the one with that
@@ -24,7 +25,9 @@ impl Selector {
             ("resource_id", resource_id, resource),
         ] {
             let Some(id) = id else { continue };
-            check(&place.at(field), rule(id))?;
+            let setting = place.at(field);
+            check(&setting, rules::filled_in(id))?;
+            check(&setting, rule(id))?;
             if chosen.replace((field, id.clone())).is_some() {
                 return Err(ConfigError::new(
                     place.path(),
