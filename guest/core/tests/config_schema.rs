@@ -29,7 +29,7 @@ fn good() -> Vec<Value> {
             "token_endpoint": "https://idp.example:8443/token", "client_id": "c",
             "credential": {"client_assertion": {"value": "a.b.c", "assertion_type": "urn:x:y"}}}}}),
         json!({"identities": {"app": {"tenant_id": "t", "client_id": "c", "credential": {"assertion_source": {}}}}}),
-        json!({"identities": {"app": {"credential": {"managed_identity": {"client_id": "u"}}},
+        json!({"identities": {"app": {"credential": {"managed_identity": {"client_id": "99999999-aaaa-bbbb-cccc-dddddddddddd"}}},
             "fed": {"tenant_id": "t", "client_id": "c",
                 "credential": {"managed_identity_assertion": {"audience": "api://AzureADTokenExchangeChina"}}}}}),
         json!({"envoy": {"token_clusters": {"login.microsoftonline.com": "entra"}, "request_deadline_ms": 2000,

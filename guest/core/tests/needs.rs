@@ -269,14 +269,15 @@ fn a_managed_identity_is_named_in_one_way() {
     };
     let place = "identities.app.credential.managed_identity";
     assert!(
-        refused(r#"{"client_id": "a", "object_id": "b"}"#)
+        refused(r#"{"client_id": "99999999-aaaa-bbbb-cccc-dddddddddddd", "object_id": "99999999-aaaa-bbbb-cccc-eeeeeeeeeeee"}"#)
             .starts_with(&format!("{place}: has more than one"))
     );
     assert!(
         refused(r#"{"resource_id": "app"}"#)
-            .starts_with(&format!("{place}.resource_id: is not a resource ID"))
+            .starts_with(&format!("{place}.resource_id: is not the resource ID"))
     );
     assert!(
-        refused(r#"{"client_id": "a b"}"#).starts_with(&format!("{place}.client_id: has a space"))
+        refused(r#"{"client_id": "a b"}"#)
+            .starts_with(&format!("{place}.client_id: is not a GUID"))
     );
 }
