@@ -76,6 +76,45 @@ fn a_request_that_waits_holds_little_of_its_body() {
     );
 }
 
+/// When it is known that no attempt is due before the deadline, nobody waits for it: neither who comes now nor who waits
+/// already, in no worker.
+#[test]
+fn in_a_known_outage_nobody_waits() {
+    let lab = Lab::start().unwrap();
+    lab.emulator
+        .faults()
+        .push(Fault::status(429).retry_after("600").on("/token").forever());
+    let upstream = Upstream::start().unwrap();
+    let envoy = lab
+        .envoy(&lab.setup(&lab.plugin(json!({})), upstream.port()), 2)
+        .unwrap();
+    let count = |what: &str| {
+        envoy
+            .stat(&format!("edgepass_requests_{what}_total"))
+            .unwrap()
+    };
+    let mut answered = 0;
+    until("every worker knows", || {
+        let held = count("held");
+        for _ in 0..20 {
+            let answer = get(envoy.port(), "/").unwrap();
+            assert_eq!(answer.status, 503);
+            assert_eq!(answer.header("x-edgepass-error"), Some("throttled"));
+            answered += 1;
+        }
+        // both are counted with the same tick
+        envoy
+            .until_stat("edgepass_requests_failed_total", |failed| {
+                failed == answered
+            })
+            .unwrap();
+        count("held") == held
+    })
+    .unwrap();
+    assert_eq!(lab.emulator.token_requests_begun(), 1);
+    assert!(upstream.seen().is_empty());
+}
+
 #[test]
 fn without_a_token_server_503_at_the_deadline_and_recovery_by_itself() {
     let lab = Lab::start().unwrap();
