@@ -448,7 +448,7 @@ impl Engine {
             own_claims,
         };
         let patience_ms = fallback.map(|(ms, _)| ms);
-        let ticket = self.join(plan, flight, waiter, wait_ms, patience_ms);
+        let ticket = self.join(plan, &flight, waiter, wait_ms, patience_ms);
         Ok(Reply::Pending(ticket))
     }
 
@@ -601,14 +601,14 @@ impl Engine {
     fn join(
         &mut self,
         plan: &Plan,
-        key: FlightKey,
+        key: &FlightKey,
         waiter: Waiter,
         wait_ms: u64,
         patience_ms: Option<u64>,
     ) -> Ticket {
         let ticket = waiter.ticket;
         self.waiting += 1;
-        if let Some(flight) = self.flights.get_mut(&key) {
+        if let Some(flight) = self.flights.get_mut(key) {
             flight.waiters.push(waiter);
         } else {
             self.launch(Rc::new(plan.clone()), key.clone(), vec![waiter], wait_ms);
@@ -617,7 +617,7 @@ impl Engine {
             && let Some(Flight {
                 patience: Patience::Unasked,
                 ..
-            }) = self.flights.get(&key)
+            }) = self.flights.get(key)
         {
             let io = self.io.clone();
             let future = Box::pin(async move {
@@ -625,7 +625,7 @@ impl Engine {
                 Ended::Patience
             });
             let task = self.start(Purpose::Patience(key.clone()), future);
-            if let Some(flight) = self.flights.get_mut(&key) {
+            if let Some(flight) = self.flights.get_mut(key) {
                 flight.patience = Patience::Until(task);
             }
         }
@@ -746,7 +746,7 @@ impl Engine {
             Ok(acquired) => self.landed_with(flown, flight.waiters, acquired),
             Err(error) => {
                 let error = self.name_identity(error, Some(&flown.token.identity));
-                self.landed_without(flown, flight, error);
+                self.landed_without(flown, flight, &error);
             }
         }
     }
@@ -806,15 +806,15 @@ impl Engine {
         true
     }
 
-    fn landed_without(&mut self, flown: &FlightKey, flight: Flight, error: Error) {
+    fn landed_without(&mut self, flown: &FlightKey, flight: Flight, error: &Error) {
         let key = &flown.token;
         let now = self.io.now();
-        self.hold(flown, &error);
-        self.activity.failed(&key.identity, &error, now);
+        self.hold(flown, error);
+        self.activity.failed(&key.identity, error, now);
         if let Some(pace) = self.paces.get_mut(&flown.pace()) {
-            pace.failed(Some(&error));
+            pace.failed(Some(error));
         }
-        let claims_refused = flown.claims.as_ref().filter(|_| is_final(&error));
+        let claims_refused = flown.claims.as_ref().filter(|_| is_final(error));
         if let Some(claims) = claims_refused {
             self.cache.claims_refused(key, claims, now);
         }

@@ -490,7 +490,7 @@ struct Troubled {
 
 impl Troubled {
     fn new(seed: u64) -> Self {
-        let builds_assertions = seed % 3 == 0;
+        let builds_assertions = seed.is_multiple_of(3);
         let mut world = match builds_assertions {
             true => World::with_config(seed, certificate()),
             false => World::new(seed),

@@ -673,10 +673,7 @@ fn what_is_no_path_is_not_repeated() {
         for (output, setting) in [(by_variable, "EDGEPASS_CONFIG"), (by_option, "--config")] {
             let said = text(&output.stderr);
             assert_eq!(output.status.code(), Some(2), "{said}");
-            assert!(
-                said.contains(&format!("error: {setting}: ")),
-                "{said}"
-            );
+            assert!(said.contains(&format!("error: {setting}: ")), "{said}");
             assert!(!said.contains("hunter2"), "{said}");
         }
     }

@@ -240,8 +240,9 @@ mod tests {
 
     #[test]
     fn what_was_never_filled_in_is_refused_and_not_repeated() {
-        let rules: [(fn(&str) -> Result<(), Refusal>, &str); 5] = [
-            (tenant, "hunter2"),
+        type Rule = fn(&str) -> Result<(), Refusal>;
+        let rules = [
+            (tenant as Rule, "hunter2"),
             (client_id, "hunter2"),
             (path, "/hunter2"),
             (audience, "api://hunter2"),
