@@ -24,3 +24,4 @@ mod traffic;
 mod verification;
 mod versions;
 mod waiting;
+mod wrong_statements;
