@@ -705,7 +705,7 @@ impl Engine {
         }
     }
 
-    /// Answers those who can have the cached token with it, before it expires under their hands.
+    /// Answers those who can have the cached token with it, before it expires while they wait.
     fn patience_over(&mut self, key: &FlightKey) {
         let now = self.io.now();
         let old = self
