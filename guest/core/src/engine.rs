@@ -473,7 +473,8 @@ impl Engine {
                 self.paces.retain(|_, pace| !pace.is_settled(now.mono_ms));
             }
             if self.paces.len() >= 2 * MAX_CACHED_TOKENS {
-                return Err(too_many(2 * MAX_CACHED_TOKENS, "tokens"));
+                // who asks for so many tokens is not to shut out who asks for one more
+                return Ok(0);
             }
             self.paces.insert(of.clone(), ExchangePace::default());
         }
@@ -889,15 +890,6 @@ impl Engine {
     }
 }
 
-fn too_many(bound: usize, what: &str) -> Error {
-    Error::new(
-        ErrorClass::Busy,
-        format!("{bound} {what} are in flight in this instance, its limit"),
-    )
-    .retryable()
-    .hint("ask again when some of them are done, or spread them over several instances")
-}
-
 /// Whether the server has refused something that time alone does not cure. Never the class that propagation cures.
 fn is_final(error: &Error) -> bool {
     error.detail().http_status.is_some()
@@ -907,7 +899,12 @@ fn is_final(error: &Error) -> bool {
 fn check_bound(count: usize, bound: usize, what: &str) -> Result<(), Error> {
     match count < bound {
         true => Ok(()),
-        false => Err(too_many(bound, what)),
+        false => Err(Error::new(
+            ErrorClass::Busy,
+            format!("{bound} {what} are in flight in this instance, its limit"),
+        )
+        .retryable()
+        .hint("ask again when some of them are done, or spread them over several instances")),
     }
 }
 
