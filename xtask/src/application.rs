@@ -94,11 +94,16 @@ pub(crate) fn judge(
             refused.push(format!("{import}, which is the provider's to use"));
         }
     }
-    if let Some(first) = refused.first() {
-        let name = base(first.split(',').next().unwrap_or_default());
+    if !refused.is_empty() {
+        let of = |text: &str| base(text.split(',').next().unwrap_or_default()).to_owned();
+        let flags: Vec<String> = refused
+            .iter()
+            .map(|text| format!("--allow {}", of(text)))
+            .collect();
         bail!(
-            "the application imports {}: take the import out of its world, or say that it may have what the provider has, `--allow {name}` and the like for each",
-            refused.join("; and ")
+            "the application imports {}: take the import out of its world, or say that it may have what the provider has: `{}`",
+            refused.join("; and "),
+            flags.join(" ")
         );
     }
     Ok(judged)
@@ -138,7 +143,10 @@ fn base(name: &str) -> &str {
 
 /// Whether what the author wrote is that import.
 fn means(written: &str, import: &str) -> bool {
-    written == import || written == base(import)
+    let name = base(import);
+    // of this project's own package the interface alone says it
+    let short = name.strip_prefix("edgepass:credentials/");
+    written == import || written == name || Some(written) == short
 }
 
 /// Of the packages of these interfaces, over any version of WASI.

@@ -1,7 +1,7 @@
 //! From core modules to components, and from two components to one.
 
 use crate::{application, workspace};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use std::fs;
 use std::path::Path;
 use wac_graph::types::Package;
@@ -38,9 +38,13 @@ pub(crate) fn compose(
     let mut graph = CompositionGraph::new();
     let mut register = |name: &str, path: &Path| -> Result<_> {
         let bytes =
-            fs::read(path).with_context(|| format!("{} is not built", workspace::shown(path)))?;
-        let package = Package::from_bytes(name, None, bytes, graph.types_mut())
-            .with_context(|| format!("cannot read {}", workspace::shown(path)))?;
+            fs::read(path).with_context(|| format!("cannot read {}", workspace::shown(path)))?;
+        let package = Package::from_bytes(name, None, bytes, graph.types_mut()).map_err(|_| {
+            anyhow!(
+                "{} is not a WebAssembly component: make one of a module with `wasm-tools component new`",
+                workspace::shown(path)
+            )
+        })?;
         Ok(graph.register_package(package)?)
     };
     let socket = register("test:consumer", consumer)?;
