@@ -155,7 +155,8 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
         if let Some(rejection) = token.rejected.clone() {
             self.replace(index, &rejection);
         } else if token.is_due(now) {
-            let request = token.renewal();
+            let cached = self.lifecycle.engine.cached(now, &token.request);
+            let request = token.renewal(cached.as_ref());
             self.ask(index, &request);
         }
     }
@@ -213,7 +214,9 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
         };
         token.flight = None;
         match result {
-            Ok(granted) if granted.expires_on <= now.unix_s() => {
+            Ok(granted)
+                if granted.expires_on <= now.unix_s() && !token.is_current(&granted.token) =>
+            {
                 let error = Error::new(
                     ErrorClass::InvalidResponse,
                     "the token server's token has ended already, by its own word (expires_in)",

@@ -142,6 +142,12 @@ impl TokenState {
         }
     }
 
+    /// Whether it is the one that is served.
+    pub(crate) fn is_current(&self, token: &Secret) -> bool {
+        let current = self.current.as_ref();
+        current.is_some_and(|current| current.shared.token == *token)
+    }
+
     /// Whether a newer one is to be looked for.
     pub(crate) fn is_due(&self, now: Now) -> bool {
         self.current
@@ -150,13 +156,16 @@ impl TokenState {
     }
 
     /// What the engine is asked: for another token than the one there is.
-    pub(crate) fn renewal(&self) -> TokenRequest {
-        let refresh = self
-            .current
-            .as_ref()
-            .map(|current| Refresh::IfTokenIs(current.sha256.clone()));
+    ///
+    /// `cached` is what the engine has. One that took over knows an older token at best, which is none to go back to.
+    pub(crate) fn renewal(&self, cached: Option<&AccessToken>) -> TokenRequest {
+        let refresh = match (&self.current, cached) {
+            (Some(_), Some(cached)) if !self.is_current(&cached.token) => Refresh::Force,
+            (Some(current), _) => Refresh::IfTokenIs(current.sha256.clone()),
+            (None, _) => Refresh::IfNeeded,
+        };
         TokenRequest {
-            refresh: refresh.unwrap_or_default(),
+            refresh,
             ..self.request.clone()
         }
     }
@@ -181,6 +190,7 @@ impl TokenState {
         self.error = Some(error.class().name());
         let asked_ms = error.detail().retry_after_ms.unwrap_or(0);
         // the engine has set the pace for renewing the token it knows
+        let cached = cached.filter(|cached| self.is_current(&cached.token));
         let paced = cached.zip(self.current.as_mut());
         let wait_ms = match paced {
             Some((cached, current)) if self.rejected.is_none() => {

@@ -132,10 +132,13 @@ impl Entry {
         self.expires.remaining_ms(now)
     }
 
-    /// A copy to hand out.
-    pub(crate) fn serve(&self) -> AccessToken {
+    /// A copy to hand out. Its times are on the wall clock as that is now: who gets it knows no other, and it may have been
+    /// set since.
+    pub(crate) fn serve(&self, now: Now) -> AccessToken {
         AccessToken {
             source: TokenSource::Cache,
+            expires_on: self.expires.unix_s_seen(now),
+            refresh_on: self.refresh.unix_s_seen(now),
             ..self.token.clone()
         }
     }

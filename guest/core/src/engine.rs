@@ -239,7 +239,7 @@ impl Engine {
             Refresh::IfTokenIs(sha256) if entry.is(sha256) => return None,
             // it is looked for a successor first
             _ if freshness == Freshness::Suspect => return None,
-            _ => entry.serve(),
+            _ => entry.serve(now),
         };
         self.hit(&resolved.key);
         Some(token)
@@ -398,7 +398,7 @@ impl Engine {
             };
             let half_ms = entry.remaining_ms(now) / 2;
             if is_wanted {
-                let token = entry.serve();
+                let token = entry.serve(now);
                 match freshness {
                     Freshness::Fresh => {
                         self.hit(key);
@@ -712,7 +712,7 @@ impl Engine {
         let old = self
             .cache
             .usable(&key.token, now)
-            .map(|(entry, _)| entry.serve());
+            .map(|(entry, _)| entry.serve(now));
         let (Some(flight), Some(old)) = (self.flights.get_mut(key), old) else {
             return;
         };
@@ -772,7 +772,7 @@ impl Engine {
                 false => pace.failed(None),
             }
         }
-        let old = (!lives).then(|| self.keep_old(key, None)).flatten();
+        let old = (!lives).then(|| self.keep_old(flown, None)).flatten();
         for (n, waiter) in waiters.into_iter().enumerate() {
             let source = match n {
                 0 => TokenSource::Exchange,
@@ -815,11 +815,11 @@ impl Engine {
         if let Some(pace) = self.paces.get_mut(&flown.pace()) {
             pace.failed(Some(error));
         }
+        let old = self.keep_old(flown, error.detail().retry_after_ms);
         let claims_refused = flown.claims.as_ref().filter(|_| is_final(error));
         if let Some(claims) = claims_refused {
             self.cache.claims_refused(key, claims, now);
         }
-        let old = self.keep_old(key, error.detail().retry_after_ms);
         for waiter in flight.waiters {
             let fallback = old.clone().filter(|_| waiter.fallback);
             match fallback {
@@ -845,12 +845,15 @@ impl Engine {
         }
     }
 
-    /// The cached token, which has got no successor, is served on; the next is looked for later.
-    fn keep_old(&mut self, key: &CacheKey, retry_after_ms: Option<u64>) -> Option<AccessToken> {
+    /// The cached token, which has got no successor, is served on; the next is looked for later. What was asked for with
+    /// claims that a caller has brought says nothing about that.
+    fn keep_old(&mut self, flown: &FlightKey, retry_after_ms: Option<u64>) -> Option<AccessToken> {
         let io = self.io.clone();
-        let (entry, _) = self.cache.usable(key, io.now())?;
-        entry.refresh_failed(&io, retry_after_ms);
-        Some(entry.serve())
+        let (entry, _) = self.cache.usable(&flown.token, io.now())?;
+        if flown.claims.as_deref() == entry.next_claims() {
+            entry.refresh_failed(&io, retry_after_ms);
+        }
+        Some(entry.serve(io.now()))
     }
 
     /// Remembers not to ask that for a while, where that is right.
@@ -877,7 +880,10 @@ impl Engine {
             } else {
                 flown.clone()
             };
-            self.negative_cache.insert(of, hold);
+            let known = self.negative_cache.get(&of);
+            if known.is_none_or(|known| known.until_mono_ms <= hold.until_mono_ms) {
+                self.negative_cache.insert(of, hold);
+            }
         }
     }
 

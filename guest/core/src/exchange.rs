@@ -345,7 +345,7 @@ fn description_without_ids(description: &str) -> &str {
 }
 
 /// A count of seconds (or a code) as a number, or as a numeric string as Entra's v1 endpoint writes it. Fractions are
-/// cut off, and what is negative is treated as absent.
+/// cut off; what is negative is 0, and what is too large is the largest, however it is written.
 fn whole_number(value: &Json) -> Option<u64> {
     match value {
         Json::Whole(number) => Some(*number),
@@ -353,9 +353,16 @@ fn whole_number(value: &Json) -> Option<u64> {
         Json::Number(number) => Some(*number as u64),
         Json::Text(text) => {
             let text = text.expose().trim();
-            let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-            let is_fraction = fraction.bytes().all(|byte| byte.is_ascii_digit());
-            whole.parse().ok().filter(|_| is_fraction)
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+            let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            if whole.is_empty() || !is_number(whole) || !is_number(fraction) {
+                return None;
+            }
+            Some(match digits.len() == text.len() {
+                true => whole.parse().unwrap_or(u64::MAX),
+                false => 0,
+            })
         }
         _ => None,
     }
@@ -426,6 +433,14 @@ mod tests {
             (r#""expires_on":"1000500""#, 500, None),
             (r#""expires_in":null,"expires_on":1000500"#, 500, None),
             (r#""expires_in":-5"#, 0, None),
+            (r#""expires_in":"-5""#, 0, None),
+            (r#""expires_in":"-0.5""#, 0, None),
+            (
+                r#""expires_in":"18446744073709551616""#,
+                MAX_EXPIRES_IN_S,
+                None,
+            ),
+            (r#""expires_in":"-""#, DEFAULT_EXPIRES_IN_S, None),
             // what nobody has to send vetoes nothing
             (
                 r#""expires_in":"3599","expires_on":"2026-11-01T00:00:00Z""#,

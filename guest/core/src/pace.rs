@@ -86,8 +86,13 @@ impl ExchangePace {
         self.last.clone().map(|error| error.edit(said))
     }
 
+    /// Whether it can be forgotten: not before the next exchange of an outage is over.
     pub(crate) fn is_settled(&self, mono_ms: u64) -> bool {
-        self.pace.is_settled(mono_ms)
+        let outage_ms = match self.fruitless {
+            0 => 0,
+            _ => MAX_EXCHANGE_INTERVAL_MS,
+        };
+        self.pace.is_settled(mono_ms.saturating_sub(outage_ms))
     }
 }
 
@@ -122,6 +127,24 @@ mod tests {
             (slowest..=slowest + EXCHANGE_BURST + 3).contains(&fruitless),
             "{fruitless}"
         );
+    }
+
+    #[test]
+    fn an_outage_is_not_forgotten_between_two_exchanges() {
+        let mut pace = ExchangePace::default();
+        let mut begun = 0;
+        for mono_ms in (0..600_000).step_by(1_000) {
+            if pace.is_settled(mono_ms) {
+                pace = ExchangePace::default();
+            }
+            if pace.wait_ms(mono_ms) == 0 {
+                pace.begin(mono_ms);
+                pace.failed(None);
+                begun += 1;
+            }
+        }
+        let slowest = 600_000 / MAX_EXCHANGE_INTERVAL_MS;
+        assert!(begun <= slowest + EXCHANGE_BURST + 3, "{begun}");
     }
 
     #[test]

@@ -201,15 +201,24 @@ impl Needle {
     fn end(&self, text: &str, at: usize) -> Option<usize> {
         let mut ends = vec![at];
         let mut matched = 0;
+        let is_long = self.text.len() >= MIN_PART_CHARS;
         for c in self.text.chars() {
             let mut next = Vec::new();
             for end in ends.iter().filter_map(|end| text.get(*end..)) {
-                let from = text.len() - end.len();
-                spellings(end, c, &mut |length| {
-                    if !next.contains(&(from + length)) {
-                        next.push(from + length);
-                    }
-                });
+                let mut try_at = |rest: &str| {
+                    let from = text.len() - rest.len();
+                    spellings(rest, c, &mut |length| {
+                        if !next.contains(&(from + length)) {
+                            next.push(from + length);
+                        }
+                    });
+                };
+                try_at(end);
+                // what is long may come back folded into lines
+                let unfolded = unfolded(end);
+                if matched > 0 && is_long && unfolded.len() < end.len() {
+                    try_at(unfolded);
+                }
             }
             if next.is_empty() {
                 break;
@@ -225,6 +234,19 @@ impl Needle {
             is_all || matched >= MIN_PART_CHARS
         };
         is_found.then_some(end)
+    }
+}
+
+/// What comes after line breaks and the indentation of the next line, as they are or escaped.
+fn unfolded(mut text: &str) -> &str {
+    loop {
+        let rest = text.trim_start();
+        let escapes = ["\\n", "\\r", "%0A", "%0D", "%0a", "%0d"];
+        let after = escapes.iter().find_map(|escape| rest.strip_prefix(escape));
+        match after {
+            Some(after) => text = after,
+            None => return rest,
+        }
     }
 }
 
@@ -266,7 +288,8 @@ fn codings(rest: &str, c: char, found: &mut impl FnMut(usize)) {
     let Some(first) = rest.chars().next() else {
         return;
     };
-    if first == c || (c, first) == (' ', '+') {
+    // a form that was decoded twice, or not at all
+    if first == c || matches!((c, first), (' ', '+') | ('+', ' ')) {
         found(first.len_utf8());
     }
     match first {
@@ -396,6 +419,31 @@ mod tests {
             ))
         };
         Needles::of(&[Secret::new(secret), pair(secret), pair(&form)])
+    }
+
+    #[test]
+    fn a_secret_that_is_folded_into_lines_is_found() {
+        let secret = "Sup3r+Secret/Val==x9".repeat(6);
+        let sent = Needles::of(&[Secret::new(secret.as_str())]);
+        let base64 = STANDARD.encode(&secret);
+        for text in [secret.as_str(), &base64] {
+            for fold in ["\n", "\r\n", "\n    ", "\\n", "\\r\\n", "%0D%0A", " "] {
+                for width in [20, 60, 76] {
+                    let lines: Vec<&str> = text
+                        .as_bytes()
+                        .chunks(width)
+                        .map(|line| std::str::from_utf8(line).unwrap())
+                        .collect();
+                    let shown = clean(&format!("got {} there", lines.join(fold)), &sent);
+                    assert_eq!(shown, format!("got {REDACTED} there"), "{fold:?} {width}");
+                }
+            }
+        }
+        let spaces = secret.replace('+', " ");
+        assert_eq!(
+            clean(&format!("got {spaces}"), &sent),
+            format!("got {REDACTED}")
+        );
     }
 
     #[test]

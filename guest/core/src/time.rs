@@ -66,6 +66,18 @@ impl Moment {
         wall.min(mono)
     }
 
+    /// What the wall clock will show then, in whole seconds since the Unix epoch, if it goes on as it does now: another
+    /// time than that of the beginning where it was set back since.
+    pub fn unix_s_seen(self, now: Now) -> u64 {
+        let seen_ms = now.unix_ms.saturating_add(self.remaining_ms(now));
+        // two clocks never run as one to the millisecond
+        if self.reached(now) || self.0.unix_ms.abs_diff(seen_ms) < 1_000 {
+            self.unix_s()
+        } else {
+            seen_ms / 1000
+        }
+    }
+
     /// Its whole seconds since the Unix epoch.
     pub fn unix_s(self) -> u64 {
         self.0.unix_s()
@@ -172,6 +184,16 @@ mod tests {
         );
         assert!(moment.reached(at(5, 10_050)), "wall clock jumped back");
         assert_eq!(moment.remaining_ms(at(5, 10_000)), 50);
+    }
+
+    #[test]
+    fn a_moment_is_told_by_the_wall_clock_as_it_is() {
+        let moment = Moment::after(at(1_000_000, 50), 60_000);
+        assert_eq!(moment.unix_s_seen(at(1_010_000, 10_050)), 1_060);
+        assert_eq!(moment.unix_s_seen(at(1_010_000, 10_449)), 1_060, "drift");
+        assert_eq!(moment.unix_s_seen(at(410_000, 10_050)), 460, "set back");
+        assert_eq!(moment.unix_s_seen(at(1_050_000, 10_050)), 1_060, "slept");
+        assert_eq!(moment.unix_s_seen(at(9_000_000, 10_050)), 1_060, "over");
     }
 
     #[test]

@@ -783,3 +783,102 @@ impl Troubled {
         }
     }
 }
+
+#[test]
+fn claims_of_a_caller_change_nothing_for_others() {
+    for every in [1, 3, 10, 1000] {
+        for retry_after_s in [None, Some(3600)] {
+            let mut world = World::new(17);
+            world.server.statements.refuses_claims = true;
+            let first = world.get(&scope("graph")).expect("a token");
+            for second in 0..3000 {
+                if second % every == 0 {
+                    world.server.statements.retry_after_s = retry_after_s;
+                    let own = TokenRequest {
+                        claims: Some(claims(second)),
+                        ..scope("graph")
+                    };
+                    let _ = world.ask(&own);
+                }
+                world.pass(SECOND);
+                world.get(&scope("graph")).expect("a token");
+            }
+            let plain = world
+                .server
+                .seen
+                .iter()
+                .filter(|seen| !seen.form.contains_key("claims"));
+            assert_eq!(plain.count(), 2, "{every} {retry_after_s:?}: one renewal");
+            let last = world.get(&scope("graph")).expect("a token");
+            assert_ne!(text(&last), text(&first));
+        }
+    }
+}
+
+#[test]
+fn claims_of_a_caller_do_not_keep_a_refused_token() {
+    for at in 0..8 {
+        let mut world = World::new(18);
+        world.server.statements.refuses_claims = true;
+        let first = world.get(&scope("graph")).expect("a token");
+        for second in 0..60 {
+            let own = TokenRequest {
+                claims: Some(claims(second)),
+                ..scope("graph")
+            };
+            let _ = world.ask(&own);
+            world.pass(125 * at % SECOND);
+            if second == 5 {
+                refuse(&mut world, &scope("graph"), &first, None);
+            }
+            world.pass(SECOND);
+            world.get(&scope("graph")).expect("a token");
+        }
+        let last = world.get(&scope("graph")).expect("a token");
+        assert_ne!(text(&last), text(&first));
+    }
+}
+
+#[test]
+fn a_shorter_hold_does_not_end_a_longer_one() {
+    let mut world = World::new(19);
+    let with_claims = TokenRequest {
+        claims: Some(claims(1)),
+        ..scope("graph")
+    };
+    world.latency_ms = 500..501;
+    let _ = world.ask(&scope("graph"));
+    world.server.mood = Mood::Refusing;
+    world.pass(10);
+    world.latency_ms = 5..6;
+    world.server.mood = Mood::Throttling {
+        until_ms: HOUR,
+        as_date: false,
+    };
+    world.get(&with_claims).expect_err("it is busy");
+    world.server.mood = Mood::Refusing;
+    world.settle();
+    let asked = world.server.seen.len();
+    world.server.mood = Mood::Well;
+    world.pass(10 * SECOND);
+    let error = world.get(&TokenRequest {
+        refresh: Refresh::Force,
+        ..scope("graph")
+    });
+    error.expect_err("the server has asked to wait");
+    assert_eq!(world.server.seen.len(), asked);
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_make_a_token_last() {
+    let mut world = World::new(20);
+    world.wall_offset_ms = 24 * 3_600_000;
+    world.server.statements.no_codes = true;
+    world.get(&scope("graph")).expect("a token");
+    world.pass(1700 * SECOND);
+    world.wall_offset_ms = 0;
+    let served = world.engine.cached(world.now(), &scope("graph"));
+    let served = served.expect("it lives");
+    let left_s = served.expires_on - world.now().unix_s();
+    assert!((1890..=1900).contains(&left_s), "{left_s} s are left");
+}
