@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use edgepass_core::HttpErrorKind;
 use edgepass_core::needs::{Connection, Scheme as Over};
 use http::uri::{Authority, Scheme};
 use http::{Request, Response};
@@ -292,12 +293,22 @@ fn transport_error(error: &(dyn StdError + 'static)) -> Error {
             info_code: None,
         };
     }
+    let is_connecting = find::<hyper_util::client::legacy::Error>(error)
+        .is_some_and(hyper_util::client::legacy::Error::is_connect);
     if let Some(io) = find::<io::Error>(error) {
         return match io.kind() {
             io::ErrorKind::TimedOut => Error::ConnectionTimeout,
             io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
                 Error::DestinationUnavailable
+            }
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof => Error::ConnectionTerminated,
+            // this machine itself did not let it happen: no server has ended anything
+            _ if is_connecting => {
+                Error::InternalError(Some(format!("{}: {io}", HttpErrorKind::NOT_CONNECTED)))
             }
             _ => Error::ConnectionTerminated,
         };

@@ -153,6 +153,13 @@ const BEGINNINGS: &[(&str, Found)] = &[
         },
     ),
     (
+        "LS0tLS1CRUdJTi",
+        Found {
+            what: "base64 of a PEM file",
+            fix: "decode it once more: base64 -d OLD > NEW",
+        },
+    ),
+    (
         "eyJ",
         Found {
             what: "a token or another JSON object in base64",

@@ -9,7 +9,7 @@ use wasmtime_wasi_http::Error;
 /// Names of a certificate that are listed.
 const MAX_NAMES: usize = 5;
 
-/// The error that a component gets: [`HttpErrorKind::TLS_REASONS`] says in which form.
+/// The error that a component gets: [`HttpErrorKind::REASONS`] says in which form.
 pub(crate) fn error(failure: &TlsError) -> Error {
     let (kind, reason) = match failure {
         TlsError::AlertReceived(alert) => {
@@ -29,7 +29,7 @@ pub(crate) fn error(failure: &TlsError) -> Error {
         ),
         other => (HttpErrorKind::Tls, other.to_string()),
     };
-    let words = HttpErrorKind::TLS_REASONS.iter();
+    let words = HttpErrorKind::REASONS.iter();
     let word = words
         .filter(|(_, known)| *known == kind)
         .map(|(word, _)| word)

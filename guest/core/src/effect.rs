@@ -184,15 +184,19 @@ pub enum HttpErrorKind {
 }
 
 impl HttpErrorKind {
-    /// The words with which a host tells its component why a TLS handshake failed, and what they mean. The codes of
-    /// `wasi:http` for it have no place for a reason, so it is an `internal-error` of the text `WORD: reason`.
-    pub const TLS_REASONS: [(&'static str, Self); 5] = [
+    /// The words with which a host tells its component why a connection or a TLS handshake failed, and what they mean. The
+    /// codes of `wasi:http` for it have no place for a reason, so it is an `internal-error` of the text `WORD: reason`.
+    pub const REASONS: [(&'static str, Self); 6] = [
+        (Self::NOT_CONNECTED, Self::Connect),
         ("tls-certificate-untrusted", Self::ServerCertificate),
         ("tls-certificate-name", Self::ServerName),
         ("tls-certificate-date", Self::ServerCertificateDate),
         ("tls-certificate-unfit", Self::ServerCertificateUnfit),
         ("tls-handshake", Self::Tls),
     ];
+
+    /// The one for what this machine itself does not let happen: no permission, no free port, too many open files.
+    pub const NOT_CONNECTED: &'static str = "not-connected";
 }
 
 /// JWS algorithms (RFC 7518 section 3.1).

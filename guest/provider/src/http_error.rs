@@ -88,12 +88,10 @@ pub(crate) fn describe(code: &ErrorCode, via: Via) -> HttpError {
         ),
         ErrorCode::InternalError(message) => {
             let message = message.as_deref().unwrap_or("no reason given");
-            let reason = HttpErrorKind::TLS_REASONS
-                .into_iter()
-                .find_map(|(word, kind)| {
-                    let detail = message.strip_prefix(word)?.strip_prefix(": ")?.to_owned();
-                    Some(HttpError { kind, detail })
-                });
+            let reason = HttpErrorKind::REASONS.into_iter().find_map(|(word, kind)| {
+                let detail = message.strip_prefix(word)?.strip_prefix(": ")?.to_owned();
+                Some(HttpError { kind, detail })
+            });
             if let Some(reason) = reason {
                 return reason;
             }
@@ -222,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_host_may_say_why_a_handshake_failed() {
-        for (word, kind) in HttpErrorKind::TLS_REASONS {
+        for (word, kind) in HttpErrorKind::REASONS {
             let code = ErrorCode::InternalError(Some(format!("{word}: because")));
             let error = describe(&code, Via::Public);
             assert_eq!((error.kind, error.detail.as_str()), (kind, "because"));

@@ -38,8 +38,10 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
         ..TokenRequest::for_scopes(arguments.scope.iter().cloned())
     };
     // one question: more threads would only cost their start
+    // time and connections alone: the drivers of signals and processes take files that there may not be
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
+        .enable_io()
+        .enable_time()
         .build()
         .map_err(|e| Failure::setup(format!("no tokio runtime: {e}")))?;
     let token = runtime.block_on(async {
