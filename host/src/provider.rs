@@ -591,13 +591,13 @@ impl From<RootsError> for BuildError {
     }
 }
 
-/// The environment of this process, as far as it is valid Unicode.
+/// The environment of this process. Of a value that is not Unicode the bytes that are none are replaced (U+FFFD), so that
+/// the variable counts as set and the rules for its value refuse it by name.
 pub fn process_environment() -> Environment {
-    Environment::from_pairs(
-        std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }),
-    )
+    Environment::from_pairs(std::env::vars_os().filter_map(|(name, value)| {
+        let value = value.to_string_lossy().into_owned();
+        Some((name.into_string().ok()?, value))
+    }))
 }
 
 /// What the component is told: its configuration, and the variables that something was taken from. Not the rest of a

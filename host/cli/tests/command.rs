@@ -508,6 +508,25 @@ fn empty_variables_are_unset() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_unicode_is_named() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let lab = Lab::new();
+    for variable in ["AZURE_TENANT_ID", "AZURE_CLIENT_ID"] {
+        let output = command(&lab, &["token", "--scope", GRAPH])
+            .env(variable, std::ffi::OsStr::from_bytes(b"a\xff"))
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains(variable) && !said.contains("is not set"),
+            "{said}"
+        );
+    }
+}
+
 #[test]
 fn variables_that_are_not_used_are_named_and_the_token_comes() {
     let lab = Lab::new();
