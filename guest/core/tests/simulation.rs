@@ -550,8 +550,6 @@ fn the_form_is_that_of_the_azure_sdks() {
     );
 }
 
-/// Anything may happen, and still: nobody is served a dead token, nobody gets an error while a live one is there, no
-/// key has two exchanges at once, the server's wish for quiet is kept, and everything comes to its end.
 #[test]
 fn the_status_says_what_was_done_and_no_secret() {
     let mut world = World::new(9);
@@ -632,6 +630,8 @@ fn the_status_says_what_was_done_and_no_secret() {
     assert_eq!(told(&world).tokens, []);
 }
 
+/// Anything may happen, and still: nobody is served a dead token, nobody gets an error while a live one is there, no
+/// key has two exchanges at once, the server's wish for quiet is kept, and everything comes to its end.
 #[test]
 fn random_worlds_keep_the_promises() {
     let seeds: Vec<u64> = match std::env::var("EDGEPASS_SIM_SEED") {
