@@ -136,6 +136,14 @@ pub(crate) fn empty_environment(name: &str) -> String {
     )
 }
 
+/// Whether that interface has no function: a host need not link it.
+pub(crate) fn has_types_alone(import: &str) -> bool {
+    matches!(
+        base(import),
+        "edgepass:credentials/types" | "wasi:clocks/types"
+    )
+}
+
 /// The name without its version.
 fn base(name: &str) -> &str {
     name.split_once('@').map_or(name, |(base, _)| base)

@@ -79,6 +79,12 @@ pub(crate) fn composed() -> PathBuf {
     workspace::components().join("consumer-composed.wasm")
 }
 
+/// What a caller's component needs of `wit/`, in one file that needs no other.
+const INTERFACE: &str = "credentials.wit";
+
+/// Its parts: the package's name is in the first.
+const PARTS: [&str; 3] = ["types.wit", "exports.wit", "status.wit"];
+
 /// The component that the host embeds.
 const PROVIDER: &str = "credential-provider.wasm";
 
@@ -134,6 +140,11 @@ pub(crate) fn all() -> Result<()> {
         install(&released().join(command), &workspace::dist().join(command))?;
     }
     Ok(())
+}
+
+/// The interface that callers import, as [`guests`] writes it.
+pub(crate) fn interface_file() -> PathBuf {
+    workspace::dist().join(INTERFACE)
 }
 
 /// The components, and the provider compiled for this machine: what the host
@@ -210,6 +221,7 @@ pub(crate) fn guests() -> Result<()> {
         })?;
     }
     step("making components and the filter", || {
+        workspace::write_if_changed(&interface_file(), interface()?.as_bytes())?;
         for guest in GUESTS {
             let module = module(guest);
             let output = output(guest);
@@ -247,6 +259,21 @@ pub(crate) fn guests() -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// `edgepass:credentials` for those who call it: without what hosts implement and what names something of WASI.
+fn interface() -> Result<String> {
+    let mut text = String::from(
+        "// What callers of a credential provider import: types, `credential-provider` and `status`. Made from wit/.\n",
+    );
+    for name in PARTS {
+        let path = workspace::root().join("wit").join(name);
+        let part = fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", workspace::shown(&path)))?;
+        text.push('\n');
+        text.push_str(&part);
+    }
+    Ok(text)
 }
 
 fn precompile() -> Result<()> {

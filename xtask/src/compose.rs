@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The application: a component that imports edgepass:credentials/credential-provider
+    /// The application: a component that imports edgepass:credentials/credential-provider, or the module of one that
+    /// cargo leaves
     application: PathBuf,
     /// Where to write the composed component
     #[arg(long, short)]
@@ -29,15 +30,30 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make {}", workspace::shown(folder)))?;
     }
-    let emptied = componentize::compose(
+    let composed = componentize::compose(
         &options.application,
         provider,
         &options.allow,
         &options.output,
     )?;
-    for name in emptied {
+    for name in composed.emptied {
         println!("{name} of the application is empty: the variables are the provider's");
+    }
+    if !composed.further.is_empty() {
+        println!(
+            "the application imports {}: a host must link them beside what `edgepass::link::add_to_linker` links",
+            composed.further.join(", ")
+        );
+        if composed.further.iter().any(|name| is_wasi_0_2(name)) {
+            println!(
+                "those with the version 0.2 come from the target wasm32-wasip2: a host gives them with `wasmtime_wasi::p2::add_to_linker_async`, and a component for wasm32-unknown-unknown needs none"
+            );
+        }
     }
     println!("wrote {}", workspace::shown(&options.output));
     Ok(())
+}
+
+fn is_wasi_0_2(import: &str) -> bool {
+    import.starts_with("wasi:") && import.contains("@0.2")
 }

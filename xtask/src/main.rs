@@ -17,6 +17,7 @@ mod setup;
 mod sh;
 mod shipped;
 mod stamp;
+mod template;
 mod test;
 mod trim;
 mod vendor_wit;

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that CI runs but formatting, lints and docs.
 
 use crate::sh::{Cmd, step};
-use crate::{build, demo, peers, shipped, vendor_wit, workspace};
+use crate::{build, demo, peers, shipped, template, vendor_wit, workspace};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use std::fs;
@@ -168,6 +168,7 @@ fn xtask() -> Result<()> {
 
 fn tests(options: &Options) -> Result<()> {
     let peers = peers::ensure()?;
+    template::build()?;
     let mut cmd = peers.apply(build::native("test"));
     if !options.rest.is_empty() {
         return counted(cmd.args(&options.rest));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use edgepass::{Builder, Provider, link};
-use edgepass_e2e::{GRAPH, Lab, artifact};
+use edgepass_e2e::{Command, GRAPH, Lab, artifact};
 use edgepass_emulator::Fault;
 use serde_json::json;
 use wasmparser::{ComponentExternalKind, Parser, Payload};
@@ -306,6 +306,110 @@ async fn a_program_has_its_assertions_without_a_setting() -> Result<()> {
         .await?;
     let federated = std::fs::read_to_string(lab.files.token_file())?;
     assert_eq!(assertion.assertion.expose(), federated.trim());
+    Ok(())
+}
+
+/// The component that people start from, as cargo leaves it outside of this workspace, and the host that they are shown.
+#[test]
+fn the_example_component_runs_in_the_example_host() -> Result<()> {
+    let lab = Lab::new("example_component")?;
+    let composed = lab.scratch().join("greeter.wasm");
+    let ran = std::process::Command::new(artifact("target/debug/xtask")?)
+        .arg("compose")
+        .arg(artifact("target/components/greeter.wasm")?)
+        .arg("--output")
+        .arg(&composed)
+        .output()?;
+    let said = String::from_utf8([ran.stdout, ran.stderr].concat())?;
+    lab.evidence.saw("compose", &said);
+    ensure!(ran.status.success(), "{said}");
+    assert!(
+        !said.contains("must link"),
+        "it imports nothing else: {said}"
+    );
+
+    let config = json!({"identities": {"app": {"scopes": [GRAPH]}}}).to_string();
+    let config = lab.write("config.json", &config)?.display().to_string();
+    let host = artifact("target/debug/examples/run")?;
+    let run = |component: &std::path::Path, rest: &[&str]| {
+        let mut command = Command::other(&lab, &host)
+            .env("EDGEPASS_CONFIG", &config)
+            .arg(component.display().to_string());
+        for text in rest {
+            command = command.arg(*text);
+        }
+        command.run()
+    };
+    let greeted = run(&composed, &["greet", "ann"])?;
+    assert_eq!(greeted.code, Some(0), "{}", greeted.stderr);
+    assert!(
+        greeted
+            .stdout
+            .starts_with("hello ann, with a Bearer token of ")
+            && greeted.stdout.trim_end().ends_with(GRAPH),
+        "{}",
+        greeted.stdout
+    );
+    assert_eq!(lab.emulator.token_requests().len(), 1);
+
+    // a component without a provider in it is answered by the host's
+    let alone = artifact("target/components/greeter-component.wasm")?;
+    let greeted = run(&alone, &["greet", "bob"])?;
+    assert_eq!(greeted.code, Some(0), "{}", greeted.stderr);
+    assert!(
+        greeted.stdout.starts_with("hello bob, "),
+        "{}",
+        greeted.stdout
+    );
+
+    lab.emulator
+        .faults()
+        .push(Fault::aadsts(700_016).on("/token"));
+    for (texts, says) in [
+        (&["greet", "ann"][..], "unauthorized_client"),
+        (&["leave", "ann"], "exports no function `leave`"),
+        (&["greet"], "takes 1 arguments, and 0 are given"),
+    ] {
+        let failed = run(&alone, texts)?;
+        assert_ne!(failed.code, Some(0), "{texts:?}");
+        assert!(failed.stderr.contains(says), "{says}: {}", failed.stderr);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_no_component_is_named_as_what_it_is() -> Result<()> {
+    let lab = Lab::new("consumer_no_component")?;
+    let text = lab.write("text.wasm", "(component)")?;
+    for (file, says) in [
+        (text, "neither a WebAssembly component nor a module"),
+        (
+            artifact("dist/edgepass-envoy.wasm")?,
+            "does not say which world",
+        ),
+        (
+            artifact("dist/credential-provider.wasm")?,
+            "imports nothing that the provider exports",
+        ),
+        (lab.scratch().join("missing.wasm"), "cannot read"),
+    ] {
+        let ran = std::process::Command::new(artifact("target/debug/xtask")?)
+            .arg("compose")
+            .arg(&file)
+            .arg("--output")
+            .arg(lab.scratch().join("composed.wasm"))
+            .output()?;
+        let said = String::from_utf8(ran.stderr)?;
+        lab.evidence.saw("compose", &said);
+        assert!(
+            !ran.status.success() && said.contains(says),
+            "{says}: {said}"
+        );
+        assert!(
+            !said.contains("edgepass:application"),
+            "an internal name: {said}"
+        );
+    }
     Ok(())
 }
 

@@ -16,6 +16,7 @@ const PAGES: &[&str] = &[
     "SECURITY.md",
     "TROUBLESHOOTING.md",
     "docs/benchmarks.md",
+    "docs/components.md",
     "docs/environment.md",
     "docs/envoy.md",
 ];
@@ -185,7 +186,7 @@ fn links_lead_somewhere() {
 fn wit_samples_name_what_is_there() {
     let samples = all("wit");
     assert!(!samples.is_empty(), "README shows a world");
-    let wit = ["types", "status", "exports", "imports", "worlds"]
+    let wit = ["types", "status", "exports", "opaque", "imports", "worlds"]
         .map(|file| page(&format!("wit/{file}.wit")))
         .concat();
     for (page, text) in samples {
