@@ -14,7 +14,7 @@
 use std::error::Error;
 
 use edgepass::link::{self, Context};
-use edgepass::{Provider, process_environment};
+use edgepass::{Builder, Provider};
 use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 use wasmtime::component::{Component, ComponentExportIndex, Linker, ResourceTable, Val};
 use wasmtime::{Engine, Store};
@@ -29,10 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [path, function, texts @ ..] = arguments.as_slice() else {
         return Err("usage: run COMPONENT.wasm FUNCTION [TEXT]...".into());
     };
-    let mut builder = Provider::builder().environment(process_environment());
-    if let Some(path) = std::env::var_os("EDGEPASS_CONFIG") {
-        builder = builder.config_json(std::fs::read_to_string(path)?);
-    }
+    let builder = Builder::from_process();
     let engine = link::engine()?;
     let wasm = std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))?;
     let component = link::compile(&engine, &wasm)?;
@@ -57,11 +54,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
             wasi: WasiCtx::default(),
             table: ResourceTable::new(),
         };
-        call.run(&linker, Store::new(&engine, application)).await?
+        call.run(&linker, link::store(&engine, application)).await?
     } else {
         let mut linker = Linker::new(&engine);
         link::add_to_linker(&mut linker)?;
-        let mut store = Store::new(&engine, builder.build_host()?.context());
+        let mut store = link::store(&engine, builder.build_host()?.context());
         // memory, tables and instances of the whole composition
         store.limiter(Context::limiter);
         call.run(&linker, store).await?
@@ -106,8 +103,6 @@ impl Call<'_> {
         linker: &Linker<T>,
         mut store: Store<T>,
     ) -> Result<String, Box<dyn Error>> {
-        // the engine counts time in epochs; nobody counts here, so any distance will do
-        store.set_epoch_deadline(u64::MAX / 2);
         let instance = linker.instantiate_async(&mut store, self.component).await?;
         let (index, signature) = self.exported().ok_or_else(|| {
             format!(

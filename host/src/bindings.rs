@@ -1,13 +1,13 @@
 //! What `bindgen!` makes of `wit/`. Its types stay inside this crate.
 
-/// The way in and out: the file of the guests, compiled for the types here, which have the same names and fields.
-#[path = "../../guest/bindings/src/conv.rs"]
+/// The way in and out: the file of the guests, compiled for the types here, which have the same names and fields. A
+/// link, as `wit/` is, so that the packed crate has both.
 mod conv;
 
 /// The world that the provider component targets.
 pub(crate) mod provider {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "wit",
         world: "edgepass:credentials/provider",
         imports: {
             "edgepass:credentials/host-certificates.[method]certificate.chain": trappable,
@@ -30,7 +30,7 @@ pub(crate) mod provider {
 /// The world of a component that asks for tokens: the same interface, seen from the other side.
 pub(crate) mod consumer {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "wit",
         inline: "
             package edgepass:host;
             world served {

@@ -31,6 +31,15 @@ impl Token {
     }
 }
 
+impl Token {
+    /// How long it is still good; zero when it has expired.
+    pub fn expires_in(&self) -> Duration {
+        self.expires_at()
+            .duration_since(SystemTime::now())
+            .unwrap_or_default()
+    }
+}
+
 impl Deref for Token {
     type Target = AccessToken;
 

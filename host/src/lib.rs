@@ -6,16 +6,17 @@
 //! certificates whose keys never enter the sandbox.
 //!
 //! ```no_run
-//! use edgepass::{Provider, TokenRequest, process_environment};
+//! use edgepass::{Builder, TokenRequest};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! // AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE, as a Kubernetes pod with workload identity has
-//! let provider = Provider::builder().environment(process_environment()).build().await?;
+//! // AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE, as a Kubernetes pod with workload identity has,
+//! // or the configuration file that EDGEPASS_CONFIG names
+//! let provider = Builder::from_process().build().await?;
 //!
 //! let request = TokenRequest::for_scopes(["https://graph.microsoft.com/.default"]);
 //! let token = provider.get_token(&request).await?;
 //! let authorization = token.authorization()?;
-//! println!("a token for {} until {}", token.scope, token.expires_on);
+//! println!("a token for {}, good for {:?}", token.scope, token.expires_in());
 //!
 //! // when a resource answers 401
 //! provider.report_rejection(&request, &token.token, None).await?;
@@ -25,7 +26,8 @@
 //! ```
 //!
 //! A [`Provider`] is a cheap handle; keep one for the life of the program. A token that needs no second look is given
-//! out without entering the sandbox.
+//! out without entering the sandbox. [`blocking`] is for programs without an asynchronous runtime. Errors are one line;
+//! with `{:#}` the line says what to do as well.
 //!
 //! # Network
 //!
@@ -34,23 +36,38 @@
 //!
 //! # Features
 //!
+//! - `bundled` (default): the component, which travels with the crate as WebAssembly, is compiled while your program is
+//!   built. The compiler is a dependency of a build script and not in your program. Without this feature the variable
+//!   `EDGEPASS_CWASM` names machine code in an absolute path, as `dist/` of edgepass has it, and nothing is compiled; it
+//!   is trusted like a library that you link.
+//! - `cross`: `bundled` where your program is for another processor than that of the machine that builds.
 //! - `compiler`: [`Builder::component`] runs another component than the embedded one. Without it no compiler is linked.
+//! - `azure`: [`Provider`] is a `TokenCredential` of the Azure SDK for Rust (`azure_core` 1).
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+pub mod blocking;
 pub mod limits;
 pub mod link;
 
 mod assertion;
+#[cfg(feature = "azure")]
+mod azure;
 mod bindings;
 mod bounds;
 mod cache;
 mod certificate;
 mod context;
+mod document;
 mod egress;
 mod files;
 mod instance;
 mod pem;
 mod provider;
 mod roots;
+mod runtime;
 mod tls_failure;
 mod watchdog;
 

@@ -1,4 +1,4 @@
-//! Every bound of the host, with its reason. The engine's own are in [`edgepass_core::limits`].
+//! Every bound of the host, with its reason. The engine's own are in `limits` of `edgepass-core`.
 
 use std::time::Duration;
 
@@ -6,6 +6,9 @@ use std::time::Duration;
 /// size) keep a correct guest under half of this; the rest is room for fragmentation. Beyond it an allocation fails
 /// and the instance is replaced.
 pub const GUEST_MEMORY_BYTES: usize = 32 * 1024 * 1024;
+
+/// A configuration file, bytes. One of a thousand identities has some 300 kB.
+pub const CONFIG_BYTES: u64 = 1 << 20;
 
 /// Memories of one store. The provider has one; a component that was composed of several has one for each.
 pub const MEMORIES: usize = 8;

@@ -12,6 +12,33 @@
 //! so (`consumers.client_assertions`). With `opaque-tokens` alone it holds no token either, until it reads one back from
 //! the request that it was set on (`wit/README.md` says what that is good for).
 //!
+//! The versions of wasmtime that these functions speak of are [`wasmtime`], [`wasmtime_wasi`] and [`wasmtime_wasi_http`]
+//! of this module; `bindgen!` wants wasmtime among the dependencies of its own crate, and then it must be the same.
+//!
+//! ```no_run
+//! use edgepass::Provider;
+//! use edgepass::link::{self, ProviderView, wasmtime};
+//! use wasmtime::component::{Component, Linker};
+//!
+//! struct Data(Provider);
+//!
+//! impl ProviderView for Data {
+//!     fn provider(&self) -> &Provider {
+//!         &self.0
+//!     }
+//! }
+//!
+//! # async fn example(provider: Provider, component: Component) -> wasmtime::Result<()> {
+//! let engine = link::engine()?;
+//! let mut linker = Linker::new(&engine);
+//! link::add_provider_to_linker(&mut linker)?;
+//! let mut store = link::store(&engine, Data(provider));
+//! let instance = linker.instantiate_async(&mut store, &component).await?;
+//! # let _ = instance;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! `edgepass:credentials/types` has types alone, which a linker need not have: these functions may be called in any
 //! order and together, and leave the linker's settings as they are.
 
@@ -19,7 +46,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use edgepass_core::{IdentityStatus, TokenRequest};
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
-use wasmtime::{Engine, Result};
+use wasmtime::{Engine, Result, Store};
 use wasmtime_wasi_http::{FieldMap, WasiHttpCtxView, WasiHttpView};
 
 use crate::bindings::consumer::edgepass::credentials::{
@@ -31,6 +58,9 @@ use crate::provider::Provider;
 
 pub use crate::context::{Context, Host, HostContextView, HostView};
 
+// what the signatures here speak of
+pub use {wasmtime, wasmtime_wasi, wasmtime_wasi_http};
+
 /// An engine with the settings that the embedded component was compiled for.
 ///
 /// # Errors
@@ -39,6 +69,21 @@ pub use crate::context::{Context, Host, HostContextView, HostView};
 pub fn engine() -> Result<Engine> {
     edgepass_aot::engine()
 }
+
+/// A store for a component, with that data.
+///
+/// The engine counts in epochs how long a component computes, and a store that was told no bound ends its component at
+/// the first look. This one has none: a program that wants to end what does not yield sets one
+/// ([`Store::set_epoch_deadline`]) and counts ([`Engine::increment_epoch`]). For bounds of memory see
+/// [`Context::limiter`].
+pub fn store<T: 'static>(engine: &Engine, data: T) -> Store<T> {
+    let mut store = Store::new(engine, data);
+    store.set_epoch_deadline(NEVER);
+    store
+}
+
+/// An epoch that does not come. The engine adds it to the present one.
+const NEVER: u64 = u64::MAX / 2;
 
 /// Compiles a component for that engine.
 ///

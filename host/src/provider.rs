@@ -19,11 +19,13 @@ use crate::bindings::ProviderPre;
 use crate::cache::{Cache, Key, Lookup, Token};
 use crate::certificate::{CertificateSource, Certificates};
 use crate::context::{self, Host, Reach};
+use crate::document::Document;
 use crate::egress::Egress;
 use crate::files::TokenFiles;
 use crate::instance::{self, Answer, Call, Instance};
 use crate::limits;
 use crate::roots::{Roots, RootsError};
+use crate::runtime;
 
 /// Access tokens from the credential component.
 ///
@@ -57,13 +59,21 @@ impl Provider {
     ///
     /// With a class for programs and one line for people: see [`Error`].
     pub async fn get_token(&self, request: &TokenRequest) -> Result<Token, Error> {
-        if self.0.read_through
-            && let Some(token) = self.0.cache.fresh(request)
-        {
-            self.0.hits.fetch_add(1, Ordering::Relaxed);
+        if let Some(token) = self.fresh_token(request) {
             return Ok(token);
         }
         Box::pin(self.acquire(request)).await
+    }
+
+    /// The cached token, if it needs no second look.
+    pub(crate) fn fresh_token(&self, request: &TokenRequest) -> Option<Token> {
+        let token = self
+            .0
+            .read_through
+            .then(|| self.0.cache.fresh(request))
+            .flatten()?;
+        self.0.hits.fetch_add(1, Ordering::Relaxed);
+        Some(token)
     }
 
     /// The cached token, if it has not expired. Never waits and never asks the token endpoint.
@@ -330,7 +340,7 @@ pub struct Stats {
 /// How a [`Provider`] is made.
 #[derive(Default)]
 pub struct Builder {
-    config: Option<String>,
+    config: Option<Document>,
     environment: Environment,
     roots: Option<RootsSource>,
     certificates: BTreeMap<String, CertificateSource>,
@@ -347,10 +357,28 @@ enum RootsSource {
 }
 
 impl Builder {
+    /// What this process was started with, as the command takes it: the environment ([`process_environment`]), and the
+    /// configuration file that `EDGEPASS_CONFIG` names, if it names one.
+    pub fn from_process() -> Self {
+        let named = std::env::var_os(Environment::EDGEPASS_CONFIG);
+        Self {
+            config: Document::of_variable(named.as_deref()),
+            environment: process_environment(),
+            ..Self::default()
+        }
+    }
+
     /// The configuration, JSON. Without one the environment must say everything.
     #[must_use]
     pub fn config_json(mut self, json: impl Into<String>) -> Self {
-        self.config = Some(json.into());
+        self.config = Some(Document::Json(json.into()));
+        self
+    }
+
+    /// The configuration, a JSON file. It is read when this is built, and not again.
+    #[must_use]
+    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config = Some(Document::File(path.into()));
         self
     }
 
@@ -423,7 +451,9 @@ impl Builder {
     ///
     /// When the configuration, a file that it names, or the environment is wrong.
     pub fn build_host(self) -> Result<Host, BuildError> {
-        let config = Config::load(self.config.as_deref(), &self.environment)?;
+        let document = self.config.map(Document::load).transpose()?;
+        let config = Config::load(document.as_deref(), &self.environment)
+            .map_err(|error| unread(error, document.as_deref(), &self.environment))?;
         let mut warnings = config.warnings(&self.environment);
         let roots = match self.roots {
             Some(RootsSource::File(path)) => Roots::file(&path, &mut warnings)?,
@@ -455,7 +485,7 @@ impl Builder {
             return Err(BuildError::Certificate { name });
         }
         let needs = config.needs();
-        let environment = guest_environment(self.config.as_deref(), &self.environment, &needs);
+        let environment = guest_environment(document.as_deref(), &self.environment, &needs);
         let is_used = |name: &String| needs.certificates.iter().any(|need| need.name == *name);
         let unused_certificates = certificates.keys().filter(|name| !is_used(name));
         let unused_certificates = unused_certificates.cloned().collect();
@@ -474,16 +504,20 @@ impl Builder {
         }))
     }
 
-    /// Starts the component. Call it inside the tokio runtime that the provider is to run on.
+    /// Starts the component. Call it inside the tokio runtime that the provider is to run on; it needs that runtime's
+    /// I/O and timers. [`Self::build_blocking`] is for programs without one.
     ///
     /// # Errors
     ///
-    /// When the configuration or a file that it names is wrong, or the component cannot run on this host.
+    /// When the configuration or a file that it names is wrong, the component cannot run on this host, or there is no
+    /// such runtime. Where one was built without timers or I/O tokio panics, which is caught here: the panic hook prints
+    /// a line, and a program that aborts on panics ends.
     #[cfg_attr(
         not(feature = "compiler"),
         expect(unused_mut, reason = "only a component to compile is taken out")
     )]
     pub async fn build(mut self) -> Result<Provider, BuildError> {
+        runtime::check()?;
         let engine = edgepass_aot::engine().map_err(BuildError::component)?;
         #[cfg(feature = "compiler")]
         let wasm = self.component.take();
@@ -566,6 +600,12 @@ pub enum BuildError {
         /// Its name.
         name: String,
     },
+    /// There is no tokio runtime that the provider can run on.
+    #[error("{reason}")]
+    Runtime {
+        /// What is missing, and the remedy.
+        reason: String,
+    },
     /// The component does not run on this host.
     #[error("the component cannot be used: {reason}")]
     Component {
@@ -598,6 +638,19 @@ pub fn process_environment() -> Environment {
         let value = value.to_string_lossy().into_owned();
         Some((name.into_string().ok()?, value))
     }))
+}
+
+/// Says so where a variable that would have helped is not read by this program.
+fn unread(error: ConfigError, document: Option<&str>, environment: &Environment) -> ConfigError {
+    let named = environment.get(Environment::EDGEPASS_CONFIG);
+    if document.is_some() || named.is_none() || error.setting != "configuration" {
+        return error;
+    }
+    ConfigError::new(
+        Environment::EDGEPASS_CONFIG,
+        "is set, but this program does not read it, and there is no other configuration",
+    )
+    .hint("in the program, begin with Builder::from_process() or call .config_file()")
 }
 
 /// What the component is told: its configuration, and the variables that something was taken from. Not the rest of a

@@ -7,6 +7,8 @@
     reason = "what a test sets up may stop it; the lints spare only the test functions themselves"
 )]
 
+#[path = "suite/builder.rs"]
+mod builder;
 #[path = "suite/cache.rs"]
 mod cache;
 #[path = "suite/certificate.rs"]

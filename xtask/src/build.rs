@@ -12,7 +12,7 @@
 use crate::sh::{Cmd, step};
 use crate::stamp::{Stamp, digest, identity};
 use crate::wasm_targets::{COMPONENT, FILTER};
-use crate::{componentize, setup, trim, workspace};
+use crate::{componentize, setup, trim, wasm_targets, workspace};
 use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -88,6 +88,11 @@ const PARTS: [&str; 3] = ["types.wit", "exports.wit", "status.wit"];
 /// The component that the host embeds.
 const PROVIDER: &str = "credential-provider.wasm";
 
+/// The component that users get.
+pub(crate) fn provider() -> PathBuf {
+    workspace::dist().join(PROVIDER)
+}
+
 /// Commands that users get: package, program.
 pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("edgepass-cli", "edgepass"),
@@ -158,7 +163,12 @@ pub(crate) fn component() -> Result<()> {
 pub(crate) fn native(subcommand: &str) -> Cmd {
     let mut cmd = Cmd::cargo()
         .args([subcommand, "--locked"])
-        .args(["--features", "edgepass-cli/compiler"]);
+        // what is embedded is compiled from these sources, by the tool; not what is checked in, by a build script
+        .args([
+            "--no-default-features",
+            "--features",
+            "edgepass-cli/compiler",
+        ]);
     for package in NATIVE {
         cmd = cmd.args(["-p", package]);
     }
@@ -173,7 +183,7 @@ pub(crate) fn built() -> PathBuf {
 /// Builds programs (package, program) as users get them. What is selected here
 /// together shares its features: nothing that asks for the compiler.
 pub(crate) fn release(programs: &[(&str, &str)]) -> Cmd {
-    let mut cmd = Cmd::cargo().args(["build", "--release", "--locked"]);
+    let mut cmd = Cmd::cargo().args(["build", "--release", "--locked", "--no-default-features"]);
     for (package, program) in programs {
         cmd = cmd.args(["-p", package, "--bin", program]);
     }
@@ -197,7 +207,10 @@ pub(crate) fn binaries(names: &[&str]) -> Cmd {
 /// A cargo invocation over the guests of one wasm target.
 pub(crate) fn wasm(subcommand: &str, target: &str) -> Result<Cmd> {
     let std = setup::std_for(target)?;
-    let cmd = Cmd::cargo().args([subcommand, "--locked", "--profile", profile(target)]);
+    let cmd = Cmd::cargo()
+        .args([subcommand, "--locked", "--profile", profile(target)])
+        .arg("--config")
+        .arg(wasm_targets::same_places(target)?);
     let mut cmd = std.apply(cmd.args(["--target", target]), target);
     for guest in GUESTS.iter().filter(|guest| guest.target == target) {
         cmd = cmd.args(["-p", guest.package]);

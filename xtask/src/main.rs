@@ -7,11 +7,16 @@
 mod application;
 mod bench;
 mod build;
+mod bundle;
 mod componentize;
 mod compose;
+mod consumer;
 mod demo;
 mod dependencies;
+mod digest;
 mod lint;
+mod oci;
+mod package;
 mod peers;
 mod setup;
 mod sh;
@@ -52,6 +57,10 @@ enum Task {
     Bench(bench::Options),
     /// Plug the provider into an application's component
     Compose(compose::Options),
+    /// Renew the component that travels with the library (host/aot/component)
+    Bundle,
+    /// Pack the crates, and what a release consists of, into dist/release/
+    Package(package::Options),
     /// Check formatting, lints and documentation as CI does
     Lint(lint::Options),
     /// Copy the WASI packages that wit/ needs from the crate that ships them
@@ -66,6 +75,8 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Compose(options) => compose::run(&options),
+        Task::Bundle => bundle::run(),
+        Task::Package(options) => package::run(&options),
         Task::Lint(options) => lint::run(&options),
         Task::VendorWit(options) => vendor_wit::run(&options),
     };

@@ -81,7 +81,7 @@ pub(crate) fn named<'t>(tree: &'t str, names: &[&str]) -> Vec<&'t str> {
 
 /// A crate of the compiler that the program has code of. Stripped programs have no
 /// symbols, but places of panics, which name the source file of their crate.
-fn compiler_in(program: &[u8]) -> Option<&'static str> {
+pub(crate) fn compiler_in(program: &[u8]) -> Option<&'static str> {
     COMPILER.iter().copied().find(|name| {
         let place = format!("/{name}-");
         program

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that CI runs but formatting, lints and docs.
 
 use crate::sh::{Cmd, step};
-use crate::{build, demo, peers, shipped, template, vendor_wit, workspace};
+use crate::{build, bundle, consumer, demo, peers, shipped, template, vendor_wit, workspace};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use std::fs;
@@ -54,7 +54,15 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "shipped",
         about: "what users get is small, and has no compiler in it",
-        run: |_| shipped::check(),
+        run: |_| {
+            shipped::check()?;
+            bundle::check()
+        },
+    },
+    Stage {
+        name: "package",
+        about: "the crates pack, and a program outside this tree is built from what was packed, and runs",
+        run: |_| consumer::check(),
     },
     Stage {
         name: "tests",

@@ -81,6 +81,29 @@ impl Std {
     }
 }
 
+/// A setting of cargo that has what is built for `target` name its dependencies' sources in the same way everywhere: a
+/// panic says where it is, and whoever builds it has his registry elsewhere. Without it the component would be another
+/// one for each builder, and name his folders.
+pub(crate) fn same_places(target: &str) -> Result<String> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
+        // deprecated for a case that only Windows has
+        env::home_dir().map(|home| home.join(".cargo"))
+    });
+    let sources = home
+        .context("neither CARGO_HOME nor HOME is set")?
+        .join("registry/src");
+    let mut flags = Vec::new();
+    // one folder for each registry, or mirror of one
+    for entry in fs::read_dir(&sources).into_iter().flatten().flatten() {
+        flags.push(format!(
+            "--remap-path-prefix={}=crates",
+            entry.path().display()
+        ));
+    }
+    flags.sort_unstable();
+    Ok(format!("target.{target}.rustflags={flags:?}"))
+}
+
 /// Makes `target` usable by the first way that works here.
 pub(crate) fn ensure(target: &str) -> Result<Std> {
     let choice = env::var(CHOICE).unwrap_or_else(|_| "auto".to_owned());

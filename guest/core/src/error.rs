@@ -138,7 +138,7 @@ pub struct Attempt {
     pub message: String,
 }
 
-/// Why there is no token.
+/// Why there is no token. As text it is the message, with `{:#}` followed by the hint.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Error {
     class: ErrorClass,
@@ -202,7 +202,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.detail.message)
+        f.write_str(&self.detail.message)?;
+        match &self.detail.hint {
+            Some(hint) if f.alternate() => write!(f, "; {hint}"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -219,6 +223,16 @@ mod tests {
     }
 
     #[test]
+    fn the_hint_is_there_for_who_asks() {
+        let error = Error::new(ErrorClass::Other, "a").hint("do b");
+        assert_eq!(
+            (error.to_string(), format!("{error:#}")),
+            ("a".into(), "a; do b".into())
+        );
+        assert_eq!(format!("{:#}", Error::new(ErrorClass::Other, "a")), "a");
+    }
+
+    #[test]
     fn every_class_has_a_section_of_the_troubleshooting_page() {
         let page = include_str!("../../../TROUBLESHOOTING.md");
         for class in ErrorClass::ALL {
@@ -228,5 +242,40 @@ mod tests {
                 "TROUBLESHOOTING.md lacks: {heading}"
             );
         }
+    }
+
+    /// Libraries, components and filters say what the engine says: a flag of the command is no remedy there.
+    #[test]
+    fn no_text_of_the_engine_names_a_flag_of_the_command() {
+        let mut folders = vec![std::path::PathBuf::from(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/src"
+        ))];
+        let mut looked_at = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                for (number, line) in text.lines().enumerate() {
+                    looked_at += 1;
+                    // what people do in Azure has a command of its own
+                    let line = line.replace("az ad sp create --id", "");
+                    let code = !line.trim_start().starts_with("//");
+                    let is_flag = |rest: &str| rest.starts_with(|c: char| c.is_ascii_lowercase());
+                    let names_one = line.split(" --").skip(1).any(is_flag);
+                    assert!(
+                        !(code && names_one),
+                        "{}:{}: {line}",
+                        path.display(),
+                        number + 1
+                    );
+                }
+            }
+        }
+        assert!(looked_at > 5_000, "{looked_at} lines");
     }
 }

@@ -1,5 +1,7 @@
 //! What callers ask for and get.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use crate::{Error, ErrorClass, Secret};
 
 /// One question for a token.
@@ -29,6 +31,53 @@ impl TokenRequest {
             ..Self::default()
         }
     }
+
+    /// The same of a configured identity.
+    #[must_use]
+    pub fn with_identity(mut self, identity: impl Into<String>) -> Self {
+        self.identity = Some(identity.into());
+        self
+    }
+
+    /// The same in another tenant than the identity's own, which the configuration must allow.
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.tenant = Some(tenant.into());
+        self
+    }
+
+    /// The same with the claims of a challenge: JSON, or base64 of JSON.
+    #[must_use]
+    pub fn with_claims(mut self, claims: impl Into<String>) -> Self {
+        self.claims = Some(claims.into());
+        self
+    }
+
+    /// The same with another rule for cached tokens.
+    #[must_use]
+    pub fn with_refresh(mut self, refresh: Refresh) -> Self {
+        self.refresh = refresh;
+        self
+    }
+
+    /// The same for a token of that kind.
+    #[must_use]
+    pub fn with_token_type(mut self, token_type: TokenType) -> Self {
+        self.token_type = token_type;
+        self
+    }
+
+    /// The same by another grant.
+    #[must_use]
+    pub fn with_grant(mut self, grant: Grant) -> Self {
+        self.grant = grant;
+        self
+    }
+}
+
+/// A moment in Unix seconds. What lies after the year 9999 is there, so that the sum fits everywhere.
+fn moment(unix_seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(unix_seconds.min(253_402_300_799))
 }
 
 /// How a token is granted.
@@ -152,6 +201,16 @@ impl AccessToken {
     /// `token_type` of what is no access token.
     pub(crate) const NOT_APPLICABLE: &str = "N_A";
 
+    /// [`Self::expires_on`] as a time.
+    pub fn expires_at(&self) -> SystemTime {
+        moment(self.expires_on)
+    }
+
+    /// [`Self::refresh_on`] as a time.
+    pub fn refresh_at(&self) -> SystemTime {
+        moment(self.refresh_on)
+    }
+
     /// The value of an `authorization` header. Servers may name the type in any case (RFC 6749 section 7.1), resource
     /// servers are often stricter about the scheme (RFC 6750 section 2.1), so `Bearer` is written as the RFC writes it.
     ///
@@ -186,6 +245,13 @@ pub struct ClientAssertion {
     pub expires_on: Option<u64>,
 }
 
+impl ClientAssertion {
+    /// [`Self::expires_on`] as a time.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_on.map(moment)
+    }
+}
+
 /// What a reported rejection led to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RejectionOutcome {
@@ -201,6 +267,39 @@ pub enum RejectionOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_number_of_seconds_is_a_time() {
+        for (seconds, expected) in [
+            (0, 0),
+            (1_790_000_000, 1_790_000_000),
+            (u64::MAX, 253_402_300_799),
+        ] {
+            let since = moment(seconds).duration_since(UNIX_EPOCH).unwrap();
+            assert_eq!(since.as_secs(), expected);
+        }
+    }
+
+    #[test]
+    fn a_request_is_built_as_it_is_written() {
+        let built = TokenRequest::for_scopes(["a"])
+            .with_identity("app")
+            .with_tenant("t")
+            .with_claims("{}")
+            .with_refresh(Refresh::Force)
+            .with_token_type(TokenType::MtlsPop)
+            .with_grant(Grant::JwtBearer(Secret::new("x")));
+        let written = TokenRequest {
+            identity: Some("app".to_owned()),
+            scopes: vec!["a".to_owned()],
+            tenant: Some("t".to_owned()),
+            grant: Grant::JwtBearer(Secret::new("x")),
+            claims: Some("{}".to_owned()),
+            token_type: TokenType::MtlsPop,
+            refresh: Refresh::Force,
+        };
+        assert_eq!(built, written);
+    }
 
     fn token(token_type: &str) -> AccessToken {
         AccessToken {

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Result};
 
-/// What `edgepass-precompile` wrote, as this crate's build script found it.
+/// What `edgepass-precompile` wrote, as this crate's build script made or found it.
 static CODE: &in_place::Pages<[u8]> = &in_place::Pages(*include_bytes!(env!("EDGEPASS_CWASM")));
 
 /// Whether an engine of this process has been given the code where it lies.

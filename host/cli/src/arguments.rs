@@ -48,6 +48,12 @@ pub(crate) enum Command {
     /// (AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_FEDERATED_TOKEN_FILE, AZURE_AUTHORITY_HOST, EDGEPASS_AUTHORITY_HOSTS)
     /// is left to the variables of Envoy's process.
     EnvoyConfig(EnvoyConfigArguments),
+    /// Prints a man page: that of edgepass, or of a command of it.
+    #[command(hide = true)]
+    Man {
+        /// The command, in as many words as it has.
+        command: Vec<String>,
+    },
     /// Prints the completion script of a shell.
     Completions {
         /// The shell.

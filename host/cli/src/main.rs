@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::EnvoyConfig(arguments) => {
             (envoy_config::run(&arguments, &mut warnings), Format::Text)
         }
+        Command::Man { command } => (man(&command), Format::Text),
         Command::Completions { shell } => (completions(shell), Format::Text),
     };
     if arguments.verbose > 0 {
@@ -50,6 +51,22 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+fn man(names: &[String]) -> Result<(), Failure> {
+    let mut page = Arguments::command();
+    // so that a command knows the whole of its name
+    page.build();
+    for name in names {
+        page = page.find_subcommand(name).cloned().ok_or_else(|| {
+            Failure::setup("edgepass has no such command: `edgepass help` lists them")
+        })?;
+    }
+    let mut text = Vec::new();
+    clap_mangen::Man::new(page)
+        .render(&mut text)
+        .map_err(|e| Failure::setup(format!("the man page cannot be written: {e}")))?;
+    output::write(&text)
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {

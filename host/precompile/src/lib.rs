@@ -27,6 +27,10 @@ const MEMORY_GROWTH: u64 = 16 << 20;
 /// The allocator is the on-demand one: a host keeps one instance, or a few, for
 /// its whole life, and pooled memories would stay resident after use.
 pub fn config() -> Config {
+    settings(cfg!(windows))
+}
+
+fn settings(windows: bool) -> Config {
     let mut config = Config::new();
     config
         // the watchdog that ends a guest which does not yield
@@ -40,7 +44,7 @@ pub fn config() -> Config {
         .generate_address_map(false)
         // for debuggers and profilers that walk the stack; wasmtime itself needs it
         // on Windows only
-        .native_unwind_info(cfg!(windows))
+        .native_unwind_info(windows)
         .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
     config
 }
@@ -66,8 +70,19 @@ pub fn running() -> Config {
 /// When `wasm` is not a valid component.
 #[cfg(feature = "compiler")]
 pub fn compile(wasm: &[u8]) -> Result<Vec<u8>> {
-    let mut config = config();
+    compile_for(env!("EDGEPASS_TARGET"), wasm)
+}
+
+/// Compiles a component for any machine of the architecture of `target`, a target triple.
+///
+/// # Errors
+///
+/// When `wasm` is not a valid component, or `target` has another architecture than this machine and wasmtime was
+/// built without its feature `all-arch`.
+#[cfg(feature = "compiler")]
+pub fn compile_for(target: &str, wasm: &[u8]) -> Result<Vec<u8>> {
+    let mut config = settings(target.contains("-windows"));
     // named, so that the features of the processor at hand are not taken for granted
-    config.target(env!("EDGEPASS_TARGET"))?;
+    config.target(target)?;
     Engine::new(&config)?.precompile_component(wasm)
 }

@@ -63,3 +63,33 @@ fn interfaces_are_added_in_any_order_and_the_linker_stays_as_it_is() {
         }
     }
 }
+
+/// Adds up to the number that it is given.
+const ADDS: &str = r#"(component
+    (core module $m
+        (func (export "add") (param $n i32) (result i32) (local $sum i32)
+            (loop $again
+                (local.set $sum (i32.add (local.get $sum) (local.get $n)))
+                (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+            (local.get $sum)))
+    (core instance $i (instantiate $m))
+    (func (export "add") (param "n" u32) (result u32) (canon lift (core func $i "add"))))"#;
+
+#[tokio::test]
+async fn a_store_of_the_library_runs_a_component_without_further_ado() {
+    let engine = link::engine().unwrap();
+    let component = link::compile(&engine, &wat::parse_str(ADDS).unwrap()).unwrap();
+    let linker = Linker::<()>::new(&engine);
+    let mut store = link::store(&engine, ());
+    // time goes by for the engine, as it does where another store is watched
+    engine.increment_epoch();
+    let instance = linker
+        .instantiate_async(&mut store, &component)
+        .await
+        .unwrap();
+    let add = instance
+        .get_typed_func::<(u32,), (u32,)>(&mut store, "add")
+        .unwrap();
+    let (sum,) = add.call_async(&mut store, (1000,)).await.unwrap();
+    assert_eq!(sum, 500_500);
+}

@@ -15,10 +15,13 @@ const PAGES: &[&str] = &[
     "ARCHITECTURE.md",
     "SECURITY.md",
     "TROUBLESHOOTING.md",
+    "CHANGELOG.md",
     "docs/benchmarks.md",
     "docs/components.md",
     "docs/environment.md",
     "docs/envoy.md",
+    "docs/install.md",
+    "host/README.md",
 ];
 
 fn root() -> PathBuf {
@@ -138,6 +141,27 @@ fn shell_blocks_run() {
             );
         }
         let _ = fs::remove_file(&output);
+    }
+}
+
+/// The example is what CI builds from packed crates.
+#[test]
+fn dependency_lines_are_those_of_the_example() {
+    let example = page("examples/library/Cargo.toml");
+    let lines: Vec<_> = all("toml")
+        .into_iter()
+        .flat_map(|(page, text)| {
+            let lines = text.lines().map(str::to_owned).collect::<Vec<_>>();
+            lines.into_iter().map(move |line| (page, line))
+        })
+        .filter(|(_, line)| !line.is_empty())
+        .collect();
+    assert!(lines.len() >= 6, "two pages show three lines: {lines:?}");
+    for (page, line) in lines {
+        assert!(
+            example.lines().any(|own| own == line),
+            "{page} shows `{line}`, which examples/library/Cargo.toml does not have"
+        );
     }
 }
 

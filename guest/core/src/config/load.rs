@@ -338,8 +338,12 @@ fn require_any_source(place: &Place<'_>, has_document: bool) -> Result<(), Confi
         )
         .hint("write one under identities, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE")
     } else {
-        ConfigError::new("configuration", "there is none: neither a file nor variables").hint(
-            "give a file with --config (EDGEPASS_CONFIG), or set AZURE_TENANT_ID, AZURE_CLIENT_ID and \
+        ConfigError::new(
+            "configuration",
+            "there is none: neither a file nor variables",
+        )
+        .hint(
+            "give a file (EDGEPASS_CONFIG names it), or set AZURE_TENANT_ID, AZURE_CLIENT_ID and \
              AZURE_FEDERATED_TOKEN_FILE",
         )
     };

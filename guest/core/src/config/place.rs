@@ -186,7 +186,7 @@ impl<'a> Place<'a> {
     {
         self.optional(field, value, variable).ok_or_else(|| match variable {
             Some(variable) if self.environment_only => ConfigError::new(variable, "is not set")
-                .hint(format!("set it, or give a configuration with --config (EDGEPASS_CONFIG) that has {field}")),
+                .hint(format!("set it, or give a configuration (EDGEPASS_CONFIG names its file) that has {field}")),
             Some(variable) => ConfigError::new(self.at(field), "is not set")
                 .hint(format!("set it, or {variable} in the environment")),
             None => ConfigError::new(self.at(field), "is not set")

@@ -1,0 +1,1 @@
+../../../guest/bindings/src/conv.rs

@@ -1,0 +1,137 @@
+//! A program outside this tree that depends on the library as others do: built by cargo alone, from the packed crates.
+//!
+//! It is the project that `docs/install.md` shows, with its dependency on a git address turned to what was packed just now.
+//! The profiles and the target directory are this tree's: what both compile alike is compiled once.
+
+use crate::sh::{Cmd, step};
+use crate::{package, workspace};
+use anyhow::{Context as _, Result, bail, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The dependency as users write it.
+const GIT: &str = r#"{ git = "https://github.com/edgepass/edgepass" }"#;
+
+/// How long the emulator may take to write its files.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the program asks for.
+const SCOPE: &str = "api://edgepass-demo/.default";
+
+pub(crate) fn check() -> Result<()> {
+    package::crates()?;
+    let folder = Folder::new()?;
+    let program = step(
+        "building a program outside this tree from the packed crates",
+        || program(&folder.0),
+    )?;
+    step("running it", || run(&program, &folder.0))
+}
+
+/// A folder that goes when the test is over.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("edgepass-consumer-{}", std::process::id()));
+        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn program(folder: &Path) -> Result<PathBuf> {
+    let example = workspace::root().join("examples/library");
+    let read = |path: &Path| {
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", workspace::shown(path)))
+    };
+    let manifest = read(&example.join("Cargo.toml"))?;
+    ensure!(
+        manifest.contains(GIT),
+        "the example depends on edgepass otherwise"
+    );
+    let mut manifest = manifest.replace(GIT, r#""0.1.0""#);
+    manifest.push_str("\n[patch.crates-io]\n");
+    for (name, path) in package::unpack(&folder.join("crates"))? {
+        manifest.push_str(&format!("{name} = {{ path = {path:?} }}\n"));
+    }
+    let ours = read(&workspace::root().join("Cargo.toml"))?;
+    let profiles = ours
+        .split_once("[profile.dev]")
+        .and_then(|(_, rest)| rest.split_once("[profile.release]"))
+        .context("Cargo.toml has no profiles in that order")?;
+    manifest.push_str(&format!("\n[profile.dev]{}", profiles.0));
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    write("Cargo.toml", &manifest)?;
+    write("src/main.rs", &read(&example.join("src/main.rs"))?)?;
+    write("Cargo.lock", &read(&workspace::root().join("Cargo.lock"))?)?;
+    Cmd::new(workspace::cargo())
+        .args(["build", "--offline"])
+        .dir(folder)
+        .env("CARGO_TARGET_DIR", workspace::target())
+        .env_remove("EDGEPASS_CWASM")
+        .run()?;
+    let program = workspace::target().join("debug/edgepass-example");
+    let bytes = fs::read(&program).context("cargo built no program")?;
+    if let Some(name) = crate::shipped::compiler_in(&bytes) {
+        bail!("the program has code of {name} in it, which only its build should have");
+    }
+    Ok(program)
+}
+
+fn run(program: &Path, folder: &Path) -> Result<()> {
+    let files = folder.join("emulator");
+    let mut emulator = Cmd::new(workspace::dist().join("edgepass-emulator"))
+        .arg("--dir")
+        .arg(&files)
+        .spawn()?;
+    let said = (|| {
+        let env = files.join("env");
+        let begun = Instant::now();
+        while !env.exists() {
+            if let Some(status) = emulator
+                .try_wait()
+                .context("cannot wait for the emulator")?
+            {
+                bail!("the emulator ended: {status}");
+            }
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "the emulator has written no `env`"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Cmd::new("sh")
+            .arg("-c")
+            .arg(format!(
+                ". '{}' && exec '{}' {SCOPE}",
+                env.display(),
+                program.display()
+            ))
+            .read()
+    })();
+    // it may have ended by itself, which `said` tells
+    let _ = emulator.kill();
+    let _ = emulator.wait();
+    let said = said?;
+    let seconds = said
+        .trim()
+        .strip_prefix("good for ")
+        .and_then(|rest| rest.strip_suffix(" s"))
+        .and_then(|seconds| seconds.parse::<u64>().ok());
+    ensure!(
+        seconds.is_some_and(|seconds| seconds > 0),
+        "it said {said:?}"
+    );
+    Ok(())
+}

@@ -1,0 +1,382 @@
+//! `cargo xtask package`: what a release consists of, in `dist/release/`.
+//!
+//! ```text
+//! edgepass-VERSION-TARGET.tar.gz   command, filter, component (also as machine code), interfaces, man pages, completions
+//! crates/                          the packages of the library and the command
+//! oci/                             an image layout: command, filter (two forms), component
+//! SHA256SUMS                       of all files but those of the layout, which name themselves
+//! ```
+
+use crate::digest::{self, sha256};
+use crate::oci::{self, File, Layout, Reader};
+use crate::sh::{Cmd, step};
+use crate::{build, bundle, workspace};
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
+use flate2::read::GzDecoder;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use wit_component::DecodedWasm;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only the crates
+    #[arg(long)]
+    crates: bool,
+}
+
+/// What a registry gets, each after those that it builds on.
+const CRATES: &[&str] = &[
+    "edgepass-core",
+    "edgepass-rules",
+    "edgepass-precompile",
+    "edgepass-aot",
+    "edgepass",
+    "edgepass-cli",
+];
+
+/// What registries take at most.
+const CRATE_BYTES: usize = 10 << 20;
+
+/// The certification authorities of this machine, for an image that has nothing else.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let _lock = workspace::lock()?;
+    if options.crates {
+        crates()?;
+        return Ok(());
+    }
+    build::all()?;
+    bundle::check()?;
+    let release = workspace::dist().join("release");
+    if release.exists() {
+        fs::remove_dir_all(&release).context("cannot empty dist/release")?;
+    }
+    fs::create_dir_all(release.join("crates")).context("cannot create dist/release")?;
+    for path in crates()? {
+        let name = path.file_name().unwrap_or_default();
+        fs::copy(&path, release.join("crates").join(name)).context("cannot copy a crate")?;
+    }
+    step("writing the archive", || archive(&release))?;
+    let layout = release.join("oci");
+    step("building the command without shared libraries", || {
+        images(&layout, &linked_whole()?)
+    })?;
+    step("reading the images as their users do", || {
+        check_images(&layout)
+    })?;
+    sums(&release)?;
+    for path in digest::files(&release)? {
+        if !path.starts_with(&layout) {
+            eprintln!("  {}", workspace::shown(&path));
+        }
+    }
+    for name in Reader::open(&layout)?.names() {
+        eprintln!("  {}:{name}", workspace::shown(&layout));
+    }
+    Ok(())
+}
+
+/// Packs the crates and looks at what is in them. They are not compiled here: a consumer does that.
+pub(crate) fn crates() -> Result<Vec<PathBuf>> {
+    step("packing the crates", || {
+        let mut cmd = Cmd::cargo()
+            .args(["package", "--locked", "--no-verify", "--allow-dirty"])
+            .arg("--target-dir")
+            .arg(workspace::target());
+        for name in CRATES {
+            cmd = cmd.args(["-p", name]);
+        }
+        cmd.quiet("package")?;
+        CRATES
+            .iter()
+            .map(|name| {
+                let path = packed(name);
+                check_crate(name, &path)
+                    .with_context(|| format!("the packed {name} is not as it should be"))?;
+                Ok(path)
+            })
+            .collect()
+    })
+}
+
+/// Unpacks the packed crates below a folder, each under its name.
+pub(crate) fn unpack(into: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
+    CRATES
+        .iter()
+        .map(|name| {
+            let bytes = fs::read(packed(name)).with_context(|| format!("{name} is not packed"))?;
+            tar::Archive::new(GzDecoder::new(bytes.as_slice()))
+                .unpack(into)
+                .with_context(|| format!("cannot unpack {name}"))?;
+            Ok((*name, into.join(format!("{name}-{VERSION}"))))
+        })
+        .collect()
+}
+
+fn packed(name: &str) -> PathBuf {
+    workspace::target()
+        .join("package")
+        .join(format!("{name}-{VERSION}.crate"))
+}
+
+fn check_crate(name: &str, path: &Path) -> Result<()> {
+    let bytes = fs::read(path)?;
+    ensure!(
+        bytes.len() < CRATE_BYTES,
+        "{} bytes are too many",
+        bytes.len()
+    );
+    let files = unzipped(&bytes)?;
+    let file = |file: &str| {
+        files
+            .get(&format!("{name}-{VERSION}/{file}"))
+            .with_context(|| format!("{file} is missing"))
+    };
+    let license = fs::read(workspace::root().join("LICENSE"))?;
+    ensure!(*file("LICENSE")? == license, "LICENSE is another one");
+    ensure!(!file("README.md")?.is_empty(), "README.md is empty");
+    let manifest: toml::Table = toml::from_str(std::str::from_utf8(file("Cargo.toml")?)?)?;
+    let package = manifest.get("package").context("it has no package")?;
+    for field in [
+        "description",
+        "license",
+        "repository",
+        "rust-version",
+        "readme",
+    ] {
+        ensure!(package.get(field).is_some(), "`{field}` is missing");
+    }
+    ensure!(package.get("publish").is_none(), "`publish` forbids it");
+    if name == "edgepass-aot" {
+        let component = "component/credential-provider.wasm";
+        let kept = fs::read(workspace::root().join("host/aot").join(component))?;
+        ensure!(*file(component)? == kept, "{component} is another one");
+    }
+    let tests = |path: &&String| path.contains("/tests/");
+    if let Some(path) = files.keys().find(tests) {
+        bail!("{path} has no business in it");
+    }
+    Ok(())
+}
+
+fn unzipped(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for entry in tar::Archive::new(GzDecoder::new(bytes)).entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.display().to_string();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content)?;
+        files.insert(path, content);
+    }
+    Ok(files)
+}
+
+/// Man pages of the command: name and text.
+fn man_pages(command: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let page = |names: &[&str]| Cmd::new(command).arg("man").args(names).read();
+    let mut pages = vec![("edgepass.1".to_owned(), page(&[])?.into_bytes())];
+    for names in [
+        &["token"][..],
+        &["config"],
+        &["config", "check"],
+        &["config", "schema"],
+        &["envoy-config"],
+        &["completions"],
+    ] {
+        pages.push((
+            format!("edgepass-{}.1", names.join("-")),
+            page(names)?.into_bytes(),
+        ));
+    }
+    Ok(pages)
+}
+
+fn archive(release: &Path) -> Result<()> {
+    let dist = workspace::dist();
+    let command = dist.join("edgepass");
+    let top = format!("edgepass-{VERSION}-{}", target()?);
+    let mut files: Vec<(String, u32, Vec<u8>)> = Vec::new();
+    let mut add = |name: &str, mode: u32, content: Vec<u8>| {
+        files.push((format!("{top}/{name}"), mode, content));
+    };
+    let read = |path: &Path| {
+        fs::read(path).with_context(|| format!("cannot read {}", workspace::shown(path)))
+    };
+    add("bin/edgepass", 0o755, read(&command)?);
+    for wasm in ["edgepass-envoy.wasm", "credential-provider.wasm"] {
+        add(&format!("wasm/{wasm}"), 0o644, read(&dist.join(wasm))?);
+    }
+    add(
+        "lib/credential-provider.cwasm",
+        0o644,
+        read(&workspace::cwasm())?,
+    );
+    for name in ["LICENSE", "README.md", "CHANGELOG.md"] {
+        add(name, 0o644, read(&workspace::root().join(name))?);
+    }
+    let wit = workspace::root().join("wit");
+    for path in digest::files(&wit)? {
+        let name = path.strip_prefix(&wit)?.display().to_string();
+        if name.ends_with(".wit") {
+            add(&format!("wit/{name}"), 0o644, read(&path)?);
+        }
+    }
+    for (name, page) in man_pages(&command)? {
+        add(&format!("share/man/man1/{name}"), 0o644, page);
+    }
+    for (shell, place) in [
+        ("bash", "bash-completion/completions/edgepass"),
+        ("zsh", "zsh/site-functions/_edgepass"),
+        ("fish", "fish/vendor_completions.d/edgepass.fish"),
+    ] {
+        let script = Cmd::new(&command).args(["completions", shell]).read()?;
+        add(&format!("share/{place}"), 0o644, script.into_bytes());
+    }
+    let entries: Vec<(&str, u32, &[u8])> = files
+        .iter()
+        .map(|(name, mode, content)| (name.as_str(), *mode, content.as_slice()))
+        .collect();
+    fs::write(
+        release.join(format!("{top}.tar.gz")),
+        oci::gzip(&oci::tar(&entries)?)?,
+    )
+    .context("cannot write the archive")
+}
+
+/// The target that `dist/edgepass` is for.
+fn target() -> Result<String> {
+    let about = Cmd::new("rustc").arg("-vV").read()?;
+    let host = about.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc names no host")?.to_owned())
+}
+
+/// The command with everything in it, so that an image needs nothing else. Of dependencies nothing is compiled again: it
+/// is the last step of `dist/edgepass`, linked otherwise.
+fn linked_whole() -> Result<Vec<u8>> {
+    let place = build::released().join("edgepass");
+    let keep = workspace::target().join("edgepass").join("edgepass-whole");
+    Cmd::cargo()
+        .args(["rustc", "--release", "--locked", "--no-default-features"])
+        .args(["-p", "edgepass-cli", "--bin", "edgepass"])
+        .args(["--", "-Ctarget-feature=+crt-static"])
+        .run()?;
+    fs::rename(&place, &keep).context("cannot take the command")?;
+    fs::read(&keep).context("cannot read the command")
+}
+
+fn images(layout: &Path, command: &[u8]) -> Result<()> {
+    let annotations = [
+        ("title", "edgepass"),
+        ("version", VERSION),
+        ("licenses", env!("CARGO_PKG_LICENSE")),
+        ("source", env!("CARGO_PKG_REPOSITORY")),
+    ]
+    .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.to_owned()));
+    let mut layout = Layout::create(layout, annotations.into())?;
+    let filter = fs::read(workspace::dist().join("edgepass-envoy.wasm"))?;
+    let component = fs::read(build::provider())?;
+    let authorities = fs::read(AUTHORITIES).with_context(|| {
+        format!("{AUTHORITIES} cannot be read: install the package ca-certificates")
+    })?;
+    layout.image(
+        "edgepass",
+        &[
+            File {
+                path: "usr/bin/edgepass",
+                mode: 0o755,
+                content: command.to_vec(),
+            },
+            File {
+                path: "etc/ssl/certs/ca-certificates.crt",
+                mode: 0o644,
+                content: authorities,
+            },
+        ],
+        &json!({
+            "Entrypoint": ["/usr/bin/edgepass"],
+            "Env": ["PATH=/usr/bin"],
+            "User": "65532:65532",
+        }),
+        &[],
+    )?;
+    layout.image(
+        "edgepass-envoy",
+        &[File {
+            path: "plugin.wasm",
+            mode: 0o644,
+            content: filter.clone(),
+        }],
+        &json!({}),
+        &[("module.wasm.image/variant", "compat")],
+    )?;
+    layout.filter_artifact("edgepass-envoy-artifact", &filter)?;
+    let (imports, exports) = interfaces(&component)?;
+    layout.component("credential-provider", &component, &imports, &exports)?;
+    layout.finish()
+}
+
+/// What a component imports and exports.
+fn interfaces(component: &[u8]) -> Result<(Vec<String>, Vec<String>)> {
+    let DecodedWasm::Component(resolve, world) = wit_component::decode(component)? else {
+        bail!("the component is none");
+    };
+    let world = resolve.worlds.get(world).context("it has no world")?;
+    let names = |items: Vec<_>| -> Vec<String> {
+        items
+            .into_iter()
+            .map(|key| resolve.name_world_key(key))
+            .collect()
+    };
+    Ok((
+        names(world.imports.keys().collect()),
+        names(world.exports.keys().collect()),
+    ))
+}
+
+fn check_images(layout: &Path) -> Result<()> {
+    let reader = Reader::open(layout)?;
+    let filter = fs::read(workspace::dist().join("edgepass-envoy.wasm"))?;
+    for name in ["edgepass-envoy", "edgepass-envoy-artifact"] {
+        ensure!(
+            reader.plugin(name)? == filter,
+            "{name} holds another module"
+        );
+    }
+    let component = reader.manifest("credential-provider")?;
+    let [layer] = component.layers.as_slice() else {
+        bail!("credential-provider has not one layer");
+    };
+    ensure!(
+        reader.blob(layer)? == fs::read(build::provider())?,
+        "credential-provider holds another component"
+    );
+    let command = reader.unpack("edgepass")?;
+    let (mode, program) = command
+        .get("usr/bin/edgepass")
+        .context("the image of the command has no command")?;
+    ensure!(*mode == 0o755, "the command of the image cannot be run");
+    // a program that wants a dynamic loader names it
+    ensure!(
+        !program.windows(9).any(|part| part == b"ld-linux-"),
+        "the command of the image wants shared libraries"
+    );
+    Ok(())
+}
+
+fn sums(release: &Path) -> Result<()> {
+    let mut text = String::new();
+    for path in digest::files(release)? {
+        let name = path.strip_prefix(release)?.display().to_string();
+        if !name.starts_with("oci/") {
+            text.push_str(&format!("{}  {name}\n", sha256(&fs::read(&path)?)));
+        }
+    }
+    fs::write(release.join("SHA256SUMS"), text).context("cannot write SHA256SUMS")
+}
