@@ -85,9 +85,12 @@ async fn what_the_provider_says_reaches_who_uses_the_sdk() -> Result<()> {
         .err()
         .context("there is no token")?;
     assert!(matches!(error.kind(), ErrorKind::Credential), "{error:?}");
+    // the SDK puts words of its own before it
+    let mut said = String::new();
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     let ours = loop {
         let one = cause.with_context(|| format!("the provider's own error in {error:?}"))?;
+        said.push_str(&format!("{one}\n"));
         if let Some(ours) = one.downcast_ref::<edgepass::Error>() {
             break ours;
         }
@@ -95,7 +98,6 @@ async fn what_the_provider_says_reaches_who_uses_the_sdk() -> Result<()> {
     };
     assert_eq!(ours.class(), ErrorClass::CredentialUnavailable);
     let hint = ours.detail().hint.as_deref().context("a hint")?;
-    let said = error.to_string();
     assert!(
         said.contains(&ours.to_string()) && said.contains(hint),
         "{said}"
