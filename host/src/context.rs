@@ -117,7 +117,7 @@ impl Host {
     }
 }
 
-/// The state of one store: give it to [`wasmtime::Store::new`] and link with [`crate::link::add_to_linker`].
+/// The state of one store: give it to `wasmtime::Store::new` (or [`crate::link::store`]) and link with [`crate::link::add_to_linker`].
 pub struct Context {
     wasi: WasiCtx,
     http: WasiHttpCtx,
@@ -130,7 +130,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// What the store's components may take of memory and the like, for [`wasmtime::Store::limiter`]. A store without it
+    /// What the store's components may take of memory and the like, for `wasmtime::Store::limiter`. A store without it
     /// has no bounds.
     pub fn limiter(&mut self) -> &mut dyn ResourceLimiter {
         &mut self.bounds

@@ -47,7 +47,7 @@ pub const CALLS_IN_COMPONENT: usize = 2048;
 pub const CALLS_QUEUED: usize = 2048;
 
 /// How long a caller waits for the component in all. The engine ends a flight by itself much earlier
-/// ([`edgepass_core::limits::FLIGHT_TIMEOUT_MS`]); this one is for a component that does not.
+/// (`FLIGHT_TIMEOUT_MS` of its limits); this one is for a component that does not.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How often a call is started again in a fresh instance after the one that ran it trapped. Once: the call may be
@@ -76,7 +76,7 @@ pub const REFUSED_TOKENS: usize = 256;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One HTTP exchange in all, connection and body included. The guest asks for less
-/// ([`edgepass_core::limits::HTTP_TIMEOUT_MS`]); this is what it cannot exceed.
+/// (`HTTP_TIMEOUT_MS` of its limits); this is what it cannot exceed.
 pub const HTTP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A request body, bytes: an assertion of the largest size, percent-encoded, with room for the other fields.

@@ -18,6 +18,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use wit_component::DecodedWasm;
 
@@ -243,11 +244,15 @@ fn archive(release: &Path) -> Result<()> {
         .iter()
         .map(|(name, mode, content)| (name.as_str(), *mode, content.as_slice()))
         .collect();
-    fs::write(
-        release.join(format!("{top}.tar.gz")),
-        oci::gzip(&oci::tar(&entries)?)?,
-    )
-    .context("cannot write the archive")
+    let archive = oci::gzip(&oci::tar(&entries)?)?;
+    let unpacked = unzipped(&archive)?;
+    ensure!(
+        entries
+            .iter()
+            .all(|(name, _, content)| unpacked.get(*name).map(Vec::as_slice) == Some(content)),
+        "what is in the archive is not what was put there"
+    );
+    fs::write(release.join(format!("{top}.tar.gz")), archive).context("cannot write the archive")
 }
 
 /// The target that `dist/edgepass` is for.
@@ -257,18 +262,27 @@ fn target() -> Result<String> {
     Ok(host.context("rustc names no host")?.to_owned())
 }
 
-/// The command with everything in it, so that an image needs nothing else. Of dependencies nothing is compiled again: it
-/// is the last step of `dist/edgepass`, linked otherwise.
+/// A compiler that links the command with everything in it.
+const WHOLE: &str = r#"#!/bin/sh
+rustc=$1
+shift
+case " $* " in
+    *" --crate-name edgepass "*" --crate-type bin "*) exec "$rustc" "$@" -Ctarget-feature=+crt-static ;;
+esac
+exec "$rustc" "$@"
+"#;
+
+/// The command with everything in it, so that an image needs nothing else. It is the selection of `dist/edgepass`, and a
+/// wrapper of the compiler concerns this tree's crates alone, so no dependency is compiled again.
 fn linked_whole() -> Result<Vec<u8>> {
-    let place = build::released().join("edgepass");
-    let keep = workspace::target().join("edgepass").join("edgepass-whole");
-    Cmd::cargo()
-        .args(["rustc", "--release", "--locked", "--no-default-features"])
-        .args(["-p", "edgepass-cli", "--bin", "edgepass"])
-        .args(["--", "-Ctarget-feature=+crt-static"])
+    let wrapper = workspace::target().join("edgepass").join("rustc-whole");
+    workspace::write_if_changed(&wrapper, WHOLE.as_bytes())?;
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))
+        .context("cannot make the compiler's wrapper executable")?;
+    build::release(build::COMMANDS)
+        .env("RUSTC_WORKSPACE_WRAPPER", &wrapper)
         .run()?;
-    fs::rename(&place, &keep).context("cannot take the command")?;
-    fs::read(&keep).context("cannot read the command")
+    fs::read(build::released().join("edgepass")).context("cannot read the command")
 }
 
 fn images(layout: &Path, command: &[u8]) -> Result<()> {
@@ -366,6 +380,16 @@ fn check_images(layout: &Path) -> Result<()> {
     ensure!(
         !program.windows(9).any(|part| part == b"ld-linux-"),
         "the command of the image wants shared libraries"
+    );
+    let place = workspace::target().join("edgepass").join("edgepass-image");
+    fs::write(&place, program).context("cannot unpack the image")?;
+    fs::set_permissions(&place, fs::Permissions::from_mode(*mode))?;
+    let mut run = Cmd::new(&place).arg("--version");
+    run.inner().env_clear();
+    let said = run.read()?;
+    ensure!(
+        said.trim() == format!("edgepass {VERSION}"),
+        "it says {said:?}"
     );
     Ok(())
 }

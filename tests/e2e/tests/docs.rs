@@ -165,6 +165,24 @@ fn dependency_lines_are_those_of_the_example() {
     }
 }
 
+/// There is no container engine where tests run; what the recipe runs is what the page has people run.
+#[test]
+fn the_dockerfile_builds_as_the_page_says() {
+    let (recipe, install) = (page("Dockerfile"), page("docs/install.md"));
+    let runs: Vec<_> = recipe
+        .lines()
+        .filter_map(|line| line.strip_prefix("RUN "))
+        .collect();
+    let [run] = runs.as_slice() else {
+        panic!("one step builds: {runs:?}");
+    };
+    let (command, root) = run.split_once(" --root ").expect("a place to install to");
+    assert!(install.lines().any(|line| line == command), "{command}");
+    let copied = format!("COPY --from=build {root}/bin/edgepass ");
+    assert!(recipe.contains(&copied), "{recipe}");
+    assert!(root().join("host/cli/Cargo.toml").is_file());
+}
+
 #[test]
 fn links_lead_somewhere() {
     let mut seen = 0;

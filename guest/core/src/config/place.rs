@@ -184,13 +184,17 @@ impl<'a> Place<'a> {
     where
         'a: 'v,
     {
-        self.optional(field, value, variable).ok_or_else(|| match variable {
-            Some(variable) if self.environment_only => ConfigError::new(variable, "is not set")
-                .hint(format!("set it, or give a configuration (EDGEPASS_CONFIG names its file) that has {field}")),
-            Some(variable) => ConfigError::new(self.at(field), "is not set")
-                .hint(format!("set it, or {variable} in the environment")),
-            None => ConfigError::new(self.at(field), "is not set")
-                .hint("set it: with a token_endpoint nothing is taken from the AZURE_… variables"),
-        })
+        self.optional(field, value, variable)
+            .ok_or_else(|| match variable {
+                Some(variable) if self.environment_only => ConfigError::new(variable, "is not set")
+                    .hint(format!(
+                        "set it, or name a configuration by EDGEPASS_CONFIG that has {field}"
+                    )),
+                Some(variable) => ConfigError::new(self.at(field), "is not set")
+                    .hint(format!("set it, or {variable} in the environment")),
+                None => ConfigError::new(self.at(field), "is not set").hint(
+                    "set it: with a token_endpoint nothing is taken from the AZURE_… variables",
+                ),
+            })
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn no_response(asked: &Asked<'_>, error: &HttpError) -> Error {
             ErrorClass::Network,
             format!("the certificate of {host} is not trusted"),
             false,
-            "give the authority that signed it, or the certificate if it signed itself, as SSL_CERT_FILE, or as host.ca_file of the configuration",
+            "give the authority that signed it, or the certificate if it signed itself, by host.ca_file or SSL_CERT_FILE",
         ),
         HttpErrorKind::ServerName => (
             ErrorClass::Network,
