@@ -17,6 +17,8 @@ mod load;
 mod request;
 #[cfg(feature = "schema")]
 mod schema;
+#[cfg(not(target_family = "wasm"))]
+mod spelling;
 mod variables;
 
 use std::collections::BTreeSet;

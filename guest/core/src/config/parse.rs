@@ -348,12 +348,13 @@ fn check_fields(path: String, value: Json, known: &[&str]) -> Result<Fields, Con
         .find(|(name, _)| !known.contains(&name.as_str()));
     if let Some((name, _)) = unknown {
         let name = printable(name, MAX_NAME_CHARS);
+        let hint = misspelt(&name, known);
         let known = known.join("`, `");
         return Err(ConfigError::new(
             join(&path, &name),
             format!("unknown field `{name}`, expected one of `{known}`"),
         )
-        .hint("mind the spelling and the level"));
+        .hint(hint));
     }
     match repeated(&fields) {
         Some(name) => Err(
@@ -367,6 +368,23 @@ fn check_fields(path: String, value: Json, known: &[&str]) -> Result<Fields, Con
         }),
     }
 }
+
+/// What to do about a field that is not known. A filter does without the search for what was meant: the command has
+/// read its configuration before, and Envoy compiles every function at its start.
+#[cfg(target_family = "wasm")]
+fn misspelt(_: &str, _: &[&str]) -> &'static str {
+    LOOK_CLOSER
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn misspelt(name: &str, known: &[&str]) -> String {
+    match super::spelling::nearest(name, known) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => LOOK_CLOSER.to_owned(),
+    }
+}
+
+const LOOK_CLOSER: &str = "mind the spelling and the level";
 
 /// A name that is there twice, fit to be printed.
 fn repeated(fields: &[(String, Json)]) -> Option<String> {
@@ -412,6 +430,12 @@ mod tests {
     fn errors_say_where() {
         let text = error("{\n  \"identities\": {\"app\": {\"tenant\": \"t\"}}\n}");
         assert!(text.starts_with("identities.app.tenant: unknown field `tenant`, expected one of `tenant_id`, `client_id`"), "{text}");
+        assert!(text.ends_with("; did you mean `tenant_id`?"), "{text}");
+        let text = error(r#"{"client_id": "c"}"#);
+        assert!(
+            text.ends_with("; mind the spelling and the level"),
+            "{text}"
+        );
         assert!(
             error(r#"{"identities": {"app": {"credential": {"certificate": {}}}}}"#)
                 .starts_with("identities.app.credential.certificate: missing field `name`")
