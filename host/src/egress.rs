@@ -79,7 +79,7 @@ impl Egress {
     pub(crate) async fn pool(&self, certificate: Option<Arc<CertifiedKey>>) -> Result<Pool, Error> {
         let roots = self.roots.load().await.map_err(|e| {
             log::error!("certification authorities: {e}");
-            Error::InternalError(Some(e.to_string()))
+            Error::InternalError(Some(format!("{}: {e}", HttpErrorKind::NO_AUTHORITIES)))
         })?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)

@@ -175,6 +175,8 @@ pub enum HttpErrorKind {
     Timeout,
     /// The driver's own policy forbids the request; nothing was sent.
     Denied,
+    /// The driver has no certification authorities to check a server's certificate with; nothing was sent.
+    NoAuthorities,
     /// The response is larger than was allowed.
     BodyTooLarge,
     /// The response is not HTTP, or is cut short.
@@ -186,8 +188,9 @@ pub enum HttpErrorKind {
 impl HttpErrorKind {
     /// The words with which a host tells its component why a connection or a TLS handshake failed, and what they mean. The
     /// codes of `wasi:http` for it have no place for a reason, so it is an `internal-error` of the text `WORD: reason`.
-    pub const REASONS: [(&'static str, Self); 6] = [
+    pub const REASONS: [(&'static str, Self); 7] = [
         (Self::NOT_CONNECTED, Self::Connect),
+        (Self::NO_AUTHORITIES, Self::NoAuthorities),
         ("tls-certificate-untrusted", Self::ServerCertificate),
         ("tls-certificate-name", Self::ServerName),
         ("tls-certificate-date", Self::ServerCertificateDate),
@@ -197,6 +200,9 @@ impl HttpErrorKind {
 
     /// The one for what this machine itself does not let happen: no permission, no free port, too many open files.
     pub const NOT_CONNECTED: &'static str = "not-connected";
+
+    /// The one for a host that trusts nobody: time does not cure it.
+    pub const NO_AUTHORITIES: &'static str = "no-certification-authorities";
 }
 
 /// JWS algorithms (RFC 7518 section 3.1).

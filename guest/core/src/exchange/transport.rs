@@ -84,6 +84,12 @@ pub(crate) fn no_response(asked: &Asked<'_>, error: &HttpError) -> Error {
             false,
             "name the host in authority_hosts or EDGEPASS_AUTHORITY_HOSTS",
         ),
+        HttpErrorKind::NoAuthorities => (
+            ErrorClass::Configuration,
+            format!("no certificate of {host} could be checked, and nothing was sent"),
+            false,
+            "install the system's CA certificates, or name a file with them by host.ca_file or SSL_CERT_FILE",
+        ),
         HttpErrorKind::BodyTooLarge => (
             ErrorClass::InvalidResponse,
             format!(
