@@ -668,7 +668,12 @@ fn guest_environment(
             Some((name.to_owned(), value.to_owned()))
         })
         .collect();
-    out.extend(config.map(|json| (Environment::EDGEPASS_CONFIG.to_owned(), json.to_owned())));
+    out.extend(config.map(|json| {
+        (
+            Environment::EDGEPASS_CONFIG_JSON.to_owned(),
+            json.to_owned(),
+        )
+    }));
     out
 }
 

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 
 use edgepass_core::{
-    AccessToken, ClientAssertion, Completed, Config, Effect, EffectId, Engine, Environment, Error,
-    ErrorClass, IdentityStatus, RejectionOutcome, Reply, Ticket, TokenRequest,
+    AccessToken, ClientAssertion, Completed, Config, ConfigError, Effect, EffectId, Engine,
+    Environment, Error, ErrorClass, IdentityStatus, RejectionOutcome, Reply, Ticket, TokenRequest,
 };
 use futures::channel::oneshot;
 use futures::future::select;
@@ -179,10 +179,23 @@ fn with<R>(work: impl FnOnce(&mut Driver) -> R) -> Result<R, Error> {
     })
 }
 
+/// The configuration that the host has given.
+fn configuration(environment: &Environment) -> Result<Config, ConfigError> {
+    let json = environment.get(Environment::EDGEPASS_CONFIG_JSON);
+    if json.is_none() && environment.get(Environment::EDGEPASS_CONFIG).is_some() {
+        return Err(ConfigError::new(
+            Environment::EDGEPASS_CONFIG,
+            "is the path of a configuration, and a component has no files",
+        )
+        .hint("give the component the configuration itself, JSON, in EDGEPASS_CONFIG_JSON"));
+    }
+    Config::load(json, environment)
+}
+
 impl Driver {
     fn new() -> Result<Self, Error> {
         let environment = effects::environment();
-        let config = Config::load(environment.get(Environment::EDGEPASS_CONFIG), &environment)?;
+        let config = configuration(&environment)?;
         // a component that is composed with this one calls the same function as the host, and nothing tells who calls
         let host_alone = environment.get(Environment::EDGEPASS_CALLER) == Some("host");
         let may_have_assertions = if host_alone {
@@ -322,4 +335,35 @@ fn internal(what: &str) -> Error {
         ErrorClass::Other,
         format!("internal error: {what}; please report it"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_a_configuration_is_refused_and_a_document_is_read() {
+        const GOOD: &str = r#"{"identities": {"vm": {"credential": {"managed_identity": {}}}}}"#;
+        let load =
+            |pairs: &[(&str, &str)]| configuration(&Environment::from_pairs(pairs.iter().copied()));
+        for pairs in [
+            &[("EDGEPASS_CONFIG_JSON", GOOD)][..],
+            &[
+                ("EDGEPASS_CONFIG_JSON", GOOD),
+                ("EDGEPASS_CONFIG", "/etc/edgepass.json"),
+            ],
+            &[("EDGEPASS_CONFIG_JSON", GOOD), ("EDGEPASS_CONFIG", " ")],
+        ] {
+            assert_eq!(load(pairs).unwrap().default_identity.as_deref(), Some("vm"));
+        }
+        for path in ["/etc/edgepass.json", GOOD] {
+            let error = load(&[("EDGEPASS_CONFIG", path)]).unwrap_err();
+            assert_eq!(error.setting, "EDGEPASS_CONFIG");
+            assert!(
+                error.to_string().contains("EDGEPASS_CONFIG_JSON"),
+                "{error}"
+            );
+        }
+        assert_eq!(load(&[]).unwrap_err().setting, "configuration");
+    }
 }

@@ -475,7 +475,7 @@ async fn an_application_that_may_reach_further_is_held_to_the_configuration() ->
     type Told<T> = (Result<T, String>,);
     let (variables,): (Vec<(String, String)>,) = app.call("variables", ()).await?;
     let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["EDGEPASS_CONFIG"]);
+    assert_eq!(names, ["EDGEPASS_CONFIG_JSON"]);
     let token_file = lab.files.token_file().to_string_lossy().into_owned();
     let key_file = lab.files.private_key_file().to_string_lossy().into_owned();
     for path in [token_file, key_file] {

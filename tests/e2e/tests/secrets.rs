@@ -31,7 +31,7 @@ fn nothing_shows_a_secret_when_it_is_formatted() -> Result<()> {
     );
     let environment = Environment::from_pairs([
         ("AZURE_CLIENT_SECRET", CANARY),
-        ("EDGEPASS_CONFIG", &config),
+        ("EDGEPASS_CONFIG_JSON", &config),
     ]);
     let loaded = Config::load(Some(&config), &environment)?;
     let mut engine = Engine::new(loaded.clone(), [1; 32]);

@@ -30,8 +30,10 @@ impl Environment {
     /// Tenants besides `AZURE_TENANT_ID` that a request may name, with `;` between them; `*` for any.
     pub const AZURE_ADDITIONALLY_ALLOWED_TENANTS: &'static str =
         "AZURE_ADDITIONALLY_ALLOWED_TENANTS";
-    /// The configuration. A component takes the JSON text out of it, the command a path.
+    /// The path of the configuration. A component has no files, and takes none.
     pub const EDGEPASS_CONFIG: &'static str = "EDGEPASS_CONFIG";
+    /// The configuration itself, JSON: how a host gives it to a component.
+    pub const EDGEPASS_CONFIG_JSON: &'static str = "EDGEPASS_CONFIG_JSON";
     /// Set by a host to `host` where nobody but the host calls the component: then the bounds of `consumers` do not
     /// apply. No setting of a user's: a host hands on no variable of this name.
     pub const EDGEPASS_CALLER: &'static str = "EDGEPASS_CALLER";
