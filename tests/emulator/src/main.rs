@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use edgepass_emulator::{DEFAULT_LIFETIME, Emulator};
+use edgepass_emulator::{DEFAULT_LIFETIME, Directory, Emulator};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// An Entra ID and workload issuer stand-in for tests and demos. Writes a
-/// directory with a CA, a rotating token file, a certificate and shell exports
-/// (`. DIR/env`), prints one JSON line when ready, and serves until stopped.
+/// directory with a CA, a rotating token file, a certificate and, at last,
+/// shell exports (`. DIR/env`), prints one JSON line when ready, and serves
+/// until SIGINT, SIGTERM or SIGHUP, at which it removes the exports.
 #[derive(Parser)]
 #[command(name = "edgepass-emulator", version)]
 struct Arguments {
@@ -60,8 +61,29 @@ async fn main() -> Result<()> {
     // Before anything is announced: a signal may come right after.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
+    // First of all: the file of an emulator that is gone leads nowhere.
+    Directory::clear(&arguments.dir)?;
 
     let emulator = start(&arguments).await?;
+    let directory = emulator.write_dir(&arguments.dir)?;
+    let result = serve(
+        &arguments,
+        &emulator,
+        [&mut interrupt, &mut terminate, &mut hangup],
+    )
+    .await;
+    directory.retire()?;
+    emulator.shutdown();
+    result
+}
+
+/// Until a signal comes, or nothing can be done any more.
+async fn serve(
+    arguments: &Arguments,
+    emulator: &Emulator,
+    [interrupt, terminate, hangup]: [&mut Signal; 3],
+) -> Result<()> {
     let mut ready = emulator.about();
     if let Some(fields) = ready.as_object_mut() {
         fields.insert("ready".into(), json!(true));
@@ -75,9 +97,9 @@ async fn main() -> Result<()> {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
-        result = rotate(&emulator, arguments.rotate_every) => result?,
+        _ = hangup.recv() => {}
+        result = rotate(emulator, arguments.rotate_every) => result?,
     }
-    emulator.shutdown();
     Ok(())
 }
 
@@ -98,9 +120,7 @@ async fn start(arguments: &Arguments) -> Result<Emulator> {
     for name in &arguments.host_name {
         builder = builder.host_name(name);
     }
-    let emulator = builder.start().await?;
-    emulator.write_dir(&arguments.dir)?;
-    Ok(emulator)
+    builder.start().await
 }
 
 /// Rotates forever; returns only when it cannot.

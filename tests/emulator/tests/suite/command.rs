@@ -55,7 +55,7 @@ async fn signal(child: &Child, name: &str) {
 
 #[tokio::test]
 async fn the_command_serves_until_it_is_told_to_stop() {
-    for name in ["INT", "TERM"] {
+    for name in ["INT", "TERM", "HUP"] {
         let scratch = Scratch::new(&format!("command-{name}"));
         let (mut child, ready) = start(&scratch, &["--access-token-lifetime", "77"]).await;
         assert_eq!(ready["ready"], true);
@@ -80,6 +80,11 @@ async fn the_command_serves_until_it_is_told_to_stop() {
         signal(&child, name).await;
         let ended = tokio::time::timeout(Duration::from_secs(60), child.wait()).await;
         assert!(ended.unwrap().unwrap().success());
+        let env = std::path::Path::new(ready["env_file"].as_str().unwrap());
+        assert!(
+            !env.exists(),
+            "whoever waits for the next one gets this one"
+        );
         let mut log = String::new();
         child
             .stderr
@@ -161,4 +166,55 @@ async fn a_port_in_use_is_explained() {
         text.contains(&format!("127.0.0.1:{port}")) && text.contains("in use"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn what_an_emulator_has_left_that_was_killed_goes_first() {
+    let scratch = Scratch::new("command-stale");
+    let env = scratch.path().join("env");
+    std::fs::write(&env, "export AZURE_AUTHORITY_HOST='https://localhost:1/'\n").unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    // one that does not even get to listen
+    let output = Command::new(env!("CARGO_BIN_EXE_edgepass-emulator"))
+        .arg("--dir")
+        .arg(scratch.path())
+        .args(["--port", &port])
+        .output()
+        .await
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(!env.exists());
+}
+
+#[tokio::test]
+async fn what_another_emulator_has_written_stays() {
+    let scratch = Scratch::new("command-two");
+    let (mut child, ready) = start(&scratch, &["--quiet"]).await;
+    let env = ready["env_file"].as_str().unwrap();
+    std::fs::write(env, "export ANOTHER=1\n").unwrap();
+    signal(&child, "TERM").await;
+    assert!(child.wait().await.unwrap().success());
+    assert_eq!(std::fs::read_to_string(env).unwrap(), "export ANOTHER=1\n");
+}
+
+#[tokio::test]
+async fn other_programs_of_the_shell_trust_whom_they_trusted() {
+    let scratch = Scratch::new("command-bundle");
+    let (_child, ready) = start(&scratch, &["--quiet"]).await;
+    let read = |name: &str| std::fs::read_to_string(ready[name].as_str().unwrap()).unwrap();
+    let system = openssl_probe::probe().cert_file;
+    let system = system.map(|file| std::fs::read_to_string(file).unwrap());
+    let expected = read("ca_file") + &system.unwrap_or_default();
+    assert_eq!(read("bundle_file"), expected);
+    let env = read("env_file");
+    for (name, file) in [
+        ("SSL_CERT_FILE", "bundle_file"),
+        ("REQUESTS_CA_BUNDLE", "bundle_file"),
+        ("CURL_CA_BUNDLE", "bundle_file"),
+        ("NODE_EXTRA_CA_CERTS", "ca_file"),
+    ] {
+        let line = format!("export {name}='{}'\n", ready[file].as_str().unwrap());
+        assert!(env.contains(&line), "{line:?} in {env}");
+    }
 }
