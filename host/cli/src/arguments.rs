@@ -2,11 +2,41 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::envoy_config::Upstream;
 use super::failure::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  edgepass token --scope https://graph.microsoft.com/.default
+  edgepass config check edgepass.json
+  edgepass help token";
+
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  edgepass token --scope https://graph.microsoft.com/.default
+  edgepass token --config edgepass.json --identity billing -o token
+  h=$(edgepass token -s api://app/.default -o header) && curl -H \"$h\" https://app.example/";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  edgepass config check edgepass.json
+  edgepass config check --strict          # in the pod: EDGEPASS_CONFIG, or the variables alone
+  kubectl get configmap edgepass -o jsonpath='{.data.edgepass\\.json}' | edgepass config check -";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  edgepass completions bash > /etc/bash_completion.d/edgepass
+  source <(edgepass completions zsh)
+  edgepass completions fish > ~/.config/fish/completions/edgepass.fish";
+
+const ENVOY_EXAMPLES: &str = "\
+Examples:
+  edgepass envoy-config --config edgepass.json --upstream https://api.example > envoy.yaml
+  edgepass envoy-config --config edgepass.json --certificate billing-cert > billing-cert.yaml";
 
 /// Access tokens for workloads that hold no secret.
 ///
@@ -14,7 +44,9 @@ use super::failure::Format;
 /// AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE alone, as a Kubernetes pod with workload identity has them. Variables of
 /// the Azure SDKs that are set and have no effect are named in a warning.
 ///
-/// Of an option that is given twice the last one counts.
+/// Of an option that is given twice the last one counts. Nothing is kept between two runs.
+///
+/// Errors are text for people at a terminal; otherwise those of `token` are JSON, as its output is: see --error-format.
 ///
 /// Exit status: 0 done, 1 the token could not be acquired, 2 usage or configuration.
 #[derive(Parser)]
@@ -23,12 +55,23 @@ use super::failure::Format;
     name = "edgepass",
     version,
     max_term_width = 100,
-    args_override_self = true
+    args_override_self = true,
+    after_help = EXAMPLES
 )]
 pub(crate) struct Arguments {
-    /// Logs to standard error; given twice, in more detail. Never a secret.
+    /// Says on standard error which configuration, identity and token file are used; given twice, each request, too.
+    /// Never a secret.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+
+    /// No warnings, and no description of a configuration that is good. Errors are printed all the same.
+    #[arg(short, long, global = true, overrides_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// How errors and warnings are printed. If left out: text, but JSON where the output is JSON and standard error is no
+    /// terminal, or `--format json` is given.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub(crate) error_format: Option<Format>,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -37,6 +80,10 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Acquires an access token and prints it.
+    ///
+    /// Nothing is kept between two runs: each asks the token endpoint once. In a loop, take a token and use it until its
+    /// `expires_on`; a program with the library, or the filter, keeps and renews tokens by itself.
+    #[command(after_help = TOKEN_EXAMPLES)]
     Token(TokenArguments),
     /// Checks the configuration, or prints its schema.
     #[command(subcommand)]
@@ -47,6 +94,7 @@ pub(crate) enum Command {
     /// endpoint that checks the server's certificate. What the configuration leaves out and the environment has
     /// (AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_FEDERATED_TOKEN_FILE, AZURE_AUTHORITY_HOST, EDGEPASS_AUTHORITY_HOSTS)
     /// is left to the variables of Envoy's process.
+    #[command(after_help = ENVOY_EXAMPLES)]
     EnvoyConfig(EnvoyConfigArguments),
     /// Prints a man page: that of edgepass, or of a command of it.
     #[command(hide = true)]
@@ -55,6 +103,7 @@ pub(crate) enum Command {
         command: Vec<String>,
     },
     /// Prints the completion script of a shell.
+    #[command(visible_alias = "completion", after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -64,7 +113,7 @@ pub(crate) enum Command {
 #[derive(Args)]
 pub(crate) struct TokenArguments {
     /// Scopes; for Entra ID one resource with `/.default`. The identity's configured scopes if left out.
-    #[arg(long, value_name = "SCOPE", num_args = 1..)]
+    #[arg(short, long, value_name = "SCOPE", num_args = 1..)]
     pub(crate) scope: Vec<String>,
 
     #[command(flatten)]
@@ -82,9 +131,13 @@ pub(crate) struct TokenArguments {
     #[arg(long, value_name = "JSON")]
     pub(crate) claims: Option<String>,
 
-    /// Asks the token endpoint even when a cached token is still good.
-    #[arg(long)]
+    /// Nothing is kept between two runs, so every run asks the token endpoint, with this and without.
+    #[arg(long, hide = true)]
     pub(crate) force_refresh: bool,
+
+    /// Gives up after so many seconds, 0.5 for example. Without it an answer is waited for some 30 s, retries included.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
 
     /// CA bundle (PEM) that token endpoints are verified with, instead of the system's.
     #[arg(long, value_name = "FILE")]
@@ -96,14 +149,14 @@ pub(crate) struct TokenArguments {
     #[arg(long, value_name = "FILE", hide = cfg!(not(feature = "compiler")))]
     pub(crate) component: Option<PathBuf>,
 
-    /// What is printed.
-    #[arg(long, value_enum, default_value_t = TokenFormat::Json)]
-    pub(crate) format: TokenFormat,
+    /// What is printed; `json` if left out.
+    #[arg(short = 'o', long, visible_alias = "output", value_enum)]
+    pub(crate) format: Option<TokenFormat>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum TokenFormat {
-    /// `access_token`, `token_type`, `expires_on`, `refresh_on`, `scope` and `identity`; errors are JSON as well.
+    /// `access_token`, `token_type`, `expires_on`, `refresh_on` (unix seconds), `scope` and `identity`.
     Json,
     /// The `Authorization` header, for `curl --header`.
     Header,
@@ -111,35 +164,47 @@ pub(crate) enum TokenFormat {
     Token,
 }
 
-impl TokenFormat {
-    pub(crate) fn of_errors(self) -> Format {
-        match self {
-            Self::Json => Format::Json,
-            Self::Header | Self::Token => Format::Text,
-        }
-    }
-}
-
 #[derive(Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Validates the configuration and the files that it names, and describes it.
-    Check(ConfigArguments),
+    ///
+    /// All mistakes are named at once. A file that is not there is worth a warning, because the check also runs where the
+    /// configuration is written; with --strict it is a mistake.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArguments),
     /// Prints the JSON Schema of the configuration.
     Schema,
+    /// Prints the reference of the configuration, as docs/configuration.md has it.
+    #[command(hide = true)]
+    Reference,
+}
+
+#[derive(Args)]
+pub(crate) struct CheckArguments {
+    /// The configuration, `-` for standard input; as with --config.
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    pub(crate) file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+
+    /// Takes warnings for mistakes: files that are not there, variables that are not used.
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct ConfigArguments {
-    /// The configuration, a JSON file; the path in EDGEPASS_CONFIG if left out.
-    #[arg(long, value_name = "FILE")]
+    /// The configuration, a JSON file; `-` for standard input. If left out, the file that EDGEPASS_CONFIG names, or the JSON
+    /// text in EDGEPASS_CONFIG_JSON.
+    #[arg(short, long, value_name = "FILE", alias = "from")]
     pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Args)]
 pub(crate) struct EnvoyConfigArguments {
-    /// The configuration, a JSON file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) from: PathBuf,
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
 
     /// Where Envoy listens for requests.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
@@ -205,4 +270,46 @@ pub(crate) struct EnvoyConfigArguments {
     /// file.
     #[arg(long, value_name = "NAME")]
     pub(crate) certificate: Option<String>,
+}
+
+/// A duration in seconds, which may have decimals.
+fn seconds(text: &str) -> Result<Duration, String> {
+    /// A day: nobody waits longer, and what is more was meant in milliseconds.
+    const MOST: f64 = 86_400.0;
+
+    let number = text.strip_suffix('s').unwrap_or(text);
+    let is_number = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let seconds = number.parse::<f64>().ok().filter(|_| is_number);
+    let seconds = seconds.filter(|seconds| *seconds > 0.0 && *seconds <= MOST);
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| format!("it is not a number of seconds between 0 and {MOST}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        for (text, millis) in [
+            ("1", 1000),
+            ("0.5", 500),
+            ("2s", 2000),
+            ("86400", 86_400_000),
+        ] {
+            assert_eq!(seconds(text).unwrap().as_millis(), millis, "{text}");
+        }
+        for bad in [
+            "", "0", "-1", "+1", "1e3", "inf", "NaN", "x", "5m", "86401", ".", "s",
+        ] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -1,13 +1,16 @@
 //! Where the configuration comes from, and `edgepass config`.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::Path;
 
-use edgepass::{Config, Environment, Provider, process_environment};
+use edgepass::needs::FilePattern;
+use edgepass::{BuildError, Config, ConfigError, Environment, Provider, process_environment};
+use edgepass_core::inspect_jwt;
 
-use super::arguments::ConfigArguments;
-use super::failure::{Failure, Warnings};
-use super::{output, pipe, repeat};
+use super::arguments::{CheckArguments, ConfigArguments};
+use super::failure::{Failure, Mistake, Warnings};
+use super::{mistakes, output, pipe, repeat};
 
 /// The configuration, bytes: a little over what the engine accepts, so that it is the engine that refuses and explains.
 const CONFIG_BYTES: u64 = 1024 * 1024;
@@ -15,23 +18,73 @@ const CONFIG_BYTES: u64 = 1024 * 1024;
 /// What is longer is no path (`PATH_MAX` of Linux), and not repeated in errors.
 const PATH_CHARS: usize = 4096;
 
+/// What the engine calls the document.
+const WHOLE: &str = "configuration";
+
+/// The argument that means standard input.
+const STDIN: &str = "-";
+
+/// A token file, bytes: what is larger is none.
+const TOKEN_FILE_BYTES: u64 = 128 * 1024;
+
+/// A configuration as it was given.
+pub(crate) struct Document {
+    /// The JSON text.
+    pub(crate) text: String,
+    /// What it is called: the file, mostly.
+    name: String,
+    /// What named it.
+    setting: &'static str,
+}
+
 /// Checks the configuration whole, and says what it means. Files that only a running pod has are worth a warning and
 /// not a failure: the check also runs where the configuration is written.
-pub(crate) fn check(arguments: &ConfigArguments, warnings: &mut Warnings) -> Result<(), Failure> {
-    let json = read(arguments)?;
+pub(crate) fn check(
+    arguments: &CheckArguments,
+    quiet: bool,
+    warnings: &mut Warnings,
+) -> Result<(), Failure> {
+    let document = match &arguments.file {
+        Some(path) => Some(read_path(path)?),
+        None => read(&arguments.config)?,
+    };
+    let json = document.as_ref().map(|document| document.text.as_str());
     let environment = process_environment();
-    let config = match Config::load(json.as_deref(), &environment) {
+    let config = match Config::load(json, &environment) {
         Ok(config) => config,
-        Err(error) => {
-            warn_of_unread(json.as_deref(), &environment, warnings);
-            return Err(error.into());
+        Err(_) => {
+            warn_of_unread(json, &environment, warnings);
+            let all = mistakes::all(json, &environment).into_iter();
+            return Err(Failure::Mistakes(
+                all.map(|error| explained(error, document.as_ref()))
+                    .collect(),
+            ));
         }
     };
-    let mut builder = Provider::builder().environment(environment);
+    narrate(document.as_ref(), &environment, None);
+    let unknown = unknown_certificates(&config);
+    if !unknown.is_empty() {
+        return Err(Failure::Mistakes(unknown));
+    }
+    let mut builder = Provider::builder().environment(environment.clone());
     if let Some(json) = json {
         builder = builder.config_json(json);
     }
-    let host = builder.build_host()?;
+    let host = builder
+        .build_host()
+        .map_err(|error| not_built(error, document.as_ref(), &environment))?;
+    let doubts: Vec<String> = [host.warnings(), &host.problems()].concat();
+    if arguments.strict && !doubts.is_empty() {
+        let mistake = |message| Mistake {
+            setting: None,
+            message,
+            hint: None,
+        };
+        return Err(Failure::Mistakes(doubts.into_iter().map(mistake).collect()));
+    }
+    if quiet {
+        return Ok(());
+    }
 
     let mut out = match &config.default_identity {
         Some(name) => {
@@ -51,8 +104,8 @@ pub(crate) fn check(arguments: &ConfigArguments, warnings: &mut Warnings) -> Res
         "token requests go to {}\n",
         Vec::from_iter(hosts).join(", ")
     ));
-    for warning in host.warnings().iter().chain(&host.problems()) {
-        out.push_str(&format!("warning: {warning}\n"));
+    for doubt in doubts {
+        out.push_str(&format!("warning: {doubt}\n"));
     }
     output::write(out.as_bytes())
 }
@@ -77,19 +130,67 @@ pub(crate) fn warn_of_unread(
     }
 }
 
-/// The JSON text of `--config`, or of the file that `EDGEPASS_CONFIG` names.
-pub(crate) fn read(arguments: &ConfigArguments) -> Result<Option<String>, Failure> {
+/// The configuration of `--config`, or of the file that `EDGEPASS_CONFIG` names, or that in `EDGEPASS_CONFIG_JSON`.
+pub(crate) fn read(arguments: &ConfigArguments) -> Result<Option<Document>, Failure> {
+    const PATH: &str = Environment::EDGEPASS_CONFIG;
+    const TEXT: &str = Environment::EDGEPASS_CONFIG_JSON;
+
     if let Some(path) = &arguments.config {
-        return read_text(path, "--config").map(Some);
+        return read_path(path).map(Some);
     }
-    let variable = std::env::var_os(Environment::EDGEPASS_CONFIG);
-    let set = variable.filter(|path| path.to_str().is_none_or(|text| !text.trim().is_empty()));
-    set.map(|path| read_text(Path::new(&path), Environment::EDGEPASS_CONFIG))
-        .transpose()
+    let set = |name| {
+        let value = std::env::var_os(name);
+        value.filter(|value| value.to_str().is_none_or(|text| !text.trim().is_empty()))
+    };
+    match (set(PATH), set(TEXT)) {
+        (None, None) => Ok(None),
+        (Some(path), None) => read_file_of(Path::new(&path), PATH).map(Some),
+        (None, Some(text)) => {
+            let text = text.into_encoded_bytes();
+            Document::of(text, format!("the document in {TEXT}"), TEXT).map(Some)
+        }
+        (Some(_), Some(_)) => Err(Failure::setting(
+            TEXT,
+            format!("is set, and so is {PATH}: only one of them can be meant"),
+            "unset one of the two",
+        )),
+    }
 }
 
-/// The JSON text of the file that this setting names.
-pub(crate) fn read_text(path: &Path, setting: &str) -> Result<String, Failure> {
+/// The same where there must be one.
+pub(crate) fn required(arguments: &ConfigArguments) -> Result<Document, Failure> {
+    let document = read(arguments)?.ok_or_else(|| {
+        Failure::setting(
+            "--config",
+            "is not given, and there is no configuration without it",
+            "give a file with --config, or name one by EDGEPASS_CONFIG",
+        )
+    })?;
+    // what is wrong with the file as a whole is said here, where its name is known
+    match Config::load(Some(&document.text), &process_environment()) {
+        Err(error) if error.setting == WHOLE => {
+            Err(Failure::Mistakes(vec![explained(error, Some(&document))]))
+        }
+        _ => Ok(document),
+    }
+}
+
+fn read_path(path: &Path) -> Result<Document, Failure> {
+    const SETTING: &str = "--config";
+    if path.as_os_str() != STDIN {
+        return read_file_of(path, SETTING);
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .take(CONFIG_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Failure::setup(format!("standard input cannot be read: {e}")))?;
+    Document::of(bytes, "standard input".to_owned(), SETTING)
+}
+
+/// The configuration in the file that this setting names.
+fn read_file_of(path: &Path, setting: &'static str) -> Result<Document, Failure> {
     let text = path.to_string_lossy();
     // what is no path may be a configuration with secrets in it, and is not repeated
     let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
@@ -99,29 +200,198 @@ pub(crate) fn read_text(path: &Path, setting: &str) -> Result<String, Failure> {
         return Err(Failure::setting(
             setting,
             "is not a path",
-            "write the configuration into a file, and set this to the path of it, without quotes",
+            "write the configuration into a file, and set this to the path of it, without quotes; the document itself goes \
+             into EDGEPASS_CONFIG_JSON",
         ));
     }
     let bytes = read_file(path, setting, "configuration", CONFIG_BYTES)?;
-    let utf16 = [&b"\xff\xfe"[..], b"\xfe\xff"];
-    let is_utf16 = bytes.contains(&0) || utf16.iter().any(|mark| bytes.starts_with(mark));
-    let text = String::from_utf8(bytes).ok().filter(|_| !is_utf16);
-    let text = text.ok_or_else(|| {
-        let what = if is_utf16 {
-            "is UTF-16, and not"
-        } else {
-            "is not"
+    Document::of(bytes, path.display().to_string(), setting)
+}
+
+impl Document {
+    fn of(bytes: Vec<u8>, name: String, setting: &'static str) -> Result<Self, Failure> {
+        let utf16 = [&b"\xff\xfe"[..], b"\xfe\xff"];
+        let is_utf16 = bytes.contains(&0) || utf16.iter().any(|mark| bytes.starts_with(mark));
+        let text = String::from_utf8(bytes).ok().filter(|_| !is_utf16);
+        let text = text.ok_or_else(|| {
+            let what = if is_utf16 {
+                "is UTF-16, and not"
+            } else {
+                "is not"
+            };
+            Failure::setup(format!(
+                "the configuration {name} {what} UTF-8 text: write it as UTF-8"
+            ))
+        })?;
+        // who reads it as JSON need not know the byte order mark
+        let text = match text.strip_prefix('\u{feff}') {
+            Some(rest) => rest.to_owned(),
+            None => text,
         };
-        Failure::setup(format!(
-            "the configuration {} {what} UTF-8 text: write it as UTF-8",
-            path.display()
-        ))
-    })?;
-    // who reads it as JSON need not know the byte order mark
-    Ok(match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_owned(),
-        None => text,
-    })
+        Ok(Self {
+            text,
+            name,
+            setting,
+        })
+    }
+
+    /// Whether its first line that says something is one of YAML: a name without quotes, or a mark of the format.
+    fn is_yaml(&self) -> bool {
+        let mut lines = self.text.lines();
+        let line = lines.find(|line| !matches!(line.trim_start().chars().next(), None | Some('#')));
+        let Some(line) = line else {
+            return false;
+        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$' | '.');
+        line.starts_with("---")
+            || line.starts_with("%YAML")
+            || line.split_once(':').is_some_and(|(name, rest)| {
+                !name.is_empty()
+                    && name.chars().all(is_name)
+                    && (rest.is_empty() || rest.starts_with(' '))
+            })
+    }
+}
+
+/// What is wrong, with the file's name where it is the file as a whole.
+pub(crate) fn explained(error: ConfigError, document: Option<&Document>) -> Mistake {
+    let mut mistake = Mistake::from(error.into_detail());
+    let Some(document) = document.filter(|_| mistake.setting.as_deref() == Some(WHOLE)) else {
+        return mistake;
+    };
+    if document.is_yaml() {
+        mistake.message = "is YAML, and a configuration is JSON".to_owned();
+        mistake.hint = Some("convert it, for example by yq -o=json".to_owned());
+        mistake.setting = Some(document.name.clone());
+    } else {
+        mistake.message = format!("{}: {}", document.name, mistake.message);
+    }
+    mistake
+}
+
+/// Why nothing can be built of a configuration.
+pub(crate) fn not_built(
+    error: BuildError,
+    document: Option<&Document>,
+    environment: &Environment,
+) -> Failure {
+    match error {
+        BuildError::Config(error) => Failure::Mistakes(vec![explained(error, document)]),
+        BuildError::Certificate { .. } => {
+            let json = document.map(|document| document.text.as_str());
+            let unknown =
+                Config::load(json, environment).map(|config| unknown_certificates(&config));
+            match unknown {
+                Ok(unknown) if !unknown.is_empty() => Failure::Mistakes(unknown),
+                _ => Failure::setup(error.to_string()),
+            }
+        }
+        other => other.into(),
+    }
+}
+
+/// Certificates that credentials name and nobody has.
+fn unknown_certificates(config: &Config) -> Vec<Mistake> {
+    let unknown = config.unresolved_certificates();
+    let known: Vec<&str> = config.certificates.keys().map(String::as_str).collect();
+    let needs = config.needs().certificates.into_iter();
+    needs
+        .filter(|need| unknown.contains(&need.name))
+        .map(|need| Mistake {
+            message: format!("is `{}`, which is not among the certificates", need.name),
+            hint: Some(match known.as_slice() {
+                [] => format!("write its files under certificates.{}", need.name),
+                known => format!(
+                    "name one of: {}; or write its files under certificates.{}",
+                    known.join(", "),
+                    need.name
+                ),
+            }),
+            setting: Some(need.setting),
+        })
+        .collect()
+}
+
+/// Says in the log which configuration, identity and files a command works with.
+pub(crate) fn narrate(
+    document: Option<&Document>,
+    environment: &Environment,
+    identity: Option<&str>,
+) {
+    if !log::log_enabled!(log::Level::Info) {
+        return;
+    }
+    let json = document.map(|document| document.text.as_str());
+    let Ok(config) = Config::load(json, environment) else {
+        return;
+    };
+    let variables: BTreeSet<String> = config
+        .needs()
+        .variables
+        .into_iter()
+        .map(|v| v.name)
+        .collect();
+    let variables = Vec::from_iter(variables).join(", ");
+    match document {
+        Some(document) if document.name.ends_with(document.setting) => {
+            log::info!("configuration: {}", document.name);
+        }
+        Some(document) => log::info!("configuration: {} ({})", document.name, document.setting),
+        None => log::info!("configuration: none; {variables} say everything"),
+    }
+    if document.is_some() && !variables.is_empty() {
+        log::info!("variables that the configuration takes something from: {variables}");
+    }
+    let name = identity.or(config.default_identity.as_deref());
+    let Some(identity) = name.and_then(|name| config.identities.get(name)) else {
+        return;
+    };
+    let about: Vec<String> = identity
+        .describe()
+        .into_iter()
+        .map(|(what, value)| format!("{what} {value}"))
+        .collect();
+    log::info!("identity {}: {}", identity.name, about.join("; "));
+    for file in &identity.needs().files {
+        if let FilePattern::Exact(path) = &file.path {
+            log::info!(
+                "file {path} ({}): {}",
+                file.setting,
+                about_file(Path::new(path))
+            );
+        }
+    }
+}
+
+/// What an assertion in a file says of itself, never the assertion. A pipe is left to whoever reads it for good.
+fn about_file(path: &Path) -> String {
+    match std::fs::metadata(path) {
+        Err(error) => return format!("cannot be looked at: {error}"),
+        Ok(metadata) if !metadata.is_file() => return "is no regular file".to_owned(),
+        Ok(_) => {}
+    }
+    let bytes = pipe::read(path, TOKEN_FILE_BYTES).unwrap_or_default();
+    let Some(token) = std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|text| inspect_jwt(text.trim()))
+    else {
+        return "holds no assertion to look into".to_owned();
+    };
+    let said = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
+    let audiences = Some(token.aud.join(" ")).filter(|text| !text.is_empty());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_secs();
+    let expiry = token.exp.map(|exp| match exp.checked_sub(now) {
+        Some(left) => format!("{exp}, in {left} s"),
+        None => format!("{exp}, {} s ago", now.saturating_sub(exp)),
+    });
+    format!(
+        "an assertion of issuer {}, subject {}, audience {}, expiry {}",
+        said(token.iss),
+        said(token.sub),
+        said(audiences),
+        said(expiry)
+    )
 }
 
 /// The whole file of that kind that this setting names.
@@ -147,4 +417,37 @@ pub(crate) fn read_file(
         return Err(cannot(&format!("it is larger than {limit} bytes")));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yaml_is_told_from_json_with_mistakes() {
+        let is_yaml = |text: &str| {
+            let document = Document::of(text.into(), "x".to_owned(), "--config");
+            document.ok().is_some_and(|document| document.is_yaml())
+        };
+        for yaml in [
+            "identities:\n  app:\n",
+            "---\nidentities: {}\n",
+            "# a comment\n\ndefault_identity: app\n",
+            "%YAML 1.2\n---\n",
+            "$schema: x\n",
+        ] {
+            assert!(is_yaml(yaml), "{yaml}");
+        }
+        for json in [
+            "{\"identities\": {},}",
+            "\"identities\": {}",
+            "{identities: {}}",
+            "identities",
+            "https://host/x",
+            "",
+            "# only a comment",
+        ] {
+            assert!(!is_yaml(json), "{json}");
+        }
+    }
 }

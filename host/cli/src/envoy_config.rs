@@ -36,7 +36,7 @@ pub(crate) fn run(
     arguments: &EnvoyConfigArguments,
     warnings: &mut Warnings,
 ) -> Result<(), Failure> {
-    let json = config::read_text(&arguments.from, "--from")?;
+    let json = config::required(&arguments.config)?.text;
     let plan = Plan::of(&json, &process_environment())?;
     warnings.add(&plan.warnings);
     let text = match &arguments.certificate {

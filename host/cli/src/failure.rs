@@ -3,17 +3,44 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+use clap::ValueEnum;
+use edgepass::config::ConfigErrorDetail;
 use edgepass::{Attempt, BuildError, ConfigError, CredentialRef, Error, ErrorClass, ErrorDetail};
 use edgepass_core::{is_printable, printable};
 use serde_json::{Map, Value, json};
 
 /// How errors are written.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Format {
     /// For people.
     Text,
     /// One JSON document, `{"error": …}`.
     Json,
+}
+
+impl Format {
+    /// The one to use. What is asked for counts, of errors (`--error-format`) or of the output (`--format json`). Nothing
+    /// asked for, a person at a terminal gets text, and a program that gets JSON as output gets it as error, too. Every
+    /// other output is for people, or is a value that goes on, and whoever reads the log beside it is a person.
+    pub(crate) fn of(asked: Option<Self>, output: Output, stderr_is_terminal: bool) -> Self {
+        match (asked, output) {
+            (Some(asked), _) => asked,
+            (None, Output::Json) => Self::Json,
+            (None, Output::JsonByDefault) if !stderr_is_terminal => Self::Json,
+            (None, Output::JsonByDefault | Output::Other) => Self::Text,
+        }
+    }
+}
+
+/// What a command prints on standard output.
+#[derive(Clone, Copy)]
+pub(crate) enum Output {
+    /// JSON, which was asked for.
+    Json,
+    /// JSON, because nothing else was.
+    JsonByDefault,
+    /// Anything else.
+    Other,
 }
 
 /// What people should know although the command goes on.
@@ -46,6 +73,43 @@ impl Warnings {
     }
 }
 
+/// Something that is wrong with the configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Mistake {
+    /// Where it is wrong.
+    pub(crate) setting: Option<String>,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Mistake {
+    /// What is wrong, in one sentence that names the place.
+    fn sentence(&self) -> String {
+        match &self.setting {
+            Some(setting) => format!("{setting}: {}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.hint.as_deref().map(for_the_command)
+    }
+
+    fn json(&self) -> Value {
+        json!({ "setting": self.setting, "message": self.sentence(), "hint": self.hint() })
+    }
+}
+
+impl From<ConfigErrorDetail> for Mistake {
+    fn from(detail: ConfigErrorDetail) -> Self {
+        Self {
+            setting: Some(detail.setting),
+            message: detail.message,
+            hint: detail.hint,
+        }
+    }
+}
+
 /// Why the command fails.
 pub(crate) enum Failure {
     /// Usage or configuration: nothing was sent.
@@ -55,6 +119,8 @@ pub(crate) enum Failure {
         message: String,
         hint: Option<String>,
     },
+    /// Several mistakes of that kind, at least one.
+    Mistakes(Vec<Mistake>),
     /// The token could not be acquired, or the request was wrong.
     Token(Error),
     /// Standard output cannot be written.
@@ -87,7 +153,9 @@ impl Failure {
     /// 1: the token could not be acquired; 2: usage or configuration.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Setup { .. } => ExitCode::from(2),
+            Self::Setup { .. } | Self::Mistakes(_) => ExitCode::from(2),
+            // who closed the pipe has what he wanted of it
+            Self::Output(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Token(e)
                 if matches!(
                     e.class(),
@@ -115,12 +183,15 @@ impl Failure {
 
     fn json(&self, warnings: &Warnings) -> Value {
         let error = match self {
-            Self::Setup {
-                setting,
-                message,
-                hint,
-            } => {
-                json!({ "class": ErrorClass::Configuration.name(), "setting": setting, "message": message, "hint": hint })
+            Self::Setup { .. } | Self::Mistakes(_) => {
+                let mistakes = self.mistakes();
+                let mut error = mistakes.first().map_or(Value::Null, Mistake::json);
+                error["class"] = json!(ErrorClass::Configuration.name());
+                if mistakes.len() > 1 {
+                    let mistakes = mistakes.iter().map(|mistake| known(mistake.json()));
+                    error["mistakes"] = mistakes.collect();
+                }
+                error
             }
             Self::Token(e) => {
                 let ErrorDetail {
@@ -139,7 +210,8 @@ impl Failure {
                     claims,
                 } = e.detail();
                 json!({
-                    "class": e.class().name(), "message": message, "hint": hint, "identity": identity,
+                    "class": e.class().name(), "message": message,
+                    "hint": hint.as_deref().map(for_the_command), "identity": identity,
                     "credential": credential.as_ref().map(named),
                     "attempts": attempts.iter().map(|attempt| json!({
                         "credential": named(&attempt.credential), "class": attempt.class.name(),
@@ -154,13 +226,7 @@ impl Failure {
                 json!({ "class": ErrorClass::Other.name(), "message": cannot_write(e) })
             }
         };
-        let known: Map<String, Value> = match error {
-            Value::Object(fields) => fields
-                .into_iter()
-                .filter(|(_, value)| !is_empty(value))
-                .collect(),
-            _ => Map::new(),
-        };
+        let known = known(error);
         if warnings.0.is_empty() {
             json!({ "error": known })
         } else {
@@ -168,34 +234,82 @@ impl Failure {
         }
     }
 
-    fn text(&self, colours: bool) -> String {
-        let (message, lines) = match self {
+    /// Of a failure that is about settings, each.
+    fn mistakes(&self) -> Vec<Mistake> {
+        match self {
             Self::Setup {
                 setting,
                 message,
                 hint,
-            } => {
-                let message = setting.as_ref().map_or_else(
-                    || message.clone(),
-                    |setting| format!("{setting}: {message}"),
-                );
-                (message, vec![("hint", hint.clone())])
+            } => vec![Mistake {
+                setting: setting.clone(),
+                message: message.clone(),
+                hint: hint.clone(),
+            }],
+            Self::Mistakes(mistakes) => mistakes.clone(),
+            Self::Token(_) | Self::Output(_) => Vec::new(),
+        }
+    }
+
+    fn text(&self, colours: bool) -> String {
+        let paragraphs = match self {
+            Self::Setup { .. } | Self::Mistakes(_) => {
+                let of = |mistake: &Mistake| (mistake.sentence(), vec![("hint", mistake.hint())]);
+                self.mistakes().iter().map(of).collect()
             }
-            Self::Token(e) => (e.detail().message.clone(), lines(e)),
-            Self::Output(e) => (cannot_write(e), Vec::new()),
+            Self::Token(e) => vec![(e.detail().message.clone(), lines(e))],
+            Self::Output(e) => vec![(cannot_write(e), Vec::new())],
         };
-        let label = if colours {
-            "\u{1b}[1;31merror\u{1b}[0m"
-        } else {
-            "error"
-        };
-        let mut text = format!("edgepass: {label}: {}\n", one_line(&message));
-        for (name, value) in lines {
-            if let Some(value) = value {
-                text.push_str(&format!("  {name}: {}\n", one_line(&value)));
+        let mut text = String::new();
+        for (message, lines) in paragraphs {
+            text.push_str(&format!("{}{}\n", begin(colours), one_line(&message)));
+            for (name, value) in lines {
+                if let Some(value) = value {
+                    text.push_str(&format!("  {name}: {}\n", one_line(&value)));
+                }
             }
         }
         text
+    }
+}
+
+/// How an error begins, ours and those of the command line alike.
+pub(crate) fn begin(colours: bool) -> &'static str {
+    if colours {
+        "edgepass: \u{1b}[1;31merror\u{1b}[0m: "
+    } else {
+        "edgepass: error: "
+    }
+}
+
+/// The engine's hints name settings and variables; the command has options that go before them.
+fn for_the_command(hint: &str) -> String {
+    [
+        ("EDGEPASS_CONFIG", "--config or EDGEPASS_CONFIG"),
+        ("host.ca_file", "--ca-file, host.ca_file"),
+    ]
+    .into_iter()
+    .fold(hint.to_owned(), |hint, (name, names)| {
+        // another variable may begin with the name
+        let is_whole = hint
+            .split_once(name)
+            .is_some_and(|(_, rest)| !rest.starts_with('_'));
+        if is_whole && !hint.contains(names) {
+            hint.replacen(name, names, 1)
+        } else {
+            hint
+        }
+    })
+}
+
+/// The fields that say something.
+fn known(error: Value) -> Map<String, Value> {
+    match error {
+        Value::Object(fields) => fields
+            .into_iter()
+            .filter(|(_, value)| !is_empty(value))
+            .collect(),
+        _ => Map::new(),
     }
 }
 
@@ -281,7 +395,7 @@ fn lines(error: &Error) -> Vec<(&'static str, Option<String>)> {
                     .then(|| "the same request may succeed later".to_owned())
             }),
         ),
-        ("hint", detail.hint.clone()),
+        ("hint", detail.hint.as_deref().map(for_the_command)),
     ]
 }
 
@@ -317,7 +431,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// <https://no-color.org>: set and not empty means none.
-fn colours() -> bool {
+pub(crate) fn colours() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
@@ -425,6 +539,66 @@ mod tests {
         );
         let path = Failure::setup("the file /x\n\u{1b}[1mnote\u{202e} cannot be read");
         assert_eq!(path.text(false).lines().count(), 1);
+    }
+
+    #[test]
+    fn who_gets_which_format() {
+        use Format::{Json, Text};
+        use Output::{Json as Asked, JsonByDefault, Other};
+        for (error_format, output, at_a_terminal, expected) in [
+            (None, JsonByDefault, true, Text),
+            (None, JsonByDefault, false, Json),
+            (None, Asked, true, Json),
+            (None, Asked, false, Json),
+            (None, Other, true, Text),
+            (None, Other, false, Text),
+            (Some(Text), Asked, false, Text),
+            (Some(Text), JsonByDefault, false, Text),
+            (Some(Json), Other, true, Json),
+            (Some(Json), JsonByDefault, true, Json),
+        ] {
+            let format = Format::of(error_format, output, at_a_terminal);
+            assert_eq!(format, expected, "{error_format:?} {at_a_terminal}");
+        }
+    }
+
+    #[test]
+    fn hints_name_the_options_of_the_command() {
+        for (hint, expected) in [
+            ("set host.ca_file", "set --ca-file, host.ca_file"),
+            (
+                "EDGEPASS_CONFIG names it",
+                "--config or EDGEPASS_CONFIG names it",
+            ),
+            ("see EDGEPASS_CONFIG_JSON", "see EDGEPASS_CONFIG_JSON"),
+            ("set --ca-file, host.ca_file", "set --ca-file, host.ca_file"),
+            ("look", "look"),
+        ] {
+            assert_eq!(for_the_command(hint), expected);
+        }
+    }
+
+    #[test]
+    fn several_mistakes_are_all_there() {
+        let mistake = |setting: &str| Mistake {
+            setting: Some(setting.into()),
+            message: "is wrong".into(),
+            hint: None,
+        };
+        let one = Failure::Mistakes(vec![mistake("a")]).json(&Warnings::default());
+        let expected = json!({"class": "configuration", "setting": "a", "message": "a: is wrong"});
+        assert_eq!(one["error"], expected);
+        let two = Failure::Mistakes(vec![mistake("a"), mistake("b")]);
+        assert_eq!(
+            two.text(false),
+            "edgepass: error: a: is wrong\nedgepass: error: b: is wrong\n"
+        );
+        let json = two.json(&Warnings::default());
+        assert_eq!(json["error"]["message"], "a: is wrong");
+        assert_eq!(
+            json["error"]["mistakes"],
+            json!([{"setting": "a", "message": "a: is wrong"}, {"setting": "b", "message": "b: is wrong"}])
+        );
     }
 
     #[test]

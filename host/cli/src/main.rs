@@ -5,40 +5,55 @@ mod config;
 mod envoy_config;
 mod failure;
 mod log;
+mod mistakes;
 mod output;
 mod pipe;
+mod reference;
 mod repeat;
+mod signals;
 mod token;
+mod usage;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use self::arguments::{Arguments, Command, ConfigCommand};
-use self::failure::{Failure, Format, Warnings};
+use self::arguments::{Arguments, Command, ConfigCommand, TokenFormat};
+use self::failure::{Failure, Format, Output, Warnings};
 
 fn main() -> ExitCode {
-    // usage errors, help and version end the process in here: 2 for the first, 0 for the others
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| repeat::usage(error).exit());
-    log::install(arguments.verbose);
-    let mut warnings = Warnings::default();
-    let (result, format) = match arguments.command {
-        Command::Token(arguments) => (
-            token::run(&arguments, &mut warnings),
-            arguments.format.of_errors(),
-        ),
-        Command::Config(ConfigCommand::Check(arguments)) => {
-            (config::check(&arguments, &mut warnings), Format::Text)
-        }
-        Command::Config(ConfigCommand::Schema) => (config::schema(), Format::Text),
-        Command::EnvoyConfig(arguments) => {
-            (envoy_config::run(&arguments, &mut warnings), Format::Text)
-        }
-        Command::Man { command } => (man(&command), Format::Text),
-        Command::Completions { shell } => (completions(shell), Format::Text),
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // help and version are among them
+        Err(error) => return usage::report(error),
     };
-    if arguments.verbose > 0 {
-        // they are in the log
+    log::install(arguments.verbose);
+    signals::end_as_first_process();
+    let output = match &arguments.command {
+        Command::Token(token) => match token.format {
+            None => Output::JsonByDefault,
+            Some(TokenFormat::Json) => Output::Json,
+            Some(TokenFormat::Header | TokenFormat::Token) => Output::Other,
+        },
+        _ => Output::Other,
+    };
+    let is_terminal = std::io::stderr().is_terminal();
+    let format = Format::of(arguments.error_format, output, is_terminal);
+    let mut warnings = Warnings::default();
+    let result = match &arguments.command {
+        Command::Token(token) => token::run(token, &mut warnings),
+        Command::Config(ConfigCommand::Check(check)) => {
+            config::check(check, arguments.quiet, &mut warnings)
+        }
+        Command::Config(ConfigCommand::Schema) => config::schema(),
+        Command::Config(ConfigCommand::Reference) => reference::print(),
+        Command::EnvoyConfig(envoy) => envoy_config::run(envoy, &mut warnings),
+        Command::Man { command } => man(command),
+        Command::Completions { shell } => completions(*shell),
+    };
+    if arguments.quiet || arguments.verbose > 0 {
+        // nobody wants to hear of them, or they are in the log
         warnings = Warnings::default();
     }
     match result {

@@ -1,8 +1,14 @@
 //! `edgepass token`.
 
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
-use edgepass::{Builder, Provider, Refresh, Token, TokenRequest, process_environment};
+use edgepass::{
+    Builder, Error, ErrorClass, ErrorDetail, Provider, Refresh, Token, TokenRequest,
+    process_environment,
+};
 use zeroize::Zeroizing;
 
 use super::arguments::{TokenArguments, TokenFormat};
@@ -15,10 +21,16 @@ const COMPONENT_BYTES: u64 = 64 * 1024 * 1024;
 
 pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result<(), Failure> {
     let environment = process_environment();
-    let json = config::read(&arguments.config)?;
+    let document = config::read(&arguments.config)?;
+    config::narrate(
+        document.as_ref(),
+        &environment,
+        arguments.identity.as_deref(),
+    );
+    let json = document.as_ref().map(|document| document.text.as_str());
     let mut builder = Provider::builder().environment(environment.clone());
-    if let Some(json) = &json {
-        builder = builder.config_json(json.as_str());
+    if let Some(json) = json {
+        builder = builder.config_json(json);
     }
     if let Some(path) = &arguments.ca_file {
         builder = builder.ca_file(path);
@@ -37,6 +49,7 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
         },
         ..TokenRequest::for_scopes(arguments.scope.iter().cloned())
     };
+    check_open_files()?;
     // one question: more threads would only cost their start
     // time and connections alone: the drivers of signals and processes take files that there may not be
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -48,16 +61,94 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
         let provider = match builder.build().await {
             Ok(provider) => provider,
             Err(error) => {
-                config::warn_of_unread(json.as_deref(), &environment, warnings);
-                return Err(Failure::from(error));
+                config::warn_of_unread(json, &environment, warnings);
+                return Err(config::not_built(error, document.as_ref(), &environment));
             }
         };
         warnings.add(provider.warnings());
-        provider.get_token(&request).await.map_err(Failure::from)
+        let token = within(arguments.timeout, provider.get_token(&request)).await;
+        token.map_err(|error| Failure::from(with_proxy_named(error)))
     });
     // do not wait for what still runs: a background refresh, or a file system that hangs
     runtime.shutdown_background();
-    print(&token?, arguments.format)
+    print(&token?, arguments.format.unwrap_or(TokenFormat::Json))
+}
+
+/// The token, or an error when that time is over.
+async fn within(
+    timeout: Option<Duration>,
+    token: impl Future<Output = Result<Token, Error>>,
+) -> Result<Token, Error> {
+    let Some(timeout) = timeout else {
+        return token.await;
+    };
+    tokio::time::timeout(timeout, token)
+        .await
+        .unwrap_or_else(|_| {
+            let detail = ErrorDetail {
+                message: format!(
+                    "no token in {} s, which is what --timeout gives it",
+                    timeout.as_secs_f64()
+                ),
+                hint: Some(
+                    "the server, or the way to it, is slow; -vv shows the requests".to_owned(),
+                ),
+                retryable: true,
+                ..ErrorDetail::default()
+            };
+            Err(Error::with_detail(ErrorClass::Timeout, detail))
+        })
+}
+
+/// Whoever has set a proxy may take it for used, where in truth nothing gets through without it.
+fn with_proxy_named(error: Error) -> Error {
+    const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+    if !matches!(error.class(), ErrorClass::Network | ErrorClass::Timeout) {
+        return error;
+    }
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let Some(name) = PROXIES.iter().find(|name| is_set(name)) else {
+        return error;
+    };
+    let proxy = format!(
+        "{name} is set and not used: edgepass has no support for proxies yet, and must reach the server directly"
+    );
+    let mut detail = error.detail().clone();
+    detail.hint = Some(match &detail.hint {
+        Some(hint) => format!("{proxy}; {hint}"),
+        None => proxy,
+    });
+    Error::with_detail(error.class(), detail)
+}
+
+/// Sees to it that there are enough files to open. tokio panics where it cannot have the pair of sockets by which it
+/// hears of signals, and what fails later does so with less to say for it.
+#[cfg(unix)]
+fn check_open_files() -> Result<(), Failure> {
+    /// What the runtime, a token file, a bundle of certification authorities and a connection take.
+    const FILES: usize = 9;
+
+    let (first, second) = UnixStream::pair().map_err(|error| too_few(&error))?;
+    let mut held = vec![second];
+    for _ in 2..FILES {
+        held.push(first.try_clone().map_err(|error| too_few(&error))?);
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn too_few(error: &std::io::Error) -> Failure {
+    Failure::setting(
+        "RLIMIT_NOFILE",
+        format!("this process may open too few files: {error}"),
+        "raise the limit, to 64 for example: ulimit -n 64, LimitNOFILE= of systemd, --ulimit nofile= of docker",
+    )
+}
+
+#[cfg(not(unix))]
+fn check_open_files() -> Result<(), Failure> {
+    Ok(())
 }
 
 #[cfg(feature = "compiler")]

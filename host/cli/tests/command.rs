@@ -226,7 +226,9 @@ fn schema_version_and_completions_are_printed() {
     );
     for shell in ["bash", "zsh", "fish"] {
         let script = edgepass(&lab, &["completions", shell]);
-        assert!(text(&script.stdout).contains("force-refresh"), "{shell}");
+        assert!(text(&script.stdout).contains("identity"), "{shell}");
+        let other = edgepass(&lab, &["completion", shell]);
+        assert_eq!(other.stdout, script.stdout, "{shell}");
     }
 }
 
@@ -295,7 +297,8 @@ fn a_closed_pipe_is_no_panic() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(text(&output.stderr), "");
-    assert_eq!(output.status.code(), Some(1));
+    // whoever closed it has what he wanted: `edgepass token | true` is no failure under `pipefail`
+    assert_eq!(output.status.code(), Some(0));
 }
 
 #[test]
@@ -317,12 +320,16 @@ fn envoy_config_says_what_is_wrong_and_prints_nothing() {
     assert!(text(&good.stdout).contains("idp_login_microsoftonline_com"));
 
     let long = format!("/{}", "a".repeat(100));
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (
             &["--from", "/nonexistent"],
             "the configuration /nonexistent cannot be read",
         ),
-        (&[], "--from"),
+        (&[], "--config: is not given"),
+        (
+            &["--from", from, "--config", "/nonexistent"],
+            "/nonexistent",
+        ),
         (&["--from", from, "--upstream", "nowhere"], "it has no port"),
         (&["--from", from, "--listen", "localhost:80"], "--listen"),
         (
@@ -720,7 +727,7 @@ fn what_may_be_a_secret_in_the_place_of_a_path_is_not_repeated() {
             ),
             (
                 edgepass(&lab, &["envoy-config", "--from", &given]),
-                "--from",
+                "--config",
             ),
         ] {
             let said = text(&output.stderr);
@@ -805,4 +812,647 @@ fn a_server_that_gives_everything_back_shows_nothing() {
             }
         }
     }
+}
+
+/// Runs a line of a shell at a terminal of its own, and gives what is shown there.
+#[cfg(target_os = "linux")]
+fn at_a_terminal(lab: &Lab, line: &str) -> (Option<i32>, String) {
+    let output = Command::new("script")
+        .args(["--quiet", "--return", "--command", line, "/dev/null"])
+        .env_clear()
+        .envs(lab.emulator.env())
+        .env("SHELL", "/bin/sh")
+        .env("EDGEPASS", env!("CARGO_BIN_EXE_edgepass"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("script of util-linux gives a terminal");
+    (output.status.code(), text(&output.stdout).to_owned())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn people_at_a_terminal_get_text_and_programs_what_they_ask_for() {
+    let lab = Lab::new();
+    lab.emulator
+        .faults()
+        .push(Fault::aadsts(700_016).on("/token").forever());
+    let coloured = "edgepass: \u{1b}[1;31merror\u{1b}[0m: ";
+    for (options, begin) in [
+        ("", coloured),
+        ("--format token", coloured),
+        ("--format json --error-format text", coloured),
+        ("--format json", "{\"error\":"),
+        ("-o json", "{\"error\":"),
+        ("--error-format json", "{\"error\":"),
+        ("-o token --error-format=json", "{\"error\":"),
+    ] {
+        let line = format!("$EDGEPASS token -s {GRAPH} {options} >/dev/null");
+        let (code, shown) = at_a_terminal(&lab, &line);
+        assert_eq!(code, Some(1), "{options}: {shown}");
+        assert!(shown.starts_with(begin), "{options}: {shown:?}");
+    }
+    let (_, shown) = at_a_terminal(&lab, &format!("NO_COLOR=1 $EDGEPASS token -s {GRAPH}"));
+    assert!(shown.starts_with("edgepass: error: "), "{shown:?}");
+    let (code, shown) = at_a_terminal(&lab, "$EDGEPASS tokn");
+    assert_eq!(code, Some(2));
+    assert!(
+        shown.starts_with(&format!("{coloured}unrecognized")),
+        "{shown:?}"
+    );
+
+    // without a terminal it is the output that decides
+    for (options, begin) in [
+        (&[][..], "{\"error\":"),
+        (&["--error-format", "text"], "edgepass: error: "),
+        (&["-o", "header"], "edgepass: error: "),
+        (
+            &["--output=header", "--error-format", "json"],
+            "{\"error\":",
+        ),
+    ] {
+        let output = edgepass(&lab, &[&["token", "--scope", GRAPH], options].concat());
+        let said = text(&output.stderr);
+        assert!(said.starts_with(begin), "{options:?}: {said}");
+    }
+}
+
+#[test]
+fn every_message_says_what_it_is_about() {
+    let lab = Lab::new();
+    for arguments in [
+        &["token", "-s", GRAPH][..],
+        &["config", "check", "--error-format", "json"],
+    ] {
+        let output = command(&lab, arguments)
+            .env_remove("AZURE_TENANT_ID")
+            .output()
+            .unwrap();
+        let said: Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(
+            said["error"]["message"], "AZURE_TENANT_ID: is not set",
+            "{said}"
+        );
+        assert_eq!(said["error"]["setting"], "AZURE_TENANT_ID", "{said}");
+        assert!(
+            said["error"]["hint"]
+                .as_str()
+                .unwrap()
+                .contains("--config or EDGEPASS_CONFIG")
+        );
+    }
+    let usage = edgepass(&lab, &["token", "--scoop", "x", "--error-format", "json"]);
+    let said: Value = serde_json::from_slice(&usage.stderr).unwrap();
+    assert_eq!(
+        (usage.status.code(), &said["error"]["class"]),
+        (Some(2), &json!("invalid-request"))
+    );
+    assert!(
+        said["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("--scoop"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_configuration_is_taken_from_where_people_have_it() {
+    let lab = Lab::new();
+    let config = lab.config(&json!({ "federated_token_file": { "path": lab.files.token_file() } }));
+    let path = lab.write("config.json", config.to_string());
+    let path = path.to_str().unwrap();
+    let expected = edgepass(&lab, &["config", "check", "--config", path]);
+    assert!(text(&expected.stdout).contains("identity app"));
+    let with = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = command(&lab, arguments);
+        let file = std::fs::File::open(path).unwrap();
+        command
+            .envs(variables.iter().copied())
+            .stdin(file)
+            .output()
+            .unwrap()
+    };
+    for (arguments, variables) in [
+        (&["config", "check", path][..], &[][..]),
+        (&["config", "check", "-c", path], &[]),
+        (&["config", "check", "-"], &[]),
+        (&["config", "check", "--config", "-"], &[]),
+        (&["config", "check", "--from", path], &[]),
+        (&["config", "check"], &[("EDGEPASS_CONFIG", path)]),
+        (
+            &["config", "check"],
+            &[("EDGEPASS_CONFIG_JSON", &config.to_string())],
+        ),
+        (
+            &["config", "check", path],
+            &[
+                ("EDGEPASS_CONFIG", "/nowhere"),
+                ("EDGEPASS_CONFIG_JSON", "{"),
+            ],
+        ),
+    ] {
+        let output = with(arguments, variables);
+        assert_eq!(text(&output.stderr), "", "{arguments:?} {variables:?}");
+        assert_eq!(
+            output.stdout, expected.stdout,
+            "{arguments:?} {variables:?}"
+        );
+    }
+    for (arguments, variables, says) in [
+        (
+            &["config", "check"][..],
+            &[("EDGEPASS_CONFIG", path), ("EDGEPASS_CONFIG_JSON", "{}")][..],
+            "only one of them",
+        ),
+        (
+            &["config", "check"],
+            &[("EDGEPASS_CONFIG_JSON", "{")],
+            "the document in EDGEPASS_CONFIG_JSON: not JSON",
+        ),
+        (
+            &["config", "check"],
+            &[("EDGEPASS_CONFIG", "{}")],
+            "EDGEPASS_CONFIG_JSON",
+        ),
+        (
+            &["config", "check", path, "--config", path],
+            &[],
+            "cannot be used with",
+        ),
+        (
+            &["envoy-config"],
+            &[("EDGEPASS_CONFIG", "/nowhere.json")],
+            "/nowhere.json",
+        ),
+    ] {
+        let output = with(arguments, variables);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+    let token = with(&["token", "-s", GRAPH, "-c", "-", "-o", "token"], &[]);
+    assert!(
+        text(&token.stdout).starts_with("ey"),
+        "{}",
+        text(&token.stderr)
+    );
+    let envoy = with(&["envoy-config"], &[("EDGEPASS_CONFIG", path)]);
+    assert_eq!(
+        envoy.status.code(),
+        Some(2),
+        "its host is none that Envoy is told of"
+    );
+}
+
+#[test]
+fn a_file_that_is_no_json_is_named() {
+    let lab = Lab::new();
+    for (name, content, says) in [
+        (
+            "a.json",
+            "{\"identities\": {},}",
+            "a.json: not JSON: trailing comma at line 1 column",
+        ),
+        ("b.json", "", "b.json: empty"),
+        ("c.json", "[]", "c.json: expected an object, not a list"),
+        (
+            "d.yaml",
+            "identities:\n  app: {}\n",
+            "d.yaml: is YAML, and a configuration is JSON",
+        ),
+    ] {
+        let path = lab.write(name, content);
+        let path = path.to_str().unwrap();
+        for arguments in [
+            &["config", "check", path][..],
+            &["token", "--config", path, "-o", "token"],
+            &["envoy-config", "--config", path],
+        ] {
+            let output = edgepass(&lab, arguments);
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.contains(says), "{arguments:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn all_mistakes_are_named_at_once() {
+    let lab = Lab::new();
+    let path = lab.write(
+        "config.json",
+        r#"{"identities": {
+            "a": {"tenent_id": "t", "client_id": "a b", "credential": {"client_secret": {"file": "x"}}},
+            "b": {"tenant_id": "common", "client_id": "c", "credential": {"client_secret": {"value": "hunter2", "file": "/x"}}}
+        }}"#,
+    );
+    let path = path.to_str().unwrap();
+    let output = edgepass(&lab, &["config", "check", path]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(output.stdout.is_empty());
+    let expected = [
+        "identities.a.tenent_id: unknown field",
+        "identities.a.client_id: has a space",
+        "identities.a.credential.client_secret.file: is a relative path",
+        "identities.b.tenant_id: is `common`",
+        "identities.b.credential.client_secret: has more than one of value, env and file",
+    ];
+    for line in expected {
+        assert!(
+            said.contains(&format!("edgepass: error: {line}")),
+            "{line} in {said}"
+        );
+    }
+    assert_eq!(
+        said.matches("edgepass: error: ").count(),
+        expected.len(),
+        "{said}"
+    );
+    assert!(said.contains("hint: did you mean `tenant_id`?"), "{said}");
+    assert!(!said.contains("hunter2"));
+    let output = edgepass(&lab, &["config", "check", path, "--error-format", "json"]);
+    let json: Value = serde_json::from_slice(&output.stderr).unwrap();
+    let mistakes = json["error"]["mistakes"].as_array().unwrap();
+    assert_eq!(mistakes.len(), expected.len(), "{json}");
+    assert_eq!(json["error"]["message"], mistakes[0]["message"]);
+}
+
+#[test]
+fn a_certificate_that_nobody_has_is_named_with_its_setting() {
+    let lab = Lab::new();
+    let mut config = lab.config(&json!({ "certificate": { "name": "prod" } }));
+    config["identities"]["other"] = config["identities"]["app"].clone();
+    config["identities"]["other"]["credential"] =
+        json!({ "bound_certificate": { "name": "wire" } });
+    let path = lab.write("config.json", config.to_string());
+    let path = path.to_str().unwrap();
+    for arguments in [
+        &["config", "check", path][..],
+        &[
+            "token",
+            "--config",
+            path,
+            "-s",
+            GRAPH,
+            "-o",
+            "token",
+            "--identity",
+            "app",
+        ],
+    ] {
+        let output = edgepass(&lab, arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        for line in [
+            "identities.app.credential.certificate.name: is `prod`, which is not among the certificates",
+            "identities.other.credential.bound_certificate.name: is `wire`, which is not",
+            "hint: name one of: demo; or write its files under certificates.prod",
+        ] {
+            assert!(said.contains(line), "{line} in {said}");
+        }
+    }
+}
+
+#[test]
+fn strictly_checked_what_is_not_there_is_a_mistake() {
+    let lab = Lab::new();
+    let missing = lab.root().join("later");
+    let config = lab.config(&json!({ "federated_token_file": { "path": missing } }));
+    let path = lab.write("config.json", config.to_string());
+    let path = path.to_str().unwrap();
+    let lenient = edgepass(&lab, &["config", "check", path]);
+    assert_eq!(lenient.status.code(), Some(0));
+    let strict = edgepass(&lab, &["config", "check", path, "--strict"]);
+    let said = text(&strict.stderr);
+    assert_eq!(
+        (strict.status.code(), text(&strict.stdout)),
+        (Some(2), ""),
+        "{said}"
+    );
+    assert!(said.contains("/later cannot be read now"), "{said}");
+    // the certificate of the lab, which no credential uses
+    assert!(
+        said.contains("certificate demo is used by no credential"),
+        "{said}"
+    );
+    std::fs::write(&missing, "x").unwrap();
+    let mut config = config;
+    config["certificates"] = json!({});
+    std::fs::write(path, config.to_string()).unwrap();
+    let good = edgepass(&lab, &["config", "check", path, "--strict"]);
+    assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
+    let variable = command(&lab, &["config", "check", "--strict"])
+        .env("AZURE_USERNAME", "u")
+        .output()
+        .unwrap();
+    assert_eq!(variable.status.code(), Some(2));
+    assert!(text(&variable.stderr).contains("AZURE_USERNAME is not used"));
+}
+
+#[test]
+fn who_wants_silence_gets_it() {
+    let lab = Lab::new();
+    let run = |arguments: &[&str]| {
+        let output = command(&lab, arguments)
+            .env("AZURE_USERNAME", "u")
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            text(&output.stdout).len(),
+            text(&output.stderr).to_owned(),
+        )
+    };
+    let (code, printed, said) = run(&["token", "-s", GRAPH, "--quiet"]);
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    assert!(printed > 100);
+    assert_eq!(run(&["-q", "config", "check"]), (Some(0), 0, String::new()));
+    let (code, _, said) = run(&["-q", "token", "-s", "a b", "-o", "token"]);
+    assert_eq!(code, Some(2));
+    assert!(said.starts_with("edgepass: error: "), "{said}");
+}
+
+#[test]
+fn verbose_says_who_asks_and_with_what() {
+    let lab = Lab::new();
+    let config = lab.config(&json!({ "federated_token_file": { "path": lab.files.token_file() } }));
+    let path = lab.write("config.json", config.to_string());
+    let path = path.to_str().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = edgepass(&lab, &[&["token", "-s", GRAPH], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stderr).to_owned()
+    };
+    let assertion = std::fs::read_to_string(lab.files.token_file()).unwrap();
+    let of_file = run(&["-v", "--config", path]);
+    let of_variables = run(&["-v"]);
+    for said in [&of_file, &of_variables] {
+        for part in [
+            "info: identity ",
+            lab.emulator.client_id(),
+            "federated token file",
+            "an assertion of issuer https://",
+            "subject system:serviceaccount:",
+            "audience api://AzureADTokenExchange, expiry 1",
+            ", in 3",
+        ] {
+            assert!(said.contains(part), "{part:?} in {said}");
+        }
+        assert!(!said.contains("debug: "), "{said}");
+        for part in assertion.trim().split('.') {
+            assert!(!said.contains(part), "{said}");
+        }
+    }
+    assert!(
+        of_file.contains(&format!("configuration: {path} (--config)")),
+        "{of_file}"
+    );
+    assert!(
+        of_variables.contains(
+            "configuration: none; AZURE_AUTHORITY_HOST, AZURE_CLIENT_ID, AZURE_FEDERATED_TOKEN_FILE"
+        ),
+        "{of_variables}"
+    );
+    let more = run(&["-vv", "--config", path]);
+    assert!(
+        more.contains("info: identity app") && more.contains("debug: POST https://"),
+        "{more}"
+    );
+}
+
+#[test]
+fn a_server_that_hangs_is_given_the_time_that_is_said() {
+    let lab = Lab::new();
+    lab.emulator
+        .faults()
+        .push(Fault::hang().on("/token").forever());
+    let output = command(&lab, &["token", "-s", GRAPH, "--timeout", "0.3"])
+        .env("HTTPS_PROXY", "http://proxy.example:3128")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(said["error"]["class"], "timeout", "{said}");
+    assert_eq!(
+        said["error"]["message"],
+        "no token in 0.3 s, which is what --timeout gives it"
+    );
+    assert!(
+        said["error"]["hint"]
+            .as_str()
+            .unwrap()
+            .starts_with("HTTPS_PROXY is set and not used"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_proxy_that_is_not_used_is_named_where_nothing_gets_through() {
+    let lab = Lab::new();
+    // an authority that has not signed the emulator's certificate
+    let other = lab.files.certificate_file();
+    let run = |proxy: Option<(&str, &str)>, arguments: &[&str]| {
+        let output = command(&lab, &[&["token", "-o", "token"], arguments].concat())
+            .envs(proxy)
+            .output()
+            .unwrap();
+        assert_ne!(output.status.code(), Some(0));
+        text(&output.stderr).to_owned()
+    };
+    let untrusted = ["-s", GRAPH, "--ca-file", other.to_str().unwrap()];
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        let said = run(
+            Some((name, "http://user:hunter2@proxy.example:3128")),
+            &untrusted,
+        );
+        assert!(said.contains("class: network"), "{said}");
+        assert!(
+            said.contains(&format!("hint: {name} is set and not used")),
+            "{said}"
+        );
+        assert!(
+            said.contains("; give the authority that signed it"),
+            "the other hint stays: {said}"
+        );
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    for proxy in [None, Some(("HTTPS_PROXY", ""))] {
+        let said = run(proxy, &untrusted);
+        assert!(!said.contains("PROXY"), "{said}");
+        assert!(
+            said.contains("by --ca-file, host.ca_file or SSL_CERT_FILE"),
+            "{said}"
+        );
+    }
+    let said = run(Some(("HTTPS_PROXY", "http://x")), &["-s", "a b"]);
+    assert!(
+        !said.contains("PROXY"),
+        "no way to any server has to do with it: {said}"
+    );
+}
+
+#[test]
+fn help_has_examples_and_says_that_nothing_is_kept() {
+    let lab = Lab::new();
+    for (arguments, parts) in [
+        (
+            &["--help"][..],
+            &["Examples:", "Nothing is kept between two runs"][..],
+        ),
+        (
+            &["token", "--help"],
+            &[
+                "Examples:",
+                "Nothing is kept between two runs",
+                "&& curl -H \"$h\"",
+                "--timeout",
+            ],
+        ),
+        (
+            &["config", "check", "--help"],
+            &["Examples:", "--strict", "[FILE]"],
+        ),
+        (&["envoy-config", "--help"], &["Examples:", "--config"]),
+        (&["completions", "--help"], &["Examples:"]),
+    ] {
+        let output = edgepass(&lab, arguments);
+        let said = text(&output.stdout);
+        for part in parts {
+            assert!(said.contains(part), "{part:?} in {said}");
+        }
+        assert!(!said.contains("--force-refresh"), "{said}");
+    }
+}
+
+/// Every limit from the one at which the loader finds its libraries.
+#[cfg(target_os = "linux")]
+#[test]
+fn too_few_files_to_open_are_an_error_and_no_panic() {
+    let lab = Lab::new();
+    let mut good = 0;
+    for limit in 5..=24 {
+        let script = format!("ulimit -n {limit}; exec \"$@\"");
+        let output = Command::new("sh")
+            .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_edgepass")])
+            .args(["token", "-s", GRAPH, "-o", "token"])
+            .env_clear()
+            .envs(lab.emulator.env())
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert!(!said.contains("panicked"), "{limit}: {said}");
+        if limit < 12 {
+            assert_eq!(output.status.code(), Some(2), "{limit}: {said}");
+            let line = "RLIMIT_NOFILE: this process may open too few files: Too many open files";
+            assert!(
+                said.contains(line) && said.contains("ulimit -n"),
+                "{limit}: {said}"
+            );
+        }
+        good += u32::from(output.status.success());
+    }
+    assert!(good > 0, "24 files are enough");
+}
+
+/// As root of a user namespace of its own, which has its own processes and mounts.
+#[cfg(target_os = "linux")]
+fn in_a_container(options: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user"]).args(options);
+    command
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_container_whose_first_process_it_is_can_be_stopped() {
+    use std::time::{Duration, Instant};
+
+    for (signal, number) in [("TERM", 15_u32), ("INT", 2), ("HUP", 1)] {
+        let mut child = in_a_container(&["--pid", "--fork", "--kill-child"])
+            .arg(env!("CARGO_BIN_EXE_edgepass"))
+            .args(["config", "check", "-"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("unshare of util-linux runs");
+        // it waits for its standard input, which stays open; the signal is for when its handler is there
+        let began = Instant::now();
+        let first = loop {
+            let children = format!("/proc/{0}/task/{0}/children", child.id());
+            let children = std::fs::read_to_string(children).unwrap_or_default();
+            let status = children.trim().parse::<u32>().ok().map(|first| {
+                (
+                    first,
+                    std::fs::read_to_string(format!("/proc/{first}/status")).unwrap_or_default(),
+                )
+            });
+            let caught = |status: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+                line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            };
+            let is_edgepass = |status: &str| status.starts_with("Name:\tedgepass\n");
+            match status {
+                Some((first, status))
+                    if is_edgepass(&status)
+                        && caught(&status).is_some_and(|mask| mask & (1 << (number - 1)) != 0) =>
+                {
+                    break first;
+                }
+                _ => {}
+            }
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "user namespaces are needed: {child:?}"
+            );
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "no handler of {signal}"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let sent = Command::new("kill")
+            .args(["-s", signal, &first.to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+        assert_eq!(
+            child.wait().unwrap().code(),
+            Some(128 + number as i32),
+            "{signal}"
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_machine_without_certification_authorities_is_told_so_once() {
+    let lab = Lab::new();
+    // everywhere where systems have them
+    let script = "for folder in /etc/ssl /etc/pki /usr/lib/ssl /usr/share/ssl /usr/local/ssl /etc/openssl /etc/certs; do
+        [ ! -d $folder ] || mount -t tmpfs none $folder
+    done; exec \"$@\"";
+    let output = in_a_container(&["--mount"])
+        .args(["sh", "-c", script, "sh", env!("CARGO_BIN_EXE_edgepass")])
+        .args(["-vv", "token", "-s", GRAPH, "-o", "token"])
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .envs(lab.emulator.env())
+        .env_remove("SSL_CERT_FILE")
+        .output()
+        .expect("unshare of util-linux runs");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for part in [
+        "class: configuration",
+        "no certification authorities",
+        "hint: install the system's CA certificates, or name a file with them by --ca-file, host.ca_file or SSL_CERT_FILE",
+    ] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    assert_eq!(
+        said.matches("error: certification authorities").count(),
+        1,
+        "asked once: {said}"
+    );
+    assert!(lab.emulator.token_requests().is_empty());
 }
