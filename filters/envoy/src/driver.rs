@@ -2,7 +2,7 @@
 
 use edgepass_core::{
     AssertionError, CertificateError, Effect, EffectId, Error, HttpError, HttpErrorKind,
-    HttpRequest, HttpResponse, Outcome, ReadError, SecretBytes, Table, Via, limits,
+    HttpRequest, HttpResponse, Outcome, ReadError, SecretBytes, Table, TokenRequest, Via, limits,
 };
 use edgepass_rules::{Counts, Driver, Transport, request_path};
 
@@ -131,12 +131,12 @@ impl Driver for Calls {
         }
     }
 
-    fn refreshed(&mut self, identity: &str, expires_on: u64, took_ms: u64) {
-        self.metrics.refreshed(identity, expires_on, took_ms);
+    fn refreshed(&mut self, asked: &TokenRequest, expires_on: u64, took_ms: u64) {
+        self.metrics.refreshed(asked, expires_on, took_ms);
     }
 
-    fn failed(&mut self, error: &Error) {
-        self.metrics.failed(error);
+    fn failed(&mut self, asked: &TokenRequest, error: &Error) {
+        self.metrics.failed(asked, error);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The numbers that Envoy shows under `/stats`. Names begin with `edgepass_`, because Envoy adds nothing of its own.
 
-use edgepass_core::{Error, Table};
+use edgepass_core::{Error, Table, TokenRequest};
 use edgepass_rules::Counts;
 
 use crate::host::{self, Kind};
@@ -36,21 +36,22 @@ impl Metrics {
     }
 
     /// A token came, after so many milliseconds.
-    pub(crate) fn refreshed(&mut self, identity: &str, expires_on: u64, took_ms: u64) {
+    pub(crate) fn refreshed(&mut self, asked: &TokenRequest, expires_on: u64, took_ms: u64) {
         self.add("edgepass_refreshes_succeeded_total", 1);
         if let Some(id) = self.id(Kind::Histogram, "edgepass_exchange_ms") {
             host::record(id, took_ms);
         }
-        let name = format!("edgepass_token_expires_on.{identity}");
+        let name = format!("edgepass_token_expires_on.{}", labels(asked));
         if let Some(id) = self.id(Kind::Gauge, &name) {
             host::record(id, expires_on);
         }
     }
 
     /// No token came.
-    pub(crate) fn failed(&mut self, error: &Error) {
+    pub(crate) fn failed(&mut self, asked: &TokenRequest, error: &Error) {
         self.add("edgepass_refreshes_failed_total", 1);
-        let name = format!("edgepass_refreshes_failed.{}", error.class().name());
+        let class = error.class().name();
+        let name = format!("edgepass_refreshes_failed.{class}.{}", labels(asked));
         self.add(&name, 1);
         for code in &error.detail().aadsts {
             let name = format!("edgepass_aadsts.{code}");
@@ -79,4 +80,22 @@ impl Metrics {
         self.ids.insert(name.to_owned(), id);
         Some(id)
     }
+}
+
+/// Identity and scope as the end of a name. The first dot is the one between them, so that `stats_tags` find both; colons and
+/// the like have a meaning in the protocols of statistics.
+fn labels(asked: &TokenRequest) -> String {
+    let mut labels = String::new();
+    let mut in_scope = false;
+    for text in asked.identity.iter().chain(&asked.scopes) {
+        if in_scope {
+            labels.push('.');
+        }
+        for b in text.bytes() {
+            let kept = b.is_ascii_alphanumeric() || b == b'-' || in_scope && b"./".contains(&b);
+            labels.push(if kept { char::from(b) } else { '_' });
+        }
+        in_scope = true;
+    }
+    labels
 }

@@ -110,7 +110,7 @@ impl RootContext for Root {
                 true
             }
             Err(error) => {
-                host::error(&format!("edgepass: {error}"));
+                host::error(&error.to_string());
                 false
             }
         }

@@ -1,6 +1,6 @@
 //! What the rules need of the proxy that they run in.
 
-use edgepass_core::{Effect, EffectId, Error, Now, Outcome};
+use edgepass_core::{Effect, EffectId, Error, Now, Outcome, TokenRequest};
 
 use crate::matching::Properties;
 
@@ -70,9 +70,9 @@ pub trait Driver {
     /// [`Lifecycle::complete`](crate::Lifecycle::complete).
     fn begin(&mut self, id: EffectId, effect: Effect) -> Option<Outcome>;
 
-    /// A token came for that identity, after so many milliseconds.
-    fn refreshed(&mut self, identity: &str, expires_on: u64, took_ms: u64);
+    /// A token came that was asked for so, after so many milliseconds.
+    fn refreshed(&mut self, asked: &TokenRequest, expires_on: u64, took_ms: u64);
 
     /// None came.
-    fn failed(&mut self, error: &Error);
+    fn failed(&mut self, asked: &TokenRequest, error: &Error);
 }

@@ -23,6 +23,7 @@ pub use host::{Driver, Host, Level};
 pub use inbound::Inbound;
 pub use lifecycle::Lifecycle;
 pub use matching::Properties;
+pub use path::is_plain;
 pub use requests::{Counts, NO_TOKEN_YET, Outage, Passage, Requests, refuse};
 pub use requirements::{Required, Requirements, certificate_files};
 pub use rule::{MAX_RULES, RuleSettings};

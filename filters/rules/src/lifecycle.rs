@@ -238,14 +238,11 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
                 }
                 let took_ms = now.mono_ms.saturating_sub(since_mono_ms);
                 self.driver
-                    .refreshed(&token.identity, granted.expires_on, took_ms);
+                    .refreshed(&token.request, granted.expires_on, took_ms);
                 let lasts_s = granted.expires_on.saturating_sub(now.unix_s());
                 host.log(
                     Level::Info,
-                    &format!(
-                        "edgepass: identity {}: a new access token, good for {lasts_s} s",
-                        token.identity
-                    ),
+                    &format!("{}: a new access token, good for {lasts_s} s", token.name),
                 );
                 let shared = Shared {
                     version: token.next_version(host, sharing),
@@ -290,14 +287,14 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
             share::publish_error(host, &token.keys, error.class().name(), next_unix_ms);
         }
         self.requests.serve_on(index);
-        self.driver.failed(error);
+        self.driver.failed(&token.request, error);
         let hint = error.detail().hint.as_deref().unwrap_or_default();
         let separator = if hint.is_empty() { "" } else { "; " };
         host.log(
             Level::Warn,
             &format!(
-                "edgepass: identity {}: no new access token ({}): {error}{separator}{hint}",
-                token.identity,
+                "{}: no new access token ({}): {error}{separator}{hint}",
+                token.name,
                 error.class().name()
             ),
         );
@@ -334,8 +331,8 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
         host.log(
             Level::Warn,
             &format!(
-                "edgepass: identity {}: the upstream refuses what the token server gives; asking again so soon would not help, so this access token is kept for now",
-                token.identity
+                "{}: the upstream refuses what the token server gives; asking again so soon would not help, so this access token is kept for now",
+                token.name
             ),
         );
         self.publish(index, shared);

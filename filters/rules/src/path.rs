@@ -59,7 +59,7 @@ impl RequestPath {
 }
 
 /// Whether every server reads the beginning of a path as it is written.
-pub(crate) fn is_plain(prefix: &str) -> bool {
+pub fn is_plain(prefix: &str) -> bool {
     let plain = |b: u8| b.is_ascii_graphic() && b != b'?';
     prefix.bytes().all(plain) && read(prefix.as_bytes()).as_deref() == Some(prefix.as_bytes())
 }

@@ -18,8 +18,8 @@ const REPORT_AGAIN_MS: u64 = 1_000;
 pub(crate) struct TokenState {
     pub(crate) keys: Keys,
     pub(crate) request: TokenRequest,
-    /// For messages and metrics.
-    pub(crate) identity: String,
+    /// Whose it is and what for, as messages begin.
+    pub(crate) name: String,
     pub(crate) current: Option<Current>,
     /// The publication that was taken over last. One that has ended is not taken over again, whatever a wall clock that
     /// was set back says of its end.
@@ -67,7 +67,11 @@ impl TokenState {
         Self {
             keys: Keys::new(described, &request.scopes),
             request: request.clone(),
-            identity: request.identity.clone().unwrap_or_default(),
+            name: format!(
+                "identity {}, {}",
+                request.identity.as_deref().unwrap_or_default(),
+                request.scopes.join(" ")
+            ),
             current: None,
             taken: 0,
             rejected: None,

@@ -210,9 +210,14 @@ pub(crate) struct EnvoyConfigArguments {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
 
-    /// Where the requests go: HOST:PORT, or https://HOST:PORT (443 if left out) for a server with a certificate.
-    #[arg(long, value_name = "UPSTREAM", default_value = "upstream.example:80", value_parser = Upstream::parse)]
-    pub(crate) upstream: Upstream,
+    /// Where requests go: HOST:PORT, or https://HOST:PORT (443 if left out) for a server with a certificate.
+    ///
+    /// May be given several times, each for the requests whose path begins so (/PREFIX=URL), for a host (HOST=URL) or both
+    /// (HOST/PREFIX=URL). A path at the end of URL, as in /graph/=https://graph.microsoft.com/, replaces the prefix. Which
+    /// token each gets is said under `envoy.upstreams` or `envoy.rules` of the configuration; an upstream for the same host
+    /// and path as one of `envoy.upstreams` replaces its server. Left out, it is upstream.example:80.
+    #[arg(long, value_name = "[HOST][/PREFIX=]URL")]
+    pub(crate) upstream: Vec<Upstream>,
 
     /// Envoy's admin interface; none if left out.
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -222,7 +227,7 @@ pub(crate) struct EnvoyConfigArguments {
     #[arg(
         long,
         value_name = "FILE",
-        default_value = "/etc/envoy/edgepass-envoy.wasm"
+        default_value = Self::WASM
     )]
     pub(crate) wasm: String,
 
@@ -230,12 +235,12 @@ pub(crate) struct EnvoyConfigArguments {
     #[arg(
         long,
         value_name = "FILE",
-        default_value = "/etc/ssl/certs/ca-certificates.crt"
+        default_value = Self::CA_FILE
     )]
     pub(crate) ca_file: String,
 
     /// Folder of the socket over which the filter reads token files. Envoy must be able to write there.
-    #[arg(long, value_name = "FOLDER", default_value = "/run/envoy")]
+    #[arg(long, value_name = "FOLDER", default_value = Self::SOCKET_DIR)]
     pub(crate) socket_dir: String,
 
     /// Name of the filter's virtual machines. A module with the same name could read the tokens.
@@ -262,14 +267,67 @@ pub(crate) struct EnvoyConfigArguments {
     #[arg(long)]
     pub(crate) no_watch_modify: bool,
 
+    /// Leaves `capability_restriction_config` out, which lets the filter make only the calls that it needs. Envoy warns of it at
+    /// each start: the setting will go one day.
+    #[arg(long)]
+    pub(crate) no_capability_restriction: bool,
+
+    /// Prints one part alone, to be put into a configuration of your own. Its first line says where it belongs.
+    #[arg(long, value_name = "PART", value_enum)]
+    pub(crate) only: Option<Part>,
+
+    /// Blanks before each line of that part.
+    #[arg(long, value_name = "COLUMNS", default_value_t = 0, requires = "only")]
+    pub(crate) indent: u8,
+
     /// Folder of the files that `--certificate` prints, on Envoy's machine.
     #[arg(long, value_name = "FOLDER", default_value = "/etc/envoy")]
     pub(crate) secrets_dir: String,
 
     /// Prints the file that gives Envoy this certificate instead. A rotated certificate is only taken from such a
     /// file.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "only")]
     pub(crate) certificate: Option<String>,
+}
+
+impl EnvoyConfigArguments {
+    /// Where an image of Envoy would have the filter.
+    pub(crate) const WASM: &str = "/etc/envoy/edgepass-envoy.wasm";
+    /// Where Debian has it.
+    pub(crate) const CA_FILE: &str = "/etc/ssl/certs/ca-certificates.crt";
+    pub(crate) const SOCKET_DIR: &str = "/run/envoy";
+}
+
+/// A part of Envoy's configuration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Part {
+    /// The filter, an item of `http_filters`.
+    Filter,
+    /// The listener of the files that the filter reads, an item of `listeners`.
+    Listener,
+    /// The clusters of token endpoints and of that listener, items of `clusters`.
+    TokenClusters,
+    /// The clusters of the upstreams, items of `clusters`.
+    Upstreams,
+    /// The routes to them, items of `virtual_hosts`.
+    Routes,
+    /// Labels for the filter's numbers, the value of `stats_config`.
+    Stats,
+}
+
+impl Part {
+    /// Where it belongs.
+    pub(crate) fn place(self) -> &'static str {
+        match self {
+            Self::Filter => {
+                "an item of http_filters of the connection manager, before envoy.filters.http.router"
+            }
+            Self::Listener => "items of static_resources.listeners",
+            Self::TokenClusters | Self::Upstreams => "items of static_resources.clusters",
+            Self::Routes => "items of virtual_hosts of the connection manager's route_config",
+            Self::Stats => "the value of stats_config",
+        }
+    }
 }
 
 /// A duration in seconds, which may have decimals.

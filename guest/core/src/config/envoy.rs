@@ -37,6 +37,33 @@ object! {
         /// the default identity.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub rules: Vec<EnvoyRuleFile> = objects,
+        /// Where requests go, for `edgepass envoy-config`, which makes routes, clusters and rules of it. The filter
+        /// itself has no use for it.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub upstreams: Vec<EnvoyUpstreamFile> = objects_for_the_command,
+    }
+}
+
+object! {
+    /// A server that requests go to, and the token that they get.
+    #[derive(Clone, Debug, Default, Eq, PartialEq)]
+    pub struct EnvoyUpstreamFile {
+        /// The server: `https://HOST`, `http://HOST` or `HOST:PORT`, and a path that replaces `path_prefix`, if any.
+        pub url: String = text,
+        /// The requests' host, or `*.` and a domain; every host if left out.
+        pub host: Option<String> = optional_text,
+        /// What their path begins with; `/` if left out. Of several that fit, the longest counts.
+        pub path_prefix: Option<String> = optional_text,
+        /// The name of its cluster.
+        pub cluster: Option<String> = optional_text,
+        /// The identity whose token they get. Without identity, scopes and `disabled` the rules say what they get.
+        pub identity: Option<String> = optional_text,
+        /// The scopes of that token; the identity's if left out.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub scopes: Vec<String> = texts,
+        /// Leave these requests as they are.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub disabled: bool = flag(false),
     }
 }
 

@@ -198,6 +198,16 @@ impl Fields {
         out
     }
 
+    /// Objects that the command alone has a use for, which has the schema as well. Elsewhere they are let through: the
+    /// reader of each type is code that Envoy compiles.
+    pub(crate) fn objects_for_the_command<T: Object>(&mut self, name: &str) -> Vec<T> {
+        if cfg!(feature = "schema") {
+            return self.objects(name);
+        }
+        self.take(name);
+        Vec::new()
+    }
+
     pub(crate) fn optional_object<T: Object>(&mut self, name: &str) -> Option<T> {
         let (path, value) = self.take_at(name)?;
         read_object(&mut self.error, path, value)

@@ -8,7 +8,6 @@ use edgepass_core::limits::MAX_ASSERTION_BYTES;
 use serde::Serialize;
 use serde_saphyr::{CommentPosition, FlowSeq, LitString, SpaceAfter, ser_options};
 
-use super::UPSTREAM_CLUSTER;
 use super::capabilities::{CAPABILITIES, SIGNING};
 use super::envoy::{
     Action, Address, Admin, Any, Backoff, Bootstrap, CapabilityRestriction, Cluster, Code,
@@ -18,21 +17,28 @@ use super::envoy::{
     LbEndpoint, Listener, LoadAssignment, LocalityEndpoints, Node, Noted, PathConfigSource,
     PathMapping, Permission, PluginConfig, Policy, Principal, ProtocolOptions, Rbac, ReloadConfig,
     Resources, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, SdsSecretConfig,
-    Secret, StaticResources, StringMatcher, SubjectAltNameMatcher, ThreadPool, TlsCertificate,
-    UpstreamTlsContext, ValidationContext, VirtualHost, VmConfig, WatchedDirectory,
+    Secret, StaticResources, StatsConfig, StatsTag, StringMatcher, SubjectAltNameMatcher,
+    ThreadPool, TlsCertificate, UpstreamTlsContext, ValidationContext, VirtualHost, VmConfig,
+    WatchedDirectory,
 };
 use super::plan::{Certificate, Files, Plan, ServedFile, TokenCluster};
+use super::upstream::{Target, covers};
 use super::volume::watched_folder;
-use crate::arguments::EnvoyConfigArguments;
+use crate::arguments::{EnvoyConfigArguments, Part};
 use crate::failure::Failure;
 
 /// The whole configuration.
 pub(super) fn write(plan: &Plan, arguments: &EnvoyConfigArguments) -> Result<String, Failure> {
     let mut head = String::from(
         "# Envoy with the edgepass filter, as `edgepass envoy-config` prints it.\n\
-         # `envoy --mode validate -c FILE` checks it, the filter's own configuration included.\n\
-         # allowed_capabilities lists the calls that the filter needs; Envoy refuses it all others.\n",
+         # `envoy --mode validate -c FILE` checks it, the filter's own configuration included.\n",
     );
+    if !arguments.no_capability_restriction {
+        head.push_str(
+            "# allowed_capabilities lists the calls that the filter needs; Envoy refuses it all others. Envoy warns at its start that\n\
+             # capability_restriction_config will go one day: --no-capability-restriction leaves it out.\n",
+        );
+    }
     if !plan.variables.is_empty() {
         head.push_str(
             "# host_env_keys lists the variables of Envoy's process that complete the filter's configuration.\n",
@@ -50,24 +56,104 @@ pub(super) fn write(plan: &Plan, arguments: &EnvoyConfigArguments) -> Result<Str
         })
     });
     let mut listeners = vec![main_listener(plan, arguments)];
-    let mut clusters = vec![upstream_cluster(plan, arguments)];
-    if let Some(files) = &plan.files {
-        listeners.push(files_listener(files, arguments));
-        clusters.push(files_cluster(files, arguments));
-    }
-    let token_clusters = plan.token_clusters.iter();
-    clusters.extend(token_clusters.map(|cluster| token_cluster(cluster, arguments)));
+    listeners.extend(
+        plan.files
+            .iter()
+            .map(|files| files_listener(files, arguments)),
+    );
+    let mut clusters = upstream_clusters(plan, arguments);
+    clusters.extend(own_clusters(plan, arguments));
     yaml(
         &head,
         &Bootstrap {
             node,
             admin,
+            stats_config: SpaceAfter(stats_config()),
             static_resources: StaticResources {
-                listeners: listeners.into_iter().map(SpaceAfter).collect(),
-                clusters: clusters.into_iter().map(SpaceAfter).collect(),
+                listeners: spaced(listeners),
+                clusters: spaced(clusters),
             },
         },
     )
+}
+
+/// One part of it, for a configuration of somebody's own.
+pub(super) fn part(
+    plan: &Plan,
+    part: Part,
+    arguments: &EnvoyConfigArguments,
+) -> Result<String, Failure> {
+    let head = format!("# edgepass: {}\n", part.place());
+    let text = match part {
+        Part::Filter => yaml(&head, &[filter(plan, arguments)]),
+        Part::Listener => {
+            let files = plan.files.iter();
+            yaml(
+                &head,
+                &spaced(
+                    files
+                        .map(|files| files_listener(files, arguments))
+                        .collect(),
+                ),
+            )
+        }
+        Part::TokenClusters => yaml(&head, &spaced(own_clusters(plan, arguments))),
+        Part::Upstreams => yaml(&head, &spaced(upstream_clusters(plan, arguments))),
+        Part::Routes => yaml(&head, &virtual_hosts(plan, arguments)),
+        Part::Stats => yaml(&head, &stats_config()),
+    }?;
+    let indent = " ".repeat(usize::from(arguments.indent));
+    let lines = text.lines().map(|line| match line {
+        "" => "\n".to_owned(),
+        line => format!("{indent}{line}\n"),
+    });
+    Ok(lines.collect())
+}
+
+fn spaced<T>(items: Vec<T>) -> Vec<SpaceAfter<T>> {
+    items.into_iter().map(SpaceAfter).collect()
+}
+
+/// The clusters that the filter itself sends requests to.
+fn own_clusters(plan: &Plan, arguments: &EnvoyConfigArguments) -> Vec<Cluster> {
+    let files = plan.files.iter();
+    let tokens = plan.token_clusters.iter();
+    files
+        .map(|files| files_cluster(files, arguments))
+        .chain(tokens.map(|cluster| token_cluster(cluster, arguments)))
+        .collect()
+}
+
+/// What makes labels of the ends of the filter's names, for Prometheus for example.
+fn stats_config() -> StatsConfig {
+    let tag = |tag_name, note_text, regex| StatsTag {
+        tag_name: note(tag_name, note_text),
+        regex,
+    };
+    StatsConfig {
+        stats_tags: [
+            tag(
+                "edgepass_class",
+                "labels for the numbers of the filter",
+                r"^wasmcustom\.edgepass_refreshes_failed(\.([^.]+))",
+            ),
+            tag(
+                "edgepass_code",
+                "",
+                r"^wasmcustom\.edgepass_aadsts(\.(.+))$",
+            ),
+            tag(
+                "edgepass_identity",
+                "",
+                r"^wasmcustom\.edgepass_(?:refreshes_failed\.[^.]+|token_expires_on)(\.([^.]*))",
+            ),
+            tag(
+                "edgepass_scope",
+                "",
+                r"^wasmcustom\.edgepass_(?:refreshes_failed\.[^.]+|token_expires_on)\.[^.]*(\.(.+))$",
+            ),
+        ],
+    }
 }
 
 /// The file that gives Envoy that client certificate.
@@ -125,30 +211,7 @@ fn yaml(head: &str, document: &impl Serialize) -> Result<String, Failure> {
 }
 
 fn main_listener(plan: &Plan, arguments: &EnvoyConfigArguments) -> Listener {
-    let retry_policy = arguments.upstream_filter.then(|| RetryPolicy {
-        retry_on: note(
-            "retriable-status-codes",
-            "by then the filter has replaced the token",
-        ),
-        retriable_status_codes: FlowSeq([401]),
-        num_retries: 1,
-    });
-    let auto_host_rewrite = arguments
-        .upstream
-        .tls
-        .then(|| note(true, "the upstream's own name in place of the caller's"));
     let filter = (!arguments.upstream_filter).then(|| filter(plan, arguments));
-    let route = Route {
-        matches: RouteMatch::Prefix(note(
-            "/",
-            "no route may take its cluster from a header (cluster_header): it could name any of those below",
-        )),
-        action: Action::Route(RouteAction {
-            cluster: UPSTREAM_CLUSTER,
-            auto_host_rewrite,
-            retry_policy,
-        }),
-    };
     Listener {
         name: note("main".to_owned(), "where requests come in"),
         address: socket_address(&arguments.listen.ip().to_string(), arguments.listen.port()),
@@ -160,9 +223,75 @@ fn main_listener(plan: &Plan, arguments: &EnvoyConfigArguments) -> Listener {
             "main",
             Some(from_outside()),
             None,
-            vec![route],
+            virtual_hosts(plan, arguments),
             filter.into_iter().collect(),
         ),
+    }
+}
+
+/// The routes to the upstreams: of each host those that it has, the longest prefix first.
+fn virtual_hosts(plan: &Plan, arguments: &EnvoyConfigArguments) -> Vec<VirtualHost> {
+    let mut upstreams: Vec<&Target> = plan.upstreams.iter().collect();
+    upstreams.sort_by_key(|upstream| {
+        let host = upstream.place.host.as_deref().unwrap_or_default();
+        // a name before a domain, a long domain before a short one, both before every host
+        let rank = (!host.is_empty(), !host.starts_with('*'), host.len());
+        std::cmp::Reverse((rank, upstream.place.prefix.len()))
+    });
+    let mut hosts: Vec<Option<&str>> = Vec::new();
+    for upstream in &upstreams {
+        let host = upstream.place.host.as_deref();
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    let mut virtual_hosts = Vec::new();
+    let mut text = "no route may take its cluster from a header (cluster_header): it could name any of those below";
+    for host in hosts {
+        let fits = |upstream: &&&Target| match (upstream.place.host.as_deref(), host) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(pattern), Some(host)) => covers(pattern, host),
+        };
+        let mut routes = Vec::new();
+        for upstream in upstreams.iter().filter(fits) {
+            routes.push(route(upstream, std::mem::take(&mut text), arguments));
+            if upstream.place.prefix == "/" {
+                // nothing gets past it
+                break;
+            }
+        }
+        virtual_hosts.push(VirtualHost {
+            name: host.unwrap_or("all").to_owned(),
+            domains: FlowSeq([host.unwrap_or("*").to_owned()]),
+            routes,
+        });
+    }
+    virtual_hosts
+}
+
+fn route(upstream: &Target, text: &str, arguments: &EnvoyConfigArguments) -> Route {
+    let retry_policy = arguments.upstream_filter.then(|| RetryPolicy {
+        retry_on: note(
+            "retriable-status-codes",
+            "by then the filter has replaced the token",
+        ),
+        retriable_status_codes: FlowSeq([401]),
+        num_retries: 1,
+    });
+    let auto_host_rewrite = upstream
+        .server
+        .tls
+        .then(|| note(true, "the upstream's own name in place of the caller's"));
+    let rewrite = upstream.rewrite();
+    Route {
+        matches: RouteMatch::Prefix(note(upstream.place.prefix.clone(), text)),
+        action: Action::Route(RouteAction {
+            cluster: upstream.cluster.clone(),
+            prefix_rewrite: rewrite.map(|path| note(path.to_owned(), "in place of the prefix")),
+            auto_host_rewrite,
+            retry_policy,
+        }),
     }
 }
 
@@ -181,7 +310,7 @@ fn files_listener(files: &Files, arguments: &EnvoyConfigArguments) -> Listener {
         ));
     }
     routes.push(Route {
-        matches: RouteMatch::Prefix(plain("/")),
+        matches: RouteMatch::Prefix(plain("/".to_owned())),
         action: Action::DirectResponse(DirectResponse {
             status: 404,
             body: None,
@@ -197,7 +326,17 @@ fn files_listener(files: &Files, arguments: &EnvoyConfigArguments) -> Listener {
             mode: Some(note(SOCKET_MODE, "0600")),
         },
         per_connection_buffer_limit_bytes: None,
-        filter_chains: http(&files.cluster, None, limit, routes, filters),
+        filter_chains: http(
+            &files.cluster,
+            None,
+            limit,
+            vec![VirtualHost {
+                name: "all".to_owned(),
+                domains: FlowSeq(["*".to_owned()]),
+                routes,
+            }],
+            filters,
+        ),
     }
 }
 
@@ -206,20 +345,18 @@ fn http(
     stat_prefix: &str,
     from_outside: Option<FromOutside>,
     longest_file: Option<Noted<usize>>,
-    routes: Vec<Route>,
+    virtual_hosts: Vec<VirtualHost>,
     mut filters: Vec<Extension>,
 ) -> [FilterChain; 1] {
     filters.push(extension("envoy.filters.http.router", Any::Router {}));
+    let of_hosts = virtual_hosts.iter().any(|host| host.name != "all");
     let manager = HttpConnectionManager {
         stat_prefix: stat_prefix.to_owned(),
         from_outside,
         route_config: RouteConfiguration {
             max_direct_response_body_size_bytes: longest_file,
-            virtual_hosts: [VirtualHost {
-                name: "all",
-                domains: FlowSeq(["*"]),
-                routes,
-            }],
+            ignore_port_in_host_matching: of_hosts.then_some(true),
+            virtual_hosts,
         },
         http_filters: filters,
     };
@@ -258,7 +395,6 @@ fn filter(plan: &Plan, arguments: &EnvoyConfigArguments) -> Extension {
     });
     let config = PluginConfig {
         name: "edgepass",
-        root_id: "edgepass",
         failure_policy: note(
             "FAIL_RELOAD",
             "a new VM after a fault in the filter; without this it answers 503 for good",
@@ -280,9 +416,11 @@ fn filter(plan: &Plan, arguments: &EnvoyConfigArguments) -> Extension {
             },
             environment_variables,
         },
-        capability_restriction_config: CapabilityRestriction {
-            allowed_capabilities: CAPABILITIES.iter().chain(signing).copied().collect(),
-        },
+        capability_restriction_config: (!arguments.no_capability_restriction).then(|| {
+            CapabilityRestriction {
+                allowed_capabilities: CAPABILITIES.iter().chain(signing).copied().collect(),
+            }
+        }),
         configuration: Any::StringValue {
             value: note(
                 LitString(format!("{}\n", plan.plugin)),
@@ -356,12 +494,19 @@ fn file_server(files: &Files) -> [Extension; 2] {
     ]
 }
 
-fn upstream_cluster(plan: &Plan, arguments: &EnvoyConfigArguments) -> Cluster {
-    let upstream = &arguments.upstream;
-    let name = note(UPSTREAM_CLUSTER.to_owned(), "where requests go");
-    let mut cluster = server_cluster(name, &upstream.host, upstream.port);
-    if upstream.tls {
-        cluster.transport_socket = Some(tls(&upstream.host, None, arguments));
+fn upstream_clusters(plan: &Plan, arguments: &EnvoyConfigArguments) -> Vec<Cluster> {
+    let upstreams = plan.upstreams.iter();
+    upstreams
+        .map(|upstream| upstream_cluster(upstream, plan, arguments))
+        .collect()
+}
+
+fn upstream_cluster(upstream: &Target, plan: &Plan, arguments: &EnvoyConfigArguments) -> Cluster {
+    let name = note(upstream.cluster.clone(), "where requests go");
+    let server = &upstream.server;
+    let mut cluster = server_cluster(name, &server.host, server.port);
+    if server.tls {
+        cluster.transport_socket = Some(tls(&server.host, None, arguments));
     }
     if arguments.upstream_filter {
         cluster.typed_extension_protocol_options = Some(ProtocolOptions {

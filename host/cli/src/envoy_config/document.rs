@@ -34,6 +34,26 @@ impl Node {
         Self::Object(Vec::new())
     }
 
+    pub(super) fn yes() -> Self {
+        Self::Scalar("true".to_owned())
+    }
+
+    /// The field of that name, if it is there.
+    pub(super) fn existing(&mut self, name: &str) -> Option<&mut Self> {
+        let Self::Object(fields) = self else {
+            return None;
+        };
+        let found = fields.iter_mut().find(|(known, _)| known == name);
+        found.map(|(_, value)| value)
+    }
+
+    /// Takes the field of that name off.
+    pub(super) fn remove(&mut self, name: &str) {
+        if let Self::Object(fields) = self {
+            fields.retain(|(known, _)| known != name);
+        }
+    }
+
     /// The field of that name. If there is none, or it is null, which counts as none, it becomes `or`.
     pub(super) fn field(&mut self, name: &str, or: Self) -> Option<&mut Self> {
         let Self::Object(fields) = self else {

@@ -16,6 +16,7 @@ pub(super) struct Bootstrap {
     pub(super) node: Option<SpaceAfter<Node>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) admin: Option<SpaceAfter<Admin>>,
+    pub(super) stats_config: SpaceAfter<StatsConfig>,
     pub(super) static_resources: StaticResources,
 }
 
@@ -28,6 +29,18 @@ pub(super) struct Node {
 #[derive(Serialize)]
 pub(super) struct Admin {
     pub(super) address: Address,
+}
+
+/// `envoy.config.metrics.v3.StatsConfig`
+#[derive(Serialize)]
+pub(super) struct StatsConfig {
+    pub(super) stats_tags: [StatsTag; 4],
+}
+
+#[derive(Serialize)]
+pub(super) struct StatsTag {
+    pub(super) tag_name: Noted<&'static str>,
+    pub(super) regex: &'static str,
 }
 
 #[derive(Serialize)]
@@ -138,13 +151,15 @@ pub(super) struct Http2ProtocolOptions {
 pub(super) struct RouteConfiguration {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) max_direct_response_body_size_bytes: Option<Noted<usize>>,
-    pub(super) virtual_hosts: [VirtualHost; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ignore_port_in_host_matching: Option<bool>,
+    pub(super) virtual_hosts: Vec<VirtualHost>,
 }
 
 #[derive(Serialize)]
 pub(super) struct VirtualHost {
-    pub(super) name: &'static str,
-    pub(super) domains: FlowSeq<[&'static str; 1]>,
+    pub(super) name: String,
+    pub(super) domains: FlowSeq<[String; 1]>,
     pub(super) routes: Vec<Route>,
 }
 
@@ -160,7 +175,7 @@ pub(super) struct Route {
 #[serde(rename_all = "snake_case")]
 pub(super) enum RouteMatch {
     Path(String),
-    Prefix(Noted<&'static str>),
+    Prefix(Noted<String>),
 }
 
 #[derive(Serialize)]
@@ -172,7 +187,9 @@ pub(super) enum Action {
 
 #[derive(Serialize)]
 pub(super) struct RouteAction {
-    pub(super) cluster: &'static str,
+    pub(super) cluster: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) prefix_rewrite: Option<Noted<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) auto_host_rewrite: Option<Noted<bool>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -212,11 +229,11 @@ pub(super) struct WatchedDirectory {
 #[derive(Serialize)]
 pub(super) struct PluginConfig {
     pub(super) name: &'static str,
-    pub(super) root_id: &'static str,
     pub(super) failure_policy: Noted<&'static str>,
     pub(super) reload_config: ReloadConfig,
     pub(super) vm_config: VmConfig,
-    pub(super) capability_restriction_config: CapabilityRestriction,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) capability_restriction_config: Option<CapabilityRestriction>,
     pub(super) configuration: Any,
 }
 

@@ -10,8 +10,9 @@ use edgepass_rules::{
     Required, Requirements, Settings, certificate_files, check_served, of_certificate, request_path,
 };
 
+use super::FILES_CLUSTER;
 use super::document::Node;
-use super::{FILES_CLUSTER, UPSTREAM_CLUSTER};
+use super::upstream::{self, Target, Upstream, unused_name};
 use crate::failure::Failure;
 
 /// The ports of hosts that name none.
@@ -32,6 +33,16 @@ pub(super) struct Plan {
     pub(super) token_clusters: Vec<TokenCluster>,
     /// Whether the filter has to sign assertions.
     pub(super) signs: bool,
+    /// Where requests go; never nowhere.
+    pub(super) upstreams: Vec<Target>,
+}
+
+/// What the command line adds to a configuration.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Given<'a> {
+    pub(super) upstreams: &'a [Upstream],
+    /// Whether the filter stands in the upstreams' clusters, behind the routes.
+    pub(super) as_upstream_filter: bool,
 }
 
 /// The listener that serves files to the filter.
@@ -74,7 +85,11 @@ pub(super) struct Certificate {
 
 impl Plan {
     /// The plan of a configuration. What it leaves out comes from the environment only if it must.
-    pub(super) fn of(json: &str, environment: &Environment) -> Result<Self, Failure> {
+    pub(super) fn of(
+        json: &str,
+        environment: &Environment,
+        given: Given<'_>,
+    ) -> Result<Self, Failure> {
         let nothing = Environment::default();
         let (config, environment) = match Config::load(Some(json), &nothing) {
             Ok(config) => (config, &nothing),
@@ -84,14 +99,28 @@ impl Plan {
             }
         };
         let variables = variables(&config)?;
-        let requirements = Requirements::of(&config)?;
         let warnings = config.warnings(environment);
         // what the engine has read is JSON
         let mut document: Node =
             serde_json::from_str(json).map_err(|error| Failure::setup(error.to_string()))?;
+        let upstreams = upstream::targets(&config, given.upstreams)?;
+        let own = config.envoy.clone().unwrap_or_default().rules;
+        upstream::check(&own, &upstreams, given.as_upstream_filter)?;
+        upstream::complete(&mut document, &upstreams);
+        let config = Config::load(Some(&document.pretty()), environment)?;
+        let requirements = Requirements::of(&config).map_err(|error| {
+            let detail = error.into_detail();
+            let setting = upstream::setting_of(&detail.setting, own.len(), &upstreams);
+            Failure::Setup {
+                setting: Some(setting.unwrap_or(detail.setting)),
+                message: detail.message,
+                hint: detail.hint,
+            }
+        })?;
         let file = config.envoy.clone().unwrap_or_default();
-        let token_clusters = token_clusters(&config, &file, &requirements.identities)?;
-        let files = files(&file, &requirements.identities)?;
+        let reserved: Vec<&str> = upstreams.iter().map(|u| u.cluster.as_str()).collect();
+        let token_clusters = token_clusters(&config, &file, &requirements.identities, &reserved)?;
+        let files = files(&file, &requirements.identities, &reserved)?;
         complete(&mut document, &token_clusters, files.as_ref());
         let plugin = document.pretty();
         Settings::check(&Config::load(Some(&plugin), environment)?)?;
@@ -105,6 +134,7 @@ impl Plan {
             variables,
             files,
             token_clusters,
+            upstreams,
         })
     }
 
@@ -180,6 +210,7 @@ fn token_clusters(
     config: &Config,
     file: &EnvoyFile,
     identities: &[Required<'_>],
+    reserved: &[&str],
 ) -> Result<Vec<TokenCluster>, Failure> {
     // by host and certificate, so that their order is that of the names and not that of the identities
     let mut endpoints: BTreeMap<(&str, Option<&str>), Endpoint<'_>> = BTreeMap::new();
@@ -204,7 +235,8 @@ fn token_clusters(
         }
     }
     let files = file.files.as_ref().map(|files| files.cluster.as_str());
-    let mut taken = BTreeSet::from([UPSTREAM_CLUSTER, files.unwrap_or(FILES_CLUSTER)]);
+    let mut taken = BTreeSet::from([files.unwrap_or(FILES_CLUSTER)]);
+    taken.extend(reserved);
     taken.extend(file.token_clusters.values().map(String::as_str));
     let mut taken: BTreeSet<String> = taken.into_iter().map(str::to_owned).collect();
     let mut clusters: Vec<TokenCluster> = Vec::new();
@@ -223,10 +255,11 @@ fn token_clusters(
             Some(name) => name.clone(),
             None => {
                 let certificate = certificate.filter(|_| !is_alone);
-                unused_name(authority, certificate, &mut taken)
+                let own = certificate.map(|name| format!("{authority}_{name}"));
+                unused_name("idp", own.as_deref().unwrap_or(authority), &mut taken)
             }
         };
-        if name == UPSTREAM_CLUSTER
+        if reserved.contains(&name.as_str())
             || Some(name.as_str()) == files
             || clusters.iter().any(|cluster| cluster.name == name)
         {
@@ -278,15 +311,19 @@ fn certificate(
     })
 }
 
-fn files(file: &EnvoyFile, identities: &[Required<'_>]) -> Result<Option<Files>, Failure> {
+fn files(
+    file: &EnvoyFile,
+    identities: &[Required<'_>],
+    reserved: &[&str],
+) -> Result<Option<Files>, Failure> {
     let mut settings = file.files.clone().unwrap_or_default();
     if file.files.is_none() {
         FILES_CLUSTER.clone_into(&mut settings.cluster);
     }
-    if settings.cluster == UPSTREAM_CLUSTER {
+    if reserved.contains(&settings.cluster.as_str()) {
         return Err(Failure::setting(
             "envoy.files.cluster",
-            format!("`{UPSTREAM_CLUSTER}` is the cluster of the upstream"),
+            format!("`{}` is the cluster of an upstream", settings.cluster),
             "choose another name",
         ));
     }
@@ -357,27 +394,6 @@ fn check_request_path(setting: &str, path: &str) -> Result<(), Failure> {
     ))
 }
 
-/// A cluster's name for a host, and a certificate if another cluster is for that host too, without the dots that would
-/// take Envoy's statistics apart.
-fn unused_name(authority: &str, certificate: Option<&str>, taken: &mut BTreeSet<String>) -> String {
-    let separate = certificate
-        .map(|name| format!("_{name}"))
-        .unwrap_or_default();
-    let plain: String = authority
-        .chars()
-        .chain(separate.chars())
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .collect();
-    let first = format!("idp_{plain}");
-    let mut name = first.clone();
-    let mut number = 1_u32;
-    while !taken.insert(name.clone()) {
-        number += 1;
-        name = format!("{first}_{number}");
-    }
-    name
-}
-
 fn host_and_port(authority: &str, tls: bool) -> (&str, u16) {
     // the engine has checked it: what stands after the last colon outside brackets is a port
     let with_port = authority
@@ -413,7 +429,11 @@ mod tests {
     }
 
     fn plan(config: &Value) -> Result<Plan, Failure> {
-        Plan::of(&config.to_string(), &Environment::default())
+        Plan::of(
+            &config.to_string(),
+            &Environment::default(),
+            Given::default(),
+        )
     }
 
     /// Setting and message.
@@ -650,5 +670,216 @@ mod tests {
         let mut config = json!({"identities": {"a": federated("/a")}});
         config["identities"]["a"]["scopes"] = json!([]);
         assert_eq!(refused(&config).0, "envoy.rules[0].scopes");
+    }
+
+    #[test]
+    fn each_upstream_has_one_place_and_one_rule() {
+        let with = |section: Value| {
+            json!({"identities": {"app": federated("/a"), "b": federated("/b")},
+                "default_identity": "app", "envoy": section})
+        };
+        let graph = json!({"path_prefix": "/g/", "url": "https://g.example/", "identity": "b"});
+        let open = json!({"host": "o.example", "url": "o:80", "disabled": true});
+        let bare = json!({"path_prefix": "/x/", "url": "x:80"});
+        let changed = |upstream: &Value, field: &str, value: Value| {
+            let mut upstream = upstream.clone();
+            upstream[field] = value;
+            upstream
+        };
+        for (upstreams, rules, given, setting, words) in [
+            (
+                json!([changed(&graph, "url", json!("g"))]),
+                json!([]),
+                &[][..],
+                "envoy.upstreams[0].url",
+                "has no port",
+            ),
+            (
+                json!([changed(&graph, "url", json!("https://g/v1"))]),
+                json!([]),
+                &[],
+                "envoy.upstreams[0].url",
+                "ends with /",
+            ),
+            (
+                json!([changed(&graph, "path_prefix", json!("g"))]),
+                json!([]),
+                &[],
+                "envoy.upstreams[0].path_prefix",
+                "begin with /",
+            ),
+            (
+                json!([changed(&graph, "path_prefix", json!("/%67/"))]),
+                json!([]),
+                &[],
+                "envoy.upstreams[0].path_prefix",
+                "different ways",
+            ),
+            (
+                json!([graph, changed(&open, "host", json!("a/b"))]),
+                json!([]),
+                &[],
+                "envoy.upstreams[1].host",
+                "neither a host",
+            ),
+            (
+                json!([graph, changed(&open, "scopes", json!(["s"]))]),
+                json!([]),
+                &[],
+                "envoy.upstreams[1].disabled",
+                "is set",
+            ),
+            (
+                json!([graph, graph]),
+                json!([]),
+                &[],
+                "envoy.upstreams[1]",
+                "same host and path",
+            ),
+            (
+                json!([graph]),
+                json!([]),
+                &["/y/=y:1", "/y/=y:2"],
+                "--upstream",
+                "same host and path",
+            ),
+            (
+                json!([graph, changed(&open, "identity", json!("nobody"))]),
+                json!([]),
+                &[],
+                "envoy.upstreams[1].disabled",
+                "is set",
+            ),
+            (
+                json!([open, changed(&graph, "identity", json!("nobody"))]),
+                json!([]),
+                &[],
+                "envoy.upstreams[1].identity",
+                "names no identity",
+            ),
+            (
+                json!([open, changed(&graph, "scopes", json!(["a", "b"]))]),
+                json!([{"match": {"path_prefix": "/y"}}]),
+                &[],
+                "envoy.upstreams[1].scopes",
+                "",
+            ),
+            (
+                json!([
+                    changed(&graph, "cluster", json!("token_files")),
+                    changed(&open, "cluster", json!("token_files"))
+                ]),
+                json!([]),
+                &[],
+                "envoy.upstreams[1].cluster",
+                "something else",
+            ),
+            (
+                json!([changed(&graph, "cluster", json!("token_files"))]),
+                json!([]),
+                &[],
+                "envoy.files.cluster",
+                "of an upstream",
+            ),
+            (
+                json!([bare, open]),
+                json!([]),
+                &[],
+                "envoy.upstreams[0]",
+                "no rule is for",
+            ),
+            (
+                json!([]),
+                json!([]),
+                &["/y/=y:1", "/z/=z:2"],
+                "envoy.rules",
+                "which token",
+            ),
+            (
+                json!([bare, changed(&bare, "path_prefix", json!("/y"))]),
+                json!([]),
+                &[],
+                "envoy.upstreams[0]",
+                "which token",
+            ),
+            (
+                json!([graph]),
+                json!([]),
+                &["/y/=y:1"],
+                "--upstream",
+                "no rule is for",
+            ),
+            (
+                json!([graph, bare]),
+                json!([{"match": {"path_prefix": "/xy"}}]),
+                &[],
+                "envoy.upstreams[1]",
+                "no rule is for",
+            ),
+            (
+                json!([graph, bare]),
+                json!([{"match": {"host": "*.z", "cluster": "y"}}]),
+                &[],
+                "envoy.upstreams[1]",
+                "no rule is for",
+            ),
+            (
+                json!([graph, bare]),
+                json!([{"match": {"path_prefix": "/x/"}}, {}]),
+                &[],
+                "envoy.rules[1]",
+                "would never count",
+            ),
+            (
+                json!([graph]),
+                json!([{"match": {"path_prefix": "/g"}}]),
+                &[],
+                "envoy.rules[0]",
+                "would never count",
+            ),
+        ] {
+            let config = with(json!({"upstreams": upstreams, "rules": rules}));
+            let given: Vec<Upstream> = given.iter().map(|text| text.parse().unwrap()).collect();
+            let given = Given {
+                upstreams: &given,
+                as_upstream_filter: false,
+            };
+            match Plan::of(&config.to_string(), &Environment::default(), given) {
+                Err(Failure::Setup {
+                    setting: Some(at),
+                    message,
+                    hint: Some(_),
+                }) => {
+                    assert_eq!(at, setting, "{config}\n{message}");
+                    assert!(message.contains(words), "{config}\n{message}");
+                }
+                Err(_) => panic!("refused without a setting or hint: {config}"),
+                Ok(_) => panic!("not refused: {config}"),
+            }
+        }
+    }
+
+    /// As an upstream filter it sees what the route has made of the request.
+    #[test]
+    fn rules_are_held_against_what_the_filter_sees() {
+        let config = json!({"identities": {"app": federated("/a")}, "envoy": {
+            "upstreams": [
+                {"path_prefix": "/g/", "url": "https://g.example/v1/"},
+                {"path_prefix": "/x/", "url": "x:80", "disabled": true},
+            ],
+            "rules": [{"match": {"path_prefix": "/g/"}}],
+        }});
+        let mut changed = config.clone();
+        changed["envoy"]["rules"][0]["match"] = json!({"path_prefix": "/v1/", "host": "g.example"});
+        for (config, before, behind) in [(&config, true, false), (&changed, false, true)] {
+            for (as_upstream_filter, good) in [(false, before), (true, behind)] {
+                let given = Given {
+                    upstreams: &[],
+                    as_upstream_filter,
+                };
+                let plan = Plan::of(&config.to_string(), &Environment::default(), given);
+                assert_eq!(plan.is_ok(), good, "{config} {as_upstream_filter}");
+            }
+        }
     }
 }

@@ -39,16 +39,16 @@ const NOT_CALLED: [&str; 17] = [
     "proxy_set_property",
 ];
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn edgepass() -> PathBuf {
+pub(crate) fn edgepass() -> PathBuf {
     std::env::var_os("EDGEPASS_BIN").map_or_else(|| root().join("dist/edgepass"), PathBuf::from)
 }
 
 /// Runs the command with a configuration, in an environment of these variables alone.
-fn envoy_config(
+pub(crate) fn envoy_config(
     dir: &Path,
     config: &Value,
     arguments: &[&str],
@@ -67,7 +67,7 @@ fn envoy_config(
         .unwrap()
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     assert!(
         output.status.success(),
         "{}",
@@ -85,6 +85,16 @@ pub(crate) fn generated(
     more: &[&str],
 ) -> String {
     let upstream = format!("127.0.0.1:{upstream}");
+    printed(
+        lab,
+        dir,
+        config,
+        &[&["--upstream", &upstream], more].concat(),
+    )
+}
+
+/// The same with whatever upstreams the configuration has.
+pub(crate) fn printed(lab: &Lab, dir: &Path, config: &Value, more: &[&str]) -> String {
     let wasm = fs::canonicalize(filter_path().unwrap()).unwrap();
     let ca_file = lab.dir().join("ca.pem");
     let mut arguments = vec![
@@ -92,8 +102,6 @@ pub(crate) fn generated(
         "127.0.0.1:0",
         "--admin",
         "127.0.0.1:0",
-        "--upstream",
-        &upstream,
         "--wasm",
         wasm.to_str().unwrap(),
         "--ca-file",
@@ -141,7 +149,7 @@ fn signing(lab: &Lab) -> Value {
 }
 
 /// The listing of that kind on the page.
-fn listing(kind: &str) -> &'static str {
+pub(crate) fn listing(kind: &str) -> &'static str {
     let (_, rest) = PAGE.split_once(&format!("```{kind}\n")).unwrap();
     rest.split_once("```").unwrap().0
 }

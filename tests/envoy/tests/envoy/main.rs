@@ -21,6 +21,7 @@ mod secrets;
 mod signing;
 mod token_files;
 mod traffic;
+mod upstreams;
 mod verification;
 mod versions;
 mod waiting;

@@ -47,7 +47,7 @@ fn with_file_server_the_file_may_be_late() {
     let waiting: Vec<_> = (0..10)
         .map(|_| thread::spawn(move || get(port, "/").unwrap().status))
         .collect();
-    let stat = "edgepass_refreshes_failed.credential-unavailable";
+    let stat = "edgepass_refreshes_failed.credential-unavailable.app.api_//edgepass-demo/.default";
     envoy.until_stat(stat, |count| count > 0).unwrap();
     let stat = "edgepass_requests_held_total";
     envoy.until_stat(stat, |count| count == 10).unwrap();

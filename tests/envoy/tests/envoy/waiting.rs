@@ -164,7 +164,7 @@ fn without_a_token_server_503_at_the_deadline_and_recovery_by_itself() {
     .unwrap();
     let stat = "edgepass_requests_failed_total";
     envoy.until_stat(stat, |count| count >= 500).unwrap();
-    let stat = "edgepass_refreshes_failed.network";
+    let stat = "edgepass_refreshes_failed.network.app.api_//edgepass-demo/.default";
     envoy.until_stat(stat, |count| count > 0).unwrap();
 }
 

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use edgepass_core::{Effect, EffectId, Error, Now, Outcome, SecretBytes};
+use edgepass_core::{Effect, EffectId, Error, Now, Outcome, SecretBytes, TokenRequest};
 use edgepass_rules::{Driver, Host, Level, Properties};
 
 use super::server::Server;
@@ -364,12 +364,12 @@ impl Driver for Effects {
         None
     }
 
-    fn refreshed(&mut self, identity: &str, _: u64, _: u64) {
-        assert_eq!(identity, "app");
+    fn refreshed(&mut self, asked: &TokenRequest, _: u64, _: u64) {
+        assert_eq!(asked.identity.as_deref(), Some("app"));
         self.server.borrow_mut().taken += 1;
     }
 
-    fn failed(&mut self, error: &Error) {
+    fn failed(&mut self, _: &TokenRequest, error: &Error) {
         assert!(!error.to_string().contains("hunter2"));
         self.server.borrow_mut().failures += 1;
     }

@@ -1,0 +1,597 @@
+//! Where requests go: what the command line and `envoy.upstreams` say of it, and the rules that follow.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use edgepass::Config;
+use edgepass::config::envoy::{EnvoyMatchFile, EnvoyRuleFile, EnvoyUpstreamFile};
+use edgepass_rules::is_plain;
+
+use super::document::Node;
+use crate::failure::Failure;
+
+/// The option that says it.
+const OPTION: &str = "--upstream";
+
+/// The cluster where there is one upstream, for everything.
+pub(super) const ONLY_CLUSTER: &str = "upstream";
+
+/// What stands where nobody has said it.
+pub(super) const PLACEHOLDER: &str = "upstream.example:80";
+
+/// How upstreams are written.
+const FORM: &str = "write HOST:PORT, http://HOST or https://HOST";
+
+/// A server, and the path that replaces the prefix of the requests' if there is one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Server {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls: bool,
+    path: Option<String>,
+}
+
+/// What `--upstream` says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Upstream {
+    place: Place,
+    server: Server,
+}
+
+/// The requests that go to one upstream.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Place {
+    /// A host, or `*.` and a domain.
+    pub(super) host: Option<String>,
+    pub(super) prefix: String,
+}
+
+/// One upstream of the plan.
+pub(super) struct Target {
+    /// What names it for whoever wrote it.
+    setting: String,
+    pub(super) cluster: String,
+    pub(super) place: Place,
+    pub(super) server: Server,
+    /// The rule for its requests, if it brings one.
+    rule: Option<EnvoyRuleFile>,
+}
+
+impl FromStr for Upstream {
+    type Err = String;
+
+    /// Takes `URL`, `/PREFIX=URL`, `HOST=URL` and `HOST/PREFIX=URL`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (place, url) = match text.split_once('=') {
+            None => ("/", text),
+            Some((place, url)) => (place, url),
+        };
+        if place.contains("://") || place.is_empty() {
+            return Err("before `=` there is a host, a path or both, without http".to_owned());
+        }
+        let at = place.find('/').unwrap_or(place.len());
+        let (host, prefix) = place.split_at(at);
+        let prefix = if prefix.is_empty() { "/" } else { prefix };
+        let place = Place {
+            host: (!host.is_empty()).then(|| host.to_ascii_lowercase()),
+            prefix: prefix.to_owned(),
+        };
+        place.check().map_err(|wrong| wrong.said())?;
+        let server = Server::parse(url)?;
+        server.check_path(&place.prefix)?;
+        Ok(Self { place, server })
+    }
+}
+
+/// What is wrong with a place: the field, and how.
+struct Wrong(&'static str, &'static str, &'static str);
+
+impl Wrong {
+    fn said(&self) -> String {
+        format!("its {} {}; {}", self.0, self.1, self.2)
+    }
+}
+
+impl Place {
+    fn check(&self) -> Result<(), Wrong> {
+        if let Some(host) = &self.host {
+            let rest = host.strip_prefix("*.").unwrap_or(host);
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+            if rest.is_empty() || !rest.bytes().all(plain) {
+                return Err(Wrong(
+                    "host",
+                    "is neither a host nor `*.` and a domain",
+                    "write api.example or *.example, without scheme and port",
+                ));
+            }
+        }
+        if !self.prefix.starts_with('/') || !is_plain(&self.prefix) {
+            return Err(Wrong(
+                "path_prefix",
+                "does not begin with /, or has something in it that servers read in different ways",
+                "write what the path begins with, /api/ for example",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a request of the other place may be one of this.
+    fn meets(&self, other: &Self) -> bool {
+        let hosts = |a: &Option<String>, b: &Option<String>| match (a, b) {
+            (Some(a), Some(b)) => covers(a, b) || covers(b, a),
+            _ => true,
+        };
+        hosts(&self.host, &other.host)
+            && (self.prefix.starts_with(&other.prefix) || other.prefix.starts_with(&self.prefix))
+    }
+
+    /// Whether every request of the other place is one of this.
+    fn holds(&self, other: &Self) -> bool {
+        let host = match (&self.host, &other.host) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(other)) => covers(own, other),
+        };
+        host && other.prefix.starts_with(&self.prefix)
+    }
+}
+
+/// Whether a host pattern stands for all that another one does.
+pub(super) fn covers(pattern: &str, other: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some(domain) => {
+            let other = other
+                .strip_prefix('*')
+                .unwrap_or(other)
+                .to_ascii_lowercase();
+            other.ends_with(&domain.to_ascii_lowercase())
+        }
+        None => pattern.eq_ignore_ascii_case(other),
+    }
+}
+
+impl Server {
+    /// Takes `HOST:PORT`, `http://HOST[:PORT][/PATH]` or `https://HOST[:PORT][/PATH]`.
+    fn parse(text: &str) -> Result<Self, String> {
+        let (rest, port, tls) = match text.split_once("://") {
+            None => (text, None, false),
+            Some(("http", rest)) => (rest, Some(80), false),
+            Some(("https", rest)) => (rest, Some(443), true),
+            Some(_) => return Err(format!("it is neither http nor https; {FORM}")),
+        };
+        let at = rest.find('/').unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(at);
+        if !path.is_empty() && (port.is_none() || !is_plain(path)) {
+            return Err(format!("its path is not a plain one; {FORM}"));
+        }
+        let (host, port) = match authority.rsplit_once(':') {
+            // the colons of a bare IPv6 address have brackets around them
+            Some((host, digits)) if !digits.contains(']') => {
+                // what Rust reads as a number may have a sign
+                let is_number = digits.bytes().all(|b| b.is_ascii_digit());
+                let port = digits.parse::<u16>().ok();
+                let port = port.filter(|port| is_number && *port > 0);
+                (
+                    host,
+                    port.ok_or(format!("its port is not a number; {FORM}"))?,
+                )
+            }
+            _ => (authority, port.ok_or(format!("it has no port; {FORM}"))?),
+        };
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_:".contains(&b);
+        if host.is_empty() || !host.bytes().all(plain) {
+            return Err(format!("its host is not a name or address; {FORM}"));
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            tls,
+            path: (!path.is_empty()).then(|| path.to_owned()),
+        })
+    }
+
+    /// What is left of a path must begin with a slash, and with one only.
+    fn check_path(&self, prefix: &str) -> Result<(), String> {
+        match &self.path {
+            Some(path) if path.ends_with('/') != prefix.ends_with('/') => Err(format!(
+                "its path ends with / and the prefix does not, or the other way round; write both with a / at the end, or both without: {}/ and {}/",
+                prefix.trim_end_matches('/'),
+                path.trim_end_matches('/'),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Target {
+    /// What its path prefix is replaced by.
+    pub(super) fn rewrite(&self) -> Option<&str> {
+        let path = self.server.path.as_deref();
+        path.filter(|path| *path != self.place.prefix)
+    }
+
+    /// Its requests as the filter sees them: an upstream filter comes after the route, which names the upstream's host
+    /// and path in place of the caller's.
+    fn seen(&self, as_upstream_filter: bool) -> Place {
+        if !as_upstream_filter {
+            return self.place.clone();
+        }
+        Place {
+            host: if self.server.tls {
+                Some(self.server.host.clone())
+            } else {
+                self.place.host.clone()
+            },
+            prefix: self.rewrite().unwrap_or(&self.place.prefix).to_owned(),
+        }
+    }
+}
+
+/// All upstreams: those of the document, at other servers where the command line says so, and further ones of the command
+/// line.
+pub(super) fn targets(config: &Config, given: &[Upstream]) -> Result<Vec<Target>, Failure> {
+    let file = config.envoy.as_ref();
+    let mut targets: Vec<Target> = Vec::new();
+    for (index, upstream) in file.iter().flat_map(|file| &file.upstreams).enumerate() {
+        targets.push(written(index, upstream)?);
+    }
+    let of_document = targets.len();
+    for upstream in given {
+        let known = targets
+            .iter_mut()
+            .find(|known| known.place == upstream.place);
+        match known {
+            Some(known) if known.setting != OPTION => known.server = upstream.server.clone(),
+            _ => targets.push(Target {
+                setting: OPTION.to_owned(),
+                cluster: String::new(),
+                place: upstream.place.clone(),
+                server: upstream.server.clone(),
+                rule: None,
+            }),
+        }
+    }
+    if targets.is_empty() {
+        let server = Server::parse(PLACEHOLDER).map_err(Failure::setup)?;
+        targets.push(Target {
+            setting: OPTION.to_owned(),
+            cluster: String::new(),
+            place: Place {
+                host: None,
+                prefix: "/".to_owned(),
+            },
+            server,
+            rule: None,
+        });
+    }
+    for (index, target) in targets.iter().enumerate() {
+        let others = targets.iter().take(index);
+        if let Some(other) = others.into_iter().find(|other| other.place == target.place) {
+            let at = if index < of_document {
+                format!(" ({})", other.setting)
+            } else {
+                String::new()
+            };
+            return Err(Failure::setting(
+                target.setting.clone(),
+                format!(
+                    "is for the same host and path as another one{at}: {}{}",
+                    target.place.host.as_deref().unwrap_or_default(),
+                    target.place.prefix
+                ),
+                "give each upstream a host or path prefix of its own",
+            ));
+        }
+    }
+    name(&mut targets, config)?;
+    Ok(targets)
+}
+
+/// One of the document.
+fn written(index: usize, file: &EnvoyUpstreamFile) -> Result<Target, Failure> {
+    let setting = format!("envoy.upstreams[{index}]");
+    let place = Place {
+        host: file.host.as_ref().map(|host| host.to_ascii_lowercase()),
+        prefix: file.path_prefix.clone().unwrap_or_else(|| "/".to_owned()),
+    };
+    place.check().map_err(|Wrong(field, how, fix)| {
+        Failure::setting(format!("{setting}.{field}"), how, fix)
+    })?;
+    let server = Server::parse(&file.url).and_then(|server| {
+        server.check_path(&place.prefix)?;
+        Ok(server)
+    });
+    let server = server.map_err(|wrong| {
+        let (how, fix) = wrong.split_once("; ").unwrap_or((&wrong, FORM));
+        Failure::setting(format!("{setting}.url"), how, fix)
+    })?;
+    let named = file.identity.is_some() || !file.scopes.is_empty();
+    if named && file.disabled {
+        return Err(Failure::setting(
+            format!("{setting}.disabled"),
+            "is set, and so is what token these requests get",
+            "leave out either that, or identity and scopes",
+        ));
+    }
+    let rule = EnvoyRuleFile {
+        identity: file.identity.clone(),
+        scopes: file.scopes.clone(),
+        disabled: file.disabled,
+        ..EnvoyRuleFile::default()
+    };
+    Ok(Target {
+        setting,
+        cluster: file.cluster.clone().unwrap_or_default(),
+        place,
+        server,
+        rule: (named || file.disabled).then_some(rule),
+    })
+}
+
+/// Gives each a cluster: its rule is for that and not for what a caller can write.
+fn name(targets: &mut [Target], config: &Config) -> Result<(), Failure> {
+    let file = config.envoy.clone().unwrap_or_default();
+    let mut taken: BTreeSet<String> = file.token_clusters.values().cloned().collect();
+    taken.extend(file.files.map(|files| files.cluster));
+    for target in targets.iter().filter(|target| !target.cluster.is_empty()) {
+        if !taken.insert(target.cluster.clone()) {
+            return Err(Failure::setting(
+                format!("{}.cluster", target.setting),
+                format!(
+                    "`{}` is the cluster of something else as well",
+                    target.cluster
+                ),
+                "choose another name, or leave it out",
+            ));
+        }
+    }
+    if let [only] = targets
+        && only.cluster.is_empty()
+    {
+        ONLY_CLUSTER.clone_into(&mut only.cluster);
+        return Ok(());
+    }
+    for target in targets
+        .iter_mut()
+        .filter(|target| target.cluster.is_empty())
+    {
+        target.cluster = unused_name("upstream", &target.server.host, &mut taken);
+    }
+    Ok(())
+}
+
+/// A cluster's name for a host, without the dots that would take Envoy's statistics apart.
+pub(super) fn unused_name(kind: &str, host: &str, taken: &mut BTreeSet<String>) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let first = format!("{kind}_{}", host.chars().map(plain).collect::<String>());
+    let mut name = first.clone();
+    let mut number = 1_u32;
+    while !taken.insert(name.clone()) {
+        number += 1;
+        name = format!("{first}_{number}");
+    }
+    name
+}
+
+/// Puts their rules into the document, after those that it has, in place of the upstreams.
+pub(super) fn complete(document: &mut Node, targets: &[Target]) {
+    let rules: Vec<Node> = targets.iter().filter_map(rule).collect();
+    let Some(section) = document.existing("envoy") else {
+        return;
+    };
+    section.remove("upstreams");
+    if rules.is_empty() {
+        return;
+    }
+    if let Some(Node::List(list)) = section.field("rules", Node::List(Vec::new())) {
+        list.extend(rules);
+    }
+}
+
+fn rule(target: &Target) -> Option<Node> {
+    let rule = target.rule.as_ref()?;
+    let mut matching = Node::object();
+    matching.field("cluster", Node::text(&target.cluster));
+    let mut node = Node::object();
+    node.field("match", matching);
+    if let Some(identity) = &rule.identity {
+        node.field("identity", Node::text(identity));
+    }
+    if !rule.scopes.is_empty() {
+        let scopes = rule.scopes.iter().map(|scope| Node::text(scope)).collect();
+        node.field("scopes", Node::List(scopes));
+    }
+    if rule.disabled {
+        node.field("disabled", Node::yes());
+    }
+    Some(node)
+}
+
+/// Whether each upstream has its rule. `own` are the rules that the document has itself.
+pub(super) fn check(
+    own: &[EnvoyRuleFile],
+    targets: &[Target],
+    as_upstream_filter: bool,
+) -> Result<(), Failure> {
+    let bring = targets
+        .iter()
+        .filter(|target| target.rule.is_some())
+        .count();
+    for target in targets {
+        let seen = target.seen(as_upstream_filter);
+        let is_for = |rule: &EnvoyRuleFile, whole: bool| {
+            let matching = &rule.matching;
+            let place = of_rule(matching);
+            let cluster = matching.cluster.as_ref();
+            cluster.is_none_or(|name| *name == target.cluster)
+                && matching.route_metadata.is_none()
+                && if whole {
+                    place.holds(&seen)
+                } else {
+                    place.meets(&seen)
+                }
+        };
+        if target.rule.is_some() {
+            if let Some(index) = own.iter().position(|rule| is_for(rule, true)) {
+                return Err(Failure::setting(
+                    format!("envoy.rules[{index}]"),
+                    format!(
+                        "is for every request that goes to {}, so what that says of their token would never count",
+                        target.setting
+                    ),
+                    "narrow the rule down, or leave identity, scopes and `disabled` of the upstream out",
+                ));
+            }
+            continue;
+        }
+        // one upstream alone is what the rules have always been about, and may be left by them as it is
+        if targets.len() == 1 {
+            continue;
+        }
+        let nothing_said = own.is_empty() && bring == 0;
+        if nothing_said {
+            return Err(Failure::setting(
+                if target.setting == OPTION {
+                    "envoy.rules"
+                } else {
+                    &target.setting
+                },
+                "there are several upstreams, and nothing says which of them gets which token: all of them would get that of the default identity",
+                "write identity, scopes or \"disabled\": true with each of envoy.upstreams, or write envoy.rules",
+            ));
+        }
+        if !own.iter().any(|rule| is_for(rule, false)) {
+            return Err(Failure::setting(
+                target.setting.clone(),
+                format!(
+                    "no rule is for the requests that go to {}: they would go there without a token",
+                    target.server.host
+                ),
+                format!(
+                    "write identity, scopes or \"disabled\": true with it under envoy.upstreams, or a rule: {{\"match\": {{\"cluster\": \"{}\"}}, …}}",
+                    target.cluster
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn of_rule(matching: &EnvoyMatchFile) -> Place {
+    Place {
+        host: matching.host.clone(),
+        prefix: matching.path_prefix.clone().unwrap_or_default(),
+    }
+}
+
+/// The setting of a rule that an upstream has brought is the upstream's.
+pub(super) fn setting_of(setting: &str, own: usize, targets: &[Target]) -> Option<String> {
+    let rest = setting.strip_prefix("envoy.rules[")?;
+    let (index, field) = rest.split_once(']')?;
+    let nth = index.parse::<usize>().ok()?.checked_sub(own)?;
+    let mut bring = targets.iter().filter(|target| target.rule.is_some());
+    let target = bring.nth(nth)?;
+    Some(format!("{}{field}", target.setting))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstreams_of_the_command_line() {
+        let good = |text: &str| {
+            let Upstream { place, server } = text.parse().unwrap();
+            let Server {
+                host,
+                port,
+                tls,
+                path,
+            } = server;
+            let place = format!("{}{}", place.host.unwrap_or_default(), place.prefix);
+            (place, host, port, tls, path)
+        };
+        let of = |place: &str, host: &str, port, tls, path: Option<&str>| {
+            (
+                place.to_owned(),
+                host.to_owned(),
+                port,
+                tls,
+                path.map(str::to_owned),
+            )
+        };
+        for (text, expected) in [
+            ("a.example:80", of("/", "a.example", 80, false, None)),
+            ("http://a.example", of("/", "a.example", 80, false, None)),
+            (
+                "https://a.example/",
+                of("/", "a.example", 443, true, Some("/")),
+            ),
+            ("https://a:8443", of("/", "a", 8443, true, None)),
+            ("[::1]:8080", of("/", "::1", 8080, false, None)),
+            ("https://[::1]", of("/", "::1", 443, true, None)),
+            ("/g/=https://a", of("/g/", "a", 443, true, None)),
+            ("/g/=https://a/", of("/g/", "a", 443, true, Some("/"))),
+            ("/g=https://a/v1", of("/g", "a", 443, true, Some("/v1"))),
+            ("B.example=a:80", of("b.example/", "a", 80, false, None)),
+            ("*.b/x/=a:80", of("*.b/x/", "a", 80, false, None)),
+        ] {
+            assert_eq!(good(text), expected, "{text}");
+        }
+        for bad in [
+            "a.example",
+            "",
+            ":80",
+            "a:0",
+            "a:x",
+            "a:65536",
+            "a:+80",
+            "https://a:+443",
+            "ftp://a",
+            "https://a/b",
+            "https://a/?q",
+            "https://a//",
+            "a b:80",
+            "a\":80",
+            "user@a:80",
+            "a:80/",
+            "=a:80",
+            "/g/=",
+            "/g=https://a/",
+            "/g/=https://a/v1",
+            "/a%20/=a:80",
+            "b:80/=a:80",
+            "*=a:80",
+            "http://b/=a:80",
+        ] {
+            assert!(bad.parse::<Upstream>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn places_hold_and_meet() {
+        let place = |host: &str, prefix: &str| Place {
+            host: (!host.is_empty()).then(|| host.to_owned()),
+            prefix: prefix.to_owned(),
+        };
+        for (one, other, holds, meets) in [
+            (("", "/"), ("a.b", "/x"), true, true),
+            (("a.b", "/"), ("", "/x"), false, true),
+            (("*.b", "/"), ("a.b", "/"), true, true),
+            (("*.b", "/"), ("*.a.b", "/"), true, true),
+            (("a.b", "/"), ("*.b", "/"), false, true),
+            (("*.b", "/"), ("b", "/"), false, false),
+            (("*.b", "/"), ("ab", "/"), false, false),
+            (("", "/x/y"), ("", "/x/"), false, true),
+            (("", "/x"), ("", "/y"), false, false),
+        ] {
+            let (one, other) = (place(one.0, one.1), place(other.0, other.1));
+            assert_eq!(one.holds(&other), holds, "{one:?} {other:?}");
+            assert_eq!(one.meets(&other), meets, "{one:?} {other:?}");
+        }
+    }
+}
