@@ -15,6 +15,9 @@ pub(crate) struct Options {
     /// Show the filter in the real Envoy instead
     #[arg(long)]
     envoy: bool,
+    /// Leave that one running until Enter, to play with
+    #[arg(long, requires = "envoy")]
+    keep: bool,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -25,7 +28,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     drop(lock);
     match envoy {
         None => show(),
-        Some(envoy) => show_envoy(envoy),
+        Some(envoy) => show_envoy(envoy, options.keep),
     }
 }
 
@@ -33,7 +36,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 pub(crate) fn test() -> Result<()> {
     program()?;
     show()?;
-    show_envoy(peers::envoy()?)
+    show_envoy(peers::envoy()?, false)
 }
 
 fn program() -> Result<()> {
@@ -49,10 +52,10 @@ fn show() -> Result<()> {
         .run()
 }
 
-fn show_envoy(envoy: PathBuf) -> Result<()> {
+fn show_envoy(envoy: PathBuf, keep: bool) -> Result<()> {
     let work = empty("demo-envoy")?;
     Cmd::new(build::built().join(DEMO))
-        .arg("--envoy")
+        .arg(if keep { "--envoy-keep" } else { "--envoy" })
         .arg(workspace::dist())
         .arg(work)
         .env("EDGEPASS_ENVOY", envoy)

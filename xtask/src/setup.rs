@@ -14,6 +14,11 @@ pub(crate) fn run() -> Result<()> {
     for (name, place) in peers::ensure()?.list() {
         eprintln!("{name}: {}", workspace::shown(place));
     }
+    match peers::envoy() {
+        Ok(place) => eprintln!("Envoy: {}", workspace::shown(&place)),
+        // there is none for every machine, and most of the tree does without
+        Err(error) => eprintln!("Envoy: none, {error:#}"),
+    }
     Ok(())
 }
 

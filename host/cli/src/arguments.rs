@@ -276,6 +276,12 @@ pub(crate) struct EnvoyConfigArguments {
     #[arg(long, value_name = "PART", value_enum)]
     pub(crate) only: Option<Part>,
 
+    /// Compares that configuration of Envoy, YAML or JSON, with what would be printed, instead of printing it: names of
+    /// clusters, addresses, TLS, paths, files, calls. What stands there besides is left alone. Each difference is a line,
+    /// with what to do about it; the exit status is 2 if there is one.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "certificate"])]
+    pub(crate) check: Option<PathBuf>,
+
     /// Blanks before each line of that part.
     #[arg(long, value_name = "COLUMNS", default_value_t = 0, requires = "only")]
     pub(crate) indent: u8,

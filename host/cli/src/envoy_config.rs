@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod capabilities;
+mod check;
 mod document;
 mod envoy;
 mod plan;
@@ -21,6 +22,9 @@ use super::{config, output};
 /// The cluster of the listener that serves files to the filter, unless the configuration names one.
 const FILES_CLUSTER: &str = "token_files";
 
+/// A configuration of Envoy, bytes: far more than anybody writes.
+const ENVOY_BYTES: u64 = 16 * 1024 * 1024;
+
 /// The longest name that a socket can have, bytes (`sun_path` of Linux with its end).
 const SOCKET_NAME_BYTES: usize = 107;
 
@@ -34,6 +38,9 @@ pub(crate) fn run(
         upstreams: &arguments.upstream,
         as_upstream_filter: arguments.upstream_filter,
     };
+    if let Some(file) = &arguments.check {
+        return compare(&json, file, arguments);
+    }
     let plan = Plan::of(&json, &process_environment(), given)?;
     warnings.add(&plan.warnings);
     let text = match &arguments.certificate {
@@ -48,6 +55,33 @@ pub(crate) fn run(
         }
     };
     output::write(text.as_bytes())
+}
+
+/// Says what of a file that is there does not fit.
+fn compare(json: &str, file: &Path, arguments: &EnvoyConfigArguments) -> Result<(), Failure> {
+    let text = config::read_file(file, "--check", "configuration of Envoy", ENVOY_BYTES)?;
+    let text = String::from_utf8(text).map_err(|_| {
+        Failure::setting(
+            "--check",
+            "is not UTF-8 text",
+            "give the file that Envoy is started with",
+        )
+    })?;
+    let found = check::findings(json, &process_environment(), arguments, &text)?;
+    if found.is_empty() {
+        return output::write(b"it fits the configuration\n");
+    }
+    let lines: String = found.iter().map(|line| format!("{line}\n")).collect();
+    output::write(lines.as_bytes())?;
+    Err(Failure::setting(
+        "--check",
+        format!(
+            "the file does not fit the configuration in {} place{}",
+            found.len(),
+            if found.len() == 1 { "" } else { "s" }
+        ),
+        "standard output says where",
+    ))
 }
 
 /// What Envoy would refuse without saying why.

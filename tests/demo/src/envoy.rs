@@ -59,7 +59,7 @@ struct Knowledge {
 }
 
 /// Shows it all.
-pub(crate) async fn run(dist: &Path, work: &Path) -> Result<()> {
+pub(crate) async fn run(dist: &Path, work: &Path, keep: bool) -> Result<()> {
     let began = Instant::now();
     let knowledge = Arc::new(Mutex::new(Knowledge::default()));
     let known = Arc::clone(&knowledge);
@@ -87,11 +87,32 @@ pub(crate) async fn run(dist: &Path, work: &Path) -> Result<()> {
     rejection(&scene, &envoy)?;
     outage(&scene, &envoy)?;
     numbers(&envoy)?;
+    if keep {
+        left_running(&envoy)?;
+    }
     drop(envoy);
 
     show::title("Try it by hand");
     show::text(&by_hand(&scene)?);
     eprintln!("\n(the demo took {:.1} s)", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Until somebody has played enough.
+fn left_running(envoy: &Envoy) -> Result<()> {
+    show::title("It is left running");
+    show::text(&format!(
+        "curl -i http://127.0.0.1:{}/     # the upstream gets a token\n\
+         curl 'http://127.0.0.1:{}/stats?filter=edgepass_'\n\
+         its configuration and its log are in {}; Enter ends it",
+        envoy.port(),
+        envoy.admin_port(),
+        envoy.dir().display()
+    ));
+    let mut line = String::new();
+    std::io::stdin()
+        .read_line(&mut line)
+        .context("nobody can be waited for: standard input cannot be read")?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `edgepass-demo DIST WORK COMPOSED`: the main job of edgepass, shown step by
 //! step against the emulator. `edgepass-demo --envoy DIST WORK`: the filter in
-//! Envoy. `cargo xtask demo` builds and runs both.
+//! Envoy, which with `--envoy-keep` is left running until a line comes in. `cargo
+//! xtask demo` builds and runs both.
 
 mod command;
 mod composed;
@@ -11,6 +12,7 @@ mod show;
 use anyhow::{Context as _, Result, bail};
 use edgepass_emulator::Emulator;
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -40,10 +42,13 @@ async fn main() -> Result<()> {
     let started = Instant::now();
     let args: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
     if let [option, dist, work] = args.as_slice()
-        && option.as_os_str() == "--envoy"
+        && ["--envoy", "--envoy-keep"]
+            .map(OsStr::new)
+            .contains(&option.as_os_str())
     {
         fs::create_dir_all(work).with_context(|| format!("cannot create {}", work.display()))?;
-        return envoy::run(dist, work).await;
+        let keep = option.as_os_str() == "--envoy-keep";
+        return envoy::run(dist, work, keep).await;
     }
     let [dist, work, composed] = args.as_slice() else {
         bail!("usage: edgepass-demo DIST WORK COMPOSED (run `cargo xtask demo`)");

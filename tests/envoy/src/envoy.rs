@@ -83,6 +83,11 @@ impl Envoy {
         &self.dir
     }
 
+    /// The port of the admin interface.
+    pub fn admin_port(&self) -> u16 {
+        self.admin
+    }
+
     /// What an admin path shows.
     pub fn admin(&self, path: &str) -> Result<String> {
         Ok(get(self.admin, path)?.body)

@@ -3,6 +3,8 @@
 //! share.
 
 use super::parse::{Choice, object};
+
+pub use super::parse::ForTheCommand;
 use crate::Table;
 
 object! {
@@ -40,7 +42,7 @@ object! {
         /// Where requests go, for `edgepass envoy-config`, which makes routes, clusters and rules of it. The filter
         /// itself has no use for it.
         #[cfg_attr(feature = "schema", schemars(default))]
-        pub upstreams: Vec<EnvoyUpstreamFile> = objects_for_the_command,
+        pub upstreams: ForTheCommand<EnvoyUpstreamFile> = objects_for_the_command,
     }
 }
 

@@ -107,6 +107,15 @@ pub(crate) trait Choice: Copy + Default + 'static {
     const CHOICES: &[(&str, Self)];
 }
 
+/// Objects that the command alone has a use for, which has the schema as well. Elsewhere they are let through unread: the
+/// code of each type is something that Envoy compiles.
+#[cfg(feature = "schema")]
+pub type ForTheCommand<T> = Vec<T>;
+
+/// Objects that the command alone has a use for, let through unread: with the feature `schema` it is a list of them.
+#[cfg(not(feature = "schema"))]
+pub type ForTheCommand<T> = std::marker::PhantomData<T>;
+
 /// The fields of an object that have not been taken yet. A field that is wrong is treated as absent, and the first such
 /// one is remembered.
 pub(crate) struct Fields {
@@ -198,14 +207,15 @@ impl Fields {
         out
     }
 
-    /// Objects that the command alone has a use for, which has the schema as well. Elsewhere they are let through: the
-    /// reader of each type is code that Envoy compiles.
-    pub(crate) fn objects_for_the_command<T: Object>(&mut self, name: &str) -> Vec<T> {
-        if cfg!(feature = "schema") {
-            return self.objects(name);
-        }
+    #[cfg(feature = "schema")]
+    pub(crate) fn objects_for_the_command<T: Object>(&mut self, name: &str) -> ForTheCommand<T> {
+        self.objects(name)
+    }
+
+    #[cfg(not(feature = "schema"))]
+    pub(crate) fn objects_for_the_command<T>(&mut self, name: &str) -> ForTheCommand<T> {
         self.take(name);
-        Vec::new()
+        ForTheCommand::default()
     }
 
     pub(crate) fn optional_object<T: Object>(&mut self, name: &str) -> Option<T> {

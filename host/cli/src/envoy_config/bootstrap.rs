@@ -110,6 +110,19 @@ pub(super) fn part(
     Ok(lines.collect())
 }
 
+/// The filter, whole, for those who read it again.
+pub(super) fn filter_alone(
+    plan: &Plan,
+    arguments: &EnvoyConfigArguments,
+) -> Result<String, Failure> {
+    yaml("", &[filter(plan, arguments)])
+}
+
+/// The folder in which a change of that file is seen.
+pub(super) fn served(file: &ServedFile, arguments: &EnvoyConfigArguments) -> String {
+    watched_folder(&file.path, &arguments.volume)
+}
+
 fn spaced<T>(items: Vec<T>) -> Vec<SpaceAfter<T>> {
     items.into_iter().map(SpaceAfter).collect()
 }

@@ -154,6 +154,18 @@ impl Plan {
     }
 }
 
+/// The rules of a configuration for the filter.
+pub(super) fn rules(plugin: &str) -> Vec<serde_json::Value> {
+    let mut plugin: serde_json::Value = serde_json::from_str(plugin).unwrap_or_default();
+    match plugin
+        .pointer_mut("/envoy/rules")
+        .map(serde_json::Value::take)
+    {
+        Some(serde_json::Value::Array(rules)) => rules,
+        _ => Vec::new(),
+    }
+}
+
 /// Fills the section `envoy`: what is there stays.
 fn complete(document: &mut Node, token_clusters: &[TokenCluster], files: Option<&Files>) {
     let Some(section) = document.field("envoy", Node::object()) else {

@@ -110,7 +110,7 @@ fn each_is_refused(setup: &Setup, cases: &[(String, String)]) {
                     });
                     assert!(!good, "taken: {plugin}");
                     assert!(
-                        text.contains(&format!(": edgepass: {expected}")),
+                        text.contains(&format!(" edgepass: {expected}")),
                         "{expected}\n{text}"
                     );
                     assert!(!text.contains("hunter2"), "{text}");
@@ -329,7 +329,7 @@ fn what_envoy_was_told_wrongly_about_the_plugin_is_named() {
         let (good, text) =
             validate(|dir| changed(&setup, dir, |plugin| plugin[field] = value)).unwrap();
         assert!(
-            !good && text.contains(&format!(": edgepass: {expected}")),
+            !good && text.contains(&format!(" edgepass: {expected}")),
             "{text}"
         );
     }

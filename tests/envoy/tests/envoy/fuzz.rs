@@ -90,7 +90,7 @@ fn said(lab: &Lab, seed: u64) -> String {
             let reason = text
                 .lines()
                 .filter(|line| line.contains("wasm log"))
-                .find_map(|line| line.split_once(": edgepass: "))
+                .find_map(|line| line.split_once(" edgepass: "))
                 .map(|(_, reason)| reason.to_owned())
                 .unwrap_or_default();
             let named = reason.split_once(": ");
