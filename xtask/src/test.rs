@@ -212,7 +212,8 @@ const ENVOY_TEST_THREADS: &str = "5";
 fn envoy(options: &Options) -> Result<()> {
     let program = peers::envoy()?;
     counted(Cmd::cargo().args(["test", "--locked", "--quiet", "-p", "edgepass-envoy"]))?;
-    counted(Cmd::cargo().args(["test", "--locked", "--quiet", "-p", "edgepass-manifests"]))?;
+    let manifests = Cmd::cargo().args(["test", "--locked", "--quiet", "-p", "edgepass-manifests"]);
+    counted(manifests.env("EDGEPASS_HELM", peers::helm()?))?;
     // selected with all the others, so that the emulator is built with the same features
     let mut cmd = build::native("test")
         .args(["-p", "edgepass-envoy-tests", "--test", "envoy"])

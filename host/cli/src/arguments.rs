@@ -201,7 +201,7 @@ pub(crate) struct ConfigArguments {
     pub(crate) config: Option<PathBuf>,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct EnvoyConfigArguments {
     #[command(flatten)]
     pub(crate) config: ConfigArguments,
@@ -272,6 +272,22 @@ pub(crate) struct EnvoyConfigArguments {
     #[arg(long)]
     pub(crate) no_capability_restriction: bool,
 
+    /// What is printed: Envoy's own configuration, or complete manifests with that.
+    #[arg(long, value_enum, default_value_t = EnvoyFormat::Envoy, conflicts_with_all = ["only", "check", "certificate"])]
+    pub(crate) format: EnvoyFormat,
+
+    /// The image with the filter, in manifests.
+    #[arg(long, value_name = "REFERENCE", default_value = concat!("oci://registry.example/edgepass-envoy:", env!("CARGO_PKG_VERSION")))]
+    pub(crate) image: String,
+
+    /// The name of the application, of its service account and of what belongs to it, in manifests.
+    #[arg(long, value_name = "NAME", default_value = "app")]
+    pub(crate) app: String,
+
+    /// The namespace, in manifests.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(crate) namespace: String,
+
     /// Prints one part alone, to be put into a configuration of your own. Its first line says where it belongs.
     #[arg(long, value_name = "PART", value_enum)]
     pub(crate) only: Option<Part>,
@@ -302,6 +318,19 @@ impl EnvoyConfigArguments {
     /// Where Debian has it.
     pub(crate) const CA_FILE: &str = "/etc/ssl/certs/ca-certificates.crt";
     pub(crate) const SOCKET_DIR: &str = "/run/envoy";
+}
+
+/// What `envoy-config` prints.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum EnvoyFormat {
+    /// The whole configuration of an Envoy.
+    Envoy,
+    /// A workload with Envoy beside it: Deployment, ConfigMap, Service, ServiceAccount.
+    Kubernetes,
+    /// Istio's sidecars: WasmPlugin, EnvoyFilter, ServiceEntry, DestinationRule.
+    Istio,
+    /// Envoy Gateway: Gateway, HTTPRoute, Backend, BackendTLSPolicy, EnvoyExtensionPolicy, EnvoyPatchPolicy.
+    Gateway,
 }
 
 /// A part of Envoy's configuration.

@@ -5,6 +5,7 @@ mod capabilities;
 mod check;
 mod document;
 mod envoy;
+mod manifests;
 mod plan;
 mod upstream;
 mod volume;
@@ -15,7 +16,7 @@ use edgepass::process_environment;
 
 use self::plan::{Given, Plan};
 pub(crate) use self::upstream::Upstream;
-use super::arguments::EnvoyConfigArguments;
+use super::arguments::{EnvoyConfigArguments, EnvoyFormat};
 use super::failure::{Failure, Warnings};
 use super::{config, output};
 
@@ -34,8 +35,10 @@ pub(crate) fn run(
     warnings: &mut Warnings,
 ) -> Result<(), Failure> {
     let json = config::required(&arguments.config)?.text;
+    let arguments = &manifests::usual(arguments);
     let given = Given {
         upstreams: &arguments.upstream,
+        naming: manifests::naming(arguments),
         as_upstream_filter: arguments.upstream_filter,
     };
     if let Some(file) = &arguments.check {
@@ -47,10 +50,16 @@ pub(crate) fn run(
         Some(name) => bootstrap::certificate(&plan, name, arguments)?,
         None => {
             check(&plan, arguments)?;
-            warnings.add(&absent(&plan, arguments));
-            match arguments.only {
-                Some(part) => bootstrap::part(&plan, part, arguments)?,
-                None => bootstrap::write(&plan, arguments)?,
+            match (arguments.only, arguments.format) {
+                (Some(part), _) => {
+                    warnings.add(&absent(&plan, arguments));
+                    bootstrap::part(&plan, part, arguments)?
+                }
+                (None, EnvoyFormat::Envoy) => {
+                    warnings.add(&absent(&plan, arguments));
+                    bootstrap::write(&plan, arguments)?
+                }
+                (None, _) => manifests::write(&plan, arguments)?,
             }
         }
     };

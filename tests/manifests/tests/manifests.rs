@@ -5,9 +5,11 @@
 
 #![cfg(test)]
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
@@ -40,6 +42,13 @@ fn of_kind(name: &str, kind: &str) -> Value {
 }
 
 fn edgepass(arguments: &[&str]) -> String {
+    let (good, printed, said) = outcome(arguments);
+    assert!(good, "{arguments:?}: {said}");
+    printed
+}
+
+/// Whether it went well, and what it printed on standard output and standard error.
+fn outcome(arguments: &[&str]) -> (bool, String, String) {
     let program = std::env::var_os("EDGEPASS_BIN")
         .map_or_else(|| root().join("dist/edgepass"), PathBuf::from);
     let output = Command::new(program)
@@ -48,21 +57,31 @@ fn edgepass(arguments: &[&str]) -> String {
         .env_clear()
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {said}");
-    String::from_utf8(output.stdout).unwrap()
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.success(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 /// Runs the command for a configuration.
-fn generated(config: &Value, more: &[&str]) -> Value {
+fn run(config: &Value, more: &[&str]) -> (bool, String, String) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("edgepass-manifests-{}-{number}.json", std::process::id());
     let path = std::env::temp_dir().join(name);
     fs::write(&path, config.to_string()).unwrap();
     let arguments = [&["envoy-config", "--from", path.to_str().unwrap()], more].concat();
-    let text = edgepass(&arguments);
+    let outcome = outcome(&arguments);
     fs::remove_file(path).unwrap();
+    outcome
+}
+
+/// What it prints for a configuration.
+fn generated(config: &Value, more: &[&str]) -> Value {
+    let (good, text, said) = run(config, more);
+    assert!(good, "{said}");
     let documents = documents(&text);
     assert_eq!(documents.len(), 1);
     documents[0].clone()
@@ -88,81 +107,128 @@ fn plugin(bootstrap: &Value) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
+/// The examples, and what prints them.
+const EXAMPLES: [(&str, &[&str]); 3] = [
+    (
+        "kubernetes.yaml",
+        &["--from", "two-apis.json", "--format", "kubernetes"],
+    ),
+    (
+        "istio.yaml",
+        &["--from", "two-hosts.json", "--format", "istio"],
+    ),
+    (
+        "envoy-gateway.yaml",
+        &["--from", "two-apis.json", "--format", "gateway"],
+    ),
+];
+
+/// What the schema of its kind has against a document.
+fn errors(document: &Value) -> Vec<String> {
+    let kind = document["kind"].as_str().unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("schemas")
+        .join(format!("{kind}.json"));
+    let schema = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{kind}: {error}"));
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let mut wrong = document.clone();
+    wrong["spek"] = json!({});
+    assert!(!validator.is_valid(&wrong), "{kind} takes anything");
+    validator
+        .iter_errors(document)
+        .map(|error| format!("{kind}: {}: {error}", error.instance_path()))
+        .collect()
+}
+
 #[test]
 fn every_document_fits_the_schema_of_its_kind() {
-    let mut kinds = Vec::new();
-    for name in ["kubernetes.yaml", "istio.yaml", "envoy-gateway.yaml"] {
+    let mut kinds = BTreeSet::new();
+    for (name, _) in EXAMPLES {
         for document in documents(&example(name)) {
-            let kind = document["kind"].as_str().unwrap().to_owned();
-            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("schemas")
-                .join(format!("{kind}.json"));
-            let schema: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-            let validator = jsonschema::validator_for(&schema).unwrap();
-            let errors: Vec<String> = validator
-                .iter_errors(&document)
-                .map(|error| format!("{}: {error}", error.instance_path()))
-                .collect();
-            assert_eq!(errors, [""; 0], "{name}: {kind}");
-            let mut wrong = document.clone();
-            wrong["spek"] = json!({});
-            assert!(!validator.is_valid(&wrong), "{kind} takes anything");
-            kinds.push(kind);
+            assert_eq!(errors(&document), [""; 0], "{name}");
+            kinds.insert(document["kind"].as_str().unwrap().to_owned());
         }
     }
-    assert_eq!(kinds.len(), 11, "{kinds:?}");
+    let expected = [
+        "Backend",
+        "BackendTLSPolicy",
+        "ConfigMap",
+        "Deployment",
+        "DestinationRule",
+        "EnvoyExtensionPolicy",
+        "EnvoyFilter",
+        "EnvoyPatchPolicy",
+        "EnvoyProxy",
+        "Gateway",
+        "HTTPRoute",
+        "Service",
+        "ServiceAccount",
+        "ServiceEntry",
+        "WasmPlugin",
+    ];
+    assert_eq!(Vec::from_iter(kinds), expected);
 }
 
 #[test]
-fn kubernetes_has_what_the_command_prints() {
-    let config = of_kind("kubernetes.yaml", "ConfigMap");
-    let printed = edgepass(&[
-        "envoy-config",
-        "--from",
-        "webhook.json",
-        "--upstream",
-        "https://graph.microsoft.com",
-        "--upstream-filter",
-        "--wasm",
-        "/opt/edgepass/edgepass-envoy.wasm",
-        "--admin",
-        "127.0.0.1:9901",
-    ]);
-    assert_eq!(
-        config["data"]["envoy.yaml"].as_str(),
-        Some(printed.as_str())
-    );
-}
-
-#[test]
-fn istio_has_what_the_command_prints() {
-    let printed = documents(&edgepass(&[
-        "envoy-config",
-        "--from",
-        "edgepass.json",
-        "--socket-dir",
-        "/etc/istio/proxy",
-        "--no-watch-modify",
-    ]));
-    let filter = of_kind("istio.yaml", "EnvoyFilter");
-    let patches = filter["spec"]["configPatches"].as_array().unwrap();
-    assert_eq!(patches.len(), 3);
-    for patch in patches {
-        let kind = match patch["applyTo"].as_str().unwrap() {
-            "LISTENER" => "listeners",
-            "CLUSTER" => "clusters",
-            other => panic!("{other}"),
-        };
-        let value = &patch["patch"]["value"];
-        let name = value["name"].as_str().unwrap();
-        assert_eq!(value, named(&printed[0], kind, name));
+fn the_examples_are_what_the_command_prints() {
+    for (name, arguments) in EXAMPLES {
+        let namespace = ["--namespace", "edgepass-example"];
+        let printed = edgepass(&[&["envoy-config"], arguments, &namespace].concat());
+        assert!(
+            printed == example(name),
+            "{name} is not what `edgepass envoy-config {}` prints:\n{printed}",
+            [arguments, &namespace].concat().join(" ")
+        );
     }
-    let given = of_kind("istio.yaml", "WasmPlugin")["spec"]["pluginConfig"].clone();
-    assert_eq!(
-        plugin(&generated(&given, &[])),
-        given,
-        "nothing had to be filled in"
+}
+
+/// The filter takes what stands in the manifests, and everything that it needs is there.
+#[test]
+fn plugins_in_manifests_are_complete() {
+    let plugins = |name: &str, kind: &str, pointer: &str| -> Vec<Value> {
+        let found = documents(&example(name));
+        let found = found.iter().filter(|document| document["kind"] == kind);
+        found
+            .map(|document| document.pointer(pointer).unwrap().clone())
+            .collect()
+    };
+    let istio = plugins("istio.yaml", "WasmPlugin", "/spec/pluginConfig");
+    let gateway = plugins(
+        "envoy-gateway.yaml",
+        "EnvoyExtensionPolicy",
+        "/spec/wasm/0/config",
     );
+    assert_eq!((istio.len(), gateway.len()), (1, 2));
+    for given in istio.iter().chain(&gateway) {
+        assert_eq!(
+            plugin(&generated(given, &[])),
+            *given,
+            "nothing had to be filled in"
+        );
+    }
+    let scopes = |plugin: &Value| -> Vec<Value> {
+        let rules = plugin["envoy"]["rules"].as_array().unwrap();
+        rules.iter().map(|rule| rule["scopes"][0].clone()).collect()
+    };
+    let both = [
+        "https://graph.microsoft.com/.default",
+        "https://vault.azure.net/.default",
+    ];
+    assert_eq!(scopes(&istio[0]), both);
+    assert_eq!([scopes(&gateway[0]), scopes(&gateway[1])].concat(), both);
+    // in a mesh a rule is for the cluster that Istio makes of the ServiceEntry
+    let entries: Vec<String> = documents(&example("istio.yaml"))
+        .iter()
+        .filter(|document| document["kind"] == "ServiceEntry")
+        .map(|entry| {
+            let (port, host) = (&entry["spec"]["ports"][0], &entry["spec"]["hosts"][0]);
+            format!("outbound|{}||{}", port["number"], host.as_str().unwrap())
+        })
+        .collect();
+    let rules = istio[0]["envoy"]["rules"].as_array().unwrap();
+    let clusters: Vec<&Value> = rules.iter().map(|rule| &rule["match"]["cluster"]).collect();
+    assert_eq!(clusters, entries.iter().collect::<Vec<_>>());
     let deployment = of_kind("istio.yaml", "Deployment");
     let annotations = &deployment["spec"]["template"]["metadata"]["annotations"];
     for name in ["userVolume", "userVolumeMount"] {
@@ -174,39 +240,209 @@ fn istio_has_what_the_command_prints() {
     }
 }
 
+/// Each refusal names what it is about, and prints nothing.
 #[test]
-fn envoy_gateway_has_what_the_command_prints() {
-    let printed = documents(&edgepass(&[
+fn what_manifests_cannot_say_is_refused() {
+    let good = |name: &str| -> Value { serde_json::from_str(&example(name)).unwrap() };
+    let (paths, hosts) = (good("two-apis.json"), good("two-hosts.json"));
+    let with = |config: &Value, pointer: &str, value: Value| {
+        let mut config = config.clone();
+        *config.pointer_mut(pointer).unwrap() = value;
+        config
+    };
+    let credential = "/identities/app/credential";
+    let secret = json!({"client_secret": {"file": "/secret"}});
+    let mut bound = with(
+        &paths,
+        credential,
+        json!({"bound_certificate": {"name": "c", "mode": "certificate-only"}}),
+    );
+    bound["certificates"] =
+        json!({"c": {"certificate_file": "/c.pem", "private_key_file": "/k.pem"}});
+    let url = "/envoy/upstreams/0/url";
+    for (config, arguments, setting) in [
+        (
+            &paths,
+            &["--format", "istio"][..],
+            "envoy.upstreams[0]: has a path",
+        ),
+        (
+            &paths,
+            &["--format", "kubernetes", "--app", "App"],
+            "--app: ",
+        ),
+        (
+            &paths,
+            &["--format", "gateway", "--namespace", "a b"],
+            "--namespace: ",
+        ),
+        (
+            &hosts,
+            &["--format", "istio", "--image", "oci://a b"],
+            "--image: ",
+        ),
+        (
+            &paths,
+            &[
+                "--format",
+                "kubernetes",
+                "--wasm",
+                "/etc/envoy/edgepass-envoy.wasm/x",
+            ],
+            "--wasm: ",
+        ),
+        (
+            &hosts,
+            &["--format", "istio", "--upstream-filter"],
+            "--upstream-filter: ",
+        ),
+        (
+            &paths,
+            &["--format", "gateway", "--only", "filter"],
+            "--only",
+        ),
+        (
+            &with(&paths, credential, secret),
+            &["--format", "gateway"],
+            "identities.app.credential.client_secret",
+        ),
+        (&bound, &["--format", "kubernetes"], "certificates.c"),
+        (
+            &with(&paths, url, json!("https://10.0.0.1/")),
+            &["--format", "gateway"],
+            "10.0.0.1",
+        ),
+        (
+            &with(&hosts, url, json!("https://other.example")),
+            &["--format", "istio"],
+            "envoy.upstreams[0]: has a path or another host",
+        ),
+    ] {
+        let (good, stdout, said) = run(config, arguments);
+        assert!(!good && stdout.is_empty(), "{arguments:?}: {stdout}");
+        assert!(said.contains(setting), "{arguments:?}: {said}");
+    }
+}
+
+/// Helm's own linter and templates, out of the package that `EDGEPASS_HELM` is the folder of.
+fn helm(values: &Value) -> Value {
+    let packages = std::env::var_os("EDGEPASS_HELM")
+        .map_or_else(|| root().join("target/peers/helm"), PathBuf::from);
+    assert!(
+        packages.exists(),
+        "there is no {}: run `cargo xtask test --only envoy`, which installs it",
+        packages.display()
+    );
+    let mut child = Command::new("python3")
+        .arg(root().join("tests/manifests/helm.py"))
+        .arg(root().join("charts/edgepass-envoy"))
+        .env("PYTHONPATH", packages)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(values.to_string().as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn the_chart_is_clean_and_renders_what_kubernetes_takes() {
+    let envoy = edgepass(&[
         "envoy-config",
         "--from",
-        "edgepass.json",
-        "--socket-dir",
-        "/var/run/edgepass",
-        "--no-watch-modify",
-    ]));
-    let policy = of_kind("envoy-gateway.yaml", "EnvoyPatchPolicy");
-    let patches = policy["spec"]["jsonPatches"].as_array().unwrap();
-    assert_eq!(patches.len(), 3);
-    for patch in patches {
-        let kind = if patch["type"].as_str().unwrap().ends_with("Listener") {
-            "listeners"
-        } else {
-            "clusters"
-        };
-        let value = &patch["operation"]["value"];
-        assert_eq!(value["name"], patch["name"]);
-        assert_eq!(
-            value,
-            named(&printed[0], kind, value["name"].as_str().unwrap())
-        );
-    }
-    let policy = of_kind("envoy-gateway.yaml", "EnvoyExtensionPolicy");
-    let given = policy["spec"]["wasm"][0]["config"].clone();
+        "two-apis.json",
+        "--listen",
+        "0.0.0.0:8080",
+        "--wasm",
+        "/opt/edgepass/edgepass-envoy.wasm",
+    ]);
+    let values = json!({
+        "envoyYaml": envoy,
+        "allowFrom": [
+            {"podLabels": {"app": "app"}},
+            {"namespaceLabels": {"kubernetes.io/metadata.name": "jobs"}, "podLabels": {"app": "report"}},
+        ],
+        "serviceAccount": {"annotations": {"azure.workload.identity/client-id": "x"}},
+    });
+    let answer = helm(&values);
+    let lint = answer["lint"].as_array().unwrap();
+    let serious: Vec<&Value> = lint.iter().filter(|line| line["severity"] != 1).collect();
+    assert!(serious.is_empty(), "{serious:?}");
+    let rendered = answer["rendered"]["edgepass-envoy/templates/envoy.yaml"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{answer}"));
+    let documents = documents(rendered);
+    let kinds: Vec<&str> = documents
+        .iter()
+        .map(|document| document["kind"].as_str().unwrap())
+        .collect();
     assert_eq!(
-        plugin(&generated(&given, &[])),
-        given,
-        "nothing had to be filled in"
+        kinds,
+        [
+            "ServiceAccount",
+            "ConfigMap",
+            "Service",
+            "NetworkPolicy",
+            "Deployment"
+        ]
     );
+    for document in &documents {
+        assert_eq!(errors(document), [""; 0]);
+    }
+    assert_eq!(documents[1]["data"]["envoy.yaml"], envoy);
+    let from = documents[3]["spec"]["ingress"][0]["from"]
+        .as_array()
+        .unwrap();
+    assert_eq!(from.len(), 2);
+    assert_eq!(from[0]["podSelector"]["matchLabels"]["app"], "app");
+
+    // without an entry nobody may call it
+    let mut closed = values.clone();
+    closed["allowFrom"] = json!([]);
+    let answer = helm(&closed);
+    let rendered = answer["rendered"]["edgepass-envoy/templates/envoy.yaml"].as_str();
+    let documents = self::documents(rendered.unwrap());
+    assert_eq!(documents[3]["spec"]["ingress"], json!([]));
+    assert_eq!(documents[3]["spec"]["policyTypes"], json!(["Ingress"]));
+
+    for (pointer, value, words) in [
+        ("envoyYaml", json!(""), "envoyYaml is empty"),
+        (
+            "envoyYaml",
+            json!(envoy.replace("8080", "8081")),
+            "--listen 0.0.0.0:8080",
+        ),
+        (
+            "envoyYaml",
+            json!(envoy.replace("/opt/edgepass", "/opt")),
+            "--wasm /opt/edgepass/edgepass-envoy.wasm",
+        ),
+        ("port", json!(80), "/port"),
+        ("prot", json!(8080), "prot"),
+        (
+            "image",
+            json!({"envoy": "e", "filter": "oci://f/g"}),
+            "/image/filter",
+        ),
+        ("tokenFile", json!({"folder": "relative"}), "/tokenFile"),
+        ("allowFrom", json!([{}]), "/allowFrom/0"),
+    ] {
+        let mut wrong = values.clone();
+        wrong[pointer] = value;
+        let answer = helm(&wrong);
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(error.contains(words), "{pointer}: {error}");
+    }
+    let chart = fs::read_to_string(root().join("charts/edgepass-envoy/Chart.yaml")).unwrap();
+    for field in ["version", "appVersion"] {
+        let line = format!("\n{field}: {}\n", env!("CARGO_PKG_VERSION"));
+        assert!(chart.contains(&line), "{line}");
+    }
 }
 
 #[test]

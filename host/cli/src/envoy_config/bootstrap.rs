@@ -110,6 +110,28 @@ pub(super) fn part(
     Ok(lines.collect())
 }
 
+/// Each listener or cluster of a part by itself.
+pub(super) fn items(
+    plan: &Plan,
+    part: Part,
+    arguments: &EnvoyConfigArguments,
+) -> Result<Vec<String>, Failure> {
+    let alone = |text: String| text.trim_start().to_owned();
+    match part {
+        Part::Listener => {
+            let listeners = plan
+                .files
+                .iter()
+                .map(|files| files_listener(files, arguments));
+            listeners.map(|item| yaml("", &item).map(alone)).collect()
+        }
+        _ => {
+            let clusters = own_clusters(plan, arguments).into_iter();
+            clusters.map(|item| yaml("", &item).map(alone)).collect()
+        }
+    }
+}
+
 /// The filter, whole, for those who read it again.
 pub(super) fn filter_alone(
     plan: &Plan,

@@ -50,6 +50,7 @@ pub(super) fn findings(
     }
     let given = Given {
         upstreams: &arguments.upstream,
+        naming: plan::Naming::Own,
         as_upstream_filter: arguments.upstream_filter,
     };
     let mut expected = Plan::of(json, environment, given)?;
@@ -359,7 +360,10 @@ fn fix(at: &str) -> &'static str {
             ".watched_directory",
             "name the folder in which a rotation is seen (--volume): otherwise Envoy reads the file once",
         ),
-        (".address", "write the host and port that the configuration names"),
+        (
+            ".address",
+            "write the host and port that the configuration names",
+        ),
     ];
     let found = FIXES.iter().find(|(field, _)| at.contains(field));
     found.map_or(
@@ -696,8 +700,8 @@ mod tests {
             }
             let nothing = Environment::default();
             let given = Given {
-                upstreams: &[],
                 as_upstream_filter: arguments.upstream_filter,
+                ..Given::default()
             };
             let plan = Plan::of(&config.to_string(), &nothing, given).ok().unwrap();
             let text = bootstrap::write(&plan, &arguments).ok().unwrap();

@@ -34,6 +34,22 @@ impl Node {
         Self::Object(Vec::new())
     }
 
+    /// The same once more.
+    pub(super) fn copy(&self) -> Self {
+        match self {
+            Self::Scalar(text) => Self::Scalar(text.clone()),
+            Self::List(items) => Self::List(items.iter().map(Self::copy).collect()),
+            Self::Object(fields) => {
+                let fields = fields.iter();
+                Self::Object(
+                    fields
+                        .map(|(name, value)| (name.clone(), value.copy()))
+                        .collect(),
+                )
+            }
+        }
+    }
+
     pub(super) fn yes() -> Self {
         Self::Scalar("true".to_owned())
     }

@@ -35,14 +35,31 @@ pub(super) struct Plan {
     pub(super) signs: bool,
     /// Where requests go; never nowhere.
     pub(super) upstreams: Vec<Target>,
+    /// The files that the filter reads, each with the setting that names it.
+    pub(super) files_read: Vec<(String, String)>,
+    /// The plugin's configuration without the rules that upstreams bring.
+    without_upstreams: String,
 }
 
 /// What the command line adds to a configuration.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Given<'a> {
     pub(super) upstreams: &'a [Upstream],
+    pub(super) naming: Naming,
     /// Whether the filter stands in the upstreams' clusters, behind the routes.
     pub(super) as_upstream_filter: bool,
+}
+
+/// Who gives the upstreams' clusters their names, and the virtual machine its own.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Naming {
+    /// The command.
+    #[default]
+    Own,
+    /// Istio.
+    Istio,
+    /// Envoy Gateway.
+    Gateway,
 }
 
 /// The listener that serves files to the filter.
@@ -103,9 +120,17 @@ impl Plan {
         // what the engine has read is JSON
         let mut document: Node =
             serde_json::from_str(json).map_err(|error| Failure::setup(error.to_string()))?;
-        let upstreams = upstream::targets(&config, given.upstreams)?;
+        let upstreams = upstream::targets(&config, given.upstreams, given.naming)?;
         let own = config.envoy.clone().unwrap_or_default().rules;
         upstream::check(&own, &upstreams, given.as_upstream_filter)?;
+        if given.naming != Naming::Own
+            && let Some(section) = document.field("envoy", Node::object())
+        {
+            // nobody says what the virtual machine is called there, so nothing is shared through it
+            section.field("sharing", Node::text("per-vm"));
+        }
+        upstream::complete(&mut document, &[]);
+        let mut without_upstreams = document.copy();
         upstream::complete(&mut document, &upstreams);
         let config = Config::load(Some(&document.pretty()), environment)?;
         let requirements = Requirements::of(&config).map_err(|error| {
@@ -122,6 +147,12 @@ impl Plan {
         let token_clusters = token_clusters(&config, &file, &requirements.identities, &reserved)?;
         let files = files(&file, &requirements.identities, &reserved)?;
         complete(&mut document, &token_clusters, files.as_ref());
+        complete(&mut without_upstreams, &token_clusters, files.as_ref());
+        let mut files_read = BTreeSet::new();
+        for required in &requirements.identities {
+            let read = files_of(required)?.into_iter();
+            files_read.extend(read.map(|(setting, path)| (setting, path.to_owned())));
+        }
         let plugin = document.pretty();
         Settings::check(&Config::load(Some(&plugin), environment)?)?;
         Ok(Self {
@@ -135,7 +166,18 @@ impl Plan {
             files,
             token_clusters,
             upstreams,
+            files_read: files_read.into_iter().collect(),
+            without_upstreams: without_upstreams.pretty(),
         })
+    }
+
+    /// The plugin's configuration where it sees the requests of that upstream alone; `None` if those are left as they are.
+    pub(super) fn plugin_for(&self, upstream: &Target) -> Result<Option<String>, Failure> {
+        let mut document: Node = serde_json::from_str(&self.without_upstreams)
+            .map_err(|error| Failure::setup(error.to_string()))?;
+        Ok(upstream
+            .complete_alone(&mut document)
+            .then(|| document.pretty()))
     }
 
     /// The client certificates, each once.
@@ -854,7 +896,7 @@ mod tests {
             let given: Vec<Upstream> = given.iter().map(|text| text.parse().unwrap()).collect();
             let given = Given {
                 upstreams: &given,
-                as_upstream_filter: false,
+                ..Given::default()
             };
             match Plan::of(&config.to_string(), &Environment::default(), given) {
                 Err(Failure::Setup {
@@ -886,8 +928,8 @@ mod tests {
         for (config, before, behind) in [(&config, true, false), (&changed, false, true)] {
             for (as_upstream_filter, good) in [(false, before), (true, behind)] {
                 let given = Given {
-                    upstreams: &[],
                     as_upstream_filter,
+                    ..Given::default()
                 };
                 let plan = Plan::of(&config.to_string(), &Environment::default(), given);
                 assert_eq!(plan.is_ok(), good, "{config} {as_upstream_filter}");

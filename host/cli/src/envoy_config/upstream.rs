@@ -8,6 +8,7 @@ use edgepass::config::envoy::{EnvoyMatchFile, EnvoyRuleFile, EnvoyUpstreamFile};
 use edgepass_rules::is_plain;
 
 use super::document::Node;
+use super::plan::Naming;
 use crate::failure::Failure;
 
 /// The option that says it.
@@ -207,7 +208,31 @@ impl Server {
     }
 }
 
+impl Server {
+    /// The port by which it is called where a proxy makes TLS of what goes there.
+    pub(super) fn called_at(&self) -> u16 {
+        if self.tls { 80 } else { self.port }
+    }
+}
+
 impl Target {
+    /// Puts its rule into a document for its requests alone. `false` if they are left as they are.
+    pub(super) fn complete_alone(&self, document: &mut Node) -> bool {
+        let Some(mut rule) = rule(self) else {
+            return true;
+        };
+        rule.remove("match");
+        if self.rule.as_ref().is_some_and(|rule| rule.disabled) {
+            return false;
+        }
+        if let Some(section) = document.field("envoy", Node::object())
+            && let Some(Node::List(list)) = section.field("rules", Node::List(Vec::new()))
+        {
+            list.push(rule);
+        }
+        true
+    }
+
     /// What its path prefix is replaced by.
     pub(super) fn rewrite(&self) -> Option<&str> {
         let path = self.server.path.as_deref();
@@ -233,7 +258,11 @@ impl Target {
 
 /// All upstreams: those of the document, at other servers where the command line says so, and further ones of the command
 /// line.
-pub(super) fn targets(config: &Config, given: &[Upstream]) -> Result<Vec<Target>, Failure> {
+pub(super) fn targets(
+    config: &Config,
+    given: &[Upstream],
+    naming: Naming,
+) -> Result<Vec<Target>, Failure> {
     let file = config.envoy.as_ref();
     let mut targets: Vec<Target> = Vec::new();
     for (index, upstream) in file.iter().flat_map(|file| &file.upstreams).enumerate() {
@@ -287,8 +316,38 @@ pub(super) fn targets(config: &Config, given: &[Upstream]) -> Result<Vec<Target>
             ));
         }
     }
+    if naming == Naming::Istio {
+        let own = file.is_some_and(|file| !file.rules.is_empty());
+        in_istio(&mut targets, own)?;
+    }
     name(&mut targets, config)?;
     Ok(targets)
+}
+
+/// In a mesh the application calls each API by its own name, and the cluster has the name that Istio gives it. The filter
+/// sees all requests to those ports, so without a rule there is one for the upstream and nothing else.
+fn in_istio(targets: &mut [Target], has_rules: bool) -> Result<(), Failure> {
+    for target in targets {
+        let (place, server) = (&target.place, &target.server);
+        let own_name = place
+            .host
+            .as_ref()
+            .is_none_or(|host| host.eq_ignore_ascii_case(&server.host));
+        if place.prefix != "/" || target.rewrite().is_some() || !own_name {
+            return Err(Failure::setting(
+                target.setting.clone(),
+                "has a path or another host than its url's, and in Istio the application calls each API by its own host",
+                "leave path_prefix and the path of url out, and write the host of url as `host`",
+            ));
+        }
+        if target.cluster.is_empty() {
+            target.cluster = format!("outbound|{}||{}", server.called_at(), server.host);
+        }
+        if !has_rules {
+            target.rule.get_or_insert_default();
+        }
+    }
+    Ok(())
 }
 
 /// One of the document.
@@ -380,14 +439,13 @@ pub(super) fn unused_name(kind: &str, host: &str, taken: &mut BTreeSet<String>) 
 /// Puts their rules into the document, after those that it has, in place of the upstreams.
 pub(super) fn complete(document: &mut Node, targets: &[Target]) {
     let rules: Vec<Node> = targets.iter().filter_map(rule).collect();
-    let Some(section) = document.existing("envoy") else {
-        return;
-    };
-    section.remove("upstreams");
-    if rules.is_empty() {
-        return;
+    if let Some(section) = document.existing("envoy") {
+        section.remove("upstreams");
     }
-    if let Some(Node::List(list)) = section.field("rules", Node::List(Vec::new())) {
+    if !rules.is_empty()
+        && let Some(section) = document.field("envoy", Node::object())
+        && let Some(Node::List(list)) = section.field("rules", Node::List(Vec::new()))
+    {
         list.extend(rules);
     }
 }

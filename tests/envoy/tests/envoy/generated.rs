@@ -206,8 +206,7 @@ fn envoy_takes_the_example_for_kubernetes() {
             "/etc/ssl/certs/ca-certificates.crt",
             lab.dir().join("ca.pem"),
         ),
-        ("/var/run/secrets/azure/wi/token", lab.dir().join("token")),
-        ("/var/run/secrets/azure/wi", lab.dir().join("token")),
+        ("/var/run/secrets/azure/tokens", lab.dir().join("token")),
         ("/run/envoy", lab.dir().clone()),
     ] {
         assert!(yaml.contains(there), "{there}");
