@@ -95,7 +95,7 @@ pub(crate) enum Command {
     /// (AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_FEDERATED_TOKEN_FILE, AZURE_AUTHORITY_HOST, EDGEPASS_AUTHORITY_HOSTS)
     /// is left to the variables of Envoy's process.
     #[command(after_help = ENVOY_EXAMPLES)]
-    EnvoyConfig(EnvoyConfigArguments),
+    EnvoyConfig(Box<EnvoyConfigArguments>),
     /// Prints a man page: that of edgepass, or of a command of it.
     #[command(hide = true)]
     Man {
@@ -193,7 +193,7 @@ pub(crate) struct CheckArguments {
     pub(crate) strict: bool,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct ConfigArguments {
     /// The configuration, a JSON file; `-` for standard input. If left out, the file that EDGEPASS_CONFIG names, or the JSON
     /// text in EDGEPASS_CONFIG_JSON.

@@ -98,17 +98,27 @@ fn read(text: &str) -> Result<Value, Failure> {
     })
 }
 
+/// What is at that place, or null.
+fn get<'v>(value: &'v Value, pointer: &str) -> &'v Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
+}
+
+/// The field of that name, or null.
+fn of<'v>(value: &'v Value, name: &str) -> &'v Value {
+    value.get(name).unwrap_or(&Value::Null)
+}
+
 /// The filters of that type that are ours, with where they are.
 fn plugins(actual: &Value) -> Vec<(String, &Value)> {
     let mut found = Vec::new();
-    walk(String::new(), actual, &mut |at, value| {
-        let of_type = value["@type"]
+    walk("", actual, &mut |at, value| {
+        let of_type = get(value, "/@type")
             .as_str()
             .is_some_and(|url| url.ends_with(WASM));
-        let config = &value["config"];
+        let config = get(value, "/config");
         let is_ours = || {
-            let given = config["configuration"].to_string();
-            config["name"] == "edgepass" || given.contains("identities")
+            let given = get(config, "/configuration").to_string();
+            get(config, "/name") == "edgepass" || given.contains("identities")
         };
         if of_type && is_ours() {
             found.push((format!("{at}.config"), config));
@@ -118,20 +128,20 @@ fn plugins(actual: &Value) -> Vec<(String, &Value)> {
 }
 
 /// Calls it for all that is in a document, from the outside to the inside. Named items are called by their names.
-fn walk<'v>(at: String, value: &'v Value, look: &mut impl FnMut(&str, &'v Value)) {
-    look(&at, value);
+fn walk<'v>(at: &str, value: &'v Value, look: &mut impl FnMut(&str, &'v Value)) {
+    look(at, value);
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
                 let dot = if at.is_empty() { "" } else { "." };
-                walk(format!("{at}{dot}{name}"), value, look);
+                walk(&format!("{at}{dot}{name}"), value, look);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 let index = index.to_string();
-                let name = item["name"].as_str().unwrap_or(&index);
-                walk(format!("{at}[{name}]"), item, look);
+                let name = get(item, "/name").as_str().unwrap_or(&index);
+                walk(&format!("{at}[{name}]"), item, look);
             }
         }
         _ => {}
@@ -141,8 +151,8 @@ fn walk<'v>(at: String, value: &'v Value, look: &mut impl FnMut(&str, &'v Value)
 /// The configuration that the file has for the filter.
 fn own_configuration(at: &str, plugin: &Value, out: &mut Findings) -> Option<Value> {
     let at = format!("{at}.configuration");
-    let given = &plugin["configuration"];
-    let is_text = given["@type"]
+    let given = get(plugin, "/configuration");
+    let is_text = get(given, "/@type")
         .as_str()
         .is_some_and(|url| url.ends_with(STRING_VALUE));
     if !is_text {
@@ -153,7 +163,9 @@ fn own_configuration(at: &str, plugin: &Value, out: &mut Findings) -> Option<Val
         );
         return None;
     }
-    let own = given["value"].as_str().map(serde_json::from_str::<Value>);
+    let own = get(given, "/value")
+        .as_str()
+        .map(serde_json::from_str::<Value>);
     let Some(Ok(own)) = own else {
         out.add(
             &format!("{at}.value"),
@@ -175,7 +187,7 @@ fn with_names_of(json: &str, own: &Value) -> String {
     };
     let section = fields.entry("envoy").or_insert(json!({}));
     for name in ["token_clusters", "files"] {
-        let given = &own["envoy"][name];
+        let given = of(get(own, "/envoy"), name);
         if let Some(section) = section.as_object_mut()
             && section.get(name).is_none_or(Value::is_null)
             && !given.is_null()
@@ -233,7 +245,7 @@ fn same(at: &str, wanted: &Value, own: &Value, out: &mut Findings) {
 /// What the command would print for the filter, but for its configuration.
 fn printed_plugin(plan: &Plan, arguments: &EnvoyConfigArguments) -> Result<Value, Failure> {
     let printed = read(&bootstrap::filter_alone(plan, arguments)?)?;
-    let mut config = printed[0]["typed_config"]["config"].clone();
+    let mut config = get(&printed, "/0/typed_config/config").clone();
     if let Some(fields) = config.as_object_mut() {
         fields.remove("configuration");
         fields.remove("reload_config");
@@ -260,8 +272,9 @@ fn part_of(at: &str, wanted: &Value, actual: &Value, out: &mut Findings) {
         }
         (Value::Array(wanted), Value::Array(actual)) => {
             for (index, wanted) in wanted.iter().enumerate() {
-                let named =
-                    |item: &&Value| !item["name"].is_null() && item["name"] == wanted["name"];
+                let named = |item: &&Value| {
+                    !get(item, "/name").is_null() && get(item, "/name") == get(wanted, "/name")
+                };
                 let found = actual.iter().find(named).or_else(|| actual.get(index));
                 let at = format!("{at}[{index}]");
                 match found {
@@ -374,13 +387,18 @@ fn fix(at: &str) -> &'static str {
 
 /// The cluster of that name.
 fn cluster<'v>(actual: &'v Value, name: &str) -> Option<&'v Value> {
-    let clusters = actual["static_resources"]["clusters"].as_array()?;
-    clusters.iter().find(|cluster| cluster["name"] == name)
+    let clusters = get(actual, "/static_resources/clusters").as_array()?;
+    clusters
+        .iter()
+        .find(|cluster| get(cluster, "/name") == name)
 }
 
 /// Where the one endpoint of a cluster is.
 fn address(cluster: &Value) -> &Value {
-    &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
+    get(
+        cluster,
+        "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address",
+    )
 }
 
 fn clusters(
@@ -415,10 +433,10 @@ fn clusters(
         };
         let wanted = cluster(&printed, &token.name).cloned().unwrap_or_default();
         for field in ["transport_socket", "typed_extension_protocol_options"] {
-            let wanted = &wanted[field];
+            let wanted = of(&wanted, field);
             if !wanted.is_null() {
-                let there = json!({field: found[field]});
-                let there = if found[field].is_null() {
+                let there = json!({field: of(found, field)});
+                let there = if of(found, field).is_null() {
                     json!({})
                 } else {
                     there
@@ -438,12 +456,12 @@ fn clusters(
             .cloned()
             .unwrap_or_default();
         let found = cluster(actual, &upstream.cluster);
-        if let Some(found) = found.filter(|_| !wanted["transport_socket"].is_null()) {
+        if let Some(found) = found.filter(|_| !get(&wanted, "/transport_socket").is_null()) {
             let at = format!("clusters[{}].transport_socket", upstream.cluster);
             part_of(
                 &at,
-                &wanted["transport_socket"],
-                &found["transport_socket"],
+                get(&wanted, "/transport_socket"),
+                get(found, "/transport_socket"),
                 out,
             );
         }
@@ -453,12 +471,12 @@ fn clusters(
 
 /// Another cluster for that host.
 fn elsewhere(token: &TokenCluster, actual: &Value) -> Option<String> {
-    let clusters = actual["static_resources"]["clusters"].as_array()?;
+    let clusters = get(actual, "/static_resources/clusters").as_array()?;
     let found = clusters.iter().find(|cluster| {
         let socket = &address(cluster)["socket_address"];
-        socket["address"] == token.host.as_str() && socket["port_value"] == token.port
+        get(socket, "/address") == token.host.as_str() && get(socket, "/port_value") == token.port
     })?;
-    found["name"].as_str().map(str::to_owned)
+    get(found, "/name").as_str().map(str::to_owned)
 }
 
 fn files(
@@ -479,13 +497,13 @@ fn files(
         );
         return Ok(());
     };
-    let listeners = actual["static_resources"]["listeners"].as_array();
-    let path = |address: &Value| address["pipe"]["path"].clone();
+    let listeners = get(actual, "/static_resources/listeners").as_array();
+    let path = |address: &Value| get(address, "/pipe/path").clone();
     let socket = path(address(found));
     let serves = |listener: &&Value| {
-        let own = &listener["address"];
+        let own = get(listener, "/address");
         match &socket {
-            Value::Null => own["socket_address"] == address(found)["socket_address"],
+            Value::Null => get(own, "/socket_address") == get(address(found), "/socket_address"),
             socket => path(own) == *socket,
         }
     };
@@ -497,7 +515,7 @@ fn files(
         );
         return Ok(());
     };
-    let name = listener["name"].as_str().unwrap_or_default();
+    let name = get(listener, "/name").as_str().unwrap_or_default();
     let at = format!("listeners[{name}]");
     if socket.is_null() {
         out.add(
@@ -505,7 +523,7 @@ fn files(
             "is at a port, where every process of the machine gets the files",
             "let it listen at a pipe with mode 384 (0600)",
         );
-    } else if listener["address"]["pipe"]["mode"] != 0o600 {
+    } else if get(listener, "/address/pipe/mode") != 0o600 {
         out.add(
             &format!("{at}.address.pipe.mode"),
             "is not 384 (0600): other users of the machine get the files",
@@ -515,12 +533,15 @@ fn files(
     let mut by_path: Vec<(&Value, &Value)> = Vec::new();
     let mut limit = false;
     let mut server = false;
-    walk(String::new(), listener, &mut |_, value| {
-        if value["match"].is_object() {
-            by_path.push((&value["match"]["path"], &value["direct_response"]["body"]));
+    walk("", listener, &mut |_, value| {
+        if get(value, "/match").is_object() {
+            by_path.push((
+                get(value, "/match/path"),
+                get(value, "/direct_response/body"),
+            ));
         }
-        limit |= value["max_direct_response_body_size_bytes"].is_number();
-        server |= value["path_mappings"].is_array();
+        limit |= get(value, "/max_direct_response_body_size_bytes").is_number();
+        server |= get(value, "/path_mappings").is_array();
     });
     if server {
         return Ok(());
@@ -546,9 +567,9 @@ fn files(
             continue;
         };
         let wanted = bootstrap::served(file, arguments);
-        let watched = &body["watched_directory"];
-        if body["filename"] != file.path.as_str() {
-            let there = shown(": it is ", &body["filename"]);
+        let watched = get(body, "/watched_directory");
+        if get(body, "/filename") != file.path.as_str() {
+            let there = shown(": it is ", get(body, "/filename"));
             out.add(
                 &format!("{at}.filename"),
                 &format!("is not the file that the configuration names{there}"),
@@ -561,14 +582,17 @@ fn files(
                 "is missing",
                 fix(".watched_directory"),
             );
-        } else if watched["path"] != wanted.as_str() {
+        } else if get(watched, "/path") != wanted.as_str() {
             out.add(
                 &format!("{at}.watched_directory.path"),
-                &format!("is not {wanted}{}", shown(": it is ", &watched["path"])),
+                &format!(
+                    "is not {wanted}{}",
+                    shown(": it is ", get(watched, "/path"))
+                ),
                 fix(".watched_directory"),
             );
         }
-        if arguments.no_watch_modify && !watched["watch_modify"].is_null() {
+        if arguments.no_watch_modify && !get(watched, "/watch_modify").is_null() {
             out.add(
                 &format!("{at}.watched_directory.watch_modify"),
                 "is there, and Envoy before 1.39 does not know it (--no-watch-modify)",
@@ -582,11 +606,13 @@ fn files(
 fn routes(plan: &Plan, actual: &Value, out: &mut Findings) {
     let mut chosen_by_callers = Vec::new();
     let mut managers = Vec::new();
-    walk(String::new(), actual, &mut |at, value| {
-        if !value["cluster_header"].is_null() {
+    walk("", actual, &mut |at, value| {
+        if !get(value, "/cluster_header").is_null() {
             chosen_by_callers.push(at.to_owned());
         }
-        if value["http_filters"].is_array() && !plugins(&value["http_filters"]).is_empty() {
+        if get(value, "/http_filters").is_array()
+            && !plugins(get(value, "/http_filters")).is_empty()
+        {
             managers.push((at.to_owned(), value));
         }
     });
@@ -600,14 +626,14 @@ fn routes(plan: &Plan, actual: &Value, out: &mut Findings) {
     let rules = plan::rules(&plan.plugin);
     let by_path = rules
         .iter()
-        .any(|rule| !rule["match"]["path_prefix"].is_null());
+        .any(|rule| !get(rule, "/match/path_prefix").is_null());
     for (at, manager) in managers {
         for (field, wanted) in [
             ("normalize_path", json!(true)),
             ("merge_slashes", json!(true)),
             ("path_with_escaped_slashes_action", json!("REJECT_REQUEST")),
         ] {
-            if by_path && manager[field] != wanted {
+            if by_path && *of(manager, field) != wanted {
                 out.add(
                     &format!("{at}.{field}"),
                     &format!("is not {wanted}, and there are rules with path_prefix"),
@@ -617,7 +643,7 @@ fn routes(plan: &Plan, actual: &Value, out: &mut Findings) {
         }
     }
     for (index, rule) in rules.iter().enumerate() {
-        let Some(name) = rule["match"]["cluster"].as_str() else {
+        let Some(name) = get(rule, "/match/cluster").as_str() else {
             continue;
         };
         if cluster(actual, name).is_none() {
@@ -642,7 +668,7 @@ mod tests {
             .iter()
             .chain(more);
         match Arguments::try_parse_from(all).map(|arguments| arguments.command) {
-            Ok(Command::EnvoyConfig(arguments)) => arguments,
+            Ok(Command::EnvoyConfig(arguments)) => *arguments,
             _ => panic!("{more:?}"),
         }
     }

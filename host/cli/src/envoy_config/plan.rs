@@ -121,7 +121,7 @@ impl Plan {
         let mut document: Node =
             serde_json::from_str(json).map_err(|error| Failure::setup(error.to_string()))?;
         let upstreams = upstream::targets(&config, given.upstreams, given.naming)?;
-        let own = config.envoy.clone().unwrap_or_default().rules;
+        let own = config.envoy.unwrap_or_default().rules;
         upstream::check(&own, &upstreams, given.as_upstream_filter)?;
         if given.naming != Naming::Own
             && let Some(section) = document.field("envoy", Node::object())
