@@ -176,9 +176,9 @@ fn the_dockerfile_builds_as_the_page_says() {
     let [run] = runs.as_slice() else {
         panic!("one step builds: {runs:?}");
     };
-    let (command, root) = run.split_once(" --root ").expect("a place to install to");
+    let (command, folder) = run.split_once(" --root ").expect("a place to install to");
     assert!(install.lines().any(|line| line == command), "{command}");
-    let copied = format!("COPY --from=build {root}/bin/edgepass ");
+    let copied = format!("COPY --from=build {folder}/bin/edgepass ");
     assert!(recipe.contains(&copied), "{recipe}");
     assert!(root().join("host/cli/Cargo.toml").is_file());
 }
