@@ -1,7 +1,10 @@
 //! A program outside this tree that depends on the library as others do: built by cargo alone, from the packed crates.
 //!
 //! It is the project that `docs/install.md` shows, with its dependency on a git address turned to what was packed just now.
-//! The profiles and the target directory are this tree's: what both compile alike is compiled once.
+//! The profiles and the target directory are this tree's: what both compile alike is compiled once. Compiling the
+//! compiler for the build script takes longer than all the rest, and the machine code is there already, so tests name it
+//! (`EDGEPASS_CWASM`), look at the dependencies of the other way, and a test of edgepass-aot compiles what is packed with
+//! the same function. `cargo xtask package` goes the other way as well.
 
 use crate::sh::{Cmd, step};
 use crate::{package, workspace};
@@ -19,12 +22,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What the program asks for.
 const SCOPE: &str = "api://edgepass-demo/.default";
 
-pub(crate) fn check() -> Result<()> {
-    package::crates()?;
+/// Where the machine code in the program comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// `EDGEPASS_CWASM`, without the default features.
+    Named,
+    /// The build script compiles the component that was packed.
+    Bundled,
+}
+
+/// Builds the program from the packed crates, and runs it.
+pub(crate) fn check(code: Code) -> Result<()> {
     let folder = Folder::new()?;
     let program = step(
         "building a program outside this tree from the packed crates",
-        || program(&folder.0),
+        || program(&folder.0, code),
     )?;
     step("running it", || run(&program, &folder.0))
 }
@@ -46,7 +58,7 @@ impl Drop for Folder {
     }
 }
 
-fn program(folder: &Path) -> Result<PathBuf> {
+fn program(folder: &Path, code: Code) -> Result<PathBuf> {
     let example = workspace::root().join("examples/library");
     let read = |path: &Path| {
         fs::read_to_string(path).with_context(|| format!("cannot read {}", workspace::shown(path)))
@@ -56,7 +68,13 @@ fn program(folder: &Path) -> Result<PathBuf> {
         manifest.contains(GIT),
         "the example depends on edgepass otherwise"
     );
-    let mut manifest = manifest.replace(GIT, r#""0.1.0""#);
+    let mut manifest = manifest.replace(
+        GIT,
+        match code {
+            Code::Bundled => r#""0.1.0""#,
+            Code::Named => r#"{ version = "0.1.0", default-features = false }"#,
+        },
+    );
     manifest.push_str("\n[patch.crates-io]\n");
     for (name, path) in package::unpack(&folder.join("crates"))? {
         manifest.push_str(&format!("{name} = {{ path = {path:?} }}\n"));
@@ -75,18 +93,59 @@ fn program(folder: &Path) -> Result<PathBuf> {
     write("Cargo.toml", &manifest)?;
     write("src/main.rs", &read(&example.join("src/main.rs"))?)?;
     write("Cargo.lock", &read(&workspace::root().join("Cargo.lock"))?)?;
-    Cmd::new(workspace::cargo())
-        .args(["build", "--offline"])
-        .dir(folder)
-        .env("CARGO_TARGET_DIR", workspace::target())
-        .env_remove("EDGEPASS_CWASM")
-        .run()?;
+    let cargo = |subcommand: &str| {
+        Cmd::new(workspace::cargo())
+            .args([subcommand, "--offline"])
+            .dir(folder)
+            .env("CARGO_TARGET_DIR", workspace::target())
+    };
+    match code {
+        Code::Bundled => cargo("build").env_remove("EDGEPASS_CWASM").run()?,
+        Code::Named => {
+            look_at_dependencies(&cargo)?;
+            cargo("build")
+                .env("EDGEPASS_CWASM", workspace::cwasm())
+                .run()?;
+        }
+    }
     let program = workspace::target().join("debug/edgepass-example");
     let bytes = fs::read(&program).context("cargo built no program")?;
     if let Some(name) = crate::shipped::compiler_in(&bytes) {
         bail!("the program has code of {name} in it, which only its build should have");
     }
     Ok(program)
+}
+
+/// With the default features the compiler is among what builds the program, and not among what is in it.
+fn look_at_dependencies(cargo: &dyn Fn(&str) -> Cmd) -> Result<()> {
+    const COMPILER: &[&str] = &["cranelift-codegen"];
+    let tree = |edges: &str, features: &str| {
+        cargo("tree")
+            .args([
+                "--package",
+                "edgepass",
+                "--edges",
+                edges,
+                "--prefix",
+                "none",
+            ])
+            .args(["--format", "{p}", "--features", features])
+            .read()
+    };
+    let has = |text: &str| !crate::shipped::named(text, COMPILER).is_empty();
+    ensure!(
+        has(&tree("normal,build", "edgepass/bundled")?),
+        "the build of the library with its default features has no compiler"
+    );
+    ensure!(
+        !has(&tree("normal", "edgepass/bundled")?),
+        "the library with its default features has a compiler in it"
+    );
+    ensure!(
+        !has(&tree("normal,build", "edgepass/azure")?),
+        "the library without `bundled` has a compiler in its build"
+    );
+    Ok(())
 }
 
 fn run(program: &Path, folder: &Path) -> Result<()> {

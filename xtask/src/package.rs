@@ -10,7 +10,7 @@
 use crate::digest::{self, sha256};
 use crate::oci::{self, File, Layout, Reader};
 use crate::sh::{Cmd, step};
-use crate::{build, bundle, workspace};
+use crate::{build, bundle, consumer, workspace};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use flate2::read::GzDecoder;
@@ -64,6 +64,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let name = path.file_name().unwrap_or_default();
         fs::copy(&path, release.join("crates").join(name)).context("cannot copy a crate")?;
     }
+    consumer::check(consumer::Code::Bundled)?;
     step("writing the archive", || archive(&release))?;
     let layout = release.join("oci");
     step("building the command without shared libraries", || {

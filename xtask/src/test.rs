@@ -1,7 +1,9 @@
 //! `cargo xtask test`: everything that CI runs but formatting, lints and docs.
 
 use crate::sh::{Cmd, step};
-use crate::{build, bundle, consumer, demo, peers, shipped, template, vendor_wit, workspace};
+use crate::{
+    build, bundle, consumer, demo, package, peers, shipped, template, vendor_wit, workspace,
+};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use std::fs;
@@ -62,7 +64,10 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "package",
         about: "the crates pack, and a program outside this tree is built from what was packed, and runs",
-        run: |_| consumer::check(),
+        run: |_| {
+            package::crates()?;
+            consumer::check(consumer::Code::Named)
+        },
     },
     Stage {
         name: "tests",

@@ -89,6 +89,8 @@ fn load(engine: &Engine, code: &[u8]) -> Result<Component> {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "compiler")]
+    use super::from_wasm;
     use super::{config, embedded, engine};
     use wasmtime::Engine;
 
@@ -98,5 +100,13 @@ mod tests {
         let second = embedded(&engine().unwrap()).unwrap();
         assert_ne!(first.image_range(), second.image_range());
         embedded(&Engine::new(&config()).unwrap()).unwrap();
+    }
+
+    /// What a build script does elsewhere, with what it has.
+    #[cfg(feature = "compiler")]
+    #[test]
+    fn the_component_that_travels_with_the_crate_compiles_and_loads() {
+        let wasm = include_bytes!("../component/credential-provider.wasm");
+        from_wasm(&engine().unwrap(), wasm).unwrap();
     }
 }
