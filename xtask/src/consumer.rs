@@ -1,10 +1,10 @@
 //! A program outside this tree that depends on the library as others do: built by cargo alone, from the packed crates.
 //!
 //! It is the project that `docs/install.md` shows, with its dependency on a git address turned to what was packed just now.
-//! The profiles and the target directory are this tree's: what both compile alike is compiled once. Compiling the
+//! In tests the profiles and the target directory are this tree's: what both compile alike is compiled once. Compiling the
 //! compiler for the build script takes longer than all the rest, and the machine code is there already, so tests name it
 //! (`EDGEPASS_CWASM`), look at the dependencies of the other way, and a test of edgepass-aot compiles what is packed with
-//! the same function. `cargo xtask package` goes the other way as well.
+//! the same function. `cargo xtask package` goes the other way, as users do: with cargo's own profiles, from nothing.
 
 use crate::sh::{Cmd, step};
 use crate::{package, workspace};
@@ -79,12 +79,18 @@ fn program(folder: &Path, code: Code) -> Result<PathBuf> {
     for (name, path) in package::unpack(&folder.join("crates"))? {
         manifest.push_str(&format!("{name} = {{ path = {path:?} }}\n"));
     }
+    let target = match code {
+        Code::Named => workspace::target(),
+        Code::Bundled => folder.join("target"),
+    };
     let ours = read(&workspace::root().join("Cargo.toml"))?;
     let profiles = ours
         .split_once("[profile.dev]")
         .and_then(|(_, rest)| rest.split_once("[profile.release]"))
         .context("Cargo.toml has no profiles in that order")?;
-    manifest.push_str(&format!("\n[profile.dev]{}", profiles.0));
+    if code == Code::Named {
+        manifest.push_str(&format!("\n[profile.dev]{}", profiles.0));
+    }
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
@@ -97,7 +103,7 @@ fn program(folder: &Path, code: Code) -> Result<PathBuf> {
         Cmd::new(workspace::cargo())
             .args([subcommand, "--offline"])
             .dir(folder)
-            .env("CARGO_TARGET_DIR", workspace::target())
+            .env("CARGO_TARGET_DIR", &target)
     };
     match code {
         Code::Bundled => cargo("build").env_remove("EDGEPASS_CWASM").run()?,
@@ -108,7 +114,7 @@ fn program(folder: &Path, code: Code) -> Result<PathBuf> {
                 .run()?;
         }
     }
-    let program = workspace::target().join("debug/edgepass-example");
+    let program = target.join("debug/edgepass-example");
     let bytes = fs::read(&program).context("cargo built no program")?;
     if let Some(name) = crate::shipped::compiler_in(&bytes) {
         bail!("the program has code of {name} in it, which only its build should have");
