@@ -233,6 +233,18 @@ fn schema_version_and_completions_are_printed() {
 }
 
 #[test]
+fn the_reference_of_the_configuration_is_current() {
+    let lab = Lab::new();
+    let printed = edgepass(&lab, &["config", "reference"]).stdout;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    assert!(
+        page == text(&printed),
+        "write it anew: edgepass config reference > docs/configuration.md"
+    );
+}
+
+#[test]
 fn logs_tell_the_requests_and_no_secret() {
     let lab = Lab::new();
     let output = edgepass(

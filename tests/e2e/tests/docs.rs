@@ -8,7 +8,8 @@
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PAGES: &[&str] = &[
     "README.md",
@@ -18,6 +19,7 @@ const PAGES: &[&str] = &[
     "CHANGELOG.md",
     "docs/benchmarks.md",
     "docs/components.md",
+    "docs/configuration.md",
     "docs/environment.md",
     "docs/envoy.md",
     "docs/install.md",
@@ -111,28 +113,10 @@ fn shell_blocks_run() {
         if text.trim().is_empty() {
             continue;
         }
+        let _trial = trial();
         let _ = fs::remove_dir_all(root().join("target/try"));
         fs::create_dir_all(root().join("target/try")).expect("target/ can be written");
-        let script = format!("set -e\n{text}\n");
-        let output = root().join("target/docs-block.log");
-        let log = fs::File::create(&output).expect("target/ can be written");
-        // a process group of its own, so that what the block leaves running can be ended
-        let mut shell = Command::new("sh")
-            .args(["-c", &script])
-            .current_dir(root())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-            .expect("sh runs");
-        let status = shell.wait().expect("sh ends");
-        let group = format!("-{}", shell.id());
-        let _ = Command::new("kill")
-            .args(["--", &group])
-            .stderr(Stdio::null())
-            .status();
-        let said = fs::read_to_string(&output).unwrap_or_default();
+        let (status, said) = run(&text);
         assert!(status.success(), "{page}: {status}\n{text}\n---\n{said}");
         if text.contains("edgepass token") {
             assert!(
@@ -140,7 +124,80 @@ fn shell_blocks_run() {
                 "{page}: no token came\n{said}"
             );
         }
-        let _ = fs::remove_file(&output);
+    }
+}
+
+/// The blocks share `target/try`: one at a time.
+fn trial() -> MutexGuard<'static, ()> {
+    static TRIAL: Mutex<()> = Mutex::new(());
+    TRIAL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a block as a user would paste it, and ends what it leaves running.
+fn run(text: &str) -> (ExitStatus, String) {
+    let script = format!("set -e\n{text}\n");
+    let output = root().join("target/docs-block.log");
+    let log = fs::File::create(&output).expect("target/ can be written");
+    // a process group of its own, so that what the block leaves running can be ended
+    let mut shell = Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a second handle"))
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+        .expect("sh runs");
+    let status = shell.wait().expect("sh ends");
+    let group = format!("-{}", shell.id());
+    let _ = Command::new("kill")
+        .args(["--", &group])
+        .stderr(Stdio::null())
+        .status();
+    let said = fs::read_to_string(&output).unwrap_or_default();
+    let _ = fs::remove_file(&output);
+    (status, said)
+}
+
+#[test]
+fn what_is_to_be_tried_can_be_tried_again() {
+    let blocks = all("sh");
+    let (_, text) = blocks
+        .iter()
+        .find(|(_, text)| text.contains("edgepass-emulator"))
+        .expect("README shows a trial");
+    let text: String = text
+        .lines()
+        .filter(|line| !line.starts_with("cargo xtask build"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let _trial = trial();
+    let env = root().join("target/try/env");
+    let _ = fs::remove_dir_all(root().join("target/try"));
+    fs::create_dir_all(root().join("target/try")).expect("target/ can be written");
+    for before in ["nothing", "one that has ended", "one that was killed"] {
+        if before == "one that was killed" {
+            let gone = "export AZURE_AUTHORITY_HOST='https://localhost:1/'\n";
+            fs::write(&env, gone).expect("target/ can be written");
+        }
+        // the emulator has ended when its `env` is gone and the shell has seen it end
+        let (status, said) = run(&format!("{text}wait $! || true\n[ ! -e target/try/env ]\n"));
+        assert!(status.success(), "after {before}: {status}\n{said}");
+        assert!(
+            said.contains("\"access_token\""),
+            "after {before}: no token came\n{said}"
+        );
+    }
+}
+
+#[test]
+fn nobody_teaches_to_send_a_request_without_a_token() {
+    for name in PAGES.iter().copied().chain(["host/cli/src/arguments.rs"]) {
+        for (number, line) in page(name).lines().enumerate() {
+            // what a command substitution in an argument prints when it fails is nothing, and curl goes on
+            let is_taught = line.contains("curl") && line.contains("\"$(edgepass");
+            assert!(!is_taught, "{name}:{}: {line}", number + 1);
+        }
     }
 }
 

@@ -1,10 +1,352 @@
-//! The JSON Schema of the configuration, made from the types that read it.
+//! The JSON Schema of the configuration, made from the types that read it. What the types do not say, which texts are
+//! good and what excludes what, is added here, as far as a schema can say it: an editor shows it while one writes.
+
+use serde_json::{Map, Value, json};
 
 use super::{Config, document};
 
+/// Names the schema, so that others can refer to it. Nothing is to be found there.
+const ID: &str = "urn:edgepass:configuration";
+
 impl Config {
     /// JSON Schema (draft 2020-12) of the configuration document.
-    pub fn schema() -> serde_json::Value {
-        schemars::schema_for!(document::ConfigFile).to_value()
+    ///
+    /// The engine takes everything that it accepts, but for what only the rest of the document, the environment or a file
+    /// decides: names that must exist, hosts that must be trusted, places that a template has not filled in (`${NAME}`).
+    /// Beyond it the engine takes `null` for a field that is left out.
+    pub fn schema() -> Value {
+        let mut schema = schemars::schema_for!(document::ConfigFile).to_value();
+        without_null(&mut schema);
+        for (object, field, more) in texts() {
+            if let Some(place) = field_of(&mut schema, object, field) {
+                add(place, more);
+            }
+        }
+        for (object, more) in rules() {
+            if let Some(place) = definition(&mut schema, object) {
+                add(place, more);
+            }
+        }
+        add(&mut schema, json!({ "$id": ID }));
+        schema
+    }
+}
+
+/// What texts must look like and what they are if left out: the object, its field, and what is added to it. `[]` after a
+/// field means its items. A comment says for people what a pattern says.
+fn texts() -> Vec<(&'static str, &'static str, Value)> {
+    let path = || {
+        json!({
+            "pattern": r"^(?:/|\\\\|[A-Za-z]:[/\\])[^\u0000-\u001f\u007f-\u009f]*$",
+            "maxLength": 4096,
+            "$comment": "absolute path",
+        })
+    };
+    let audience = || {
+        json!({
+            "pattern": r"^[^\s\u0000-\u001f\u007f-\u009f]+$",
+            "maxLength": 2048,
+            "$comment": "text without spaces",
+        })
+    };
+    let assertion_type = || {
+        json!({
+            "pattern": r"^[A-Za-z][A-Za-z0-9+.\-]*:[!#-;=?-\[\]_a-z~]+$",
+            "maxLength": 2048,
+            "default": crate::credential::JWT_BEARER,
+            "$comment": "absolute URI",
+        })
+    };
+    let guid = || {
+        json!({
+            "pattern": "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$",
+            "$comment": "GUID",
+        })
+    };
+    let resource = || {
+        let (before, between) = (
+            caseless("/subscriptions/"),
+            caseless("/microsoft.managedidentity/userassignedidentities/"),
+        );
+        json!({
+            "pattern": format!(r"^{before}\S*{between}[^/\s]+$"),
+            "maxLength": 2048,
+            "$comment": "resource ID",
+        })
+    };
+    let label = r"[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?";
+    let port =
+        "(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
+    let host = format!(r"(?:{label}(?:\.{label})*|\[[0-9A-Fa-f:.]+\])(?::{port})?");
+    let https = caseless("https://");
+    let url = || {
+        json!({
+            "pattern": format!(r"^{https}{host}(?:[/?][!$-;=?-\[\]_a-z~]*)?$"),
+            "maxLength": 2048,
+            "$comment": "https URL",
+        })
+    };
+    let tenant = json!({
+        "pattern": r"^[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*$",
+        "maxLength": 253,
+        "not": { "pattern": format!("^(?:{}|{}|{})$", caseless("common"), caseless("organizations"), caseless("consumers")) },
+        "$comment": "GUID or domain",
+    });
+    let scope = || {
+        json!({
+            "pattern": r"^[!#-\[\]-~]+$",
+            "maxLength": 2048,
+            "$comment": "scope, for Entra ID `<resource>/.default`",
+        })
+    };
+    let secret = |characters: u32| json!({ "minLength": 1, "maxLength": characters, "$comment": "text, a secret" });
+    let variable = || json!({ "minLength": 1, "$comment": "name of a variable" });
+    let names = json!({
+        "propertyNames": { "pattern": r"^[A-Za-z0-9._\-]+$", "maxLength": 128 },
+    });
+    let header = r"^[!#$%&'*+.^_`|~0-9A-Za-z\-]+$";
+    vec![
+        ("", "identities", names.clone()),
+        ("", "certificates", names),
+        (
+            "",
+            "authority_hosts[]",
+            json!({ "pattern": format!("^{host}$"), "$comment": "`host` or `host:port`" }),
+        ),
+        ("HostFile", "ca_file", path()),
+        ("CertificateFiles", "certificate_file", path()),
+        ("CertificateFiles", "private_key_file", path()),
+        ("IdentityFile", "tenant_id", tenant.clone()),
+        (
+            "IdentityFile",
+            "additionally_allowed_tenants[]",
+            json!({ "anyOf": [{ "const": "*" }, tenant], "$comment": "GUID, domain or `*`" }),
+        ),
+        (
+            "IdentityFile",
+            "client_id",
+            json!({ "pattern": "^[!-~]+$", "maxLength": 512, "$comment": "text without spaces" }),
+        ),
+        (
+            "IdentityFile",
+            "authority_host",
+            json!({
+                "pattern": format!("^{https}{host}/?$"),
+                "default": "https://login.microsoftonline.com",
+                "$comment": "https URL without a path",
+            }),
+        ),
+        (
+            "IdentityFile",
+            "endpoint_version",
+            json!({ "default": "v2.0" }),
+        ),
+        ("IdentityFile", "token_endpoint", url()),
+        ("IdentityFile", "mtls_token_endpoint", url()),
+        ("IdentityFile", "scopes[]", scope()),
+        ("FederatedTokenFile", "path", path()),
+        ("FederatedTokenFile", "assertion_type", assertion_type()),
+        ("ClientAssertionFile", "value", secret(65_536)),
+        ("ClientAssertionFile", "env", variable()),
+        ("ClientAssertionFile", "file", path()),
+        ("ClientAssertionFile", "assertion_type", assertion_type()),
+        ("AssertionSourceFile", "audience", audience()),
+        ("AssertionSourceFile", "assertion_type", assertion_type()),
+        ("ClientSecretFile", "value", secret(4096)),
+        ("ClientSecretFile", "env", variable()),
+        ("ClientSecretFile", "file", path()),
+        (
+            "ClientSecretFile",
+            "method",
+            json!({ "default": "client_secret_post" }),
+        ),
+        (
+            "CertificateFile",
+            "algorithm",
+            json!({ "default": "PS256" }),
+        ),
+        ("CertificateFile", "audience", audience()),
+        (
+            "BoundCertificateFile",
+            "algorithm",
+            json!({ "default": "PS256" }),
+        ),
+        ("BoundCertificateFile", "audience", audience()),
+        (
+            "BoundCertificateFile",
+            "mode",
+            json!({ "default": "with-assertion" }),
+        ),
+        ("ManagedIdentityFile", "client_id", guid()),
+        ("ManagedIdentityFile", "object_id", guid()),
+        ("ManagedIdentityFile", "resource_id", resource()),
+        ("ManagedIdentityAssertionFile", "client_id", guid()),
+        ("ManagedIdentityAssertionFile", "object_id", guid()),
+        ("ManagedIdentityAssertionFile", "resource_id", resource()),
+        ("ManagedIdentityAssertionFile", "audience", audience()),
+        (
+            "EnvoyFile",
+            "request_deadline_ms",
+            json!({ "minimum": 1, "maximum": 60_000, "default": 5000, "$comment": "milliseconds, 1 to 60000" }),
+        ),
+        (
+            "EnvoyFile",
+            "inbound_authorization",
+            json!({
+                "pattern": r"^(?:strip|keep-as:[!#$%&'*+.^_`|~0-9A-Za-z\-]+)$",
+                "default": "strip",
+                "$comment": "`strip`, or `keep-as:HEADER`",
+            }),
+        ),
+        ("EnvoyFile", "sharing", json!({ "default": "per-process" })),
+        ("EnvoyRuleFile", "scopes[]", scope()),
+        (
+            "EnvoyRuleFile",
+            "header",
+            json!({ "pattern": header, "maxLength": 256, "default": "authorization", "$comment": "name of a header" }),
+        ),
+        (
+            "EnvoyRuleFile",
+            "format",
+            json!({ "pattern": r"\{token\}", "default": "Bearer {token}", "$comment": "text with `{token}` in it" }),
+        ),
+        (
+            "EnvoyMatchFile",
+            "path_prefix",
+            json!({ "pattern": "^/", "$comment": "path" }),
+        ),
+    ]
+}
+
+/// Which fields exclude or need each other, by object.
+fn rules() -> Vec<(&'static str, Value)> {
+    let one_of = |fields: &[&str]| {
+        let alternatives = fields.iter().map(|field| json!({ "required": [field] }));
+        json!({ "oneOf": alternatives.collect::<Vec<_>>() })
+    };
+    let none = || json!({ "maxItems": 0 });
+    vec![
+        ("ClientSecretFile", one_of(&["value", "env", "file"])),
+        ("ClientAssertionFile", one_of(&["value", "env", "file"])),
+        ("ManagedIdentityFile", json!({ "maxProperties": 1 })),
+        (
+            "ManagedIdentityAssertionFile",
+            json!({ "not": { "anyOf": [
+                { "required": ["client_id", "object_id"] },
+                { "required": ["client_id", "resource_id"] },
+                { "required": ["object_id", "resource_id"] },
+            ] } }),
+        ),
+        (
+            "IdentityFile",
+            json!({
+                "dependentRequired": {
+                    "mtls_token_endpoint": ["token_endpoint"],
+                    "token_endpoint": ["client_id", "credential"],
+                },
+                // another server than Entra ID has neither tenants nor clouds
+                "dependentSchemas": { "token_endpoint": { "properties": {
+                    "tenant_id": false, "authority_host": false, "endpoint_version": { "const": "v2.0" },
+                    "additionally_allowed_tenants": none(),
+                } } },
+                // and the platform has no clients
+                "if": {
+                    "properties": { "credential": { "type": "object", "required": ["managed_identity"] } },
+                    "required": ["credential"],
+                },
+                "then": { "properties": {
+                    "tenant_id": false, "client_id": false, "authority_host": false, "token_endpoint": false,
+                    "endpoint_version": { "const": "v2.0" }, "mtls_token_endpoint": false,
+                    "additionally_allowed_tenants": none(),
+                } },
+            }),
+        ),
+    ]
+}
+
+/// A pattern of that text in whatever case.
+fn caseless(text: &str) -> String {
+    let one = |c: char| match c {
+        c if c.is_ascii_alphabetic() => {
+            format!("[{}{}]", c.to_ascii_uppercase(), c.to_ascii_lowercase())
+        }
+        '.' => r"\.".to_owned(),
+        c => c.to_string(),
+    };
+    text.chars().map(one).collect()
+}
+
+/// A field that may be left out may be `null` for the engine. To whoever writes it a schema says what to write.
+fn without_null(schema: &mut Value) {
+    let is_null =
+        |schema: &Value| schema == "null" || schema.get("type").is_some_and(|t| t == "null");
+    match schema {
+        Value::Object(keywords) => {
+            if let Some(Value::Array(types)) = keywords.get_mut("type") {
+                types.retain(|name| !is_null(name));
+                if let [one] = types.as_slice() {
+                    let one = one.clone();
+                    keywords.insert("type".to_owned(), one);
+                }
+            }
+            if let Some(Value::Array(alternatives)) = keywords.get_mut("anyOf") {
+                alternatives.retain(|schema| !is_null(schema));
+                if let [Value::Object(one)] = alternatives.as_slice() {
+                    let one = one.clone();
+                    keywords.remove("anyOf");
+                    keywords.extend(one);
+                }
+            }
+            keywords.values_mut().for_each(without_null);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        _ => {}
+    }
+}
+
+fn definition<'s>(schema: &'s mut Value, object: &str) -> Option<&'s mut Value> {
+    if object.is_empty() {
+        return Some(schema);
+    }
+    schema.get_mut("$defs")?.get_mut(object)
+}
+
+fn field_of<'s>(schema: &'s mut Value, object: &str, field: &str) -> Option<&'s mut Value> {
+    let fields = definition(schema, object)?.get_mut("properties")?;
+    match field.strip_suffix("[]") {
+        Some(field) => fields.get_mut(field)?.get_mut("items"),
+        None => fields.get_mut(field),
+    }
+}
+
+fn add(place: &mut Value, more: Value) {
+    if let (Value::Object(place), Value::Object(more)) = (place, more) {
+        place.extend::<Map<String, Value>>(more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_added_has_its_place() {
+        let mut schema = schemars::schema_for!(document::ConfigFile).to_value();
+        for (object, field, _) in texts() {
+            assert!(
+                field_of(&mut schema, object, field).is_some(),
+                "{object} {field}"
+            );
+        }
+        for (object, _) in rules() {
+            assert!(definition(&mut schema, object).is_some(), "{object}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_null() {
+        let text = Config::schema().to_string();
+        assert!(!text.contains("\"null\""), "{text}");
+        assert!(text.contains(ID));
     }
 }
