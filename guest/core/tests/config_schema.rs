@@ -1,7 +1,6 @@
 //! The JSON Schema describes everything. That it says of a document what loading it says is tried in `tests/manifests`,
 //! with a real validator.
 #![cfg(feature = "schema")]
-#![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 
 use edgepass_core::Config;
 use serde_json::{Value, json};

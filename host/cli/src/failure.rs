@@ -185,13 +185,17 @@ impl Failure {
         let error = match self {
             Self::Setup { .. } | Self::Mistakes(_) => {
                 let mistakes = self.mistakes();
-                let mut error = mistakes.first().map_or(Value::Null, Mistake::json);
-                error["class"] = json!(ErrorClass::Configuration.name());
-                if mistakes.len() > 1 {
-                    let mistakes = mistakes.iter().map(|mistake| known(mistake.json()));
-                    error["mistakes"] = mistakes.collect();
+                let all: Vec<_> = mistakes
+                    .iter()
+                    .map(|mistake| known(mistake.json()))
+                    .collect();
+                let mut error = all.first().cloned().unwrap_or_default();
+                let class = ErrorClass::Configuration.name();
+                error.insert("class".to_owned(), json!(class));
+                if all.len() > 1 {
+                    error.insert("mistakes".to_owned(), json!(all));
                 }
-                error
+                Value::Object(error)
             }
             Self::Token(e) => {
                 let ErrorDetail {

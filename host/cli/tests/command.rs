@@ -826,7 +826,7 @@ fn a_server_that_gives_everything_back_shows_nothing() {
     }
 }
 
-/// Runs a line of a shell at a terminal of its own, and gives what is shown there.
+/// Runs a line of a shell at a terminal of its own, which `script` of util-linux gives it, and tells what is shown there.
 #[cfg(target_os = "linux")]
 fn at_a_terminal(lab: &Lab, line: &str) -> (Option<i32>, String) {
     let output = Command::new("script")
@@ -837,7 +837,7 @@ fn at_a_terminal(lab: &Lab, line: &str) -> (Option<i32>, String) {
         .env("EDGEPASS", env!("CARGO_BIN_EXE_edgepass"))
         .stdin(Stdio::null())
         .output()
-        .expect("script of util-linux gives a terminal");
+        .unwrap();
     (output.status.code(), text(&output.stdout).to_owned())
 }
 

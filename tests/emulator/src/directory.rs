@@ -53,11 +53,8 @@ impl Directory {
         fs::write(directory.ca_file(), world.pki.ca_pem())
             .with_context(|| format!("cannot write {}", directory.ca_file().display()))?;
         let bundle = directory.bundle_file();
-        fs::write(
-            &bundle,
-            world.pki.ca_pem().to_owned() + &system_authorities(),
-        )
-        .with_context(|| format!("cannot write {}", bundle.display()))?;
+        fs::write(&bundle, world.pki.ca_pem() + &system_authorities())
+            .with_context(|| format!("cannot write {}", bundle.display()))?;
         directory.rotate_token(world, &Mint::new())?;
         directory.write_certificate(certificate)?;
         for name in [CERTIFICATE_NAME, KEY_NAME] {
