@@ -331,8 +331,22 @@ fn envoy_config_says_what_is_wrong_and_prints_nothing() {
     assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
     assert!(text(&good.stdout).contains("idp_login_microsoftonline_com"));
 
+    // what it has printed fits, and what was changed since is named
+    let printed = dir.join("envoy.yaml");
+    let shown = printed.to_str().unwrap();
+    std::fs::write(&printed, &good.stdout).unwrap();
+    let fits = edgepass(&lab, &["envoy-config", "--from", from, "--check", shown]);
+    assert_eq!(fits.status.code(), Some(0), "{}", text(&fits.stdout));
+    assert_eq!(text(&fits.stdout), "it fits the configuration\n");
+    let changed = text(&good.stdout).replace("vm_id: edgepass", "vm_id: other");
+    std::fs::write(&printed, changed).unwrap();
+    let differs = edgepass(&lab, &["envoy-config", "--from", from, "--check", shown]);
+    assert_eq!(differs.status.code(), Some(2));
+    assert!(text(&differs.stdout).contains("vm_id: is not what it should be: it is other"));
+    assert!(text(&differs.stderr).contains("does not fit the configuration in 1 place"));
+
     let long = format!("/{}", "a".repeat(100));
-    let cases: [(&[&str], &str); 7] = [
+    let cases: &[(&[&str], &str)] = &[
         (
             &["--from", "/nonexistent"],
             "the configuration /nonexistent cannot be read",
@@ -352,9 +366,26 @@ fn envoy_config_says_what_is_wrong_and_prints_nothing() {
             &["--from", from, "--certificate", "c"],
             "--certificate: no identity",
         ),
+        (
+            &[
+                "--from",
+                from,
+                "--upstream",
+                "/a/=a:80",
+                "--upstream",
+                "/b/=b:80",
+            ],
+            "envoy.rules: there are several upstreams",
+        ),
+        (
+            &["--from", from, "--upstream", "/a=http://a/"],
+            "ends with /",
+        ),
+        (&["--from", from, "--check", "/nonexistent"], "/nonexistent"),
+        (&["--from", from, "--indent", "4"], "--only"),
     ];
     for (arguments, expected) in cases {
-        let output = edgepass(&lab, &[&["envoy-config"], arguments].concat());
+        let output = edgepass(&lab, &[&["envoy-config"], *arguments].concat());
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
         assert!(said.contains(expected), "{arguments:?}: {said}");

@@ -7,7 +7,7 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edgepass_envoy_tests::{
-    Envoy, Lab, Seen, Upstream, filter_path, folder, get, get_with, until, validate,
+    Envoy, Lab, Seen, Upstream, Version, filter_path, folder, get, get_with, until, validate,
 };
 use serde_json::{Value, json};
 
@@ -98,6 +98,42 @@ fn each_upstream_gets_its_own_token() {
                 .status;
             assert_eq!(status, 404, "{host}{path} {mode:?}");
         }
+    }
+}
+
+/// What is printed for older Envoys runs in them.
+#[test]
+fn older_envoys_take_several_upstreams() {
+    let lab = Lab::start().unwrap();
+    for version in [Version::V1_39, Version::V1_37] {
+        let upstream = Upstream::start().unwrap();
+        let url = format!("http://127.0.0.1:{}/", upstream.port());
+        let mut config = plain(&lab);
+        config["envoy"]["upstreams"] = json!([
+            {"path_prefix": "/graph/", "url": url, "scopes": [GRAPH]},
+            {"host": "demo.example", "url": url, "scopes": [DEMO]},
+        ]);
+        let write = |dir: &Path| printed(&lab, dir, &config, &["--no-watch-modify"]);
+        let envoy = Envoy::start_version(version, 2, write).unwrap();
+        for (host, path, expected) in [
+            ("any.example", "/graph/x", "https://graph.microsoft.com"),
+            ("demo.example", "/x", "api://edgepass-demo"),
+        ] {
+            let status = get_with(envoy.port(), path, &[("host", host)])
+                .unwrap()
+                .status;
+            assert_eq!(status, 200, "{host} {version:?}");
+            let seen = upstream.seen();
+            let last = &seen[seen.len() - 1];
+            assert_eq!(last.path, "/x", "{host} {version:?}");
+            let audience = audience(last);
+            assert_eq!(audience.as_deref(), Some(expected), "{host} {version:?}");
+        }
+        let shown = envoy.admin("/stats/prometheus").unwrap();
+        assert!(
+            shown.contains("edgepass_token_expires_on{edgepass_identity=\"app\",edgepass_scope="),
+            "{version:?}"
+        );
     }
 }
 
