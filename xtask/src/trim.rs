@@ -1,32 +1,24 @@
-//! From the linked module of the Envoy filter to the one that ships.
-//!
-//! The SDK exports a function for everything that Envoy could tell a filter, and Envoy calls what is exported: for
-//! bodies, trailers and log entries of every request. It also compiles all that they lead to. Here the filter's own
-//! functions for requests get the names that Envoy looks for, and whatever nobody needs goes.
+//! From the linked module of the Envoy filter to the one that ships: without names, and without what nobody calls.
 
 use crate::workspace;
 use anyhow::{Context as _, Result, anyhow, bail};
 use std::fs;
 use std::path::Path;
 
-/// The filter's own functions, and the names under which Envoy calls them.
-const OWN: &[(&str, &str)] = &[
-    ("edgepass_on_context_create", "proxy_on_context_create"),
-    ("edgepass_on_delete", "proxy_on_delete"),
-    ("edgepass_on_request_headers", "proxy_on_request_headers"),
-    ("edgepass_on_response_headers", "proxy_on_response_headers"),
-];
-
-/// What else Envoy needs of the module.
-const KEPT: &[&str] = &[
+/// What Envoy needs of the module. It calls what else is exported under a name that it knows: for bodies, trailers and
+/// log entries of every request.
+const EXPORTS: &[&str] = &[
     "_initialize",
     "memory",
     "proxy_abi_version_0_2_1",
     "proxy_on_configure",
+    "proxy_on_context_create",
+    "proxy_on_delete",
     "proxy_on_http_call_response",
     "proxy_on_memory_allocate",
+    "proxy_on_request_headers",
+    "proxy_on_response_headers",
     "proxy_on_tick",
-    "proxy_on_vm_start",
 ];
 
 pub(crate) fn trim(from: &Path, to: &Path) -> Result<()> {
@@ -35,29 +27,13 @@ pub(crate) fn trim(from: &Path, to: &Path) -> Result<()> {
         .generate_producers_section(false)
         .parse_file(from)
         .map_err(|error| anyhow!("cannot read {}: {error:#}", workspace::shown(from)))?;
-    let unwanted: Vec<_> = module
-        .exports
-        .iter()
-        .filter(|export| {
-            let name = export.name.as_str();
-            !KEPT.contains(&name) && !OWN.iter().any(|(own, _)| *own == name)
-        })
-        .map(walrus::Export::id)
-        .collect();
-    for export in unwanted {
-        module.exports.delete(export);
-    }
-    for (own, name) in OWN {
-        let found = module.exports.iter_mut().find(|export| export.name == *own);
-        let Some(export) = found else {
-            bail!("{} does not export {own}", workspace::shown(from));
-        };
-        (*name).clone_into(&mut export.name);
-    }
-    for name in KEPT {
-        if !module.exports.iter().any(|export| export.name == *name) {
-            bail!("{} does not export {name}", workspace::shown(from));
-        }
+    let mut exports: Vec<_> = module.exports.iter().map(|e| e.name.as_str()).collect();
+    exports.sort_unstable();
+    if exports != EXPORTS {
+        bail!(
+            "{} exports {exports:?} instead of {EXPORTS:?}",
+            workspace::shown(from)
+        );
     }
     walrus::passes::gc::run(&mut module);
     let shown = || format!("cannot write {}", workspace::shown(to));

@@ -172,7 +172,7 @@ impl Calls {
                 .iter()
                 .map(|(name, value)| (*name, value.expose())),
         );
-        let body = Some(request.body.expose()).filter(|body| !body.is_empty());
+        let body = request.body.expose();
         let call = host::call(cluster, &headers, body, request.timeout_ms)
             .map_err(|error| denied(not_sent(error, cluster)))?;
         let purpose = Purpose::Http {
@@ -219,7 +219,7 @@ impl Calls {
             (":authority", "edgepass"),
             (":path", path.as_str()),
         ];
-        let call = host::call(&files.cluster, &headers, None, FILE_TIMEOUT_MS)
+        let call = host::call(&files.cluster, &headers, &[], FILE_TIMEOUT_MS)
             .map_err(|error| ReadError::Other(not_sent(error, &files.cluster)))?;
         self.under_way.insert(call, Call { effect, purpose });
         Ok(())

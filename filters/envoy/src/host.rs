@@ -3,47 +3,27 @@
 //! A call that fails does so with `None` or `false`: Envoy says no more than a status number, and what is to be done
 //! about it is the caller's knowledge.
 
-use std::time::{Duration, Instant, UNIX_EPOCH};
-
 use edgepass_core::Now;
 use edgepass_rules::{Host, Level, Properties};
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
 use zeroize::Zeroizing;
+
+use crate::abi::{self, Buffer, Headers, LogLevel, Metric, Status};
 
 /// Envoy, as the plugin with that root context sees it.
 pub(crate) struct Envoy {
     root: u32,
-    /// From when the monotonic clock counts.
-    start: Instant,
 }
 
 impl Envoy {
-    /// The monotonic clock counts from now on.
-    #[cfg_attr(
-        target_os = "wasi",
-        expect(
-            clippy::disallowed_methods,
-            reason = "the one place where this driver gets the time that it gives the engine"
-        )
-    )]
     pub(crate) fn new(root: u32) -> Self {
-        Self {
-            root,
-            start: Instant::now(),
-        }
+        Self { root }
     }
 }
 
 impl Properties for Envoy {
     fn route_metadata(&self, filter: &str, key: &str) -> Option<String> {
-        text(property(&[
-            "xds",
-            "route_metadata",
-            "filter_metadata",
-            filter,
-            key,
-        ])?)
+        let path = ["xds", "route_metadata", "filter_metadata", filter, key];
+        text(property(&path)?)
     }
 
     fn cluster(&self) -> Option<String> {
@@ -61,14 +41,11 @@ impl Properties for Envoy {
 
 impl Host for Envoy {
     fn now(&self) -> Now {
-        let unix = hostcalls::get_current_time()
-            .ok()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-            // before 1970 is a clock that was never set; the engine copes with 0 as with any other wrong time
-            .unwrap_or_default();
+        // the engine copes with 0 as with any other wrong time
+        let ms = |ns: Option<u64>| ns.unwrap_or_default() / 1_000_000;
         Now {
-            unix_ms: millis(unix),
-            mono_ms: millis(self.start.elapsed()),
+            unix_ms: ms(abi::wall_clock()),
+            mono_ms: ms(abi::monotonic_clock()),
         }
     }
 
@@ -85,15 +62,19 @@ impl Host for Envoy {
     }
 
     fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
-        hostcalls::get_shared_data(key).unwrap_or_default()
+        let Ok((value, mark)) = abi::shared(key) else {
+            return (None, None);
+        };
+        let value = Some(value).filter(|value| !value.is_empty());
+        (value, Some(mark).filter(|mark| *mark != 0))
     }
 
     fn set_shared(&self, key: &str, value: &[u8]) -> bool {
-        hostcalls::set_shared_data(key, Some(value), None).is_ok()
+        abi::set_shared(key, value, 0).is_ok()
     }
 
     fn swap_shared(&self, key: &str, value: &[u8], mark: u32) -> bool {
-        hostcalls::set_shared_data(key, Some(value), Some(mark)).is_ok()
+        abi::set_shared(key, value, mark).is_ok()
     }
 
     /// Only in a cluster's filters the upstream host has been chosen.
@@ -102,11 +83,14 @@ impl Host for Envoy {
     }
 
     fn request_header(&self, name: &str) -> Option<String> {
-        text(hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok()??)
+        text(abi::header(Headers::Request, name).ok()?)
     }
 
     fn set_request_header(&self, name: &str, value: Option<&str>) {
-        _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, value);
+        match value {
+            Some(value) => abi::set_header(Headers::Request, name, value),
+            None => abi::remove_header(Headers::Request, name),
+        }
     }
 
     fn response_header(&self, name: &str) -> Option<String> {
@@ -119,24 +103,20 @@ impl Host for Envoy {
     }
 
     fn enter(&self, request: u32) -> bool {
-        hostcalls::set_effective_context(request).is_ok()
+        abi::set_effective_context(request).is_ok()
     }
 
     fn leave(&self) {
-        _ = hostcalls::set_effective_context(self.root);
+        _ = abi::set_effective_context(self.root);
     }
 
     fn resume(&self) {
-        _ = hostcalls::resume_http_request();
+        abi::resume_request();
     }
 
     fn respond(&self, status: u32, headers: &[(&str, &str)], body: &str) {
         respond(status, headers, body);
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A seed for jitter and unguessable names, or `None` without a random source.
@@ -156,14 +136,17 @@ pub(crate) fn environment() -> Vec<(String, String)> {
 
 /// The configuration of the plugin.
 pub(crate) fn configuration() -> Option<Vec<u8>> {
-    hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX)
-        .ok()
-        .flatten()
+    some(abi::buffer(Buffer::PluginConfiguration, usize::MAX))
 }
 
 /// A property of the plugin, the request or its route.
 pub(crate) fn property(path: &[&str]) -> Option<Vec<u8>> {
-    hostcalls::get_property(path.to_vec()).ok().flatten()
+    some(abi::property(&path.join("\0")))
+}
+
+/// Where nothing is, Envoy also says that it is empty.
+fn some(given: Result<Vec<u8>, Status>) -> Option<Vec<u8>> {
+    given.ok().filter(|bytes| !bytes.is_empty())
 }
 
 /// Writes a line about what keeps the plugin from working.
@@ -175,17 +158,17 @@ pub(crate) fn error(message: &str) {
 /// like a line of Envoy's own.
 fn log(level: LogLevel, message: &str) {
     let line = message.replace(|c| !edgepass_core::is_printable(c), " ");
-    _ = hostcalls::log(level, &line);
+    abi::log(level, &line);
 }
 
 /// When the next tick comes.
 pub(crate) fn tick_every(ms: u64) {
-    _ = hostcalls::set_tick_period(Duration::from_millis(ms));
+    abi::tick_every(u32::try_from(ms).unwrap_or(u32::MAX));
 }
 
 /// A header of the response at hand.
 pub(crate) fn response_header(name: &str) -> Option<String> {
-    text(hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok()??)
+    text(abi::header(Headers::Response, name).ok()?)
 }
 
 fn text(bytes: Vec<u8>) -> Option<String> {
@@ -194,23 +177,21 @@ fn text(bytes: Vec<u8>) -> Option<String> {
 
 /// Answers the request at hand instead of the upstream.
 pub(crate) fn respond(status: u32, headers: &[(&str, &str)], body: &str) {
-    _ = hostcalls::send_http_response(status, headers.to_vec(), Some(body.as_bytes()));
+    abi::respond(status, headers, body.as_bytes());
 }
 
 /// Sends a request to a cluster, and names the call. `Err` says whether the cluster is unknown.
 pub(crate) fn call(
     cluster: &str,
     headers: &[(&str, &str)],
-    body: Option<&[u8]>,
+    body: &[u8],
     timeout_ms: u64,
 ) -> Result<u32, CallError> {
-    let timeout = Duration::from_millis(timeout_ms.max(1));
-    hostcalls::dispatch_http_call(cluster, headers.to_vec(), body, Vec::new(), timeout).map_err(
-        |status| match status {
-            Status::BadArgument => CallError::UnknownCluster,
-            _ => CallError::Refused,
-        },
-    )
+    let timeout_ms = u32::try_from(timeout_ms.max(1)).unwrap_or(u32::MAX);
+    abi::http_call(cluster, headers, body, timeout_ms).map_err(|status| match status {
+        Status::BAD_ARGUMENT => CallError::UnknownCluster,
+        _ => CallError::Refused,
+    })
 }
 
 /// Why a request was not sent.
@@ -224,19 +205,14 @@ pub(crate) enum CallError {
 
 /// The headers of the call's response that has come.
 pub(crate) fn call_headers() -> Vec<(String, String)> {
-    let headers = hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default();
-    headers
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, text(value)?)))
-        .collect()
+    abi::headers(Headers::CallResponse)
+        .map(|headers| abi::pairs(&headers))
+        .unwrap_or_default()
 }
 
 /// The beginning of its body.
 pub(crate) fn call_body(max_bytes: usize) -> Vec<u8> {
-    hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, max_bytes)
-        .ok()
-        .flatten()
-        .unwrap_or_default()
+    abi::buffer(Buffer::CallResponseBody, max_bytes).unwrap_or_default()
 }
 
 /// Signs with Envoy's function `sign`: SHA-256, and RSA PKCS#1 v1.5 or ECDSA as the key is. `key` is PEM.
@@ -247,16 +223,13 @@ pub(crate) fn sign_sha256(key: &[u8], input: &[u8]) -> Result<Vec<u8>, SignError
     protobuf::put(1, b"sha256", &mut arguments);
     protobuf::put(3, input, &mut arguments);
     protobuf::put(4, key, &mut arguments);
-    let result = hostcalls::call_foreign_function("sign", Some(arguments.as_slice()));
-    match result {
+    match abi::foreign_function("sign", &arguments) {
         // SignResult { result = 1, signature = 2, error = 3 }
-        Ok(Some(result)) => protobuf::get(2, &result)
+        Ok(result) => protobuf::get(2, &result)
             .filter(|signature| !signature.is_empty())
             .ok_or(SignError::BadKey),
-        Ok(None) | Err(Status::BadArgument | Status::SerializationFailure) => {
-            Err(SignError::BadKey)
-        }
-        Err(Status::NotFound) => Err(SignError::Missing),
+        Err(Status::BAD_ARGUMENT | Status::SERIALIZATION_FAILURE) => Err(SignError::BadKey),
+        Err(Status::NOT_FOUND) => Err(SignError::Missing),
         Err(_) => Err(SignError::Forbidden),
     }
 }
@@ -346,30 +319,17 @@ mod protobuf {
     }
 }
 
-/// A kind of number that Envoy keeps.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
 /// Makes a metric known, or finds it.
-pub(crate) fn metric(kind: Kind, name: &str) -> Option<u32> {
-    let kind = match kind {
-        Kind::Counter => MetricType::Counter,
-        Kind::Gauge => MetricType::Gauge,
-        Kind::Histogram => MetricType::Histogram,
-    };
-    hostcalls::define_metric(kind, name).ok()
+pub(crate) fn metric(kind: Metric, name: &str) -> Option<u32> {
+    abi::metric(kind, name).ok()
 }
 
 /// Adds to a counter.
 pub(crate) fn add(metric: u32, count: u64) {
-    _ = hostcalls::increment_metric(metric, i64::try_from(count).unwrap_or(i64::MAX));
+    abi::increment(metric, i64::try_from(count).unwrap_or(i64::MAX));
 }
 
 /// Sets a gauge, or adds a value to a histogram.
 pub(crate) fn record(metric: u32, value: u64) {
-    _ = hostcalls::record_metric(metric, value);
+    abi::record(metric, value);
 }

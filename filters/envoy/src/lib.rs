@@ -5,18 +5,12 @@
 //! Envoy's own clusters carry the requests to the token endpoint, and its own listener serves the token file, because a
 //! filter has neither network nor file system.
 
+mod abi;
 mod certificates;
 mod driver;
+mod entry;
 mod host;
 mod metrics;
 mod request;
 mod root;
 mod synthetic;
-
-mod entry {
-    //! The symbol that Envoy calls first.
-
-    proxy_wasm::main! {{
-        proxy_wasm::set_root_context(|id| Box::new(crate::root::Root::new(id)));
-    }}
-}

@@ -1,9 +1,6 @@
 //! The callbacks that every request passes.
 //!
-//! They are this module's own and not the SDK's: the SDK keeps an object for every request, and has Envoy call back for
-//! bodies, trailers and logs, which costs more than putting the token on. Here a request leaves nothing behind unless it
-//! has to wait. `cargo xtask build` gives the functions of this module the names that Envoy looks for, in place of the
-//! SDK's, and takes off every export that is not needed.
+//! A request leaves nothing behind unless it has to wait.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -33,7 +30,7 @@ pub(crate) fn configured(root: u32, requests: &Rc<Filtered>) {
 }
 
 /// There is a new context: a root, which belongs to none, or a request.
-fn created(id: u32, root: u32) {
+pub(crate) fn created(id: u32, root: u32) {
     if root == 0 {
         ROOTS.with_borrow_mut(|roots| roots.push((id, None)));
     } else {
@@ -42,7 +39,7 @@ fn created(id: u32, root: u32) {
 }
 
 /// A context is gone. Whether it was a root.
-fn gone(id: u32) -> bool {
+pub(crate) fn gone(id: u32) -> bool {
     ROOTS.with_borrow_mut(|roots| {
         for (_, filter) in roots.iter() {
             // to let a request go on whose caller has left crashes Envoy 1.37
@@ -57,7 +54,7 @@ fn gone(id: u32) -> bool {
 }
 
 /// The headers of a request have come. Whether it has to stop here.
-fn headers_came(id: u32) -> bool {
+pub(crate) fn headers_came(id: u32) -> bool {
     let filter = ROOTS.with_borrow(|roots| {
         let mut found = roots.iter();
         let found = match roots.len() {
@@ -78,7 +75,7 @@ fn headers_came(id: u32) -> bool {
 
 /// The headers of a response have come. Which plugin's request it answers is not known here, and need not be: each
 /// knows its own.
-fn response_came(id: u32) {
+pub(crate) fn response_came(id: u32) {
     let wanted = ROOTS.with_borrow(|roots| {
         let mut filters = roots.iter().filter_map(|(_, filter)| filter.as_ref());
         filters.any(|filter| filter.should_inspect_status())
@@ -92,54 +89,5 @@ fn response_came(id: u32) {
     });
     for filter in filters {
         filter.unauthorized(id);
-    }
-}
-
-/// What Envoy calls, under names of its own because the SDK has taken the right ones.
-#[expect(
-    unsafe_code,
-    reason = "exported functions are unsafe attributes, and the SDK's are called by name"
-)]
-mod exports {
-    /// `Action::Continue` and `Action::Pause` of the ABI.
-    const CONTINUE: u32 = 0;
-    const PAUSE: u32 = 1;
-
-    unsafe extern "C" {
-        fn proxy_on_context_create(id: u32, root: u32);
-        fn proxy_on_delete(id: u32);
-    }
-
-    #[unsafe(no_mangle)]
-    extern "C" fn edgepass_on_context_create(id: u32, root: u32) {
-        super::created(id, root);
-        if root == 0 {
-            // SAFETY: a function of the SDK, called as Envoy would; no other call into the SDK is under way, because
-            // this one is Envoy's
-            unsafe { proxy_on_context_create(id, root) };
-        }
-    }
-
-    #[unsafe(no_mangle)]
-    extern "C" fn edgepass_on_delete(id: u32) {
-        if super::gone(id) {
-            // SAFETY: as above; the SDK knows every root context
-            unsafe { proxy_on_delete(id) };
-        }
-    }
-
-    #[unsafe(no_mangle)]
-    extern "C" fn edgepass_on_request_headers(id: u32, _: usize, _: u32) -> u32 {
-        if super::headers_came(id) {
-            PAUSE
-        } else {
-            CONTINUE
-        }
-    }
-
-    #[unsafe(no_mangle)]
-    extern "C" fn edgepass_on_response_headers(id: u32, _: usize, _: u32) -> u32 {
-        super::response_came(id);
-        CONTINUE
     }
 }

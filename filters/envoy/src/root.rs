@@ -1,12 +1,12 @@
-//! The root context: configuration, ticks, and the answers to the filter's own calls.
+//! The root contexts: configuration, ticks, and the answers to the filter's own calls.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use edgepass_core::config::ConfigError;
 use edgepass_core::config::envoy::EnvoySharing;
 use edgepass_core::{Config, Environment};
 use edgepass_rules::{Lifecycle, Requests, Settings};
-use proxy_wasm::traits::{Context, RootContext};
 
 use crate::driver::Calls;
 use crate::host::{self, Envoy};
@@ -15,7 +15,56 @@ use crate::request;
 /// How long after its configuration the filter first asks for a token, milliseconds. Envoy lets no time be zero.
 const FIRST_TICK_MS: u64 = 1;
 
-pub(crate) struct Root {
+thread_local! {
+    /// Those of this VM. No request looks in here: it may pass while one of them is at work.
+    static ROOTS: RefCell<Vec<Root>> = const { RefCell::new(Vec::new()) };
+}
+
+/// There is a new root context.
+pub(crate) fn created(id: u32) {
+    ROOTS.with_borrow_mut(|roots| roots.push(Root { id, running: None }));
+}
+
+/// It is gone.
+pub(crate) fn gone(id: u32) {
+    ROOTS.with_borrow_mut(|roots| roots.retain(|root| root.id != id));
+}
+
+/// Its configuration has come. Whether it can be used.
+pub(crate) fn configuration_came(id: u32) -> bool {
+    let configured = with(id, Root::configure).unwrap_or(Ok(()));
+    match configured {
+        Ok(()) => {
+            // no call may be made from here; the first tick makes it
+            host::tick_every(FIRST_TICK_MS);
+            true
+        }
+        Err(error) => {
+            host::error(&error.to_string());
+            false
+        }
+    }
+}
+
+/// Time has passed.
+pub(crate) fn ticked(id: u32) {
+    with_running(id, Running::advance);
+}
+
+/// The response to a call has come, or is known not to.
+pub(crate) fn answered(id: u32, call: u32, headers: usize, body_bytes: usize) {
+    with_running(id, |running| running.answered(call, headers, body_bytes));
+}
+
+fn with<T>(id: u32, work: impl FnOnce(&mut Root) -> T) -> Option<T> {
+    ROOTS.with_borrow_mut(|roots| roots.iter_mut().find(|root| root.id == id).map(work))
+}
+
+fn with_running(id: u32, work: impl FnOnce(&mut Running)) {
+    with(id, |root| root.running.as_mut().map(work));
+}
+
+struct Root {
     id: u32,
     running: Option<Running>,
 }
@@ -28,10 +77,6 @@ struct Running {
 }
 
 impl Root {
-    pub(crate) fn new(id: u32) -> Self {
-        Self { id, running: None }
-    }
-
     fn configure(&mut self) -> Result<(), ConfigError> {
         let refused =
             |message: &str, hint: &str| ConfigError::new("configuration", message).hint(hint);
@@ -89,36 +134,6 @@ impl Running {
             let (requests, calls) = (&self.requests, &mut self.calls);
             self.tokens.complete(effect, outcome, requests, calls);
             self.calls.count(self.requests.counts());
-        }
-    }
-}
-
-impl Context for Root {
-    fn on_http_call_response(&mut self, call: u32, headers: usize, body_bytes: usize, _: usize) {
-        if let Some(running) = &mut self.running {
-            running.answered(call, headers, body_bytes);
-        }
-    }
-}
-
-impl RootContext for Root {
-    fn on_configure(&mut self, _: usize) -> bool {
-        match self.configure() {
-            Ok(()) => {
-                // no call may be made from here; the first tick makes it
-                host::tick_every(FIRST_TICK_MS);
-                true
-            }
-            Err(error) => {
-                host::error(&error.to_string());
-                false
-            }
-        }
-    }
-
-    fn on_tick(&mut self) {
-        if let Some(running) = &mut self.running {
-            running.advance();
         }
     }
 }

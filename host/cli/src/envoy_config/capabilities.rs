@@ -4,7 +4,6 @@
 /// A test compares them, and [`SIGNING`], with those of the module itself.
 pub(super) const CAPABILITIES: &[&str] = &[
     "proxy_on_context_create",
-    "proxy_on_vm_start",
     "proxy_on_configure",
     "proxy_on_tick",
     "proxy_on_request_headers",

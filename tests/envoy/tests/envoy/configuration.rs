@@ -318,7 +318,7 @@ fn what_envoy_was_told_wrongly_about_the_plugin_is_named() {
         (
             "capability_restriction_config",
             json!({"allowed_capabilities": {
-                "proxy_on_vm_start": {}, "proxy_on_configure": {}, "proxy_on_context_create": {},
+                "proxy_on_configure": {}, "proxy_on_context_create": {},
                 "proxy_log": {}, "proxy_get_property": {}, "proxy_get_buffer_bytes": {},
                 "proxy_get_shared_data": {}, "proxy_set_shared_data": {},
                 "proxy_set_tick_period_milliseconds": {}, "environ_get": {},
