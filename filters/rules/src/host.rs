@@ -7,7 +7,7 @@ use crate::matching::Properties;
 /// The proxy, as one instance of the filter sees it. Each call is a call into the proxy and costs as much, so none is
 /// made that is not needed. A call that fails does so with `None` or `false`.
 pub trait Host: Properties {
-    /// Both clocks.
+    /// Both clocks. All instances of this process have the same ones.
     fn now(&self) -> Now;
 
     /// Writes one line.

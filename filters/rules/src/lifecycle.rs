@@ -5,8 +5,8 @@
 
 use edgepass_core::config::envoy::EnvoySharing;
 use edgepass_core::{
-    AccessToken, Completed, Config, EffectId, Engine, Error, ErrorClass, Now, Outcome, Refresh,
-    RejectionOutcome, Reply, TokenRequest, challenge, limits,
+    AccessToken, Completed, Config, EffectId, Engine, Error, ErrorClass, Moment, Now, Outcome,
+    Refresh, RejectionOutcome, Reply, TokenRequest, challenge, limits,
 };
 
 use crate::host::{Driver, Host, Level};
@@ -32,6 +32,8 @@ pub struct Lifecycle {
     sharing: EnvoySharing,
     /// This VM's name in leases.
     owner: u64,
+    /// Until then on the monotonic clock the ticks come fast.
+    starts_until_ms: u64,
 }
 
 impl Lifecycle {
@@ -56,6 +58,7 @@ impl Lifecycle {
             tokens,
             sharing: settings.sharing,
             owner,
+            starts_until_ms: host.now().mono_ms.saturating_add(START_MS),
         }
     }
 
@@ -94,8 +97,8 @@ impl Lifecycle {
             let own = token.error.map(str::to_owned);
             own.or_else(|| published_error(token, sharing, requests.host()).map(|error| error.0))
         });
-        let starting =
-            now.mono_ms < START_MS && self.tokens.iter().any(|token| token.current.is_none());
+        let starting = now.mono_ms < self.starts_until_ms
+            && self.tokens.iter().any(|token| token.current.is_none());
         requests.pace(starting || self.engine.has_work() || requests.has_held());
     }
 
@@ -246,8 +249,8 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
                 );
                 let shared = Shared {
                     version: token.next_version(host, sharing),
-                    expires_on: granted.expires_on,
-                    refresh_on: granted.refresh_on,
+                    expires: Moment::at_unix_s(granted.expires_on, now),
+                    refresh: Moment::at_unix_s(granted.refresh_on, now),
                     kept_until_ms: 0,
                     token: granted.token,
                 };
@@ -310,7 +313,7 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
         };
         // the engine may have planned to look for another one sooner
         if let Some(cached) = self.lifecycle.engine.cached(now, &token.request)
-            && cached.refresh_on < current.shared.refresh_on
+            && cached.refresh_on < current.shared.refresh.unix_s()
             && cached.token == current.shared.token
         {
             current.refresh_on(cached.refresh_on, now);

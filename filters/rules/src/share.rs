@@ -5,7 +5,7 @@
 //! The lease is a shared value that is only ever replaced by compare-and-swap. It belongs to one VM as long as that
 //! renews it, because that VM's engine remembers what has failed and how long the server asked to wait.
 
-use edgepass_core::{Secret, SecretBytes, sha256_hex};
+use edgepass_core::{Moment, Now, Secret, SecretBytes, sha256_hex};
 
 use crate::host::Host;
 
@@ -20,7 +20,7 @@ const RENEW_MS: u64 = LEASE_MS / 3;
 const MAX_APART_MS: u64 = LEASE_MS;
 
 /// The first line of a shared token: another version of the filter with the same `vm_id` may write another form.
-const FORM: &str = "edgepass-1";
+const FORM: &str = "edgepass-2";
 
 /// The names of one token's shared values.
 #[derive(Clone, Debug)]
@@ -50,10 +50,10 @@ impl Keys {
 pub(crate) struct Shared {
     /// Counts the publications of this token's key.
     pub(crate) version: u64,
-    /// Unix seconds.
-    pub(crate) expires_on: u64,
-    /// Unix seconds.
-    pub(crate) refresh_on: u64,
+    /// On both clocks, so that a VM that starts after the wall clock was set back does not take a dead one for alive.
+    pub(crate) expires: Moment,
+    /// When a newer one is looked for.
+    pub(crate) refresh: Moment,
     /// It was refused and is kept all the same, until these Unix milliseconds: its successor would be refused too.
     pub(crate) kept_until_ms: u64,
     /// The token.
@@ -63,11 +63,14 @@ pub(crate) struct Shared {
 impl Shared {
     /// The shared form.
     pub(crate) fn encode(&self) -> Secret {
+        let (expires, refresh) = (self.expires.clocks(), self.refresh.clocks());
         Secret::new(format!(
-            "{FORM}\n{}\n{}\n{}\n{}\n{}",
+            "{FORM}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
             self.version,
-            self.expires_on,
-            self.refresh_on,
+            expires.unix_ms,
+            expires.mono_ms,
+            refresh.unix_ms,
+            refresh.mono_ms,
             self.kept_until_ms,
             self.token.expose()
         ))
@@ -75,20 +78,26 @@ impl Shared {
 
     /// Reads the shared form. `None` for anything else.
     pub(crate) fn decode(text: &str) -> Option<Self> {
-        let mut lines = text.splitn(6, '\n');
+        let mut lines = text.splitn(8, '\n');
         if lines.next()? != FORM {
             return None;
         }
         let mut number = || lines.next()?.parse::<u64>().ok();
         let version = number()?;
-        let expires_on = number()?;
-        let refresh_on = number()?;
+        let mut moment = || {
+            Some(Moment::at(Now {
+                unix_ms: number()?,
+                mono_ms: number()?,
+            }))
+        };
+        let expires = moment()?;
+        let refresh = moment()?;
         let kept_until_ms = number()?;
         let token = lines.next().filter(|token| !token.is_empty())?;
         Some(Self {
             version,
-            expires_on,
-            refresh_on,
+            expires,
+            refresh,
             kept_until_ms,
             token: Secret::new(token),
         })
@@ -244,8 +253,14 @@ mod tests {
     fn tokens_come_back_as_they_were() {
         let token = Shared {
             version: 7,
-            expires_on: 1_790_003_600,
-            refresh_on: 1_790_001_800,
+            expires: Moment::at(Now {
+                unix_ms: 1_790_003_600_000,
+                mono_ms: 3_600_007,
+            }),
+            refresh: Moment::at(Now {
+                unix_ms: 1_790_001_800_000,
+                mono_ms: 1_800_007,
+            }),
             kept_until_ms: 0,
             token: Secret::new("a.b.c"),
         };
@@ -253,9 +268,10 @@ mod tests {
         let text = token.encode();
         for wrong in [
             "",
-            "edgepass-0\n1\n2\n3\n4\nt",
-            "edgepass-1\n1\n2\n3\n4\n",
-            "edgepass-1\nx",
+            "edgepass-1\n1\n2\n3\n4\n5\n6\nt",
+            "edgepass-2\n1\n2\n3\n4\nt",
+            "edgepass-2\n1\n2\n3\n4\n5\n6\n",
+            "edgepass-2\nx",
         ] {
             assert_eq!(Shared::decode(wrong), None, "{wrong}");
         }

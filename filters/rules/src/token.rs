@@ -41,15 +41,12 @@ pub(crate) struct TokenState {
 pub(crate) struct Current {
     pub(crate) shared: Shared,
     pub(crate) sha256: String,
-    expires: Moment,
-    refresh: Moment,
 }
 
 impl Current {
     /// Sets when a newer one is looked for, Unix seconds.
     pub(crate) fn refresh_on(&mut self, unix_s: u64, now: Now) {
-        self.shared.refresh_on = unix_s;
-        self.refresh = Moment::at_unix_s(unix_s, now);
+        self.shared.refresh = Moment::at_unix_s(unix_s, now);
     }
 }
 
@@ -86,15 +83,12 @@ impl TokenState {
 
     /// Takes a published token unless it has that one, or a later one.
     pub(crate) fn take_over(&mut self, shared: Shared, now: Now) -> bool {
-        let expires = Moment::at_unix_s(shared.expires_on, now);
-        if self.taken >= shared.version || expires.reached(now) {
+        if self.taken >= shared.version || shared.expires.reached(now) {
             return false;
         }
         self.taken = shared.version;
         self.current = Some(Current {
             sha256: shared.token.sha256_hex(),
-            expires,
-            refresh: Moment::at_unix_s(shared.refresh_on, now),
             shared,
         });
         self.rejected = None;
@@ -156,7 +150,7 @@ impl TokenState {
     pub(crate) fn is_due(&self, now: Now) -> bool {
         self.current
             .as_ref()
-            .is_none_or(|current| current.refresh.reached(now))
+            .is_none_or(|current| current.shared.refresh.reached(now))
     }
 
     /// What the engine is asked: for another token than the one there is.
@@ -221,7 +215,7 @@ impl TokenState {
         let expired = self
             .current
             .as_ref()
-            .is_some_and(|current| current.expires.reached(now));
+            .is_some_and(|current| current.shared.expires.reached(now));
         if expired {
             self.current = None;
             self.rejected = None;

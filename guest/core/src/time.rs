@@ -33,6 +33,16 @@ impl Now {
 pub struct Moment(Now);
 
 impl Moment {
+    /// When either clock shows that.
+    pub fn at(clocks: Now) -> Self {
+        Self(clocks)
+    }
+
+    /// What the clocks show then.
+    pub fn clocks(self) -> Now {
+        self.0
+    }
+
     /// `ms` from now.
     pub fn after(now: Now, ms: u64) -> Self {
         Self(now.plus_ms(ms))

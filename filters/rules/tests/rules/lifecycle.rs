@@ -542,3 +542,81 @@ fn a_known_outage_is_answered_at_once_in_every_vm() {
     world.pass(15 * SECOND);
     world.common_token();
 }
+
+#[test]
+fn a_vm_that_starts_after_the_clock_was_set_back_takes_no_dead_token() {
+    for sleeps in [false, true] {
+        let mut world = World::new(30, 2);
+        world.server.borrow_mut().lifetime_s = 120;
+        world.pass(SECOND);
+        let token = world.common_token();
+        mood(&world, Mood::Down);
+        if sleeps {
+            world.sleep(MINUTE);
+        }
+        let alive = world.start();
+        world.pass(SECOND);
+        assert_eq!(world.token(alive).as_ref(), Some(&token), "it still lives");
+        world.process.borrow_mut().wall_offset_ms = -3 * 3_600_000;
+        world.pass(125 * SECOND);
+        let late = world.start();
+        for _ in 0..100 {
+            assert_eq!(world.token(late), None);
+            world.pass(100);
+        }
+        mood(&world, Mood::Well);
+        world.pass(15 * SECOND);
+        assert_ne!(world.common_token(), token);
+    }
+}
+
+/// Each VM's engine knows the tokens that it has got itself. One that has lost the lease for a while serves what another
+/// one got, and its own is none to go back to, although that may still live.
+#[test]
+fn a_lease_that_comes_back_to_a_vm_brings_no_older_token_back() {
+    for seed in 0..20 {
+        let mut world = World::new(40 + seed, 1);
+        world.server.borrow_mut().lifetime_s = 1200;
+        world.pass(SECOND);
+        let first = world.token(1).unwrap();
+        // the first one is kept from running; the other one takes the lease, and the token is renewed
+        let other = world.start();
+        world.vms.get_mut(&1).unwrap().slowness = 600;
+        world.pass(11 * MINUTE);
+        let second = world.token(other).unwrap();
+        assert_ne!(second, first);
+        world.vms.get_mut(&1).unwrap().slowness = 1;
+        world.pass(MINUTE + SECOND);
+        assert_eq!(world.common_token(), second);
+        // the first one has the lease again, while its own token still lives
+        world.kill(other);
+        world.server.borrow_mut().refresh_in_s = Some(60);
+        world.pass(15 * MINUTE);
+        assert_ne!(world.token(1).unwrap(), second);
+        let server = world.server.borrow();
+        assert_eq!(
+            server.taken,
+            server.issued.len(),
+            "each token is new but once"
+        );
+    }
+}
+
+/// A server that gives the token again that there is, and says of it that it has ended, has sent no new one that is dead.
+#[test]
+fn an_old_token_is_not_taken_for_a_new_one_that_has_ended() {
+    let mut world = World::new(60, 2);
+    world.server.borrow_mut().lifetime_s = 120;
+    world.pass(SECOND);
+    let token = world.common_token();
+    mood(&world, Mood::Same);
+    world.server.borrow_mut().expires_in = Some("0");
+    let before = exchanges(&world);
+    world.pass(115 * SECOND);
+    assert_eq!(world.common_token(), token);
+    let asked = exchanges(&world) - before;
+    assert!((2..=20).contains(&asked), "{asked} in a minute");
+    assert_eq!(world.server.borrow().taken, 1);
+    let log = world.process.borrow().log.join("\n");
+    assert!(!log.contains("ended already"), "{log}");
+}

@@ -61,7 +61,6 @@ impl Request {
 /// The proxy as one VM sees it.
 pub(crate) struct Proxy {
     process: Rc<RefCell<Process>>,
-    started_mono_ms: u64,
     tick_ms: Cell<u64>,
     tick_changed: Cell<bool>,
     at_hand: Cell<Option<u32>>,
@@ -77,7 +76,6 @@ impl Proxy {
     pub(crate) fn new(process: &Rc<RefCell<Process>>) -> Self {
         Self {
             process: Rc::clone(process),
-            started_mono_ms: process.borrow().now().mono_ms,
             tick_ms: Cell::new(100),
             tick_changed: Cell::new(false),
             at_hand: Cell::new(None),
@@ -179,11 +177,7 @@ impl Properties for Proxy {
 impl Host for Proxy {
     fn now(&self) -> Now {
         self.called();
-        let now = self.process.borrow().now();
-        Now {
-            mono_ms: now.mono_ms - self.started_mono_ms,
-            ..now
-        }
+        self.process.borrow().now()
     }
 
     fn log(&self, _: Level, line: &str) {

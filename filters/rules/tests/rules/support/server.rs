@@ -139,7 +139,10 @@ impl Server {
             Mood::Same => {
                 let again = self.last.clone().and_then(|token| {
                     let left_s = self.issued[&token].saturating_sub(true_ms) / 1000;
-                    (left_s > 0).then(|| body(&token, &left_s.to_string(), None))
+                    let said = self
+                        .expires_in
+                        .map_or_else(|| left_s.to_string(), str::to_owned);
+                    (left_s > 0).then(|| body(&token, &said, None))
                 });
                 (200, again.unwrap_or_else(|| self.issue(true_ms)))
             }
