@@ -89,14 +89,19 @@ impl fmt::Debug for SecretBytes {
 
 /// Lower-case hex SHA-256.
 pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const HEX: [char; 16] = [
         '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
     ];
-    Sha256::digest(bytes)
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|nibble| HEX.get(usize::from(nibble)))
-        .collect()
+    // at once, because it may be a secret: growing would leave copies behind
+    let mut digits = String::with_capacity(2 * bytes.len());
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.extend(nibbles.filter_map(|nibble| HEX.get(usize::from(nibble))));
+    digits
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@
 //! | as it is | `/` |
 //! | percent-encoding, of either case, also twice; `+` for a space | `%2F`, `%2f`, `%252F` |
 //! | JSON and other escapes, also twice | `\/`, `\u002f`, `\x2F`, `%u002F` |
+//! | octal escapes | `\057` |
+//! | quoted-printable | `=2F` |
 //! | HTML | `&#47;`, `&#x2F;`, `&sol;`, `&amp;#47;` |
 //!
-//! Base64, in both alphabets, is a [needle](Needles) of its own, and so is each part of a JWS.
+//! Base64, in both alphabets, is a [needle](Needles) of its own, and so are hexadecimal digits and each part of a JWS.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -105,14 +107,14 @@ pub(crate) fn visible(text: &str) -> String {
     visible.collect()
 }
 
-/// What was sent and must not come back: each secret, its base64 at every alignment (so that it is found inside the
-/// base64 of something longer, such as `client_id:secret`), and each part of a JWS.
+/// What was sent and must not come back: each secret, its hexadecimal digits, its base64 at every alignment (so that it is
+/// found inside the base64 of something longer, such as `client_id:secret`), and each part of a JWS.
 #[derive(Default)]
 pub(crate) struct Needles(Vec<Needle>);
 
 struct Needle {
     text: Zeroizing<String>,
-    /// What stands around it belongs to it.
+    /// It is base64 or hexadecimal: what stands around it belongs to it.
     is_base64: bool,
 }
 
@@ -128,6 +130,9 @@ impl Needles {
                     needles.add(Zeroizing::new(visible(part)), false);
                 }
             }
+            let hex = Zeroizing::new(crate::secret::hex(text.as_bytes()));
+            needles.add(Zeroizing::new(hex.to_ascii_uppercase()), true);
+            needles.add(hex, true);
             needles.add_base64(text);
             let form: Zeroizing<String> =
                 Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect());
@@ -170,8 +175,8 @@ impl Needles {
         {
             let found = self.0.iter().filter_map(|needle| {
                 // most begin with none of its spellings, and most texts are long
-                let may_begin =
-                    matches!(c, '%' | '\\' | '&' | '+' | '-' | '_') || needle.text.starts_with(c);
+                let may_begin = matches!(c, '%' | '\\' | '&' | '=' | '+' | '-' | '_')
+                    || needle.text.starts_with(c);
                 let end = may_begin.then(|| needle.end(text, at))??;
                 Some((end, needle.is_base64))
             });
@@ -237,11 +242,12 @@ impl Needle {
     }
 }
 
-/// What comes after line breaks and the indentation of the next line, as they are or escaped.
+/// What comes after line breaks and the indentation of the next line, as they are, escaped or soft ones of
+/// quoted-printable.
 fn unfolded(mut text: &str) -> &str {
     loop {
         let rest = text.trim_start();
-        let escapes = ["\\n", "\\r", "%0A", "%0D", "%0a", "%0d"];
+        let escapes = ["\\n", "\\r", "%0A", "%0D", "%0a", "%0d", "= ", "=\n", "=\r"];
         let after = escapes.iter().find_map(|escape| rest.strip_prefix(escape));
         match after {
             Some(after) => text = after,
@@ -293,17 +299,20 @@ fn codings(rest: &str, c: char, found: &mut impl FnMut(usize)) {
         found(first.len_utf8());
     }
     match first {
-        '%' | '\\' => {
-            for (escape, digits) in [
-                ("%", 2),
-                ("%25", 2),
-                ("%2525", 2),
-                ("\\x", 2),
-                ("\\u", 4),
-                ("\\\\u", 4),
-                ("%u", 4),
+        '%' | '\\' | '=' => {
+            for (escape, digits, radix) in [
+                ("%", 2, 16),
+                ("%25", 2, 16),
+                ("%2525", 2, 16),
+                ("=", 2, 16),
+                ("\\x", 2, 16),
+                ("\\", 3, 8),
+                ("\\\\", 3, 8),
+                ("\\u", 4, 16),
+                ("\\\\u", 4, 16),
+                ("%u", 4, 16),
             ] {
-                if let Some(after) = escaped(rest, c, escape, digits) {
+                if let Some(after) = escaped(rest, c, escape, digits, radix) {
                     found(length(after));
                 }
             }
@@ -339,17 +348,23 @@ fn codings(rest: &str, c: char, found: &mut impl FnMut(usize)) {
     }
 }
 
-/// What comes after a character that is written as so many hexadecimal digits a unit: a byte of UTF-8, or a unit of
-/// UTF-16.
-fn escaped<'a>(mut rest: &'a str, c: char, escape: &str, digits: usize) -> Option<&'a str> {
-    let units: Vec<u16> = if digits == 2 {
-        c.encode_utf8(&mut [0; 4]).bytes().map(u16::from).collect()
-    } else {
+/// What comes after a character that is written as so many digits a unit: four for a unit of UTF-16, fewer for a byte of
+/// UTF-8.
+fn escaped<'a>(
+    mut rest: &'a str,
+    c: char,
+    escape: &str,
+    digits: usize,
+    radix: u32,
+) -> Option<&'a str> {
+    let units: Vec<u16> = if digits == 4 {
         c.encode_utf16(&mut [0; 2]).to_vec()
+    } else {
+        c.encode_utf8(&mut [0; 4]).bytes().map(u16::from).collect()
     };
     for unit in units {
         let (number, after) = rest.strip_prefix(escape)?.split_at_checked(digits)?;
-        if value(number, 16) != Some(u32::from(unit)) {
+        if value(number, radix) != Some(u32::from(unit)) {
             return None;
         }
         rest = after;
@@ -427,7 +442,9 @@ mod tests {
         let sent = Needles::of(&[Secret::new(secret.as_str())]);
         let base64 = STANDARD.encode(&secret);
         for text in [secret.as_str(), &base64] {
-            for fold in ["\n", "\r\n", "\n    ", "\\n", "\\r\\n", "%0D%0A", " "] {
+            for fold in [
+                "\n", "\r\n", "\n    ", "\\n", "\\r\\n", "%0D%0A", " ", "=\n", "=\r\n",
+            ] {
                 for width in [20, 60, 76] {
                     let lines: Vec<&str> = text
                         .as_bytes()

@@ -22,6 +22,10 @@ fn percent(text: &str, format: fn(u8) -> String, all: bool) -> String {
     })
 }
 
+fn hex(text: &str, format: fn(u8) -> String) -> String {
+    text.bytes().map(format).collect()
+}
+
 fn html(text: &str) -> String {
     spelt(text, |c| match c {
         '<' => "&lt;".into(),
@@ -77,6 +81,13 @@ pub(crate) fn spellings_of(secret: &str) -> Vec<(&'static str, String)> {
         ("json, twice", json(&json(secret))),
         ("json, unicode", unicode(secret, false)),
         ("json, all unicode", unicode(secret, true)),
+        ("octal", percent(secret, |b| format!("\\{b:03o}"), false)),
+        (
+            "quoted-printable",
+            percent(secret, |b| format!("={b:02X}"), false),
+        ),
+        ("hexadecimal", hex(secret, |b| format!("{b:02x}"))),
+        ("hexadecimal, upper", hex(secret, |b| format!("{b:02X}"))),
         ("html", html(secret)),
         ("html, twice", html(&html(secret))),
         (
@@ -88,6 +99,11 @@ pub(crate) fn spellings_of(secret: &str) -> Vec<(&'static str, String)> {
             spelt(secret, |c| format!("&#x{:X};", u32::from(c))),
         ),
     ];
+    // a short one is taken out where it is a word
+    if secret.len() >= 7 {
+        let pair = format!("{CLIENT}:{secret}");
+        all.push(("hexadecimal, of a pair", hex(&pair, |b| format!("{b:02x}"))));
+    }
     let pairs = [
         secret.to_owned(),
         form.clone(),
