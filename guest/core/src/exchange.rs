@@ -60,7 +60,7 @@ pub(crate) fn retry_after_ms(response: &HttpResponse, server_unix_s: u64) -> Opt
 }
 
 fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error> {
-    let body = match Json::parse(body::text(response)) {
+    let body = match Json::parse_answer(body::text(response)) {
         Ok(body) => body,
         Err(error) => return Err(not_json(asked, response, &error)),
     };
@@ -137,7 +137,7 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
 fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
     let host = &asked.endpoint.authority;
     let status = response.status;
-    let body = Json::parse(body::text(response)).unwrap_or(Json::Null);
+    let body = Json::parse_answer(body::text(response)).unwrap_or(Json::Null);
     let text = |field| body.get(field).and_then(Json::text).map(Secret::expose);
     let Some(error) = text("error") else {
         return no_error_object(asked, response);

@@ -69,7 +69,7 @@ fn decode(part: &str) -> Option<Vec<u8>> {
 }
 
 fn object(part: &str) -> Option<Json> {
-    let json = Json::parse(&decode(part)?).ok()?;
+    let json = Json::parse_answer(&decode(part)?).ok()?;
     matches!(json, Json::Object(_)).then_some(json)
 }
 

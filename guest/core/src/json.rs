@@ -5,9 +5,13 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use zeroize::Zeroizing;
 
 use crate::Secret;
 use crate::limits::MAX_JSON_VALUES;
+
+/// Numbers that are too large, in one answer.
+const MAX_HUGE_NUMBERS: usize = 8;
 
 /// A JSON value.
 #[derive(Debug)]
@@ -33,6 +37,28 @@ impl Json {
         let value = Reader { left: &mut left }.deserialize(&mut deserializer)?;
         deserializer.end()?;
         Ok(value)
+    }
+
+    /// Reads what a server has written. A number that is larger than any field's is no reason to refuse the rest: it is
+    /// null.
+    pub(crate) fn parse_answer(text: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut result = Self::parse(text);
+        let mut repaired = Zeroizing::new(Vec::new());
+        for _ in 0..MAX_HUGE_NUMBERS {
+            let Err(error) = &result else {
+                break;
+            };
+            if repaired.is_empty() {
+                repaired.extend_from_slice(without_byte_order_mark(text));
+            }
+            if !error.to_string().starts_with("number out of range")
+                || !remove_number(&mut repaired, error.line(), error.column())
+            {
+                break;
+            }
+            result = Self::parse(&repaired);
+        }
+        result
     }
 
     /// The value of a name; the last one if it is repeated, as most readers do it.
@@ -68,6 +94,25 @@ impl Json {
 /// Editors and shells on Windows begin a UTF-8 file with it.
 pub(crate) fn without_byte_order_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
+/// Puts null in place of the number that ends or goes on after that column of that line. Whether there is one.
+fn remove_number(text: &mut [u8], line: usize, column: usize) -> bool {
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    let before: usize = lines.take(line.saturating_sub(1)).map(<[u8]>::len).sum();
+    let at = before.saturating_add(column);
+    let (begin, rest) = text.split_at_checked(at).unwrap_or_default();
+    let is_part = |byte: &&u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+    let start = at.saturating_sub(begin.iter().rev().take_while(is_part).count());
+    let end = at.saturating_add(rest.iter().take_while(is_part).count());
+    let number = text.get_mut(start..end);
+    // one that is out of range is longer
+    let Some((null, rest)) = number.and_then(<[u8]>::split_first_chunk_mut) else {
+        return false;
+    };
+    *null = *b"null";
+    rest.fill(b' ');
+    true
 }
 
 /// Reads values while there are some left.
@@ -189,6 +234,31 @@ mod tests {
             assert!(Json::parse(text.as_bytes()).is_err(), "{text}");
         }
         assert!(Json::parse(b"\"\xff\"").is_err());
+    }
+
+    #[test]
+    fn a_number_that_nothing_holds_vetoes_no_answer() {
+        let long = "9".repeat(400);
+        for number in ["1e999", "-1E+999", "1.5e400", "123456789e301", &long] {
+            for text in [
+                format!("{{\"a\":{number},\"t\":\"1e999\"}}"),
+                format!("{{\"l\":\n[1,\n{number} ,{{\"b\":{number}\n}}],\r\n\"t\":\"1e999\"}}"),
+                format!("\u{feff}{{\n\"t\":\"1e999\",\"a\":{number}}}"),
+            ] {
+                assert!(Json::parse(text.as_bytes()).is_err(), "{text}");
+                let json = Json::parse_answer(text.as_bytes()).unwrap();
+                assert_eq!(json.get("t").unwrap().text().unwrap().expose(), "1e999");
+                assert!(json.get("a").is_none_or(|a| a.kind() == "null"), "{text}");
+            }
+        }
+        assert_eq!(Json::parse_answer(b"1e999").unwrap().kind(), "null");
+        let many = format!("[{}1]", "1e999,".repeat(MAX_HUGE_NUMBERS));
+        assert!(Json::parse_answer(many.as_bytes()).is_ok());
+        let too_many = format!("[{}1]", "1e999,".repeat(MAX_HUGE_NUMBERS + 1));
+        assert!(Json::parse_answer(too_many.as_bytes()).is_err());
+        for text in ["", "{1e999", "[1e999,]"] {
+            assert!(Json::parse_answer(text.as_bytes()).is_err(), "{text}");
+        }
     }
 
     #[test]
