@@ -5,14 +5,13 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use edgepass_core::{
     AccessToken, Grant, Moment, Now, Refresh, TokenRequest, TokenSource, TokenType,
 };
 use hashbrown::{Equivalent, HashMap};
 
-use crate::limits;
+use crate::{clock, limits};
 
 /// An access token. Clones share one allocation.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -133,10 +132,9 @@ fn hash<H: Hasher>(
 const SHA256_HEX_BYTES: usize = 64;
 
 /// Tokens by key.
+#[derive(Default)]
 pub(crate) struct Cache {
     entries: RwLock<Entries>,
-    /// From when the monotonic clock counts.
-    start: Instant,
 }
 
 #[derive(Default)]
@@ -160,12 +158,19 @@ struct Entry {
     alive_until: Moment,
 }
 
-impl Default for Cache {
-    fn default() -> Self {
-        Self {
-            entries: RwLock::default(),
-            start: Instant::now(),
+impl Entry {
+    /// A copy to hand out. Its times are on the wall clock as that is now: who gets it may know no other, and it may have
+    /// been set back since.
+    fn serve(&self, now: Now) -> Token {
+        let expires_on = self.alive_until.unix_s_seen(now);
+        if expires_on == self.token.expires_on {
+            return self.token.clone();
         }
+        Token::new(AccessToken {
+            expires_on,
+            refresh_on: self.fresh_until.unix_s_seen(now),
+            ..AccessToken::clone(&self.token)
+        })
     }
 }
 
@@ -184,7 +189,8 @@ impl Cache {
         let lookup = Lookup::of(request)?;
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.tokens.get(&lookup)?;
-        good(entry, self.now()).then(|| entry.token.clone())
+        let now = clock::now();
+        good(entry, now).then(|| entry.serve(now))
     }
 
     /// Which answers [`Self::put`] may still take.
@@ -198,7 +204,7 @@ impl Cache {
     /// Keeps a token that was asked for in that generation. `replaces` removes the other tokens of its identity:
     /// the caller asked for a new one because they are refused.
     pub(crate) fn put(&self, key: Key, token: &Token, generation: u64, replaces: bool) {
-        let now = self.now();
+        let now = clock::now();
         let mut entry = Entry {
             token: token.with_source(TokenSource::Cache),
             sha256: token.token.sha256_hex(),
@@ -261,16 +267,6 @@ impl Cache {
             .retain(|_, entry| identity.is_some_and(|identity| entry.token.identity != identity));
     }
 
-    fn now(&self) -> Now {
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Now {
-            unix_ms: millis(unix),
-            mono_ms: millis(self.start.elapsed()),
-        }
-    }
-
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.entries
@@ -279,10 +275,6 @@ impl Cache {
             .tokens
             .len()
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -296,7 +288,7 @@ mod tests {
     }
 
     fn token(text: &str, identity: &str, fresh_for: u64) -> Token {
-        let now = Cache::default().now().unix_s();
+        let now = clock::now().unix_s();
         Token::new(AccessToken {
             token: Secret::new(text),
             token_type: "Bearer".into(),
@@ -359,6 +351,25 @@ mod tests {
         put(&cache, &request("a"), &token("t", "default", 0));
         assert_eq!(cache.fresh(&request("a")), None);
         assert!(cache.alive(&request("a")).is_some());
+    }
+
+    #[test]
+    fn what_is_handed_out_has_the_times_of_the_wall_clock_as_it_is() {
+        let token = token("t", "default", 600);
+        let then = clock::now();
+        let entry = Entry {
+            sha256: String::new(),
+            fresh_until: Moment::at_unix_s(token.refresh_on, then),
+            alive_until: Moment::at_unix_s(token.expires_on, then),
+            token: token.clone(),
+        };
+        let mut now = then.plus_ms(60_000);
+        assert_eq!(entry.serve(now), token);
+        now.unix_ms -= 7_200_000;
+        let served = entry.serve(now);
+        assert!(served.expires_on.abs_diff(token.expires_on - 7_200) <= 1);
+        assert!(served.refresh_on.abs_diff(token.refresh_on - 7_200) <= 1);
+        assert_eq!(served.token, token.token);
     }
 
     #[test]

@@ -59,6 +59,7 @@ mod bindings;
 mod bounds;
 mod cache;
 mod certificate;
+mod clock;
 mod context;
 mod document;
 mod egress;

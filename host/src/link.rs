@@ -42,9 +42,7 @@
 //! `edgepass:credentials/types` has types alone, which a linker need not have: these functions may be called in any
 //! order and together, and leave the linker's settings as they are.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use edgepass_core::{IdentityStatus, TokenRequest};
+use edgepass_core::{IdentityStatus, Moment, Now, TokenRequest};
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
 use wasmtime::{Engine, Result, Store};
 use wasmtime_wasi_http::{FieldMap, WasiHttpCtxView, WasiHttpView};
@@ -54,6 +52,7 @@ use crate::bindings::consumer::edgepass::credentials::{
 };
 use crate::bindings::types;
 use crate::cache::Token;
+use crate::clock;
 use crate::provider::Provider;
 
 pub use crate::context::{Context, Host, HostContextView, HostView};
@@ -249,6 +248,22 @@ impl HasData for ForwardOpaque {
 pub struct OpaqueToken {
     request: TokenRequest,
     token: Token,
+    /// Either clock may say so: a wall clock that is set back makes it live no longer.
+    expires: Moment,
+}
+
+impl OpaqueToken {
+    fn new(request: TokenRequest, token: Token, now: Now) -> Self {
+        Self {
+            request,
+            expires: Moment::at_unix_s(token.expires_on, now),
+            token,
+        }
+    }
+
+    fn has_expired(&self, now: Now) -> bool {
+        self.expires.reached(now)
+    }
 }
 
 impl opaque_tokens::Host for OpaqueData<'_> {}
@@ -263,12 +278,11 @@ impl opaque_tokens::HostToken for OpaqueData<'_> {
         token: Resource<OpaqueToken>,
         headers: Resource<FieldMap>,
     ) -> Result<Result<(), types::AuthorizeError>> {
-        let token = self.http.table.get(&token)?.token.clone();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        if now.is_ok_and(|now| now.as_secs() >= token.expires_on) {
+        let token = self.http.table.get(&token)?;
+        if token.has_expired(clock::now()) {
             return Ok(Err(types::AuthorizeError::Expired));
         }
-        let Ok(value) = token.authorization() else {
+        let Ok(value) = token.token.authorization() else {
             return Ok(Err(types::AuthorizeError::NotAnAccessToken));
         };
         let fields = self.http.table.get_mut(&headers)?;
@@ -285,7 +299,7 @@ impl opaque_tokens::HostToken for OpaqueData<'_> {
         token: Resource<OpaqueToken>,
         www_authenticate: Option<String>,
     ) -> Result<Result<types::RejectionOutcome, types::CredentialError>> {
-        let OpaqueToken { request, token } = self.http.table.get(&token)?.clone();
+        let OpaqueToken { request, token, .. } = self.http.table.get(&token)?.clone();
         let outcome = self
             .provider
             .report_rejection(&request, &token.token, www_authenticate.as_deref())
@@ -312,7 +326,59 @@ impl<T: Send> opaque_tokens::HostWithStore<T> for ForwardOpaque {
         };
         store.with(|mut store| {
             let table: &mut ResourceTable = store.get().http.table;
-            Ok(Ok(table.push(OpaqueToken { request, token })?))
+            Ok(Ok(table.push(OpaqueToken::new(
+                request,
+                token,
+                clock::now(),
+            ))?))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use edgepass_core::{AccessToken, Secret, TokenSource};
+
+    use super::*;
+
+    #[test]
+    fn a_handle_of_a_token_expires_by_either_clock() {
+        let start = Now {
+            unix_ms: 1_793_491_200_000,
+            mono_ms: 50,
+        };
+        let token = Token::new(AccessToken {
+            token: Secret::new("t"),
+            token_type: "Bearer".into(),
+            expires_on: start.unix_s() + 60,
+            refresh_on: start.unix_s() + 30,
+            scope: "s".into(),
+            identity: "default".into(),
+            source: TokenSource::Exchange,
+            refresh_token: None,
+            id_token: None,
+            issued_token_type: None,
+            certificate_thumbprint: None,
+        });
+        let token = OpaqueToken::new(TokenRequest::default(), token, start);
+        let later = |wall_ms: i64, mono_ms: u64| Now {
+            unix_ms: start.unix_ms.saturating_add_signed(wall_ms),
+            mono_ms: start.mono_ms + mono_ms,
+        };
+        for (wall_ms, mono_ms, expired) in [
+            (59_000, 59_000, false),
+            (60_000, 60_000, true),
+            // it slept
+            (60_000, 1_000, true),
+            // the wall clock was set back
+            (-3_600_000, 59_000, false),
+            (-3_600_000, 60_000, true),
+        ] {
+            assert_eq!(
+                token.has_expired(later(wall_ms, mono_ms)),
+                expired,
+                "{wall_ms} {mono_ms}"
+            );
+        }
     }
 }

@@ -58,7 +58,12 @@ impl opaque_tokens::Guest for Component {
     async fn get(request: TokenRequest) -> Result<opaque_tokens::Token, CredentialError> {
         let request = request.into();
         let token = driver::token(core::TokenRequest::clone(&request)).await?;
-        Ok(opaque_tokens::Token::new(OpaqueToken { request, token }))
+        let expires = core::Moment::at_unix_s(token.expires_on, effects::now());
+        Ok(opaque_tokens::Token::new(OpaqueToken {
+            request,
+            token,
+            expires,
+        }))
     }
 }
 
@@ -66,6 +71,8 @@ impl opaque_tokens::Guest for Component {
 pub(crate) struct OpaqueToken {
     request: core::TokenRequest,
     token: core::AccessToken,
+    /// Either clock may say so: a wall clock that is set back makes it live no longer.
+    expires: core::Moment,
 }
 
 impl opaque_tokens::GuestToken for OpaqueToken {
@@ -74,7 +81,7 @@ impl opaque_tokens::GuestToken for OpaqueToken {
     }
 
     fn authorize(&self, headers: &Fields) -> Result<(), AuthorizeError> {
-        if effects::now().unix_s() >= self.token.expires_on {
+        if self.expires.reached(effects::now()) {
             return Err(AuthorizeError::Expired);
         }
         let value = self.token.authorization();
