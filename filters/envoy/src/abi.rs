@@ -1,7 +1,7 @@
 //! The ABI of proxy-wasm 0.2.1: what this filter imports of it, and the memory that Envoy writes answers into.
 //!
 //! There is an SDK for it, the crate `proxy-wasm`. It keeps objects for every kind of context that there is, and code for
-//! all that Envoy could tell each of them, which a linker cannot take out again: 17 kB that Envoy compiles at its start.
+//! all that Envoy could tell each of them, which a linker cannot take out again: 30 kB that Envoy compiles at its start.
 //! It also stops the module at a status that it does not expect, such as that of a function that the plugin's
 //! capabilities leave out.
 
