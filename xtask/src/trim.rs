@@ -1,24 +1,33 @@
-//! From the linked module of the Envoy filter to the one that ships: without names, and without what nobody calls.
+//! From the linked module of the Envoy filter to the one that ships.
+//!
+//! The SDK exports a function for everything that Envoy could tell a filter, and Envoy calls what is exported: for
+//! bodies, trailers and log entries of every request. It also compiles all that they lead to. Here the filter's own
+//! functions get the names that Envoy looks for, and whatever nobody needs goes.
 
 use crate::workspace;
 use anyhow::{Context as _, Result, anyhow, bail};
 use std::fs;
 use std::path::Path;
+use walrus::{FunctionBuilder, FunctionKind, Module};
 
-/// What Envoy needs of the module. It calls what else is exported under a name that it knows: for bodies, trailers and
-/// log entries of every request.
-const EXPORTS: &[&str] = &[
+/// What Envoy calls of the filter's own: a function of that name behind `edgepass_`, because the SDK has taken the name
+/// itself.
+const OWN: &[&str] = &[
+    "on_configure",
+    "on_context_create",
+    "on_delete",
+    "on_http_call_response",
+    "on_request_headers",
+    "on_response_headers",
+    "on_tick",
+];
+
+/// What else Envoy needs of the module.
+const KEPT: &[&str] = &[
     "_initialize",
     "memory",
     "proxy_abi_version_0_2_1",
-    "proxy_on_configure",
-    "proxy_on_context_create",
-    "proxy_on_delete",
-    "proxy_on_http_call_response",
     "proxy_on_memory_allocate",
-    "proxy_on_request_headers",
-    "proxy_on_response_headers",
-    "proxy_on_tick",
 ];
 
 pub(crate) fn trim(from: &Path, to: &Path) -> Result<()> {
@@ -27,18 +36,69 @@ pub(crate) fn trim(from: &Path, to: &Path) -> Result<()> {
         .generate_producers_section(false)
         .parse_file(from)
         .map_err(|error| anyhow!("cannot read {}: {error:#}", workspace::shown(from)))?;
-    let mut exports: Vec<_> = module.exports.iter().map(|e| e.name.as_str()).collect();
-    exports.sort_unstable();
-    if exports != EXPORTS {
-        bail!(
-            "{} exports {exports:?} instead of {EXPORTS:?}",
-            workspace::shown(from)
-        );
+    let unwanted: Vec<_> = module
+        .exports
+        .iter()
+        .filter(|export| {
+            let name = export.name.as_str();
+            !KEPT.contains(&name)
+                && name
+                    .strip_prefix("edgepass_")
+                    .is_none_or(|own| !OWN.contains(&own))
+        })
+        .map(walrus::Export::id)
+        .collect();
+    for export in unwanted {
+        module.exports.delete(export);
     }
+    for own in OWN {
+        let from_name = format!("edgepass_{own}");
+        let found = module
+            .exports
+            .iter_mut()
+            .find(|export| export.name == from_name);
+        let Some(export) = found else {
+            bail!("{} does not export {from_name}", workspace::shown(from));
+        };
+        export.name = format!("proxy_{own}");
+    }
+    for name in KEPT {
+        if !module.exports.iter().any(|export| export.name == *name) {
+            bail!("{} does not export {name}", workspace::shown(from));
+        }
+    }
+    empty_dispatcher(&mut module)
+        .with_context(|| format!("cannot shorten {}", workspace::shown(from)))?;
     walrus::passes::gc::run(&mut module);
     let shown = || format!("cannot write {}", workspace::shown(to));
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder).with_context(shown)?;
     }
     fs::write(to, module.emit_wasm()).with_context(shown)
+}
+
+/// Takes the bodies out of the SDK's dispatcher and of the traits that it calls. Nothing calls them any more, but their
+/// addresses are in the module's table, which holds them and all that they call.
+fn empty_dispatcher(module: &mut Module) -> Result<()> {
+    let unused: Vec<_> = module
+        .funcs
+        .iter_local()
+        .filter(|(id, _)| {
+            let name = module.funcs.get(*id).name.as_deref().unwrap_or_default();
+            name.contains("proxy_wasm") && (name.contains("dispatcher") || name.contains("traits"))
+        })
+        .map(|(id, function)| (id, function.ty()))
+        .collect();
+    if unused.is_empty() {
+        bail!("its functions have no names, by which those of the SDK are found");
+    }
+    for (id, signature) in unused {
+        let signature = module.types.get(signature);
+        let (taken, given) = (signature.params().to_vec(), signature.results().to_vec());
+        let arguments = taken.iter().map(|kind| module.locals.add(*kind)).collect();
+        let mut body = FunctionBuilder::new(&mut module.types, &taken, &given);
+        body.func_body().unreachable();
+        module.funcs.get_mut(id).kind = FunctionKind::Local(body.local_func(arguments));
+    }
+    Ok(())
 }

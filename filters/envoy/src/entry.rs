@@ -1,7 +1,8 @@
 //! What Envoy calls.
 //!
 //! It calls what a module exports, for bodies, trailers and log entries of every request too. Here is no more than the
-//! filter has something to do with.
+//! filter has something to do with. The SDK's own functions have the names that Envoy looks for; `cargo xtask build` gives
+//! them to these, and takes off what else the SDK exports.
 
 #![expect(unsafe_code, reason = "exported functions are unsafe attributes")]
 
@@ -11,23 +12,10 @@ use crate::{request, root};
 const CONTINUE: u32 = 0;
 const PAUSE: u32 = 1;
 
-#[cfg(target_os = "wasi")]
-unsafe extern "C" {
-    /// The constructors of the C library.
-    fn __wasm_call_ctors();
-}
+proxy_wasm::main! {{}}
 
 #[unsafe(no_mangle)]
-extern "C" fn _initialize() {
-    // SAFETY: Envoy calls this once, and before anything else
-    #[cfg(target_os = "wasi")]
-    unsafe {
-        __wasm_call_ctors();
-    }
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_context_create(id: u32, root: u32) {
+extern "C" fn edgepass_on_context_create(id: u32, root: u32) {
     request::created(id, root);
     if root == 0 {
         root::created(id);
@@ -35,17 +23,17 @@ extern "C" fn proxy_on_context_create(id: u32, root: u32) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_configure(root: u32, _: usize) -> bool {
+extern "C" fn edgepass_on_configure(root: u32, _: usize) -> bool {
     root::configuration_came(root)
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_tick(root: u32) {
+extern "C" fn edgepass_on_tick(root: u32) {
     root::ticked(root);
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_http_call_response(
+extern "C" fn edgepass_on_http_call_response(
     root: u32,
     call: u32,
     headers: usize,
@@ -56,7 +44,7 @@ extern "C" fn proxy_on_http_call_response(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_headers(id: u32, _: usize, _: u32) -> u32 {
+extern "C" fn edgepass_on_request_headers(id: u32, _: usize, _: u32) -> u32 {
     if request::headers_came(id) {
         PAUSE
     } else {
@@ -65,13 +53,13 @@ extern "C" fn proxy_on_request_headers(id: u32, _: usize, _: u32) -> u32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_response_headers(id: u32, _: usize, _: u32) -> u32 {
+extern "C" fn edgepass_on_response_headers(id: u32, _: usize, _: u32) -> u32 {
     request::response_came(id);
     CONTINUE
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_delete(id: u32) {
+extern "C" fn edgepass_on_delete(id: u32) {
     if request::gone(id) {
         root::gone(id);
     }

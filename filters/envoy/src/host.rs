@@ -62,19 +62,15 @@ impl Host for Envoy {
     }
 
     fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
-        let Ok((value, mark)) = abi::shared(key) else {
-            return (None, None);
-        };
-        let value = Some(value).filter(|value| !value.is_empty());
-        (value, Some(mark).filter(|mark| *mark != 0))
+        abi::shared(key)
     }
 
     fn set_shared(&self, key: &str, value: &[u8]) -> bool {
-        abi::set_shared(key, value, 0).is_ok()
+        abi::set_shared(key, value, None)
     }
 
     fn swap_shared(&self, key: &str, value: &[u8], mark: u32) -> bool {
-        abi::set_shared(key, value, mark).is_ok()
+        abi::set_shared(key, value, Some(mark))
     }
 
     /// Only in a cluster's filters the upstream host has been chosen.
@@ -83,14 +79,11 @@ impl Host for Envoy {
     }
 
     fn request_header(&self, name: &str) -> Option<String> {
-        text(abi::header(Headers::Request, name).ok()?)
+        text(abi::header(Headers::HttpRequestHeaders, name)?)
     }
 
     fn set_request_header(&self, name: &str, value: Option<&str>) {
-        match value {
-            Some(value) => abi::set_header(Headers::Request, name, value),
-            None => abi::remove_header(Headers::Request, name),
-        }
+        abi::set_header(Headers::HttpRequestHeaders, name, value);
     }
 
     fn response_header(&self, name: &str) -> Option<String> {
@@ -103,7 +96,7 @@ impl Host for Envoy {
     }
 
     fn enter(&self, request: u32) -> bool {
-        abi::set_effective_context(request).is_ok()
+        abi::set_effective_context(request)
     }
 
     fn leave(&self) {
@@ -136,17 +129,12 @@ pub(crate) fn environment() -> Vec<(String, String)> {
 
 /// The configuration of the plugin.
 pub(crate) fn configuration() -> Option<Vec<u8>> {
-    some(abi::buffer(Buffer::PluginConfiguration, usize::MAX))
+    abi::buffer(Buffer::PluginConfiguration, usize::MAX)
 }
 
 /// A property of the plugin, the request or its route.
 pub(crate) fn property(path: &[&str]) -> Option<Vec<u8>> {
-    some(abi::property(&path.join("\0")))
-}
-
-/// Where nothing is, Envoy also says that it is empty.
-fn some(given: Result<Vec<u8>, Status>) -> Option<Vec<u8>> {
-    given.ok().filter(|bytes| !bytes.is_empty())
+    abi::property(path)
 }
 
 /// Writes a line about what keeps the plugin from working.
@@ -163,12 +151,12 @@ fn log(level: LogLevel, message: &str) {
 
 /// When the next tick comes.
 pub(crate) fn tick_every(ms: u64) {
-    abi::tick_every(u32::try_from(ms).unwrap_or(u32::MAX));
+    abi::tick_every(ms);
 }
 
 /// A header of the response at hand.
 pub(crate) fn response_header(name: &str) -> Option<String> {
-    text(abi::header(Headers::Response, name).ok()?)
+    text(abi::header(Headers::HttpResponseHeaders, name)?)
 }
 
 fn text(bytes: Vec<u8>) -> Option<String> {
@@ -177,7 +165,7 @@ fn text(bytes: Vec<u8>) -> Option<String> {
 
 /// Answers the request at hand instead of the upstream.
 pub(crate) fn respond(status: u32, headers: &[(&str, &str)], body: &str) {
-    abi::respond(status, headers, body.as_bytes());
+    abi::respond(status, headers, body);
 }
 
 /// Sends a request to a cluster, and names the call. `Err` says whether the cluster is unknown.
@@ -187,9 +175,8 @@ pub(crate) fn call(
     body: &[u8],
     timeout_ms: u64,
 ) -> Result<u32, CallError> {
-    let timeout_ms = u32::try_from(timeout_ms.max(1)).unwrap_or(u32::MAX);
-    abi::http_call(cluster, headers, body, timeout_ms).map_err(|status| match status {
-        Status::BAD_ARGUMENT => CallError::UnknownCluster,
+    abi::http_call(cluster, headers, body, timeout_ms.max(1)).map_err(|status| match status {
+        Status::BadArgument => CallError::UnknownCluster,
         _ => CallError::Refused,
     })
 }
@@ -205,14 +192,12 @@ pub(crate) enum CallError {
 
 /// The headers of the call's response that has come.
 pub(crate) fn call_headers() -> Vec<(String, String)> {
-    abi::headers(Headers::CallResponse)
-        .map(|headers| abi::pairs(&headers))
-        .unwrap_or_default()
+    abi::headers(Headers::HttpCallResponseHeaders)
 }
 
 /// The beginning of its body.
 pub(crate) fn call_body(max_bytes: usize) -> Vec<u8> {
-    abi::buffer(Buffer::CallResponseBody, max_bytes).unwrap_or_default()
+    abi::buffer(Buffer::HttpCallResponseBody, max_bytes).unwrap_or_default()
 }
 
 /// Signs with Envoy's function `sign`: SHA-256, and RSA PKCS#1 v1.5 or ECDSA as the key is. `key` is PEM.
@@ -228,8 +213,8 @@ pub(crate) fn sign_sha256(key: &[u8], input: &[u8]) -> Result<Vec<u8>, SignError
         Ok(result) => protobuf::get(2, &result)
             .filter(|signature| !signature.is_empty())
             .ok_or(SignError::BadKey),
-        Err(Status::BAD_ARGUMENT | Status::SERIALIZATION_FAILURE) => Err(SignError::BadKey),
-        Err(Status::NOT_FOUND) => Err(SignError::Missing),
+        Err(Status::BadArgument | Status::SerializationFailure) => Err(SignError::BadKey),
+        Err(Status::NotFound) => Err(SignError::Missing),
         Err(_) => Err(SignError::Forbidden),
     }
 }
@@ -321,7 +306,7 @@ mod protobuf {
 
 /// Makes a metric known, or finds it.
 pub(crate) fn metric(kind: Metric, name: &str) -> Option<u32> {
-    abi::metric(kind, name).ok()
+    abi::metric(kind, name)
 }
 
 /// Adds to a counter.
