@@ -1,6 +1,6 @@
 //! The configuration as a file.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -15,21 +15,32 @@ pub(crate) enum Document {
     File(PathBuf),
     /// The file that `EDGEPASS_CONFIG` names.
     Variable(PathBuf),
+    /// `EDGEPASS_CONFIG` and `EDGEPASS_CONFIG_JSON` are both set.
+    Both,
 }
 
 impl Document {
-    /// What the variable says; `None` if it is unset or blank.
-    pub(crate) fn of_variable(value: Option<&OsStr>) -> Option<Self> {
-        let is_blank = |path: &OsStr| path.to_str().is_some_and(|text| text.trim().is_empty());
-        value
-            .filter(|path| !is_blank(path))
-            .map(|path| Self::Variable(path.into()))
+    /// What the variables say, that of a path and that of the document itself; `None` if they are unset or blank.
+    pub(crate) fn of_variables(path: Option<OsString>, text: Option<OsString>) -> Option<Self> {
+        let set = |value: &OsString| value.to_str().is_none_or(|text| !text.trim().is_empty());
+        match (path.filter(set), text.filter(set)) {
+            (None, None) => None,
+            (Some(path), None) => Some(Self::Variable(path.into())),
+            // of what is not Unicode the bytes that are none are replaced, and refused where they matter
+            (None, Some(text)) => Some(Self::Json(text.to_string_lossy().into_owned())),
+            (Some(_), Some(_)) => Some(Self::Both),
+        }
     }
 
     /// Its text.
     pub(crate) fn load(self) -> Result<String, ConfigError> {
         match self {
             Self::Json(json) => Ok(json),
+            Self::Both => Err(ConfigError::new(
+                Environment::EDGEPASS_CONFIG_JSON,
+                "is set, and so is EDGEPASS_CONFIG: only one of them can be meant",
+            )
+            .hint("unset one of the two")),
             Self::File(path) => read(&path).map_err(|reason| {
                 ConfigError::new("configuration", format!("{} {reason}", path.display()))
             }),
@@ -38,7 +49,7 @@ impl Document {
                 if is_document(&path) {
                     return Err(
                         ConfigError::new(Environment::EDGEPASS_CONFIG, "is not a path").hint(
-                            "write the configuration into a file, and set this to the path of it",
+                            "write the configuration into a file, and set this to the path of it; the document itself goes into EDGEPASS_CONFIG_JSON",
                         ),
                     );
                 }

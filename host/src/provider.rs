@@ -358,11 +358,13 @@ enum RootsSource {
 
 impl Builder {
     /// What this process was started with, as the command takes it: the environment ([`process_environment`]), and the
-    /// configuration file that `EDGEPASS_CONFIG` names, if it names one.
+    /// configuration file that `EDGEPASS_CONFIG` names or the JSON in `EDGEPASS_CONFIG_JSON`, if one of them is set.
     pub fn from_process() -> Self {
-        let named = std::env::var_os(Environment::EDGEPASS_CONFIG);
         Self {
-            config: Document::of_variable(named.as_deref()),
+            config: Document::of_variables(
+                std::env::var_os(Environment::EDGEPASS_CONFIG),
+                std::env::var_os(Environment::EDGEPASS_CONFIG_JSON),
+            ),
             environment: process_environment(),
             ..Self::default()
         }

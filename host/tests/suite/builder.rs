@@ -81,7 +81,7 @@ fn from_process_takes_what_the_command_takes() {
     let path = lab.write("edgepass.json", &config);
     let variables = lab.emulator.env();
     let ca = lab.files.ca_file();
-    let play = |config: Option<&str>, variables: &[(&str, String)]| {
+    let play_with = |name: &str, config: Option<&str>, variables: &[(&str, String)]| {
         let mut player = Command::new(std::env::current_exe().unwrap());
         player
             .args([
@@ -94,15 +94,24 @@ fn from_process_takes_what_the_command_takes() {
             .env("SSL_CERT_FILE", &ca)
             .envs(variables.iter().map(|(name, value)| (name, value)));
         if let Some(config) = config {
-            player.env("EDGEPASS_CONFIG", config);
+            player.env(name, config);
         }
         let out = player.output().unwrap();
         let text = String::from_utf8(out.stdout).unwrap();
         let said = text.lines().find_map(|line| line.split_once("player: "));
         said.unwrap_or_else(|| panic!("{text}")).1.to_owned()
     };
+    let play = |config, variables: &_| play_with("EDGEPASS_CONFIG", config, variables);
+    let play_json = |config, variables: &_| play_with("EDGEPASS_CONFIG_JSON", config, variables);
     let path = path.display().to_string();
     assert_eq!(play(Some(&path), &[]), "identity app");
+    assert_eq!(play_json(Some(&config), &[]), "identity app");
+    assert_eq!(play_json(Some(" "), &variables), "identity default");
+    let said = play_json(Some(&config), &[("EDGEPASS_CONFIG", path.clone())]);
+    assert!(
+        said.starts_with("error EDGEPASS_CONFIG_JSON: is set, and so is EDGEPASS_CONFIG"),
+        "{said}"
+    );
     assert_eq!(play(None, &variables), "identity default");
     // as unset
     assert_eq!(play(Some("  "), &variables), "identity default");
@@ -111,7 +120,7 @@ fn from_process_takes_what_the_command_takes() {
         said.starts_with("error EDGEPASS_CONFIG: /nowhere/edgepass.json cannot be read"),
         "{said}"
     );
-    // only a component gets it as text, and it may hold a secret
+    // text is for another variable, and may hold a secret
     let said = play(Some(&config), &variables);
     assert!(
         said.starts_with("error EDGEPASS_CONFIG: is not a path"),
