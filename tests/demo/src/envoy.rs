@@ -136,7 +136,7 @@ fn start(scene: &Scene) -> Result<Envoy> {
     let envoy = envoy?;
     let yaml = fs::read_to_string(envoy.dir().join("envoy.yaml")).unwrap_or_default();
     show::text(&format!(
-        "$ edgepass envoy-config --from {} --upstream-filter … > envoy.yaml",
+        "$ edgepass envoy-config --config {} --upstream-filter … > envoy.yaml",
         config.display()
     ));
     show::fact("it printed", &format!("{} lines", yaml.lines().count()));
@@ -490,7 +490,7 @@ fn by_hand(scene: &Scene) -> Result<String> {
     Ok(format!(
         "{dist}/edgepass-emulator --dir {folder} --port {} &   # a line when it is ready\n\
          python3 -m http.server 8081 --bind 127.0.0.1 &               # an upstream\n\
-         {dist}/edgepass envoy-config --from {} \\\n  \
+         {dist}/edgepass envoy-config --config {} \\\n  \
            --upstream 127.0.0.1:8081 --admin 127.0.0.1:9901 --wasm {dist}/edgepass-envoy.wasm \\\n  \
            --ca-file {folder}/ca.pem --socket-dir {folder} > {folder}/envoy.yaml\n\
          {envoy} --mode validate -c {folder}/envoy.yaml\n\
