@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use edgepass_core::{
     AccessToken, Grant, Moment, Now, Refresh, TokenRequest, TokenSource, TokenType,
