@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cache::{Acquired, CacheKey};
+use crate::cache::{Acquired, CacheKey, KeyParts};
 use crate::config::{Exchange, IdentityConfig, Source};
 use crate::credential::{Direct, DirectRequest, Failure, Purpose, Step};
 use crate::exchange::{self, Asked, Form, Wanted};
@@ -73,7 +73,7 @@ impl Plan {
                 .iter_mut()
                 .for_each(|scope| scope.make_ascii_lowercase());
         }
-        CacheKey {
+        CacheKey::new(KeyParts {
             identity: self.identity.name.clone(),
             tenant: self.tenant.clone(),
             grant: GrantKey::of(&self.grant),
@@ -84,7 +84,7 @@ impl Plan {
                 .collect(),
             token_type: self.token_type,
             generation,
-        }
+        })
     }
 
     /// Whether the same exchange may be made again: see [`grant::is_single_use`].
@@ -258,7 +258,7 @@ impl Attempt<'_> {
         };
         let before = before.filter(|refused| refused.fingerprint.is_some());
         let auth = match (credential.authenticate(self.io, &purpose).await, before) {
-            (Ok(auth), Some(refused)) if auth.fingerprint == refused.fingerprint => {
+            (Ok(auth), Some(refused)) if auth.fingerprint() == refused.fingerprint => {
                 return Err(refused);
             }
             // reading it anew did not help: what the server said about the old one says more
@@ -293,7 +293,7 @@ impl Attempt<'_> {
             endpoint: &endpoint,
             server_unix_s: self.io.server_clock(host).estimate_ms(self.io.now()) / 1000,
             correlation_id: self.correlation_id,
-            presented: auth.presented.as_ref(),
+            presented: auth.presented.as_deref(),
             wanted: Wanted {
                 token_type: self.plan.token_type,
                 token_exchange: matches!(grant, Grant::TokenExchange { .. }),
@@ -325,7 +325,7 @@ impl Attempt<'_> {
             }),
             Err(error) => Err(Refused {
                 failure: error.into(),
-                fingerprint: auth.fingerprint,
+                fingerprint: auth.fingerprint(),
                 other_clock,
             }),
         }

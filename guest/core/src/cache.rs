@@ -1,5 +1,10 @@
 //! Tokens that were got, and when they are served, renewed and forgotten.
 
+use std::cell::OnceCell;
+use std::cmp::Ordering;
+use std::ops::Deref;
+use std::rc::Rc;
+
 use crate::exchange::Granted;
 use crate::flow::Io;
 use crate::grant::GrantKey;
@@ -11,14 +16,20 @@ use crate::pace::Pace;
 use crate::retry;
 use crate::time::Moment;
 use crate::{
-    AccessToken, Now, RejectionOutcome, Table, TokenSource, TokenState, TokenStatus, TokenType,
-    sha256_hex,
+    AccessToken, Now, RejectionOutcome, Secret, Table, TokenSource, TokenState, TokenStatus,
+    TokenType, sha256_hex,
 };
 
 /// What makes two requests the same. Never the client's assertion itself, and never a challenge's claims: those replace
 /// the cached token. Client and token endpoint follow from the identity and the tenant.
+///
+/// A clone is the same key without a look at it: the tables whose keys come from one resolved request compare addresses.
+#[derive(Clone, Debug)]
+pub(crate) struct CacheKey(Rc<KeyParts>);
+
+/// What a [`CacheKey`] is made of.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct CacheKey {
+pub(crate) struct KeyParts {
     pub(crate) identity: String,
     pub(crate) tenant: Option<String>,
     /// Whose token it is: the application's own, or that of the subject whom the grant names.
@@ -28,6 +39,54 @@ pub(crate) struct CacheKey {
     pub(crate) token_type: TokenType,
     /// Which state of a rotating credential: the certificate's thumbprint, the secret's digest.
     pub(crate) generation: Option<String>,
+}
+
+impl CacheKey {
+    pub(crate) fn new(parts: KeyParts) -> Self {
+        Self(Rc::new(parts))
+    }
+
+    /// The same for that state of the credential.
+    fn of_generation(&self, generation: Option<&String>) -> Self {
+        if self.generation.as_ref() == generation {
+            return self.clone();
+        }
+        Self::new(KeyParts {
+            generation: generation.cloned(),
+            ..KeyParts::clone(self)
+        })
+    }
+}
+
+impl Deref for CacheKey {
+    type Target = KeyParts;
+
+    fn deref(&self) -> &KeyParts {
+        &self.0
+    }
+}
+
+impl Ord for CacheKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Rc::ptr_eq(&self.0, &other.0) {
+            return Ordering::Equal;
+        }
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for CacheKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Eq for CacheKey {}
+
+impl PartialEq for CacheKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
 }
 
 /// The result of an acquisition.
@@ -45,7 +104,8 @@ pub(crate) struct Acquired {
 #[derive(Debug)]
 pub(crate) struct Entry {
     token: AccessToken,
-    sha256: String,
+    /// Of the token, once somebody has asked for it: most are never refused.
+    sha256: OnceCell<String>,
     obtained: Moment,
     margin: Moment,
     expires: Moment,
@@ -101,7 +161,8 @@ pub(crate) enum Freshness {
 
 impl Entry {
     pub(crate) fn is(&self, sha256: &str) -> bool {
-        self.sha256.eq_ignore_ascii_case(sha256)
+        let own = self.sha256.get_or_init(|| self.token.token.sha256_hex());
+        own.eq_ignore_ascii_case(sha256)
     }
 
     /// The claims of the challenge that came with a refusal.
@@ -178,11 +239,11 @@ impl Entry {
 
     /// Of this one and the one before, the one that is good and lives longer than the next one. One is not good for which
     /// a challenge was satisfied: the identity provider itself has revoked it.
-    fn into_outliving(mut self, next: (&str, Moment), now: Now) -> Option<Box<Self>> {
-        let (sha256, expires) = next;
+    fn into_outliving(mut self, next: (&Secret, Moment), now: Now) -> Option<Box<Self>> {
+        let (token, expires) = next;
         let before = self.outliving.take();
         let good = |entry: &Self| {
-            (entry.next_claims().is_none() || entry.is(sha256))
+            (entry.next_claims().is_none() || entry.token.token == *token)
                 && entry.expires.remaining_ms(now) > expires.remaining_ms(now)
         };
         before
@@ -249,15 +310,8 @@ impl Cache {
     pub(crate) fn usable(&mut self, key: &CacheKey, now: Now) -> Option<(&mut Entry, Freshness)> {
         self.uses += 1;
         let uses = self.uses;
-        if self
-            .entries
-            .get_mut(key)
-            .is_some_and(|entry| !entry.lives(now))
-        {
-            // dropping it wipes the secret
-            self.entries.remove(key);
-        }
-        let entry = self.entries.get_mut(key)?;
+        // dropping one that has ended wipes the secret
+        let entry = self.entries.get_kept(key, |entry| entry.lives(now))?;
         entry.last_used = uses;
         let freshness = entry.freshness(now);
         Some((entry, freshness))
@@ -272,10 +326,7 @@ impl Cache {
         acquired: Acquired,
         claims: Option<String>,
     ) -> (AccessToken, bool) {
-        let key = CacheKey {
-            generation: acquired.generation.clone(),
-            ..replaces.clone()
-        };
+        let key = replaces.of_generation(acquired.generation.as_ref());
         let begun = acquired.begun;
         let schedule = Schedule::of(&acquired, io);
         let token = hand_out(acquired, &schedule, &key.identity);
@@ -294,9 +345,10 @@ impl Cache {
         };
         self.make_room();
         self.uses += 1;
-        let sha256 = token.token.sha256_hex();
+        let next = (&token.token, schedule.expires);
         let entry = Entry {
             token: token.clone(),
+            sha256: OnceCell::new(),
             obtained: Moment::after(now, 0),
             margin: schedule.margin,
             expires: schedule.expires,
@@ -305,8 +357,7 @@ impl Cache {
             suspicion: None,
             replacement: old.as_ref().is_some_and(|old| old.suspicion.is_some()),
             rejections: old.as_ref().map(|old| old.rejections).unwrap_or_default(),
-            outliving: old.and_then(|old| old.into_outliving((&sha256, schedule.expires), now)),
-            sha256,
+            outliving: old.and_then(|old| old.into_outliving(next, now)),
             claims,
             failures: 0,
             last_used: self.uses,

@@ -21,6 +21,7 @@ mod secret_value;
 mod signed_assertion;
 
 use std::pin::Pin;
+use std::rc::Rc;
 
 use crate::authority::Endpoint;
 use crate::config::error::{ConfigError, check};
@@ -319,7 +320,7 @@ impl<T: SupplyAssertion> Authenticate for T {
 impl From<Supplied> for ClientAuth {
     fn from(supplied: Supplied) -> Self {
         Self {
-            fingerprint: Some(supplied.assertion.assertion.sha256_hex()),
+            read: Some(supplied.assertion.assertion.clone()),
             assertion: Some(supplied.assertion),
             presented: supplied.presented,
             ..Self::default()
@@ -360,14 +361,14 @@ pub(crate) struct Purpose<'a> {
 pub(crate) struct Supplied {
     assertion: ClientAssertion,
     /// What it says of itself, for hints.
-    presented: Option<JwtSummary>,
+    presented: Option<Rc<JwtSummary>>,
 }
 
 impl Supplied {
     pub(crate) fn new(
         assertion: Secret,
         assertion_type: &str,
-        presented: Option<JwtSummary>,
+        presented: Option<Rc<JwtSummary>>,
     ) -> Self {
         Self {
             assertion: ClientAssertion {
@@ -394,11 +395,11 @@ pub(crate) struct ClientAuth {
     /// The certificate that authenticates the connection.
     pub(crate) connection: Option<OpenCertificate>,
     /// What a federated assertion says of itself, for hints.
-    pub(crate) presented: Option<JwtSummary>,
+    pub(crate) presented: Option<Rc<JwtSummary>>,
     /// Names this state of a credential that can rotate: tokens got with another are not served.
     pub(crate) generation: Option<String>,
-    /// Digest of material that was only read: presenting the same again would be refused again.
-    pub(crate) fingerprint: Option<String>,
+    /// Material that was only read: presenting the same again would be refused again.
+    pub(crate) read: Option<Secret>,
 }
 
 impl ClientAuth {
@@ -411,7 +412,10 @@ impl ClientAuth {
     /// One method a request (RFC 6749 section 2.3).
     pub(crate) fn add_to(&self, form: &mut Form) {
         if let Some(assertion) = &self.assertion {
-            form.add("client_assertion", assertion.assertion.clone());
+            match self.presented {
+                Some(_) => form.add_jwt("client_assertion", assertion.assertion.clone()),
+                None => form.add("client_assertion", assertion.assertion.clone()),
+            }
             form.add("client_assertion_type", assertion.assertion_type.as_str());
         }
         if let Some(secret) = &self.secret {
@@ -419,10 +423,14 @@ impl ClientAuth {
         }
     }
 
-    /// Whether its assertion says times that were taken from a clock here: an assertion that was only read has a
-    /// fingerprint, one that was built is never the same twice.
+    /// Whether its assertion says times that were taken from a clock here: one that was built is never the same twice.
     pub(crate) fn is_built_by_clock(&self) -> bool {
-        self.assertion.is_some() && self.fingerprint.is_none()
+        self.assertion.is_some() && self.read.is_none()
+    }
+
+    /// What is remembered of material that was refused.
+    pub(crate) fn fingerprint(&self) -> Option<String> {
+        self.read.as_ref().map(Secret::sha256_hex)
     }
 
     /// Everything in it that must not come back in a message.

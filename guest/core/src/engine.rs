@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::acquire::{Plan, acquire, assertion_alone};
-use crate::cache::{Acquired, Cache, CacheKey, Freshness};
+use crate::cache::{Acquired, Cache, CacheKey, Freshness, KeyParts};
 use crate::effect::{Effect, EffectId, Outcome};
 use crate::flow::{Io, TaskId};
 use crate::grant::GrantKey;
@@ -18,6 +18,7 @@ use crate::limits::{
 };
 use crate::pace::ExchangePace;
 use crate::retry::{self, RetryClass, retry_class};
+use crate::secret::same;
 use crate::status::Activity;
 use crate::{
     AccessToken, ClientAssertion, Config, Error, ErrorClass, Grant, IdentityStatus, Now, Refresh,
@@ -233,16 +234,17 @@ impl Engine {
         if request.claims.is_some() || request.refresh == Refresh::Force {
             return None;
         }
-        let resolved = self.resolve(request).ok()?;
-        let (entry, freshness) = self.cache.usable(&resolved.key, now)?;
-        let token = match &request.refresh {
-            Refresh::IfTokenIs(sha256) if entry.is(sha256) => return None,
-            // it is looked for a successor first
-            _ if freshness == Freshness::Suspect => return None,
-            _ => entry.serve(now),
-        };
-        self.hit(&resolved.key);
-        Some(token)
+        // while it is suspect, it is looked for a successor first
+        self.serve(now, request, |freshness| freshness != Freshness::Suspect)
+    }
+
+    /// The cached token, where [`Self::request`] would answer with it and start nothing. `None` says to ask that, which
+    /// counts the request and begins a refresh that is due.
+    pub fn fresh(&mut self, now: Now, request: &TokenRequest) -> Option<AccessToken> {
+        if request.claims.is_some() || request.refresh != Refresh::IfNeeded {
+            return None;
+        }
+        self.serve(now, request, |freshness| freshness == Freshness::Fresh)
     }
 
     /// Takes a report that a resource refused a token. `www_authenticate` is the header that came with the refusal.
@@ -366,6 +368,24 @@ impl Engine {
 }
 
 impl Engine {
+    fn serve(
+        &mut self,
+        now: Now,
+        request: &TokenRequest,
+        may_be: fn(Freshness) -> bool,
+    ) -> Option<AccessToken> {
+        let resolved = self.resolve(request).ok()?;
+        let (entry, freshness) = self.cache.usable(&resolved.key, now)?;
+        let is_refused =
+            matches!(&request.refresh, Refresh::IfTokenIs(sha256) if entry.is(sha256));
+        if is_refused || !may_be(freshness) {
+            return None;
+        }
+        let token = entry.serve(now);
+        self.hit(&resolved.key);
+        Some(token)
+    }
+
     fn try_request(&mut self, now: Now, request: &TokenRequest) -> Result<Reply, Error> {
         let resolved = self.resolve(request)?;
         let (plan, key) = (&resolved.plan, &resolved.key);
@@ -488,9 +508,9 @@ impl Engine {
             return Err(error);
         }
         if wait_ms > MAX_INLINE_RETRY_AFTER_MS {
-            let CacheKey {
+            let KeyParts {
                 identity, scopes, ..
-            } = &flight.token;
+            } = &*flight.token;
             let scopes = scopes.join(" ");
             let message = format!(
                 "too many exchanges for `{scopes}` of identity `{identity}` brought tokens that did not last"
@@ -535,10 +555,13 @@ impl Engine {
 
     fn resolve(&mut self, request: &TokenRequest) -> Result<Rc<Resolved>, Error> {
         let grant = GrantKey::of(&request.grant);
+        let are_same = |one: &[String], other: &[String]| {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        };
         let known = self.resolved.iter().find(|known| {
-            known.scopes == request.scopes
-                && known.identity == request.identity
-                && known.tenant == request.tenant
+            are_same(&known.scopes, &request.scopes)
+                && are_same(known.identity.as_slice(), request.identity.as_slice())
+                && are_same(known.tenant.as_slice(), request.tenant.as_slice())
                 && known.token_type == request.token_type
                 && known.grant == grant
         });

@@ -87,11 +87,7 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
             });
         }
     };
-    if token
-        .expose()
-        .bytes()
-        .any(|byte| !(0x21..0x7f).contains(&byte))
-    {
+    if !is_visible_ascii(token.expose()) {
         let message = format!("the access_token of {host} has characters that no header may carry");
         return Err(invalid(asked, response, message));
     }
@@ -132,6 +128,20 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
             .map(|seconds| seconds.saturating_mul(1000)),
         scope,
     })
+}
+
+/// Whether it has no character but `!` to `~`. Looked at eight at a time: tokens are long.
+fn is_visible_ascii(text: &str) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    // of bytes below 0x80, adding to each sets the highest bit of those that are too high, and not of those too low
+    let is_visible = |bytes: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*bytes);
+        let high = word | word.wrapping_add(EACH);
+        let low = !word.wrapping_add(EACH * (0x80 - 0x21));
+        (high | low) & (EACH * 0x80) == 0
+    };
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    words.iter().all(is_visible) && rest.iter().all(u8::is_ascii_graphic)
 }
 
 fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
@@ -370,6 +380,9 @@ fn whole_number(value: &Json) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
     use crate::authority::Endpoint;
     use crate::{HttpError, HttpErrorKind, SecretBytes};
@@ -848,6 +861,54 @@ mod tests {
                 expected,
                 "{headers:?}"
             );
+        }
+    }
+
+    /// Every character at every place of a word, and of what is left of one.
+    #[test]
+    fn what_no_header_may_carry_is_seen_wherever_it_stands() {
+        for length in [1, 7, 8, 9, 20] {
+            for at in 0..length {
+                for c in (0..0x180).filter_map(char::from_u32) {
+                    let text: String = (0..length)
+                        .map(|n| match n {
+                            n if n == at => c,
+                            n if n % 2 == 0 => '!',
+                            _ => '~',
+                        })
+                        .collect();
+                    assert_eq!(is_visible_ascii(&text), ('!'..='~').contains(&c), "{text:?}");
+                }
+            }
+        }
+        assert!(is_visible_ascii(""));
+    }
+
+    #[test]
+    fn a_jwt_goes_into_the_form_as_it_is_and_anything_else_encoded() {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        // what base64url is made of, all of it
+        let all = URL_SAFE_NO_PAD.encode((0..=255).collect::<Vec<u8>>());
+        let plain = format!("{}.{}.{all}", part("{}"), part("{}"));
+        for (jwt, expected) in [
+            (plain.clone(), plain.clone()),
+            (format!("{plain}="), format!("{plain}%3D")),
+            (
+                format!("{}==.{}.c2ln", part("{ }  "), part("{}")),
+                format!("{}%3D%3D.{}.c2ln", part("{ }  "), part("{}")),
+            ),
+        ] {
+            assert!(crate::inspect_jwt(&jwt).is_some(), "{jwt}");
+            let mut form = Form::default();
+            form.add("scope", "a&b=c");
+            form.add_jwt("client_assertion", Secret::new(jwt.as_str()));
+            let encoded = form.encode();
+            assert_eq!(
+                String::from_utf8_lossy(encoded.expose()),
+                format!("client_assertion={expected}&scope=a%26b%3Dc")
+            );
+            let serialized: String = form_urlencoded::byte_serialize(jwt.as_bytes()).collect();
+            assert_eq!(serialized, expected);
         }
     }
 

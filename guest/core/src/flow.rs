@@ -18,6 +18,7 @@ use crate::effect::{
     EffectId, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Outcome, ReadError,
     SuppliedAssertion, Via,
 };
+use crate::inspect::JwtSummary;
 use crate::limits::HOST_CALL_TIMEOUT_MS;
 use crate::time::ServerClock;
 use crate::{Now, Secret, SecretBytes, Table};
@@ -42,8 +43,8 @@ struct Shared {
     random: Random,
     /// One server clock a host: two servers need not agree.
     clocks: Table<String, ServerClock>,
-    /// The last good content of each token file, for the moment in which a new one is being written.
-    last_good_files: Table<String, Secret>,
+    /// The last good content of each token file and what it says, for the moment in which a new one is being written.
+    last_good_files: Table<String, GoodFile>,
 }
 
 /// Numbers that nobody foresees who does not know the seed: digests of it and of how many came before. They spread load
@@ -69,6 +70,9 @@ impl Random {
             .map_or(self.drawn, |some| u64::from_le_bytes(*some))
     }
 }
+
+/// A JWT that was read from a file, and what it says of itself.
+pub(crate) type GoodFile = (Secret, Rc<JwtSummary>);
 
 /// A flow's handle for effects, time and randomness.
 #[derive(Clone, Debug)]
@@ -188,11 +192,11 @@ impl Io {
         shared.clocks.insert(host.to_owned(), clock);
     }
 
-    pub(crate) fn last_good_file(&self, path: &str) -> Option<Secret> {
+    pub(crate) fn last_good_file(&self, path: &str) -> Option<GoodFile> {
         self.0.borrow().last_good_files.get(path).cloned()
     }
 
-    pub(crate) fn keep_good_file(&self, path: &str, content: &Secret) {
+    pub(crate) fn keep_good_file(&self, path: &str, content: &GoodFile) {
         self.0
             .borrow_mut()
             .last_good_files

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::Secret;
 use crate::limits::MAX_JSON_VALUES;
+use crate::secret::same;
 
 /// Numbers that are too large, in one answer.
 const MAX_HUGE_NUMBERS: usize = 8;
@@ -66,7 +67,7 @@ impl Json {
         let Self::Object(fields) = self else {
             return None;
         };
-        let mut found = fields.iter().rev().filter(|(known, _)| known == name);
+        let mut found = fields.iter().rev().filter(|(known, _)| same(known, name));
         found.next().map(|(_, value)| value)
     }
 

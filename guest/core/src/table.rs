@@ -42,6 +42,23 @@ impl<K: Ord, V> Table<K, V> {
         self.0.get_mut(at).map(|(_, value)| value)
     }
 
+    /// The value of a key, to be changed, if it is to be kept; otherwise it is taken out.
+    pub fn get_kept<Q: Ord + ?Sized>(
+        &mut self,
+        key: &Q,
+        keep: impl FnOnce(&mut V) -> bool,
+    ) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        let at = self.place(key).ok()?;
+        if !keep(&mut self.0.get_mut(at)?.1) {
+            self.0.remove(at);
+            return None;
+        }
+        self.0.get_mut(at).map(|(_, value)| value)
+    }
+
     /// Whether there is such a key.
     pub fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
     where
@@ -202,6 +219,10 @@ mod tests {
         assert_eq!(table, Table::from_iter([("b", 5)]));
         assert_eq!(format!("{table:?}"), r#"{"b": 5}"#);
         assert!(table.contains_key("b") && !table.is_empty());
+        assert_eq!(table.get_kept("x", |_| true), None);
+        assert_eq!(table.get_kept("b", |value| *value == 5), Some(&mut 5));
+        assert_eq!(table.get_kept("b", |value| *value != 5), None);
+        assert!(table.is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A buffer for a response body that may hold a token: bounded, and no copy of it stays behind when it grows.
 
-use zeroize::Zeroize;
+use edgepass_core::wipe;
 
 /// The first piece of a body whose length is not announced, bytes. Token responses are 2 to 5 KiB.
 const FIRST_PIECE: usize = 8 * 1024;
@@ -38,7 +38,7 @@ impl Body {
                     .max(bytes.len() + 1),
             );
             grown.extend_from_slice(&bytes);
-            bytes.zeroize();
+            wipe(&mut bytes);
             bytes = grown;
         }
         bytes
@@ -62,7 +62,7 @@ impl Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        self.bytes.zeroize();
+        wipe(&mut self.bytes);
     }
 }
 

@@ -10,25 +10,27 @@ use std::pin::pin;
 
 use edgepass_core::{
     AccessToken, ClientAssertion, Completed, Config, ConfigError, Effect, EffectId, Engine,
-    Environment, Error, ErrorClass, IdentityStatus, RejectionOutcome, Reply, Ticket, TokenRequest,
+    Environment, Error, ErrorClass, IdentityStatus, Now, RejectionOutcome, Reply, Ticket,
+    TokenRequest,
 };
 use futures::channel::oneshot;
 use futures::future::select;
 use wit_bindgen::JoinHandle;
 
-use crate::effects::{self, Certificates, now};
+use crate::effects::{self, Certificates, Limit, now};
 use crate::pause::pause;
 
 /// A token, from the cache or from an exchange.
 pub(crate) async fn token(request: TokenRequest) -> Result<AccessToken, Error> {
-    let reply = with(|driver| driver.engine.request(now(), &request));
+    let now = now();
+    let reply = with(|driver| driver.engine.request(now, &request));
     match reply {
-        Ok(Reply::Pending(ticket)) => match Call::start(ticket)?.outcome().await? {
+        Ok(Reply::Pending(ticket)) => match Call::start(ticket, now)?.outcome().await? {
             Completed::Token(result) => result,
             _ => Err(internal(MISMATCH)),
         },
         Ok(Reply::Ready(result)) => {
-            pump();
+            pump(now);
             pause().await;
             result
         }
@@ -44,12 +46,13 @@ pub(crate) async fn assertion(
     identity: Option<&str>,
     audience: Option<&str>,
 ) -> Result<ClientAssertion, Error> {
+    let now = now();
     let ticket = with(|driver| {
         driver.may_have_assertions.clone()?;
-        driver.engine.request_assertion(now(), identity, audience)
+        driver.engine.request_assertion(now, identity, audience)
     });
     match ticket.flatten() {
-        Ok(ticket) => match Call::start(ticket)?.outcome().await? {
+        Ok(ticket) => match Call::start(ticket, now)?.outcome().await? {
             Completed::Assertion(result) => result,
             _ => Err(internal(MISMATCH)),
         },
@@ -60,11 +63,15 @@ pub(crate) async fn assertion(
     }
 }
 
-/// The cached token, if it may be served.
+/// The cached token, if it may be served. A host that calls alone asks before it asks for a token, and is to do that
+/// where there is more to be done than to serve what is cached.
 pub(crate) fn cached(request: &TokenRequest) -> Option<AccessToken> {
-    let token = with(|driver| driver.engine.cached(now(), request))
-        .ok()
-        .flatten();
+    let token = with(|driver| match driver.host_alone {
+        true => driver.engine.fresh(now(), request),
+        false => driver.engine.cached(now(), request),
+    })
+    .ok()
+    .flatten();
     settle();
     token
 }
@@ -104,14 +111,14 @@ struct Call {
 }
 
 impl Call {
-    fn start(ticket: Ticket) -> Result<Self, Error> {
+    fn start(ticket: Ticket, now: Now) -> Result<Self, Error> {
         let (sender, answer) = oneshot::channel();
         with(|driver| driver.waiting.insert(ticket, sender))?;
         let call = Self {
             ticket,
             answer: Some(answer),
         };
-        pump();
+        pump(now);
         Ok(call)
     }
 
@@ -142,6 +149,8 @@ impl Drop for Call {
 /// The engine, and who waits for what.
 struct Driver {
     engine: Engine,
+    /// No component calls, only the host.
+    host_alone: bool,
     /// Whether callers get client assertions, or why not.
     may_have_assertions: Result<(), Error>,
     /// Callers, by the ticket of their question.
@@ -149,12 +158,19 @@ struct Driver {
     /// Effects that nobody performs yet: they came up where no task can be started.
     backlog: VecDeque<(EffectId, Effect)>,
     /// Effects that a task performs.
-    running: BTreeMap<EffectId, JoinHandle<()>>,
+    running: BTreeMap<EffectId, Running>,
     certificates: Certificates,
     timer: Timer,
 }
 
-/// The one task that waits for the engine's next deadline.
+/// An effect under way.
+struct Running {
+    task: JoinHandle<()>,
+    until_mono_ms: u64,
+    limit: Limit,
+}
+
+/// The one task that waits for the next deadline, of the engine or of an effect.
 enum Timer {
     /// There is none.
     Off,
@@ -205,6 +221,7 @@ impl Driver {
         };
         Ok(Self {
             engine: Engine::new(config, effects::seed()),
+            host_alone,
             may_have_assertions,
             waiting: BTreeMap::new(),
             backlog: VecDeque::new(),
@@ -233,16 +250,34 @@ impl Driver {
 
     fn stop(&mut self, id: EffectId) {
         self.backlog.retain(|(waiting, _)| *waiting != id);
-        if let Some(mut task) = self.running.remove(&id) {
-            task.cancel();
+        if let Some(mut running) = self.running.remove(&id) {
+            running.task.cancel();
         }
     }
 
-    /// Whether the sleeping timer would come too late, or for nothing.
+    fn next_deadline(&self) -> Option<u64> {
+        let effects = self.running.values().map(|running| running.until_mono_ms);
+        effects.chain(self.engine.next_deadline()).min()
+    }
+
+    /// Ends the effects that take too long.
+    fn end_late(&mut self, now: Now) {
+        let late = |running: &Running| running.until_mono_ms <= now.mono_ms;
+        while let Some(id) = (self.running.iter())
+            .find_map(|(id, running)| late(running).then_some(*id))
+            && let Some(mut running) = self.running.remove(&id)
+        {
+            running.task.cancel();
+            self.engine.complete(id, running.limit.outcome(), now);
+        }
+    }
+
+    /// Whether the sleeping timer would come too late, or for nothing. The latter costs less than to stop it, but a
+    /// component that calls would have a call for as long that has not quite ended.
     fn timer_is_wrong(&self) -> bool {
-        match (&self.timer, self.engine.next_deadline()) {
+        match (&self.timer, self.next_deadline()) {
             (Timer::Asleep { mono_ms, .. }, Some(deadline)) => deadline < *mono_ms,
-            (Timer::Asleep { .. }, None) => true,
+            (Timer::Asleep { .. }, None) => !self.host_alone,
             (Timer::Off | Timer::Awake, _) => false,
         }
     }
@@ -259,19 +294,25 @@ impl Driver {
 }
 
 /// Does all that can be done now. Only where tasks can be started: in an asynchronous call or in a task.
-fn pump() {
+fn pump(now: Now) {
     let start_timer = with(|driver| {
         driver.turn();
         while let Some((id, effect)) = driver.backlog.pop_front() {
+            let Some(limit) = Limit::of(&effect) else {
+                continue;
+            };
             let certificates = driver.certificates.clone();
-            driver
-                .running
-                .insert(id, wit_bindgen::spawn_local(run(id, effect, certificates)));
+            let running = Running {
+                task: wit_bindgen::spawn_local(run(id, effect, certificates)),
+                until_mono_ms: now.mono_ms.saturating_add(limit.ms()),
+                limit,
+            };
+            driver.running.insert(id, running);
         }
         if driver.timer_is_wrong() {
             driver.poke_timer();
         }
-        let start = matches!(driver.timer, Timer::Off) && driver.engine.next_deadline().is_some();
+        let start = matches!(driver.timer, Timer::Off) && driver.next_deadline().is_some();
         if start {
             driver.timer = Timer::Awake;
         }
@@ -295,19 +336,20 @@ fn settle() {
 
 async fn run(id: EffectId, effect: Effect, certificates: Certificates) {
     let outcome = effects::perform(effect, &certificates).await;
+    let now = now();
     _ = with(|driver| {
         driver.running.remove(&id);
         if let Some(outcome) = outcome {
-            driver.engine.complete(id, outcome, now());
+            driver.engine.complete(id, outcome, now);
         }
     });
-    pump();
+    pump(now);
 }
 
 async fn keep_time() {
     loop {
         let armed = with(|driver| {
-            let Some(mono_ms) = driver.engine.next_deadline() else {
+            let Some(mono_ms) = driver.next_deadline() else {
                 driver.timer = Timer::Off;
                 return None;
             };
@@ -319,11 +361,13 @@ async fn keep_time() {
             return;
         };
         select(pin!(effects::sleep_until(mono_ms)), poked).await;
+        let now = now();
         _ = with(|driver| {
             driver.timer = Timer::Awake;
-            driver.engine.wake(now());
+            driver.end_late(now);
+            driver.engine.wake(now);
         });
-        pump();
+        pump(now);
     }
 }
 

@@ -9,11 +9,10 @@ use std::rc::Rc;
 use edgepass_core::{
     AssertionError, CertificateError, CertificateHandle, Effect, Environment, HttpError,
     HttpErrorKind, HttpRequest, HttpResponse, Now, OpenedCertificate, Outcome, ReadError, Secret,
-    SecretBytes, Via, limits,
+    SecretBytes, Via, limits, wipe,
 };
 use futures::future::{Either, select};
 use wit_bindgen::StreamResult;
-use zeroize::Zeroize;
 
 use crate::bindings::edgepass::credentials::host_certificates::Certificate;
 use crate::bindings::edgepass::credentials::{assertion_source, host_certificates, token_file};
@@ -21,7 +20,7 @@ use crate::bindings::wasi::cli::environment;
 use crate::bindings::wasi::clocks::{monotonic_clock, system_clock};
 use crate::bindings::wasi::http::client;
 use crate::bindings::wasi::http::types::{
-    ErrorCode, Fields, HeaderError, Method, Request, RequestOptions, Response, Scheme,
+    ErrorCode, Fields, HeaderError, Method, Request, Response, Scheme,
 };
 use crate::bindings::wasi::random::random;
 use crate::bindings::{wit_future, wit_stream};
@@ -30,15 +29,19 @@ use crate::http_error;
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
-/// Response headers that are looked at; no other is copied into the sandbox's memory.
+/// Response headers that are looked at; no other is copied into the sandbox's memory. Each is a call of the host, so
+/// those come last that only say more of a failure.
 const WANTED_HEADERS: [&str; 6] = [
     "content-encoding",
     "content-type",
     "date",
-    "location",
     "retry-after",
-    "www-authenticate",
+    "location",
+    "server",
 ];
+
+/// How many of them are looked at where the status says that the request has succeeded: some servers refuse with it.
+const WANTED_OF_SUCCESS: usize = 4;
 
 /// The longest header value that is taken, bytes: what common servers accept for a whole line. A longer one is left
 /// out, because half a value could mean something else.
@@ -82,7 +85,7 @@ pub(crate) fn set_header(fields: &Fields, name: &str, value: &Secret) -> Result<
     let mut values = [value.expose().as_bytes().to_vec()];
     let set = fields.set(name, &values);
     for value in &mut values {
-        value.zeroize();
+        wipe(value);
     }
     set.map_err(|error| match error {
         HeaderError::Immutable => {
@@ -125,8 +128,60 @@ impl Certificates {
     }
 }
 
-/// Performs an effect that has an outcome. `None` for one that has none or that this driver does not know; the engine
-/// ends a flow that waits too long.
+/// How long an effect may take, milliseconds, by its kind.
+#[derive(Clone, Copy)]
+pub(crate) enum Limit {
+    Http(u64),
+    ReadFile,
+    OpenCertificate,
+    Sign,
+    Assert,
+}
+
+impl Limit {
+    /// That of an effect that has an outcome. `None` for one that has none or that this driver does not know; the engine
+    /// ends a flow that waits too long.
+    pub(crate) fn of(effect: &Effect) -> Option<Self> {
+        Some(match effect {
+            Effect::Http { request, .. } => Self::Http(request.timeout_ms),
+            Effect::ReadFile { .. } => Self::ReadFile,
+            Effect::OpenCertificate { .. } => Self::OpenCertificate,
+            Effect::Sign { .. } => Self::Sign,
+            Effect::Assert { .. } => Self::Assert,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn ms(self) -> u64 {
+        match self {
+            Self::Http(ms) => ms,
+            _ => limits::HOST_CALL_TIMEOUT_MS,
+        }
+    }
+
+    /// What becomes of an effect that has taken so long.
+    pub(crate) fn outcome(self) -> Outcome {
+        let late = |what: &str| format!("{what} within {} ms", self.ms());
+        match self {
+            Self::Http(_) => Outcome::Http(Err(HttpError {
+                kind: HttpErrorKind::Timeout,
+                detail: late("no whole answer"),
+            })),
+            Self::ReadFile => Outcome::File(Err(ReadError::Other(late("the host did not read it")))),
+            Self::OpenCertificate => Outcome::Certificate(Err(CertificateError::Unavailable(late(
+                "the host did not open it",
+            )))),
+            Self::Sign => Outcome::Signature(Err(CertificateError::Unavailable(late(
+                "the host did not sign",
+            )))),
+            Self::Assert => Outcome::Assertion(Err(AssertionError::Temporary(late(
+                "the assertion source did not answer",
+            )))),
+        }
+    }
+}
+
+/// Performs an effect that has an outcome.
 pub(crate) async fn perform(effect: Effect, certificates: &Certificates) -> Option<Outcome> {
     Some(match effect {
         Effect::Http { request, via } => Outcome::Http(http(request, via, certificates).await),
@@ -145,29 +200,20 @@ pub(crate) async fn perform(effect: Effect, certificates: &Certificates) -> Opti
 }
 
 async fn read_file(path: String) -> Result<SecretBytes, ReadError> {
-    match within(limits::HOST_CALL_TIMEOUT_MS, token_file::read(path)).await {
-        Ok(read) => read.map(SecretBytes::new).map_err(Into::into),
-        Err(Late) => Err(ReadError::Other(late("the host did not read it"))),
-    }
+    let read = token_file::read(path).await;
+    read.map(SecretBytes::new).map_err(Into::into)
 }
 
 async fn open_certificate(
     name: String,
     certificates: &Certificates,
 ) -> Result<OpenedCertificate, CertificateError> {
-    match within(limits::HOST_CALL_TIMEOUT_MS, host_certificates::open(name)).await {
-        Ok(opened) => {
-            let certificate = opened?;
-            let certificate_chain = certificate.chain();
-            Ok(OpenedCertificate {
-                handle: certificates.add(certificate),
-                certificate_chain,
-            })
-        }
-        Err(Late) => Err(CertificateError::Unavailable(late(
-            "the host did not open it",
-        ))),
-    }
+    let certificate = host_certificates::open(name).await?;
+    let certificate_chain = certificate.chain();
+    Ok(OpenedCertificate {
+        handle: certificates.add(certificate),
+        certificate_chain,
+    })
 }
 
 async fn sign(
@@ -180,31 +226,15 @@ async fn sign(
             "it was closed before it was used".to_owned(),
         ));
     };
-    match within(
-        limits::HOST_CALL_TIMEOUT_MS,
-        certificate.sign(algorithm, input),
-    )
-    .await
-    {
-        Ok(signed) => signed.map_err(Into::into),
-        Err(Late) => Err(CertificateError::Unavailable(late("the host did not sign"))),
-    }
+    let signed = certificate.sign(algorithm, input).await;
+    signed.map_err(Into::into)
 }
 
 async fn assertion(
     options: assertion_source::AssertionOptions,
 ) -> Result<edgepass_core::SuppliedAssertion, AssertionError> {
-    match within(
-        limits::HOST_CALL_TIMEOUT_MS,
-        assertion_source::get_assertion(options),
-    )
-    .await
-    {
-        Ok(supplied) => supplied.map(Into::into).map_err(Into::into),
-        Err(Late) => Err(AssertionError::Temporary(late(
-            "the assertion source did not answer",
-        ))),
-    }
+    let supplied = assertion_source::get_assertion(options).await;
+    supplied.map(Into::into).map_err(Into::into)
 }
 
 /// Why an exchange of messages failed, before it is put into words.
@@ -230,22 +260,17 @@ async fn http(
     via: Via,
     certificates: &Certificates,
 ) -> Result<HttpResponse, HttpError> {
-    let timeout_ms = request.timeout_ms;
-    let (kind, detail) = match within(timeout_ms, exchange(request, via, certificates)).await {
-        Ok(Ok(response)) => return Ok(response),
-        Ok(Err(Failure::Code(code))) => return Err(http_error::describe(&code, via)),
-        Ok(Err(Failure::TooLarge)) => (HttpErrorKind::BodyTooLarge, String::new()),
-        Ok(Err(Failure::Unsendable(part))) => (
+    let (kind, detail) = match exchange(request, via, certificates).await {
+        Ok(response) => return Ok(response),
+        Err(Failure::Code(code)) => return Err(http_error::describe(&code, via)),
+        Err(Failure::TooLarge) => (HttpErrorKind::BodyTooLarge, String::new()),
+        Err(Failure::Unsendable(part)) => (
             HttpErrorKind::Other,
             format!("the host does not accept its {part}"),
         ),
-        Ok(Err(Failure::NoCertificate)) => (
+        Err(Failure::NoCertificate) => (
             HttpErrorKind::Other,
             "its certificate was closed before".to_owned(),
-        ),
-        Err(Late) => (
-            HttpErrorKind::Timeout,
-            format!("no whole answer within {timeout_ms} ms"),
         ),
     };
     Err(HttpError { kind, detail })
@@ -288,7 +313,6 @@ fn build(request: HttpRequest) -> Result<(Request, impl Future<Output = ()>), Fa
         path,
         headers,
         body,
-        timeout_ms,
         ..
     } = request;
 
@@ -304,16 +328,9 @@ fn build(request: HttpRequest) -> Result<(Request, impl Future<Output = ()>), Fa
     }
     let headers = Fields::from_list(&fields);
     for (_, value) in &mut fields {
-        value.zeroize();
+        wipe(value);
     }
     let headers = headers.map_err(|_| Failure::Unsendable("headers"))?;
-
-    // the host keeps its own limits; these only let it give up with us instead of after us
-    let options = RequestOptions::new();
-    let timeout = Some(timeout_ms.saturating_mul(NANOS_PER_MILLI));
-    _ = options.set_connect_timeout(timeout);
-    _ = options.set_first_byte_timeout(timeout);
-    _ = options.set_between_bytes_timeout(timeout);
 
     let (trailers, trailers_rx) = wit_future::new(|| Ok(None));
     let (content, content_rx) = if body.is_empty() {
@@ -322,7 +339,8 @@ fn build(request: HttpRequest) -> Result<(Request, impl Future<Output = ()>), Fa
         let (content, content_rx) = wit_stream::new();
         (Some(content), Some(content_rx))
     };
-    let (message, sent) = Request::new(headers, content_rx, trailers_rx, Some(options));
+    let (message, sent) = Request::new(headers, content_rx, trailers_rx, None);
+    // no timeouts of the host's: dropping the call ends it when its time is over, and setting each is a call by itself
     // what became of the upload is not asked: the response tells, or the error in its place
     drop(sent);
 
@@ -353,7 +371,7 @@ fn build(request: HttpRequest) -> Result<(Request, impl Future<Output = ()>), Fa
         if let Some(mut content) = content {
             // the one copy that a stream needs comes back when it has been taken, and is wiped here
             let mut copy = content.write_all(body.expose().to_vec()).await;
-            copy.zeroize();
+            wipe(&mut copy);
         }
         _ = trailers.write(Ok(None)).await;
     };
@@ -363,8 +381,13 @@ fn build(request: HttpRequest) -> Result<(Request, impl Future<Output = ()>), Fa
 async fn read(response: Response, limit: usize) -> Result<HttpResponse, Failure> {
     let status = response.get_status_code();
     let fields = response.get_headers();
+    let wanted = match status {
+        200..=299 => WANTED_OF_SUCCESS,
+        _ => WANTED_HEADERS.len(),
+    };
     let headers = WANTED_HEADERS
         .iter()
+        .take(wanted)
         .filter_map(|name| header(&fields, name).map(|value| ((*name).to_owned(), value)))
         .collect();
     let announced = header(&fields, "content-length").and_then(|length| length.parse().ok());
@@ -400,18 +423,3 @@ fn header(fields: &Fields, name: &str) -> Option<String> {
     }
 }
 
-/// Not done in time.
-struct Late;
-
-/// The future's output, unless it takes longer; then the future is dropped, which cancels the call under way.
-async fn within<T>(timeout_ms: u64, work: impl Future<Output = T>) -> Result<T, Late> {
-    let alarm = monotonic_clock::wait_for(timeout_ms.saturating_mul(NANOS_PER_MILLI));
-    match select(pin!(work), pin!(alarm)).await {
-        Either::Left((output, _)) => Ok(output),
-        Either::Right(((), _)) => Err(Late),
-    }
-}
-
-fn late(what: &str) -> String {
-    format!("{what} within {} ms", limits::HOST_CALL_TIMEOUT_MS)
-}

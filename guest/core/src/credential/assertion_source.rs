@@ -1,5 +1,7 @@
 //! An assertion from the assertion source: the host's code, or another component. Asked for at each attempt.
 
+use std::rc::Rc;
+
 use crate::config::error::{ConfigError, check};
 use crate::config::parse::object;
 use crate::config::place::Place;
@@ -105,7 +107,7 @@ impl SupplyAssertion for AssertionSource {
             ))
             .into());
         }
-        let presented = inspect_jwt(text);
+        let presented = inspect_jwt(text).map(Rc::new);
         Ok(Supplied::new(
             supplied.token,
             &self.assertion_type,

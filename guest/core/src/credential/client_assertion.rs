@@ -1,5 +1,7 @@
 //! An assertion that somebody else built (RFC 7521 section 4.2), of whatever type the configuration names.
 
+use std::rc::Rc;
+
 use crate::Secret;
 use crate::config::Client;
 use crate::config::error::ConfigError;
@@ -81,7 +83,7 @@ impl SupplyAssertion for PrebuiltAssertion {
     async fn assertion(&self, io: &Io, _: &Purpose<'_>) -> Result<Supplied, Failure> {
         let assertion = self.value.text(io, &FILE).await?;
         // it need not be a JWT: the type may name SAML
-        let presented = inspect_jwt(assertion.expose());
+        let presented = inspect_jwt(assertion.expose()).map(Rc::new);
         Ok(Supplied::new(assertion, &self.assertion_type, presented))
     }
 }

@@ -128,7 +128,7 @@ impl Authenticate for ClientSecret {
         let basic = basic(purpose.client_id, &secret);
         let auth = ClientAuth {
             generation,
-            fingerprint: Some(secret.sha256_hex()),
+            read: Some(secret.clone()),
             echoes: vec![
                 secret.clone(),
                 basic.clone(),

@@ -3,6 +3,8 @@
 //! The file is read at every exchange, so a rotation is seen at once and no watcher is needed. While a new token is
 //! being written, or if something else stands there, the last good one serves on until it expires.
 
+use std::rc::Rc;
+
 use crate::config::error::{ConfigError, check};
 use crate::config::parse::object;
 use crate::config::place::Place;
@@ -12,10 +14,10 @@ use crate::credential::{
     assertion_type,
 };
 use crate::distinction::Distinction;
-use crate::flow::Io;
+use crate::flow::{GoodFile, Io};
 use crate::inspect::{JwtSummary, inspect_jwt};
 use crate::limits::{EXPIRED_ASSERTION_GRACE_MS, MAX_ASSERTION_BYTES};
-use crate::{Error, ErrorClass, Secret};
+use crate::{Error, ErrorClass};
 
 const WHAT: &str = "the federated token file";
 
@@ -91,7 +93,7 @@ impl SupplyAssertion for FederatedToken {
     async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
         let (assertion, summary) = match read(io, &self.path, purpose).await {
             Ok(good) => {
-                io.keep_good_file(&self.path, &good.0);
+                io.keep_good_file(&self.path, &good);
                 good
             }
             Err(failure) => last_good(io, &self.path, purpose).ok_or(failure)?,
@@ -115,9 +117,12 @@ impl FederatedToken {
     }
 }
 
-async fn read(io: &Io, path: &str, purpose: &Purpose<'_>) -> Result<(Secret, JwtSummary), Failure> {
+async fn read(io: &Io, path: &str, purpose: &Purpose<'_>) -> Result<GoodFile, Failure> {
     let text = FILE.read(io, path).await?;
-    let Some(summary) = inspect_jwt(text.expose()) else {
+    // mostly the file is what it was, and says what it said
+    let known = io.last_good_file(path).filter(|(known, _)| *known == text);
+    let inspected = || inspect_jwt(text.expose()).map(Rc::new);
+    let Some(summary) = known.map(|(_, summary)| summary).or_else(inspected) else {
         return Err(Error::new(
             ErrorClass::CredentialUnavailable,
             format!("{WHAT} {path} does not hold a JWT"),
@@ -152,12 +157,9 @@ fn expired_for_s(io: &Io, summary: &JwtSummary, purpose: &Purpose<'_>) -> Option
         .map(|exp| unix_s - exp)
 }
 
-fn last_good(io: &Io, path: &str, purpose: &Purpose<'_>) -> Option<(Secret, JwtSummary)> {
-    let text = io.last_good_file(path)?;
-    let summary = inspect_jwt(text.expose())?;
-    expired_for_s(io, &summary, purpose)
-        .is_none()
-        .then_some((text, summary))
+fn last_good(io: &Io, path: &str, purpose: &Purpose<'_>) -> Option<GoodFile> {
+    let good = io.last_good_file(path)?;
+    expired_for_s(io, &good.1, purpose).is_none().then_some(good)
 }
 
 fn duration(seconds: u64) -> String {

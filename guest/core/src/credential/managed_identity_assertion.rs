@@ -5,6 +5,8 @@
 //! token exchanges in the identity's cloud unless another is written. Any other may be written: servers that are not
 //! Entra ID have audiences of their own.
 
+use std::rc::Rc;
+
 use crate::config::error::{ConfigError, check};
 use crate::config::parse::object;
 use crate::config::place::Place;
@@ -93,7 +95,7 @@ impl SupplyAssertion for ManagedIdentityAssertion {
             .imds
             .token(io, &self.audience, purpose.correlation_id, HTTP_TIMEOUT_MS)
             .await?;
-        let presented = inspect_jwt(granted.token.expose());
+        let presented = inspect_jwt(granted.token.expose()).map(Rc::new);
         Ok(Supplied::new(granted.token, JWT_BEARER, presented))
     }
 }

@@ -8,31 +8,63 @@ use crate::{Secret, SecretBytes};
 /// A form in the order in which the Azure SDKs for Python and Rust write theirs: by name, `claims` last.
 #[derive(Debug, Default)]
 pub(crate) struct Form {
-    fields: Vec<(&'static str, Secret)>,
+    fields: Vec<Field>,
+}
+
+#[derive(Debug)]
+struct Field {
+    /// Of letters and `_`.
+    name: &'static str,
+    value: Secret,
+    /// Its value stands for itself.
+    is_plain: bool,
 }
 
 impl Form {
     pub(crate) fn add(&mut self, name: &'static str, value: impl Into<Secret>) {
+        self.put(name, value.into(), false);
+    }
+
+    /// The same of a text in which [`inspect_jwt`](crate::inspect_jwt) has found a JWT: unless it is padded, nothing of
+    /// it has to be encoded.
+    pub(crate) fn add_jwt(&mut self, name: &'static str, value: Secret) {
+        let is_plain = !value.expose().contains('=');
+        self.put(name, value, is_plain);
+    }
+
+    fn put(&mut self, name: &'static str, value: Secret, is_plain: bool) {
         let order = |name: &'static str| (name == "claims", name);
-        let after = self.fields.iter();
-        let at = after
-            .take_while(|(known, _)| order(known) <= order(name))
-            .count();
-        self.fields.insert(at, (name, value.into()));
+        let before = |field: &&Field| order(field.name) <= order(name);
+        let at = self.fields.iter().take_while(before).count();
+        let field = Field {
+            name,
+            value,
+            is_plain,
+        };
+        self.fields.insert(at, field);
     }
 
     pub(super) fn encode(self) -> SecretBytes {
         // room for everything at once: growing would leave copies of an assertion behind
-        let room = self
-            .fields
-            .iter()
-            .map(|(name, value)| name.len() + 3 * value.expose().len() + 2)
-            .sum();
-        let mut out = form_urlencoded::Serializer::new(String::with_capacity(room));
-        for (name, value) in &self.fields {
-            out.append_pair(name, value.expose());
+        let mut room = 0;
+        self.pieces(&mut |piece| room += piece.len());
+        let mut out = String::with_capacity(room);
+        self.pieces(&mut |piece| out.push_str(piece));
+        SecretBytes::new(out)
+    }
+
+    fn pieces(&self, out: &mut dyn FnMut(&str)) {
+        for (n, field) in self.fields.iter().enumerate() {
+            out(if n == 0 { "" } else { "&" });
+            out(field.name);
+            out("=");
+            let value = field.value.expose();
+            if field.is_plain {
+                out(value);
+            } else {
+                form_urlencoded::byte_serialize(value.as_bytes()).for_each(&mut *out);
+            }
         }
-        SecretBytes::new(out.finish())
     }
 }
 
