@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use edgepass_core::{
@@ -151,8 +151,8 @@ struct Entries {
 
 struct Entry {
     token: Token,
-    /// Lower-case hex SHA-256 of it.
-    sha256: String,
+    /// Lower-case hex SHA-256 of it, once somebody has asked for it.
+    sha256: OnceLock<String>,
     /// From when the component is asked again.
     fresh_until: Moment,
     /// From when it has expired.
@@ -160,6 +160,10 @@ struct Entry {
 }
 
 impl Entry {
+    fn sha256(&self) -> &String {
+        self.sha256.get_or_init(|| self.token.token.sha256_hex())
+    }
+
     /// A copy to hand out. Its times are on the wall clock as that is now: who gets it may know no other, and it may have
     /// been set back since.
     fn serve(&self, now: Now) -> Token {
@@ -208,7 +212,7 @@ impl Cache {
         let now = clock::now();
         let mut entry = Entry {
             token: token.with_source(TokenSource::Cache),
-            sha256: token.token.sha256_hex(),
+            sha256: OnceLock::new(),
             fresh_until: Moment::at_unix_s(token.refresh_on, now),
             alive_until: Moment::at_unix_s(token.expires_on, now),
         };
@@ -216,7 +220,7 @@ impl Cache {
         if entries.generation != generation {
             return;
         }
-        if entries.refused.contains(&entry.sha256) {
+        if !entries.refused.is_empty() && entries.refused.contains(entry.sha256()) {
             // whether it may be served is for the component to say, each time
             entry.fresh_until = Moment::at_unix_s(0, now);
         }
@@ -245,9 +249,13 @@ impl Cache {
     /// matter.
     pub(crate) fn reject(&self, token_sha256: &str) {
         let sha256 = token_sha256.to_ascii_lowercase();
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        // while others may read: the first refusal has a digest to make of each
+        entries.tokens.values().for_each(|entry| _ = entry.sha256());
+        drop(entries);
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let before = entries.tokens.len();
-        entries.tokens.retain(|_, entry| entry.sha256 != sha256);
+        entries.tokens.retain(|_, entry| *entry.sha256() != sha256);
         if entries.tokens.len() < before {
             entries.generation += 1;
         }

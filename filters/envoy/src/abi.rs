@@ -6,8 +6,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use edgepass_core::Zeroizing;
 use proxy_wasm::hostcalls;
-use zeroize::Zeroizing;
 
 pub(crate) use proxy_wasm::types::{
     BufferType as Buffer, LogLevel, MapType as Headers, MetricType as Metric, Status,

@@ -3,9 +3,8 @@
 //! A call that fails does so with `None` or `false`: Envoy says no more than a status number, and what is to be done
 //! about it is the caller's knowledge.
 
-use edgepass_core::Now;
+use edgepass_core::{Now, Zeroizing};
 use edgepass_rules::{Host, Level, Properties};
-use zeroize::Zeroizing;
 
 use crate::abi::{self, Buffer, Headers, LogLevel, Metric, Status};
 

@@ -410,16 +410,18 @@ impl ClientAuth {
     }
 
     /// One method a request (RFC 6749 section 2.3).
-    pub(crate) fn add_to(&self, form: &mut Form) {
+    pub(crate) fn add_to<'a>(&'a self, form: &mut Form<'a>) {
         if let Some(assertion) = &self.assertion {
-            match self.presented {
-                Some(_) => form.add_jwt("client_assertion", assertion.assertion.clone()),
-                None => form.add("client_assertion", assertion.assertion.clone()),
-            }
+            let is_plain = self.presented.as_ref().is_some_and(|jwt| jwt.is_plain);
+            form.put(
+                "client_assertion",
+                assertion.assertion.expose().into(),
+                is_plain,
+            );
             form.add("client_assertion_type", assertion.assertion_type.as_str());
         }
         if let Some(secret) = &self.secret {
-            form.add("client_secret", secret.clone());
+            form.add("client_secret", secret.expose());
         }
     }
 

@@ -1,7 +1,6 @@
 //! Telling things apart by all that they are made of.
 
-use zeroize::Zeroizing;
-
+use crate::secret::Zeroizing;
 use crate::{Secret, sha256_hex};
 
 /// Texts one after the other, each with its length, so that no two lists of them look the same.

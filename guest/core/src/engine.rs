@@ -376,8 +376,7 @@ impl Engine {
     ) -> Option<AccessToken> {
         let resolved = self.resolve(request).ok()?;
         let (entry, freshness) = self.cache.usable(&resolved.key, now)?;
-        let is_refused =
-            matches!(&request.refresh, Refresh::IfTokenIs(sha256) if entry.is(sha256));
+        let is_refused = matches!(&request.refresh, Refresh::IfTokenIs(sha256) if entry.is(sha256));
         if is_refused || !may_be(freshness) {
             return None;
         }
@@ -555,13 +554,12 @@ impl Engine {
 
     fn resolve(&mut self, request: &TokenRequest) -> Result<Rc<Resolved>, Error> {
         let grant = GrantKey::of(&request.grant);
-        let are_same = |one: &[String], other: &[String]| {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
-        };
         let known = self.resolved.iter().find(|known| {
-            are_same(&known.scopes, &request.scopes)
-                && are_same(known.identity.as_slice(), request.identity.as_slice())
-                && are_same(known.tenant.as_slice(), request.tenant.as_slice())
+            let mut scopes = known.scopes.iter().zip(&request.scopes);
+            known.scopes.len() == request.scopes.len()
+                && scopes.all(|(known, scope)| same(known, scope))
+                && known.identity == request.identity
+                && known.tenant == request.tenant
                 && known.token_type == request.token_type
                 && known.grant == grant
         });

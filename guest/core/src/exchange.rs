@@ -877,7 +877,11 @@ mod tests {
                             _ => '~',
                         })
                         .collect();
-                    assert_eq!(is_visible_ascii(&text), ('!'..='~').contains(&c), "{text:?}");
+                    assert_eq!(
+                        is_visible_ascii(&text),
+                        ('!'..='~').contains(&c),
+                        "{text:?}"
+                    );
                 }
             }
         }
@@ -898,10 +902,10 @@ mod tests {
                 format!("{}%3D%3D.{}.c2ln", part("{ }  "), part("{}")),
             ),
         ] {
-            assert!(crate::inspect_jwt(&jwt).is_some(), "{jwt}");
+            let summary = crate::inspect_jwt(&jwt).expect("a JWT");
             let mut form = Form::default();
             form.add("scope", "a&b=c");
-            form.add_jwt("client_assertion", Secret::new(jwt.as_str()));
+            form.put("client_assertion", jwt.as_str().into(), summary.is_plain);
             let encoded = form.encode();
             assert_eq!(
                 String::from_utf8_lossy(encoded.expose()),

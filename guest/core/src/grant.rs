@@ -124,7 +124,7 @@ pub(crate) fn secrets(grant: &Grant) -> Vec<Secret> {
 
 /// The grant's part of the form.
 pub(crate) fn add_to(
-    form: &mut Form,
+    form: &mut Form<'_>,
     grant: &Grant,
     authority: &Authority,
     scopes: &[String],
@@ -139,7 +139,7 @@ pub(crate) fn add_to(
         Some(name) => {
             form.add("grant_type", name);
             let secrets = secrets(grant).into_iter();
-            secrets.for_each(|secret| form.add("assertion", secret));
+            secrets.for_each(|secret| form.add("assertion", secret.expose().to_owned()));
             Ok(())
         }
         #[cfg(not(test))]
@@ -148,7 +148,7 @@ pub(crate) fn add_to(
 }
 
 /// RFC 6749 section 4.4.2; `resource` instead of `scope` at Entra's v1 endpoint.
-fn client_credentials(form: &mut Form, authority: &Authority, scopes: &[String]) {
+fn client_credentials(form: &mut Form<'_>, authority: &Authority, scopes: &[String]) {
     form.add("grant_type", "client_credentials");
     let scope = scopes.join(" ");
     match authority {
@@ -156,10 +156,8 @@ fn client_credentials(form: &mut Form, authority: &Authority, scopes: &[String])
             version: EndpointVersion::V1,
             ..
         } => {
-            form.add(
-                "resource",
-                scope.strip_suffix("/.default").unwrap_or(&scope),
-            );
+            let resource = scope.strip_suffix("/.default").unwrap_or(&scope);
+            form.add("resource", resource.to_owned());
         }
         _ if scope.is_empty() => {}
         _ => form.add("scope", scope),

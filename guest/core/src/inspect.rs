@@ -36,6 +36,8 @@ pub struct JwtSummary {
     pub alg: Option<String>,
     /// `x5t#S256` of `cnf`: the certificate that it is bound to (RFC 8705 section 3.1).
     pub x5t_s256: Option<String>,
+    /// It is of letters, digits, `-`, `_` and `.` alone: base64url without padding.
+    pub(crate) is_plain: bool,
 }
 
 /// Looks into a compact JWS. `None` if it is not one.
@@ -60,6 +62,7 @@ pub fn inspect_jwt(token: &str) -> Option<JwtSummary> {
         iat: seconds(claims.get("iat")),
         alg: text(header.get("alg")),
         x5t_s256: text(claims.get("cnf").and_then(|cnf| cnf.get("x5t#S256"))),
+        is_plain: !token.contains('='),
     })
 }
 
@@ -141,6 +144,7 @@ mod tests {
                 iat: Some(1_790_000_000),
                 alg: Some("RS256".into()),
                 x5t_s256: None,
+                is_plain: true,
             }
         );
     }

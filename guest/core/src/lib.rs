@@ -66,7 +66,7 @@ pub use request::{
     AccessToken, ClientAssertion, Grant, GrantKind, Refresh, RejectionOutcome, TokenRequest,
     TokenSource, TokenType,
 };
-pub use secret::{Secret, SecretBytes, sha256_hex, wipe};
+pub use secret::{Secret, SecretBytes, Zeroizing, sha256_hex, wipe};
 pub use status::{Counters, Failure, IdentityStatus, TokenState, TokenStatus};
 pub use table::Table;
 pub use text::{is_printable, printable};

@@ -1,6 +1,7 @@
 //! Values that are never printed and are wiped when dropped.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
@@ -11,25 +12,17 @@ use sha2::{Digest, Sha256};
 /// `Debug` prints a fixed word, there is no `Display` and no `Serialize`, and clones share one allocation so that
 /// there is one place to wipe. Wiping is hygiene, not a guarantee: an allocator may have copied the bytes before.
 #[derive(Clone)]
-pub struct Secret(Arc<Text>);
-
-struct Text(String);
-
-impl Drop for Text {
-    fn drop(&mut self) {
-        wipe(&mut std::mem::take(&mut self.0).into_bytes());
-    }
-}
+pub struct Secret(Arc<Zeroizing<String>>);
 
 impl Secret {
     /// Takes the text over.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(Arc::new(Text(text.into())))
+        Self(Arc::new(Zeroizing::new(text.into())))
     }
 
     /// The text. Every use is a place where a secret leaves its wrapper.
     pub fn expose(&self) -> &str {
-        &self.0.0
+        self.0.as_str()
     }
 
     /// Lower-case hex SHA-256 of the text, the name by which a token may be spoken of.
@@ -48,7 +41,7 @@ impl Eq for Secret {}
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        same(self.expose(), other.expose())
+        Arc::ptr_eq(&self.0, &other.0) || same(self.expose(), other.expose())
     }
 }
 
@@ -72,26 +65,17 @@ impl<'de> Deserialize<'de> for Secret {
 
 /// Secret bytes: a request body that carries an assertion, the content of a token file.
 #[derive(Clone, Default, Eq, PartialEq)]
-pub struct SecretBytes(Arc<Bytes>);
-
-#[derive(Default, Eq, PartialEq)]
-struct Bytes(Vec<u8>);
-
-impl Drop for Bytes {
-    fn drop(&mut self) {
-        wipe(&mut self.0);
-    }
-}
+pub struct SecretBytes(Arc<Zeroizing<Vec<u8>>>);
 
 impl SecretBytes {
     /// Takes the bytes over.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(Arc::new(Bytes(bytes.into())))
+        Self(Arc::new(Zeroizing::new(bytes.into())))
     }
 
     /// The bytes. Every use is a place where a secret leaves its wrapper.
     pub fn expose(&self) -> &[u8] {
-        &self.0.0
+        self.0.as_slice()
     }
 
     /// How many there are.
@@ -108,6 +92,37 @@ impl SecretBytes {
 impl fmt::Debug for SecretBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
+    }
+}
+
+/// A text or bytes that are wiped when dropped: that of `zeroize`, by [`wipe`].
+#[derive(Default, Eq, PartialEq)]
+pub struct Zeroizing<T: Default + Into<Vec<u8>>>(T);
+
+impl<T: Default + Into<Vec<u8>>> Zeroizing<T> {
+    /// Takes it over.
+    pub fn new(buffer: T) -> Self {
+        Self(buffer)
+    }
+}
+
+impl<T: Default + Into<Vec<u8>>> Deref for Zeroizing<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Default + Into<Vec<u8>>> DerefMut for Zeroizing<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T: Default + Into<Vec<u8>>> Drop for Zeroizing<T> {
+    fn drop(&mut self) {
+        wipe(&mut std::mem::take(&mut self.0).into());
     }
 }
 
@@ -151,6 +166,59 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What stands in this process's memory there now, whoever it belongs to.
+    #[cfg(target_os = "linux")]
+    fn memory_at(address: usize, length: usize) -> Vec<u8> {
+        use std::os::unix::fs::FileExt as _;
+        let memory = std::fs::File::open("/proc/self/mem").unwrap();
+        let mut bytes = vec![0; length];
+        memory.read_exact_at(&mut bytes, address as u64).unwrap();
+        bytes
+    }
+
+    /// Of each length, with and without spare capacity that once held more of it.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_dropped_is_not_in_memory_any_more() {
+        let pattern = |length: usize| "s3cr3t-Zq8Tn5Lw".repeat(length).into_bytes();
+        for length in [2, 16, 100, 1_000] {
+            for cut in [0, 5] {
+                let mut bytes = pattern(length);
+                let written = bytes.len();
+                bytes.truncate(written - cut);
+                let address = bytes.as_ptr().addr();
+                assert_eq!(
+                    memory_at(address, written),
+                    pattern(length),
+                    "the search is blind"
+                );
+                let text = String::from_utf8(bytes).unwrap();
+                match cut {
+                    0 => drop(Secret::new(text)),
+                    _ => drop(SecretBytes::new(text)),
+                }
+                let left = memory_at(address, written);
+                let found = left
+                    .windows(8)
+                    .any(|window| b"s3cr3t-Zq8Tn5Lw".starts_with(window));
+                assert!(!found, "{length} {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_compared_to_the_last_byte() {
+        for length in 0..40 {
+            let text = "x".repeat(length);
+            assert!(same(&text, &text.clone()) && !same(&text, &format!("{text}x")));
+            for at in 0..length {
+                let mut other = text.clone();
+                other.replace_range(at..=at, "y");
+                assert!(!same(&text, &other) && Secret::new(other) != Secret::from(&*text));
+            }
+        }
+    }
 
     #[test]
     fn debug_never_shows_the_text() {

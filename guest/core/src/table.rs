@@ -53,7 +53,7 @@ impl<K: Ord, V> Table<K, V> {
     {
         let at = self.place(key).ok()?;
         if !keep(&mut self.0.get_mut(at)?.1) {
-            self.0.remove(at);
+            self.remove(key);
             return None;
         }
         self.0.get_mut(at).map(|(_, value)| value)

@@ -15,12 +15,11 @@
 //!
 //! Base64, in both alphabets, is a [needle](Needles) of its own, and so are hexadecimal digits and each part of a JWS.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-use zeroize::Zeroizing;
-
 use crate::Secret;
 use crate::limits::MAX_SERVER_TEXT_CHARS;
+use crate::secret::Zeroizing;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 const REDACTED: &str = "[redacted]";
 

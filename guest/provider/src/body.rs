@@ -2,8 +2,9 @@
 
 use edgepass_core::wipe;
 
-/// The first piece of a body whose length is not announced, bytes. Token responses are 2 to 5 KiB.
-const FIRST_PIECE: usize = 8 * 1024;
+/// The first piece of a body, bytes. Token responses are 2 to 5 KiB, and asking for the announced length is a call of the
+/// host.
+const FIRST_PIECE: usize = 4 * 1024;
 
 /// Collects a body up to a limit.
 pub(crate) struct Body {
@@ -16,12 +17,11 @@ pub(crate) struct Body {
 pub(crate) struct TooLarge;
 
 impl Body {
-    /// A buffer that is large enough at once if the announced length is true.
-    pub(crate) fn new(announced: Option<usize>, limit: usize) -> Self {
-        // one byte more than announced, so that the end of an honest body is seen without growing
-        let wanted = announced.map_or(FIRST_PIECE, |length| length.saturating_add(1));
+    /// A buffer that is large enough at once for a token response.
+    pub(crate) fn new(limit: usize) -> Self {
+        // one byte more than allowed, so that what is too large is seen
         Self {
-            bytes: Vec::with_capacity(wanted.min(limit.saturating_add(1))),
+            bytes: Vec::with_capacity(FIRST_PIECE.min(limit.saturating_add(1))),
             limit,
         }
     }
@@ -71,13 +71,8 @@ mod tests {
     use super::*;
 
     /// Reads `source` through the buffer in pieces of at most `piece` bytes, as a stream would.
-    fn read(
-        source: &[u8],
-        announced: Option<usize>,
-        limit: usize,
-        piece: usize,
-    ) -> Result<Vec<u8>, TooLarge> {
-        let mut body = Body::new(announced, limit);
+    fn read(source: &[u8], limit: usize, piece: usize) -> Result<Vec<u8>, TooLarge> {
+        let mut body = Body::new(limit);
         let mut rest = source;
         while !rest.is_empty() {
             let mut buffer = body.lend();
@@ -94,28 +89,19 @@ mod tests {
     #[test]
     fn a_body_of_any_size_up_to_the_limit_arrives_whole() {
         let source: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
-        for (announced, piece) in [
-            (None, 1_000),
-            (None, usize::MAX),
-            (Some(100_000), usize::MAX),
-            (Some(3), 777),
-        ] {
+        for piece in [777, 1_000, FIRST_PIECE, usize::MAX] {
             assert_eq!(
-                read(&source, announced, 100_000, piece).as_deref(),
+                read(&source, 100_000, piece).as_deref(),
                 Ok(source.as_slice())
             );
         }
-        assert_eq!(read(&[], None, 0, 1), Ok(Vec::new()));
+        assert_eq!(read(&[], 0, 1), Ok(Vec::new()));
     }
 
     #[test]
     fn one_byte_too_many_is_refused_without_reading_on() {
-        assert_eq!(read(&[0; 1_001], None, 1_000, 64), Err(TooLarge));
-        let mut body = Body::new(Some(usize::MAX), 1_000);
-        assert_eq!(
-            body.lend().capacity(),
-            1_001,
-            "an absurd announcement reserves no more than the limit"
-        );
+        assert_eq!(read(&[0; 1_001], 1_000, 64), Err(TooLarge));
+        assert_eq!(Body::new(1_000).lend().capacity(), 1_001);
+        assert_eq!(Body::new(usize::MAX).lend().capacity(), FIRST_PIECE);
     }
 }

@@ -263,8 +263,8 @@ impl Driver {
     /// Ends the effects that take too long.
     fn end_late(&mut self, now: Now) {
         let late = |running: &Running| running.until_mono_ms <= now.mono_ms;
-        while let Some(id) = (self.running.iter())
-            .find_map(|(id, running)| late(running).then_some(*id))
+        while let Some(id) =
+            (self.running.iter()).find_map(|(id, running)| late(running).then_some(*id))
             && let Some(mut running) = self.running.remove(&id)
         {
             running.task.cancel();

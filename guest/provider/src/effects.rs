@@ -29,19 +29,22 @@ use crate::http_error;
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
-/// Response headers that are looked at; no other is copied into the sandbox's memory. Each is a call of the host, so
-/// those come last that only say more of a failure.
-const WANTED_HEADERS: [&str; 6] = [
-    "content-encoding",
-    "content-type",
-    "date",
-    "retry-after",
-    "location",
-    "server",
-];
-
-/// How many of them are looked at where the status says that the request has succeeded: some servers refuse with it.
-const WANTED_OF_SUCCESS: usize = 4;
+/// Response headers that are looked at; no other is copied into the sandbox's memory. Each is a call of the host, which
+/// costs as much as reading the body.
+fn wanted_headers(status: u16, body: &[u8]) -> impl Iterator<Item = &'static str> {
+    // some servers refuse with a success
+    let always = ["date", "retry-after"].as_slice();
+    // what says what it is need not be told
+    let of_body: &[_] = match body.first() {
+        Some(b'{') => &[],
+        _ => &["content-encoding", "content-type"],
+    };
+    let of_status: &[_] = match status {
+        200..=299 => &[],
+        _ => &["location", "server"],
+    };
+    [always, of_body, of_status].into_iter().flatten().copied()
+}
 
 /// The longest header value that is taken, bytes: what common servers accept for a whole line. A longer one is left
 /// out, because half a value could mean something else.
@@ -167,10 +170,12 @@ impl Limit {
                 kind: HttpErrorKind::Timeout,
                 detail: late("no whole answer"),
             })),
-            Self::ReadFile => Outcome::File(Err(ReadError::Other(late("the host did not read it")))),
-            Self::OpenCertificate => Outcome::Certificate(Err(CertificateError::Unavailable(late(
-                "the host did not open it",
-            )))),
+            Self::ReadFile => {
+                Outcome::File(Err(ReadError::Other(late("the host did not read it"))))
+            }
+            Self::OpenCertificate => Outcome::Certificate(Err(CertificateError::Unavailable(
+                late("the host did not open it"),
+            ))),
             Self::Sign => Outcome::Signature(Err(CertificateError::Unavailable(late(
                 "the host did not sign",
             )))),
@@ -381,21 +386,9 @@ fn build(request: HttpRequest) -> Result<(Request, impl Future<Output = ()>), Fa
 async fn read(response: Response, limit: usize) -> Result<HttpResponse, Failure> {
     let status = response.get_status_code();
     let fields = response.get_headers();
-    let wanted = match status {
-        200..=299 => WANTED_OF_SUCCESS,
-        _ => WANTED_HEADERS.len(),
-    };
-    let headers = WANTED_HEADERS
-        .iter()
-        .take(wanted)
-        .filter_map(|name| header(&fields, name).map(|value| ((*name).to_owned(), value)))
-        .collect();
-    let announced = header(&fields, "content-length").and_then(|length| length.parse().ok());
-    drop(fields);
-
     let (received, received_rx) = wit_future::new(|| Ok(()));
     let (mut content, trailers) = Response::consume_body(response, received_rx);
-    let mut body = Body::new(announced, limit);
+    let mut body = Body::new(limit);
     loop {
         let (result, buffer) = content.read(body.lend()).await;
         body.take_back(buffer)
@@ -407,10 +400,14 @@ async fn read(response: Response, limit: usize) -> Result<HttpResponse, Failure>
     // a stream ends in the same way whether the body was whole or not; only the trailers tell
     trailers.await?;
     drop(received);
+    let body = SecretBytes::new(body.finish());
+    let headers = wanted_headers(status, body.expose())
+        .filter_map(|name| header(&fields, name).map(|value| (name.to_owned(), value)))
+        .collect();
     Ok(HttpResponse {
         status,
         headers,
-        body: SecretBytes::new(body.finish()),
+        body,
     })
 }
 
@@ -422,4 +419,3 @@ fn header(fields: &Fields, name: &str) -> Option<String> {
         String::from_utf8(value).ok()
     }
 }
-

@@ -1,9 +1,5 @@
 //! A client secret (RFC 6749 section 2.3.1), in the form or in the `Authorization` header.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use zeroize::Zeroizing;
-
 use crate::Secret;
 use crate::config::error::ConfigError;
 use crate::config::parse::{Choice, object};
@@ -15,6 +11,9 @@ use crate::credential::{
 };
 use crate::distinction::Distinction;
 use crate::flow::Io;
+use crate::secret::Zeroizing;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 /// A client secret, bytes. Entra's have 40 characters; what is longer than this is another kind of file.
 const MAX_CLIENT_SECRET_BYTES: usize = 4096;

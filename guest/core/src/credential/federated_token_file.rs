@@ -92,10 +92,7 @@ impl Kind for FederatedToken {
 impl SupplyAssertion for FederatedToken {
     async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
         let (assertion, summary) = match read(io, &self.path, purpose).await {
-            Ok(good) => {
-                io.keep_good_file(&self.path, &good);
-                good
-            }
+            Ok(good) => good,
             Err(failure) => last_good(io, &self.path, purpose).ok_or(failure)?,
         };
         Ok(Supplied::new(
@@ -121,6 +118,7 @@ async fn read(io: &Io, path: &str, purpose: &Purpose<'_>) -> Result<GoodFile, Fa
     let text = FILE.read(io, path).await?;
     // mostly the file is what it was, and says what it said
     let known = io.last_good_file(path).filter(|(known, _)| *known == text);
+    let is_new = known.is_none();
     let inspected = || inspect_jwt(text.expose()).map(Rc::new);
     let Some(summary) = known.map(|(_, summary)| summary).or_else(inspected) else {
         return Err(Error::new(
@@ -143,7 +141,11 @@ async fn read(io: &Io, path: &str, purpose: &Purpose<'_>) -> Result<GoodFile, Fa
         .hint("the kubelet, or whoever writes it, has stopped; or this machine's clock is wrong")
         .into());
     }
-    Ok((text, summary))
+    let good = (text, summary);
+    if is_new {
+        io.keep_good_file(path, &good);
+    }
+    Ok(good)
 }
 
 /// How many seconds ago it expired, by the local clock and by what the server has told of its own. Nothing is sent for
@@ -159,7 +161,9 @@ fn expired_for_s(io: &Io, summary: &JwtSummary, purpose: &Purpose<'_>) -> Option
 
 fn last_good(io: &Io, path: &str, purpose: &Purpose<'_>) -> Option<GoodFile> {
     let good = io.last_good_file(path)?;
-    expired_for_s(io, &good.1, purpose).is_none().then_some(good)
+    expired_for_s(io, &good.1, purpose)
+        .is_none()
+        .then_some(good)
 }
 
 fn duration(seconds: u64) -> String {

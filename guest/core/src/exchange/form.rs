@@ -1,40 +1,36 @@
 //! The form that is posted.
 
+use std::borrow::Cow;
+
 use crate::authority::Endpoint;
 use crate::effect::HttpRequest;
 use crate::limits::{HTTP_TIMEOUT_MS, MAX_RESPONSE_BYTES};
 use crate::{Secret, SecretBytes};
 
 /// A form in the order in which the Azure SDKs for Python and Rust write theirs: by name, `claims` last.
-#[derive(Debug, Default)]
-pub(crate) struct Form {
-    fields: Vec<Field>,
+#[derive(Default)]
+pub(crate) struct Form<'a> {
+    fields: Vec<Field<'a>>,
 }
 
-#[derive(Debug)]
-struct Field {
+struct Field<'a> {
     /// Of letters and `_`.
     name: &'static str,
-    value: Secret,
+    value: Cow<'a, str>,
     /// Its value stands for itself.
     is_plain: bool,
 }
 
-impl Form {
-    pub(crate) fn add(&mut self, name: &'static str, value: impl Into<Secret>) {
+impl<'a> Form<'a> {
+    /// A secret is borrowed, so that there is no copy of it but the form's.
+    pub(crate) fn add(&mut self, name: &'static str, value: impl Into<Cow<'a, str>>) {
         self.put(name, value.into(), false);
     }
 
-    /// The same of a text in which [`inspect_jwt`](crate::inspect_jwt) has found a JWT: unless it is padded, nothing of
-    /// it has to be encoded.
-    pub(crate) fn add_jwt(&mut self, name: &'static str, value: Secret) {
-        let is_plain = !value.expose().contains('=');
-        self.put(name, value, is_plain);
-    }
-
-    fn put(&mut self, name: &'static str, value: Secret, is_plain: bool) {
+    /// The same; a value that stands for itself is copied whole.
+    pub(crate) fn put(&mut self, name: &'static str, value: Cow<'a, str>, is_plain: bool) {
         let order = |name: &'static str| (name == "claims", name);
-        let before = |field: &&Field| order(field.name) <= order(name);
+        let before = |field: &&Field<'_>| order(field.name) <= order(name);
         let at = self.fields.iter().take_while(before).count();
         let field = Field {
             name,
@@ -46,25 +42,25 @@ impl Form {
 
     pub(super) fn encode(self) -> SecretBytes {
         // room for everything at once: growing would leave copies of an assertion behind
-        let mut room = 0;
-        self.pieces(&mut |piece| room += piece.len());
-        let mut out = String::with_capacity(room);
-        self.pieces(&mut |piece| out.push_str(piece));
-        SecretBytes::new(out)
-    }
-
-    fn pieces(&self, out: &mut dyn FnMut(&str)) {
-        for (n, field) in self.fields.iter().enumerate() {
-            out(if n == 0 { "" } else { "&" });
-            out(field.name);
-            out("=");
-            let value = field.value.expose();
+        let room = |field: &Field<'_>| {
+            let value = field.value.len();
+            let value = if field.is_plain { value } else { 3 * value };
+            field.name.len() + value + 2
+        };
+        let mut out = String::with_capacity(self.fields.iter().map(room).sum());
+        for field in &self.fields {
+            if !out.is_empty() {
+                out.push('&');
+            }
+            out.push_str(field.name);
+            out.push('=');
             if field.is_plain {
-                out(value);
+                out.push_str(&field.value);
             } else {
-                form_urlencoded::byte_serialize(value.as_bytes()).for_each(&mut *out);
+                out.extend(form_urlencoded::byte_serialize(field.value.as_bytes()));
             }
         }
+        SecretBytes::new(out)
     }
 }
 
@@ -72,7 +68,7 @@ impl Form {
 /// without it Entra breaks request loops with `invalid_grant` instead.
 pub(crate) fn request(
     endpoint: &Endpoint,
-    form: Form,
+    form: Form<'_>,
     authorization: Option<Secret>,
     correlation_id: &str,
     timeout_ms: u64,
