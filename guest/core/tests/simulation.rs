@@ -13,7 +13,9 @@ use edgepass_core::{
     Config, Environment, ErrorClass, IdentityStatus, Refresh, RejectionOutcome, Secret,
     TokenRequest, TokenSource, TokenState,
 };
-use support::{CLIENT, File, Mood, START_UNIX_MS, TENANT, World, projected_token, scope, text};
+use support::{
+    CLIENT, Dice, File, Mood, START_UNIX_MS, TENANT, World, projected_token, scope, text,
+};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -651,6 +653,86 @@ fn random_worlds_keep_the_promises() {
             eprintln!("the world of seed {seed} failed; replay it with EDGEPASS_SIM_SEED={seed}");
             std::panic::resume_unwind(panic);
         }
+    }
+}
+
+/// Two worlds alike, and in one everybody asks for what is fresh first: nobody can tell which is which, neither the
+/// callers, nor the server, nor who reads the status.
+#[test]
+fn asking_for_what_is_fresh_first_changes_nothing() {
+    for seed in 0..60 {
+        let mut plan = Dice::new(seed);
+        let (mut one, mut other) = (World::new(seed), World::new(seed));
+        let mut fresh = 0;
+        for step in 0..120 {
+            let n = plan.below(2);
+            let request = TokenRequest {
+                refresh: match plan.below(12) {
+                    0 => Refresh::Force,
+                    1 => Refresh::IfTokenIs(
+                        one.server
+                            .issued
+                            .keys()
+                            .last()
+                            .map_or_else(String::new, |token| {
+                                Secret::new(token.as_str()).sha256_hex()
+                            }),
+                    ),
+                    _ => Refresh::IfNeeded,
+                },
+                claims: plan.one_in(15).then(|| r#"{"access_token":{}}"#.to_owned()),
+                ..scope(&format!("r{n}"))
+            };
+            let mood = match plan.below(6) {
+                0 => Mood::Down,
+                1 => Mood::Propagating,
+                _ => Mood::Well,
+            };
+            let life = (
+                plan.between(20, 9_000),
+                plan.one_in(2).then(|| plan.between(1, 5_000)),
+            );
+            let refuse = plan.one_in(6);
+            let wait = match plan.below(4) {
+                0 => plan.between(1, 3 * HOUR),
+                _ => plan.between(1, 200_000),
+            };
+            for world in [&mut one, &mut other] {
+                let issued = (START_UNIX_MS + world.true_ms) / 1000;
+                world.file = File::Text(projected_token(issued, 3_600));
+                world.server.mood = mood.clone();
+                (world.server.lifetime_s, world.server.refresh_in_s) = life;
+                if refuse && let Some(token) = world.server.issued.keys().last() {
+                    let digest = Secret::new(token.as_str()).sha256_hex();
+                    let now = world.now();
+                    let reported = world
+                        .engine
+                        .report_rejection(now, &scope("r0"), &digest, None);
+                    reported.expect("a known request");
+                }
+                world.pass(wait);
+            }
+            let plain = one.get(&request);
+            let now = other.now();
+            let found = other.engine.fresh(now, &request);
+            fresh += u32::from(found.is_some());
+            let asked = match found {
+                Some(token) => Ok(token),
+                None => other.get(&request),
+            };
+            assert_eq!(asked, plain, "seed {seed} step {step}");
+            assert_eq!(
+                other.engine.status(other.now()),
+                one.engine.status(one.now()),
+                "seed {seed} step {step}"
+            );
+            assert_eq!(
+                other.server.seen.len(),
+                one.server.seen.len(),
+                "seed {seed} step {step}"
+            );
+        }
+        assert!(fresh > 0, "seed {seed}: nothing was fresh");
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use edgepass::{ErrorClass, Refresh, TokenRequest};
-use edgepass_e2e::{GRAPH, Lab, PATIENCE};
+use edgepass_e2e::{GRAPH, Lab, PATIENCE, artifact, memory};
 use edgepass_emulator::{Fault, Mint};
 use serde_json::json;
 
@@ -34,6 +34,48 @@ async fn the_next_exchange_uses_the_rotated_token() -> Result<()> {
         sent == presented,
         "other assertions went out than stood in the file"
     );
+    Ok(())
+}
+
+/// The sandbox's memory is searched while its instance lives. Of what is gone nothing may be left, whatever has become of
+/// the memory since; of what is in use something must be there, or the search is blind.
+#[tokio::test]
+async fn nothing_of_a_rotated_token_is_left_in_the_sandbox() -> Result<()> {
+    let lab = Lab::new("rotation_wiped")?;
+    // the file, not the embedded copy: its constants tell where the memory is
+    let component = artifact("dist/credential-provider.wasm")?;
+    let provider = lab
+        .provider()
+        .component(std::fs::read(&component)?)
+        .build()
+        .await?;
+    let mut rotated = vec![std::fs::read_to_string(lab.files.token_file())?];
+    lab.issued(&provider.get_token(&forced()).await?);
+    for life in [1_800, 7_200, 3_000] {
+        rotated.push(lab.rotate_token(&Mint::new().expires_in(life))?);
+        for _ in 0..3 {
+            lab.issued(&provider.get_token(&forced()).await?);
+        }
+    }
+    let current = rotated.pop().context("a token")?;
+    let signature = |token: &str| -> Result<Vec<u8>> {
+        let (_, signature) = token.trim().rsplit_once('.').context("a JWT")?;
+        Ok(signature.get(..32).context("a signature")?.into())
+    };
+    let memories = memory::of_component(&component)?;
+    let holds = |part: &[u8]| {
+        memories
+            .iter()
+            .any(|memory| memory.windows(part.len()).any(|window| window == part))
+    };
+    assert!(
+        holds(&signature(&current)?),
+        "{} linear memories were found, and none has the token in use: the search is blind",
+        memories.len()
+    );
+    for (n, token) in rotated.iter().enumerate() {
+        assert!(!holds(&signature(token)?), "token {n} was left behind");
+    }
     Ok(())
 }
 
