@@ -35,7 +35,8 @@ impl Environment {
     /// The configuration itself, JSON: how a host gives it to a component.
     pub const EDGEPASS_CONFIG_JSON: &'static str = "EDGEPASS_CONFIG_JSON";
     /// Set by a host to `host` where nobody but the host calls the component: then the bounds of `consumers` do not
-    /// apply. No setting of a user's: a host hands on no variable of this name.
+    /// apply, and `cached-token` gives nothing while `get-token` has more to do than to serve the token (a refresh that
+    /// is due). No setting of a user's: a host hands on no variable of this name.
     pub const EDGEPASS_CALLER: &'static str = "EDGEPASS_CALLER";
     /// `host[:port],…` trusted as token endpoints besides the built-in clouds and `authority_hosts`.
     pub const EDGEPASS_AUTHORITY_HOSTS: &'static str = "EDGEPASS_AUTHORITY_HOSTS";
