@@ -367,7 +367,7 @@ mod tests {
         let token = token("t", "default", 600);
         let then = clock::now();
         let entry = Entry {
-            sha256: String::new(),
+            sha256: OnceLock::new(),
             fresh_until: Moment::at_unix_s(token.refresh_on, then),
             alive_until: Moment::at_unix_s(token.expires_on, then),
             token: token.clone(),
