@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// Only the crates
     #[arg(long)]
     crates: bool,
+    /// Build a program outside this tree from the packed crates as users do, from nothing: some minutes
+    #[arg(long)]
+    prove: bool,
 }
 
 /// What a registry gets, each after those that it builds on.
@@ -64,7 +67,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let name = path.file_name().unwrap_or_default();
         fs::copy(&path, release.join("crates").join(name)).context("cannot copy a crate")?;
     }
-    consumer::check(consumer::Code::Bundled)?;
+    if options.prove {
+        consumer::check(consumer::Code::Bundled)?;
+    }
     step("writing the archive", || archive(&release))?;
     let layout = release.join("oci");
     step("building the command without shared libraries", || {
