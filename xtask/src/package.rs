@@ -382,9 +382,8 @@ fn check_images(layout: &Path) -> Result<()> {
         .get("usr/bin/edgepass")
         .context("the image of the command has no command")?;
     ensure!(*mode == 0o755, "the command of the image cannot be run");
-    // a program that wants a dynamic loader names it
     ensure!(
-        !program.windows(9).any(|part| part == b"ld-linux-"),
+        wants_loader(program) == Some(false),
         "the command of the image wants shared libraries"
     );
     let place = workspace::target().join("edgepass").join("edgepass-image");
@@ -400,6 +399,22 @@ fn check_images(layout: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Whether a program (ELF, 64 bits) names a dynamic loader: its segments have one of the type `PT_INTERP`.
+fn wants_loader(program: &[u8]) -> Option<bool> {
+    const INTERPRETER: usize = 3;
+    let number = |at: usize, bytes: usize| -> Option<usize> {
+        let digits = program.get(at..at.checked_add(bytes)?)?;
+        let number = digits.iter().rev();
+        Some(number.fold(0, |sum, digit| (sum << 8) | usize::from(*digit)))
+    };
+    if program.get(..6)? != b"\x7fELF\x02\x01" {
+        return None;
+    }
+    let (table, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+    let mut kinds = (0..count).map(|index| number(table.checked_add(index * size)?, 4));
+    Some(kinds.any(|kind| kind == Some(INTERPRETER)))
+}
+
 fn sums(release: &Path) -> Result<()> {
     let mut text = String::new();
     for path in digest::files(release)? {
@@ -409,4 +424,17 @@ fn sums(release: &Path) -> Result<()> {
         }
     }
     fs::write(release.join("SHA256SUMS"), text).context("cannot write SHA256SUMS")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wants_loader;
+
+    #[test]
+    fn a_program_of_shared_libraries_names_its_loader() {
+        let this = std::env::current_exe().expect("this program");
+        let program = std::fs::read(this).expect("its bytes");
+        assert_eq!(wants_loader(&program), Some(true));
+        assert_eq!(wants_loader(b"#!/bin/sh\n"), None);
+    }
 }
