@@ -85,6 +85,14 @@ impl Settings {
                 "name at least the clusters of the token endpoints: \"envoy\": {\"token_clusters\": {…}}",
             ));
         };
+        if file.upstreams.iter().next().is_some() {
+            // without the rules that the command makes of it, tokens would go where they are not meant to
+            return Err(refusal(
+                "envoy.upstreams",
+                "is for `edgepass envoy-config`",
+                "give the filter what that prints",
+            ));
+        }
         let files = file.files.as_ref().map(check_files).transpose()?;
         for (host, cluster) in &file.token_clusters {
             let setting = format!("envoy.token_clusters.{host}");

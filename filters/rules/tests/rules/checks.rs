@@ -156,6 +156,10 @@ fn what_a_setting_may_not_be() {
             "envoy.request_deadline_ms: is not between 1 and 60000",
         ),
         (
+            with("/envoy/upstreams", json!([{"url": "a.example:80"}])),
+            "envoy.upstreams: is for `edgepass envoy-config`",
+        ),
+        (
             with("/envoy/inbound_authorization", json!("keep")),
             "envoy.inbound_authorization: is neither",
         ),

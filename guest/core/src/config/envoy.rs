@@ -40,7 +40,7 @@ object! {
         #[cfg_attr(feature = "schema", schemars(default))]
         pub rules: Vec<EnvoyRuleFile> = objects,
         /// Where requests go, for `edgepass envoy-config`, which makes routes, clusters and rules of it. The filter
-        /// itself has no use for it.
+        /// itself refuses it.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub upstreams: ForTheCommand<EnvoyUpstreamFile> = objects_for_the_command,
     }

@@ -112,9 +112,9 @@ pub(crate) trait Choice: Copy + Default + 'static {
 #[cfg(feature = "schema")]
 pub type ForTheCommand<T> = Vec<T>;
 
-/// Objects that the command alone has a use for, let through unread: with the feature `schema` it is a list of them.
+/// Whether there are objects that the command alone has a use for; with the feature `schema` it is a list of them.
 #[cfg(not(feature = "schema"))]
-pub type ForTheCommand<T> = std::marker::PhantomData<T>;
+pub type ForTheCommand<T> = Option<std::marker::PhantomData<T>>;
 
 /// The fields of an object that have not been taken yet. A field that is wrong is treated as absent, and the first such
 /// one is remembered.
@@ -214,8 +214,7 @@ impl Fields {
 
     #[cfg(not(feature = "schema"))]
     pub(crate) fn objects_for_the_command<T>(&mut self, name: &str) -> ForTheCommand<T> {
-        self.take(name);
-        ForTheCommand::default()
+        self.take(name).map(|_| std::marker::PhantomData)
     }
 
     pub(crate) fn optional_object<T: Object>(&mut self, name: &str) -> Option<T> {

@@ -49,6 +49,10 @@ fn each_mistake_is_named() {
             "envoy.request_deadline_ms: is not between 1 and 60000".to_owned(),
         ),
         (
+            edited("/envoy/upstreams", json!([{"url": "a.example:80"}])),
+            "envoy.upstreams: is for `edgepass envoy-config`".to_owned(),
+        ),
+        (
             edited("/envoy/inbound_authorization", json!("drop")),
             "envoy.inbound_authorization: is neither".to_owned(),
         ),
