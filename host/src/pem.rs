@@ -1,9 +1,22 @@
 //! Files that should be PEM, as people's tools write them: read whatever surrounds the sections, and called by name when
 //! they are something else.
 
+use std::io::BufRead as _;
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::Decode;
 use zeroize::Zeroizing;
+
+/// As tools write certificates, and not more strictly: what padding says can be counted.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// What a file holds in the place of what was wanted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -226,7 +239,7 @@ pub(crate) fn sections(content: &[u8], wanted: &[&str]) -> Zeroizing<Vec<u8>> {
     let text = normalise(content);
     let mut out = Zeroizing::new(Vec::with_capacity(text.len() + 1));
     let mut is_wanted = false;
-    for line in text.split(|b| *b == b'\n') {
+    for line in lines(&text) {
         let label = line.strip_prefix(b"-----BEGIN ");
         if let Some(label) = label {
             let label = label.strip_suffix(b"-----").unwrap_or(label);
@@ -241,38 +254,120 @@ pub(crate) fn sections(content: &[u8], wanted: &[&str]) -> Zeroizing<Vec<u8>> {
     out
 }
 
+/// What the certificates of a file hold: DER, or nothing where a section is no base64 or does not end. They are public,
+/// so they are neither decoded in constant time nor wiped as keys are: a system has a quarter of a megabyte of them, and
+/// reads all when it starts.
+pub(crate) fn certificates(content: &[u8]) -> Vec<Option<Vec<u8>>> {
+    // copied only where something has to be changed
+    let is_plain = !content.contains(&b'\\') && !content.contains(&b'\r');
+    let normal;
+    let text = if is_plain {
+        without_mark(content)
+    } else {
+        normal = normalise(content);
+        &normal
+    };
+    let mut found = Vec::new();
+    let mut base64: Option<Vec<u8>> = None;
+    for line in lines(text).map(trimmed) {
+        if let Some(label) = line.strip_prefix(b"-----BEGIN ") {
+            // the one before did not end
+            found.extend(base64.take().map(|_| None));
+            let is_one = label.strip_suffix(b"-----").unwrap_or(label) == b"CERTIFICATE";
+            base64 = is_one.then(|| Vec::with_capacity(4096));
+        } else if line.starts_with(b"-----END ") {
+            found.extend(base64.take().map(decode));
+        } else if let Some(base64) = &mut base64 {
+            base64.extend_from_slice(line);
+        }
+    }
+    found.extend(base64.map(|_| None));
+    found
+}
+
+fn decode(mut base64: Vec<u8>) -> Option<Vec<u8>> {
+    let der = BASE64.decode(&base64).ok();
+    der.or_else(|| {
+        base64.retain(|b| !b.is_ascii_whitespace());
+        BASE64.decode(&base64).ok()
+    })
+}
+
 /// The content as the parser wants it: UTF-8 without a byte order mark, line ends that are line ends and not the two
 /// characters of an escape, and no blanks or quotes around lines. None of those is a part of PEM.
 fn normalise(content: &[u8]) -> Zeroizing<Vec<u8>> {
-    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-    let is_escaped = [&b"-----\\n"[..], b"-----\\r"]
-        .iter()
-        .any(|escape| contains(content, escape));
+    let content = without_mark(content);
+    // a search for one byte is quick, and PEM has none of these
+    let is_escaped = content.contains(&b'\\')
+        && [&b"-----\\n"[..], b"-----\\r"]
+            .iter()
+            .any(|escape| contains(content, escape));
     // of the whole size at once, so that growing leaves no copies behind that are not wiped
-    let mut lines = Zeroizing::new(Vec::with_capacity(content.len()));
-    let mut rest = content;
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        match after {
-            [b'n' | b'r', after @ ..] if is_escaped && *byte == b'\\' => {
-                lines.push(b'\n');
-                rest = after;
+    let mut unescaped = Zeroizing::new(Vec::new());
+    if is_escaped {
+        unescaped.reserve_exact(content.len());
+        let mut rest = content;
+        while let [byte, after @ ..] = rest {
+            rest = after;
+            match after {
+                [b'n' | b'r', after @ ..] if *byte == b'\\' => {
+                    unescaped.push(b'\n');
+                    rest = after;
+                }
+                _ => unescaped.push(*byte),
             }
-            _ => lines.push(*byte),
         }
     }
-    let around = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b',');
+    let text = if is_escaped { &unescaped } else { content };
     let mut out = Zeroizing::new(Vec::with_capacity(content.len() + 1));
-    for line in lines.split(|b| matches!(b, b'\n' | b'\r')) {
-        let from = line.iter().position(|b| !around(b)).unwrap_or(line.len());
-        let to = line
-            .iter()
-            .rposition(|b| !around(b))
-            .map_or(from, |at| at + 1);
-        out.extend_from_slice(line.get(from..to).unwrap_or_default());
+    let mut push = |line: &[u8]| {
+        out.extend_from_slice(trimmed(line));
         out.push(b'\n');
+    };
+    for line in lines(text) {
+        if line.contains(&b'\r') {
+            line.split(|b| *b == b'\r').for_each(&mut push);
+        } else {
+            push(line);
+        }
     }
     out
+}
+
+/// Without a byte order mark.
+fn without_mark(content: &[u8]) -> &[u8] {
+    content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content)
+}
+
+/// Without the blanks and quotes around a line.
+fn trimmed(line: &[u8]) -> &[u8] {
+    let is_part = |b: &u8| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b',');
+    let from = line.iter().position(is_part).unwrap_or(line.len());
+    let to = line.iter().rposition(is_part).map_or(from, |at| at + 1);
+    line.get(from..to).unwrap_or_default()
+}
+
+/// What stands between line feeds, and after the last one. The standard library looks for one byte by words here, and
+/// byte by byte in `split`.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let mut after = text;
+        // reading memory does not fail
+        let length = after.skip_until(b'\n').unwrap_or(text.len());
+        let line = text.get(..length).unwrap_or(text);
+        match line.strip_suffix(b"\n") {
+            Some(line) => {
+                rest = Some(after);
+                Some(line)
+            }
+            None => {
+                rest = None;
+                Some(line)
+            }
+        }
+    })
 }
 
 /// Whether a section is an encrypted key: PKCS#8 has a label of its own for it, the older forms a header.
@@ -536,6 +631,52 @@ mod tests {
         ] {
             let chosen = sections(all.as_bytes(), wanted);
             assert_eq!(String::from_utf8_lossy(&chosen), expected, "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn certificates_are_decoded_as_far_as_they_can_be() {
+        let section = |text: &str| section("CERTIFICATE").replace("AAAA", text);
+        let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n";
+        let (good, bad) = (Some(vec![0, 0, 0]), None);
+        for (content, expected) in [
+            (String::new(), vec![]),
+            (section("AAAA"), vec![good.clone()]),
+            (section("AA\nAA"), vec![good.clone()]),
+            (section(" AA AA\t"), vec![good.clone()]),
+            (section("AAA"), vec![Some(vec![0, 0])]),
+            (section("AAA="), vec![Some(vec![0, 0])]),
+            (section("AAB="), vec![Some(vec![0, 0])]),
+            (section(""), vec![Some(vec![])]),
+            (section("A"), vec![bad.clone()]),
+            (section("?!"), vec![bad.clone()]),
+            (section("Comment: x\n\nAAAA"), vec![bad.clone()]),
+            (section("AAAA").replace("CERTIFICATE", "X"), vec![]),
+            (section("AAAA").replace('\n', "\r"), vec![good.clone()]),
+            (section("AAAA").replace('\n', "\\n"), vec![good.clone()]),
+            (cut.to_owned(), vec![bad.clone()]),
+            (
+                cut.to_owned() + &section("AAAA"),
+                vec![bad.clone(), good.clone()],
+            ),
+            (
+                section("AAAA") + &section("?!") + "text\n" + &section("AAAA"),
+                vec![good.clone(), bad, good],
+            ),
+        ] {
+            assert_eq!(certificates(content.as_bytes()), expected, "{content:?}");
+        }
+    }
+
+    #[test]
+    fn lines_are_those_of_split() {
+        for text in ["", "\n", "a", "a\n", "\na", "a\n\nb", "\n\n"] {
+            let split: Vec<&[u8]> = text.as_bytes().split(|b| *b == b'\n').collect();
+            assert_eq!(
+                lines(text.as_bytes()).collect::<Vec<_>>(),
+                split,
+                "{text:?}"
+            );
         }
     }
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tokio::sync::OnceCell;
 
 use crate::files::{self, FileError};
@@ -148,13 +147,12 @@ struct Bundle {
 
 impl Bundle {
     fn add_pem(&mut self, pem: &[u8]) {
-        let text = pem::sections(pem, &["CERTIFICATE"]);
-        for certificate in CertificateDer::pem_slice_iter(&text) {
+        for certificate in pem::certificates(pem) {
             match certificate {
-                Ok(certificate) => {
-                    self.certificates.insert(certificate.to_vec());
+                Some(der) => {
+                    self.certificates.insert(der);
                 }
-                Err(_) => self.broken += 1,
+                None => self.broken += 1,
             }
         }
     }
@@ -227,43 +225,81 @@ fn is_blank(value: &std::ffi::OsStr) -> bool {
     value.to_str().is_some_and(|text| text.trim().is_empty())
 }
 
-fn load_system() -> Result<Arc<RootCertStore>, RootsError> {
-    let loaded = system_certificates();
-    for error in &loaded.errors {
-        log::warn!("certification authorities: {error}");
-    }
-    let mut store = RootCertStore::empty();
-    let (usable, unusable) = store.add_parsable_certificates(loaded.certs);
-    log::debug!("{usable} certification authorities of the system, {unusable} that cannot be used");
-    if store.is_empty() {
-        let reason = loaded.errors.first().map_or_else(
-            || "the system has none; install its CA certificates, or set host.ca_file or SSL_CERT_FILE".to_owned(),
-            |error| format!("{error}; see host.ca_file, SSL_CERT_FILE and SSL_CERT_DIR"),
-        );
-        return Err(RootsError::System { reason });
-    }
-    Ok(Arc::new(store))
+fn no_system_roots(problem: Option<String>) -> RootsError {
+    let reason = problem.map_or_else(
+        || {
+            "the system has none; install its CA certificates, or set host.ca_file or SSL_CERT_FILE"
+                .to_owned()
+        },
+        |problem| format!("{problem}; see host.ca_file, SSL_CERT_FILE and SSL_CERT_DIR"),
+    );
+    RootsError::System { reason }
 }
 
-/// `rustls-native-certs` reads the two variables itself, and takes an empty one for a path. Elsewhere it finds the
-/// system's with `openssl-probe`, which is then asked directly.
+/// Where OpenSSL and what is built on it find them.
 #[cfg(all(unix, not(target_os = "macos")))]
-fn system_certificates() -> rustls_native_certs::CertificateResult {
-    if env::var_os(CERT_FILE).is_none() && env::var_os(CERT_DIR).is_none() {
-        return rustls_native_certs::load_native_certs();
-    }
+fn load_system() -> Result<Arc<RootCertStore>, RootsError> {
     let system = openssl_probe::probe();
-    let folder = system.cert_dir.first();
-    rustls_native_certs::load_certs_from_paths(
-        system.cert_file.as_deref(),
-        folder.map(PathBuf::as_path),
-    )
+    load_from(system.cert_file.as_deref(), &system.cert_dir)
+}
+
+/// The bundle alone, where it gives any: the folders hold the same certificates once more, each in a file of its own
+/// with several links to it, and reading those took a start longer than all the rest of it.
+#[cfg(all(unix, not(target_os = "macos")))]
+fn load_from(file: Option<&Path>, folders: &[PathBuf]) -> Result<Arc<RootCertStore>, RootsError> {
+    let mut problem = None;
+    let mut warn = |place: &Path, cause: String| {
+        let text = format!("{}: {cause}", place.display());
+        log::warn!("certification authorities: {text}");
+        problem.get_or_insert(text);
+    };
+    if let Some(file) = file {
+        let mut bundle = Bundle::default();
+        match bundle.add_file(file) {
+            Ok(()) => {
+                let (store, unusable) = bundle.finish();
+                if !store.is_empty() {
+                    return Ok(loaded(store, unusable));
+                }
+                warn(file, "no certificate in it can be used".to_owned());
+            }
+            Err(cause) => warn(file, cause),
+        }
+    }
+    let mut bundle = Bundle::default();
+    for folder in folders {
+        if let Err(cause) = bundle.add_folder(folder) {
+            warn(folder, cause.to_string());
+        }
+    }
+    let (store, unusable) = bundle.finish();
+    if store.is_empty() {
+        return Err(no_system_roots(problem));
+    }
+    Ok(loaded(store, unusable))
 }
 
 /// The system has no files of them.
 #[cfg(not(all(unix, not(target_os = "macos"))))]
-fn system_certificates() -> rustls_native_certs::CertificateResult {
-    rustls_native_certs::load_native_certs()
+fn load_system() -> Result<Arc<RootCertStore>, RootsError> {
+    let system = rustls_native_certs::load_native_certs();
+    for error in &system.errors {
+        log::warn!("certification authorities: {error}");
+    }
+    let mut store = RootCertStore::empty();
+    let (_, unusable) = store.add_parsable_certificates(system.certs);
+    if store.is_empty() {
+        return Err(no_system_roots(
+            system.errors.first().map(ToString::to_string),
+        ));
+    }
+    Ok(loaded(store, unusable))
+}
+
+fn loaded(store: RootCertStore, unusable: usize) -> Arc<RootCertStore> {
+    let usable = store.len();
+    log::debug!("{usable} certification authorities of the system, {unusable} that cannot be used");
+    Arc::new(store)
 }
 
 #[cfg(test)]
@@ -428,6 +464,54 @@ mod tests {
                 error.starts_with("SSL_CERT_") && error.contains(says),
                 "{error}"
             );
+        }
+    }
+
+    #[cfg(all(unix, not(target_os = "macos")))]
+    #[test]
+    fn the_systems_folders_are_read_where_its_bundle_gives_nothing() {
+        let lab = Lab::new();
+        let other = Lab::new();
+        let bundle = lab.write("bundle.pem", &lab.ca);
+        let wrong = lab.write("wrong.pem", broken());
+        let text = lab.write("text.pem", "hello");
+        let missing = lab.folder.join("missing");
+        let folder = lab.folder.join("folder");
+        let empty = lab.folder.join("empty");
+        fs::create_dir(&folder).unwrap();
+        fs::create_dir(&empty).unwrap();
+        fs::write(folder.join("a.0"), &lab.ca).unwrap();
+        std::os::unix::fs::symlink("a.0", folder.join("a.pem")).unwrap();
+        fs::write(folder.join("b.0"), &other.ca).unwrap();
+        for (file, folders, expected) in [
+            // the bundle alone
+            (Some(&bundle), &[&folder][..], Some(1)),
+            (Some(&bundle), &[&missing], Some(1)),
+            (Some(&bundle), &[], Some(1)),
+            // each file of a folder once
+            (Some(&missing), &[&folder], Some(2)),
+            (Some(&wrong), &[&folder], Some(2)),
+            (Some(&text), &[&folder], Some(2)),
+            (Some(&folder), &[&folder], Some(2)),
+            (None, &[&folder], Some(2)),
+            (None, &[&missing, &folder], Some(2)),
+            // nothing
+            (None, &[&empty], None),
+            (None, &[], None),
+            (Some(&text), &[&empty], None),
+            (Some(&missing), &[&missing], None),
+        ] {
+            let folders: Vec<PathBuf> = folders.iter().map(|&folder| folder.clone()).collect();
+            let loaded = load_from(file.map(PathBuf::as_path), &folders);
+            match (loaded, expected) {
+                (Ok(store), Some(count)) => assert_eq!(store.len(), count, "{file:?} {folders:?}"),
+                (Err(error), None) => {
+                    let error = error.to_string();
+                    let named = file.is_none_or(|file| error.contains(&*file.to_string_lossy()));
+                    assert!(named && error.contains("SSL_CERT_FILE"), "{error}");
+                }
+                (loaded, _) => panic!("{file:?} {folders:?}: {:?}", loaded.map(|s| s.len())),
+            }
         }
     }
 }
