@@ -209,21 +209,20 @@ impl<T: HostView> token_file::HostWithStore<T> for Imports {
         store: &Accessor<T, Self>,
         path: String,
     ) -> Result<Vec<u8>, token_file::ReadError> {
-        if !host(store).0.files.permits(&path) {
+        let host = host(store);
+        if !host.0.files.permits(&path) {
             log::warn!("token-file denied: {path:?}");
             return Err(token_file::ReadError::Denied(
                 "the configuration does not name this file".to_owned(),
             ));
         }
-        let content = tokio::task::spawn_blocking(move || TokenFiles::read(&path)).await;
-        match content {
-            Ok(Ok(content)) => Ok(content.to_vec()),
-            Ok(Err(FileError::NotFound)) => Err(token_file::ReadError::NotFound),
-            Ok(Err(FileError::Denied)) => Err(token_file::ReadError::Denied(
+        match host.0.files.fetch(path).await {
+            Ok(mut content) => Ok(std::mem::take(&mut *content)),
+            Err(FileError::NotFound) => Err(token_file::ReadError::NotFound),
+            Err(FileError::Denied) => Err(token_file::ReadError::Denied(
                 "permission denied".to_owned(),
             )),
-            Ok(Err(FileError::TooLarge { limit })) => Err(token_file::ReadError::TooLarge(limit)),
-            Ok(Err(e)) => Err(token_file::ReadError::Other(e.to_string())),
+            Err(FileError::TooLarge { limit }) => Err(token_file::ReadError::TooLarge(limit)),
             Err(e) => Err(token_file::ReadError::Other(e.to_string())),
         }
     }

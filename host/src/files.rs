@@ -9,6 +9,7 @@ use edgepass_core::needs::FilePattern;
 use zeroize::Zeroizing;
 
 use crate::limits;
+use crate::local::Mounts;
 
 /// Reads a whole regular file of at most `limit` bytes.
 ///
@@ -75,24 +76,41 @@ impl fmt::Display for FileError {
 impl std::error::Error for FileError {}
 
 /// The files that the component may read: those that the configuration names, and no other.
-pub(crate) struct TokenFiles(Vec<FilePattern>);
+pub(crate) struct TokenFiles {
+    files: Vec<FilePattern>,
+    mounts: Mounts,
+}
 
 impl TokenFiles {
     pub(crate) fn new(files: impl IntoIterator<Item = FilePattern>) -> Self {
         let mut files: Vec<FilePattern> = files.into_iter().collect();
         files.sort();
         files.dedup();
-        Self(files)
+        Self {
+            files,
+            mounts: Mounts::default(),
+        }
     }
 
     /// Whether the configuration names this file, letter for letter, or the folder that it is in.
     pub(crate) fn permits(&self, path: &str) -> bool {
-        self.0.iter().any(|file| file.matches(path))
+        self.files.iter().any(|file| file.matches(path))
     }
 
     /// Those that are known beforehand.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(FilePattern::exact)
+        self.files.iter().filter_map(FilePattern::exact)
+    }
+
+    /// The content now, without blocking the thread for longer than a disk may take: what a server gives is read on a
+    /// thread of its own, which waits for as long as the server does.
+    pub(crate) async fn fetch(&self, path: String) -> Result<Zeroizing<Vec<u8>>, FileError> {
+        if self.mounts.is_local(Path::new(&path)) {
+            return Self::read(&path);
+        }
+        let read = tokio::task::spawn_blocking(move || Self::read(&path));
+        read.await
+            .unwrap_or_else(|e| Err(FileError::Io(io::Error::other(e))))
     }
 
     /// The content now. Call it where blocking is allowed.
@@ -106,15 +124,11 @@ impl TokenFiles {
 fn open(path: &Path) -> Result<File, FileError> {
     use std::os::unix::fs::OpenOptionsExt;
 
-    // O_NONBLOCK has no meaning for regular files
-    const O_NONBLOCK: i32 = if cfg!(target_os = "linux") {
-        0o4000
-    } else {
-        0x4
-    };
+    // it has no meaning for regular files
+    let flags = rustix::fs::OFlags::NONBLOCK.bits();
     File::options()
         .read(true)
-        .custom_flags(O_NONBLOCK)
+        .custom_flags(flags.cast_signed())
         .open(path)
         .map_err(FileError::from)
 }

@@ -34,6 +34,10 @@
 //! Connections are direct: `HTTPS_PROXY` is not supported. `localhost` and names below it are this machine. Redirects
 //! are not followed; the component refuses them.
 //!
+//! Servers are verified with the certification authorities of [`Builder::ca_file`], of `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR`, or else of the system: its bundle alone, and its folder only where there is no bundle. They are read
+//! at the first connection.
+//!
 //! # Features
 //!
 //! - `bundled` (default): the component, which travels with the crate as WebAssembly, is compiled while your program is
@@ -65,6 +69,7 @@ mod document;
 mod egress;
 mod files;
 mod instance;
+mod local;
 mod pem;
 mod provider;
 mod roots;

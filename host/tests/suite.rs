@@ -15,6 +15,9 @@ mod cache;
 mod certificate;
 #[path = "suite/egress.rs"]
 mod egress;
+#[cfg(target_os = "linux")]
+#[path = "suite/file_servers.rs"]
+mod file_servers;
 #[path = "suite/hostile.rs"]
 mod hostile;
 #[path = "suite/link.rs"]

@@ -30,14 +30,10 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
 
-    const O_NONBLOCK: i32 = if cfg!(target_os = "linux") {
-        0o4000
-    } else {
-        0x4
-    };
+    let flags = rustix::fs::OFlags::NONBLOCK.bits();
     File::options()
         .read(true)
-        .custom_flags(O_NONBLOCK)
+        .custom_flags(flags.cast_signed())
         .open(path)
 }
 
