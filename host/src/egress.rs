@@ -223,13 +223,18 @@ async fn exchange(
     let asked = options
         .and_then(|options| options.first_byte_timeout)
         .unwrap_or(limits::HTTP_DEADLINE);
-    let place = format!(
-        "{} {}://{}{}",
-        request.method(),
-        request.uri().scheme_str().unwrap_or_default(),
-        place_of(&request),
-        request.uri().path()
-    );
+    // for the log alone
+    let place = if log::log_enabled!(log::Level::Warn) {
+        format!(
+            "{} {}://{}{}",
+            request.method(),
+            request.uri().scheme_str().unwrap_or_default(),
+            place_of(&request),
+            request.uri().path()
+        )
+    } else {
+        String::new()
+    };
     let started = Instant::now();
     let result = tokio::time::timeout(asked.min(limits::HTTP_DEADLINE), whole(pool, request))
         .await

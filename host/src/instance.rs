@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use edgepass_core::{
     AccessToken, ClientAssertion, Error, ErrorClass, ErrorDetail, IdentityStatus, Refresh,
@@ -12,9 +12,11 @@ use edgepass_core::{
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use wasmtime::component::Accessor;
 use wasmtime::{Engine, Store};
 
+use crate::address_space;
 use crate::bindings::{Provider as Exports, ProviderPre, types};
 use crate::context::{Context, Host};
 use crate::watchdog::Watchdog;
@@ -51,9 +53,21 @@ pub(crate) enum Answer {
 /// A call, and the channel for its answer.
 pub(crate) struct Job {
     call: Arc<Call>,
+    /// Until when its caller waits.
+    deadline: Instant,
     /// How many instances have ended while it was in flight.
     lost: u8,
-    reply: oneshot::Sender<Result<Answer, Error>>,
+    /// Nobody waits any more when it is gone.
+    reply: Option<oneshot::Sender<Result<Answer, Error>>>,
+}
+
+impl Job {
+    fn answer(&mut self, result: Result<Answer, Error>) {
+        if let Some(reply) = self.reply.take() {
+            // fails when the caller was cancelled
+            let _ = reply.send(result);
+        }
+    }
 }
 
 /// A handle: calls go through a bounded channel to the task that owns the store.
@@ -89,8 +103,9 @@ impl Instance {
         let (reply, answer) = oneshot::channel();
         match self.jobs.try_send(Job {
             call: Arc::new(call),
+            deadline: Instant::now() + limits::CALL_DEADLINE,
             lost: 0,
-            reply,
+            reply: Some(reply),
         }) {
             Ok(()) => Ok(answer),
             Err(mpsc::error::TrySendError::Full(_)) => Err(busy()),
@@ -102,6 +117,14 @@ impl Instance {
     pub(crate) fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
     }
+}
+
+/// Waits for the answer of a call. The task that owns the instance gives one by the deadline of a call, whatever the
+/// component does.
+pub(crate) async fn answer(
+    answer: oneshot::Receiver<Result<Answer, Error>>,
+) -> Result<Answer, Error> {
+    answer.await.unwrap_or_else(|_| Err(stopped()))
 }
 
 /// The caller's error when the task is gone: the runtime that it ran on was shut down.
@@ -118,6 +141,16 @@ fn busy() -> Error {
         format!(
             "{} calls already wait for the component",
             limits::CALLS_QUEUED
+        ),
+    )
+}
+
+fn no_answer() -> Error {
+    transient(
+        ErrorClass::Timeout,
+        format!(
+            "the credential component gave no answer in {} s",
+            limits::CALL_DEADLINE.as_secs()
         ),
     )
 }
@@ -151,10 +184,23 @@ impl InFlight {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&id);
-        if let Some(job) = job {
-            // fails when the caller was cancelled
-            let _ = job.reply.send(result);
+        if let Some(mut job) = job {
+            job.answer(result);
         }
+    }
+
+    /// Tells those whose time is up, and says when it is up for the next.
+    fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next: Option<Instant> = None;
+        for job in jobs.values_mut() {
+            if job.deadline <= now {
+                job.answer(Err(no_answer()));
+            } else if next.is_none_or(|next| job.deadline < next) {
+                next = Some(job.deadline);
+            }
+        }
+        next
     }
 
     fn take(&self) -> Vec<Job> {
@@ -190,11 +236,12 @@ impl Supervisor {
             again = self.in_flight.take();
             again.retain_mut(|job| {
                 job.lost += 1;
-                job.lost <= limits::CALL_RETRIES || {
-                    let (reply, _) = oneshot::channel();
-                    let _ = std::mem::replace(&mut job.reply, reply).send(Err(lost(&cause)));
-                    false
+                // one that nobody waits for is not made again
+                let again = job.lost <= limits::CALL_RETRIES && job.reply.is_some();
+                if !again {
+                    job.answer(Err(lost(&cause)));
                 }
+                again
             });
             if started.elapsed() >= limits::INSTANCE_STABLE {
                 backoff = limits::RESTART_BACKOFF;
@@ -231,10 +278,8 @@ impl Supervisor {
             Ok(exports) => exports,
             Err(e) => {
                 // fail these at once: a component that does not start answers nothing
-                while let Ok(job) = self.queue.try_recv() {
-                    let _ = job
-                        .reply
-                        .send(Err(transient(ErrorClass::Other, not_started(&e))));
+                while let Ok(mut job) = self.queue.try_recv() {
+                    job.answer(Err(transient(ErrorClass::Other, not_started(&e))));
                 }
                 return Err(e);
             }
@@ -270,17 +315,43 @@ async fn drive(
     let work = async {
         let mut next = again;
         let mut calls: FuturesUnordered<_> = (0..again).map(start).collect();
+        // one timer for all calls: one for each would wake the driver of timers at each
+        let mut timer = std::pin::pin!(sleep_until(None));
+        let mut timer_is_set = false;
+        // one that has been taken from a queue which could not be looked into otherwise
+        let mut held: Option<Job> = None;
         loop {
-            tokio::select! {
-                biased;
-                Some(done) = calls.next(), if !calls.is_empty() => done?,
-                job = queue.recv(), if calls.len() < limits::CALLS_IN_COMPONENT => {
-                    let Some(job) = job else { return Ok(()) };
-                    in_flight.insert(next, job);
-                    calls.push(start(next));
-                    next += 1;
-                }
+            if !timer_is_set && !calls.is_empty() {
+                let of_queued = held.as_ref().map(|job| job.deadline);
+                let next = in_flight
+                    .expire(Instant::now())
+                    .into_iter()
+                    .chain(of_queued);
+                timer.set(sleep_until(next.min()));
+                timer_is_set = true;
             }
+            let has_room = calls.len() < limits::CALLS_IN_COMPONENT;
+            let job = if has_room && held.is_some() {
+                held.take()
+            } else {
+                tokio::select! {
+                    biased;
+                    Some(done) = calls.next(), if !calls.is_empty() => {
+                        done?;
+                        continue;
+                    }
+                    job = queue.recv(), if has_room => job,
+                    () = timer.as_mut(), if timer_is_set => {
+                        timer_is_set = false;
+                        expire_queued(queue, &mut held, Instant::now());
+                        continue;
+                    }
+                }
+            };
+            let Some(job) = job else { return Ok(()) };
+            in_flight.insert(next, job);
+            calls.push(start(next));
+            next += 1;
         }
     };
     let mut work = std::pin::pin!(work);
@@ -290,6 +361,26 @@ async fn drive(
         work.as_mut().poll(cx)
     })
     .await
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    // all that are there have been told, and a call that comes has a whole deadline before it
+    let deadline = deadline.unwrap_or_else(|| Instant::now() + limits::CALL_DEADLINE);
+    tokio::time::sleep_until(deadline).await;
+}
+
+/// Tells those whose time is up in a queue that is not moving. They are in the order of their deadlines.
+fn expire_queued(queue: &mut mpsc::Receiver<Job>, held: &mut Option<Job>, now: Instant) {
+    loop {
+        let Some(mut job) = held.take().or_else(|| queue.try_recv().ok()) else {
+            return;
+        };
+        if job.deadline > now {
+            *held = Some(job);
+            return;
+        }
+        job.answer(Err(no_answer()));
+    }
 }
 
 async fn perform(
@@ -391,6 +482,97 @@ fn cause(trap: &wasmtime::Error) -> String {
     match trap.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::Interrupt) => "it ran without yielding and was stopped".to_owned(),
         Some(trap) => trap.to_string(),
-        None => trap.root_cause().to_string(),
+        None => address_space::explains(trap).unwrap_or_else(|| trap.root_cause().to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    type Reply = oneshot::Receiver<Result<Answer, Error>>;
+
+    fn job(deadline: Instant) -> (Job, Reply) {
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            call: Arc::new(Call::Status),
+            deadline,
+            lost: 0,
+            reply: Some(reply),
+        };
+        (job, answer)
+    }
+
+    fn has_timed_out(answer: &mut Reply) -> bool {
+        match answer.try_recv() {
+            Ok(Err(error)) => {
+                assert_eq!(error.class(), ErrorClass::Timeout);
+                true
+            }
+            Ok(Ok(_)) => panic!("nobody has answered"),
+            Err(_) => false,
+        }
+    }
+
+    #[test]
+    fn callers_are_told_when_their_time_is_up_and_no_earlier() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for (deadlines, now, next) in [
+            (&[][..], 5, None),
+            (&[10, 20][..], 5, Some(10)),
+            (&[20, 10], 10, Some(20)),
+            (&[10, 20], 15, Some(20)),
+            (&[10, 20, 30], 20, Some(30)),
+            (&[10, 20], 20, None),
+        ] {
+            let in_flight = InFlight::default();
+            let mut answers = Vec::new();
+            for (id, deadline) in (0..).zip(deadlines) {
+                let (job, answer) = job(at(*deadline));
+                in_flight.insert(id, job);
+                answers.push((deadline, answer));
+            }
+            for _ in 0..2 {
+                assert_eq!(in_flight.expire(at(now)), next.map(at), "{deadlines:?}");
+            }
+            for (deadline, answer) in &mut answers {
+                assert_eq!(
+                    has_timed_out(answer),
+                    **deadline <= now,
+                    "{deadlines:?} {now}"
+                );
+            }
+            // the calls go on inside, and their answers go to nobody
+            assert_eq!(in_flight.take().len(), deadlines.len());
+        }
+    }
+
+    #[test]
+    fn a_queue_that_does_not_move_is_told_as_well_and_keeps_its_order() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let (jobs, mut queue) = mpsc::channel(3);
+        let mut answers = Vec::new();
+        for deadline in [10, 20, 30] {
+            let (job, answer) = job(at(deadline));
+            assert!(jobs.try_send(job).is_ok());
+            answers.push(answer);
+        }
+        let mut held = None;
+        for (now, expected, next) in [
+            (5, [false; 3], Some(10)),
+            (5, [false; 3], Some(10)),
+            (20, [true, true, false], Some(30)),
+            (25, [false; 3], Some(30)),
+            (30, [false, false, true], None),
+        ] {
+            expire_queued(&mut queue, &mut held, at(now));
+            let told: Vec<bool> = answers.iter_mut().map(has_timed_out).collect();
+            assert_eq!(told, expected, "{now}");
+            assert_eq!(held.as_ref().map(|job| job.deadline), next.map(at), "{now}");
+        }
     }
 }

@@ -38,6 +38,12 @@
 //! `SSL_CERT_DIR`, or else of the system: its bundle alone, and its folder only where there is no bundle. They are read
 //! at the first connection.
 //!
+//! # Memory
+//!
+//! Each [`Provider`] runs an instance of the component, whose linear memory reserves some 4 GiB of address space and uses
+//! a few hundred kilobytes, 32 MiB at the most ([`Limits`]). Where address space is limited (`ulimit -v`), [`Builder::build`]
+//! or the first call fails with an error that says so.
+//!
 //! # Features
 //!
 //! - `bundled` (default): the component, which travels with the crate as WebAssembly, is compiled while your program is
@@ -56,6 +62,7 @@ pub mod blocking;
 pub mod limits;
 pub mod link;
 
+mod address_space;
 mod assertion;
 #[cfg(feature = "azure")]
 mod azure;

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use edgepass_core::config::ConsumersFile;
 use edgepass_core::{
-    ClientAssertion, Config, ConfigError, Environment, Error, ErrorClass, ErrorDetail, Grant,
-    IdentityStatus, Needs, RejectionOutcome, Secret, TokenRequest, TokenSource,
+    ClientAssertion, Config, ConfigError, Environment, Error, ErrorClass, Grant, IdentityStatus,
+    Needs, RejectionOutcome, Secret, TokenRequest, TokenSource,
 };
 use hashbrown::HashMap;
 use tokio::sync::watch;
 use wasmtime::component::{Component, Linker};
 
+use crate::address_space;
 use crate::assertion::AssertionSource;
 use crate::bindings::ProviderPre;
 use crate::cache::{Cache, Key, Lookup, Token};
@@ -263,10 +264,12 @@ impl Provider {
         let cache = Arc::clone(&self.0.cache);
         // a task of its own: a caller that is cancelled does not stop the flight for the others
         tokio::spawn(async move {
-            let result = wait_for(answer).await.and_then(|answer| match answer {
-                Answer::Token(token) => Ok(Token::new(token)),
-                _ => Err(unexpected_answer()),
-            });
+            let result = instance::answer(answer)
+                .await
+                .and_then(|answer| match answer {
+                    Answer::Token(token) => Ok(Token::new(token)),
+                    _ => Err(unexpected_answer()),
+                });
             let outcome = result.map(|first| {
                 cache.put(key.clone(), &first, generation, false);
                 let source = match first.source {
@@ -309,7 +312,7 @@ impl Provider {
     async fn call(&self, call: Call) -> Result<Answer, Error> {
         let answer = self.0.instance.call(call)?;
         self.0.calls.fetch_add(1, Ordering::Relaxed);
-        wait_for(answer).await
+        instance::answer(answer).await
     }
 }
 
@@ -525,6 +528,9 @@ impl Builder {
         let wasm = self.component.take();
         let read_through = !self.bypass;
         let host = self.build_host()?;
+        if let Some(reason) = address_space::too_small() {
+            return Err(BuildError::Component { reason });
+        }
         #[cfg(feature = "compiler")]
         let component = match wasm {
             Some(wasm) => {
@@ -717,27 +723,6 @@ impl Flights {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&Lookup::of(request)?)
             .cloned()
-    }
-}
-
-/// Waits for the component's answer, up to the deadline of a call.
-async fn wait_for(
-    answer: tokio::sync::oneshot::Receiver<Result<Answer, Error>>,
-) -> Result<Answer, Error> {
-    match tokio::time::timeout(limits::CALL_DEADLINE, answer).await {
-        Ok(answer) => answer.unwrap_or_else(|_| Err(instance::stopped())),
-        Err(_) => {
-            let message = format!(
-                "the credential component gave no answer in {} s",
-                limits::CALL_DEADLINE.as_secs()
-            );
-            let detail = ErrorDetail {
-                message,
-                retryable: true,
-                ..ErrorDetail::default()
-            };
-            Err(Error::with_detail(ErrorClass::Timeout, detail))
-        }
     }
 }
 

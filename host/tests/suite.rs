@@ -7,6 +7,9 @@
     reason = "what a test sets up may stop it; the lints spare only the test functions themselves"
 )]
 
+#[cfg(target_os = "linux")]
+#[path = "suite/address_space.rs"]
+mod address_space;
 #[path = "suite/builder.rs"]
 mod builder;
 #[path = "suite/cache.rs"]

@@ -6,7 +6,7 @@
 
 mod in_place;
 
-pub use edgepass_precompile::config;
+pub use edgepass_precompile::{ADDRESS_SPACE_OF_A_MEMORY, config};
 
 #[cfg(feature = "compiler")]
 pub use edgepass_precompile::compile;
