@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
         .enable_time()
         .build()
         .map_err(|e| Failure::setup(format!("no tokio runtime: {e}")))?;
-    let token = runtime.block_on(async {
+    let got = runtime.block_on(async {
         let provider = match builder.build().await {
             Ok(provider) => provider,
             Err(error) => {
@@ -67,11 +67,36 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
         };
         warnings.add(provider.warnings());
         let token = within(arguments.timeout, provider.get_token(&request)).await;
-        token.map_err(|error| Failure::from(with_proxy_named(error)))
+        let token = token.map_err(|error| Failure::from(with_proxy_named(error)))?;
+        Ok((provider, token))
     });
-    // do not wait for what still runs: a background refresh, or a file system that hangs
-    runtime.shutdown_background();
-    print(&token?, arguments.format.unwrap_or(TokenFormat::Json))
+    let (provider, token) = match got {
+        Ok(got) => got,
+        Err(failure) => {
+            // do not wait for what still runs: a file system that hangs, for one
+            runtime.shutdown_background();
+            return Err(failure);
+        }
+    };
+    let printed = print(&token, arguments.format.unwrap_or(TokenFormat::Json));
+    drop(token);
+    end(&runtime, provider);
+    // The process ends now, and the kernel is quicker at taking back what it has than this program is at giving it back.
+    std::mem::forget(runtime);
+    printed
+}
+
+/// Ends the component and whatever holds secrets with it: its memory is unmapped, which leaves nothing of its many copies.
+fn end(runtime: &tokio::runtime::Runtime, provider: Provider) {
+    /// Turns of what runs beside: the component's task needs one or two, and a connection's one.
+    const TURNS: usize = 8;
+
+    drop(provider);
+    runtime.block_on(async {
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
+    });
 }
 
 /// The token, or an error when that time is over.

@@ -1499,3 +1499,101 @@ fn a_machine_without_certification_authorities_is_told_so_once() {
     );
     assert!(lab.emulator.token_requests().is_empty());
 }
+#[cfg(unix)]
+#[test]
+fn a_limit_of_address_space_is_named_with_its_fix() {
+    let lab = Lab::new();
+    let script = format!(
+        "ulimit -v 4000000 && exec {} token --scope {GRAPH}",
+        env!("CARGO_BIN_EXE_edgepass")
+    );
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .env_clear()
+        .envs(lab.emulator.env())
+        .output()
+        .unwrap();
+    let said = text(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    for part in ["3906 MiB", "ulimit -v unlimited", "memory.max"] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    assert!(lab.emulator.token_requests().is_empty());
+}
+
+/// What a process has in memory that it can write to, by mapping.
+#[cfg(target_os = "linux")]
+fn memory(pid: u32) -> Vec<(String, Vec<u8>)> {
+    use std::os::unix::fs::FileExt as _;
+
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    maps.lines()
+        .filter(|line| line.split(' ').nth(1).is_some_and(|p| p.starts_with("rw")))
+        .map(|line| {
+            let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+            let address = |text| u64::from_str_radix(text, 16).unwrap();
+            let (from, to) = (address(from), address(to));
+            let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+            memory.read_exact_at(&mut bytes, from).unwrap();
+            (line.to_owned(), bytes)
+        })
+        .collect()
+}
+
+/// The command is stopped between printing and its end: it has a warning for standard error, which takes nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_token_and_the_component_are_gone_when_it_has_been_printed() {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::{Duration, Instant};
+
+    let lab = Lab::new();
+    let (_reader, mut stderr) = UnixStream::pair().unwrap();
+    stderr.set_nonblocking(true).unwrap();
+    while stderr.write(&[b'.'; 4096]).is_ok() {}
+    while stderr.write(b".").is_ok() {}
+    stderr.set_nonblocking(false).unwrap();
+    let mut child = command(&lab, &["token", "--scope", GRAPH, "--format", "token"])
+        .env("AZURE_USERNAME", "somebody")
+        .stdout(Stdio::piped())
+        .stderr(OwnedFd::from(stderr))
+        .spawn()
+        .unwrap();
+    let mut printed = String::new();
+    let stdout = child.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut printed).unwrap();
+    let token = printed.trim();
+    assert_eq!(token.split('.').count(), 3, "{token}");
+    // file descriptor 2 is the first argument of its system call
+    let begun = Instant::now();
+    let writes_warning = || {
+        let call = std::fs::read_to_string(format!("/proc/{}/syscall", child.id())).unwrap();
+        call.split(' ').nth(1) == Some("0x2")
+    };
+    while !writes_warning() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(90),
+            "it has no warning"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mappings = memory(child.id());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // what TLS and HTTP had on the heap is theirs to wipe, and they do not: the rest of the process has nothing
+    let is_component = |line: &str| line.contains("wasm-memory-image");
+    let held = mappings.iter().filter(|(line, _)| is_component(line));
+    assert_eq!(held.count(), 0, "the component's memory is there");
+    let (_, payload) = token.split_once('.').unwrap();
+    assert!(payload.len() > 600);
+    for (line, bytes) in &mappings {
+        // a word that every token has tells nothing: any 48 characters do
+        for part in payload.as_bytes().chunks_exact(48).step_by(4) {
+            let is_there = bytes.windows(part.len()).any(|window| window == part);
+            assert!(!is_there || line.ends_with("[heap]"), "{line}");
+        }
+    }
+}
