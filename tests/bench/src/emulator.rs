@@ -6,6 +6,9 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
+/// The certification authorities of a client, if it is not to have the system's.
+pub(crate) const CERT_FILE: &str = "SSL_CERT_FILE";
+
 /// A running emulator. It ends when this is dropped.
 pub(crate) struct Emulator {
     child: Child,
@@ -45,6 +48,19 @@ impl Emulator {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
         emulator.env = text.lines().filter_map(export).collect();
         Ok(emulator)
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its folder, and the file of the certification authority that clients are told to trust.
+    pub(crate) fn trust(&self) -> Result<(&Path, &Path)> {
+        let mut variables = self.env.iter();
+        let ca = variables.find(|(name, _)| name == CERT_FILE);
+        let (_, ca) = ca.with_context(|| format!("the emulator names no {CERT_FILE}"))?;
+        Ok((&self.dir, Path::new(ca)))
     }
 
     /// A command with the environment of the emulator and nothing of this process's: no proxies, no other CAs.

@@ -10,6 +10,8 @@
 //!
 //! With the argument `--once` a client gets one token, answers as to `memory`, and ends.
 
+pub mod plot;
+
 use std::fmt::Write as _;
 use std::future::Future;
 use std::hint::black_box;

@@ -4,12 +4,16 @@
 //! round, so that whatever else the machine does meets all of them. Nothing is asserted about time.
 
 mod emulator;
+mod instructions;
 mod measure;
 mod peers;
+mod processors;
 mod stats;
+mod system_roots;
 mod table;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
@@ -17,12 +21,13 @@ use anyhow::{Context as _, Result, bail};
 use crate::emulator::Emulator;
 use crate::measure::Effort;
 use crate::peers::Programs;
+use crate::system_roots::Place;
 
-const USAGE: &str = "usage: edgepass-bench [--quick] [--rounds N]";
+const USAGE: &str = "usage: edgepass-bench [--quick] [--rounds N] [--svg FILE]";
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -30,18 +35,40 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<()> {
-    let effort = effort(std::env::args().skip(1))?;
+fn run() -> Result<ExitCode> {
+    let options = options(std::env::args().skip(1))?;
+    let outside = match system_roots::enter()? {
+        Place::Done(code) => return Ok(code),
+        Place::Inside => None,
+        Place::Outside(why) => Some(why),
+    };
+    let effort = options.effort;
     let programs = Programs::find()?;
     let emulator = Emulator::start(&programs.emulator)?;
-    let results = measure::all(&programs, &emulator, effort)?;
+    if outside.is_none() {
+        let (folder, ca) = emulator.trust()?;
+        system_roots::add(ca, folder)?;
+    }
+    let results = measure::all(&programs, &emulator, effort, outside.as_deref())?;
+    if let Some(file) = options.svg {
+        std::fs::write(&file, table::plot(&results).svg())
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
     std::io::stdout()
         .write_all(table::table(&results, &programs, effort)?.as_bytes())
-        .context("cannot print the table")
+        .context("cannot print the table")?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn effort(mut arguments: impl Iterator<Item = String>) -> Result<Effort> {
+struct Options {
+    effort: Effort,
+    /// Where to write the picture.
+    svg: Option<PathBuf>,
+}
+
+fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
     let mut effort = Effort::FULL;
+    let mut svg = None;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--quick" => effort = Effort::QUICK,
@@ -52,8 +79,9 @@ fn effort(mut arguments: impl Iterator<Item = String>) -> Result<Effort> {
                     .filter(|&n| n > 0);
                 effort.rounds = rounds.context(USAGE)?;
             }
+            "--svg" => svg = Some(arguments.next().context(USAGE)?.into()),
             _ => bail!("{USAGE}"),
         }
     }
-    Ok(effort)
+    Ok(Options { effort, svg })
 }

@@ -9,7 +9,9 @@ use anyhow::{Context as _, Result, bail};
 use wait4::Wait4 as _;
 
 use crate::emulator::Emulator;
+use crate::instructions::{self, Counts};
 use crate::peers::{Once, Peer, Programs, Who};
+use crate::processors;
 use crate::stats::Samples;
 
 /// How much is measured.
@@ -22,6 +24,8 @@ pub(crate) struct Effort {
     pub(crate) exchanges: usize,
     /// New processes a round.
     pub(crate) processes: usize,
+    /// How many times more operations are counted in the longer of two counts than in the shorter one.
+    pub(crate) counted: u32,
 }
 
 impl Effort {
@@ -31,6 +35,7 @@ impl Effort {
         batches: 100,
         exchanges: 50,
         processes: 4,
+        counted: 10,
     };
     /// Some seconds, to see that it works.
     pub(crate) const QUICK: Self = Self {
@@ -38,6 +43,7 @@ impl Effort {
         batches: 20,
         exchanges: 20,
         processes: 2,
+        counted: 2,
     };
 }
 
@@ -50,6 +56,8 @@ pub(crate) enum Figure {
     Cached,
     Inner,
     Exchange,
+    /// The same with the client on one processor and the endpoint on another.
+    Pinned,
 }
 
 /// Everything measured.
@@ -63,6 +71,10 @@ pub(crate) struct Results {
     pub(crate) cpu: BTreeMap<Once, Samples>,
     /// The most that such a process had resident, KiB.
     pub(crate) peak: BTreeMap<Once, Samples>,
+    /// Instructions, where they could be counted.
+    pub(crate) counts: Option<Counts>,
+    /// What was not measured, and why.
+    pub(crate) missing: Vec<String>,
 }
 
 /// One that got a token and ended.
@@ -72,16 +84,40 @@ struct Process {
     kib: f64,
 }
 
-pub(crate) fn all(programs: &Programs, emulator: &Emulator, effort: Effort) -> Result<Results> {
+/// `outside` says why there are no system's roots that the clients could use.
+pub(crate) fn all(
+    programs: &Programs,
+    emulator: &Emulator,
+    effort: Effort,
+    outside: Option<&str>,
+) -> Result<Results> {
     let mut results = Results::default();
     let mut peers = BTreeMap::new();
     for who in Who::ALL {
         peers.insert(who, Peer::start(who, programs, emulator)?);
     }
+    let processors = processors::all()?;
+    if processors.len() < 2 {
+        let why = "an exchange of a client that has a processor for itself: there is but one";
+        results.missing.push(why.to_owned());
+    }
+    let starts: Vec<Once> = Once::ALL
+        .into_iter()
+        .filter(|what| outside.is_none() || !what.trusts_system())
+        .collect();
+    if let Some(why) = outside {
+        let why = format!("a start with the system's certification authorities: {why}");
+        results.missing.push(why);
+    }
     for round in 0..effort.rounds {
         eprintln!("round {} of {}", round + 1, effort.rounds);
-        for figure in [Figure::Cached, Figure::Inner, Figure::Exchange] {
-            for who in turns(Who::ALL, round) {
+        for figure in [
+            Figure::Cached,
+            Figure::Inner,
+            Figure::Exchange,
+            Figure::Pinned,
+        ] {
+            for who in turns(Who::ALL.to_vec(), round) {
                 let Some(peer) = peers.get_mut(&who) else {
                     continue;
                 };
@@ -89,28 +125,48 @@ pub(crate) fn all(programs: &Programs, emulator: &Emulator, effort: Effort) -> R
                     Figure::Cached => cached(peer, "cached", effort)?,
                     Figure::Inner => cached(peer, "inner", effort)?,
                     Figure::Exchange => peer.times(&format!("exchange {}", effort.exchanges))?,
+                    Figure::Pinned => pinned(peer, emulator, &processors, effort)?,
                 };
-                results
-                    .times
-                    .entry((figure, who))
-                    .or_default()
-                    .extend(times);
+                let samples = results.times.entry((figure, who)).or_default();
+                samples.add(round, times);
             }
         }
         for _ in 0..effort.processes {
-            for what in turns(Once::ALL, round) {
+            for what in turns(starts.clone(), round) {
                 let process = once(what, programs, emulator)?;
-                results.wall.entry(what).or_default().extend([process.wall]);
-                results.cpu.entry(what).or_default().extend([process.cpu]);
-                results.peak.entry(what).or_default().extend([process.kib]);
+                let add = |to: &mut BTreeMap<Once, Samples>, value| {
+                    to.entry(what).or_default().add(round, [value]);
+                };
+                add(&mut results.wall, process.wall);
+                add(&mut results.cpu, process.cpu);
+                add(&mut results.peak, process.kib);
             }
         }
+    }
+    drop(peers);
+    results.counts = instructions::all(programs, emulator, effort, &starts)?;
+    if results.counts.is_none() {
+        let why = "instructions: valgrind is not installed";
+        results.missing.push(why.to_owned());
     }
     Ok(results)
 }
 
+/// Exchanges of a client that shares no processor with the endpoint, and has no second one for a second thread.
+fn pinned(peer: &mut Peer, emulator: &Emulator, all: &[usize], effort: Effort) -> Result<Vec<f64>> {
+    let [first, second, ..] = all else {
+        return Ok(Vec::new());
+    };
+    processors::bind(emulator.pid(), &[*first])?;
+    processors::bind(peer.pid(), &[*second])?;
+    let times = peer.times(&format!("exchange {}", effort.exchanges));
+    processors::bind(peer.pid(), all)?;
+    processors::bind(emulator.pid(), all)?;
+    times
+}
+
 /// Whoever went first goes last in the next round.
-fn turns<T, const N: usize>(mut all: [T; N], round: usize) -> impl Iterator<Item = T> {
+fn turns<T>(mut all: Vec<T>, round: usize) -> impl Iterator<Item = T> {
     if round % 2 == 1 {
         all.reverse();
     }
@@ -184,7 +240,7 @@ mod tests {
 
     #[test]
     fn every_other_round_is_reversed() {
-        assert_eq!(turns([1, 2, 3], 0).collect::<Vec<_>>(), [1, 2, 3]);
-        assert_eq!(turns([1, 2, 3], 1).collect::<Vec<_>>(), [3, 2, 1]);
+        assert_eq!(turns(vec![1, 2, 3], 0).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(turns(vec![1, 2, 3], 1).collect::<Vec<_>>(), [3, 2, 1]);
     }
 }

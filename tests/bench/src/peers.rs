@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use edgepass_bench::{ONCE, SCOPE};
 use serde_json::Value;
 
-use crate::emulator::Emulator;
+use crate::emulator::{CERT_FILE, Emulator};
 
 /// Where `cargo xtask` tells of the interpreter that has azure-identity.
 const PYTHON: &str = "EDGEPASS_PEERS_PYTHON";
@@ -101,6 +101,11 @@ impl Programs {
                 command.arg(ONCE);
                 command
             }
+            Once::SystemRoots(what) => {
+                let mut command = self.once(what.once(), emulator);
+                command.env_remove(CERT_FILE);
+                command
+            }
         }
     }
 }
@@ -127,15 +132,43 @@ pub(crate) enum Once {
     Command,
     /// A client.
     Client(Who),
+    /// The same with the system's certification authorities instead of one in a file.
+    SystemRoots(Native),
+}
+
+/// What looks for the system's certification authorities; Python's HTTP library brings its own.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Native {
+    Command,
+    Edgepass,
+    Azure,
+}
+
+impl Native {
+    /// With one certification authority.
+    pub(crate) fn once(self) -> Once {
+        match self {
+            Self::Command => Once::Command,
+            Self::Edgepass => Once::Client(Who::Edgepass),
+            Self::Azure => Once::Client(Who::Azure),
+        }
+    }
 }
 
 impl Once {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Command,
         Self::Client(Who::Edgepass),
         Self::Client(Who::Azure),
         Self::Client(Who::Python),
+        Self::SystemRoots(Native::Command),
+        Self::SystemRoots(Native::Edgepass),
+        Self::SystemRoots(Native::Azure),
     ];
+
+    pub(crate) fn trusts_system(self) -> bool {
+        matches!(self, Self::SystemRoots(_))
+    }
 }
 
 /// A client that runs. It has a token when this exists.
@@ -164,6 +197,11 @@ impl Peer {
         };
         peer.reply()?;
         Ok(peer)
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Nanoseconds; empty when the client has nothing of the kind.

@@ -95,6 +95,22 @@ fn configurations_are_valid() {
 }
 
 #[test]
+fn settings_of_cargo_are_those_of_this_workspace() {
+    let workspace = page("Cargo.toml");
+    let settings = all("toml");
+    assert!(!settings.is_empty(), "docs/benchmarks.md shows a profile");
+    for (page, text) in settings {
+        for line in text.lines() {
+            let setting = line.split('#').next().unwrap_or_default().trim();
+            assert!(
+                workspace.lines().any(|line| line.trim() == setting),
+                "{page}: {setting}"
+            );
+        }
+    }
+}
+
+#[test]
 fn shell_blocks_run() {
     let commands = all("sh");
     assert!(!commands.is_empty(), "README shows commands");

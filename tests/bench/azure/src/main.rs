@@ -21,16 +21,18 @@ struct Azure {
 
 impl Azure {
     fn new() -> Result<Self> {
-        // the same file that edgepass finds by this name; reqwest reads no such variable by itself
-        let ca: PathBuf = std::env::var_os("SSL_CERT_FILE")
-            .context("SSL_CERT_FILE is not set")?
-            .into();
-        let pem = std::fs::read(&ca).with_context(|| format!("cannot read {}", ca.display()))?;
-        let http = reqwest::Client::builder()
-            .tls_certs_only([reqwest::Certificate::from_pem(&pem)?])
+        let mut http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()?;
+            .no_proxy();
+        // the same file that edgepass finds by this name; reqwest reads no such variable by itself, and without one
+        // trusts what the system does
+        if let Some(ca) = std::env::var_os("SSL_CERT_FILE") {
+            let ca = PathBuf::from(ca);
+            let pem =
+                std::fs::read(&ca).with_context(|| format!("cannot read {}", ca.display()))?;
+            http = http.tls_certs_only([reqwest::Certificate::from_pem(&pem)?]);
+        }
+        let http = http.build()?;
         let transport = Transport::new(Arc::new(http));
         let credential = credential(&transport)?;
         Ok(Self {

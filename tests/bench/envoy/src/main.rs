@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::options::Options;
+use crate::options::{Arguments, Options};
 use crate::world::World;
 
 fn main() -> ExitCode {
@@ -33,10 +33,14 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let options = Options::parse(std::env::args().skip(1))?;
+    let Arguments { options, svg } = Options::parse(std::env::args().skip(1))?;
     load::check()?;
     let world = World::start()?;
     let results = measure::all(&world, options)?;
+    if let Some(file) = svg {
+        std::fs::write(&file, table::plot(&results)?.svg())
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
     std::io::stdout()
         .write_all(table::table(&results, &world, options)?.as_bytes())
         .context("cannot print the table")

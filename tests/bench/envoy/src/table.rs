@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
+use edgepass_bench::plot::{Bar, Plot};
 
 use crate::measure::{Results, Rounds};
 use crate::options::{MANY, Options};
@@ -90,6 +91,31 @@ pub(crate) fn table(results: &Results, world: &World, options: Options) -> Resul
         machine()
     )?;
     Ok(out)
+}
+
+/// Requests beside those without a filter.
+pub(crate) fn plot(results: &Results) -> Result<Plot> {
+    let mut bars = Vec::new();
+    for variant in Variant::ALL {
+        if variant == Variant::Plain {
+            continue;
+        }
+        let value = Row::new(&results.many, variant)?.ratio(Variant::Plain)?;
+        bars.push(Bar {
+            label: variant.name().replace('*', ""),
+            value,
+            text: format!("{value:.3}"),
+            ours: matches!(variant, Variant::Edgepass | Variant::EdgepassUpstream),
+        });
+    }
+    Ok(Plot {
+        title: format!(
+            "Requests per second, {MANY} connections, as a part of those without a filter"
+        ),
+        caption: "Longer is better; the dashed line is no filter.".to_owned(),
+        bars,
+        even: 1.0,
+    })
 }
 
 /// A variant among the others.
