@@ -85,7 +85,7 @@ impl Settings {
                 "name at least the clusters of the token endpoints: \"envoy\": {\"token_clusters\": {…}}",
             ));
         };
-        if file.upstreams.iter().next().is_some() {
+        if file.upstreams.iter().len() > 0 {
             // without the rules that the command makes of it, tokens would go where they are not meant to
             return Err(refusal(
                 "envoy.upstreams",

@@ -213,7 +213,7 @@ pub(crate) struct EnvoyConfigArguments {
     /// Where requests go: HOST:PORT, or https://HOST:PORT (443 if left out) for a server with a certificate.
     ///
     /// May be given several times, each for the requests whose path begins so (/PREFIX=URL), for a host (HOST=URL) or both
-    /// (HOST/PREFIX=URL). A path at the end of URL, as in /graph/=https://graph.microsoft.com/, replaces the prefix. Which
+    /// (HOST/PREFIX=URL). A path at the end of URL, as in `/graph/=https://graph.microsoft.com/`, replaces the prefix. Which
     /// token each gets is said under `envoy.upstreams` or `envoy.rules` of the configuration; an upstream for the same host
     /// and path as one of `envoy.upstreams` replaces its server. Left out, it is upstream.example:80.
     #[arg(long, value_name = "[HOST][/PREFIX=]URL")]
