@@ -152,7 +152,7 @@ fn nothing_at_all() {
         ("AZURE_TENANT_ID", " "),
     ]);
     let words = [
-        "--config",
+        "EDGEPASS_CONFIG",
         "AZURE_TENANT_ID",
         "AZURE_CLIENT_ID",
         "AZURE_FEDERATED_TOKEN_FILE",
@@ -1024,7 +1024,8 @@ fn a_config_error_is_an_error_of_its_class() {
             .starts_with("configuration: there is none"),
         "{error}"
     );
-    assert!(error.detail().hint.as_ref().unwrap().contains("--config"));
+    let hint = error.detail().hint.as_ref().unwrap();
+    assert!(hint.contains("EDGEPASS_CONFIG"), "{hint}");
 }
 
 #[test]

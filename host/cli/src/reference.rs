@@ -285,6 +285,25 @@ const SECTIONS: &[Section] = &[
 }"#,
     },
     Section {
+        object: "EnvoyUpstreamFile",
+        heading: "An upstream",
+        place: "envoy.upstreams[]",
+        used_by: ENVOY,
+        exceptions: &[],
+        note: "Read by `edgepass envoy-config`: [several upstreams](envoy.md#several-upstreams) says what it makes of them.",
+        example: r#"{
+  "identities": { "app": {
+    "tenant_id": "contoso.example",
+    "client_id": "66666666-7777-8888-9999-000000000000",
+    "credential": { "federated_token_file": { "path": "/var/run/secrets/azure/wi/token/azure-identity-token" } }
+  } },
+  "envoy": { "upstreams": [
+    { "path_prefix": "/graph/", "url": "https://graph.microsoft.com/", "scopes": ["https://graph.microsoft.com/.default"] },
+    { "url": "http://plain.internal:8080", "disabled": true }
+  ] }
+}"#,
+    },
+    Section {
         object: "EnvoyFilesFile",
         heading: "Token files in Envoy",
         place: "envoy.files",

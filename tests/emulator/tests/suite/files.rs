@@ -183,6 +183,8 @@ async fn the_env_file_names_everything() {
     assert!(output.status.success(), "{output:?}");
     let printed = String::from_utf8(output.stdout).unwrap();
     let ca = directory.ca_file().display().to_string();
+    // other programs of that shell go on trusting whom they trusted
+    let bundle = directory.bundle_file().display().to_string();
     let port = emulator.port();
     for (name, value) in [
         ("AZURE_TENANT_ID", emulator.tenant()),
@@ -199,9 +201,9 @@ async fn the_env_file_names_everything() {
             "EDGEPASS_AUTHORITY_HOSTS",
             &format!("localhost:{port},login.localhost:{port},mtlsauth.localhost:{port}"),
         ),
-        ("SSL_CERT_FILE", &ca),
-        ("REQUESTS_CA_BUNDLE", &ca),
-        ("CURL_CA_BUNDLE", &ca),
+        ("SSL_CERT_FILE", &bundle),
+        ("REQUESTS_CA_BUNDLE", &bundle),
+        ("CURL_CA_BUNDLE", &bundle),
         ("NODE_EXTRA_CA_CERTS", &ca),
     ] {
         let line = format!("{name}={value}");
