@@ -25,8 +25,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::OnceCell;
 use tower_service::Service;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
@@ -77,10 +77,16 @@ impl Egress {
 
     /// Connections that are authenticated with that certificate, or with none.
     pub(crate) async fn pool(&self, certificate: Option<Arc<CertifiedKey>>) -> Result<Pool, Error> {
-        let roots = self.roots.load().await.map_err(|e| {
-            log::error!("certification authorities: {e}");
-            Error::InternalError(Some(format!("{}: {e}", HttpErrorKind::NO_AUTHORITIES)))
-        })?;
+        // a metadata service has no certificate, and a machine that asks no other server may have no authorities
+        let has_tls = |connection: &Connection| connection.permission.scheme == Over::Https;
+        let roots = if self.connections.iter().any(has_tls) {
+            self.roots.load().await.map_err(|e| {
+                log::error!("certification authorities: {e}");
+                Error::InternalError(Some(format!("{}: {e}", HttpErrorKind::NO_AUTHORITIES)))
+            })?
+        } else {
+            Arc::new(RootCertStore::empty())
+        };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

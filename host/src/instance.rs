@@ -88,6 +88,7 @@ impl Instance {
             component,
             host,
             queue,
+            next_queued: None,
             in_flight: InFlight::default(),
             restarts: Arc::clone(&restarts),
         };
@@ -120,7 +121,7 @@ impl Instance {
 }
 
 /// Waits for the answer of a call. The task that owns the instance gives one by the deadline of a call, whatever the
-/// component does.
+/// component does, or as soon after it as an instance that follows has started or failed to.
 pub(crate) async fn answer(
     answer: oneshot::Receiver<Result<Answer, Error>>,
 ) -> Result<Answer, Error> {
@@ -215,6 +216,9 @@ struct Supervisor {
     component: ProviderPre<Context>,
     host: Host,
     queue: mpsc::Receiver<Job>,
+    /// One that has been taken from a queue which could not be looked into otherwise. The next instance has it, if this one
+    /// has not come to it.
+    next_queued: Option<Job>,
     in_flight: InFlight,
     watchdog: Watchdog,
     restarts: Arc<AtomicU64>,
@@ -243,6 +247,11 @@ impl Supervisor {
                 }
                 again
             });
+            let now = Instant::now();
+            for job in again.iter_mut().filter(|job| job.deadline <= now) {
+                job.answer(Err(no_answer()));
+            }
+            expire_queued(&mut self.queue, &mut self.next_queued, now);
             if started.elapsed() >= limits::INSTANCE_STABLE {
                 backoff = limits::RESTART_BACKOFF;
                 continue;
@@ -255,10 +264,10 @@ impl Supervisor {
     /// One instance, until the handles are gone or it traps.
     async fn live(&mut self, again: Vec<Job>) -> wasmtime::Result<()> {
         // before anything can fail: calls in `in_flight` are made again by the next instance
-        let mut next = 0;
+        let mut next_id = 0;
         for job in again {
-            self.in_flight.insert(next, job);
-            next += 1;
+            self.in_flight.insert(next_id, job);
+            next_id += 1;
         }
         let mut store = Store::new(&self.engine, self.host.own_context());
         store.limiter(Context::limiter);
@@ -278,16 +287,17 @@ impl Supervisor {
             Ok(exports) => exports,
             Err(e) => {
                 // fail these at once: a component that does not start answers nothing
-                while let Ok(mut job) = self.queue.try_recv() {
+                while let Some(mut job) = next(&mut self.queue, &mut self.next_queued) {
                     job.answer(Err(transient(ErrorClass::Other, not_started(&e))));
                 }
                 return Err(e);
             }
         };
         let in_flight = &self.in_flight;
-        let queue = &mut self.queue;
-        let drive = store
-            .run_concurrent(async |store| drive(store, &exports, queue, in_flight, next).await);
+        let (queue, next_queued) = (&mut self.queue, &mut self.next_queued);
+        let drive = store.run_concurrent(async |store| {
+            drive(store, &exports, queue, next_queued, in_flight, next_id).await
+        });
         self.watchdog.watch(drive).await?
     }
 }
@@ -297,6 +307,7 @@ async fn drive(
     store: &Accessor<Context>,
     exports: &Exports,
     queue: &mut mpsc::Receiver<Job>,
+    next_queued: &mut Option<Job>,
     in_flight: &InFlight,
     again: u64,
 ) -> wasmtime::Result<()> {
@@ -318,11 +329,9 @@ async fn drive(
         // one timer for all calls: one for each would wake the driver of timers at each
         let mut timer = std::pin::pin!(sleep_until(None));
         let mut timer_is_set = false;
-        // one that has been taken from a queue which could not be looked into otherwise
-        let mut held: Option<Job> = None;
         loop {
             if !timer_is_set && !calls.is_empty() {
-                let of_queued = held.as_ref().map(|job| job.deadline);
+                let of_queued = next_queued.as_ref().map(|job| job.deadline);
                 let next = in_flight
                     .expire(Instant::now())
                     .into_iter()
@@ -331,8 +340,8 @@ async fn drive(
                 timer_is_set = true;
             }
             let has_room = calls.len() < limits::CALLS_IN_COMPONENT;
-            let job = if has_room && held.is_some() {
-                held.take()
+            let job = if has_room && next_queued.is_some() {
+                next_queued.take()
             } else {
                 tokio::select! {
                     biased;
@@ -343,7 +352,7 @@ async fn drive(
                     job = queue.recv(), if has_room => job,
                     () = timer.as_mut(), if timer_is_set => {
                         timer_is_set = false;
-                        expire_queued(queue, &mut held, Instant::now());
+                        expire_queued(queue, next_queued, Instant::now());
                         continue;
                     }
                 }
@@ -370,17 +379,19 @@ async fn sleep_until(deadline: Option<Instant>) {
 }
 
 /// Tells those whose time is up in a queue that is not moving. They are in the order of their deadlines.
-fn expire_queued(queue: &mut mpsc::Receiver<Job>, held: &mut Option<Job>, now: Instant) {
-    loop {
-        let Some(mut job) = held.take().or_else(|| queue.try_recv().ok()) else {
-            return;
-        };
+fn expire_queued(queue: &mut mpsc::Receiver<Job>, next_queued: &mut Option<Job>, now: Instant) {
+    while let Some(mut job) = next(queue, next_queued) {
         if job.deadline > now {
-            *held = Some(job);
+            *next_queued = Some(job);
             return;
         }
         job.answer(Err(no_answer()));
     }
+}
+
+/// The next call that waits, if there is one.
+fn next(queue: &mut mpsc::Receiver<Job>, next_queued: &mut Option<Job>) -> Option<Job> {
+    next_queued.take().or_else(|| queue.try_recv().ok())
 }
 
 async fn perform(

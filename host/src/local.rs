@@ -12,8 +12,9 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// Kinds of file systems that this machine reads by itself, as `/proc/filesystems` names them. One on a disk may be
-/// slow, which is milliseconds. What stands on another one (an overlay's layers, a loop device's file) is where the
-/// machine's own programs are, so nothing here runs without it.
+/// slow, which is milliseconds. The disk itself may be a server's (iSCSI, RBD), which cannot be seen from here: when such a
+/// one hangs, whatever reads it hangs. What stands on another one (an overlay's layers, a loop device's file) is where
+/// the machine's own programs are, so nothing here runs without it.
 #[cfg(target_os = "linux")]
 const KINDS: &[&str] = &[
     "bcachefs", "btrfs", "devtmpfs", "erofs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs",
@@ -28,16 +29,22 @@ const REMEMBERED: usize = 16;
 #[derive(Default)]
 pub(crate) struct Mounts {
     #[cfg(target_os = "linux")]
-    known: Mutex<Vec<(Mount, bool)>>,
+    known: Mutex<Vec<(u64, bool)>>,
 }
 
-/// One mount. Its number alone may be given to another when it is gone.
+/// One mount.
 #[cfg(target_os = "linux")]
-#[derive(Clone, Copy, Eq, PartialEq)]
+#[derive(Clone, Copy)]
 struct Mount {
+    /// Its number in `mountinfo`, which the next mount may get when it is gone, and its device's number with it.
     id: u64,
-    device: (u32, u32),
+    /// A number that no other mount ever has. Linux has it from 6.8 on.
+    unique: Option<u64>,
 }
+
+/// `STATX_MNT_ID_UNIQUE` of `linux/stat.h`.
+#[cfg(target_os = "linux")]
+const UNIQUE: rustix::fs::StatxFlags = rustix::fs::StatxFlags::from_bits_retain(0x4000);
 
 impl Mounts {
     /// Whether this is a regular file on a file system of this machine. Asks nobody, so it does not block.
@@ -47,15 +54,22 @@ impl Mounts {
             return false;
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, is_local)) = known.iter().find(|(other, _)| *other == mount) {
+        let remembered = known
+            .iter()
+            .find(|(unique, _)| Some(*unique) == mount.unique);
+        if let Some((_, is_local)) = remembered {
             return *is_local;
         }
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else {
+            return false;
+        };
         let is_local = kind_of(&mounts, mount.id).is_some_and(|kind| KINDS.contains(&kind));
-        if known.len() >= REMEMBERED {
-            known.clear();
+        if let Some(unique) = mount.unique {
+            if known.len() >= REMEMBERED {
+                known.clear();
+            }
+            known.push((unique, is_local));
         }
-        known.push((mount, is_local));
         is_local
     }
 
@@ -79,9 +93,15 @@ fn mount_of(path: &Path) -> Option<Mount> {
     let wanted = StatxFlags::TYPE | StatxFlags::MNT_ID;
     let found = statx(&file, c"", from_memory, wanted).ok()?;
     let is_file = FileType::from_raw_mode(found.stx_mode.into()) == FileType::RegularFile;
-    (is_file && StatxFlags::from_bits_retain(found.stx_mask).contains(wanted)).then_some(Mount {
+    if !is_file || !StatxFlags::from_bits_retain(found.stx_mask).contains(wanted) {
+        return None;
+    }
+    let unique = statx(&file, c"", from_memory, UNIQUE)
+        .ok()
+        .filter(|found| StatxFlags::from_bits_retain(found.stx_mask).contains(UNIQUE));
+    Some(Mount {
         id: found.stx_mnt_id,
-        device: (found.stx_dev_major, found.stx_dev_minor),
+        unique: unique.map(|found| found.stx_mnt_id),
     })
 }
 

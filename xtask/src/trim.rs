@@ -6,9 +6,11 @@
 
 use crate::workspace;
 use anyhow::{Context as _, Result, anyhow, bail};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use walrus::{FunctionBuilder, FunctionKind, Module};
+use walrus::ir::{Call, Visitor, dfs_in_order};
+use walrus::{FunctionBuilder, FunctionId, FunctionKind, Module};
 
 /// What Envoy calls of the filter's own: a function of that name behind `edgepass_`, because the SDK has taken the name
 /// itself.
@@ -67,9 +69,10 @@ pub(crate) fn trim(from: &Path, to: &Path) -> Result<()> {
             bail!("{} does not export {name}", workspace::shown(from));
         }
     }
-    empty_dispatcher(&mut module)
-        .with_context(|| format!("cannot shorten {}", workspace::shown(from)))?;
+    let shorten = || format!("cannot shorten {}", workspace::shown(from));
+    let emptied = empty_dispatcher(&mut module).with_context(shorten)?;
     walrus::passes::gc::run(&mut module);
+    check_callers(&module, &emptied).with_context(shorten)?;
     let shown = || format!("cannot write {}", workspace::shown(to));
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder).with_context(shown)?;
@@ -78,8 +81,8 @@ pub(crate) fn trim(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Takes the bodies out of the SDK's dispatcher and of the traits that it calls. Nothing calls them any more, but their
-/// addresses are in the module's table, which holds them and all that they call.
-fn empty_dispatcher(module: &mut Module) -> Result<()> {
+/// addresses are in the module's table, which holds them and all that they call. Says which they are.
+fn empty_dispatcher(module: &mut Module) -> Result<BTreeSet<FunctionId>> {
     let unused: Vec<_> = module
         .funcs
         .iter_local()
@@ -92,6 +95,7 @@ fn empty_dispatcher(module: &mut Module) -> Result<()> {
     if unused.is_empty() {
         bail!("its functions have no names, by which those of the SDK are found");
     }
+    let emptied: BTreeSet<_> = unused.iter().map(|(id, _)| *id).collect();
     for (id, signature) in unused {
         let signature = module.types.get(signature);
         let (taken, given) = (signature.params().to_vec(), signature.results().to_vec());
@@ -99,6 +103,36 @@ fn empty_dispatcher(module: &mut Module) -> Result<()> {
         let mut body = FunctionBuilder::new(&mut module.types, &taken, &given);
         body.func_body().unreachable();
         module.funcs.get_mut(id).kind = FunctionKind::Local(body.local_func(arguments));
+    }
+    Ok(emptied)
+}
+
+/// Fails where a function that ships calls one that was emptied.
+fn check_callers(module: &Module, emptied: &BTreeSet<FunctionId>) -> Result<()> {
+    struct Calls<'a> {
+        emptied: &'a BTreeSet<FunctionId>,
+        found: Option<FunctionId>,
+    }
+    impl<'instr> Visitor<'instr> for Calls<'_> {
+        fn visit_call(&mut self, call: &Call) {
+            if self.emptied.contains(&call.func) {
+                self.found = Some(call.func);
+            }
+        }
+    }
+    let name = |id: FunctionId| {
+        let name = module.funcs.get(id).name.as_deref();
+        name.unwrap_or("a function without a name").to_owned()
+    };
+    for (id, function) in module.funcs.iter_local() {
+        let mut calls = Calls {
+            emptied,
+            found: None,
+        };
+        dfs_in_order(&mut calls, function, function.entry_block());
+        if let Some(callee) = calls.found {
+            bail!("{} calls {}, which was emptied", name(id), name(callee));
+        }
     }
     Ok(())
 }

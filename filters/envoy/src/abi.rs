@@ -31,7 +31,7 @@ mod imports {
             trailers_size: usize,
             timeout_ms: u32,
             call: *mut u32,
-        ) -> super::Status;
+        ) -> u32;
     }
 
     #[link(wasm_import_module = "wasi_snapshot_preview1")]
@@ -133,9 +133,11 @@ pub(crate) fn http_call(
             &raw mut call,
         )
     };
+    // a number, because it need not be one that the SDK knows
     match status {
-        Status::Ok => Ok(call),
-        status => Err(status),
+        0 => Ok(call),
+        2 => Err(Status::BadArgument),
+        _ => Err(Status::InternalFailure),
     }
 }
 
