@@ -12,6 +12,7 @@
 //! - one into which the provider has been plugged (`cargo xtask compose`, or `wac plug`) gets what a provider imports.
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use edgepass::link::{self, Context};
 use edgepass::{Builder, Provider};
@@ -24,7 +25,17 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 const PROVIDER: &str = "edgepass:credentials/credential-provider@";
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [path, function, texts @ ..] = arguments.as_slice() else {
         return Err("usage: run COMPONENT.wasm FUNCTION [TEXT]...".into());

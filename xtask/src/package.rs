@@ -328,11 +328,19 @@ fn images(layout: &Path, command: &[u8]) -> Result<()> {
     )?;
     layout.image(
         "edgepass-envoy",
-        &[File {
-            path: "plugin.wasm",
-            mode: 0o644,
-            content: filter.clone(),
-        }],
+        &[
+            File {
+                path: "plugin.wasm",
+                mode: 0o644,
+                content: filter.clone(),
+            },
+            // the name under which `envoy-config` and the chart look for it in a volume of the image
+            File {
+                path: "edgepass-envoy.wasm",
+                mode: 0o644,
+                content: filter.clone(),
+            },
+        ],
         &json!({}),
         &[("module.wasm.image/variant", "compat")],
     )?;

@@ -4,7 +4,18 @@
 use edgepass::{Builder, TokenRequest};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> std::process::ExitCode {
+    match run().await {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            // one line, with what to do
+            eprintln!("{error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let scope = std::env::args()
         .nth(1)
         .unwrap_or_else(|| "https://graph.microsoft.com/.default".to_owned());
