@@ -1,12 +1,11 @@
 //! The configuration as a file.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use edgepass_core::{ConfigError, Environment};
 
+use crate::files::{FileError, read_bounded};
 use crate::limits;
 
 /// Where the configuration of a builder comes from.
@@ -17,6 +16,8 @@ pub(crate) enum Document {
     Variable(PathBuf),
     /// `EDGEPASS_CONFIG` and `EDGEPASS_CONFIG_JSON` are both set.
     Both,
+    /// `EDGEPASS_CONFIG_JSON` is not Unicode.
+    NotText,
 }
 
 impl Document {
@@ -26,8 +27,7 @@ impl Document {
         match (path.filter(set), text.filter(set)) {
             (None, None) => None,
             (Some(path), None) => Some(Self::Variable(path.into())),
-            // of what is not Unicode the bytes that are none are replaced, and refused where they matter
-            (None, Some(text)) => Some(Self::Json(text.to_string_lossy().into_owned())),
+            (None, Some(text)) => Some(text.into_string().map_or(Self::NotText, Self::Json)),
             (Some(_), Some(_)) => Some(Self::Both),
         }
     }
@@ -41,6 +41,11 @@ impl Document {
                 "is set, and so is EDGEPASS_CONFIG: only one of them can be meant",
             )
             .hint("unset one of the two")),
+            Self::NotText => Err(ConfigError::new(
+                Environment::EDGEPASS_CONFIG_JSON,
+                "is not UTF-8 text",
+            )
+            .hint("write it as UTF-8")),
             Self::File(path) => read(&path).map_err(|reason| {
                 ConfigError::new("configuration", format!("{} {reason}", path.display()))
             }),
@@ -54,10 +59,9 @@ impl Document {
                     );
                 }
                 read(&path).map_err(|reason| {
-                    ConfigError::new(
-                        Environment::EDGEPASS_CONFIG,
-                        format!("{} {reason}", path.display()),
-                    )
+                    let name = path.to_str().filter(|text| is_plain_path(text));
+                    let name = name.unwrap_or("what it names");
+                    ConfigError::new(Environment::EDGEPASS_CONFIG, format!("{name} {reason}"))
                 })
             }
         }
@@ -72,29 +76,28 @@ fn is_document(path: &Path) -> bool {
         || text.contains(char::is_control)
 }
 
+/// Whether it is a path and cannot be anything else. What is not may be a secret, and is not repeated.
+fn is_plain_path(text: &str) -> bool {
+    /// `PATH_MAX` of Linux.
+    const MOST: usize = 4096;
+
+    let is_plain = |c: char| c.is_alphanumeric() || "/.-_ ".contains(c);
+    text.starts_with('/') && text.len() <= MOST && text.chars().all(is_plain)
+}
+
 /// The text of a file. The error continues its name.
 fn read(path: &Path) -> Result<String, String> {
-    let unreadable = |e: std::io::Error| format!("cannot be read: {e}");
-    let mut bytes = Vec::new();
-    File::open(path)
-        .map_err(unreadable)?
-        .take(limits::CONFIG_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > limits::CONFIG_BYTES {
-        return Err(format!(
-            "has more than {} bytes: is it the right file?",
-            limits::CONFIG_BYTES
-        ));
-    }
+    let bytes = read_bounded(path, limits::CONFIG_BYTES).map_err(|error| match error {
+        FileError::TooLarge { limit } => {
+            format!("has more than {limit} bytes: is it the right file?")
+        }
+        error => format!("cannot be read: {error}"),
+    })?;
     if bytes.contains(&0) {
         return Err("is not text: write it as UTF-8".to_owned());
     }
-    let text =
-        String::from_utf8(bytes).map_err(|_| "is not UTF-8 text: write it as UTF-8".to_owned())?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| "is not UTF-8 text: write it as UTF-8".to_owned())?;
     // who reads it as JSON need not know the byte order mark
-    Ok(match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_owned(),
-        None => text,
-    })
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// and the instance is replaced.
 pub const GUEST_MEMORY_BYTES: usize = 32 * 1024 * 1024;
 
-/// A configuration file, bytes. One of a thousand identities has some 300 kB.
+/// A configuration file, bytes: four times what the engine accepts, so that it is the engine that refuses and explains.
 pub const CONFIG_BYTES: u64 = 1 << 20;
 
 /// Memories of one store. The provider has one; a component that was composed of several has one for each.

@@ -650,12 +650,23 @@ pub fn process_environment() -> Environment {
 
 /// Says so where a variable that would have helped is not read by this program.
 fn unread(error: ConfigError, document: Option<&str>, environment: &Environment) -> ConfigError {
-    let named = environment.get(Environment::EDGEPASS_CONFIG);
-    if document.is_some() || named.is_none() || error.setting != "configuration" {
+    let named = [
+        Environment::EDGEPASS_CONFIG,
+        Environment::EDGEPASS_CONFIG_JSON,
+    ]
+    .into_iter()
+    .find(|name| environment.get(name).is_some());
+    let Some(name) = named.filter(|_| document.is_none()) else {
         return error;
+    };
+    if error.setting != "configuration" {
+        let hint = format!(
+            "{name} is set, but this program does not read it: begin with Builder::from_process()"
+        );
+        return error.hint(hint);
     }
     ConfigError::new(
-        Environment::EDGEPASS_CONFIG,
+        name,
         "is set, but this program does not read it, and there is no other configuration",
     )
     .hint("in the program, begin with Builder::from_process() or call .config_file()")

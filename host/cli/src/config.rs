@@ -11,9 +11,7 @@ use edgepass_core::inspect_jwt;
 use super::arguments::{CheckArguments, ConfigArguments};
 use super::failure::{Failure, Mistake, Warnings};
 use super::{mistakes, output, pipe, repeat};
-
-/// The configuration, bytes: a little over what the engine accepts, so that it is the engine that refuses and explains.
-const CONFIG_BYTES: u64 = 1024 * 1024;
+use edgepass::limits::CONFIG_BYTES;
 
 /// What is longer is no path (`PATH_MAX` of Linux), and not repeated in errors.
 const PATH_CHARS: usize = 4096;

@@ -288,12 +288,22 @@ pub(crate) fn begin(colours: bool) -> &'static str {
 
 /// The engine's hints name settings and variables; the command has options that go before them.
 fn for_the_command(hint: &str) -> String {
+    // what is said to the authors of components
+    let hint = [
+        " (in a component: the document in EDGEPASS_CONFIG_JSON)",
+        " (in a component: EDGEPASS_CONFIG_JSON)",
+    ]
+    .into_iter()
+    .fold(hint.to_owned(), |hint, aside| hint.replace(aside, ""));
+    if hint.contains("--config") {
+        return hint;
+    }
     [
         ("EDGEPASS_CONFIG", "--config or EDGEPASS_CONFIG"),
         ("host.ca_file", "--ca-file, host.ca_file"),
     ]
     .into_iter()
-    .fold(hint.to_owned(), |hint, (name, names)| {
+    .fold(hint, |hint, (name, names)| {
         // another variable may begin with the name
         let is_whole = hint
             .split_once(name)
@@ -575,6 +585,14 @@ mod tests {
                 "--config or EDGEPASS_CONFIG names it",
             ),
             ("see EDGEPASS_CONFIG_JSON", "see EDGEPASS_CONFIG_JSON"),
+            (
+                "a file by EDGEPASS_CONFIG (in a component: the document in EDGEPASS_CONFIG_JSON), or",
+                "a file by --config or EDGEPASS_CONFIG, or",
+            ),
+            (
+                "with --config, or by EDGEPASS_CONFIG",
+                "with --config, or by EDGEPASS_CONFIG",
+            ),
             ("set --ca-file, host.ca_file", "set --ca-file, host.ca_file"),
             ("look", "look"),
         ] {

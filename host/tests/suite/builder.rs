@@ -130,6 +130,26 @@ fn from_process_takes_what_the_command_takes() {
         "{said}"
     );
     assert!(!said.contains(lab.emulator.client_id()), "{said}");
+    // nor is a secret that somebody has put there, whatever it looks like
+    for secret in [
+        "h8Q~unguessable",
+        "ewogICJpZGVudGl0aWVzIjoge30KfQ==",
+        "relative/path",
+    ] {
+        let said = play(Some(secret), &variables);
+        assert!(
+            said.starts_with("error EDGEPASS_CONFIG: what it names cannot be read")
+                && !said.contains(secret),
+            "{said}"
+        );
+    }
+    // a pipe that nobody writes to would be waited for
+    let pipe = lab.root().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let pipe = pipe.display().to_string();
+    let said = play(Some(&pipe), &variables);
+    assert!(said.ends_with("it is not a regular file"), "{said}");
     let said = play(None, &[]);
     assert!(said.contains("EDGEPASS_CONFIG"), "{said}");
 }
@@ -143,6 +163,19 @@ async fn a_program_that_does_not_read_the_variable_is_told_so() {
     assert!(
         said.starts_with("EDGEPASS_CONFIG: is set, but this program does not read it")
             && said.contains("from_process"),
+        "{said}"
+    );
+    // another mistake would otherwise say to set what is set
+    let half = [
+        ("EDGEPASS_CONFIG_JSON", "{}"),
+        ("AZURE_TENANT_ID", "contoso.example"),
+    ];
+    let environment = Environment::from_pairs(half);
+    let built = Provider::builder().environment(environment).build().await;
+    let said = format!("{:#}", built.unwrap_err());
+    assert!(
+        said.starts_with("AZURE_CLIENT_ID: ")
+            && said.contains("EDGEPASS_CONFIG_JSON is set, but this program does not read it"),
         "{said}"
     );
 }

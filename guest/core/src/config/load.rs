@@ -343,7 +343,7 @@ fn require_any_source(place: &Place<'_>, has_document: bool) -> Result<(), Confi
             "there is none: neither a file nor variables",
         )
         .hint(
-            "name a file by EDGEPASS_CONFIG, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and \
+            "name a file by EDGEPASS_CONFIG (in a component: the document in EDGEPASS_CONFIG_JSON), or set AZURE_TENANT_ID, AZURE_CLIENT_ID and \
              AZURE_FEDERATED_TOKEN_FILE",
         )
     };

@@ -188,7 +188,7 @@ impl<'a> Place<'a> {
             .ok_or_else(|| match variable {
                 Some(variable) if self.environment_only => ConfigError::new(variable, "is not set")
                     .hint(format!(
-                        "set it, or name a configuration by EDGEPASS_CONFIG that has {field}"
+                        "set it, or name a configuration by EDGEPASS_CONFIG (in a component: EDGEPASS_CONFIG_JSON) that has {field}"
                     )),
                 Some(variable) => ConfigError::new(self.at(field), "is not set")
                     .hint(format!("set it, or {variable} in the environment")),
