@@ -377,6 +377,12 @@ fn check_images(layout: &Path) -> Result<()> {
             "{name} holds another module"
         );
     }
+    // what a volume of the image has
+    let volume = reader.unpack("edgepass-envoy")?;
+    ensure!(
+        volume.get("edgepass-envoy.wasm") == Some(&(0o644, filter)),
+        "edgepass-envoy has no edgepass-envoy.wasm, or another one"
+    );
     let component = reader.manifest("credential-provider")?;
     let [layer] = component.layers.as_slice() else {
         bail!("credential-provider has not one layer");
