@@ -64,7 +64,7 @@ pub(crate) fn usage(mut error: clap::Error) -> clap::Error {
 fn without_value_name(text: &str) -> &str {
     let is_value_name = |rest: &str| {
         rest.bytes()
-            .all(|b| b.is_ascii_uppercase() || b":_<>[].".contains(&b))
+            .all(|b| b.is_ascii_uppercase() || b":_<>[]./=".contains(&b))
     };
     text.split_once(" <")
         .filter(|(name, rest)| name.starts_with("--") && is_value_name(rest))

@@ -50,6 +50,7 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
         ..TokenRequest::for_scopes(arguments.scope.iter().cloned())
     };
     check_open_files()?;
+    check_threads()?;
     // one question: more threads would only cost their start
     // time and connections alone: the drivers of signals and processes take files that there may not be
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -160,6 +161,21 @@ fn check_open_files() -> Result<(), Failure> {
         held.push(first.try_clone().map_err(|error| too_few(&error))?);
     }
     Ok(())
+}
+
+/// Sees to it that a thread can be started: names, files and authorities are read on one, and tokio panics without.
+fn check_threads() -> Result<(), Failure> {
+    let started = std::thread::Builder::new().spawn(|| ());
+    // it ends at once
+    started
+        .map(drop)
+        .map_err(|error| {
+            Failure::setting(
+                "RLIMIT_NPROC",
+                format!("this process may start no thread: {error}"),
+                "raise the limit: ulimit -u, TasksMax= of systemd, --pids-limit of docker, the pod's limit of process IDs",
+            )
+        })
 }
 
 #[cfg(unix)]

@@ -17,9 +17,12 @@ const USAGE: u8 = 2;
 pub(crate) fn report(error: clap::Error) -> ExitCode {
     let error = repeat::usage(error);
     if !error.use_stderr() {
-        // nothing is left to say it to
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        // of one that cannot be written nothing is left to say it to
+        return match error.print() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
     }
     let stderr = std::io::stderr();
     let colours = stderr.is_terminal() && failure::colours();

@@ -35,7 +35,11 @@ async fn a_file_that_is_no_configuration_is_named_with_the_remedy() {
     let lab = Lab::new();
     let utf_16: Vec<u8> = "{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (name, content, says) in [
-        ("missing.json", None, "cannot be read: No such file"),
+        (
+            "missing.json",
+            None,
+            "cannot be read: there is no such file",
+        ),
         ("utf16.json", Some(utf_16), "is not text: write it as UTF-8"),
         (
             "latin1.json",

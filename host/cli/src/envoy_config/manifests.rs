@@ -1,6 +1,8 @@
 //! The manifests for Kubernetes, Istio and Envoy Gateway. They are text around parts of Envoy's configuration, which are
 //! written as for everybody else; the filter's configuration is JSON, which YAML takes as it is.
 
+use std::path::Path;
+
 use super::bootstrap;
 use super::plan::{Naming, Plan};
 use super::upstream::Target;
@@ -97,6 +99,15 @@ pub(super) fn write(plan: &Plan, arguments: &EnvoyConfigArguments) -> Result<Str
             "write tenant_id, client_id and the path of the token file into the configuration",
         ));
     }
+    for (setting, text) in written(plan, arguments, image) {
+        if !is_plain_text(text) {
+            return Err(Failure::setting(
+                setting,
+                format!("is {text:?}, which YAML reads as something else, or which breaks it"),
+                "use a name that begins with a letter, or a path, without blanks, # and a colon at its end",
+            ));
+        }
+    }
     let context = Context {
         plan,
         arguments,
@@ -109,6 +120,53 @@ pub(super) fn write(plan: &Plan, arguments: &EnvoyConfigArguments) -> Result<Str
         EnvoyFormat::Gateway => context.gateway(),
         EnvoyFormat::Envoy | EnvoyFormat::Kubernetes => context.kubernetes(),
     }
+}
+
+/// What manifests have as it is given, and by what it was given.
+fn written<'t>(
+    plan: &'t Plan,
+    arguments: &'t EnvoyConfigArguments,
+    image: &'t str,
+) -> Vec<(&'static str, &'t str)> {
+    let mut all = vec![
+        ("--app", arguments.app.as_str()),
+        ("--namespace", &arguments.namespace),
+        ("--image", image),
+        ("--wasm", &arguments.wasm),
+        ("--ca-file", &arguments.ca_file),
+        ("--socket-dir", &arguments.socket_dir),
+    ];
+    for (_, path) in &plan.files_read {
+        let name = path
+            .rsplit_once('/')
+            .map_or(path.as_str(), |(_, name)| name);
+        all.push(("federated_token_file.path", name));
+    }
+    if arguments.format != EnvoyFormat::Kubernetes {
+        for upstream in &plan.upstreams {
+            all.push(("envoy.upstreams", &upstream.server.host));
+            all.extend(upstream.texts().map(|text| ("envoy.upstreams", text)));
+        }
+    }
+    all
+}
+
+/// Whether YAML, of either version, reads it as this text where it stands without quotes.
+fn is_plain_text(text: &str) -> bool {
+    const WORDS: &[&str] = &["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-@:*~%+".contains(&b);
+    let begins = |c: char| c.is_ascii_alphanumeric() || c == '/';
+    // numbers of any base, times and dates
+    let is_number = text.starts_with(|c: char| c.is_ascii_digit())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_hexdigit() || b"xXoO:._-+".contains(&b));
+    text.starts_with(begins)
+        && !text.ends_with(':')
+        && text.bytes().all(plain)
+        && !is_number
+        && !WORDS.contains(&text.to_ascii_lowercase().as_str())
 }
 
 struct Context<'a> {
@@ -166,7 +224,9 @@ fn token_file(
             "use /var/run/secrets/azure/tokens/azure-identity-token",
         ));
     }
-    if arguments.format == EnvoyFormat::Kubernetes && arguments.socket_dir.starts_with(folder) {
+    if arguments.format == EnvoyFormat::Kubernetes
+        && Path::new(&arguments.socket_dir).starts_with(folder)
+    {
         return Err(Failure::setting(
             "--socket-dir",
             "is in the volume of the token file, which cannot be written",
@@ -456,5 +516,60 @@ impl Context<'_> {
             ));
         }
         Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_yaml_reads_as_something_else_is_no_plain_text() {
+        for good in [
+            "app",
+            "api-2",
+            "a1.example",
+            "/opt/edgepass/edgepass-envoy.wasm",
+            "registry.example:5000/edgepass-envoy:0.1.0",
+            "registry.example/edgepass-envoy@sha256:00ff",
+            "3scale.example",
+            "/v1.0/",
+        ] {
+            assert!(is_plain_text(good), "{good}");
+            let read: serde_json::Value = serde_saphyr::from_str(good).unwrap();
+            assert_eq!(read.as_str(), Some(good));
+        }
+        for bad in [
+            "",
+            "123",
+            "12.5",
+            "1e3",
+            "0x1f",
+            "0o17",
+            "1:20",
+            "2026-11-26",
+            "true",
+            "Null",
+            "on",
+            "NO",
+            "y",
+            "~",
+            "-",
+            "---",
+            "a:",
+            "a b",
+            "a #b",
+            "@x",
+            "*a",
+            "&a",
+            "!a",
+            "a\n- b",
+            "\"a\"",
+            "{a}",
+            "[a]",
+            ".5",
+        ] {
+            assert!(!is_plain_text(bad), "{bad}");
+        }
     }
 }

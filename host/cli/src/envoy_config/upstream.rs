@@ -58,6 +58,16 @@ pub(super) struct Target {
     rule: Option<EnvoyRuleFile>,
 }
 
+impl Target {
+    /// The paths in it.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.place.prefix), self.server.path.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+    }
+}
+
 impl FromStr for Upstream {
     type Err = String;
 
