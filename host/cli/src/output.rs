@@ -6,9 +6,24 @@ use super::failure::Failure;
 
 /// Writes everything, or says why not.
 pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
-    stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.flush())
+    open()
+        .and_then(|mut stdout| {
+            stdout.write_all(bytes)?;
+            stdout.flush()
+        })
         .map_err(Failure::Output)
+}
+
+/// The standard library takes what goes to a descriptor that cannot be written for written, so this is a file.
+#[cfg(unix)]
+fn open() -> std::io::Result<std::fs::File> {
+    use std::os::fd::AsFd as _;
+
+    let stdout = std::io::stdout().as_fd().try_clone_to_owned()?;
+    Ok(stdout.into())
+}
+
+#[cfg(not(unix))]
+fn open() -> std::io::Result<std::io::StdoutLock<'static>> {
+    Ok(std::io::stdout().lock())
 }

@@ -1515,6 +1515,36 @@ fn a_machine_without_certification_authorities_is_told_so_once() {
     );
     assert!(lab.emulator.token_requests().is_empty());
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_is_said() {
+    let lab = Lab::new();
+    for arguments in ["token -s SCOPE", "config schema", "--version", "--help"] {
+        for place in [">/dev/full", "1</dev/null", "1</tmp"] {
+            // clap writes help itself, by the standard library
+            if arguments.starts_with("--") && place != ">/dev/full" {
+                continue;
+            }
+            let arguments = arguments.replace("SCOPE", GRAPH);
+            let line = format!("exec \"$EDGEPASS\" {arguments} {place}");
+            let output = Command::new("sh")
+                .args(["-c", &line])
+                .env_clear()
+                .envs(lab.emulator.env())
+                .env("EDGEPASS", env!("CARGO_BIN_EXE_edgepass"))
+                .output()
+                .unwrap();
+            assert_eq!(
+                output.status.code(),
+                Some(1),
+                "{line}: {}",
+                text(&output.stderr)
+            );
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_limit_of_address_space_is_named_with_its_fix() {

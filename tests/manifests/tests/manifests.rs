@@ -240,6 +240,35 @@ fn plugins_in_manifests_are_complete() {
     }
 }
 
+/// Istio merges no two entries for a host, and TLS is for the port that has it.
+#[test]
+fn a_host_with_two_ports_is_one_entry() {
+    let mut config: Value = serde_json::from_str(&example("two-hosts.json")).unwrap();
+    config["envoy"]["upstreams"] = json!([
+        {"url": "https://api.example", "scopes": ["https://a.example/.default"]},
+        {"url": "http://api.example:8080", "host": "api.example", "scopes": ["https://b.example/.default"]},
+    ]);
+    let (good, text, said) = run(&config, &["--format", "istio"]);
+    assert!(good, "{said}");
+    let all = documents(&text);
+    let of = |kind: &str| -> Vec<&Value> { all.iter().filter(|d| d["kind"] == kind).collect() };
+    let (entries, rules) = (of("ServiceEntry"), of("DestinationRule"));
+    assert_eq!((entries.len(), rules.len()), (1, 1), "{text}");
+    assert_eq!(
+        entries[0]["spec"]["ports"],
+        json!([
+            {"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 443},
+            {"number": 8080, "name": "http-8080", "protocol": "HTTP"},
+        ])
+    );
+    let policy = &rules[0]["spec"]["trafficPolicy"];
+    assert!(policy["tls"].is_null(), "{policy}");
+    let settings = policy["portLevelSettings"].as_array().unwrap();
+    assert_eq!(settings.len(), 1);
+    assert_eq!(settings[0]["port"]["number"], 80);
+    assert_eq!(settings[0]["tls"]["sni"], "api.example");
+}
+
 /// Each refusal names what it is about, and prints nothing.
 #[test]
 fn what_manifests_cannot_say_is_refused() {
@@ -270,6 +299,23 @@ fn what_manifests_cannot_say_is_refused() {
             &paths,
             &["--format", "kubernetes", "--app", "App"],
             "--app: ",
+        ),
+        // what YAML would read as another kind of value
+        (
+            &paths,
+            &["--format", "kubernetes", "--app", "123"],
+            "--app: ",
+        ),
+        (
+            &hosts,
+            &["--format", "istio", "--namespace", "null"],
+            "--namespace: ",
+        ),
+        (&hosts, &["--format", "istio", "--image", "a:"], "--image: "),
+        (
+            &paths,
+            &["--format", "kubernetes", "--socket-dir", "/run\n- name: x"],
+            "--socket-dir: ",
         ),
         (
             &paths,

@@ -85,14 +85,18 @@ pub(super) fn findings(
 }
 
 fn read(text: &str) -> Result<Value, Failure> {
-    serde_saphyr::from_str(text).map_err(|error| {
+    // Envoy has no merge keys: for it `<<` is a field, which nothing has
+    let as_envoy = serde_saphyr::options! {
+        merge_keys: serde_saphyr::options::MergeKeyPolicy::AsOrdinary,
+    };
+    serde_saphyr::from_str_with_options(text, as_envoy).map_err(|error| {
         // no line of it is repeated: there may be a secret in it
         let place = error.location().map_or_else(String::new, |at| {
             format!(" at line {}, column {}", at.line(), at.column())
         });
         Failure::setting(
             "--check",
-            format!("is neither YAML nor JSON{place}"),
+            format!("is neither YAML nor JSON{place}, or larger or deeper than any configuration"),
             "give the file that Envoy is started with",
         )
     })
@@ -748,6 +752,15 @@ mod tests {
             .replace("idp_login_microsoftonline_com", "entra")
             .replace("token_files", "my_files");
         assert_eq!(found(&config(), &arguments, &text), [""; 0]);
+    }
+
+    #[test]
+    fn merge_keys_are_what_envoy_takes_them_for() {
+        let read = read("tls: &tls {name: x}\ncluster: {<<: *tls, connect_timeout: 5s}\n")
+            .ok()
+            .unwrap();
+        assert_eq!(read.pointer("/cluster/<</name").unwrap(), "x");
+        assert!(read.pointer("/cluster/name").is_none());
     }
 
     /// Each breakage, and what has to be said of it.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::bootstrap;
 use super::plan::{Naming, Plan};
-use super::upstream::Target;
+use super::upstream::{Server, Target};
 use crate::arguments::{EnvoyConfigArguments, EnvoyFormat, Part};
 use crate::failure::Failure;
 
@@ -401,31 +401,85 @@ impl Context<'_> {
                 ));
             }
         }
-        let mut seen: Vec<(&str, u16)> = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
         for (upstream, name) in self.plan.upstreams.iter().zip(&self.names) {
-            let server = &upstream.server;
-            let (host, port) = (server.host.as_str(), server.port);
-            if seen.contains(&(host, port)) {
+            let host = upstream.server.host.as_str();
+            if seen.contains(&host) {
                 continue;
             }
-            seen.push((host, port));
-            let called = server.called_at();
-            let target = if called == port {
-                String::new()
-            } else {
-                format!("    targetPort: {port}\n")
-            };
-            out.push_str(&format!(
-                "---\napiVersion: networking.istio.io/v1beta1\nkind: ServiceEntry\n{metadata}spec:\n  hosts:\n  - {host}\n  location: MESH_EXTERNAL\n  resolution: DNS\n  ports:\n  - number: {called}\n    name: http\n    protocol: HTTP\n{target}",
-                metadata = self.metadata(name),
-            ));
-            if server.tls {
-                out.push_str(&format!(
-                    "---\napiVersion: networking.istio.io/v1beta1\nkind: DestinationRule\n{metadata}spec:\n  host: {host}\n  trafficPolicy:\n    tls:\n      mode: SIMPLE\n      sni: {host}\n      # without these two the token goes to whoever answers\n      caCertificates: {ca}\n      subjectAltNames:\n      - {host}\n",
-                    metadata = self.metadata(name),
-                    ca = self.arguments.ca_file,
-                ));
+            seen.push(host);
+            out.push_str(&self.istio_host(host, name)?);
+        }
+        Ok(out)
+    }
+
+    /// A host outside the mesh, with all the ports that it is called at. Istio merges no two entries for one.
+    fn istio_host(&self, host: &str, name: &str) -> Result<String, Failure> {
+        let of_host = self.plan.upstreams.iter().map(|upstream| &upstream.server);
+        let of_host = of_host.filter(|server| server.host == host);
+        let mut servers: Vec<&Server> = Vec::new();
+        for server in of_host {
+            let same = |other: &&Server| other.called_at() == server.called_at();
+            match servers.iter().copied().find(same) {
+                None => servers.push(server),
+                Some(other) if (other.port, other.tls) == (server.port, server.tls) => {}
+                Some(_) => {
+                    return Err(Failure::setting(
+                        "envoy.upstreams",
+                        format!(
+                            "has two servers of {host} that the application would call at port {}: with TLS and without, or at two ports",
+                            server.called_at()
+                        ),
+                        "leave one of them out, or give one another name",
+                    ));
+                }
             }
+        }
+        let mut ports = String::new();
+        for (number, server) in servers.iter().enumerate() {
+            let (called, port) = (server.called_at(), server.port);
+            let name = match number {
+                0 => "http".to_owned(),
+                _ => format!("http-{called}"),
+            };
+            ports.push_str(&format!(
+                "  - number: {called}\n    name: {name}\n    protocol: HTTP\n"
+            ));
+            if called != port {
+                ports.push_str(&format!("    targetPort: {port}\n"));
+            }
+        }
+        let metadata = self.metadata(name);
+        let mut out = format!(
+            "---\napiVersion: networking.istio.io/v1beta1\nkind: ServiceEntry\n{metadata}spec:\n  hosts:\n  - {host}\n  location: MESH_EXTERNAL\n  resolution: DNS\n  ports:\n{ports}"
+        );
+        let tls = format!(
+            "tls:\n  mode: SIMPLE\n  sni: {host}\n  # without these two the token goes to whoever answers\n  caCertificates: {ca}\n  subjectAltNames:\n  - {host}\n",
+            ca = self.arguments.ca_file,
+        );
+        let policy = match servers.as_slice() {
+            [server] if server.tls => indented(&tls, 4),
+            _ => {
+                let with_tls = servers.iter().filter(|server| server.tls);
+                let ports: String = with_tls
+                    .map(|server| {
+                        format!(
+                            "    - port:\n        number: {}\n{}",
+                            server.called_at(),
+                            indented(&tls, 6)
+                        )
+                    })
+                    .collect();
+                match ports.as_str() {
+                    "" => String::new(),
+                    ports => format!("    portLevelSettings:\n{ports}"),
+                }
+            }
+        };
+        if !policy.is_empty() {
+            out.push_str(&format!(
+                "---\napiVersion: networking.istio.io/v1beta1\nkind: DestinationRule\n{metadata}spec:\n  host: {host}\n  trafficPolicy:\n{policy}"
+            ));
         }
         Ok(out)
     }

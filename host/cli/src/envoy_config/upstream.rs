@@ -1,6 +1,7 @@
 //! Where requests go: what the command line and `envoy.upstreams` say of it, and the rules that follow.
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use edgepass::Config;
@@ -189,14 +190,17 @@ impl Server {
             }
             _ => (authority, port.ok_or(format!("it has no port; {FORM}"))?),
         };
-        let host = host
+        let bare = host
             .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host);
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_:".contains(&b);
-        if host.is_empty() || !host.bytes().all(plain) {
+            .and_then(|host| host.strip_suffix(']'));
+        let is_host = match bare {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => is_host(host),
+        };
+        if !is_host {
             return Err(format!("its host is not a name or address; {FORM}"));
         }
+        let host = bare.unwrap_or(host);
         Ok(Self {
             host: host.to_owned(),
             port,
@@ -216,6 +220,21 @@ impl Server {
             _ => Ok(()),
         }
     }
+}
+
+/// A name (RFC 1123 section 2.1, and the underscores that some have), or an IPv4 address.
+fn is_host(host: &str) -> bool {
+    let is_label = |label: &str| {
+        let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+        let bytes = label.as_bytes();
+        edge(bytes.first()) && edge(bytes.last()) || label.starts_with('_')
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
+    let is_name = host.bytes().all(plain) && host.split('.').all(is_label);
+    // what looks like an address must be one
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_number = !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit());
+    is_name && (!is_number || host.parse::<Ipv4Addr>().is_ok())
 }
 
 impl Server {
@@ -569,6 +588,49 @@ pub(super) fn setting_of(setting: &str, own: usize, targets: &[Target]) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address() {
+        for good in [
+            "api.example",
+            "api",
+            "a-b.c",
+            "3scale.net",
+            "_srv.example",
+            "10.0.0.1",
+            "xn--bcher-kva.example",
+        ] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in [
+            "",
+            "-",
+            "...",
+            "a..b",
+            "a.",
+            "-a",
+            "a-",
+            "256.1.1.1",
+            "1.2.3",
+            "12.5",
+            "a:b",
+            "a b",
+            "bücher",
+        ] {
+            assert!(!is_host(bad), "{bad}");
+        }
+        for bad in [
+            "http://::1",
+            "http://a::80",
+            "https://h:443:443",
+            "http://[h]:80",
+            "http://[::1",
+            "http://-",
+        ] {
+            assert!(Server::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(Server::parse("http://[::1]:80").unwrap().host, "::1");
+    }
 
     #[test]
     fn upstreams_of_the_command_line() {
