@@ -538,7 +538,9 @@ impl TextFile {
             return Err(too_large(*max_bytes as u64).into());
         }
         if text.is_empty() {
+            // in a moment it may not be: a file that is written in place has nothing in it at first
             return Err(unavailable(format!("{what} {path} is empty"))
+                .retryable()
                 .hint(
                     "whoever writes it has not done so yet, or writes it in place instead of swapping it",
                 )

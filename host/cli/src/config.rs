@@ -178,13 +178,19 @@ fn read_path(path: &Path) -> Result<Document, Failure> {
     if path.as_os_str() != STDIN {
         return read_file_of(path, SETTING);
     }
+    let bytes = read_stdin(CONFIG_BYTES)?;
+    Document::of(bytes, "standard input".to_owned(), SETTING)
+}
+
+/// What comes by standard input, and one byte more than the limit if it is larger.
+pub(crate) fn read_stdin(limit: u64) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     std::io::stdin()
         .lock()
-        .take(CONFIG_BYTES + 1)
+        .take(limit + 1)
         .read_to_end(&mut bytes)
         .map_err(|e| Failure::setup(format!("standard input cannot be read: {e}")))?;
-    Document::of(bytes, "standard input".to_owned(), SETTING)
+    Ok(bytes)
 }
 
 /// The configuration in the file that this setting names.

@@ -68,7 +68,11 @@ pub(crate) fn run(
 
 /// Says what of a file that is there does not fit.
 fn compare(json: &str, file: &Path, arguments: &EnvoyConfigArguments) -> Result<(), Failure> {
-    let text = config::read_file(file, "--check", "configuration of Envoy", ENVOY_BYTES)?;
+    let text = if file.as_os_str() == "-" {
+        config::read_stdin(ENVOY_BYTES)?
+    } else {
+        config::read_file(file, "--check", "configuration of Envoy", ENVOY_BYTES)?
+    };
     let text = String::from_utf8(text).map_err(|_| {
         Failure::setting(
             "--check",

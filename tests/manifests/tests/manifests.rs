@@ -468,6 +468,16 @@ fn the_chart_is_clean_and_renders_what_kubernetes_takes() {
             json!(envoy.replace("/opt/edgepass", "/opt")),
             "--wasm /opt/edgepass/edgepass-envoy.wasm",
         ),
+        (
+            "envoyYaml",
+            json!(envoy.replace("0.0.0.0", "127.0.0.1")),
+            "--listen 0.0.0.0:8080",
+        ),
+        (
+            "tokenFile",
+            json!({"folder": "/var/run/secrets/azure/wi/token"}),
+            "another token file than /var/run/secrets/azure/wi/token/azure-identity-token",
+        ),
         ("port", json!(80), "/port"),
         ("prot", json!(8080), "prot"),
         (
