@@ -408,6 +408,20 @@ mod tests {
                 "{error}"
             );
         }
-        assert_eq!(load(&[]).unwrap_err().setting, "configuration");
+        // the engine's remedies name what a component takes
+        for (pairs, setting) in [
+            (&[][..], "configuration"),
+            (&[("AZURE_TENANT_ID", "contoso.example")], "AZURE_CLIENT_ID"),
+        ] {
+            let error = load(pairs).unwrap_err();
+            assert_eq!(error.setting, setting);
+            let said = format!("{error:#}");
+            let aside = said.split_once("(in a component: ");
+            let aside = aside.and_then(|(_, rest)| rest.split_once(')'));
+            assert!(
+                aside.is_some_and(|(aside, _)| aside.ends_with("EDGEPASS_CONFIG_JSON")),
+                "{said}"
+            );
+        }
     }
 }
