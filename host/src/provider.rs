@@ -660,9 +660,13 @@ fn unread(error: ConfigError, document: Option<&str>, environment: &Environment)
         return error;
     };
     if error.setting != "configuration" {
-        let hint = format!(
+        let unread = format!(
             "{name} is set, but this program does not read it: begin with Builder::from_process()"
         );
+        let hint = match &error.hint {
+            Some(hint) => format!("{hint}; {unread}"),
+            None => unread,
+        };
         return error.hint(hint);
     }
     ConfigError::new(

@@ -160,28 +160,36 @@ fn from_process_takes_what_the_command_takes() {
 
 #[tokio::test]
 async fn a_program_that_does_not_read_the_variable_is_told_so() {
-    let set = [("EDGEPASS_CONFIG", "/etc/edgepass.json")];
-    let environment = Environment::from_pairs(set);
-    let built = Provider::builder().environment(environment).build().await;
-    let said = built.unwrap_err().to_string();
-    assert!(
-        said.starts_with("EDGEPASS_CONFIG: is set, but this program does not read it")
-            && said.contains("from_process"),
-        "{said}"
-    );
-    // another mistake would otherwise say to set what is set
-    let half = [
-        ("EDGEPASS_CONFIG_JSON", "{}"),
-        ("AZURE_TENANT_ID", "contoso.example"),
-    ];
-    let environment = Environment::from_pairs(half);
-    let built = Provider::builder().environment(environment).build().await;
-    let said = format!("{:#}", built.unwrap_err());
-    assert!(
-        said.starts_with("AZURE_CLIENT_ID: ")
-            && said.contains("EDGEPASS_CONFIG_JSON is set, but this program does not read it"),
-        "{said}"
-    );
+    const UNREAD: &str = "is set, but this program does not read it";
+
+    for name in ["EDGEPASS_CONFIG", "EDGEPASS_CONFIG_JSON"] {
+        let set = [(name, "/etc/edgepass.json")];
+        let build = |more: &[(&'static str, &'static str)]| {
+            let environment = Environment::from_pairs([&set, more].concat());
+            Provider::builder().environment(environment).build()
+        };
+        let said = format!("{:#}", build(&[]).await.unwrap_err());
+        assert!(
+            said.starts_with(&format!("{name}: {UNREAD}")) && said.contains("from_process"),
+            "{said}"
+        );
+        // the remedy of another mistake would otherwise be to set what is set, and may be the right one
+        for (client_id, remedy) in [("", "set it"), ("\"client\"", "without")] {
+            let more = [
+                ("AZURE_TENANT_ID", "contoso.example"),
+                ("AZURE_CLIENT_ID", client_id),
+            ];
+            let said = format!("{:#}", build(&more).await.unwrap_err());
+            assert!(
+                said.starts_with("AZURE_CLIENT_ID: ")
+                    && said.contains(remedy)
+                    && said.contains(&format!(
+                        "; {name} {UNREAD}: begin with Builder::from_process()"
+                    )),
+                "{said}"
+            );
+        }
+    }
 }
 
 #[test]
