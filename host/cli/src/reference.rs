@@ -349,9 +349,11 @@ The configuration is one JSON document; `edgepass config check FILE` says all th
 to the editor). Fields that are not known are mistakes, and so are two of one name; `null` is as good as leaving a field out.
 Paths are absolute.
 
-It is given by `--config` or `EDGEPASS_CONFIG` to the command, by the library's builder to a program, and as the plugin's
-configuration to Envoy, where `edgepass envoy-config` prints all around it. One document may serve all three: who looks at a
-setting is in its last column. [environment.md](environment.md) has the variables.
+The command takes it by `--config`, from the file that `EDGEPASS_CONFIG` names, or as text in `EDGEPASS_CONFIG_JSON`. A
+program takes it by the library's builder: `Builder::from_process` looks at both variables, `config_file` and `config_json`
+say it themselves. A component takes `EDGEPASS_CONFIG_JSON` only. Envoy takes it as the plugin's configuration, where
+`edgepass envoy-config` prints all around it. One document may serve all of them: who looks at a setting is in its last
+column. [environment.md](environment.md) has the variables.
 
 This page is made from the schema: `edgepass config reference > docs/configuration.md`.
 ";
