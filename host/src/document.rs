@@ -51,38 +51,71 @@ impl Document {
             }),
             Self::Variable(path) => {
                 // what is no path may be a configuration with secrets in it, and is not repeated
-                if is_document(&path) {
+                if is_document(&path.to_string_lossy()) {
                     return Err(
                         ConfigError::new(Environment::EDGEPASS_CONFIG, "is not a path").hint(
-                            "write the configuration into a file, and set this to the path of it; the document itself goes into EDGEPASS_CONFIG_JSON",
+                            "write the configuration into a file, and set this to the path of it, without quotes; the document itself goes into EDGEPASS_CONFIG_JSON",
                         ),
                     );
                 }
                 read(&path).map_err(|reason| {
-                    let name = path.to_str().filter(|text| is_plain_path(text));
-                    let name = name.unwrap_or("what it names");
-                    ConfigError::new(Environment::EDGEPASS_CONFIG, format!("{name} {reason}"))
+                    let error = |name: &str| {
+                        ConfigError::new(Environment::EDGEPASS_CONFIG, format!("{name} {reason}"))
+                    };
+                    match path.to_str().filter(|text| is_plain_path(text)) {
+                        Some(name) => error(name),
+                        None => error("what it names").hint(NOT_REPEATED),
+                    }
                 })
             }
         }
     }
 }
 
-fn is_document(path: &Path) -> bool {
-    let text = path.to_string_lossy();
-    let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
-    start.starts_with(['{', '[', '"', '\''])
-        || text.starts_with("eyJ")
-        || text.contains(char::is_control)
-}
+/// What to do about a value of `EDGEPASS_CONFIG` that is not repeated.
+pub const NOT_REPEATED: &str =
+    "set it to the absolute path of a file; what may be something else is not repeated";
 
-/// Whether it is a path and cannot be anything else. What is not may be a secret, and is not repeated.
-fn is_plain_path(text: &str) -> bool {
+/// Whether what should be a path is a document, a token, or in quotes, or too long for a path.
+pub fn is_document(text: &str) -> bool {
     /// `PATH_MAX` of Linux.
     const MOST: usize = 4096;
 
-    let is_plain = |c: char| c.is_alphanumeric() || "/.-_ ".contains(c);
-    text.starts_with('/') && text.len() <= MOST && text.chars().all(is_plain)
+    let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    start.starts_with(['{', '[', '\''])
+        || start.starts_with("eyJ")
+        || text.contains(|c: char| c.is_control() || c == '"')
+        || text.len() > MOST
+}
+
+/// Whether a value of `EDGEPASS_CONFIG` is a path and cannot well be anything else. What is not may be a secret, and is
+/// not repeated.
+pub fn is_plain_path(text: &str) -> bool {
+    Path::new(text).is_absolute() && has_no_secret(text)
+}
+
+/// Whether a text is made of what paths and URLs are made of, and no part of it looks like a secret.
+pub fn has_no_secret(text: &str) -> bool {
+    /// Bytes of a whole path or URL.
+    const MOST: usize = 512;
+    /// Bytes of one of its parts.
+    const MOST_OF_PART: usize = 40;
+    /// From so many bytes on, a part that mixes digits and letters of both cases looks like a secret.
+    const RANDOM: usize = 12;
+
+    text.len() <= MOST
+        && !text.contains("eyJ")
+        && text
+            .chars()
+            .all(|c| c.is_alphanumeric() || "/\\.:-_ ".contains(c))
+        && text.split(['/', '\\', '.', ':', ' ']).all(|part| {
+            let has = |test: fn(&u8) -> bool| part.as_bytes().iter().any(test);
+            let is_random = part.len() >= RANDOM
+                && has(u8::is_ascii_digit)
+                && has(u8::is_ascii_lowercase)
+                && has(u8::is_ascii_uppercase);
+            part.len() <= MOST_OF_PART && !is_random
+        })
 }
 
 /// The text of a file. The error continues its name.
@@ -100,4 +133,68 @@ fn read(path: &Path) -> Result<String, String> {
         .map_err(|_| "is not UTF-8 text: write it as UTF-8".to_owned())?;
     // who reads it as JSON need not know the byte order mark
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of a value of `EDGEPASS_CONFIG` that names no file.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Fate {
+        /// It is not even looked for.
+        Refused,
+        /// It is looked for, and not named.
+        Withheld,
+        Named,
+    }
+
+    #[test]
+    fn only_what_is_plainly_a_path_is_repeated() {
+        use Fate::{Named, Refused, Withheld};
+
+        let long_part = format!("/{}", "a".repeat(41));
+        let long = "/a".repeat(257);
+        let longest = "/a".repeat(2049);
+        for (value, fate) in [
+            (r#"{"identities": {}}"#, Refused),
+            ("\u{feff} {}", Refused),
+            ("[]", Refused),
+            ("'/none/edgepass.json'", Refused),
+            ("\"/none/edgepass.json\"", Refused),
+            ("/none/\"quoted\"", Refused),
+            ("eyJhbGciOiJSUzI1NiJ9.e30.c2ln", Refused),
+            (" eyJpZGVudGl0aWVzIjoge319", Refused),
+            ("-----BEGIN PRIVATE KEY-----\nMII", Refused),
+            ("/none/\u{1b}[2J", Refused),
+            (&longest, Refused),
+            ("ewogICJpZGVudGl0aWVzIjoge30KfQ==", Withheld),
+            ("ewogICJpZGVudGl0aWVzIjoge30KfQ", Withheld),
+            ("eyAgImlkZW50aXRpZXMiOiB7fSB9", Withheld),
+            ("abc8Q~0123456789abcdefghijklmnopqrstuvwx", Withheld),
+            ("hunter2", Withheld),
+            ("hunter", Withheld),
+            ("none/edgepass.json", Withheld),
+            ("/aB3/xYz0123456789ABCdef", Withheld),
+            ("/none/eyJhbGciOiJSUzI1NiJ9.e30.c2ln", Withheld),
+            ("/none/Sup3r+Secret==", Withheld),
+            (&long_part, Withheld),
+            (&long, Withheld),
+            #[cfg(unix)]
+            ("/none/My Files/edgepass.json", Named),
+            #[cfg(unix)]
+            ("/none/11111111-2222-3333-4444-555555555555/größe", Named),
+        ] {
+            let error = Document::Variable(value.into()).load().unwrap_err();
+            assert_eq!(error.setting, Environment::EDGEPASS_CONFIG);
+            let said = format!("{error:#}");
+            let found = match () {
+                () if said.contains("is not a path") => Refused,
+                () if said.contains("what it names") => Withheld,
+                () => Named,
+            };
+            assert_eq!(found, fate, "{value}: {said}");
+            assert_eq!(said.contains(value), fate == Named, "{said}");
+        }
+    }
 }

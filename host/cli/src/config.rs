@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::Path;
 
+use edgepass::limits::{CONFIG_BYTES, NOT_REPEATED, is_document, is_plain_path};
 use edgepass::needs::FilePattern;
 use edgepass::{BuildError, Config, ConfigError, Environment, Provider, process_environment};
 use edgepass_core::inspect_jwt;
@@ -11,10 +12,6 @@ use edgepass_core::inspect_jwt;
 use super::arguments::{CheckArguments, ConfigArguments};
 use super::failure::{Failure, Mistake, Warnings};
 use super::{mistakes, output, pipe, repeat};
-use edgepass::limits::CONFIG_BYTES;
-
-/// What is longer is no path (`PATH_MAX` of Linux), and not repeated in errors.
-const PATH_CHARS: usize = 4096;
 
 /// What the engine calls the document.
 const WHOLE: &str = "configuration";
@@ -195,12 +192,8 @@ pub(crate) fn read_stdin(limit: u64) -> Result<Vec<u8>, Failure> {
 
 /// The configuration in the file that this setting names.
 fn read_file_of(path: &Path, setting: &'static str) -> Result<Document, Failure> {
-    let text = path.to_string_lossy();
     // what is no path may be a configuration with secrets in it, and is not repeated
-    let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
-    let is_document = start.starts_with(['{', '[', '\'']);
-    let is_quoted = text.contains(|c: char| c.is_control() || c == '"');
-    if is_document || is_quoted || text.len() > PATH_CHARS || text.starts_with("eyJ") {
+    if is_document(&path.to_string_lossy()) {
         return Err(Failure::setting(
             setting,
             "is not a path",
@@ -406,13 +399,25 @@ pub(crate) fn read_file(
     limit: u64,
 ) -> Result<Vec<u8>, Failure> {
     let cannot = |reason: &dyn std::fmt::Display| {
-        // it may be the secret, or the document, that belongs into the file
-        match path.to_str().filter(|text| repeat::is_harmless(text)) {
+        // it may be the secret, or the document, that belongs into the file; a variable is filled by who does not look on
+        let is_variable = setting == Environment::EDGEPASS_CONFIG;
+        let is_repeated = |text: &&str| {
+            if is_variable {
+                is_plain_path(text)
+            } else {
+                repeat::is_harmless(text)
+            }
+        };
+        match path.to_str().filter(is_repeated) {
             Some(path) => Failure::setup(format!("the {kind} {path} cannot be read: {reason}")),
             None => Failure::setting(
                 setting,
                 format!("what it names cannot be read: {reason}"),
-                "give the path of a file; what was given does not look like one and is not repeated",
+                if is_variable {
+                    NOT_REPEATED
+                } else {
+                    "give the path of a file; what was given does not look like one and is not repeated"
+                },
             ),
         }
     };

@@ -1,18 +1,10 @@
 //! Which input a message may repeat. What somebody gave in a wrong place may be a secret that belongs elsewhere.
 
 use clap::error::{ContextKind, ContextValue};
+use edgepass::limits::has_no_secret;
 
 /// What stands in the place of the rest.
 const NOT_REPEATED: &str = "(not repeated)";
-
-/// Characters of a whole path or URL.
-const MAX_CHARS: usize = 512;
-
-/// Characters of one of its parts.
-const MAX_PART_CHARS: usize = 40;
-
-/// From so many characters on, a part that mixes digits and letters of both cases looks like a secret.
-const RANDOM_CHARS: usize = 12;
 
 /// Whether a text has the form of an option, a path, a URL or a plain word, and no part that looks like a secret.
 pub(crate) fn is_harmless(text: &str) -> bool {
@@ -27,20 +19,7 @@ pub(crate) fn is_harmless(text: &str) -> bool {
     let is_word = rest
         .bytes()
         .all(|b| b.is_ascii_lowercase() || matches!(b, b'-' | b'_'));
-    text.len() <= MAX_CHARS
-        && (is_option || is_path || is_file || is_word)
-        && !rest.contains("eyJ")
-        && rest
-            .chars()
-            .all(|c| c.is_alphanumeric() || "/\\.:-_ ".contains(c))
-        && rest.split(['/', '\\', '.', ':', ' ']).all(|part| {
-            let has = |test: fn(&u8) -> bool| part.as_bytes().iter().any(test);
-            let is_random = part.len() >= RANDOM_CHARS
-                && has(u8::is_ascii_digit)
-                && has(u8::is_ascii_lowercase)
-                && has(u8::is_ascii_uppercase);
-            part.len() <= MAX_PART_CHARS && !is_random
-        })
+    (is_option || is_path || is_file || is_word) && has_no_secret(rest)
 }
 
 /// A usage error that repeats nothing that may be a secret.
