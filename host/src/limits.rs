@@ -12,7 +12,7 @@ pub use crate::document::{NOT_REPEATED, has_no_secret, is_document, is_plain_pat
 pub const GUEST_MEMORY_BYTES: usize = 32 * 1024 * 1024;
 
 /// A configuration file, bytes: four times what the engine accepts, so that it is the engine that refuses and explains.
-pub const CONFIG_BYTES: u64 = 1 << 20;
+pub const CONFIG_BYTES: u64 = 4 * edgepass_core::limits::MAX_CONFIG_BYTES as u64;
 
 /// Memories of one store. The provider has one; a component that was composed of several has one for each.
 pub const MEMORIES: usize = 8;
