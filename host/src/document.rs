@@ -197,4 +197,21 @@ mod tests {
             assert_eq!(said.contains(value), fate == Named, "{said}");
         }
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_document_that_is_not_unicode_is_refused() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let text = OsString::from_vec(b"{\"identities\": {\"caf\xe9\": {}}}".to_vec());
+        let document = Document::of_variables(None, Some(text)).unwrap();
+        let error = document.load().unwrap_err();
+        assert_eq!(error.setting, Environment::EDGEPASS_CONFIG_JSON);
+        let said = format!("{error:#}");
+        assert!(
+            said.contains("is not UTF-8 text") && said.contains("write it as UTF-8"),
+            "{said}"
+        );
+        assert!(!said.contains("caf"), "{said}");
+    }
 }
