@@ -1,17 +1,10 @@
-//! The ABI of proxy-wasm, through its SDK.
+//! The calls out of the module that the SDK's host calls are not fit for.
 //!
-//! Of the SDK these are the host calls. Its dispatcher is left out: it keeps objects for every kind of context that there
-//! is, and code for all that Envoy could tell each of them, which Envoy would compile at its start. What Envoy calls is in
-//! [`entry`](crate::entry), and the one host call that registers with the dispatcher is made here.
-
-use std::time::{Duration, UNIX_EPOCH};
+//! Its dispatcher is not used: it keeps objects for every kind of context that there is, and code for all that Envoy could
+//! tell each of them, which Envoy would compile at its start. What Envoy calls is in [`entry`](crate::entry).
 
 use edgepass_core::Zeroizing;
-use proxy_wasm::hostcalls;
-
-pub(crate) use proxy_wasm::types::{
-    BufferType as Buffer, LogLevel, MapType as Headers, MetricType as Metric, Status,
-};
+use proxy_wasm::types::Status;
 
 /// Of WASI's clocks, the one that never goes back.
 const MONOTONIC: u32 = 1;
@@ -40,70 +33,10 @@ mod imports {
     }
 }
 
-pub(crate) fn log(level: LogLevel, line: &str) {
-    _ = hostcalls::log(level, line);
-}
-
-/// Nanoseconds since 1970.
-pub(crate) fn wall_clock() -> Option<u64> {
-    let time = hostcalls::get_current_time().ok()?;
-    let since = time.duration_since(UNIX_EPOCH).ok()?;
-    u64::try_from(since.as_nanos()).ok()
-}
-
 /// Nanoseconds of Envoy's `std::chrono::steady_clock`, which is the same in all VMs.
 pub(crate) fn monotonic_clock() -> Option<u64> {
     let mut time = 0;
     (imports::clock_time_get(MONOTONIC, 1, &mut time) == 0).then_some(time)
-}
-
-pub(crate) fn tick_every(ms: u64) {
-    _ = hostcalls::set_tick_period(Duration::from_millis(ms));
-}
-
-pub(crate) fn buffer(buffer: Buffer, max_size: usize) -> Option<Vec<u8>> {
-    hostcalls::get_buffer(buffer, 0, max_size).ok()?
-}
-
-/// All of them whose values are text.
-pub(crate) fn headers(map: Headers) -> Vec<(String, String)> {
-    let headers = hostcalls::get_map_bytes(map).unwrap_or_default();
-    let text = |(name, value)| Some((name, String::from_utf8(value).ok()?));
-    headers.into_iter().filter_map(text).collect()
-}
-
-pub(crate) fn header(map: Headers, name: &str) -> Option<Vec<u8>> {
-    hostcalls::get_map_value_bytes(map, name).ok()?
-}
-
-pub(crate) fn set_header(map: Headers, name: &str, value: Option<&str>) {
-    _ = hostcalls::set_map_value(map, name, value);
-}
-
-pub(crate) fn property(path: &[&str]) -> Option<Vec<u8>> {
-    hostcalls::get_property(path.to_vec()).ok()?
-}
-
-/// With the mark of this state of it.
-pub(crate) fn shared(key: &str) -> (Option<Vec<u8>>, Option<u32>) {
-    hostcalls::get_shared_data(key).unwrap_or_default()
-}
-
-/// With a mark, only if that is still its state.
-pub(crate) fn set_shared(key: &str, value: &[u8], mark: Option<u32>) -> bool {
-    hostcalls::set_shared_data(key, Some(value), mark).is_ok()
-}
-
-pub(crate) fn set_effective_context(context: u32) -> bool {
-    hostcalls::set_effective_context(context).is_ok()
-}
-
-pub(crate) fn resume_request() {
-    _ = hostcalls::resume_http_request();
-}
-
-pub(crate) fn respond(status: u32, headers: &[(&str, &str)], body: &str) {
-    _ = hostcalls::send_http_response(status, headers.to_vec(), Some(body.as_bytes()));
 }
 
 /// The number of the call. The SDK's function would keep it for the dispatcher, and leave copies of the headers behind.
@@ -139,22 +72,6 @@ pub(crate) fn http_call(
         2 => Err(Status::BadArgument),
         _ => Err(Status::InternalFailure),
     }
-}
-
-pub(crate) fn foreign_function(name: &str, argument: &[u8]) -> Result<Vec<u8>, Status> {
-    hostcalls::call_foreign_function(name, Some(argument)).map(Option::unwrap_or_default)
-}
-
-pub(crate) fn metric(kind: Metric, name: &str) -> Option<u32> {
-    hostcalls::define_metric(kind, name).ok()
-}
-
-pub(crate) fn record(metric: u32, value: u64) {
-    _ = hostcalls::record_metric(metric, value);
-}
-
-pub(crate) fn increment(metric: u32, by: i64) {
-    _ = hostcalls::increment_metric(metric, by);
 }
 
 /// Headers as Envoy takes them: how many there are, the sizes of each name and value, and these, each with a zero behind

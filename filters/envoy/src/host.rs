@@ -3,10 +3,14 @@
 //! A call that fails does so with `None` or `false`: Envoy says no more than a status number, and what is to be done
 //! about it is the caller's knowledge.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use edgepass_core::{Now, Zeroizing};
 use edgepass_rules::{Host, Level, Properties};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
 
-use crate::abi::{self, Buffer, Headers, LogLevel, Metric, Status};
+use crate::abi;
 
 /// Envoy, as the plugin with that root context sees it.
 pub(crate) struct Envoy {
@@ -43,7 +47,7 @@ impl Host for Envoy {
         // the engine copes with 0 as with any other wrong time
         let ms = |ns: Option<u64>| ns.unwrap_or_default() / 1_000_000;
         Now {
-            unix_ms: ms(abi::wall_clock()),
+            unix_ms: ms(wall_clock()),
             mono_ms: ms(abi::monotonic_clock()),
         }
     }
@@ -61,15 +65,15 @@ impl Host for Envoy {
     }
 
     fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
-        abi::shared(key)
+        hostcalls::get_shared_data(key).unwrap_or_default()
     }
 
     fn set_shared(&self, key: &str, value: &[u8]) -> bool {
-        abi::set_shared(key, value, None)
+        hostcalls::set_shared_data(key, Some(value), None).is_ok()
     }
 
     fn swap_shared(&self, key: &str, value: &[u8], mark: u32) -> bool {
-        abi::set_shared(key, value, Some(mark))
+        hostcalls::set_shared_data(key, Some(value), Some(mark)).is_ok()
     }
 
     /// Only in a cluster's filters the upstream host has been chosen.
@@ -78,11 +82,11 @@ impl Host for Envoy {
     }
 
     fn request_header(&self, name: &str) -> Option<String> {
-        text(abi::header(Headers::HttpRequestHeaders, name)?)
+        text(hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok()??)
     }
 
     fn set_request_header(&self, name: &str, value: Option<&str>) {
-        abi::set_header(Headers::HttpRequestHeaders, name, value);
+        _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, value);
     }
 
     fn response_header(&self, name: &str) -> Option<String> {
@@ -95,20 +99,27 @@ impl Host for Envoy {
     }
 
     fn enter(&self, request: u32) -> bool {
-        abi::set_effective_context(request)
+        hostcalls::set_effective_context(request).is_ok()
     }
 
     fn leave(&self) {
-        _ = abi::set_effective_context(self.root);
+        _ = hostcalls::set_effective_context(self.root);
     }
 
     fn resume(&self) {
-        abi::resume_request();
+        _ = hostcalls::resume_http_request();
     }
 
     fn respond(&self, status: u32, headers: &[(&str, &str)], body: &str) {
         respond(status, headers, body);
     }
+}
+
+/// Nanoseconds since 1970.
+fn wall_clock() -> Option<u64> {
+    let time = hostcalls::get_current_time().ok()?;
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
 }
 
 /// A seed for jitter and unguessable names, or `None` without a random source.
@@ -128,12 +139,12 @@ pub(crate) fn environment() -> Vec<(String, String)> {
 
 /// The configuration of the plugin.
 pub(crate) fn configuration() -> Option<Vec<u8>> {
-    abi::buffer(Buffer::PluginConfiguration, usize::MAX)
+    hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX).ok()?
 }
 
 /// A property of the plugin, the request or its route.
 pub(crate) fn property(path: &[&str]) -> Option<Vec<u8>> {
-    abi::property(path)
+    hostcalls::get_property(path.to_vec()).ok()?
 }
 
 /// Writes a line about what keeps the plugin from working.
@@ -145,17 +156,17 @@ pub(crate) fn error(message: &str) {
 /// like a line of Envoy's own.
 fn log(level: LogLevel, message: &str) {
     let line = message.replace(|c| !edgepass_core::is_printable(c), " ");
-    abi::log(level, &line);
+    _ = hostcalls::log(level, &line);
 }
 
 /// When the next tick comes.
 pub(crate) fn tick_every(ms: u64) {
-    abi::tick_every(ms);
+    _ = hostcalls::set_tick_period(Duration::from_millis(ms));
 }
 
 /// A header of the response at hand.
 pub(crate) fn response_header(name: &str) -> Option<String> {
-    text(abi::header(Headers::HttpResponseHeaders, name)?)
+    text(hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok()??)
 }
 
 fn text(bytes: Vec<u8>) -> Option<String> {
@@ -164,7 +175,7 @@ fn text(bytes: Vec<u8>) -> Option<String> {
 
 /// Answers the request at hand instead of the upstream.
 pub(crate) fn respond(status: u32, headers: &[(&str, &str)], body: &str) {
-    abi::respond(status, headers, body);
+    _ = hostcalls::send_http_response(status, headers.to_vec(), Some(body.as_bytes()));
 }
 
 /// Sends a request to a cluster, and names the call. `Err` says whether the cluster is unknown.
@@ -191,12 +202,19 @@ pub(crate) enum CallError {
 
 /// The headers of the call's response that has come.
 pub(crate) fn call_headers() -> Vec<(String, String)> {
-    abi::headers(Headers::HttpCallResponseHeaders)
+    let headers = hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default();
+    headers
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, text(value)?)))
+        .collect()
 }
 
 /// The beginning of its body.
 pub(crate) fn call_body(max_bytes: usize) -> Vec<u8> {
-    abi::buffer(Buffer::HttpCallResponseBody, max_bytes).unwrap_or_default()
+    hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, max_bytes)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
 }
 
 /// Signs with Envoy's function `sign`: SHA-256, and RSA PKCS#1 v1.5 or ECDSA as the key is. `key` is PEM.
@@ -207,7 +225,8 @@ pub(crate) fn sign_sha256(key: &[u8], input: &[u8]) -> Result<Vec<u8>, SignError
     protobuf::put(1, b"sha256", &mut arguments);
     protobuf::put(3, input, &mut arguments);
     protobuf::put(4, key, &mut arguments);
-    match abi::foreign_function("sign", &arguments) {
+    let signed = hostcalls::call_foreign_function("sign", Some(arguments.as_slice()));
+    match signed.map(Option::unwrap_or_default) {
         // SignResult { result = 1, signature = 2, error = 3 }
         Ok(result) => protobuf::get(2, &result)
             .filter(|signature| !signature.is_empty())
@@ -304,16 +323,16 @@ mod protobuf {
 }
 
 /// Makes a metric known, or finds it.
-pub(crate) fn metric(kind: Metric, name: &str) -> Option<u32> {
-    abi::metric(kind, name)
+pub(crate) fn metric(kind: MetricType, name: &str) -> Option<u32> {
+    hostcalls::define_metric(kind, name).ok()
 }
 
 /// Adds to a counter.
 pub(crate) fn add(metric: u32, count: u64) {
-    abi::increment(metric, i64::try_from(count).unwrap_or(i64::MAX));
+    _ = hostcalls::increment_metric(metric, i64::try_from(count).unwrap_or(i64::MAX));
 }
 
 /// Sets a gauge, or adds a value to a histogram.
 pub(crate) fn record(metric: u32, value: u64) {
-    abi::record(metric, value);
+    _ = hostcalls::record_metric(metric, value);
 }

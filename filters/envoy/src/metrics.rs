@@ -2,8 +2,8 @@
 
 use edgepass_core::{Error, Table, TokenRequest};
 use edgepass_rules::Counts;
+use proxy_wasm::types::MetricType;
 
-use crate::abi::Metric;
 use crate::host;
 
 /// Counters by AADSTS code. A server that sends a new number with every answer must not fill Envoy's memory.
@@ -39,11 +39,11 @@ impl Metrics {
     /// A token came, after so many milliseconds.
     pub(crate) fn refreshed(&mut self, asked: &TokenRequest, expires_on: u64, took_ms: u64) {
         self.add("edgepass_refreshes_succeeded_total", 1);
-        if let Some(id) = self.id(Metric::Histogram, "edgepass_exchange_ms") {
+        if let Some(id) = self.id(MetricType::Histogram, "edgepass_exchange_ms") {
             host::record(id, took_ms);
         }
         let name = format!("edgepass_token_expires_on.{}", labels(asked));
-        if let Some(id) = self.id(Metric::Gauge, &name) {
+        if let Some(id) = self.id(MetricType::Gauge, &name) {
             host::record(id, expires_on);
         }
     }
@@ -68,12 +68,12 @@ impl Metrics {
     }
 
     fn add(&mut self, name: &str, count: u64) {
-        if let Some(id) = self.id(Metric::Counter, name) {
+        if let Some(id) = self.id(MetricType::Counter, name) {
             host::add(id, count);
         }
     }
 
-    fn id(&mut self, kind: Metric, name: &str) -> Option<u32> {
+    fn id(&mut self, kind: MetricType, name: &str) -> Option<u32> {
         if let Some(id) = self.ids.get(name) {
             return Some(*id);
         }
