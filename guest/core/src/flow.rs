@@ -5,13 +5,13 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use sha2::{Digest, Sha256};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::effect::{
     Algorithm, AssertionError, AssertionOptions, CertificateError, CertificateHandle, Effect,
@@ -40,35 +40,11 @@ struct Shared {
     outcomes: Table<EffectId, Outcome>,
     /// When, on the monotonic clock, which flow is to be polled again.
     timers: Table<(u64, u64), TaskId>,
-    random: Random,
+    random: ChaCha8Rng,
     /// One server clock a host: two servers need not agree.
     clocks: Table<String, ServerClock>,
     /// The last good content of each token file and what it says, for the moment in which a new one is being written.
     last_good_files: Table<String, GoodFile>,
-}
-
-/// Numbers that nobody foresees who does not know the seed: digests of it and of how many came before. They spread load
-/// and name assertions.
-struct Random {
-    seed: [u8; 32],
-    drawn: u64,
-}
-
-impl fmt::Debug for Random {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-impl Random {
-    fn draw(&mut self) -> u64 {
-        self.drawn += 1;
-        let input = [&self.seed[..], &self.drawn.to_le_bytes()].concat();
-        let digest: [u8; 32] = Sha256::digest(input).into();
-        digest
-            .first_chunk()
-            .map_or(self.drawn, |some| u64::from_le_bytes(*some))
-    }
 }
 
 /// A JWT that was read from a file, and what it says of itself.
@@ -89,7 +65,7 @@ impl Io {
             owners: Table::default(),
             outcomes: Table::default(),
             timers: Table::default(),
-            random: Random { seed, drawn: 0 },
+            random: ChaCha8Rng::from_seed(seed),
             clocks: Table::default(),
             last_good_files: Table::default(),
         })))
@@ -147,7 +123,7 @@ impl Io {
         if bound == 0 {
             0
         } else {
-            self.0.borrow_mut().random.draw() % bound
+            self.0.borrow_mut().random.next_u64() % bound
         }
     }
 
@@ -155,7 +131,7 @@ impl Io {
     pub(crate) fn uuid(&self) -> String {
         let (high, low) = {
             let mut shared = self.0.borrow_mut();
-            (shared.random.draw(), shared.random.draw())
+            (shared.random.next_u64(), shared.random.next_u64())
         };
         let version = (high & 0xffff_ffff_ffff_0fff) | 0x4000;
         let variant = (low & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000;
