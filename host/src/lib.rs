@@ -61,6 +61,8 @@ struct Readme;
 pub mod blocking;
 pub mod limits;
 pub mod link;
+#[doc(hidden)]
+pub mod repeat;
 
 mod address_space;
 mod assertion;

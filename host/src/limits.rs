@@ -2,10 +2,6 @@
 
 use std::time::Duration;
 
-/// What a message may repeat: the command keeps to the same rules.
-#[doc(hidden)]
-pub use crate::document::{NOT_REPEATED, has_no_secret, is_document, is_plain_path};
-
 /// Linear memory of one component instance in all, however many memories it has, bytes. The engine's own bounds (callers waiting, tokens kept, response
 /// size) keep a correct guest under half of this; the rest is room for fragmentation. Beyond it an allocation fails
 /// and the instance is replaced.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::Path;
 
-use edgepass::limits::{CONFIG_BYTES, NOT_REPEATED, is_document, is_plain_path};
+use edgepass::limits::CONFIG_BYTES;
 use edgepass::needs::FilePattern;
+use edgepass::repeat::{NOT_REPEATED, is_document, is_plain_path};
 use edgepass::{BuildError, Config, ConfigError, Environment, Provider, process_environment};
 use edgepass_core::inspect_jwt;
 

@@ -1,7 +1,7 @@
 //! Which input a message may repeat. What somebody gave in a wrong place may be a secret that belongs elsewhere.
 
 use clap::error::{ContextKind, ContextValue};
-use edgepass::limits::has_no_secret;
+use edgepass::repeat::has_no_secret;
 
 /// What stands in the place of the rest.
 const NOT_REPEATED: &str = "(not repeated)";
