@@ -300,6 +300,15 @@ fn what_manifests_cannot_say_is_refused() {
             &["--format", "kubernetes", "--app", "App"],
             "--app: ",
         ),
+        (
+            &{
+                let mut config = paths.clone();
+                config["envoy"]["rules"] = json!([{"match": {"cluster": "mine"}, "scopes": ["https://a.example/.default"]}]);
+                config
+            },
+            &["--format", "gateway"],
+            "envoy.rules[0].match.cluster: names a cluster",
+        ),
         // what YAML would read as another kind of value
         (
             &paths,

@@ -349,6 +349,19 @@ pub(super) fn targets(
         let own = file.is_some_and(|file| !file.rules.is_empty());
         in_istio(&mut targets, own)?;
     }
+    if naming == Naming::Gateway
+        && let Some(file) = file
+        && let Some(index) = file
+            .rules
+            .iter()
+            .position(|rule| rule.matching.cluster.is_some())
+    {
+        return Err(Failure::setting(
+            format!("envoy.rules[{index}].match.cluster"),
+            "names a cluster, and Envoy Gateway names them itself",
+            "write identity, scopes or \"disabled\": true into the upstream",
+        ));
+    }
     name(&mut targets, config)?;
     Ok(targets)
 }
