@@ -9,8 +9,9 @@
 //! optimisation. What users get is built as users should build it: small, and
 //! without the compiler.
 
+use crate::digest::sha256;
 use crate::sh::{Cmd, step};
-use crate::stamp::{Stamp, digest, identity};
+use crate::stamp::{Stamp, identity};
 use crate::wasm_targets::{COMPONENT, FILTER};
 use crate::{componentize, setup, trim, wasm_targets, workspace};
 use anyhow::{Context as _, Result};
@@ -298,7 +299,7 @@ fn precompile() -> Result<()> {
     let bytes = fs::read(&component)
         .with_context(|| format!("cannot read {}", workspace::shown(&component)))?;
     let output = workspace::cwasm();
-    let stamp = Stamp::new("precompiled", &[&digest(&bytes), &identity(&tool)]);
+    let stamp = Stamp::new("precompiled", &[&sha256(&bytes), &identity(&tool)]);
     if stamp.is_fresh() && output.exists() {
         return Ok(());
     }

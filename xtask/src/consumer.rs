@@ -6,8 +6,9 @@
 //! (`EDGEPASS_CWASM`), look at the dependencies of the other way, and a test of edgepass-aot compiles what is packed with
 //! the same function. `cargo xtask package --prove` goes the other way, as users do: with cargo's own profiles, from nothing.
 
+use crate::package;
 use crate::sh::{Cmd, step};
-use crate::{package, workspace};
+use crate::workspace::{self, Outside};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,29 +35,12 @@ pub(crate) enum Code {
 
 /// Builds the program from the packed crates, and runs it.
 pub(crate) fn check(code: Code) -> Result<()> {
-    let folder = Folder::new()?;
+    let folder = Outside::new("consumer")?;
     let program = step(
         "building a program outside this tree from the packed crates",
         || program(&folder.0, code),
     )?;
     step("running it", || run(&program, &folder.0))
-}
-
-/// A folder that goes when the test is over.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("edgepass-consumer-{}", std::process::id()));
-        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 fn program(folder: &Path, code: Code) -> Result<PathBuf> {

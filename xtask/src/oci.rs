@@ -391,24 +391,9 @@ pub(crate) fn architecture() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::Outside;
 
-    /// A folder that goes with its test.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("edgepass-{name}-{}", std::process::id()));
-            Self(path)
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn write(folder: &Folder) -> Result<()> {
+    fn write(folder: &Outside) -> Result<()> {
         let mut layout = Layout::create(
             &folder.0,
             [("org.opencontainers.image.version".into(), "1".into())].into(),
@@ -440,7 +425,7 @@ mod tests {
 
     #[test]
     fn a_layout_is_read_as_its_users_read_it() -> Result<()> {
-        let folder = Folder::new("oci-read");
+        let folder = Outside::new("oci-read")?;
         write(&folder)?;
         let reader = Reader::open(&folder.0)?;
         assert_eq!(
@@ -473,17 +458,17 @@ mod tests {
 
     #[test]
     fn the_same_files_make_the_same_layout() -> Result<()> {
-        let (one, two) = (Folder::new("oci-one"), Folder::new("oci-two"));
+        let (one, two) = (Outside::new("oci-one")?, Outside::new("oci-two")?);
         write(&one)?;
         write(&two)?;
-        let index = |folder: &Folder| fs::read(folder.0.join("index.json"));
+        let index = |folder: &Outside| fs::read(folder.0.join("index.json"));
         assert_eq!(index(&one)?, index(&two)?);
         Ok(())
     }
 
     #[test]
     fn a_blob_that_holds_something_else_is_seen() -> Result<()> {
-        let folder = Folder::new("oci-damaged");
+        let folder = Outside::new("oci-damaged")?;
         write(&folder)?;
         let reader = Reader::open(&folder.0)?;
         let layer = reader.manifest("filter")?.layers.remove(0);

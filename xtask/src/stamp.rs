@@ -48,10 +48,3 @@ pub(crate) fn identity(path: &Path) -> String {
         .map_or(0, |age| age.as_nanos());
     format!("{}:{modified}", meta.len())
 }
-
-/// Fingerprint of bytes that may be long.
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    let mut hasher = DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    format!("{:016x}:{}", hasher.finish(), bytes.len())
-}

@@ -2,10 +2,11 @@
 
 use crate::sh::{Cmd, step};
 use crate::wasm_targets::COMPONENT;
-use crate::{build, componentize, setup, workspace};
+use crate::workspace::{self, Outside};
+use crate::{build, componentize, digest, setup};
 use anyhow::{Context as _, Result, ensure};
+use std::fs;
 use std::path::Path;
-use std::{env, fs, process};
 
 /// Where it is in the tree.
 const SOURCE: &str = "examples/component";
@@ -34,18 +35,14 @@ pub(crate) fn build() -> Result<()> {
     step(
         "building the example component outside of the workspace",
         || {
-            // where cargo finds neither this workspace nor its settings
-            let folder = env::temp_dir().join(format!("edgepass-template-{}", process::id()));
-            copy(&source, &folder)?;
+            let folder = Outside::new("template")?;
+            copy(&source, &folder.0)?;
             let target = workspace::target().join("template");
             let cmd = Cmd::cargo()
                 .args(["build", "--release", "--locked", "--target", COMPONENT])
                 .env("CARGO_TARGET_DIR", &target)
-                .dir(&folder);
-            let built = setup::std_for(COMPONENT)?.apply(cmd, COMPONENT).run();
-            fs::remove_dir_all(&folder)
-                .with_context(|| format!("cannot remove {}", folder.display()))?;
-            built?;
+                .dir(&folder.0);
+            setup::std_for(COMPONENT)?.apply(cmd, COMPONENT).run()?;
             let module = target.join(COMPONENT).join("release").join(MODULE);
             let bytes = fs::read(&module)
                 .with_context(|| format!("cargo did not write {}", workspace::shown(&module)))?;
@@ -57,20 +54,15 @@ pub(crate) fn build() -> Result<()> {
 
 /// The files of a folder, without what a build in it has left.
 fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
-    let entries =
-        fs::read_dir(from).with_context(|| format!("cannot list {}", workspace::shown(from)))?;
-    for entry in entries {
-        let path = entry?.path();
-        let Some(name) = path.file_name().filter(|name| *name != "target") else {
+    for path in digest::files(from)? {
+        let inside = path.strip_prefix(from).context("a file is elsewhere")?;
+        if inside.starts_with("target") {
             continue;
-        };
-        if path.is_dir() {
-            copy(&path, &to.join(name))?;
-        } else {
-            fs::copy(&path, to.join(name))
-                .with_context(|| format!("cannot copy {}", workspace::shown(&path)))?;
         }
+        workspace::write_if_changed(
+            &to.join(inside),
+            &fs::read(&path).with_context(|| format!("cannot read {}", workspace::shown(&path)))?,
+        )?;
     }
     Ok(())
 }

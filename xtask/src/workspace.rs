@@ -68,6 +68,23 @@ pub(crate) fn lock() -> Result<Option<File>> {
     Ok(Some(file))
 }
 
+/// A folder where cargo finds neither this workspace nor its settings. It goes with the value.
+pub(crate) struct Outside(pub(crate) PathBuf);
+
+impl Outside {
+    pub(crate) fn new(name: &str) -> Result<Self> {
+        let path = env::temp_dir().join(format!("edgepass-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// Writes `bytes` when the file does not hold them already, so that nothing
 /// downstream is rebuilt for nothing. Says whether it wrote.
 pub(crate) fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
