@@ -263,6 +263,28 @@ fn the_dockerfile_builds_as_the_page_says() {
     assert!(root().join("host/cli/Cargo.toml").is_file());
 }
 
+/// Neither is compiled where it stands: one is a test of the library's documentation, the other the template that is built.
+#[test]
+fn code_is_that_which_is_compiled_elsewhere() {
+    let only = |name: &str, kind: &str| {
+        let of_kind = blocks(&page(name))
+            .into_iter()
+            .filter(|(info, _)| info == kind);
+        let texts: Vec<String> = of_kind.map(|(_, text)| text).collect();
+        let [text] = texts.as_slice() else {
+            panic!("{name} has one block {kind}: {texts:?}");
+        };
+        text.clone()
+    };
+    assert_eq!(
+        only("README.md", "rust,no_run"),
+        only("host/README.md", "rust,no_run")
+    );
+    let template = page("examples/component/src/lib.rs");
+    let shown = only("docs/components.md", "rust,ignore");
+    assert!(template.contains(&shown), "{shown}");
+}
+
 #[test]
 fn links_lead_somewhere() {
     let mut seen = 0;
