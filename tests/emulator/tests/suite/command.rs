@@ -148,19 +148,25 @@ async fn the_metadata_service_is_in_the_environment_when_it_is_asked_for() {
     assert!(!env.contains("POD_IDENTITY"), "{env}");
 }
 
+/// One that does not get to listen, because the port is in use.
+async fn refused(scratch: &Scratch, port: &str) -> std::process::Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_edgepass-emulator"))
+        .arg("--dir")
+        .arg(scratch.path())
+        .args(["--port", port])
+        .output()
+        .await
+        .unwrap();
+    assert!(!output.status.success());
+    output
+}
+
 #[tokio::test]
 async fn a_port_in_use_is_explained() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let scratch = Scratch::new("command-port");
-    let output = Command::new(env!("CARGO_BIN_EXE_edgepass-emulator"))
-        .arg("--dir")
-        .arg(scratch.path())
-        .args(["--port", &port])
-        .output()
-        .await
-        .unwrap();
-    assert!(!output.status.success());
+    let output = refused(&scratch, &port).await;
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(
         text.contains(&format!("127.0.0.1:{port}")) && text.contains("in use"),
@@ -175,15 +181,7 @@ async fn what_an_emulator_has_left_that_was_killed_goes_first() {
     std::fs::write(&env, "export AZURE_AUTHORITY_HOST='https://localhost:1/'\n").unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    // one that does not even get to listen
-    let output = Command::new(env!("CARGO_BIN_EXE_edgepass-emulator"))
-        .arg("--dir")
-        .arg(scratch.path())
-        .args(["--port", &port])
-        .output()
-        .await
-        .unwrap();
-    assert!(!output.status.success());
+    refused(&scratch, &port).await;
     assert!(!env.exists());
 }
 
