@@ -505,7 +505,16 @@ pub(crate) fn is_propagation(code: u32) -> bool {
 pub(crate) fn reload_credential_once(code: u32) -> bool {
     matches!(
         code,
-        700024 | 700027 | 7000214 | 1000502 | 7000272 | 7000274 | 7000277 | 500181
+        700024
+            | 700027
+            | 7000214
+            | 7000215
+            | 7000222
+            | 1000502
+            | 7000272
+            | 7000274
+            | 7000277
+            | 500181
     )
 }
 
@@ -649,11 +658,12 @@ mod tests {
             );
         }
         for code in [
-            700_024, 700_027, 7_000_214, 1_000_502, 7_000_274, 7_000_277, 500_181,
+            700_024, 700_027, 7_000_214, 7_000_215, 7_000_222, 1_000_502, 7_000_274, 7_000_277,
+            500_181,
         ] {
             assert!(reload_credential_once(code) && credential(code), "{code}");
         }
-        for code in [7_000_215, 700_016, 7_000_222, 50027] {
+        for code in [700_016, 50027] {
             assert!(
                 !reload_credential_once(code),
                 "{code}: reading the credential again does not help"

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use crate::cache::{Acquired, CacheKey, KeyParts};
+use crate::cache::{Acquired, CacheKey, Generation, KeyParts};
 use crate::config::{Exchange, IdentityConfig, Source};
-use crate::credential::{Direct, DirectRequest, Failure, Purpose, Step};
+use crate::credential::{
+    Availability, ClientAuth, Credential, CredentialTrial, Direct, DirectRequest, Failure, Purpose,
+};
+use crate::effect::HttpErrorKind;
 use crate::exchange::{self, Asked, Form, Wanted};
 use crate::flow::{Io, race};
 use crate::grant::{self, GrantKey};
-use crate::limits::{CLOCK_SKEW_MS, FLIGHT_TIMEOUT_MS, HTTP_TIMEOUT_MS};
-use crate::retry::{Attempts, Next};
+use crate::limits::{CLOCK_SKEW_MS, FLIGHT_TIMEOUT_MS, HOST_CALL_TIMEOUT_MS, HTTP_TIMEOUT_MS};
+use crate::retry::{Attempts, Next, RetryClass, retry_class};
 use crate::{
-    ClientAssertion, Error, ErrorClass, Grant, Secret, Table, TokenRequest, TokenType, http_date,
+    Attempt, ClientAssertion, Error, ErrorClass, Grant, Secret, Table, TokenRequest, TokenType,
+    http_date,
 };
 
 /// A request, resolved against the configuration.
@@ -64,7 +68,7 @@ impl Plan {
         })
     }
 
-    pub(crate) fn key(&self, generation: Option<String>) -> CacheKey {
+    pub(crate) fn key(&self) -> CacheKey {
         let mut scopes = self.scopes.clone();
         let client = self.identity.client();
         if client.is_none_or(|client| client.authority.is_entra()) {
@@ -83,7 +87,6 @@ impl Plan {
                 .map(|(scope, ())| scope)
                 .collect(),
             token_type: self.token_type,
-            generation,
         })
     }
 
@@ -97,13 +100,26 @@ impl Plan {
         matches!(self.identity.source, Source::Exchange(_))
     }
 
+    /// That error, as one of that credential.
+    fn of_credential(&self, error: Error, at: usize) -> Error {
+        error.edit(|detail| {
+            detail.credential = Some(match &self.identity.source {
+                Source::Direct(direct) => direct.reference(),
+                Source::Exchange(exchange) => exchange.credentials.reference(at),
+            });
+        })
+    }
+
     /// Who is asked, for messages.
     fn server(&self) -> String {
         match &self.identity.source {
             Source::Direct(direct) => direct.server().to_owned(),
             Source::Exchange(exchange) => {
-                let Exchange { client, credential } = exchange.as_ref();
-                let mtls = credential.certificate().is_some();
+                let Exchange {
+                    client,
+                    credentials,
+                } = exchange.as_ref();
+                let mtls = credentials.first().certificate().is_some();
                 let endpoint = client.token_endpoint(self.tenant.as_deref(), mtls);
                 endpoint.map_or_else(|_| client.client_id.clone(), |url| url.authority)
             }
@@ -115,109 +131,268 @@ impl Plan {
 pub(crate) async fn acquire(io: &Io, plan: &Plan, claims: Option<&str>) -> Result<Acquired, Error> {
     let mut last = None;
     let deadline = io.now().mono_ms.saturating_add(FLIGHT_TIMEOUT_MS);
-    let outcome = race(
-        attempts(io, plan, claims, deadline, &mut last),
-        io.sleep_ms(FLIGHT_TIMEOUT_MS),
-    )
-    .await;
-    let outcome = outcome.unwrap_or_else(|()| {
+    let walk = Walk {
+        io,
+        plan,
+        claims,
+        deadline,
+        renewed: Vec::new(),
+        last: &mut last,
+    };
+    let outcome = race(walk.rounds(), io.sleep_ms(FLIGHT_TIMEOUT_MS)).await;
+    outcome.unwrap_or_else(|()| {
         Err(last.unwrap_or_else(|| {
-            Error::new(
-                ErrorClass::Timeout,
-                format!("no token from {} in time", plan.server()),
-            )
-            .retryable()
+            let message = format!("no token from {} in time", plan.server());
+            let error = Error::new(ErrorClass::Timeout, message).retryable();
+            plan.of_credential(error, 0)
         }))
-    });
-    outcome.map_err(|error| {
-        error.edit(|detail| {
-            detail.credential = Some(match &plan.identity.source {
-                Source::Direct(direct) => direct.reference(),
-                Source::Exchange(exchange) => exchange.credential.reference(),
-            });
-        })
     })
 }
 
 /// An attempt that brought nothing.
-#[derive(Clone)]
 struct Refused {
     failure: Failure,
+    /// Another credential of the list may do better. What a server or a network does to all of them is not hidden by
+    /// trying them all.
+    gives_way: bool,
+    /// The grant went out: what is spent by being sent is spent.
+    sent: bool,
     /// Of the material that was presented and refused.
     fingerprint: Option<String>,
     /// Another attempt would build its assertion by a clock that shows something else.
     other_clock: bool,
 }
 
-impl<T: Into<Failure>> From<T> for Refused {
-    fn from(failure: T) -> Self {
+impl Refused {
+    /// Nothing went out, and no other credential changes that.
+    fn of(failure: Failure) -> Self {
         Self {
-            failure: failure.into(),
+            failure,
+            gives_way: false,
+            sent: false,
             fingerprint: None,
             other_clock: false,
         }
     }
+
+    fn error(&self) -> &Error {
+        &self.failure.error
+    }
+
+    /// Of several, the one that says most is reported: what a server refused, what is broken, what is not here.
+    fn says(&self) -> u8 {
+        match (self.sent, self.failure.availability) {
+            (true, _) => 2,
+            (false, Availability::Failed) => 1,
+            (false, Availability::NotHere) => 0,
+        }
+    }
 }
 
-async fn attempts(
-    io: &Io,
-    plan: &Plan,
-    claims: Option<&str>,
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::of(error.into())
+    }
+}
+
+/// Whether it is the credential that the server refused, and not what was asked with it.
+fn is_of_the_credential(error: &Error) -> bool {
+    matches!(
+        error.class(),
+        ErrorClass::CredentialRejected | ErrorClass::FederationMismatch
+    )
+}
+
+/// Whether a connection that a certificate authenticates was not made because of that: by the certificate itself, or
+/// because the host for such connections is another one, which is not reached from everywhere.
+fn is_of_the_connection(kind: HttpErrorKind) -> bool {
+    matches!(
+        kind,
+        HttpErrorKind::Dns
+            | HttpErrorKind::Connect
+            | HttpErrorKind::ClientCertificate
+            | HttpErrorKind::NoClientCertificate
+            | HttpErrorKind::Tls
+    )
+}
+
+/// A round in which no credential brought a token.
+struct Failed {
+    /// What to report.
+    error: Error,
+    /// What decides about another round: where time cures one of the failures, it is waited for.
+    decides: Error,
+    sent: bool,
+}
+
+/// An acquisition: rounds through the credentials, and for each an attempt, or two where it was read anew.
+struct Walk<'a> {
+    io: &'a Io,
+    plan: &'a Plan,
+    claims: Option<&'a str>,
+    /// On the monotonic clock.
     deadline: u64,
-    last: &mut Option<Error>,
-) -> Result<Acquired, Error> {
-    let mut attempts = Attempts::default();
-    let mut before: Option<Refused> = None;
-    loop {
-        let correlation_id = io.uuid();
-        let attempt = Attempt {
-            io,
-            plan,
-            claims,
-            correlation_id: &correlation_id,
-            deadline,
+    /// The credentials that were read anew. Each is once.
+    renewed: Vec<usize>,
+    /// What to report if time runs out.
+    last: &'a mut Option<Error>,
+}
+
+impl Walk<'_> {
+    async fn rounds(mut self) -> Result<Acquired, Error> {
+        let mut attempts = Attempts::default();
+        loop {
+            let failed = match self.round().await {
+                Ok(acquired) => return Ok(acquired),
+                Err(failed) => failed,
+            };
+            if failed.sent && !self.plan.is_repeatable() {
+                return Err(failed.error);
+            }
+            let Next::After(ms) = attempts.next(&failed.decides, self.io) else {
+                return Err(failed.error);
+            };
+            if self.io.now().mono_ms.saturating_add(ms) >= self.deadline {
+                return Err(failed.error);
+            }
+            self.io.sleep_ms(ms).await;
+        }
+    }
+
+    async fn round(&mut self) -> Result<Acquired, Failed> {
+        let plan = self.plan;
+        let Source::Exchange(exchange) = &plan.identity.source else {
+            return match self.renewing(0, 0).await {
+                Ok(acquired) => Ok(acquired),
+                Err(refused) => Err(self.failed(vec![(0, refused)], 0)),
+            };
         };
-        let result = match &plan.identity.source {
-            Source::Direct(direct) => attempt.direct(direct).await,
-            Source::Exchange(exchange) => attempt.exchange(exchange, before.take()).await,
+        let (name, credentials) = (&plan.identity.name, &exchange.credentials);
+        let now = self.io.now();
+        let order = self
+            .io
+            .standings(|standings| standings.order(name, credentials.len(), now));
+        let mut left = order.len();
+        let mut refusals = Vec::new();
+        for at in order {
+            left -= 1;
+            let refused = match self.renewing(at, left).await {
+                Ok(acquired) => {
+                    self.io.credential_worked(name, credentials, at);
+                    return Ok(acquired);
+                }
+                Err(refused) => refused,
+            };
+            let gives_way = refused.gives_way && (plan.is_repeatable() || !refused.sent);
+            if gives_way {
+                let error = refused.error();
+                self.io.credential_failed(name, credentials, at, error);
+            }
+            refusals.push((at, refused));
+            if !gives_way {
+                let last = refusals.len() - 1;
+                return Err(self.failed(refusals, last));
+            }
+        }
+        let says_most = refusals.iter().map(|(_, refused)| refused.says()).max();
+        let mut said = refusals.iter().map(|(_, refused)| Some(refused.says()));
+        let most = said.position(|says| says == says_most).unwrap_or(0);
+        Err(self.failed(refusals, most))
+    }
+
+    /// Reports the `n`-th of them with the others beside it.
+    fn failed(&mut self, mut refusals: Vec<(usize, Refused)>, n: usize) -> Failed {
+        let is_cured_by_time = |error: &&Error| {
+            matches!(
+                retry_class(error),
+                RetryClass::Time | RetryClass::Propagation
+            )
         };
-        let refused = match result {
+        let mut errors = refusals.iter().map(|(_, refused)| refused.error());
+        // one that gives no way to others decides alone
+        let cure = match refusals.get(n) {
+            Some((_, refused)) if refused.gives_way => errors.find(is_cured_by_time).cloned(),
+            _ => None,
+        };
+        let sent = refusals.iter().any(|(_, refused)| refused.sent);
+        let (at, refused) = refusals.remove(n);
+        let others = refusals.into_iter().map(|(at, refused)| {
+            let error = self.plan.of_credential(refused.failure.error, at);
+            Some(Attempt {
+                class: error.class(),
+                message: error.detail().message.clone(),
+                credential: error.detail().credential.clone()?,
+            })
+        });
+        let others = others.flatten().collect();
+        let error = self.plan.of_credential(refused.failure.error, at);
+        let error = error.edit(|detail| detail.attempts = others);
+        *self.last = Some(error.clone());
+        Failed {
+            decides: cure.unwrap_or_else(|| error.clone()),
+            error,
+            sent,
+        }
+    }
+
+    /// An attempt with one credential, and a second one where reading it anew may help.
+    async fn renewing(&mut self, at: usize, left: usize) -> Result<Acquired, Refused> {
+        let refused = match self.attempt(at, left, None).await {
             Ok(acquired) => return Ok(acquired),
             Err(refused) => refused,
         };
-        let error = &refused.failure.error;
-        *last = Some(error.clone());
-        if refused.failure.step() == Step::NextCredential {
-            // there is no other
-            return Err(error.clone());
+        let may_help = match retry_class(refused.error()) {
+            RetryClass::Reload => true,
+            RetryClass::None => refused.other_clock,
+            RetryClass::Time | RetryClass::Propagation => false,
+        };
+        let may_be_sent = self.plan.is_repeatable() || !refused.sent;
+        if !may_help || !may_be_sent || self.renewed.contains(&at) {
+            return Err(refused);
         }
-        if !plan.is_repeatable() && error.class() != ErrorClass::CredentialUnavailable {
-            return Err(error.clone());
-        }
-        match attempts.next(error, refused.other_clock, io) {
-            Next::GiveUp => return Err(error.clone()),
-            Next::Reload => before = Some(refused),
-            Next::After(ms) => {
-                if io.now().mono_ms.saturating_add(ms) >= deadline {
-                    return Err(error.clone());
-                }
-                io.sleep_ms(ms).await;
-            }
+        self.renewed.push(at);
+        *self.last = Some(self.plan.of_credential(refused.error().clone(), at));
+        self.attempt(at, left, Some(refused)).await
+    }
+
+    async fn attempt(
+        &self,
+        at: usize,
+        left: usize,
+        before: Option<Refused>,
+    ) -> Result<Acquired, Refused> {
+        let correlation_id = self.io.uuid();
+        let attempt = OneAttempt {
+            io: self.io,
+            plan: self.plan,
+            claims: self.claims,
+            correlation_id: &correlation_id,
+            deadline: self.deadline,
+            at,
+            left,
+        };
+        match &self.plan.identity.source {
+            Source::Direct(direct) => attempt.direct(direct).await,
+            Source::Exchange(exchange) => attempt.exchange(exchange, before).await,
         }
     }
 }
 
 /// What one attempt knows.
-struct Attempt<'a> {
+struct OneAttempt<'a> {
     io: &'a Io,
     plan: &'a Plan,
     claims: Option<&'a str>,
     correlation_id: &'a str,
     /// On the monotonic clock.
     deadline: u64,
+    /// The credential's place in the list.
+    at: usize,
+    /// How many others come after it.
+    left: usize,
 }
 
-impl Attempt<'_> {
+impl OneAttempt<'_> {
     /// Asks the platform.
     async fn direct(&self, direct: &Direct) -> Result<Acquired, Refused> {
         let (begun, asked_at) = (self.io.number(), self.io.now());
@@ -226,7 +401,7 @@ impl Attempt<'_> {
             correlation_id: self.correlation_id,
             timeout_ms: self.timeout_ms(),
         };
-        let granted = direct.token(self.io, &request).await?;
+        let granted = direct.token(self.io, &request).await.map_err(Refused::of)?;
         Ok(Acquired {
             granted,
             asked_at,
@@ -244,9 +419,15 @@ impl Attempt<'_> {
         before: Option<Refused>,
     ) -> Result<Acquired, Refused> {
         let begun = self.io.number();
-        let Exchange { client, credential } = exchange;
+        let Exchange {
+            client,
+            credentials,
+        } = exchange;
+        let credential = credentials.get(self.at);
         let tenant = self.plan.tenant.as_deref();
-        let endpoint = client.token_endpoint(tenant, credential.certificate().is_some())?;
+        let endpoint = client
+            .token_endpoint(tenant, credential.certificate().is_some())
+            .map_err(Refused::from)?;
         let purpose = Purpose {
             identity: &self.plan.identity.name,
             client_id: &client.client_id,
@@ -257,13 +438,18 @@ impl Attempt<'_> {
             correlation_id: self.correlation_id,
         };
         let before = before.filter(|refused| refused.fingerprint.is_some());
-        let auth = match (credential.authenticate(self.io, &purpose).await, before) {
+        let auth = match (self.gather(credential, &purpose).await, before) {
             (Ok(auth), Some(refused)) if auth.fingerprint() == refused.fingerprint => {
                 return Err(refused);
             }
             // reading it anew did not help: what the server said about the old one says more
             (Err(_), Some(refused)) => return Err(refused),
-            (Err(failure), None) => return Err(failure.into()),
+            (Err(failure), None) => {
+                return Err(Refused {
+                    gives_way: failure.error.class() != ErrorClass::InvalidRequest,
+                    ..Refused::of(failure)
+                });
+            }
             (Ok(auth), _) => auth,
         };
 
@@ -273,7 +459,7 @@ impl Attempt<'_> {
         form.add("client_id", client.client_id.as_str());
         auth.add_to(&mut form);
         let Plan { grant, scopes, .. } = self.plan;
-        grant::add_to(&mut form, grant, &client.authority, scopes)?;
+        grant::add_to(&mut form, grant, &client.authority, scopes).map_err(Refused::from)?;
         if let Some(claims) = self.claims {
             form.add("claims", claims);
         }
@@ -321,14 +507,43 @@ impl Attempt<'_> {
                 asked_at,
                 begun,
                 scope: scopes.join(" "),
-                generation: auth.generation,
+                generation: auth.generation.map(|state| Generation {
+                    credential: self.at,
+                    state,
+                }),
             }),
             Err(error) => Err(Refused {
-                failure: error.into(),
+                gives_way: match &result {
+                    Ok(_) => is_of_the_credential(&error),
+                    Err(error) => auth.connection.is_some() && is_of_the_connection(error.kind),
+                },
+                sent: true,
                 fingerprint: auth.fingerprint(),
                 other_clock,
+                ..Refused::of(error.into())
             }),
         }
+    }
+
+    /// One attempt's client authentication. Where others come after it, it gets its share of the time: one that hangs
+    /// must not leave them none.
+    async fn gather(
+        &self,
+        credential: &Credential,
+        purpose: &Purpose<'_>,
+    ) -> Result<ClientAuth, Failure> {
+        let gathered = credential.authenticate(self.io, purpose);
+        if self.left == 0 {
+            return gathered.await;
+        }
+        let rest_ms = self.deadline.saturating_sub(self.io.now().mono_ms);
+        let share_ms = rest_ms / (self.left as u64 + 1);
+        race(gathered, self.io.sleep_ms(share_ms))
+            .await
+            .unwrap_or_else(|()| {
+                let message = format!("gave nothing in {} s", share_ms / 1000);
+                Err(Error::new(ErrorClass::Timeout, message).retryable().into())
+            })
     }
 
     /// Takes in what an answer tells about the server's clock, and says whether that makes another attempt worth while.
@@ -390,19 +605,87 @@ pub(crate) async fn assertion_alone(
     let Source::Exchange(exchange) = &plan.identity.source else {
         return Err(none());
     };
-    let Exchange { client, credential } = exchange.as_ref();
+    let Exchange {
+        client,
+        credentials,
+    } = exchange.as_ref();
     let tenant = plan.tenant.as_deref();
-    let purpose = Purpose {
-        identity: &plan.identity.name,
-        client_id: &client.client_id,
-        tenant,
-        endpoint: &client.token_endpoint(tenant, credential.certificate().is_some())?,
-        audience,
-        claims: None,
-        correlation_id: &correlation_id,
-    };
-    match credential.authenticate(io, &purpose).await {
-        Ok(auth) => auth.assertion.ok_or_else(none),
-        Err(failure) => Err(failure.error),
+    let name = &plan.identity.name;
+    let now = io.now();
+    let mut first = None;
+    for at in io.standings(|standings| standings.order(name, credentials.len(), now)) {
+        let credential = credentials.get(at);
+        let purpose = Purpose {
+            identity: name,
+            client_id: &client.client_id,
+            tenant,
+            endpoint: &client.token_endpoint(tenant, credential.certificate().is_some())?,
+            audience,
+            claims: None,
+            correlation_id: &correlation_id,
+        };
+        match credential.authenticate(io, &purpose).await {
+            Ok(ClientAuth {
+                assertion: Some(assertion),
+                ..
+            }) => return Ok(assertion),
+            Ok(_) => {
+                first.get_or_insert_with(none);
+            }
+            Err(failure) => {
+                first.get_or_insert(plan.of_credential(failure.error, at));
+            }
+        }
     }
+    Err(first.unwrap_or_else(none))
+}
+
+/// Loads each credential of an identity, as for an exchange, and makes none.
+pub(crate) async fn try_credentials(io: &Io, plan: &Plan) -> Vec<CredentialTrial> {
+    let mut trials = Vec::new();
+    let Source::Exchange(exchange) = &plan.identity.source else {
+        return trials;
+    };
+    let Exchange {
+        client,
+        credentials,
+    } = exchange.as_ref();
+    let tenant = plan.tenant.as_deref();
+    for (at, credential) in credentials.iter().enumerate() {
+        let correlation_id = io.uuid();
+        let endpoint = client.token_endpoint(tenant, credential.certificate().is_some());
+        let outcome = match &endpoint {
+            Err(error) => Err(error.clone()),
+            Ok(endpoint) => {
+                let purpose = Purpose {
+                    identity: &plan.identity.name,
+                    client_id: &client.client_id,
+                    tenant,
+                    endpoint,
+                    audience: None,
+                    claims: None,
+                    correlation_id: &correlation_id,
+                };
+                let loaded = race(
+                    credential.authenticate(io, &purpose),
+                    io.sleep_ms(HOST_CALL_TIMEOUT_MS),
+                );
+                loaded
+                    .await
+                    .unwrap_or_else(|()| {
+                        let message = format!("gave nothing in {} s", HOST_CALL_TIMEOUT_MS / 1000);
+                        Err(Error::new(ErrorClass::Timeout, message).retryable().into())
+                    })
+                    .map_err(|failure| failure.error)
+            }
+        };
+        trials.push(CredentialTrial {
+            credential: credentials.reference(at),
+            description: credential.describe(),
+            outcome: outcome
+                .map(|_| ())
+                .map_err(|error| plan.of_credential(error, at)),
+        });
+    }
+    trials
 }

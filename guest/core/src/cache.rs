@@ -37,24 +37,11 @@ pub(crate) struct KeyParts {
     /// Sorted; in lower case where the authority does not tell letters apart.
     pub(crate) scopes: Vec<String>,
     pub(crate) token_type: TokenType,
-    /// Which state of a rotating credential: the certificate's thumbprint, the secret's digest.
-    pub(crate) generation: Option<String>,
 }
 
 impl CacheKey {
     pub(crate) fn new(parts: KeyParts) -> Self {
         Self(Rc::new(parts))
-    }
-
-    /// The same for that state of the credential.
-    fn of_generation(&self, generation: Option<&String>) -> Self {
-        if self.generation.as_ref() == generation {
-            return self.clone();
-        }
-        Self::new(KeyParts {
-            generation: generation.cloned(),
-            ..KeyParts::clone(self)
-        })
     }
 }
 
@@ -97,7 +84,16 @@ pub(crate) struct Acquired {
     /// Orders the attempts of an engine by when they began ([`Io::number`]).
     pub(crate) begun: u64,
     pub(crate) scope: String,
-    pub(crate) generation: Option<String>,
+    pub(crate) generation: Option<Generation>,
+}
+
+/// A state of a credential that can rotate.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Generation {
+    /// The credential's place in its identity's list.
+    pub(crate) credential: usize,
+    /// The certificate's thumbprint, the secret's digest.
+    pub(crate) state: String,
 }
 
 /// One token.
@@ -112,6 +108,8 @@ pub(crate) struct Entry {
     refresh: Moment,
     /// When the attempt began that brought it.
     begun: u64,
+    /// What it was got with, if that can rotate.
+    generation: Option<Generation>,
     /// Somebody refused it: it is served until its successor is there, or its end.
     suspicion: Option<Suspicion>,
     /// It came in place of one that was refused, be it the same one again.
@@ -322,12 +320,12 @@ impl Cache {
     pub(crate) fn insert(
         &mut self,
         io: &Io,
-        replaces: &CacheKey,
-        acquired: Acquired,
+        key: &CacheKey,
+        mut acquired: Acquired,
         claims: Option<String>,
     ) -> (AccessToken, bool) {
-        let key = replaces.of_generation(acquired.generation.as_ref());
         let begun = acquired.begun;
+        let generation = acquired.generation.take();
         let schedule = Schedule::of(&acquired, io);
         let token = hand_out(acquired, &schedule, &key.identity);
         let now = io.now();
@@ -336,13 +334,10 @@ impl Cache {
             return (token, false);
         }
         let is_there = |kept: &&Entry| !kept.yields_to(begun, claims.as_deref());
-        if self.entries.get(&key).filter(is_there).is_some() {
+        if self.entries.get(key).filter(is_there).is_some() {
             return (token, true);
         }
-        let old = match self.entries.remove(replaces) {
-            Some(old) => Some(old),
-            None => self.entries.remove(&key),
-        };
+        let old = self.entries.remove(key);
         self.make_room();
         self.uses += 1;
         let next = (&token.token, schedule.expires);
@@ -354,6 +349,7 @@ impl Cache {
             expires: schedule.expires,
             refresh: schedule.refresh,
             begun,
+            generation,
             suspicion: None,
             replacement: old.as_ref().is_some_and(|old| old.suspicion.is_some()),
             rejections: old.as_ref().map(|old| old.rejections).unwrap_or_default(),
@@ -362,8 +358,20 @@ impl Cache {
             failures: 0,
             last_used: self.uses,
         };
-        self.entries.insert(key, entry);
+        self.entries.insert(key.clone(), entry);
         (token, true)
+    }
+
+    /// Forgets the tokens that were got with an earlier state of that credential, but for that of `key`, which is about to
+    /// be replaced. Tokens of the identity's other credentials stay.
+    pub(crate) fn drop_earlier(&mut self, key: &CacheKey, newest: &Generation) {
+        self.entries.retain(|of, entry| {
+            of.identity != key.identity
+                || of == key
+                || entry.generation.as_ref().is_none_or(|generation| {
+                    generation.credential != newest.credential || generation == newest
+                })
+        });
     }
 
     /// The token to hand out of what is not to be kept.

@@ -24,7 +24,7 @@ mod variables;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::credential::{Credential, Direct};
+use crate::credential::{Credentials, Direct};
 use crate::distinction::Distinction;
 use crate::needs::Needs;
 use crate::{Error, Secret, Table};
@@ -79,11 +79,11 @@ pub(crate) enum Source {
     Exchange(Box<Exchange>),
 }
 
-/// A client and how it authenticates itself.
+/// A client and how it authenticates itself: by the first of its credentials that is there and accepted.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
     pub(crate) client: Client,
-    pub(crate) credential: Credential,
+    pub(crate) credentials: Credentials,
 }
 
 impl Config {
@@ -122,6 +122,14 @@ impl IdentityConfig {
         }
     }
 
+    /// Its credentials, unless its tokens come from the platform.
+    pub(crate) fn credentials(&self) -> Option<&Credentials> {
+        match &self.source {
+            Source::Direct(_) => None,
+            Source::Exchange(exchange) => Some(&exchange.credentials),
+        }
+    }
+
     /// Checks the scopes of a request and gives them without repetitions, in their order.
     ///
     /// # Errors
@@ -153,15 +161,27 @@ impl IdentityConfig {
                 out.push(("credential", direct.describe()));
             }
             Source::Exchange(exchange) => {
-                let Exchange { client, credential } = exchange.as_ref();
-                let endpoint = client
-                    .token_endpoint(client.tenant.as_deref(), credential.certificate().is_some());
+                let Exchange {
+                    client,
+                    credentials,
+                } = exchange.as_ref();
                 out.push(("client", client.client_id.clone()));
-                out.push((
-                    "token endpoint",
-                    endpoint.map_or_else(|error| error.to_string(), |endpoint| endpoint.url()),
-                ));
-                out.push(("credential", credential.describe()));
+                let mut last = None;
+                for (index, credential) in credentials.iter().enumerate() {
+                    let mtls = credential.certificate().is_some();
+                    let endpoint = client.token_endpoint(client.tenant.as_deref(), mtls);
+                    let endpoint =
+                        endpoint.map_or_else(|error| error.to_string(), |endpoint| endpoint.url());
+                    if last.as_ref() != Some(&endpoint) {
+                        out.push(("token endpoint", endpoint.clone()));
+                        last = Some(endpoint);
+                    }
+                    let what = match index {
+                        0 => "credential",
+                        _ => "or else",
+                    };
+                    out.push((what, credential.describe()));
+                }
             }
         }
         if !self.scopes.is_empty() {
@@ -193,9 +213,14 @@ impl IdentityConfig {
         match source {
             Source::Direct(direct) => direct.distinguish(&mut out),
             Source::Exchange(exchange) => {
-                let Exchange { client, credential } = exchange.as_ref();
+                let Exchange {
+                    client,
+                    credentials,
+                } = exchange.as_ref();
                 client.distinguish(&mut out);
-                credential.distinguish(&mut out);
+                for credential in credentials.iter() {
+                    credential.distinguish(&mut out);
+                }
             }
         }
         out.into_secret()

@@ -15,6 +15,7 @@ mod certificate;
 mod client_assertion;
 mod client_secret;
 mod federated_token_file;
+mod list;
 mod managed_identity;
 mod managed_identity_assertion;
 mod secret_value;
@@ -36,7 +37,9 @@ use crate::inspect::JwtSummary;
 use crate::json::without_byte_order_mark;
 use crate::{ClientAssertion, CredentialRef, Error, ErrorClass, Secret};
 
-pub(crate) use availability::{Failure, Step};
+pub(crate) use availability::{Availability, Failure};
+pub use list::CredentialTrial;
+pub(crate) use list::{Credentials, Standings};
 
 /// `client_assertion_type` of a JWT (RFC 7523 section 2.2).
 pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -463,7 +466,7 @@ impl CredentialFile {
                 place.path(),
                 format!("has {} kinds: {}", present.len(), present.join(", ")),
             )
-            .hint("keep one; for two kinds make two identities")),
+            .hint("keep one; several that may stand in for each other go into a list, each in an object of its own")),
         }
     }
 }

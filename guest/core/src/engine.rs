@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::acquire::{Plan, acquire, assertion_alone};
+use crate::acquire::{Plan, acquire, assertion_alone, try_credentials};
 use crate::cache::{Acquired, Cache, CacheKey, Freshness, KeyParts};
 use crate::effect::{Effect, EffectId, Outcome};
 use crate::flow::{Io, TaskId};
@@ -21,8 +21,9 @@ use crate::retry::{self, RetryClass, retry_class};
 use crate::secret::same;
 use crate::status::Activity;
 use crate::{
-    AccessToken, ClientAssertion, Config, Error, ErrorClass, Grant, IdentityStatus, Now, Refresh,
-    RejectionOutcome, Table, TokenRequest, TokenSource, TokenType, challenge, config,
+    AccessToken, ClientAssertion, Config, CredentialTrial, Error, ErrorClass, Grant,
+    IdentityStatus, Now, Refresh, RejectionOutcome, Table, TokenRequest, TokenSource, TokenType,
+    challenge, config,
 };
 
 /// Names one caller's wait.
@@ -46,6 +47,8 @@ pub enum Completed {
     Token(Result<AccessToken, Error>),
     /// Of [`Engine::request_assertion`].
     Assertion(Result<ClientAssertion, Error>),
+    /// Of [`Engine::try_credentials`].
+    Trials(Vec<CredentialTrial>),
 }
 
 /// The engine. See the crate's documentation for the way it is driven.
@@ -56,8 +59,8 @@ pub struct Engine {
     config: Config,
     io: Io,
     cache: Cache,
-    /// Which state of its rotating credential an identity was last seen with, and in which attempt.
-    generations: Table<String, (String, u64)>,
+    /// Which state of each rotating credential of an identity was last seen, and in which attempt.
+    generations: Table<(String, usize), (String, u64)>,
     /// How often the tokens of each identity were dropped.
     epochs: Table<String, u64>,
     /// Requests that were resolved before: a proxy asks the same few questions all day.
@@ -165,13 +168,15 @@ struct Task {
 #[derive(Clone)]
 enum Purpose {
     Flight(FlightKey),
-    Assertion(Ticket),
+    /// For one caller.
+    Alone(Ticket),
     Patience(FlightKey),
 }
 
 enum Ended {
     Token(Result<Acquired, Error>),
     Assertion(Result<ClientAssertion, Error>),
+    Trials(Vec<CredentialTrial>),
     Patience,
 }
 
@@ -225,7 +230,25 @@ impl Engine {
         let future = Box::pin(async move {
             Ended::Assertion(assertion_alone(&io, &plan, audience.as_deref()).await)
         });
-        self.start(Purpose::Assertion(ticket), future);
+        self.start(Purpose::Alone(ticket), future);
+        Ok(ticket)
+    }
+
+    /// Loads each credential of an identity as for an exchange, and makes none.
+    ///
+    /// # Errors
+    ///
+    /// Of the class [`InvalidRequest`](ErrorClass::InvalidRequest) for an identity that is not there, and
+    /// [`Busy`](ErrorClass::Busy) where too much is under way.
+    pub fn try_credentials(&mut self, now: Now, identity: Option<&str>) -> Result<Ticket, Error> {
+        self.io.set_now(now);
+        let plan = Plan::for_assertion(self.identity(identity)?)?;
+        check_bound(self.assertions, MAX_ASSERTIONS, "assertions")?;
+        let ticket = self.new_ticket();
+        self.assertions += 1;
+        let io = self.io.clone();
+        let future = Box::pin(async move { Ended::Trials(try_credentials(&io, &plan).await) });
+        self.start(Purpose::Alone(ticket), future);
         Ok(ticket)
     }
 
@@ -285,8 +308,23 @@ impl Engine {
 
     /// What was done for each configured identity, and which tokens are cached. Starts nothing.
     pub fn status(&self, now: Now) -> Vec<IdentityStatus> {
+        let credentials = |identity: &str| {
+            let identity = self.config.identities.get(identity);
+            let credentials = identity.and_then(|identity| identity.credentials());
+            credentials.map_or_else(Vec::new, |credentials| {
+                let name = identity.map_or("", |identity| &identity.name);
+                self.io
+                    .standings(|standings| standings.status(name, credentials, now))
+            })
+        };
         self.activity
-            .status(|identity| self.cache.status(identity, now))
+            .status(credentials, |identity| self.cache.status(identity, now))
+    }
+
+    /// Something about a credential of several that people should know: it was left aside, or works again. Each once.
+    /// Never a secret.
+    pub fn next_notice(&mut self) -> Option<String> {
+        self.io.standings(|standings| standings.next_notice())
     }
 
     /// The caller behind that ticket is gone. What it waited for goes on, for others and for the cache.
@@ -299,7 +337,7 @@ impl Engine {
         let alone = self
             .tasks
             .iter()
-            .find(|(_, task)| matches!(task.purpose, Purpose::Assertion(t) if t == ticket));
+            .find(|(_, task)| matches!(task.purpose, Purpose::Alone(t) if t == ticket));
         if let Some(id) = alone.map(|(id, _)| *id) {
             self.tasks.remove(&id);
             self.assertions = self.assertions.saturating_sub(1);
@@ -568,8 +606,7 @@ impl Engine {
         }
         let identity = self.identity(request.identity.as_deref())?;
         let plan = Plan::for_token(identity, request)?;
-        let generation = self.generations.get(&plan.identity.name);
-        let key = plan.key(generation.map(|(generation, _)| generation.clone()));
+        let key = plan.key();
         let resolved = Rc::new(Resolved {
             identity: request.identity.clone(),
             scopes: request.scopes.clone(),
@@ -718,12 +755,15 @@ impl Engine {
         };
         match (task.purpose, ended) {
             (Purpose::Flight(key), Ended::Token(result)) => self.land(&key, result),
-            (Purpose::Assertion(ticket), Ended::Assertion(result)) => {
+            (Purpose::Alone(ticket), Ended::Assertion(result)) => {
                 self.answer(ticket, Completed::Assertion(result));
+            }
+            (Purpose::Alone(ticket), Ended::Trials(trials)) => {
+                self.answer(ticket, Completed::Trials(trials));
             }
             (Purpose::Patience(key), _) => self.patience_over(&key),
             // each purpose is started with a future of its own kind
-            (Purpose::Flight(_) | Purpose::Assertion(_), _) => {}
+            (Purpose::Flight(_) | Purpose::Alone(_), _) => {}
         }
     }
 
@@ -751,7 +791,7 @@ impl Engine {
     fn answer(&mut self, ticket: Ticket, completed: Completed) {
         let count = match completed {
             Completed::Token(_) => &mut self.waiting,
-            Completed::Assertion(_) => &mut self.assertions,
+            Completed::Assertion(_) | Completed::Trials(_) => &mut self.assertions,
         };
         *count = count.saturating_sub(1);
         self.completed.push_back((ticket, completed));
@@ -814,17 +854,17 @@ impl Engine {
         let Some(generation) = &acquired.generation else {
             return true;
         };
-        let known = self.generations.get(&key.identity);
-        let is_known = known.is_some_and(|(known, _)| known == generation);
+        let of = (key.identity.clone(), generation.credential);
+        let known = self.generations.get(&of);
+        let is_known = known.is_some_and(|(known, _)| *known == generation.state);
         if !is_known && known.is_some_and(|(_, begun)| *begun > acquired.begun) {
             return false;
         }
         if !is_known {
-            // keys that were made with the older generation
-            self.resolved.clear();
+            self.cache.drop_earlier(key, generation);
         }
-        let seen = (generation.clone(), acquired.begun);
-        self.generations.insert(key.identity.clone(), seen);
+        let seen = (generation.state.clone(), acquired.begun);
+        self.generations.insert(of, seen);
         true
     }
 

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::credential::Standings;
 use crate::effect::{
     Algorithm, AssertionError, AssertionOptions, CertificateError, CertificateHandle, Effect,
     EffectId, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Outcome, ReadError,
@@ -45,6 +46,7 @@ struct Shared {
     clocks: Table<String, ServerClock>,
     /// The last good content of each token file and what it says, for the moment in which a new one is being written.
     last_good_files: Table<String, GoodFile>,
+    standings: Standings,
 }
 
 /// A JWT that was read from a file, and what it says of itself.
@@ -68,6 +70,7 @@ impl Io {
             random: ChaCha8Rng::from_seed(seed),
             clocks: Table::default(),
             last_good_files: Table::default(),
+            standings: Standings::default(),
         })))
     }
 
@@ -105,6 +108,10 @@ impl Io {
         let now = shared.now.mono_ms;
         let due = shared.timers.extract(|(at, _), _| *at <= now);
         due.into_iter().map(|(_, task)| task).collect()
+    }
+
+    pub(crate) fn standings<R>(&self, with: impl FnOnce(&mut Standings) -> R) -> R {
+        with(&mut self.0.borrow_mut().standings)
     }
 
     pub(crate) fn next_deadline(&self) -> Option<u64> {

@@ -53,6 +53,7 @@ mod text;
 mod time;
 
 pub use config::{Config, ConfigError, Environment};
+pub use credential::CredentialTrial;
 pub use effect::{
     Algorithm, AssertionError, AssertionOptions, CertificateError, CertificateHandle, Effect,
     EffectId, HttpError, HttpErrorKind, HttpRequest, HttpResponse, OpenedCertificate, Outcome,
@@ -67,7 +68,9 @@ pub use request::{
     TokenSource, TokenType,
 };
 pub use secret::{Secret, SecretBytes, Zeroizing, sha256_hex, wipe};
-pub use status::{Counters, Failure, IdentityStatus, TokenState, TokenStatus};
+pub use status::{
+    Counters, CredentialState, CredentialStatus, Failure, IdentityStatus, TokenState, TokenStatus,
+};
 pub use table::Table;
 pub use text::{is_printable, printable};
 pub use time::{Moment, Now};

@@ -39,6 +39,17 @@ pub const HTTP_TIMEOUT_MS: u64 = 10_000;
 /// A whole acquisition with its retries, milliseconds, however many attempts it has used.
 pub const FLIGHT_TIMEOUT_MS: u64 = 30_000;
 
+/// Credentials of one identity. Each may be tried within one acquisition.
+pub const MAX_CREDENTIALS: usize = 16;
+
+/// A credential of several that gave nothing is left aside that long before it is tried again, milliseconds; doubled with
+/// each failure that follows, up to [`MAX_CREDENTIAL_BACKOFF_MS`]. One that was repaired is to be used soon, and one that is
+/// not costs a call of a refusal's length now and then.
+pub const CREDENTIAL_BACKOFF_MS: u64 = 5_000;
+
+/// The longest of these waits, milliseconds.
+pub const MAX_CREDENTIAL_BACKOFF_MS: u64 = 300_000;
+
 /// One call to the host that is not HTTP (token file, signature, assertion source), milliseconds.
 pub const HOST_CALL_TIMEOUT_MS: u64 = 10_000;
 

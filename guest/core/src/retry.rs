@@ -48,12 +48,11 @@ pub(crate) fn retry_class(error: &Error) -> RetryClass {
     }
 }
 
-/// The attempts of one acquisition.
+/// The rounds of one acquisition.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
     transient: u32,
     propagation: u32,
-    reloaded: bool,
 }
 
 /// The next step after a failure.
@@ -63,24 +62,13 @@ pub(crate) enum Next {
     GiveUp,
     /// Try again after that many milliseconds.
     After(u64),
-    /// Try again at once with the credential read anew, unless it turns out to be the same.
-    Reload,
 }
 
 impl Attempts {
-    /// `other_clock` says that the next attempt would build its assertion for other times.
-    pub(crate) fn next(&mut self, error: &Error, other_clock: bool, io: &Io) -> Next {
+    pub(crate) fn next(&mut self, error: &Error, io: &Io) -> Next {
         match retry_class(error) {
-            RetryClass::None if other_clock && !self.reloaded => {
-                self.reloaded = true;
-                Next::Reload
-            }
-            RetryClass::None => Next::GiveUp,
-            RetryClass::Reload if self.reloaded => Next::GiveUp,
-            RetryClass::Reload => {
-                self.reloaded = true;
-                Next::Reload
-            }
+            // reading it anew has been tried
+            RetryClass::None | RetryClass::Reload => Next::GiveUp,
             RetryClass::Propagation => {
                 self.propagation += 1;
                 if self.propagation >= MAX_PROPAGATION_ATTEMPTS {
@@ -143,7 +131,7 @@ mod tests {
             (refused(7_002_381), RetryClass::None),
             (refused(700_024), RetryClass::Reload),
             (refused(700_027), RetryClass::Reload),
-            (refused(7_000_215), RetryClass::None),
+            (refused(7_000_215), RetryClass::Reload),
             (refused(90_002), RetryClass::None),
             (transient(ErrorClass::Server), RetryClass::Time),
             (transient(ErrorClass::Throttled), RetryClass::Time),
@@ -165,7 +153,7 @@ mod tests {
         let mut attempts = Attempts::default();
         let error = Error::new(ErrorClass::Server, "x").retryable();
         let waits: Vec<Next> = (0..MAX_TRANSIENT_ATTEMPTS)
-            .map(|_| attempts.next(&error, false, &io))
+            .map(|_| attempts.next(&error, &io))
             .collect();
         assert!(matches!(waits[0], Next::After(200..=600)), "{waits:?}");
         assert!(matches!(waits[1], Next::After(400..=1200)), "{waits:?}");
@@ -180,21 +168,13 @@ mod tests {
                 .retryable()
                 .edit(|d| d.retry_after_ms = Some(ms))
         };
-        let Next::After(wait) = Attempts::default().next(&error(3_000), false, &io) else {
+        let Next::After(wait) = Attempts::default().next(&error(3_000), &io) else {
             panic!("waits")
         };
         assert!((3_000..3_400).contains(&wait), "{wait}");
         assert_eq!(
-            Attempts::default().next(&error(MAX_INLINE_RETRY_AFTER_MS + 1), false, &io),
+            Attempts::default().next(&error(MAX_INLINE_RETRY_AFTER_MS + 1), &io),
             Next::GiveUp
         );
-    }
-
-    #[test]
-    fn a_credential_is_reloaded_once() {
-        let io = Io::new([1; 32]);
-        let mut attempts = Attempts::default();
-        assert_eq!(attempts.next(&refused(700_024), false, &io), Next::Reload);
-        assert_eq!(attempts.next(&refused(700_024), false, &io), Next::GiveUp);
     }
 }

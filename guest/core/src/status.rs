@@ -1,6 +1,6 @@
 //! What an engine has done and holds, for metrics and status pages. Never a secret.
 
-use crate::{Error, ErrorClass, GrantKind, Now, Table, TokenType};
+use crate::{CredentialRef, Error, ErrorClass, GrantKind, Now, Table, TokenType};
 
 /// One configured identity.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -11,6 +11,8 @@ pub struct IdentityStatus {
     pub counters: Counters,
     /// The last failure; a token that came later does not remove it.
     pub last_failure: Option<Failure>,
+    /// Its credentials, in the order in which they are tried. None where the platform gives its tokens without.
+    pub credentials: Vec<CredentialStatus>,
     /// Its cached tokens.
     pub tokens: Vec<TokenStatus>,
 }
@@ -66,6 +68,31 @@ pub struct Failure {
     pub message: String,
     /// When, unix seconds.
     pub at: u64,
+}
+
+/// A credential of an identity.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CredentialStatus {
+    /// Which.
+    pub credential: CredentialRef,
+    /// How it stands.
+    pub state: CredentialState,
+}
+
+/// How a credential stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CredentialState {
+    /// It has not been tried yet.
+    Untried,
+    /// The last attempt with it brought a token, then, unix seconds.
+    Good(u64),
+    /// The last attempt with it brought none.
+    Aside {
+        /// Why, and when.
+        failure: Failure,
+        /// Until then others are tried before it, unix seconds.
+        retry_on: u64,
+    },
 }
 
 /// A cached token.
@@ -128,13 +155,18 @@ impl Activity {
     }
 
     /// Everything, with the tokens that are cached.
-    pub(crate) fn status(&self, tokens: impl Fn(&str) -> Vec<TokenStatus>) -> Vec<IdentityStatus> {
+    pub(crate) fn status(
+        &self,
+        credentials: impl Fn(&str) -> Vec<CredentialStatus>,
+        tokens: impl Fn(&str) -> Vec<TokenStatus>,
+    ) -> Vec<IdentityStatus> {
         let identities = self.0.iter();
         identities
             .map(|(identity, (counters, last_failure))| IdentityStatus {
                 identity: identity.clone(),
                 counters: *counters,
                 last_failure: last_failure.clone(),
+                credentials: credentials(identity),
                 tokens: tokens(identity),
             })
             .collect()

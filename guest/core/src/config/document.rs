@@ -3,7 +3,7 @@
 use super::certificate_files::CertificateFiles;
 use super::envoy::EnvoyFile;
 use super::error::ConfigError;
-use super::parse::{self, Choice, object};
+use super::parse::{self, Choice, OneOrMore, object};
 use crate::authority::EndpointVersion;
 use crate::credential::CredentialFile;
 use crate::{Error, ErrorClass, Table};
@@ -70,8 +70,8 @@ object! {
         /// Scopes of requests that name none.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub scopes: Vec<String> = texts,
-        /// How it proves who it is: exactly one kind.
-        pub credential: Option<CredentialFile> = optional_object,
+        /// How it proves who it is: a credential, or a list of them in the order in which they are tried.
+        pub credential: Option<OneOrMore<CredentialFile>> = one_or_more,
     }
 }
 

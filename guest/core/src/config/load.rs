@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::certificate_files::CertificateFiles;
 use super::document::{ConfigFile, IdentityFile};
 use super::error::{ConfigError, check};
+use super::parse::OneOrMore;
 use super::place::{Loading, Place};
 use super::request::{check_direct_scopes, check_scopes};
 use super::{
@@ -13,7 +14,8 @@ use super::{
 };
 use crate::Table;
 use crate::authority::{Authority, Endpoint, PUBLIC_HOST, Reason, TrustedHosts};
-use crate::credential::{Credential, Direct, SHORTCUTS};
+use crate::credential::{Credential, CredentialFile, Credentials, Direct, SHORTCUTS};
+use crate::limits::MAX_CREDENTIALS;
 
 impl Config {
     /// Checks a configuration whole: JSON text, with the environment for what it leaves out. Without a text, or with
@@ -81,12 +83,11 @@ impl Loader {
         name: &str,
         file: &IdentityFile,
     ) -> Result<IdentityConfig, ConfigError> {
-        let credential = place.inside("credential");
-        if let Some(written) = &file.credential {
-            written.check_one(&credential)?;
-            if let Some(direct) = Direct::check(written, &credential)? {
-                return direct_identity(place, name, file, direct);
-            }
+        let written = written_credentials(place, file)?;
+        if let [(credential, written)] = written.as_slice()
+            && let Some(direct) = Direct::check(written, credential)?
+        {
+            return direct_identity(place, name, file, direct);
         }
         let client = self.client(place, file)?;
         let scopes = if file.scopes.is_empty() {
@@ -95,29 +96,51 @@ impl Loader {
             check_scopes(&client.authority, &file.scopes)
                 .map_err(|error| ConfigError::from_error(place.at("scopes"), &error))?
         };
-        let credential = match &file.credential {
-            Some(written) => Credential::check(written, &credential, &client)?,
-            None => environment_credential(place, &credential, &client)?,
+        let credentials = if written.is_empty() {
+            let place_of_one = place.inside("credential");
+            environment_credential(place, &place_of_one, &client)?
+                .into_iter()
+                .collect()
+        } else {
+            let checked = written
+                .iter()
+                .map(|(place, written)| in_list(written, place, &client));
+            checked.collect::<Result<Vec<_>, _>>()?
         };
-        let Some(credential) = credential else {
-            // one kind is there, and it was not a direct one
-            return Err(ConfigError::new(place.at("credential"), "names no kind"));
-        };
-        if file.mtls_token_endpoint.is_some() && credential.certificate().is_none() {
+        if file.mtls_token_endpoint.is_some()
+            && credentials.iter().all(|c| c.certificate().is_none())
+        {
             return Err(ConfigError::new(
                 place.at("mtls_token_endpoint"),
                 "is never used: the credential has no certificate for the connection",
             )
             .hint("remove it, or use the credential kind bound_certificate"));
         }
-        if credential.certificate().is_some() {
-            self.check_twin(&client, &place.at("credential"))?;
+        for (index, credential) in credentials.iter().enumerate() {
+            if credential.certificate().is_some() {
+                let setting = written.get(index).map(|(place, _)| place.path().to_owned());
+                self.check_twin(&client, &setting.unwrap_or_else(|| place.at("credential")))?;
+            }
         }
-        place.need(|needs| client.need_connections(credential.certificate(), needs));
+        // those of the first come first
+        for (index, credential) in credentials.iter().enumerate().rev() {
+            let certificate = credential.certificate();
+            let mut earlier = credentials.iter().take(index);
+            if !earlier.any(|earlier| earlier.certificate() == certificate) {
+                place.need(|needs| client.need_connections(certificate, needs));
+            }
+        }
+        let Some(credentials) = Credentials::new(credentials) else {
+            // one kind is there, and it was not a direct one
+            return Err(ConfigError::new(place.at("credential"), "names no kind"));
+        };
         Ok(IdentityConfig {
             name: name.to_owned(),
             scopes,
-            source: Source::Exchange(Box::new(Exchange { client, credential })),
+            source: Source::Exchange(Box::new(Exchange {
+                client,
+                credentials,
+            })),
             needs: place.take_needs(),
         })
     }
@@ -221,6 +244,58 @@ impl Loader {
     }
 }
 
+/// The credentials that are written down, each with its place: one that is no list's, or those of a list.
+fn written_credentials<'a, 'f>(
+    place: &Place<'a>,
+    file: &'f IdentityFile,
+) -> Result<Vec<(Place<'a>, &'f CredentialFile)>, ConfigError> {
+    let whole = place.inside("credential");
+    let Some(written) = &file.credential else {
+        return Ok(Vec::new());
+    };
+    let is_list = matches!(written, OneOrMore::More(_));
+    let written = written.as_slice();
+    if written.is_empty() {
+        return Err(ConfigError::new(whole.path(), "is an empty list")
+            .hint("write a credential, or leave the field out to have that of the environment"));
+    }
+    if written.len() > MAX_CREDENTIALS {
+        let message = format!(
+            "has {} credentials, more than {MAX_CREDENTIALS}",
+            written.len()
+        );
+        return Err(ConfigError::new(whole.path(), message)
+            .hint("each of them may be tried within one call: keep those that can be meant"));
+    }
+    let mut out = Vec::new();
+    for (index, credential) in written.iter().enumerate() {
+        let place = if is_list {
+            whole.item(index)
+        } else {
+            whole.clone()
+        };
+        credential.check_one(&place)?;
+        out.push((place, credential));
+    }
+    Ok(out)
+}
+
+/// A credential of a client.
+fn in_list(
+    written: &CredentialFile,
+    place: &Place<'_>,
+    client: &Client,
+) -> Result<Credential, ConfigError> {
+    Credential::check(written, place, client)?.ok_or_else(|| {
+        let kind = written.present().join(", ");
+        ConfigError::new(
+            place.at(&kind),
+            "gets its tokens from the platform: it cannot be one of several credentials of a client",
+        )
+        .hint("use managed_identity_assertion, by which the client proves itself, or make another identity of it")
+    })
+}
+
 /// The tenants of the document, or of an identity that only the environment describes those of the variable: what
 /// widens an identity that is written down is written there.
 fn further_tenants(place: &Place<'_>, file: &IdentityFile) -> Result<Vec<String>, ConfigError> {
@@ -252,10 +327,8 @@ fn direct_identity(
     direct: Direct,
 ) -> Result<IdentityConfig, ConfigError> {
     if let Some(field) = file.client_fields().first() {
-        let kind = file
-            .credential
-            .as_ref()
-            .map(|kind| kind.present().join(", "));
+        let written = file.credential.iter().flat_map(OneOrMore::as_slice);
+        let kind = written.flat_map(CredentialFile::present).next();
         let kind = kind.unwrap_or_default();
         return Err(ConfigError::new(
             place.at(field),

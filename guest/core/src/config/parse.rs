@@ -107,6 +107,27 @@ pub(crate) trait Choice: Copy + Default + 'static {
     const CHOICES: &[(&str, Self)];
 }
 
+/// An object, or a list of such objects.
+#[derive(Clone, Debug)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(untagged, inline)
+)]
+pub(crate) enum OneOrMore<T> {
+    One(T),
+    More(Vec<T>),
+}
+
+impl<T> OneOrMore<T> {
+    pub(crate) fn as_slice(&self) -> &[T] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::More(more) => more,
+        }
+    }
+}
+
 /// Objects that the command alone has a use for, which has the schema as well. Elsewhere they are let through unread: the
 /// code of each type is something that Envoy compiles.
 #[cfg(feature = "schema")]
@@ -220,6 +241,18 @@ impl Fields {
     pub(crate) fn optional_object<T: Object>(&mut self, name: &str) -> Option<T> {
         let (path, value) = self.take_at(name)?;
         read_object(&mut self.error, path, value)
+    }
+
+    pub(crate) fn one_or_more<T: Object>(&mut self, name: &str) -> Option<OneOrMore<T>> {
+        let (path, value) = self.take_at(name)?;
+        let Json::List(items) = value else {
+            return read_object(&mut self.error, path, value).map(OneOrMore::One);
+        };
+        let items = items.into_iter().enumerate();
+        let read = items.filter_map(|(index, item)| {
+            read_object(&mut self.error, format!("{path}[{index}]"), item)
+        });
+        Some(OneOrMore::More(read.collect()))
     }
 
     pub(crate) fn object_or_default<T: Object + Default>(&mut self, name: &str) -> T {

@@ -92,6 +92,14 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// An item of the list that is here.
+    pub(super) fn item(&self, index: usize) -> Self {
+        Self {
+            path: format!("{}[{index}]", self.path),
+            ..self.clone()
+        }
+    }
+
     /// Where in a document a field could be written, also if nothing is.
     pub(crate) fn setting(&self, field: &str) -> String {
         if self.environment_only {
