@@ -14,7 +14,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use edgepass_core::{
-    ClientAssertion, Error, IdentityStatus, RejectionOutcome, Secret, TokenRequest,
+    ClientAssertion, CredentialTrial, Error, IdentityStatus, RejectionOutcome, Secret, TokenRequest,
 };
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -181,6 +181,16 @@ impl Provider {
     /// As there.
     pub fn status(&self) -> Result<Vec<IdentityStatus>, Error> {
         self.run(async |provider| provider.status().await)
+    }
+
+    /// As [`crate::Provider::try_credentials`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_credentials(&self, identity: Option<&str>) -> Result<Vec<CredentialTrial>, Error> {
+        let identity = identity.map(str::to_owned);
+        self.run(async move |provider| provider.try_credentials(identity.as_deref()).await)
     }
 
     /// As [`crate::Provider::warnings`].

@@ -20,6 +20,7 @@ use crate::bounds::Bounds;
 use crate::certificate::{Certificates, Opened, SignError};
 use crate::egress::{Egress, Hooks};
 use crate::files::{FileError, TokenFiles};
+use crate::notices::Notices;
 
 /// What components may reach through this host: token endpoints, token files, certificates, the assertion source.
 ///
@@ -41,6 +42,8 @@ pub(crate) struct Reach {
     pub(crate) consumers: ConsumersFile,
     pub(crate) memory_bytes: usize,
     pub(crate) warnings: Vec<String>,
+    /// Where an identity has several credentials.
+    pub(crate) notices: Option<Notices>,
 }
 
 impl Reach {
@@ -100,6 +103,10 @@ impl Host {
         self.with_environment(WasiCtx::builder().envs(&self.0.environment).envs(&[own]))
     }
 
+    pub(crate) fn notices(&self) -> Option<&Notices> {
+        self.0.notices.as_ref()
+    }
+
     pub(crate) fn consumers(&self) -> &ConsumersFile {
         &self.0.consumers
     }
@@ -130,6 +137,10 @@ pub struct Context {
 }
 
 impl Context {
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// What the store's components may take of memory and the like, for `wasmtime::Store::limiter`. A store without it
     /// has no bounds.
     pub fn limiter(&mut self) -> &mut dyn ResourceLimiter {

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use edgepass_core::{
-    AccessToken, ClientAssertion, Error, ErrorClass, ErrorDetail, IdentityStatus, Refresh,
-    RejectionOutcome, TokenRequest,
+    AccessToken, ClientAssertion, CredentialTrial, Error, ErrorClass, ErrorDetail, IdentityStatus,
+    Refresh, RejectionOutcome, TokenRequest,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
@@ -35,6 +35,9 @@ pub(crate) enum Call {
         token_sha256: String,
         www_authenticate: Option<String>,
     },
+    Trials {
+        identity: Option<String>,
+    },
     Forget {
         identity: Option<String>,
     },
@@ -45,6 +48,7 @@ pub(crate) enum Call {
 pub(crate) enum Answer {
     Token(AccessToken),
     Assertion(ClientAssertion),
+    Trials(Vec<CredentialTrial>),
     Rejection(RejectionOutcome),
     Forgotten(u32),
     Status(Vec<IdentityStatus>),
@@ -406,11 +410,13 @@ async fn perform(
                 return Ok(Ok(Answer::Token(token)));
             }
             match request.clone().try_into() {
-                Ok(request) => provider
-                    .call_get_token(store, request)
-                    .await?
-                    .map(|token| Answer::Token(token.into()))
-                    .map_err(Into::into),
+                Ok(request) => {
+                    let answer = provider.call_get_token(store, request).await?;
+                    take_notice(store, exports).await?;
+                    answer
+                        .map(|token| Answer::Token(token.into()))
+                        .map_err(Into::into)
+                }
                 Err(e) => Err(e),
             }
         }
@@ -418,6 +424,11 @@ async fn perform(
             .call_get_client_assertion(store, identity.clone(), audience.clone())
             .await?
             .map(|assertion| Answer::Assertion(assertion.into()))
+            .map_err(Into::into),
+        Call::Trials { identity } => provider
+            .call_try_credentials(store, identity.clone())
+            .await?
+            .map(|trials| Answer::Trials(trials.into_iter().map(Into::into).collect()))
             .map_err(Into::into),
         Call::Rejection {
             request,
@@ -448,6 +459,18 @@ async fn perform(
             ))
         }
     })
+}
+
+/// Says in the log what has become of credentials that stand in for each other.
+async fn take_notice(store: &Accessor<Context>, exports: &Exports) -> wasmtime::Result<()> {
+    let host = store.with(|mut store| store.get().host().clone());
+    let Some(notices) = host.notices() else {
+        return Ok(());
+    };
+    let status = exports.edgepass_credentials_status();
+    let identities = status.call_identities(store).await?;
+    notices.look(&Vec::from_iter(identities.into_iter().map(Into::into)));
+    Ok(())
 }
 
 /// What `get-token` would answer at once, by the plain function, which costs a third less: an asynchronous call is a task

@@ -79,6 +79,7 @@ mod egress;
 mod files;
 mod instance;
 mod local;
+mod notices;
 mod pem;
 mod provider;
 mod roots;
@@ -91,9 +92,9 @@ pub use cache::Token;
 pub use certificate::CertificateSource;
 pub use edgepass_core::{
     AccessToken, Attempt, ClientAssertion, Config, ConfigError, Counters, CredentialRef,
-    Environment, Error, ErrorClass, ErrorDetail, Failure, Grant, IdentityStatus, Refresh,
-    RejectionOutcome, Secret, SecretBytes, TokenRequest, TokenSource, TokenState, TokenStatus,
-    TokenType,
+    CredentialState, CredentialStatus, CredentialTrial, Environment, Error, ErrorClass,
+    ErrorDetail, Failure, Grant, IdentityStatus, Refresh, RejectionOutcome, Secret, SecretBytes,
+    TokenRequest, TokenSource, TokenState, TokenStatus, TokenType,
 };
 pub use edgepass_core::{config, needs};
 pub use provider::{BuildError, Builder, Limits, Provider, Stats, process_environment};

@@ -214,6 +214,14 @@ impl<T: Send> credential_provider::HostWithStore<T> for Forward {
             .await;
         Ok(assertion?.into())
     }
+
+    async fn try_credentials(
+        store: &Accessor<T, Self>,
+        identity: Option<String>,
+    ) -> Result<Vec<types::CredentialTrial>, types::CredentialError> {
+        let trials = provider(store).try_credentials(identity.as_deref()).await?;
+        Ok(trials.into_iter().map(Into::into).collect())
+    }
 }
 
 impl status::Host for Data<'_> {

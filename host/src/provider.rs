@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use edgepass_core::config::ConsumersFile;
 use edgepass_core::{
-    ClientAssertion, Config, ConfigError, Environment, Error, ErrorClass, Grant, IdentityStatus,
-    Needs, RejectionOutcome, Secret, TokenRequest, TokenSource,
+    ClientAssertion, Config, ConfigError, CredentialTrial, Environment, Error, ErrorClass, Grant,
+    IdentityStatus, Needs, RejectionOutcome, Secret, TokenRequest, TokenSource,
 };
 use hashbrown::HashMap;
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ use crate::egress::Egress;
 use crate::files::TokenFiles;
 use crate::instance::{self, Answer, Call, Instance};
 use crate::limits;
+use crate::notices::Notices;
 use crate::roots::{Roots, RootsError};
 use crate::runtime;
 
@@ -182,6 +183,24 @@ impl Provider {
     pub async fn status(&self) -> Result<Vec<IdentityStatus>, Error> {
         match self.call(Call::Status).await? {
             Answer::Status(identities) => Ok(identities),
+            _ => Err(unexpected_answer()),
+        }
+    }
+
+    /// Loads each credential of an identity (of the default one where none is named) as for an exchange, and makes none:
+    /// token files are read, certificates opened and tried, assertions fetched. In the order in which they are tried; none
+    /// where the platform gives the identity's tokens without.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_token`]. A credential that is not ready is no error here: its trial says so.
+    pub async fn try_credentials(
+        &self,
+        identity: Option<&str>,
+    ) -> Result<Vec<CredentialTrial>, Error> {
+        let identity = identity.map(str::to_owned);
+        match self.call(Call::Trials { identity }).await? {
+            Answer::Trials(trials) => Ok(trials),
             _ => Err(unexpected_answer()),
         }
     }
@@ -500,6 +519,7 @@ impl Builder {
             certificates: Certificates::new(certificates),
             signatures: needs.signatures,
             unused_certificates,
+            notices: Notices::of(&config),
             consumers: config.consumers,
             files: TokenFiles::new(needs.files.into_iter().map(|file| file.path)),
             assertions: self.assertions,

@@ -425,12 +425,83 @@ impl From<wit::Attempt> for core::Attempt {
     }
 }
 
+impl From<core::Failure> for wit::Failure {
+    fn from(core::Failure { class, message, at }: core::Failure) -> Self {
+        Self {
+            class: class.into(),
+            message,
+            at,
+        }
+    }
+}
+
+impl From<wit::Failure> for core::Failure {
+    fn from(wit::Failure { class, message, at }: wit::Failure) -> Self {
+        Self {
+            class: class.into(),
+            message,
+            at,
+        }
+    }
+}
+
+impl From<core::CredentialState> for wit::CredentialState {
+    fn from(state: core::CredentialState) -> Self {
+        match state {
+            core::CredentialState::Untried => Self::Untried,
+            core::CredentialState::Good(at) => Self::Good(at),
+            core::CredentialState::Aside { failure, retry_on } => {
+                Self::Aside(wit::CredentialAside {
+                    failure: failure.into(),
+                    retry_on,
+                })
+            }
+        }
+    }
+}
+
+impl From<wit::CredentialState> for core::CredentialState {
+    fn from(state: wit::CredentialState) -> Self {
+        match state {
+            wit::CredentialState::Untried => Self::Untried,
+            wit::CredentialState::Good(at) => Self::Good(at),
+            wit::CredentialState::Aside(wit::CredentialAside { failure, retry_on }) => {
+                Self::Aside {
+                    failure: failure.into(),
+                    retry_on,
+                }
+            }
+        }
+    }
+}
+
+impl From<core::CredentialTrial> for wit::CredentialTrial {
+    fn from(trial: core::CredentialTrial) -> Self {
+        Self {
+            credential: trial.credential.into(),
+            description: trial.description,
+            outcome: trial.outcome.map_err(Into::into),
+        }
+    }
+}
+
+impl From<wit::CredentialTrial> for core::CredentialTrial {
+    fn from(trial: wit::CredentialTrial) -> Self {
+        Self {
+            credential: trial.credential.into(),
+            description: trial.description,
+            outcome: trial.outcome.map_err(Into::into),
+        }
+    }
+}
+
 impl From<core::IdentityStatus> for wit::IdentityStatus {
     fn from(status: core::IdentityStatus) -> Self {
         let core::IdentityStatus {
             identity,
             counters,
             last_failure,
+            credentials,
             tokens,
         } = status;
         Self {
@@ -443,11 +514,14 @@ impl From<core::IdentityStatus> for wit::IdentityStatus {
                     value,
                 })
                 .collect(),
-            last_failure: last_failure.map(|failure| wit::Failure {
-                class: failure.class.into(),
-                message: failure.message,
-                at: failure.at,
-            }),
+            last_failure: last_failure.map(Into::into),
+            credentials: credentials
+                .into_iter()
+                .map(|status| wit::CredentialStatus {
+                    credential: status.credential.into(),
+                    state: status.state.into(),
+                })
+                .collect(),
             tokens: tokens
                 .into_iter()
                 .map(|token| wit::TokenStatus {
@@ -470,6 +544,7 @@ impl From<wit::IdentityStatus> for core::IdentityStatus {
             identity,
             counters,
             last_failure,
+            credentials,
             tokens,
         } = status;
         let named = counters
@@ -478,11 +553,14 @@ impl From<wit::IdentityStatus> for core::IdentityStatus {
         Self {
             identity,
             counters: core::Counters::from_named(named),
-            last_failure: last_failure.map(|failure| core::Failure {
-                class: failure.class.into(),
-                message: failure.message,
-                at: failure.at,
-            }),
+            last_failure: last_failure.map(Into::into),
+            credentials: credentials
+                .into_iter()
+                .map(|status| core::CredentialStatus {
+                    credential: status.credential.into(),
+                    state: status.state.into(),
+                })
+                .collect(),
             tokens: tokens
                 .into_iter()
                 .map(|token| core::TokenStatus {
@@ -723,6 +801,18 @@ mod tests {
             core::TokenState::Expiring,
             core::TokenState::Rejected,
         ];
+        let credentials = [
+            core::CredentialState::Untried,
+            core::CredentialState::Good(8),
+            core::CredentialState::Aside {
+                failure: core::Failure {
+                    class: ErrorClass::CredentialRejected,
+                    message: "n".to_owned(),
+                    at: 9,
+                },
+                retry_on: 10,
+            },
+        ];
         let status = core::IdentityStatus {
             identity: "app".to_owned(),
             counters,
@@ -731,6 +821,16 @@ mod tests {
                 message: "m".to_owned(),
                 at: 5,
             }),
+            credentials: credentials
+                .into_iter()
+                .map(|state| core::CredentialStatus {
+                    credential: core::CredentialRef {
+                        kind: "certificate".to_owned(),
+                        name: Some("c".to_owned()),
+                    },
+                    state,
+                })
+                .collect(),
             tokens: states
                 .into_iter()
                 .map(|state| core::TokenStatus {

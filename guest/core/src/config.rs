@@ -122,6 +122,11 @@ impl IdentityConfig {
         }
     }
 
+    /// How many credentials it has; none where its tokens come from the platform.
+    pub fn credential_count(&self) -> usize {
+        self.credentials().map_or(0, Credentials::len)
+    }
+
     /// Its credentials, unless its tokens come from the platform.
     pub(crate) fn credentials(&self) -> Option<&Credentials> {
         match &self.source {

@@ -86,9 +86,9 @@ pub struct ErrorDetail {
     pub hint: Option<String>,
     /// The configured identity.
     pub identity: Option<String>,
-    /// The credential that was last tried.
+    /// The credential whose failure this is.
     pub credential: Option<CredentialRef>,
-    /// The credentials that were tried before it, in order.
+    /// The identity's other credentials that were tried in vain.
     pub attempts: Vec<Attempt>,
     /// Whether the same request may succeed later by itself.
     pub retryable: bool,

@@ -155,6 +155,26 @@ struct WantedError {
     correlation_id: Option<String>,
     trace_id: Option<String>,
     claims: Option<Value>,
+    /// Whose failure it is.
+    credential: Option<WantedCredential>,
+    /// The others that were tried in vain, in order.
+    #[serde(default)]
+    attempts: Vec<WantedAttempt>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedCredential {
+    kind: String,
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedAttempt {
+    kind: String,
+    name: Option<String>,
+    class: String,
 }
 
 #[derive(Deserialize)]
@@ -436,6 +456,7 @@ impl Scripted {
                 "server-name" => HttpErrorKind::ServerName,
                 "server-certificate-date" => HttpErrorKind::ServerCertificateDate,
                 "server-certificate-unfit" => HttpErrorKind::ServerCertificateUnfit,
+                "client-certificate" => HttpErrorKind::ClientCertificate,
                 "no-client-certificate" => HttpErrorKind::NoClientCertificate,
                 "timeout" => HttpErrorKind::Timeout,
                 "body-too-large" => HttpErrorKind::BodyTooLarge,
@@ -492,6 +513,30 @@ impl WantedError {
                 same(name, found, wanted)?;
             }
         }
+        if let Some(wanted) = &self.credential {
+            let found = detail.credential.as_ref();
+            same("kind", &found.map(|c| &c.kind), &Some(&wanted.kind))?;
+            same(
+                "name",
+                &found.and_then(|c| c.name.as_ref()),
+                &wanted.name.as_ref(),
+            )?;
+        }
+        let found = detail.attempts.iter();
+        let found: Vec<_> = found
+            .map(|a| {
+                (
+                    &a.credential.kind,
+                    a.credential.name.as_ref(),
+                    a.class.name(),
+                )
+            })
+            .collect();
+        let wanted = self.attempts.iter();
+        let wanted: Vec<_> = wanted
+            .map(|a| (&a.kind, a.name.as_ref(), a.class.as_str()))
+            .collect();
+        same("attempts", &found, &wanted)?;
         let claims = detail
             .claims
             .as_deref()

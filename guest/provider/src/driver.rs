@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 
 use edgepass_core::{
-    AccessToken, ClientAssertion, Completed, Config, ConfigError, Effect, EffectId, Engine,
-    Environment, Error, ErrorClass, IdentityStatus, Now, RejectionOutcome, Reply, Ticket,
-    TokenRequest,
+    AccessToken, ClientAssertion, Completed, Config, ConfigError, CredentialTrial, Effect,
+    EffectId, Engine, Environment, Error, ErrorClass, IdentityStatus, Now, RejectionOutcome, Reply,
+    Ticket, TokenRequest,
 };
 use futures::channel::oneshot;
 use futures::future::select;
@@ -54,6 +54,22 @@ pub(crate) async fn assertion(
     match ticket.flatten() {
         Ok(ticket) => match Call::start(ticket, now)?.outcome().await? {
             Completed::Assertion(result) => result,
+            _ => Err(internal(MISMATCH)),
+        },
+        Err(error) => {
+            pause().await;
+            Err(error)
+        }
+    }
+}
+
+/// Loads each credential of an identity, without an exchange.
+pub(crate) async fn try_credentials(identity: Option<&str>) -> Result<Vec<CredentialTrial>, Error> {
+    let now = now();
+    let ticket = with(|driver| driver.engine.try_credentials(now, identity));
+    match ticket.flatten() {
+        Ok(ticket) => match Call::start(ticket, now)?.outcome().await? {
+            Completed::Trials(trials) => Ok(trials),
             _ => Err(internal(MISMATCH)),
         },
         Err(error) => {

@@ -1,8 +1,8 @@
 //! The exported interfaces.
 
 use edgepass_bindings::types::{
-    AccessToken, AuthorizeError, ClientAssertion, CredentialError, Header, IdentityStatus,
-    Rejection, RejectionOutcome, TokenInfo, TokenRequest,
+    AccessToken, AuthorizeError, ClientAssertion, CredentialError, CredentialTrial, Header,
+    IdentityStatus, Rejection, RejectionOutcome, TokenInfo, TokenRequest,
 };
 use edgepass_core as core;
 
@@ -32,6 +32,13 @@ impl credential_provider::Guest for Component {
     ) -> Result<ClientAssertion, CredentialError> {
         let assertion = driver::assertion(identity.as_deref(), audience.as_deref()).await;
         Ok(assertion?.into())
+    }
+
+    async fn try_credentials(
+        identity: Option<String>,
+    ) -> Result<Vec<CredentialTrial>, CredentialError> {
+        let trials = driver::try_credentials(identity.as_deref()).await?;
+        Ok(trials.into_iter().map(Into::into).collect())
     }
 
     fn report_rejection(

@@ -191,6 +191,11 @@ pub(crate) struct CheckArguments {
     /// Takes warnings for mistakes: files that are not there, variables that are not used.
     #[arg(long)]
     pub(crate) strict: bool,
+
+    /// Loads each credential as for an exchange, and makes none: reads token files, opens certificates, asks for assertions.
+    /// Says of each whether it is ready; fails where an identity has none that is.
+    #[arg(long = "try")]
+    pub(crate) try_credentials: bool,
 }
 
 #[derive(Args, Clone)]

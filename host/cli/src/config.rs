@@ -7,7 +7,10 @@ use std::path::Path;
 use edgepass::limits::CONFIG_BYTES;
 use edgepass::needs::FilePattern;
 use edgepass::repeat::{NOT_REPEATED, is_document, is_plain_path};
-use edgepass::{BuildError, Config, ConfigError, Environment, Provider, process_environment};
+use edgepass::{
+    BuildError, Config, ConfigError, CredentialState, CredentialStatus, CredentialTrial,
+    Environment, Provider, process_environment,
+};
 use edgepass_core::inspect_jwt;
 
 use super::arguments::{CheckArguments, ConfigArguments};
@@ -78,6 +81,30 @@ pub(crate) fn check(
         };
         return Err(Failure::Mistakes(doubts.into_iter().map(mistake).collect()));
     }
+    let trials = match arguments.try_credentials {
+        true => trials(json, &environment, &config, document.as_ref())?,
+        false => Vec::new(),
+    };
+    let without: Vec<&(String, Vec<CredentialTrial>)> = trials
+        .iter()
+        .filter(|(_, trials)| !trials.is_empty() && trials.iter().all(|t| t.outcome.is_err()))
+        .collect();
+    if !without.is_empty() {
+        let mistakes = without.into_iter().flat_map(|(identity, trials)| {
+            trials.iter().filter_map(move |trial| {
+                let error = trial.outcome.as_ref().err()?;
+                Some(Mistake {
+                    setting: None,
+                    message: format!(
+                        "identity {identity}: {} is not ready: {error}",
+                        trial.credential
+                    ),
+                    hint: error.detail().hint.clone(),
+                })
+            })
+        });
+        return Err(Failure::Mistakes(mistakes.collect()));
+    }
     if quiet {
         return Ok(());
     }
@@ -94,6 +121,24 @@ pub(crate) fn check(
             out.push_str(&format!("  {what}: {value}\n"));
         }
     }
+    for (identity, trials) in &trials {
+        for trial in trials {
+            out.push_str(&match &trial.outcome {
+                Ok(()) => format!("identity {identity}: {} is ready\n", trial.credential),
+                Err(error) => {
+                    format!(
+                        "warning: identity {identity}: {} is not ready: {error:#}\n",
+                        trial.credential
+                    )
+                }
+            });
+        }
+        if trials.is_empty() {
+            out.push_str(&format!(
+                "identity {identity}: not tried: it asks the platform for each token\n"
+            ));
+        }
+    }
     let connections = config.needs().connections.into_iter();
     let hosts: BTreeSet<String> = connections.map(|c| c.permission.authority).collect();
     out.push_str(&format!(
@@ -104,6 +149,58 @@ pub(crate) fn check(
         out.push_str(&format!("warning: {doubt}\n"));
     }
     output::write(out.as_bytes())
+}
+
+/// Each identity and how ready its credentials are.
+fn trials(
+    json: Option<&str>,
+    environment: &Environment,
+    config: &Config,
+    document: Option<&Document>,
+) -> Result<Vec<(String, Vec<CredentialTrial>)>, Failure> {
+    let mut builder = Provider::builder().environment(environment.clone());
+    if let Some(json) = json {
+        builder = builder.config_json(json);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|e| Failure::setup(format!("no tokio runtime: {e}")))?;
+    let trials = runtime.block_on(async {
+        let provider = builder.build().await;
+        let provider = provider.map_err(|error| not_built(error, document, environment))?;
+        let mut out = Vec::new();
+        for name in config.identities.keys() {
+            let trials = provider.try_credentials(Some(name)).await?;
+            out.push((name.clone(), trials));
+        }
+        Ok(out)
+    });
+    // do not wait for what still runs: a file system that hangs, for one
+    runtime.shutdown_background();
+    trials
+}
+
+/// Says in the log which credential brought the token, and why others did not.
+pub(crate) async fn narrate_credentials(provider: &Provider, identity: &str) {
+    if !log::log_enabled!(log::Level::Info) {
+        return;
+    }
+    let status = provider.status().await.unwrap_or_default();
+    let credentials = status
+        .into_iter()
+        .filter(|status| status.identity == identity)
+        .flat_map(|status| status.credentials);
+    for CredentialStatus { credential, state } in credentials {
+        match state {
+            CredentialState::Untried => log::info!("credential {credential}: was not needed"),
+            CredentialState::Good(_) => log::info!("credential {credential}: brought the token"),
+            CredentialState::Aside { failure, .. } => {
+                log::info!("credential {credential}: gave none: {}", failure.message);
+            }
+        }
+    }
 }
 
 /// Prints the JSON Schema of the configuration.

@@ -391,7 +391,7 @@ fn lines(error: &Error) -> Vec<(&'static str, Option<String>)> {
             "credential",
             detail.credential.as_ref().map(ToString::to_string),
         ),
-        ("tried before", tried_before(&detail.attempts)),
+        ("also tried", also_tried(&detail.attempts)),
         (
             "http status",
             detail.http_status.map(|status| status.to_string()),
@@ -417,7 +417,7 @@ fn named(credential: &CredentialRef) -> Value {
     json!({ "kind": credential.kind, "name": credential.name })
 }
 
-fn tried_before(attempts: &[Attempt]) -> Option<String> {
+fn also_tried(attempts: &[Attempt]) -> Option<String> {
     let attempts: Vec<_> = attempts
         .iter()
         .map(|attempt| {
@@ -488,7 +488,7 @@ mod tests {
             refused().text(false),
             "edgepass: error: no federated credential matches\n  class: federation-mismatch\n  \
              credential: certificate `demo`\n  \
-             tried before: federated_token_file (credential-unavailable: it does not exist)\n  http status: 401\n  \
+             also tried: federated_token_file (credential-unavailable: it does not exist)\n  http status: 401\n  \
              oauth error: invalid_client\n  codes: AADSTS700213\n  correlation id: c-1\n  hint: compare the subject\n"
         );
         assert!(

@@ -69,6 +69,7 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
         warnings.add(provider.warnings());
         let token = within(arguments.timeout, provider.get_token(&request)).await;
         let token = token.map_err(|error| Failure::from(with_proxy_named(error)))?;
+        config::narrate_credentials(&provider, &token.identity).await;
         Ok((provider, token))
     });
     let (provider, token) = match got {

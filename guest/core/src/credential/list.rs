@@ -59,7 +59,6 @@ impl Credentials {
 
 /// A credential that was loaded, or not, without an exchange.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct CredentialTrial {
     /// Which.
     pub credential: CredentialRef,

@@ -90,6 +90,9 @@ pub(crate) struct Statements {
     pub(crate) same_token: bool,
     /// Its errors have no codes of Entra's.
     pub(crate) no_codes: bool,
+    /// What it refuses, and with which code: `secret`, `certificate` (an assertion that was built) or `token` (one that
+    /// came from elsewhere).
+    pub(crate) refused: BTreeMap<&'static str, u32>,
 }
 
 /// What the server saw of one request.
@@ -233,6 +236,9 @@ impl Server {
 
     /// As strict as Entra about the assertion's times.
     fn check(&self, true_ms: u64, form: &BTreeMap<String, String>) -> Result<String, u32> {
+        if let Some(code) = self.statements.refused.get(proof(form)) {
+            return Err(*code);
+        }
         let Some(assertion) = form.get("client_assertion") else {
             return Ok(form["scope"].clone());
         };
@@ -245,6 +251,18 @@ impl Server {
         } else {
             Err(700_024)
         }
+    }
+}
+
+/// By what the client of that form proves itself.
+pub(crate) fn proof(form: &BTreeMap<String, String>) -> &'static str {
+    let assertion = form
+        .get("client_assertion")
+        .and_then(|jwt| inspect_jwt(jwt));
+    match assertion.and_then(|jwt| jwt.iss) {
+        None => "secret",
+        Some(issuer) if issuer == CLIENT => "certificate",
+        Some(_) => "token",
     }
 }
 
@@ -284,6 +302,8 @@ pub(crate) fn projected_token(issued_s: u64, life_s: u64) -> String {
 /// What stands in the token file.
 pub(crate) enum File {
     Missing,
+    /// Reading it never ends.
+    Hanging,
     Text(String),
 }
 
@@ -480,6 +500,7 @@ impl World {
                 self.file_reads += 1;
                 let outcome = match &self.file {
                     File::Missing => Err(ReadError::NotFound),
+                    File::Hanging => return,
                     File::Text(text) => Ok(SecretBytes::new(text.clone())),
                 };
                 let at = self.true_ms + self.dice.below(3);
