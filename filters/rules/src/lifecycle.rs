@@ -369,6 +369,8 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
                 if let Some(outcome) = self.driver.begin(id, effect) {
                     self.lifecycle.engine.complete(id, outcome, self.now);
                 }
+            } else if let Some(notice) = engine.next_notice() {
+                self.requests.host().log(Level::Warn, &notice);
             } else {
                 return;
             }

@@ -20,6 +20,14 @@ const PAGES: &[&str] = &[
     "docs/benchmarks.md",
     "docs/components.md",
     "docs/configuration.md",
+    "docs/credentials/README.md",
+    "docs/credentials/assertion-source.md",
+    "docs/credentials/bound-certificate.md",
+    "docs/credentials/certificate.md",
+    "docs/credentials/client-assertion.md",
+    "docs/credentials/client-secret.md",
+    "docs/credentials/federated-token-file.md",
+    "docs/credentials/managed-identity.md",
     "docs/environment.md",
     "docs/envoy.md",
     "docs/install.md",
@@ -92,6 +100,62 @@ fn configurations_are_valid() {
             String::from_utf8_lossy(&check.stderr)
         );
     }
+}
+
+#[test]
+fn every_page_is_looked_at() {
+    for folder in ["docs", "docs/credentials"] {
+        let files = fs::read_dir(root().join(folder)).expect("a folder");
+        for file in files.map(|file| file.expect("a file").path()) {
+            let name = file.strip_prefix(root()).expect("of the workspace");
+            let name = name.to_str().expect("text");
+            assert!(!name.ends_with(".md") || PAGES.contains(&name), "{name}");
+        }
+    }
+}
+
+/// The table of kinds says which of them go into Envoy. Those do, by a configuration of their page, and the others are
+/// refused by name.
+#[test]
+fn kinds_go_into_envoy_as_the_table_says() {
+    let table = page("docs/credentials/README.md");
+    let rows = table.lines().filter(|line| line.starts_with("| [`"));
+    let mut kinds = 0;
+    for row in rows {
+        kinds += 1;
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let file = cells[1].split('(').nth(1).expect("a link");
+        let file = file.split(['#', ')']).next().expect("a name");
+        let kind = cells[1].split('`').nth(1).expect("a name");
+        let of_kind = blocks(&page(&format!("docs/credentials/{file}")))
+            .into_iter()
+            .filter(|(info, text)| info == "json" && text.contains(&format!("\"{kind}\"")));
+        let said: Vec<(bool, String)> = of_kind
+            .map(|(_, text)| {
+                let file = root().join("target/docs-envoy.json");
+                fs::write(&file, &text).expect("target/ can be written");
+                let made = Command::new(edgepass())
+                    .args([
+                        "envoy-config",
+                        "--upstream",
+                        "upstream.example:80",
+                        "--config",
+                    ])
+                    .arg(&file)
+                    .env_clear()
+                    .output()
+                    .expect("the command runs");
+                (
+                    made.status.success(),
+                    String::from_utf8_lossy(&made.stderr).into_owned(),
+                )
+            })
+            .collect();
+        assert!(!said.is_empty(), "{kind}: no configuration");
+        let works = said.iter().any(|(works, _)| *works);
+        assert_eq!(works, cells[4].starts_with("yes"), "{kind}: {said:?}");
+    }
+    assert!(kinds >= 8, "{kinds} kinds");
 }
 
 #[test]

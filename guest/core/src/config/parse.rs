@@ -116,7 +116,7 @@ pub(crate) trait Choice: Copy + Default + 'static {
 )]
 pub(crate) enum OneOrMore<T> {
     One(T),
-    More(Vec<T>),
+    More(#[cfg_attr(feature = "schema", schemars(length(min = 1, max = 16)))] Vec<T>),
 }
 
 impl<T> OneOrMore<T> {
