@@ -501,6 +501,11 @@ impl OneAttempt<'_> {
             auth.is_built_by_clock().then_some(clock_before),
             granted.as_ref().err(),
         );
+        if let (Err(error), Some(read)) = (&granted, &auth.read)
+            && error.detail().oauth_error.is_some()
+        {
+            self.io.forget_assertion(read);
+        }
         match granted {
             Ok(granted) => Ok(Acquired {
                 granted,

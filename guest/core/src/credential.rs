@@ -41,6 +41,8 @@ pub(crate) use availability::{Availability, Failure};
 pub use list::CredentialTrial;
 pub(crate) use list::{Credentials, Standings};
 
+pub(crate) use managed_identity::Shelf;
+
 /// `client_assertion_type` of a JWT (RFC 7523 section 2.2).
 pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 

@@ -36,14 +36,20 @@ pub(crate) fn unix_seconds(date: &str) -> Option<u64> {
         (year, 2) => 1900 + year,
         _ => return None,
     };
-    let (day, hour, minute, second) = (
-        number(day)?,
-        number(hour)?,
-        number(minute)?,
-        number(second)?,
-    );
+    unix_seconds_of(
+        (year, month as u64, number(day)?),
+        (number(hour)?, number(minute)?, number(second)?),
+    )
+}
+
+/// Unix seconds of a time of UTC: year, month from 0, day from 1; hour, minute, second.
+pub(crate) fn unix_seconds_of(
+    (year, month, day): (u64, u64, u64),
+    (hour, minute, second): (u64, u64, u64),
+) -> Option<u64> {
+    let days_in_month = *DAYS_IN_MONTH.get(usize::try_from(month).ok()?)?;
     let is_leap_year = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let is_valid = (1..=*DAYS_IN_MONTH.get(month)?).contains(&day)
+    let is_valid = (1..=days_in_month).contains(&day)
         && (is_leap_year || month != 1 || day < 29)
         // 60 is a leap second
         && (hour < 24 && minute < 60 && second <= 60);
@@ -51,7 +57,7 @@ pub(crate) fn unix_seconds(date: &str) -> Option<u64> {
         return None;
     }
     // years that begin in March have their leap day last
-    let (year, month) = match month as u64 {
+    let (year, month) = match month {
         month @ 0..2 => (year.checked_sub(1)?, month + 10),
         month => (year, month - 2),
     };

@@ -25,6 +25,8 @@ pub struct Needs {
     pub inline_secrets: Vec<String>,
     /// The setting that asks for an assertion source.
     pub assertion_source: Option<String>,
+    /// The setting of a managed identity whose tokens come from a process of the platform beside this one.
+    pub platform: Option<String>,
 }
 
 /// One kind of request and the connection that it goes out on.
@@ -35,6 +37,9 @@ pub struct Connection {
     pub permission: Permission,
     /// The name of the certificate that authenticates the connection.
     pub certificate: Option<String>,
+    /// The SHA-1 thumbprint of the server's certificate, hexadecimal in lower case. That certificate and no other is
+    /// taken then, whoever has signed it and whatever name is in it.
+    pub server_thumbprint: Option<String>,
 }
 
 /// What one kind of request may reach.
@@ -57,7 +62,8 @@ pub struct Permission {
 pub enum Scheme {
     /// https, to a server that the driver's certification authorities vouch for.
     Https,
-    /// http to an address that does not leave this machine or its link. Nothing else goes out without TLS.
+    /// http to an address that does not leave this machine or its link, or to `localhost`, which a driver takes for this
+    /// machine without asking anybody (RFC 6761 section 6.3). Nothing else goes out without TLS.
     LinkLocalHttp,
 }
 
@@ -86,6 +92,8 @@ pub enum Purpose {
     TokenEndpoint,
     /// A question to the platform's managed identity endpoint.
     ManagedIdentity,
+    /// The same where it is posted as a form.
+    ManagedIdentityForm,
 }
 
 /// A file that is read at an exchange.
@@ -159,6 +167,7 @@ impl Needs {
             variables,
             inline_secrets,
             assertion_source,
+            platform,
         } = other;
         add_each(&mut self.connections, connections);
         add_each(&mut self.files, files);
@@ -168,6 +177,9 @@ impl Needs {
         add_each(&mut self.inline_secrets, inline_secrets);
         if self.assertion_source.is_none() {
             self.assertion_source.clone_from(assertion_source);
+        }
+        if self.platform.is_none() {
+            self.platform.clone_from(platform);
         }
     }
 
@@ -191,7 +203,7 @@ impl Purpose {
     /// The one method of its requests.
     pub fn method(self) -> &'static str {
         match self {
-            Self::TokenEndpoint => "POST",
+            Self::TokenEndpoint | Self::ManagedIdentityForm => "POST",
             Self::ManagedIdentity => "GET",
         }
     }
@@ -202,7 +214,7 @@ impl Permission {
     pub fn permits(&self, scheme: &str, authority: &str, path: &str) -> bool {
         let is_scheme = match self.scheme {
             Scheme::Https => scheme == "https",
-            Scheme::LinkLocalHttp => scheme == "http" && is_link_local(authority),
+            Scheme::LinkLocalHttp => scheme == "http" && is_this_machine(authority),
         };
         is_scheme && self.authority == authority && self.path.matches(path)
     }
@@ -285,6 +297,12 @@ pub fn is_link_local(authority: &str) -> bool {
     }
 }
 
+/// The same, or the name `localhost`, which a driver takes for this machine without asking anybody.
+pub fn is_this_machine(authority: &str) -> bool {
+    let host = authority.split(':').next().unwrap_or_default();
+    is_link_local(authority) || host == "localhost"
+}
+
 fn add_each<T: Clone + PartialEq>(to: &mut Vec<T>, from: &[T]) {
     for item in from {
         if !to.contains(item) {
@@ -335,6 +353,8 @@ mod tests {
             "[fe80::1]",
             "[fd00:ec2::254]",
             "[::ffff:169.254.169.254]",
+            "localhost",
+            "localhost:40342",
         ] {
             assert!(permission(near).permits("http", near, "/x"), "{near}");
             assert!(!permission(near).permits("https", near, "/x"), "{near}");
@@ -342,7 +362,8 @@ mod tests {
         for far in [
             "10.0.0.4",
             "metadata.internal",
-            "localhost:80",
+            "localhost.evil.example:80",
+            "mylocalhost",
             "169.254.169.254.evil.example",
             "169.255.0.1",
             "[fd00::1]",

@@ -15,7 +15,7 @@ fn the_documented_table_is_the_one_in_the_code() {
             Reading::Read(what_for) | Reading::ReadPlatform(what_for) => {
                 format!("read: {what_for}")
             }
-            Reading::Unread(what_to_do) | Reading::UnreadPlatform(what_to_do) => {
+            Reading::Unread(what_to_do) => {
                 format!("not used: {what_to_do}")
             }
         };

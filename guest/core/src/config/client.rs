@@ -54,6 +54,7 @@ impl Client {
                     purpose: Purpose::TokenEndpoint,
                 },
                 certificate: certificate.map(str::to_owned),
+                server_thumbprint: None,
             });
         }
         // before those of the credential

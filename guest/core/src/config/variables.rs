@@ -5,7 +5,6 @@
 //! variables.
 
 use super::{Config, Environment};
-use crate::needs::Purpose;
 
 /// Variables of which the same is to be said.
 #[derive(Clone, Copy, Debug)]
@@ -25,11 +24,9 @@ pub enum Reading {
     ReadPlatform(&'static str),
     /// It is not read; this is what to do. It is said whenever the environment describes an identity.
     Unread(&'static str),
-    /// The same of the platforms of managed identities: it is said to those who use one, too.
-    UnreadPlatform(&'static str),
 }
 
-use Reading::{Read, ReadPlatform, Unread, UnreadPlatform};
+use Reading::{Read, ReadPlatform, Unread};
 
 /// All that are known.
 pub const VARIABLES: &[KnownVariables] = &[
@@ -136,10 +133,9 @@ pub const VARIABLES: &[KnownVariables] = &[
             "MSI_SECRET",
             "DEFAULT_IDENTITY_CLIENT_ID",
         ],
-        reading: UnreadPlatform(
-            "managed identities of App Service, Functions, Container Apps, Arc, Service Fabric, Cloud Shell and Machine \
-             Learning are not asked, only a virtual machine's metadata service is: use a federated token file or a \
-             certificate",
+        reading: ReadPlatform(
+            "where App Service, Functions, Container Apps, Arc, Service Fabric, Cloud Shell and Machine Learning give \
+             tokens of managed identities, `credential.managed_identity.source`",
         ),
     },
     KnownVariables {
@@ -161,7 +157,7 @@ impl Environment {
     pub fn unread(&self) -> Vec<String> {
         self.lines(|reading| match reading {
             Read(_) | ReadPlatform(_) => None,
-            Unread(what_to_do) | UnreadPlatform(what_to_do) => Some(what_to_do),
+            Unread(what_to_do) => Some(what_to_do),
         })
     }
 
@@ -188,13 +184,8 @@ impl Config {
         let describes = VARIABLES
             .iter()
             .any(|known| known.names.iter().any(|name| is_used(name)));
-        let is_managed = needs
-            .connections
-            .iter()
-            .any(|connection| connection.permission.purpose == Purpose::ManagedIdentity);
         let mut lines = environment.lines(|reading| match reading {
             Unread(what_to_do) => describes.then_some(what_to_do),
-            UnreadPlatform(what_to_do) => (describes || is_managed).then_some(what_to_do),
             Read(_) | ReadPlatform(_) => None,
         });
         // with a document it is the document that says which variables count
@@ -267,7 +258,7 @@ mod tests {
                 };
                 match known.reading {
                     Read(_) | ReadPlatform(_) => assert_eq!(warnings, [""; 0], "{name}"),
-                    Unread(what_to_do) | UnreadPlatform(what_to_do) => {
+                    Unread(what_to_do) => {
                         assert_eq!(warnings, [format!("{name} is not used: {what_to_do}")]);
                     }
                 }
@@ -301,20 +292,15 @@ mod tests {
     }
 
     #[test]
-    fn a_platform_s_own_endpoint_is_named_to_who_uses_a_managed_identity() {
+    fn a_platform_s_own_endpoint_is_read_by_who_uses_a_managed_identity() {
         let app_service = [
-            ("IDENTITY_ENDPOINT", "http://x"),
+            ("IDENTITY_ENDPOINT", "http://127.0.0.1:41741/msi/token"),
             ("IDENTITY_HEADER", "hunter2"),
         ];
-        let [line] = warnings(Some(MANAGED), &app_service).try_into().unwrap();
-        assert!(
-            line.starts_with(
-                "IDENTITY_ENDPOINT, IDENTITY_HEADER are not used: managed identities of App Service"
-            ),
-            "{line}"
-        );
+        for json in [MANAGED, SECRET] {
+            assert_eq!(warnings(Some(json), &app_service), [""; 0]);
+        }
         assert_eq!(warnings(Some(MANAGED), &[("AZURE_USERNAME", "u")]), [""; 0]);
-        assert_eq!(warnings(Some(SECRET), &app_service), [""; 0]);
     }
 
     #[test]

@@ -1,7 +1,24 @@
 //! Managed identity: the platform knows which machine asks, and answers with a token. No client, no tenant, no secret.
 
+#[cfg(feature = "every-credential")]
+mod answer;
+#[cfg(feature = "every-credential")]
+mod app_service;
+#[cfg(feature = "every-credential")]
+mod azure_arc;
+#[cfg(feature = "every-credential")]
+mod azure_ml;
+#[cfg(feature = "every-credential")]
+mod beside;
+#[cfg(feature = "every-credential")]
+mod cloud_shell;
 mod imds;
+mod kept;
 mod selector;
+#[cfg(feature = "every-credential")]
+mod service_fabric;
+mod source;
+mod wire;
 
 use crate::config::error::ConfigError;
 use crate::config::parse::object;
@@ -12,13 +29,18 @@ use crate::distinction::Distinction;
 use crate::exchange::Granted;
 use crate::flow::Io;
 
-pub(super) use imds::Imds;
+pub(crate) use kept::Shelf;
+pub(super) use kept::kept;
 pub(super) use selector::Selector;
+pub(super) use source::{Source, SourceName};
 
 object! {
     /// The managed identity of the machine. Without any of the three IDs the one that the system has assigned.
     #[derive(Clone, Debug, Default)]
     pub(crate) struct ManagedIdentityFile {
+        /// Who is asked.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        source: SourceName = choice,
         /// Client ID of a user-assigned identity.
         client_id: Option<String> = optional_text,
         /// Object (principal) ID of a user-assigned identity.
@@ -30,7 +52,7 @@ object! {
 
 /// The same, checked.
 #[derive(Clone, Debug)]
-pub(crate) struct ManagedIdentity(Imds);
+pub(crate) struct ManagedIdentity(Source);
 
 impl Kind for ManagedIdentity {
     type Document = ManagedIdentityFile;
@@ -42,12 +64,13 @@ impl Kind for ManagedIdentity {
         (): &(),
     ) -> Result<Self, ConfigError> {
         let ManagedIdentityFile {
+            source,
             client_id,
             object_id,
             resource_id,
         } = document;
         let selector = Selector::check(place, client_id, object_id, resource_id)?;
-        Imds::check(selector, None, place).map(Self)
+        Source::check(*source, selector, None, place).map(Self)
     }
 
     fn describe(&self) -> String {

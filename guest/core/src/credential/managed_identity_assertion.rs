@@ -5,17 +5,14 @@
 //! token exchanges in the identity's cloud unless another is written. Any other may be written: servers that are not
 //! Entra ID have audiences of their own.
 
-use std::rc::Rc;
-
 use crate::config::error::{ConfigError, check};
 use crate::config::parse::object;
 use crate::config::place::Place;
 use crate::config::{Client, rules};
-use crate::credential::managed_identity::{Imds, Selector};
+use crate::credential::managed_identity::{Selector, Source, SourceName, kept};
 use crate::credential::{Failure, JWT_BEARER, Kind, Purpose, Supplied, SupplyAssertion};
 use crate::distinction::Distinction;
 use crate::flow::Io;
-use crate::inspect::inspect_jwt;
 use crate::limits::HTTP_TIMEOUT_MS;
 
 /// `aud` of an assertion where the cloud has no other.
@@ -26,6 +23,9 @@ object! {
     /// system has assigned.
     #[derive(Clone, Debug, Default)]
     pub(crate) struct ManagedIdentityAssertionFile {
+        /// Who is asked.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        source: SourceName = choice,
         /// Client ID of a user-assigned identity.
         client_id: Option<String> = optional_text,
         /// Object (principal) ID of a user-assigned identity.
@@ -41,7 +41,7 @@ object! {
 /// The same, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct ManagedIdentityAssertion {
-    imds: Imds,
+    source: Source,
     audience: String,
 }
 
@@ -55,6 +55,7 @@ impl Kind for ManagedIdentityAssertion {
         client: &Client,
     ) -> Result<Self, ConfigError> {
         let ManagedIdentityAssertionFile {
+            source,
             client_id,
             object_id,
             resource_id,
@@ -73,29 +74,30 @@ impl Kind for ManagedIdentityAssertion {
             .unwrap_or(audience);
         let selector = Selector::check(place, client_id, object_id, resource_id)?;
         Ok(Self {
-            imds: Imds::check(selector, Some(audience), place)?,
+            source: Source::check(*source, selector, Some(audience), place)?,
             audience: audience.to_owned(),
         })
     }
 
     fn describe(&self) -> String {
-        format!("assertion of the {}", self.imds.describe())
+        format!("assertion of the {}", self.source.describe())
     }
 
     fn distinguish(&self, out: &mut Distinction) {
-        let Self { imds, audience } = self;
-        imds.distinguish(out);
+        let Self { source, audience } = self;
+        source.distinguish(out);
         out.add(audience);
     }
 }
 
 impl SupplyAssertion for ManagedIdentityAssertion {
     async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
-        let granted = self
-            .imds
-            .token(io, &self.audience, purpose.correlation_id, HTTP_TIMEOUT_MS)
-            .await?;
-        let presented = inspect_jwt(granted.token.expose()).map(Rc::new);
-        Ok(Supplied::new(granted.token, JWT_BEARER, presented))
+        let ask = self
+            .source
+            .token(io, &self.audience, purpose.correlation_id, HTTP_TIMEOUT_MS);
+        let mut key = Distinction::default();
+        self.distinguish(&mut key);
+        let kept = kept(io, &key.sha256_hex(), ask).await?;
+        Ok(Supplied::new(kept.token, JWT_BEARER, kept.presented))
     }
 }

@@ -3,18 +3,20 @@
 //! It answers over http at a link-local address that leaves the machine for its hypervisor and no further. There is no
 //! secret in the request: `Metadata: true` only shows that nobody made the machine forward somebody else's.
 
+use std::pin::pin;
+
 use super::selector::Selector;
+use super::wire::{self, Cause, Refused};
 use crate::authority::{Endpoint, canonical_authority};
 use crate::config::error::ConfigError;
 use crate::config::place::Place;
 use crate::credential::Failure;
 use crate::distinction::Distinction;
-use crate::effect::{HttpErrorKind, HttpRequest, HttpResponse, Via};
-use crate::exchange::{self, Asked, Granted, Wanted};
-use crate::flow::Io;
-use crate::limits::{HTTP_TIMEOUT_MS, MAX_RESPONSE_BYTES};
+use crate::effect::{HttpErrorKind, HttpResponse, Via};
+use crate::exchange::Granted;
+use crate::flow::{Io, race};
 use crate::needs::{Connection, PathPattern, Permission, Purpose, Scheme, is_link_local};
-use crate::{Error, ErrorClass, Secret, SecretBytes, http_date};
+use crate::{Error, ErrorClass, Secret};
 
 /// The same address on every machine.
 const ADDRESS: &str = "169.254.169.254";
@@ -36,6 +38,14 @@ const NOT_YET_MS: u64 = 2_000;
 /// The same after a 410: the service is being updated, which takes up to 70 s, milliseconds. It is as long as a call
 /// waits at most.
 const UPDATING_MS: u64 = 5_000;
+
+/// A token takes the service some milliseconds. After this long it is asked whether it is there at all, milliseconds: a
+/// machine elsewhere should not wait for the end of a request that nobody receives.
+const SLOW_MS: u64 = 1_000;
+
+/// How long it may take to say so, milliseconds. It is the Azure SDKs' bound for the same question; 300 ms were too short
+/// for machines under load.
+const PROBE_MS: u64 = 1_000;
 
 /// A managed identity at the metadata service.
 #[derive(Clone, Debug)]
@@ -72,6 +82,7 @@ impl Imds {
                     purpose: Purpose::ManagedIdentity,
                 },
                 certificate: None,
+                server_thumbprint: None,
             });
         });
         Ok(imds)
@@ -104,43 +115,63 @@ impl Imds {
     ) -> Result<Granted, Failure> {
         let endpoint = Endpoint {
             authority: self.authority.clone(),
-            path: PATH.to_owned(),
+            path: self.path(resource),
         };
-        let request = self.request(resource, correlation_id, timeout_ms);
-        let result = io.http(request, Via::Public).await;
-        let date = result
-            .as_ref()
-            .ok()
-            .and_then(|response| response.header("date"));
-        let server_unix_s = date
-            .and_then(http_date::unix_seconds)
-            .unwrap_or_else(|| io.now().unix_ms / 1000);
-        let asked = Asked {
-            endpoint: &endpoint,
-            server_unix_s,
+        let metadata = [("metadata", Secret::new("true"))];
+        let method = Purpose::ManagedIdentity.method();
+        let request = wire::request(
+            method,
+            "http",
+            endpoint,
+            metadata,
             correlation_id,
-            presented: None,
-            wanted: Wanted::default(),
-            secrets: &[],
+            timeout_ms,
+        );
+        let mut answer = pin!(wire::send(io, request, correlation_id, &[]));
+        let result = match race(answer.as_mut(), io.sleep_ms(SLOW_MS)).await {
+            Ok(result) => result,
+            Err(()) => match race(answer, self.nobody(io, resource, correlation_id)).await {
+                Ok(result) => result,
+                Err(()) => {
+                    let silent = Error::new(
+                        ErrorClass::Timeout,
+                        format!("nobody has answered there for {PROBE_MS} ms"),
+                    );
+                    return Err(Failure::not_here(self.nothing_there(silent).retryable()));
+                }
+            },
         };
-        match result {
-            Ok(response) => {
-                let granted = exchange::response(&asked, &response);
-                granted.map_err(|error| self.refused(error, &response))
+        let Err(Refused { error, cause }) = result else {
+            return result.map_err(|refused| refused.error.into());
+        };
+        Err(match cause {
+            Cause::Answer(response) => self.refused(error, &response),
+            // a service that restarts refuses connections, too
+            Cause::NoAnswer(HttpErrorKind::Connect) => {
+                Failure::not_here(self.nothing_there(error).retryable())
             }
-            Err(error) => {
-                let known = exchange::no_response(&asked, &error);
-                Err(match error.kind {
-                    // a service that restarts refuses connections, too
-                    HttpErrorKind::Connect => {
-                        Failure::not_here(self.nothing_there(known).retryable())
-                    }
-                    HttpErrorKind::Dns => Failure::not_here(self.nothing_there(known)),
-                    _ => known
-                        .hint("the metadata service of a machine answers without a proxy, and to this machine alone")
-                        .into(),
-                })
-            }
+            Cause::NoAnswer(HttpErrorKind::Dns) => Failure::not_here(self.nothing_there(error)),
+            Cause::NoAnswer(_) => error
+                .hint("the metadata service of a machine answers without a proxy, and to this machine alone")
+                .into(),
+        })
+    }
+
+    /// Ends when it is certain enough that the service is not there: it refuses a request without `Metadata: true` at once,
+    /// however long it takes to get a token, and where there is none nobody answers at that address.
+    async fn nobody(&self, io: &Io, resource: &str, correlation_id: &str) {
+        let endpoint = Endpoint {
+            authority: self.authority.clone(),
+            path: self.path(resource),
+        };
+        let method = Purpose::ManagedIdentity.method();
+        let probe = wire::request(method, "http", endpoint, [], correlation_id, PROBE_MS);
+        let kind = match io.http(probe, Via::Public).await {
+            Ok(_) => None,
+            Err(error) => Some(error.kind),
+        };
+        if !matches!(kind, Some(HttpErrorKind::Timeout | HttpErrorKind::Connect)) {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -157,28 +188,6 @@ impl Imds {
             query.append_pair(name, id);
         }
         query.finish()
-    }
-
-    fn request(&self, resource: &str, correlation_id: &str, timeout_ms: u64) -> HttpRequest {
-        HttpRequest {
-            method: Purpose::ManagedIdentity.method(),
-            scheme: "http",
-            authority: self.authority.clone(),
-            path: self.path(resource),
-            headers: vec![
-                ("accept", Secret::new("application/json")),
-                ("accept-encoding", Secret::new("identity")),
-                ("metadata", Secret::new("true")),
-                (
-                    "user-agent",
-                    Secret::new(concat!("edgepass/", env!("CARGO_PKG_VERSION"))),
-                ),
-                ("x-ms-client-request-id", Secret::new(correlation_id)),
-            ],
-            body: SecretBytes::default(),
-            timeout_ms: timeout_ms.min(HTTP_TIMEOUT_MS),
-            max_response_bytes: MAX_RESPONSE_BYTES,
-        }
     }
 
     /// The service's own dialect of refusals.

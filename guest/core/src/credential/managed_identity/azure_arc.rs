@@ -1,0 +1,158 @@
+//! A machine elsewhere that Azure Arc manages. Its agent wants to see that whoever asks may read a file that it has just
+//! written: the 401 names the file, and the second request has what is in it.
+//!
+//! The name comes over http, so it is taken for nothing but one of the agent's own files.
+
+use super::beside::{IDENTITY_ENDPOINT, Platform};
+use super::source::SourceName;
+use crate::config::place::Place;
+use crate::credential::Failure;
+use crate::effect::{HttpResponse, ReadError};
+use crate::flow::Io;
+use crate::needs::{FilePattern, Purpose, Scheme};
+use crate::{Error, ErrorClass, Secret};
+
+pub(super) const IMDS_ENDPOINT: &str = "IMDS_ENDPOINT";
+
+pub(super) const PLATFORM: Platform = Platform {
+    name: SourceName::AzureArc,
+    title: "Azure Arc",
+    endpoint: IDENTITY_ENDPOINT,
+    usual_endpoint: Some("http://localhost:40342/metadata/identity/oauth2/token"),
+    scheme: Scheme::LinkLocalHttp,
+    purpose: Purpose::ManagedIdentity,
+    api_version: Some("2020-06-01"),
+    metadata: true,
+    secret: None,
+    ids: &[],
+    usual_client_id: None,
+    // an agent that does not know the parameter ignores it, and gives the token of another identity
+    limits: "has the system-assigned identity alone",
+    thumbprint: None,
+    challenges: true,
+    stranger: "the agent did not take what its own file says: look at the log of the service himds, and restart it",
+};
+
+/// The folder of the agent's files on Linux.
+const LINUX_DIRECTORY: &str = "/var/opt/azcmagent/tokens";
+
+/// The same on Windows, below the folder that this variable names, which Windows alone has.
+const WINDOWS_VARIABLE: &str = "ProgramData";
+const WINDOWS_DIRECTORY: &str = r"\AzureConnectedMachineAgent\Tokens";
+
+/// How their names end.
+const SUFFIX: &str = ".key";
+
+/// The longest of them, bytes: MSAL's and the Azure SDKs' bound.
+const MAX_KEY_BYTES: usize = 4096;
+
+/// The files that a challenge may name.
+pub(super) fn keys(place: &Place<'_>) -> FilePattern {
+    let directory = match place.variable_alone(WINDOWS_VARIABLE) {
+        Some(folder) => format!(
+            "{}{WINDOWS_DIRECTORY}",
+            folder.trim_end_matches(['/', '\\'])
+        ),
+        None => LINUX_DIRECTORY.to_owned(),
+    };
+    FilePattern::Directory {
+        directory,
+        suffix: SUFFIX.to_owned(),
+    }
+}
+
+/// What a challenge is answered with.
+pub(super) struct Key {
+    pub(super) header: Secret,
+    pub(super) content: Secret,
+}
+
+/// The content of the file that the challenge names.
+pub(super) async fn key(
+    io: &Io,
+    keys: &FilePattern,
+    challenge: &HttpResponse,
+) -> Result<Key, Failure> {
+    let unavailable = |message: &str| {
+        Error::new(
+            ErrorClass::CredentialUnavailable,
+            format!("Azure Arc's agent {message}"),
+        )
+    };
+    let Some(path) = challenge.header("www-authenticate").and_then(realm) else {
+        return Err(unavailable("refused, and named no file to prove the caller by")
+            .hint("look at what listens at IDENTITY_ENDPOINT: the agent answers 401 with `WWW-Authenticate: Basic realm=<file>`")
+            .into());
+    };
+    if !keys.matches(path) {
+        return Err(
+            unavailable("named a file that is none of its own, which was not read")
+                .hint("look at what listens at IDENTITY_ENDPOINT: the agent's files are *.key in /var/opt/azcmagent/tokens, on Windows in %ProgramData%\\AzureConnectedMachineAgent\\Tokens")
+                .into(),
+        );
+    }
+    let bytes = io.read_file(path).await.map_err(|error| match error {
+        ReadError::NotFound => unavailable("named a file that does not exist")
+            .retryable()
+            .hint("the agent and this process must see the same files: a container needs the folder mounted"),
+        ReadError::Denied(reason) => unavailable(&format!("named a file that may not be read: {reason}"))
+            .hint("make the user of this process a member of the group himds, on Windows of Hybrid agent extension applications"),
+        ReadError::TooLarge(_) => too_large(&unavailable),
+        ReadError::Other(reason) => {
+            unavailable(&format!("named a file that cannot be read: {reason}")).retryable()
+        }
+    })?;
+    if bytes.len() > MAX_KEY_BYTES {
+        return Err(too_large(&unavailable).into());
+    }
+    let content = std::str::from_utf8(bytes.expose())
+        .map(str::trim)
+        .ok()
+        .filter(|key| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()))
+        .ok_or_else(|| unavailable("named a file with no key in it"))?;
+    Ok(Key {
+        header: Secret::new(format!("Basic {content}")),
+        content: Secret::new(content),
+    })
+}
+
+fn too_large(unavailable: &dyn Fn(&str) -> Error) -> Error {
+    unavailable(&format!(
+        "named a file that is larger than {MAX_KEY_BYTES} bytes"
+    ))
+}
+
+/// The file of `Basic realm=<file>`.
+fn realm(challenge: &str) -> Option<&str> {
+    const BEFORE: &str = "basic realm=";
+    let challenge = challenge.trim();
+    let (before, path) = challenge.split_at_checked(BEFORE.len())?;
+    let path = path.trim();
+    let bare = path
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    before
+        .eq_ignore_ascii_case(BEFORE)
+        .then_some(bare.unwrap_or(path))
+        .filter(|path| !path.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_names_one_file() {
+        for (challenge, file) in [
+            ("Basic realm=/a/b.key", Some("/a/b.key")),
+            ("basic REALM=\"/a/b.key\"", Some("/a/b.key")),
+            (" Basic realm=/a/b=c.key ", Some("/a/b=c.key")),
+            ("Basic realm=", None),
+            ("Basic realm", None),
+            ("Bearer realm=/a/b.key", None),
+            ("", None),
+        ] {
+            assert_eq!(realm(challenge), file, "{challenge:?}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Assertions that are kept: a managed identity's token lives for a day, and is an assertion as often as it is presented.
+//!
+//! One exchange asks for it and the others wait (single flight). It is renewed at half of its life, or when the platform
+//! says, and goes on serving until shortly before its end if the platform does not answer then. One that the token server
+//! has refused is forgotten.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use crate::Secret;
+use crate::credential::Failure;
+use crate::exchange::Granted;
+use crate::flow::{Io, TaskId};
+use crate::inspect::{JwtSummary, inspect_jwt};
+use crate::time::Moment;
+
+/// This long before its end an assertion is not presented any more, milliseconds: the server's clock may be ahead by
+/// minutes, and MSAL takes a token for expired then. For one of a short life it is a twentieth of that.
+const END_MARGIN_MS: u64 = 300_000;
+
+/// After a renewal that failed the next is tried, milliseconds.
+const RENEW_AGAIN_MS: u64 = 30_000;
+
+/// An assertion and how long it is good.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(in crate::credential) token: Secret,
+    pub(in crate::credential) presented: Option<Rc<JwtSummary>>,
+    renew: Moment,
+    end: Moment,
+}
+
+/// The one of a credential, and who is asking for the next.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    kept: Option<Kept>,
+    asking: Option<Rc<Asking>>,
+}
+
+/// A request to the platform that others wait for.
+#[derive(Debug, Default)]
+struct Asking(RefCell<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<TaskId>,
+    /// Whoever asked has ended. Without an outcome it was given up.
+    is_over: bool,
+    outcome: Option<Result<Kept, Failure>>,
+}
+
+impl Shelf {
+    /// Forgets the assertion if it is this one.
+    pub(crate) fn forget(&mut self, token: &Secret) {
+        if self.kept.as_ref().is_some_and(|kept| kept.token == *token) {
+            self.kept = None;
+        }
+    }
+
+    /// Forgets the assertion, whichever it is.
+    pub(crate) fn forget_any(&mut self) {
+        self.kept = None;
+    }
+}
+
+impl Kept {
+    fn of(granted: Granted, io: &Io) -> Self {
+        let (now, life) = (io.now(), granted.lifetime_ms);
+        let renew = granted.refresh_in_ms.filter(|ms| *ms < life);
+        Self {
+            presented: inspect_jwt(granted.token.expose()).map(Rc::new),
+            token: granted.token,
+            renew: Moment::after(now, renew.unwrap_or(life / 2)),
+            end: Moment::after(now, life - END_MARGIN_MS.min(life / 20)),
+        }
+    }
+}
+
+/// The assertion that is kept under that key, or the one that `ask` brings.
+pub(in crate::credential) async fn kept(
+    io: &Io,
+    key: &str,
+    ask: impl Future<Output = Result<Granted, Failure>>,
+) -> Result<Kept, Failure> {
+    loop {
+        let now = io.now();
+        let (usable, asking) = io.shelf(key, |shelf| {
+            let usable = shelf.kept.clone().filter(|kept| !kept.end.reached(now));
+            (usable, shelf.asking.clone())
+        });
+        match (usable, asking) {
+            (Some(kept), asking) if asking.is_some() || !kept.renew.reached(now) => {
+                return Ok(kept);
+            }
+            (None, Some(asking)) => match asking.outcome(io).await {
+                Some(outcome) => return outcome,
+                // whoever asked was given up: somebody else does
+                None => continue,
+            },
+            (usable, _) => return renewed(io, key, usable, ask).await,
+        }
+    }
+}
+
+/// Asks, for all who wait. What is there serves on if nothing comes.
+async fn renewed(
+    io: &Io,
+    key: &str,
+    usable: Option<Kept>,
+    ask: impl Future<Output = Result<Granted, Failure>>,
+) -> Result<Kept, Failure> {
+    let asking = Rc::new(Asking::default());
+    io.shelf(key, |shelf| shelf.asking = Some(Rc::clone(&asking)));
+    let turn = Turn { io, key, asking };
+    let outcome = match (ask.await, usable) {
+        (Ok(granted), _) => Ok(Kept::of(granted, io)),
+        (Err(_), Some(old)) => Ok(Kept {
+            renew: Moment::after(io.now(), RENEW_AGAIN_MS),
+            ..old
+        }),
+        (Err(failure), None) => Err(failure),
+    };
+    if let Ok(kept) = &outcome {
+        io.shelf(key, |shelf| shelf.kept = Some(kept.clone()));
+    }
+    turn.asking.0.borrow_mut().outcome = Some(outcome.clone());
+    outcome
+}
+
+/// Whose turn it is to ask. When it is over, with or without an outcome, those who wait look again.
+struct Turn<'a> {
+    io: &'a Io,
+    key: &'a str,
+    asking: Rc<Asking>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.io.shelf(self.key, |shelf| shelf.asking = None);
+        let mut state = self.asking.0.borrow_mut();
+        state.is_over = true;
+        self.io.poll_again(std::mem::take(&mut state.waiting));
+    }
+}
+
+impl Asking {
+    /// What came of it, when it is over.
+    async fn outcome(&self, io: &Io) -> Option<Result<Kept, Failure>> {
+        poll_fn(|_| {
+            let mut state = self.0.borrow_mut();
+            if state.is_over {
+                return Poll::Ready(state.outcome.clone());
+            }
+            let task = io.current();
+            if !state.waiting.contains(&task) {
+                state.waiting.push(task);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
