@@ -337,6 +337,8 @@ pub(crate) struct World {
     count: u64,
     /// The most exchanges of one key that were under way at once.
     pub(crate) most_per_key: usize,
+    /// Questions whether a metadata service is there.
+    pub(crate) probes: usize,
 }
 
 impl World {
@@ -383,6 +385,7 @@ impl World {
             flying: BTreeMap::new(),
             count: 0,
             most_per_key: 0,
+            probes: 0,
         }
     }
 
@@ -506,6 +509,27 @@ impl World {
                 let at = self.true_ms + self.dice.below(3);
                 self.schedule(at, id, Outcome::File(outcome));
             }
+            Effect::Http { request, .. } if is_probe(&request) => {
+                self.probes += 1;
+                let (at, kind) = match self.server.mood {
+                    Mood::Silent => (self.true_ms + request.timeout_ms, HttpErrorKind::Timeout),
+                    Mood::Down => (self.true_ms, HttpErrorKind::Connect),
+                    _ => {
+                        let response = HttpResponse {
+                            status: 400,
+                            headers: Vec::new(),
+                            body: SecretBytes::new(r#"{"error":"bad_request_102"}"#),
+                        };
+                        self.schedule(self.true_ms + 1, id, Outcome::Http(Ok(response)));
+                        return;
+                    }
+                };
+                let error = HttpError {
+                    kind,
+                    detail: String::new(),
+                };
+                self.schedule(at, id, Outcome::Http(Err(error)));
+            }
             Effect::Http { request, .. } => {
                 *self.posts_by_url.entry(request.url()).or_default() += 1;
                 let scope = form_urlencoded::parse(question(&request).as_bytes())
@@ -557,6 +581,11 @@ impl World {
         self.events
             .insert((at, self.count), Event::Outcome(id, outcome));
     }
+}
+
+/// Whether it asks a metadata service whether it is there, and not for a token.
+fn is_probe(request: &HttpRequest) -> bool {
+    request.method == "GET" && !request.headers.iter().any(|(name, _)| *name == "metadata")
 }
 
 /// The secret text of a token, and the words of an error.
