@@ -1,7 +1,8 @@
-//! Certificates whose private keys stay in the host: loaded from PEM, loaded again when they rotate, used to sign and to
-//! authenticate connections.
+//! Certificates whose private keys stay in the host: loaded from PEM or PKCS#12, loaded again when they rotate, used to
+//! sign and to authenticate connections.
 
 mod pair;
+mod pkcs12;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,59 +10,211 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use edgepass_core::{Algorithm, SecretBytes};
+use base64::Engine as _;
+use edgepass_core::config::CertificateFiles;
+use edgepass_core::{Algorithm, Environment, Secret, SecretBytes};
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
 
 pub(crate) use self::pair::{LoadError, SignError};
-use self::pair::{Pair, SigningKey};
+use self::pair::{Given, Pair, SigningKey};
 use crate::egress::{Egress, Pool};
 use crate::files;
 use crate::limits;
 
-/// Where a certificate and its private key come from.
+/// Where a certificate and its private key come from, or a private key alone: files, which are read again when they
+/// change, or what the program already has. Certificates are PEM or PKCS#12 (PFX), keys PEM: PKCS#8, PKCS#1 or SEC 1.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum CertificateSource {
-    /// PEM files, read again when they change.
-    Files {
-        /// The certificate chain, in any order.
-        certificate: PathBuf,
-        /// The private key; in the certificate's file if left out.
-        private_key: Option<PathBuf>,
-    },
-    /// PEM text that the program already has.
-    Pem {
-        /// The certificate chain, in any order.
-        certificate: SecretBytes,
-        /// The private key; in the certificate's text if left out.
-        private_key: Option<SecretBytes>,
-    },
+pub struct CertificateSource {
+    certificate: Option<Content>,
+    /// In the certificate's content if there is none.
+    private_key: Option<Content>,
+    password: Option<Password>,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    File(PathBuf),
+    Given(SecretBytes),
+    /// Of a file.
+    Base64(Secret),
 }
 
 impl CertificateSource {
-    /// PEM files, read again when they change. Without a key file the certificate's file holds the key as well.
+    /// Files with the chain, in any order, and the key. Without a key file the certificate's file holds the key as well.
     pub fn files(certificate: impl Into<PathBuf>, private_key: Option<PathBuf>) -> Self {
-        Self::Files {
-            certificate: certificate.into(),
-            private_key,
+        Self {
+            certificate: Some(Content::File(certificate.into())),
+            private_key: private_key.map(Content::File),
+            password: None,
+        }
+    }
+
+    /// A file with a private key alone: for credentials that name their key by `kid`.
+    pub fn key_file(private_key: impl Into<PathBuf>) -> Self {
+        Self {
+            certificate: None,
+            private_key: Some(Content::File(private_key.into())),
+            password: None,
         }
     }
 
     /// PEM text with chain and key in it.
     pub fn pem(text: impl Into<Vec<u8>>) -> Self {
-        Self::Pem {
-            certificate: SecretBytes::new(text),
-            private_key: None,
-        }
+        Self::given(text.into())
     }
 
     /// PEM text of the chain, and PEM text of the key.
     pub fn pem_pair(certificate: impl Into<Vec<u8>>, private_key: impl Into<Vec<u8>>) -> Self {
-        Self::Pem {
-            certificate: SecretBytes::new(certificate),
-            private_key: Some(SecretBytes::new(private_key)),
+        Self {
+            private_key: Some(Content::Given(SecretBytes::new(private_key))),
+            ..Self::given(certificate.into())
+        }
+    }
+
+    /// PEM text of a private key alone.
+    pub fn key_pem(private_key: impl Into<Vec<u8>>) -> Self {
+        Self {
+            certificate: None,
+            private_key: Some(Content::Given(SecretBytes::new(private_key))),
+            password: None,
+        }
+    }
+
+    /// The bytes of a PKCS#12 (PFX) file with chain and key in it.
+    pub fn pkcs12(bytes: impl Into<Vec<u8>>, password: Password) -> Self {
+        Self::given(bytes.into()).with_password(password)
+    }
+
+    /// Base64 of a PEM or PKCS#12 file with chain and key in it.
+    pub fn base64(text: impl Into<Secret>) -> Self {
+        Self {
+            certificate: Some(Content::Base64(text.into())),
+            private_key: None,
+            password: None,
+        }
+    }
+
+    /// The same with the password of its key or PKCS#12 file.
+    #[must_use]
+    pub fn with_password(mut self, password: Password) -> Self {
+        self.password = Some(password);
+        self
+    }
+
+    /// What a configuration names.
+    pub(crate) fn configured(files: &CertificateFiles, environment: &Environment) -> Self {
+        let private_key = files
+            .private_key_file
+            .as_ref()
+            .map(|path| Content::File(path.into()));
+        let certificate = match &files.certificate_base64 {
+            Some(text) => Some(Content::Base64(text.clone())),
+            None => Some(&files.certificate_file)
+                .filter(|path| !path.is_empty())
+                .map(|path| Content::File(path.into())),
+        };
+        let by_variable = || {
+            let name = files.password_env.as_ref()?;
+            Some(Password(match environment.get(name) {
+                Some(value) => Place::Value(Secret::new(value)),
+                None => Place::Unset(name.clone()),
+            }))
+        };
+        let by_file = files.password_file.as_ref().map(Password::file);
+        Self {
+            certificate,
+            private_key,
+            password: by_file.or_else(by_variable),
+        }
+    }
+
+    fn given(bytes: Vec<u8>) -> Self {
+        Self {
+            certificate: Some(Content::Given(SecretBytes::new(bytes))),
+            private_key: None,
+            password: None,
+        }
+    }
+
+    /// All files, so that a change of one is seen.
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        let contents = [&self.certificate, &self.private_key].into_iter().flatten();
+        let files = contents.filter_map(|content| match content {
+            Content::File(path) => Some(path.as_path()),
+            Content::Given(_) | Content::Base64(_) => None,
+        });
+        files.chain(self.password.iter().filter_map(Password::path))
+    }
+
+    /// The same with the folder of a Kubernetes volume that certificate and key are links into now: what is read of it
+    /// is of one generation. The kubelet swaps a link, and removes the folder before.
+    fn of_one_generation(&self) -> Self {
+        let mut out = self.clone();
+        if let (Some(Content::File(certificate)), Some(Content::File(key))) =
+            (&self.certificate, &self.private_key)
+            && let Some(folder) = certificate.parent()
+            && key.parent() == Some(folder)
+            && let Ok(now) = std::fs::canonicalize(folder.join("..data"))
+        {
+            let inside = |path: &Path| path.file_name().map(|name| Content::File(now.join(name)));
+            (out.certificate, out.private_key) = (inside(certificate), inside(key));
+        }
+        out
+    }
+}
+
+/// The password of a key or of a PKCS#12 file.
+#[derive(Clone, Debug)]
+pub struct Password(Place);
+
+#[derive(Clone, Debug)]
+enum Place {
+    File(PathBuf),
+    Value(Secret),
+    /// A variable that is not set.
+    Unset(String),
+}
+
+impl Password {
+    /// In a file, which is read again when it changes. Line ends at its end are no part of it.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self(Place::File(path.into()))
+    }
+
+    /// This one.
+    pub fn value(password: impl Into<Secret>) -> Self {
+        Self(Place::Value(password.into()))
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match &self.0 {
+            Place::File(path) => Some(path),
+            Place::Value(_) | Place::Unset(_) => None,
+        }
+    }
+
+    fn read(&self) -> Result<Secret, LoadError> {
+        match &self.0 {
+            Place::Value(password) => Ok(password.clone()),
+            Place::Unset(name) => Err(LoadError::NoPassword {
+                reason: format!("the variable {name} (password_env) is not set"),
+            }),
+            Place::File(path) => {
+                let shown = path.display();
+                let bytes = files::read_bounded(path, limits::PASSWORD_FILE_BYTES).map_err(|e| {
+                    LoadError::NoPassword {
+                        reason: format!("{shown} (password_file) cannot be read: {e}"),
+                    }
+                })?;
+                let text = std::str::from_utf8(&bytes).map_err(|_| LoadError::NoPassword {
+                    reason: format!("{shown} (password_file) is not text in UTF-8"),
+                })?;
+                let text = text.trim_start_matches('\u{feff}');
+                Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+            }
         }
     }
 }
@@ -138,7 +291,9 @@ impl Certificate {
                 let same = state
                     .current
                     .as_ref()
-                    .filter(|current| current.chain == pair.chain);
+                    .filter(|current| {
+                        current.chain == pair.chain && current.public_key == pair.public_key
+                    });
                 let current =
                     same.map_or_else(|| Arc::new(Snapshot::new(&self.name, pair)), Arc::clone);
                 state.current = Some(Arc::clone(&current));
@@ -167,10 +322,7 @@ impl Certificate {
             let stamps = self.stamps().ok();
             match self.read() {
                 Ok(pair) => return Ok((pair, stamps)),
-                Err(error)
-                    if attempt >= attempts
-                        || matches!(self.source, CertificateSource::Pem { .. }) =>
-                {
+                Err(error) if attempt >= attempts || self.source.paths().next().is_none() => {
                     return Err(error);
                 }
                 Err(_) => std::thread::sleep(limits::PAIR_READ_INTERVAL),
@@ -180,66 +332,82 @@ impl Certificate {
     }
 
     fn read(&self) -> Result<Pair, LoadError> {
-        match &self.source {
-            CertificateSource::Files {
-                certificate,
-                private_key,
-            } => {
-                let read = |path: &Path| {
-                    files::read_bounded(path, limits::PEM_FILE_BYTES).map_err(|cause| {
-                        LoadError::Unreadable {
-                            path: path.to_owned(),
-                            cause,
-                        }
-                    })
-                };
-                let chain = read(certificate)?;
-                let key = private_key.as_deref().map(read).transpose()?;
-                let place = private_key
-                    .as_ref()
-                    .unwrap_or(certificate)
-                    .display()
-                    .to_string();
-                Pair::parse(
-                    &chain,
-                    key.as_ref().unwrap_or(&chain),
-                    &certificate.display().to_string(),
-                    &place,
-                )
+        let source = self.source.of_one_generation();
+        let certificate = source.certificate.as_ref().map(Read::of).transpose()?;
+        let private_key = source.private_key.as_ref().map(Read::of).transpose()?;
+        let password = source.password.as_ref().map(Password::read).transpose()?;
+        let password = password.as_ref().map(Secret::expose);
+        match (&certificate, &private_key) {
+            (Some(certificate), key) => {
+                Pair::parse(certificate.given(), key.as_ref().map(Read::given), password)
             }
-            CertificateSource::Pem {
-                certificate,
-                private_key,
-            } => {
-                let key = private_key.as_ref().unwrap_or(certificate);
-                Pair::parse(
-                    certificate.expose(),
-                    key.expose(),
-                    "the given PEM",
-                    "the given PEM",
-                )
-            }
+            (None, Some(key)) => Pair::key_alone(key.given(), password),
+            // no constructor makes one
+            (None, None) => Err(LoadError::NotBase64),
         }
     }
 
     fn stamps(&self) -> std::io::Result<Stamps> {
-        let CertificateSource::Files {
-            certificate,
-            private_key,
-        } = &self.source
-        else {
-            return Ok(Stamps::default());
-        };
-        let key = private_key.as_deref().map(Stamp::of).transpose()?;
-        Ok(Stamps(Some(Stamp::of(certificate)?), key))
+        self.source.paths().map(Stamp::of).collect()
     }
+}
+
+/// What was read, and what errors call it.
+struct Read {
+    place: String,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Read {
+    fn of(content: &Content) -> Result<Self, LoadError> {
+        Ok(match content {
+            Content::File(path) => Self {
+                place: path.display().to_string(),
+                bytes: files::read_bounded(path, limits::PEM_FILE_BYTES).map_err(|cause| {
+                    LoadError::Unreadable {
+                        path: path.clone(),
+                        cause,
+                    }
+                })?,
+            },
+            Content::Given(bytes) => Self {
+                place: "the given PEM or PKCS#12".to_owned(),
+                bytes: Zeroizing::new(bytes.expose().to_vec()),
+            },
+            Content::Base64(text) => Self {
+                place: "certificate_base64".to_owned(),
+                bytes: decode(text.expose()).ok_or(LoadError::NotBase64)?,
+            },
+        })
+    }
+
+    fn given(&self) -> Given<'_> {
+        Given {
+            place: &self.place,
+            content: &self.bytes,
+        }
+    }
+}
+
+/// Base64 with or without line ends.
+fn decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let mut plain = Zeroizing::new(Vec::with_capacity(text.len()));
+    plain.extend(text.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+    let mut bytes = Zeroizing::new(vec![0; plain.len()]);
+    let length = base64::engine::general_purpose::STANDARD
+        .decode_slice(&plain, &mut bytes)
+        .ok()?;
+    bytes.truncate(length);
+    (!bytes.is_empty()).then_some(bytes)
 }
 
 /// One certificate and its key. It never changes: whoever signs with it and sends on it uses one key.
 pub(crate) struct Snapshot {
     name: String,
+    /// Empty if there is a key alone.
     chain: Vec<CertificateDer<'static>>,
-    certified: Arc<CertifiedKey>,
+    public_key: Vec<u8>,
+    certified: Option<Arc<CertifiedKey>>,
     signing: Option<SigningKey>,
     /// Its connections; they end with it.
     pool: OnceCell<Pool>,
@@ -247,15 +415,15 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     fn new(name: &str, pair: Pair) -> Self {
-        log::info!(
-            "certificate {name}: {} in use",
-            pair.chain
-                .first()
-                .map_or_else(String::new, |leaf| edgepass_core::sha256_hex(leaf))
-        );
+        let digest = |bytes: &[u8]| edgepass_core::sha256_hex(bytes);
+        match pair.chain.first() {
+            Some(leaf) => log::info!("certificate {name}: {} in use", digest(leaf)),
+            None => log::info!("private key {name}: {} in use", digest(&pair.public_key)),
+        }
         Self {
             name: name.to_owned(),
             chain: pair.chain,
+            public_key: pair.public_key,
             certified: pair.certified,
             signing: pair.signing,
             pool: OnceCell::new(),
@@ -283,8 +451,15 @@ impl Snapshot {
 
     /// The connections that are authenticated with this certificate.
     pub(crate) async fn pool(&self, egress: &Egress) -> Result<&Pool, wasmtime_wasi_http::Error> {
+        let Some(certified) = &self.certified else {
+            // never a connection without the certificate that was asked for
+            return Err(wasmtime_wasi_http::Error::InternalError(Some(format!(
+                "{} is a private key without a certificate, which authenticates no connection",
+                self.name
+            ))));
+        };
         self.pool
-            .get_or_try_init(|| egress.pool(Some(Arc::clone(&self.certified))))
+            .get_or_try_init(|| egress.pool(Some(Arc::clone(certified))))
             .await
     }
 }
@@ -307,9 +482,8 @@ impl fmt::Debug for Opened {
     }
 }
 
-/// What two files looked like.
-#[derive(Debug, Default, Eq, PartialEq)]
-struct Stamps(Option<Stamp>, Option<Stamp>);
+/// What the files looked like.
+type Stamps = Vec<Stamp>;
 
 /// What tells a replaced file from the one before.
 #[derive(Debug, Eq, PartialEq)]

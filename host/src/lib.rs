@@ -89,7 +89,7 @@ mod watchdog;
 
 pub use assertion::{AssertionError, AssertionOptions, AssertionSource, SuppliedAssertion};
 pub use cache::Token;
-pub use certificate::CertificateSource;
+pub use certificate::{CertificateSource, Password};
 pub use edgepass_core::{
     AccessToken, Attempt, ClientAssertion, Config, ConfigError, Counters, CredentialRef,
     CredentialState, CredentialStatus, CredentialTrial, Environment, Error, ErrorClass,

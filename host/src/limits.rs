@@ -97,6 +97,9 @@ pub const TOKEN_FILE_BYTES: u64 = edgepass_core::limits::MAX_ASSERTION_BYTES as 
 /// A PEM file with a certificate chain or a key, bytes. Long chains have some 20 KiB.
 pub const PEM_FILE_BYTES: u64 = 256 * 1024;
 
+/// A file with the password of a key, bytes: those that people make up have some dozens, those of tools some hundreds.
+pub const PASSWORD_FILE_BYTES: u64 = 4096;
+
 /// A file of certification authorities, bytes. The system's bundles have some 250 KiB.
 pub const CA_FILE_BYTES: u64 = 16 * 1024 * 1024;
 

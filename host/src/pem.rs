@@ -29,7 +29,12 @@ pub(crate) struct Found {
 
 const ENCRYPTED: Found = Found {
     what: "an encrypted private key",
-    fix: "write it without a password (openssl pkey -in OLD -out NEW), and protect the file by its permissions",
+    fix: "set password_file or password_env beside it",
+};
+
+const ENCRYPTED_THE_OLD_WAY: Found = Found {
+    what: "a private key that is encrypted the old way, with a digest of MD5",
+    fix: "write it anew with the same password: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW",
 };
 
 const CERTIFICATE: Found = Found {
@@ -59,7 +64,7 @@ const PKCS7: Found = Found {
 
 const PFX: Found = Found {
     what: "a PKCS#12 (PFX) file",
-    fix: "take certificate and key out: openssl pkcs12 -in OLD -nodes -out NEW, and protect the file by its permissions",
+    fix: "certification authorities are read from PEM: openssl pkcs12 -in OLD -nokeys -out NEW",
 };
 
 const OPENSSH: Found = Found {
@@ -370,14 +375,35 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Whether a section is an encrypted key: PKCS#8 has a label of its own for it, the older forms a header.
-pub(crate) fn encrypted_key(content: &[u8]) -> Option<Found> {
+/// What the encrypted keys of a file hold: DER (RFC 5958 section 3), as far as it is base64.
+pub(crate) fn encrypted_keys(content: &[u8]) -> Vec<Vec<u8>> {
+    let text = sections(content, &["ENCRYPTED PRIVATE KEY"]);
+    let mut found = Vec::new();
+    let mut base64 = Vec::new();
+    for line in lines(&text) {
+        if line.starts_with(b"-----BEGIN ") {
+            base64.clear();
+        } else if line.starts_with(b"-----END ") {
+            found.extend(decode(std::mem::take(&mut base64)));
+        } else {
+            base64.extend_from_slice(line);
+        }
+    }
+    found
+}
+
+/// Whether a section is a key that is encrypted by the headers that were there before PKCS#8 (RFC 1421 section 4.6).
+/// OpenSSL makes its cipher's key of MD5, once.
+pub(crate) fn encrypted_the_old_way(content: &[u8]) -> Option<Found> {
     let text = normalise(content);
-    let is_one = labels(&text).any(|label| label == "ENCRYPTED PRIVATE KEY")
-        || text
-            .split(|b| *b == b'\n')
-            .any(|line| line.starts_with(b"Proc-Type:") && contains(line, b"ENCRYPTED"));
-    is_one.then_some(ENCRYPTED)
+    text.split(|b| *b == b'\n')
+        .any(|line| line.starts_with(b"Proc-Type:") && contains(line, b"ENCRYPTED"))
+        .then_some(ENCRYPTED_THE_OLD_WAY)
+}
+
+/// Whether it is PKCS#12.
+pub(crate) fn is_pkcs12(content: &[u8]) -> bool {
+    der(content).is_some_and(|found| found == PFX)
 }
 
 /// What a file is in which there is not what was wanted.
@@ -397,7 +423,7 @@ pub(crate) fn found(content: &[u8]) -> Option<Found> {
             fix: "whoever writes it has not done so yet",
         });
     }
-    if let Some(found) = encrypted_key(content) {
+    if let Some(found) = encrypted_the_old_way(content) {
         return Some(found);
     }
     let known = |label: &str| LABELS.iter().find(|(known, _)| *known == label);
@@ -413,7 +439,7 @@ pub(crate) fn found(content: &[u8]) -> Option<Found> {
         return Some(if contains(content, b"\"kty\"") {
             Found {
                 what: "a JSON Web Key (JWK)",
-                fix: "write the key as PEM (PKCS#8), and make a certificate for it",
+                fix: "write the key as PEM (PKCS#8)",
             }
         } else {
             Found {
@@ -443,8 +469,7 @@ fn der(content: &[u8]) -> Option<Found> {
     if content.starts_with(b"\xfe\xed\xfe\xed") {
         return Some(Found {
             what: "a Java key store",
-            fix: "convert it (keytool -importkeystore -deststoretype pkcs12), and take certificate and key out: openssl \
-                  pkcs12 -in OLD -nodes -out NEW",
+            fix: "convert it: keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype pkcs12",
         });
     }
     if CertificateInner::<Raw>::from_der(content).is_ok() {
@@ -467,8 +492,7 @@ fn der(content: &[u8]) -> Option<Found> {
             {
                 Some(Found {
                     what: "an encrypted private key in DER",
-                    fix: "write it as PEM without a password (openssl pkey -inform der -in OLD -out NEW), and protect \
-                          the file by its permissions",
+                    fix: "write it as PEM with the same password: openssl pkcs8 -topk8 -inform der -in OLD -out NEW",
                 })
             } else if first.starts_with(b"\x06") {
                 Some(PUBLIC_KEY)
@@ -526,7 +550,7 @@ mod tests {
             assert_eq!(what(among_others), expected.what, "{label}");
         }
         for (header, expected) in [
-            ("Proc-Type: 4,ENCRYPTED", "an encrypted private key"),
+            ("Proc-Type: 4,ENCRYPTED", ENCRYPTED_THE_OLD_WAY.what),
             ("Proc-Type: 4,MIC-ONLY", "a private key"),
             ("Comment: not ENCRYPTED", "a private key"),
         ] {

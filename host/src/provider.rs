@@ -494,12 +494,9 @@ impl Builder {
         }
         let mut certificates = self.certificates;
         for (name, files) in &config.certificates {
-            certificates.entry(name.clone()).or_insert_with(|| {
-                CertificateSource::files(
-                    &files.certificate_file,
-                    files.private_key_file.as_ref().map(PathBuf::from),
-                )
-            });
+            certificates
+                .entry(name.clone())
+                .or_insert_with(|| CertificateSource::configured(files, &self.environment));
         }
         if let Some(name) = config
             .unresolved_certificates()
@@ -509,7 +506,15 @@ impl Builder {
             return Err(BuildError::Certificate { name });
         }
         let needs = config.needs();
-        let environment = guest_environment(document.as_deref(), &self.environment, &needs);
+        let has_keys = config
+            .certificates
+            .values()
+            .any(|files| files.certificate_base64.is_some());
+        let shown = match document.as_deref() {
+            Some(document) if has_keys => Some(without_keys(document)?),
+            document => document.map(str::to_owned),
+        };
+        let environment = guest_environment(shown.as_deref(), &self.environment, &needs);
         let is_used = |name: &String| needs.certificates.iter().any(|need| need.name == *name);
         let unused_certificates = certificates.keys().filter(|name| !is_used(name));
         let unused_certificates = unused_certificates.cloned().collect();
@@ -703,7 +708,8 @@ fn guest_environment(
     environment: &Environment,
     needs: &Needs,
 ) -> Vec<(String, String)> {
-    let names: BTreeSet<&str> = needs.variables.iter().map(|v| v.name.as_str()).collect();
+    let told = needs.variables.iter().filter(|v| !v.is_of_the_host());
+    let names: BTreeSet<&str> = told.map(|v| v.name.as_str()).collect();
     let mut out: Vec<_> = names
         .into_iter()
         .filter_map(|name| {
@@ -718,6 +724,21 @@ fn guest_environment(
         )
     }));
     out
+}
+
+/// The configuration without the private keys that it has in it: those stay in the host.
+fn without_keys(document: &str) -> Result<String, BuildError> {
+    let unreadable = |e: serde_json::Error| ConfigError::new("configuration", format!("not JSON: {e}"));
+    let text = document.trim_start_matches('\u{feff}');
+    let mut document: serde_json::Value = serde_json::from_str(text).map_err(unreadable)?;
+    let certificates = document.get_mut("certificates");
+    let certificates = certificates.and_then(serde_json::Value::as_object_mut);
+    for files in certificates.into_iter().flat_map(|map| map.values_mut()) {
+        if let Some(base64) = files.get_mut("certificate_base64") {
+            *base64 = serde_json::Value::from("kept by the host");
+        }
+    }
+    Ok(document.to_string())
 }
 
 /// Calls in flight, by key (single flight).

@@ -258,6 +258,7 @@ mod tests {
         CertificateFiles {
             certificate_file: "/c".to_owned(),
             private_key_file: key.map(str::to_owned),
+            ..CertificateFiles::default()
         }
     }
 

@@ -45,6 +45,14 @@ impl<'c> Requirements<'c> {
                 "put the secret into a file and name that with `file`",
             ));
         }
+        let mut all = config.certificates.iter();
+        if let Some((name, _)) = all.find(|(_, files)| files.certificate_base64.is_some()) {
+            return Err(refusal(
+                &format!("certificates.{name}.certificate_base64"),
+                "is an inline private key, which Envoy shows in /config_dump",
+                "put it into files and name those",
+            ));
+        }
         let (rules, tokens) = check_rules(config)?;
         let mut identities: Vec<Required<'c>> = Vec::new();
         for identity in tokens.iter().filter_map(|token| identity_of(token, config)) {
@@ -107,7 +115,7 @@ pub fn certificate_files<'c>(
         true => "signs with",
         false => "uses",
     };
-    config.certificates.get(name).ok_or_else(|| {
+    let files = config.certificates.get(name).ok_or_else(|| {
         refusal(
             &format!("certificates.{name}"),
             &format!(
@@ -116,5 +124,13 @@ pub fn certificate_files<'c>(
             ),
             "name its files: {\"certificate_file\": …, \"private_key_file\": …}",
         )
-    })
+    })?;
+    match files.beyond_pem() {
+        None => Ok(files),
+        Some(field) => Err(refusal(
+            &format!("certificates.{name}.{field}"),
+            "is not available in Envoy, which reads PEM files of a certificate and its key without a password",
+            "write both as PEM, and protect the files by their permissions",
+        )),
+    }
 }

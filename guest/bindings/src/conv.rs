@@ -34,7 +34,7 @@ same_cases! {
     TokenSource { Exchange, Cache, SharedExchange }
     TokenState { Fresh, RefreshDue, Expiring, Rejected }
     RejectionOutcome { Invalidated, AlreadyReplaced, Kept }
-    Algorithm { Es256, Ps256, Rs256 }
+    Algorithm { EdDsa, Es256, Es384, Ps256, Rs256 }
 }
 
 macro_rules! error_class_conversions {

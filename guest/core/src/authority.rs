@@ -348,16 +348,24 @@ fn cloud(authority: &str) -> Option<&'static Cloud> {
 
 /// Where an Entra host takes requests with a client certificate: the public cloud under a name of its own, every other
 /// under `mtlsauth` in the place of `login`.
+///
+/// A region stands before either.
 fn mtls_twin(host: &str) -> Result<String, Error> {
     if let Some(twin) = cloud(host).and_then(|cloud| cloud.mtls_host) {
         return Ok(twin.to_owned());
+    }
+    if let Some((region, global)) = host.split_once('.')
+        && global.starts_with("login.")
+        && region.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    {
+        return mtls_twin(global).map(|twin| format!("{region}.{twin}"));
     }
     host.strip_prefix("login.").map(|rest| format!("mtlsauth.{rest}")).ok_or_else(|| {
         Error::new(
             ErrorClass::Configuration,
             format!("`{host}` has no mTLS endpoint: it is known only for hosts that begin with `login.`"),
         )
-        .hint("use the cloud's login.… host, or another credential than bound_certificate; for a server that is not Entra ID set token_endpoint and mtls_token_endpoint")
+        .hint("use the cloud's login.… host, or another credential than a bound certificate; for a server that is not Entra ID set token_endpoint and mtls_token_endpoint")
     })
 }
 
@@ -636,6 +644,31 @@ mod tests {
         );
         let other_port = entra("https://login.microsoftonline.com:8443");
         assert_eq!(other_port.cloud(), None, "another port is another server");
+    }
+
+    #[test]
+    fn a_region_stands_before_the_mtls_host_too() {
+        for (host, twin) in [
+            ("westus2.login.microsoft.com", "westus2.mtlsauth.microsoft.com"),
+            (
+                "westus2.login.microsoftonline.com",
+                "westus2.mtlsauth.microsoft.com",
+            ),
+            (
+                "usgovvirginia.login.microsoftonline.us",
+                "usgovvirginia.mtlsauth.microsoftonline.us",
+            ),
+            (
+                "chinaeast2.login.partner.microsoftonline.cn",
+                "chinaeast2.mtlsauth.partner.microsoftonline.cn",
+            ),
+            ("r1.login.contoso.example:8443", "r1.mtlsauth.contoso.example:8443"),
+        ] {
+            assert_eq!(
+                url(&entra(&format!("https://{host}")), true).unwrap(),
+                format!("https://{twin}/t/oauth2/v2.0/token")
+            );
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod federated_token_file;
 mod list;
 mod managed_identity;
 mod managed_identity_assertion;
+mod private_key_jwt;
 mod secret_value;
 mod signed_assertion;
 
@@ -228,6 +229,9 @@ kinds! {
         certificate: Certificate,
         /// A certificate that authenticates the TLS connection to the authority's mTLS endpoint.
         bound_certificate: BoundCertificate,
+        /// An assertion signed with a private key that the server knows by itself (a registered JWK), which the host
+        /// keeps.
+        private_key_jwt: PrivateKeyJwt,
         /// An assertion that is the token of a managed identity of this machine.
         managed_identity_assertion: ManagedIdentityAssertion,
     }

@@ -208,8 +208,12 @@ impl HttpErrorKind {
 /// JWS algorithms (RFC 7518 section 3.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Algorithm {
+    /// EdDSA with Ed25519 (RFC 8037).
+    EdDsa,
     /// ECDSA, P-256, SHA-256.
     Es256,
+    /// ECDSA, P-384, SHA-384.
+    Es384,
     /// RSASSA-PSS, SHA-256.
     Ps256,
     /// RSASSA-PKCS1-v1_5, SHA-256.
@@ -220,7 +224,9 @@ impl Algorithm {
     /// The `alg` header value.
     pub fn name(self) -> &'static str {
         match self {
+            Self::EdDsa => "EdDSA",
             Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
             Self::Ps256 => "PS256",
             Self::Rs256 => "RS256",
         }
@@ -232,7 +238,7 @@ impl Algorithm {
 pub struct OpenedCertificate {
     /// The driver's name for it.
     pub handle: CertificateHandle,
-    /// DER, leaf first.
+    /// DER, leaf first; empty if there is a private key alone.
     pub certificate_chain: Vec<Vec<u8>>,
 }
 

@@ -155,6 +155,13 @@ pub struct VariableNeed {
     pub is_secret: bool,
 }
 
+impl VariableNeed {
+    /// Whether the host reads it, for a certificate that it keeps: a component is not told of it.
+    pub fn is_of_the_host(&self) -> bool {
+        self.setting.starts_with("certificates.")
+    }
+}
+
 impl Needs {
     /// Adds what another needs. What both need is there once.
     pub fn add(&mut self, other: &Self) {

@@ -869,6 +869,94 @@ fn bound_certificates_need_a_login_host() {
 }
 
 #[test]
+fn certificate_files() {
+    let of = |files: &str| {
+        format!(
+            r#"{{"identities": {{"app": {{"tenant_id": "t", "client_id": "c",
+            "credential": {{"certificate": {{"name": "k"}}}}}}}}, "certificates": {{"k": {files}}}}}"#
+        )
+    };
+    for (files, beyond_pem) in [
+        (r#"{"certificate_file": "/c"}"#, None),
+        (r#"{"certificate_file": "/c", "private_key_file": "/k"}"#, None),
+        (r#"{"private_key_file": "/k"}"#, Some("private_key_file")),
+        (
+            r#"{"certificate_file": "/c", "password_file": "/p"}"#,
+            Some("password_file"),
+        ),
+        (
+            r#"{"certificate_file": "/c", "private_key_file": "/k", "password_env": "P"}"#,
+            Some("password_env"),
+        ),
+        (r#"{"certificate_base64": "aHVudGVyMg=="}"#, Some("certificate_base64")),
+    ] {
+        let config = load(&of(files)).unwrap();
+        let found = config.certificates.get("k").unwrap();
+        assert_eq!(found.beyond_pem(), beyond_pem, "{files}");
+        assert!(!format!("{config:?}").contains("aHVudGVyMg"), "{config:?}");
+    }
+    for (files, field, says) in [
+        ("{}", "", "missing field `certificate_file`"),
+        (r#"{"password_file": "/p"}"#, "", "missing field"),
+        (
+            r#"{"certificate_file": "/c", "certificate_base64": "aHVudGVyMg=="}"#,
+            "",
+            "certificate_file and certificate_base64",
+        ),
+        (
+            r#"{"certificate_file": "/c", "password_file": "/p", "password_env": "P"}"#,
+            "",
+            "password_file and password_env",
+        ),
+        (r#"{"certificate_file": "c"}"#, ".certificate_file", "absolute"),
+        (
+            r#"{"certificate_file": "/c", "private_key_file": ""}"#,
+            ".private_key_file",
+            "empty",
+        ),
+        (
+            r#"{"certificate_file": "/c", "password_file": "p"}"#,
+            ".password_file",
+            "absolute",
+        ),
+    ] {
+        refused(load(&of(files)), &format!("certificates.k{field}"), &[says]);
+    }
+}
+
+#[test]
+fn the_password_of_the_environments_certificate_is_the_hosts_alone() {
+    let mut pairs = vec![
+        ("AZURE_TENANT_ID", "t"),
+        ("AZURE_CLIENT_ID", "c"),
+        ("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pfx"),
+    ];
+    for password in [None, Some("hunter2")] {
+        pairs.extend(password.map(|password| ("AZURE_CLIENT_CERTIFICATE_PASSWORD", password)));
+        let environment = Environment::from_pairs(pairs.iter().copied());
+        let config = Config::load(None, &environment).unwrap();
+        let files = config.certificates.get("default").unwrap();
+        assert_eq!(
+            files.password_env.as_deref(),
+            password.map(|_| "AZURE_CLIENT_CERTIFICATE_PASSWORD")
+        );
+        assert_eq!(config.warnings(&environment), [""; 0]);
+        let needs = config.needs();
+        let of_the_host: Vec<&str> = needs
+            .variables
+            .iter()
+            .filter(|variable| variable.is_of_the_host())
+            .map(|variable| variable.name.as_str())
+            .collect();
+        assert_eq!(
+            of_the_host,
+            password.map_or(vec![], |_| vec!["AZURE_CLIENT_CERTIFICATE_PASSWORD"])
+        );
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}
+
+#[test]
 fn certificates() {
     let of = |inner: &str| entra(&format!(r#"{{"certificate": {inner}}}"#), "");
     let config = load(&of(r#"{"name": "c", "algorithm": "RS256", "send_x5c": true, "audience": "https://idp.example"}"#)).unwrap();

@@ -1,4 +1,4 @@
-//! A certificate chain and its private key: read from PEM, checked against each other, used to sign.
+//! A certificate chain and its private key: read from PEM or PKCS#12, checked against each other, used to sign.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,7 +7,8 @@ use std::sync::Arc;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding,
 };
 use edgepass_core::Algorithm;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
@@ -19,43 +20,98 @@ use x509_cert::der::{Decode, Encode};
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 use zeroize::Zeroizing;
 
+use crate::certificate::pkcs12::{self, Closed};
 use crate::files::FileError;
 use crate::pem::{self, Found};
 
-/// A certificate chain and the key of its first certificate.
+/// A certificate chain and the key of its first certificate, or a key alone.
 pub(super) struct Pair {
-    /// Leaf first.
+    /// Leaf first; empty if there is a key alone.
     pub(super) chain: Vec<CertificateDer<'static>>,
-    /// For connections.
-    pub(super) certified: Arc<CertifiedKey>,
+    /// The key's public half, by which a key alone is known again.
+    pub(super) public_key: Vec<u8>,
+    /// For connections; nothing if there is a key alone.
+    pub(super) certified: Option<Arc<CertifiedKey>>,
     /// For assertions; other kinds of keys authenticate connections only.
     pub(super) signing: Option<SigningKey>,
 }
 
+/// The content of a file, or of what takes its place.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    /// What errors call it.
+    pub(super) place: &'a str,
+    pub(super) content: &'a [u8],
+}
+
 impl Pair {
-    /// Reads both from PEM. The places are what errors call them.
+    /// Reads a chain and its key, each PEM or PKCS#12. Without a key of its own the chain's content holds it as well.
     ///
     /// The peer judges the certificate, whatever its version, extensions and dates: here it only has to have the
     /// key's public half. Of several keys the first that has a certificate counts.
     pub(super) fn parse(
-        chain: &[u8],
-        key: &[u8],
-        chain_place: &str,
-        key_place: &str,
+        chain: Given<'_>,
+        key: Option<Given<'_>>,
+        password: Option<&str>,
     ) -> Result<Self, LoadError> {
-        let chain = certificates(chain, chain_place)?;
+        let (certificates, keys, key_place) = match key {
+            None if pem::is_pkcs12(chain.content) => {
+                let store = store(chain, password)?;
+                (store.certificates, store.keys, chain.place)
+            }
+            None => {
+                let certificates = certificates(chain, password)?;
+                (certificates, keys(chain, password)?, chain.place)
+            }
+            Some(key) => {
+                let certificates = certificates(chain, password)?;
+                (certificates, keys(key, password)?, key.place)
+            }
+        };
+        if certificates.is_empty() {
+            return Err(LoadError::NoCertificate {
+                place: chain.place.to_owned(),
+                found: Lacks(pem::found(chain.content)),
+            });
+        }
+        Self::first(&keys, key_place, |key| {
+            Self::of(&certificates, key, chain.place, key_place)
+        })
+    }
+
+    /// Reads a key alone.
+    pub(super) fn key_alone(key: Given<'_>, password: Option<&str>) -> Result<Self, LoadError> {
+        let keys = keys(key, password)?;
+        Self::first(&keys, key.place, |der| {
+            let unusable = || LoadError::unusable(der, key.place);
+            let loaded = any_supported_type(der).map_err(|_| unusable())?;
+            let public_key = loaded.public_key().and_then(|info| public_key(&info));
+            Ok(Self {
+                chain: Vec::new(),
+                public_key: public_key.ok_or_else(unusable)?,
+                certified: None,
+                signing: SigningKey::from_der(der),
+            })
+        })
+    }
+
+    /// That of the first key which makes one.
+    fn first(
+        keys: &[Zeroizing<PrivateKeyDer<'static>>],
+        place: &str,
+        of: impl Fn(&PrivateKeyDer<'static>) -> Result<Self, LoadError>,
+    ) -> Result<Self, LoadError> {
         let mut refused = None;
-        for key in keys(key, key_place)? {
-            match Self::of(&chain, &key, chain_place, key_place) {
+        for key in keys {
+            match of(key) {
                 Ok(pair) => return Ok(pair),
                 Err(error) => {
                     refused.get_or_insert(error);
                 }
             }
         }
-        // there is one key at least
         Err(refused.unwrap_or_else(|| LoadError::NoKey {
-            place: key_place.to_owned(),
+            place: place.to_owned(),
             found: Lacks(None),
         }))
     }
@@ -66,10 +122,7 @@ impl Pair {
         chain_place: &str,
         key_place: &str,
     ) -> Result<Self, LoadError> {
-        let unusable = || LoadError::Malformed {
-            place: key_place.to_owned(),
-            reason: pem::unusable_key(der.secret_der()).to_owned(),
-        };
+        let unusable = || LoadError::unusable(der, key_place);
         let key = any_supported_type(der).map_err(|_| unusable())?;
         let public_key = key.public_key().and_then(|info| public_key(&info));
         let public_key = public_key.ok_or_else(unusable)?;
@@ -84,37 +137,45 @@ impl Pair {
             },
         })?;
         Ok(Self {
-            certified: Arc::new(CertifiedKey::new(chain.clone(), key)),
+            certified: Some(Arc::new(CertifiedKey::new(chain.clone(), key))),
             chain,
+            public_key,
             signing: SigningKey::from_der(der),
         })
     }
 }
 
 /// The certificates of a file, in its order and each once.
-fn certificates(content: &[u8], place: &str) -> Result<Vec<CertificateDer<'static>>, LoadError> {
-    let text = pem::sections(content, &["CERTIFICATE"]);
+fn certificates(
+    given: Given<'_>,
+    password: Option<&str>,
+) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    if pem::is_pkcs12(given.content) {
+        return Ok(store(given, password)?.certificates);
+    }
+    let text = pem::sections(given.content, &["CERTIFICATE"]);
     let mut chain = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&text) {
         let certificate = certificate.map_err(|e| LoadError::Malformed {
-            place: place.to_owned(),
+            place: given.place.to_owned(),
             reason: pem_reason(&e),
         })?;
         if !chain.contains(&certificate) {
             chain.push(certificate);
         }
     }
-    if chain.is_empty() {
-        return Err(LoadError::NoCertificate {
-            place: place.to_owned(),
-            found: Lacks(pem::found(content)),
-        });
-    }
     Ok(chain)
 }
 
 /// The private keys of a file, as far as they can be read.
-fn keys(content: &[u8], place: &str) -> Result<Vec<Zeroizing<PrivateKeyDer<'static>>>, LoadError> {
+fn keys(
+    given: Given<'_>,
+    password: Option<&str>,
+) -> Result<Vec<Zeroizing<PrivateKeyDer<'static>>>, LoadError> {
+    let Given { place, content } = given;
+    if pem::is_pkcs12(content) {
+        return Ok(store(given, password)?.keys);
+    }
     let text = pem::sections(
         content,
         &["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"],
@@ -125,7 +186,26 @@ fn keys(content: &[u8], place: &str) -> Result<Vec<Zeroizing<PrivateKeyDer<'stat
         match key {
             Ok(key) => keys.push(Zeroizing::new(key)),
             Err(e) => {
-                refused.get_or_insert(e);
+                refused.get_or_insert(LoadError::Malformed {
+                    place: place.to_owned(),
+                    reason: pem_reason(&e),
+                });
+            }
+        }
+    }
+    for encrypted in pem::encrypted_keys(content) {
+        let opened = match password {
+            Some(password) => {
+                pkcs12::open_key(&encrypted, password).map_err(|e| closed(e, place, true))
+            }
+            None => Err(LoadError::Locked {
+                place: place.to_owned(),
+            }),
+        };
+        match opened {
+            Ok(key) => keys.push(key),
+            Err(error) => {
+                refused.get_or_insert(error);
             }
         }
     }
@@ -133,15 +213,12 @@ fn keys(content: &[u8], place: &str) -> Result<Vec<Zeroizing<PrivateKeyDer<'stat
         return Ok(keys);
     }
     let place = place.to_owned();
-    Err(match (pem::encrypted_key(content), refused) {
+    Err(match (pem::encrypted_the_old_way(content), refused) {
         (Some(found), _) => LoadError::NoKey {
             place,
             found: Lacks(Some(found)),
         },
-        (None, Some(e)) => LoadError::Malformed {
-            place,
-            reason: pem_reason(&e),
-        },
+        (None, Some(error)) => error,
         (None, None) => LoadError::NoKey {
             place,
             found: Lacks(pem::found(content)),
@@ -149,36 +226,83 @@ fn keys(content: &[u8], place: &str) -> Result<Vec<Zeroizing<PrivateKeyDer<'stat
     })
 }
 
+/// What a PKCS#12 file holds. Some are under an empty password.
+fn store(given: Given<'_>, password: Option<&str>) -> Result<pkcs12::Content, LoadError> {
+    pkcs12::open(given.content, password.unwrap_or_default())
+        .map_err(|e| closed(e, given.place, password.is_some()))
+}
+
+fn closed(closed: Closed, place: &str, has_password: bool) -> LoadError {
+    let place = place.to_owned();
+    match closed {
+        Closed::Password if has_password => LoadError::Password { place },
+        Closed::Password => LoadError::Locked { place },
+        Closed::Unsupported(what) => LoadError::Malformed {
+            place,
+            reason: format!(
+                "it is protected by {what}, which is not read; write it anew with AES (openssl pkcs12 -export -keypbe \
+                 AES-256-CBC -certpbe AES-256-CBC, or openssl pkcs8 -topk8 -v2 aes-256-cbc)"
+            ),
+        },
+        Closed::Malformed => LoadError::Malformed {
+            place,
+            reason: "it is damaged, or written in BER with lengths that are not given: write it anew with openssl pkcs12 \
+                     -export (or openssl pkcs8 -topk8)"
+                .to_owned(),
+        },
+    }
+}
+
 /// A key that signs assertions.
 pub(super) enum SigningKey {
     Rsa(Box<RsaKeyPair>),
     P256(Box<EcdsaKeyPair>),
+    P384(Box<EcdsaKeyPair>),
+    Ed25519(Box<Ed25519KeyPair>),
 }
 
 impl SigningKey {
     fn from_der(der: &PrivateKeyDer<'_>) -> Option<Self> {
-        const P256: &aws_lc_rs::signature::EcdsaSigningAlgorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        type OfCurve = fn(&'static EcdsaSigningAlgorithm, &[u8]) -> Option<Box<EcdsaKeyPair>>;
 
         let rsa = |key| Self::Rsa(Box::new(key));
-        let p256 = |key| Self::P256(Box::new(key));
+        let on_curves = |of: OfCurve, der: &[u8]| {
+            let p256 = of(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map(Self::P256);
+            p256.or_else(|| of(&ECDSA_P384_SHA384_FIXED_SIGNING, der).map(Self::P384))
+        };
         match der {
             PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()).ok().map(rsa),
-            PrivateKeyDer::Sec1(key) => {
-                EcdsaKeyPair::from_private_key_der(P256, key.secret_sec1_der())
-                    .ok()
-                    .map(p256)
-            }
+            PrivateKeyDer::Sec1(key) => on_curves(
+                |curve, der| {
+                    let key = EcdsaKeyPair::from_private_key_der(curve, der).ok()?;
+                    Some(Box::new(key))
+                },
+                key.secret_sec1_der(),
+            ),
             PrivateKeyDer::Pkcs8(key) => {
                 let der = key.secret_pkcs8_der();
                 let rsa = RsaKeyPair::from_pkcs8(der).ok().map(rsa);
-                rsa.or_else(|| EcdsaKeyPair::from_pkcs8(P256, der).ok().map(p256))
+                let ecdsa = || {
+                    on_curves(
+                        |curve, der| {
+                            let key = EcdsaKeyPair::from_pkcs8(curve, der).ok()?;
+                            Some(Box::new(key))
+                        },
+                        der,
+                    )
+                };
+                rsa.or_else(ecdsa).or_else(|| {
+                    // with its public half or without it
+                    let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok()?;
+                    Some(Self::Ed25519(Box::new(key)))
+                })
             }
             _ => None,
         }
     }
 
-    /// A JWS signature (RFC 7518 section 3). Takes a third of a millisecond with RSA: call it where blocking is
-    /// allowed.
+    /// A JWS signature (RFC 7518 section 3, RFC 8037 section 3.1). Takes a third of a millisecond with RSA: call it where
+    /// blocking is allowed.
     pub(super) fn sign(&self, algorithm: Algorithm, input: &[u8]) -> Result<Vec<u8>, SignError> {
         let random = SystemRandom::new();
         let rsa = |key: &RsaKeyPair, padding: &'static dyn RsaEncoding| {
@@ -189,8 +313,11 @@ impl SigningKey {
         match (self, algorithm) {
             (Self::Rsa(key), Algorithm::Ps256) => rsa(key, &RSA_PSS_SHA256),
             (Self::Rsa(key), Algorithm::Rs256) => rsa(key, &RSA_PKCS1_SHA256),
-            (Self::P256(key), Algorithm::Es256) => key
+            (Self::P256(key), Algorithm::Es256) | (Self::P384(key), Algorithm::Es384) => key
                 .sign(&random, input)
+                .map(|signature| signature.as_ref().to_vec()),
+            (Self::Ed25519(key), Algorithm::EdDsa) => key
+                .try_sign(input)
                 .map(|signature| signature.as_ref().to_vec()),
             _ => return Err(SignError::Unsupported),
         }
@@ -213,9 +340,34 @@ pub(crate) enum LoadError {
     /// PEM or DER that does not parse, or an unknown kind of key.
     #[error("the content of {place} cannot be used: {reason}")]
     Malformed { place: String, reason: String },
+    /// The key or the whole file is under a password, and there is none.
+    #[error(
+        "{place} is protected by a password, and none is configured; set password_file or password_env beside it"
+    )]
+    Locked { place: String },
+    /// It does not open with the password.
+    #[error(
+        "the password does not open {place}; check password_file or password_env (upper and lower case, a blank at its end), and that the file is whole"
+    )]
+    Password { place: String },
+    /// The password itself cannot be had.
+    #[error("there is no password for it: {reason}")]
+    NoPassword { reason: String },
+    /// It should be base64.
+    #[error("certificate_base64 is not base64 of a PEM or PKCS#12 file; write it with base64 -w0 FILE")]
+    NotBase64,
     /// They are of different pairs.
     #[error("the private key in {key} does not belong to a certificate in {certificate}")]
     Mismatch { certificate: String, key: String },
+}
+
+impl LoadError {
+    fn unusable(key: &PrivateKeyDer<'_>, place: &str) -> Self {
+        Self::Malformed {
+            place: place.to_owned(),
+            reason: pem::unusable_key(key.secret_der()).to_owned(),
+        }
+    }
 }
 
 /// What is there instead, continuing a sentence.

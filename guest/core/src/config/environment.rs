@@ -22,8 +22,10 @@ impl Environment {
     pub const AZURE_AUTHORITY_HOST: &'static str = "AZURE_AUTHORITY_HOST";
     /// A client secret, as the Azure SDKs' environment credential names it.
     pub const AZURE_CLIENT_SECRET: &'static str = "AZURE_CLIENT_SECRET";
-    /// PEM file with a certificate chain and its key, as the Azure SDKs' environment credential names it.
+    /// PEM or PKCS#12 file with a certificate chain and its key, as the Azure SDKs' environment credential names it.
     pub const AZURE_CLIENT_CERTIFICATE_PATH: &'static str = "AZURE_CLIENT_CERTIFICATE_PATH";
+    /// The password of that file's key, or of the file itself if it is PKCS#12. It stays in the host.
+    pub const AZURE_CLIENT_CERTIFICATE_PASSWORD: &'static str = "AZURE_CLIENT_CERTIFICATE_PASSWORD";
     /// Whether the assertion shows the certificate's chain (`x5c`): `true` or `1`, `false` or `0`.
     pub const AZURE_CLIENT_SEND_CERTIFICATE_CHAIN: &'static str =
         "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN";

@@ -447,13 +447,35 @@ fn check_certificate_files(
 ) -> Result<(), ConfigError> {
     let place = Place::new(format!("certificates.{name}"), loading);
     check(place.path(), rules::name(name))?;
-    check(
-        &place.at("certificate_file"),
-        rules::path(&files.certificate_file),
-    )?;
-    files.private_key_file.as_ref().map_or(Ok(()), |path| {
-        check(&place.at("private_key_file"), rules::path(path))
-    })
+    let has_file = !files.certificate_file.is_empty();
+    let given = u8::from(has_file) + u8::from(files.certificate_base64.is_some());
+    if given > 1 {
+        return Err(
+            ConfigError::new(place.path(), "has certificate_file and certificate_base64")
+                .hint("keep one of them"),
+        );
+    }
+    if given == 0 && files.private_key_file.is_none() {
+        return Err(ConfigError::new(place.path(), "missing field `certificate_file`")
+            .hint("set certificate_file"));
+    }
+    if files.password_file.is_some() && files.password_env.is_some() {
+        return Err(
+            ConfigError::new(place.path(), "has password_file and password_env")
+                .hint("keep one of them"),
+        );
+    }
+    let paths = [
+        ("certificate_file", Some(&files.certificate_file).filter(|_| has_file)),
+        ("private_key_file", files.private_key_file.as_ref()),
+        ("password_file", files.password_file.as_ref()),
+    ];
+    for (field, path) in paths {
+        if let Some(path) = path {
+            check(&place.at(field), rules::path(path))?;
+        }
+    }
+    Ok(())
 }
 
 fn trusted_hosts(named: &[String], loading: &Loading<'_>) -> Result<TrustedHosts, ConfigError> {

@@ -185,12 +185,15 @@ impl Fields {
     }
 
     pub(crate) fn flag(&mut self, name: &str, usual: bool) -> bool {
-        match self.take(name) {
-            None => usual,
-            Some(Json::Bool(flag)) => flag,
-            Some(other) => {
+        self.optional_flag(name).unwrap_or(usual)
+    }
+
+    pub(crate) fn optional_flag(&mut self, name: &str) -> Option<bool> {
+        match self.take(name)? {
+            Json::Bool(flag) => Some(flag),
+            other => {
                 self.wrong(expected("true or false", &self.at(name), &other));
-                usual
+                None
             }
         }
     }
@@ -430,11 +433,19 @@ fn misspelt(_: &str, _: &[&str]) -> &'static str {
 
 #[cfg(not(target_family = "wasm"))]
 fn misspelt(name: &str, known: &[&str]) -> String {
+    if name == "use_bound_credential" {
+        return NOTHING_TO_BIND.to_owned();
+    }
     match super::spelling::nearest(name, known) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => LOOK_CLOSER.to_owned(),
     }
 }
+
+/// Microsoft.Identity.Web reads the setting beside every kind, and beside a secret does nothing about it.
+#[cfg(not(target_family = "wasm"))]
+const NOTHING_TO_BIND: &str = "only a certificate is shown on the connection, so nothing else is bound to it: write the \
+                               certificate kind with use_bound_credential, or take the setting out";
 
 const LOOK_CLOSER: &str = "mind the spelling and the level";
 

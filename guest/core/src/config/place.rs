@@ -9,6 +9,9 @@ use crate::Table;
 use crate::authority::Refusal;
 use crate::needs::Needs;
 
+/// How the settings of certificates begin.
+const CERTIFICATES: &str = "certificates.";
+
 /// What is shared while a configuration is loaded.
 pub(super) struct Loading<'a> {
     pub(super) environment: &'a Environment,
@@ -130,6 +133,14 @@ impl<'a> Place<'a> {
         let value = self.loading.environment.get(name)?;
         self.need(|needs| needs.add_variable(name, self.setting(field), is_secret));
         Some(value)
+    }
+
+    /// Whether a variable is set that the host alone reads, for a certificate. It is told to nobody else.
+    pub(crate) fn variable_of_the_host(&self, name: &str, certificate: &str, field: &str) -> Option<()> {
+        self.has_variable(name).then(|| {
+            let setting = format!("{CERTIFICATES}{certificate}.{field}");
+            self.need(|needs| needs.add_variable(name, setting, true));
+        })
     }
 
     /// The value of a variable for which there is no field.

@@ -176,6 +176,17 @@ pub(crate) fn audience(audience: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// `kid` (RFC 7515 section 4.1.4): any text, so only what is no name at all is refused.
+pub(crate) fn key_id(kid: &str) -> Result<(), Refusal> {
+    const FORM: &str = "write the kid of the registered key, or leave it out";
+    bounded(kid, MAX_NAME_CHARS, FORM)?;
+    filled_in(kid)?;
+    if kid.chars().any(char::is_control) {
+        return Err(Refusal::new("has a control character", FORM));
+    }
+    Ok(())
+}
+
 /// One scope token, Entra ID's or any other server's: `1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 section 3.3). It is
 /// encoded wherever it is sent.
 pub(crate) fn scope(scope: &str) -> Result<(), Refusal> {
@@ -415,6 +426,15 @@ mod tests {
                 "münchen",
             ],
             &[("", "empty"), ("a b", "space"), ("a\u{7f}", "control")],
+        );
+    }
+
+    #[test]
+    fn key_ids() {
+        check(
+            key_id,
+            &["1", "2026-11", "a b", "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"],
+            &[("", "empty"), ("a\n", "control"), ("<kid>", "")],
         );
     }
 

@@ -115,7 +115,10 @@ fn texts() -> Vec<(&'static str, &'static str, Value)> {
         ),
         ("HostFile", "ca_file", path()),
         ("CertificateFiles", "certificate_file", path()),
+        ("CertificateFiles", "certificate_base64", secret(262_144)),
         ("CertificateFiles", "private_key_file", path()),
+        ("CertificateFiles", "password_file", path()),
+        ("CertificateFiles", "password_env", variable()),
         ("IdentityFile", "tenant_id", tenant.clone()),
         (
             "IdentityFile",
@@ -166,6 +169,22 @@ fn texts() -> Vec<(&'static str, &'static str, Value)> {
             json!({ "default": "PS256" }),
         ),
         ("CertificateFile", "audience", audience()),
+        (
+            "CertificateFile",
+            "mode",
+            json!({ "default": "with-assertion" }),
+        ),
+        (
+            "PrivateKeyJwtFile",
+            "algorithm",
+            json!({ "default": "PS256" }),
+        ),
+        (
+            "PrivateKeyJwtFile",
+            "kid",
+            json!({ "minLength": 1, "maxLength": 128, "$comment": "text" }),
+        ),
+        ("PrivateKeyJwtFile", "audience", audience()),
         (
             "BoundCertificateFile",
             "algorithm",
@@ -228,6 +247,20 @@ fn rules() -> Vec<(&'static str, Value)> {
     vec![
         ("ClientSecretFile", one_of(&["value", "env", "file"])),
         ("ClientAssertionFile", one_of(&["value", "env", "file"])),
+        (
+            "CertificateFiles",
+            json!({
+                "anyOf": [
+                    { "required": ["certificate_file"] },
+                    { "required": ["certificate_base64"] },
+                    { "required": ["private_key_file"] },
+                ],
+                "not": { "anyOf": [
+                    { "required": ["certificate_file", "certificate_base64"] },
+                    { "required": ["password_file", "password_env"] },
+                ] },
+            }),
+        ),
         ("ManagedIdentityFile", json!({ "maxProperties": 1 })),
         (
             "ManagedIdentityAssertionFile",

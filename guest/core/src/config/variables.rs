@@ -53,7 +53,7 @@ pub const VARIABLES: &[KnownVariables] = &[
     KnownVariables {
         names: &[Environment::AZURE_CLIENT_CERTIFICATE_PATH],
         reading: Read(
-            "a PEM file with certificate and key, `certificates` and `credential.certificate`; only without a configuration",
+            "a PEM or PKCS#12 file with certificate and key, `certificates` and `credential.certificate`; only without a configuration",
         ),
     },
     KnownVariables {
@@ -73,10 +73,9 @@ pub const VARIABLES: &[KnownVariables] = &[
         reading: ReadPlatform("the metadata service's `http://` address, for managed identities"),
     },
     KnownVariables {
-        names: &["AZURE_CLIENT_CERTIFICATE_PASSWORD"],
-        reading: Unread(
-            "keys with a password and PFX files are not read: write the key without one (openssl pkey -in OLD -out NEW, \
-             or openssl pkcs12 -in FILE.pfx -nodes -out NEW), and protect the file by its permissions",
+        names: &[Environment::AZURE_CLIENT_CERTIFICATE_PASSWORD],
+        reading: Read(
+            "the password of that file, `certificates.NAME.password_env`; only without a configuration",
         ),
     },
     KnownVariables {
@@ -253,6 +252,7 @@ mod tests {
                 let warnings = match *name {
                     // each has a form of its own, and is for one kind of credential
                     "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"
+                    | "AZURE_CLIENT_CERTIFICATE_PASSWORD"
                     | "AZURE_ADDITIONALLY_ALLOWED_TENANTS" => continue,
                     _ => warnings(None, &pairs),
                 };

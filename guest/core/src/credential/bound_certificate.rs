@@ -1,16 +1,18 @@
-//! A certificate that authenticates the connection (RFC 8705), with an assertion of the same key beside it or without.
+//! The certificate kind that is bound by its name: `certificate` with `use_bound_credential`.
 
 use crate::config::Client;
 use crate::config::error::ConfigError;
-use crate::config::parse::{Choice, object};
+use crate::config::parse::object;
 use crate::config::place::Place;
-use crate::credential::signed_assertion::{AssertionAlgorithm, SignedAssertion, SignedText};
+use crate::credential::certificate::{BoundMode, Certificate, CertificateText};
+use crate::credential::signed_assertion::AssertionAlgorithm;
 use crate::credential::{Authenticate, ClientAuth, Failure, Kind, Purpose};
 use crate::distinction::Distinction;
 use crate::flow::Io;
 
 object! {
-    /// A certificate that authenticates the TLS connection.
+    /// A certificate that authenticates the TLS connection: another way to write `certificate` with
+    /// `use_bound_credential`.
     #[derive(Clone, Debug)]
     pub(crate) struct BoundCertificateFile {
         /// A name out of `certificates`, or one that the embedding host knows.
@@ -34,31 +36,9 @@ fn yes() -> bool {
     true
 }
 
-/// What goes into the form beside the certificate on the connection.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename_all = "kebab-case"))]
-pub(crate) enum BoundMode {
-    /// Nothing: the certificate alone authenticates the client (RFC 8705 section 2).
-    CertificateOnly,
-    /// An assertion signed with the same key; what Entra ID requires today.
-    #[default]
-    WithAssertion,
-}
-
-impl Choice for BoundMode {
-    const CHOICES: &[(&str, Self)] = &[
-        ("certificate-only", Self::CertificateOnly),
-        ("with-assertion", Self::WithAssertion),
-    ];
-}
-
 /// The same, checked.
 #[derive(Clone, Debug)]
-pub(crate) struct BoundCertificate {
-    signed: SignedAssertion,
-    mode: BoundMode,
-}
+pub(crate) struct BoundCertificate(Certificate);
 
 impl Kind for BoundCertificate {
     type Document = BoundCertificateFile;
@@ -69,65 +49,35 @@ impl Kind for BoundCertificate {
         place: &Place<'_>,
         client: &Client,
     ) -> Result<Self, ConfigError> {
-        let text = SignedText {
+        let text = CertificateText {
             name: &document.name,
             algorithm: document.algorithm,
             send_x5c: document.send_x5c,
             audience: document.audience.as_deref(),
+            bound: Some(document.mode),
         };
-        let signed = SignedAssertion::check(&text, place, client)?;
-        signed.need_certificate(place);
-        if document.mode == BoundMode::WithAssertion {
-            signed.need_signature(place);
-        }
-        client
-            .token_endpoint(client.tenant.as_deref(), true)
-            .map_err(|error| ConfigError::from_error(place.path(), &error))?;
-        Ok(Self {
-            signed,
-            mode: document.mode,
-        })
+        Certificate::of(&text, place, client).map(Self)
     }
 
     fn describe(&self) -> String {
-        format!(
-            "certificate {} on the connection (mTLS)",
-            self.signed.certificate
-        )
+        self.0.describe()
     }
 
     fn name(&self) -> Option<&str> {
-        Some(&self.signed.certificate)
+        self.0.name()
     }
 
     fn distinguish(&self, out: &mut Distinction) {
-        let Self { signed, mode } = self;
-        out.add(match mode {
-            BoundMode::CertificateOnly => "certificate-only",
-            BoundMode::WithAssertion => "with-assertion",
-        });
-        signed.distinguish(out);
+        self.0.distinguish(out);
     }
 }
 
 impl Authenticate for BoundCertificate {
     fn certificate(&self) -> Option<&str> {
-        Some(&self.signed.certificate)
+        self.0.certificate()
     }
 
-    /// Signature and connection use one opened certificate, so a rotation between the two cannot make an assertion of
-    /// one key travel on a connection of the other.
     async fn authenticate(&self, io: &Io, purpose: &Purpose<'_>) -> Result<ClientAuth, Failure> {
-        let opened = self.signed.open(io).await?;
-        let assertion = match self.mode {
-            BoundMode::CertificateOnly => None,
-            BoundMode::WithAssertion => Some(self.signed.sign(io, &opened, purpose).await?),
-        };
-        Ok(ClientAuth {
-            assertion,
-            generation: SignedAssertion::generation(&opened),
-            connection: Some(opened),
-            ..ClientAuth::default()
-        })
+        self.0.authenticate(io, purpose).await
     }
 }

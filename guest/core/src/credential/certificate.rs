@@ -1,10 +1,13 @@
-//! An assertion that is built here and signed with the key of a certificate, which the host keeps.
+//! A certificate whose key the host keeps: it signs an assertion that is built here, authenticates the connection
+//! (RFC 8705), or does both.
 
 use crate::config::error::{ConfigError, check};
-use crate::config::parse::object;
+use crate::config::parse::{Choice, object};
 use crate::config::place::Place;
 use crate::config::{CertificateFiles, Client, ENVIRONMENT_IDENTITY, Environment, rules};
-use crate::credential::signed_assertion::{AssertionAlgorithm, SignedAssertion, SignedText};
+use crate::credential::signed_assertion::{
+    AssertionAlgorithm, KeyName, SignedAssertion, SignedText,
+};
 use crate::credential::{Authenticate, ClientAuth, Credential, Failure, Kind, Purpose, Shortcut};
 use crate::distinction::Distinction;
 use crate::flow::Io;
@@ -15,20 +18,60 @@ object! {
     pub(crate) struct CertificateFile {
         /// A name out of `certificates`, or one that the embedding host knows.
         name: String = text,
-        /// `PS256` with `x5t#S256` (Entra ID), or `RS256` with `x5t` (AD FS and older servers), or `ES256`.
+        /// `PS256` with `x5t#S256` (Entra ID), or `RS256` with `x5t` (AD FS and older servers); `ES256`, `ES384` and `EdDSA`
+        /// for keys on curves, with servers other than Entra ID.
         #[cfg_attr(feature = "schema", schemars(default))]
         algorithm: AssertionAlgorithm = choice,
-        /// Put the certificate chain into the header, for subject-name-and-issuer apps.
-        #[cfg_attr(feature = "schema", schemars(default))]
-        send_x5c: bool = flag(false),
+        /// Put the certificate chain into the header, for subject-name-and-issuer apps. On by default with
+        /// `use_bound_credential`, because Entra ID wants the chain there.
+        send_x5c: Option<bool> = optional_flag,
         /// `aud`; the token endpoint by default.
         audience: Option<String> = optional_text,
+        /// Show the certificate on the TLS connection to the authority's mTLS endpoint. Microsoft.Identity.Web calls it
+        /// `UseBoundCredential`.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        use_bound_credential: bool = flag(false),
+        /// With `use_bound_credential`: what goes into the form beside the certificate on the connection.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        mode: BoundMode = choice,
     }
+}
+
+/// What goes into the form beside the certificate on the connection.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename_all = "kebab-case"))]
+pub(crate) enum BoundMode {
+    /// Nothing: the certificate alone authenticates the client (RFC 8705 section 2).
+    CertificateOnly,
+    /// An assertion signed with the same key; what Entra ID requires today.
+    #[default]
+    WithAssertion,
+}
+
+impl Choice for BoundMode {
+    const CHOICES: &[(&str, Self)] = &[
+        ("certificate-only", Self::CertificateOnly),
+        ("with-assertion", Self::WithAssertion),
+    ];
 }
 
 /// The same, checked.
 #[derive(Clone, Debug)]
-pub(crate) struct Certificate(SignedAssertion);
+pub(crate) struct Certificate {
+    signed: SignedAssertion,
+    /// Set if it authenticates the connection.
+    bound: Option<BoundMode>,
+}
+
+/// What both of its documents say.
+pub(crate) struct CertificateText<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) algorithm: AssertionAlgorithm,
+    pub(crate) send_x5c: bool,
+    pub(crate) audience: Option<&'a str>,
+    pub(crate) bound: Option<BoundMode>,
+}
 
 impl Kind for Certificate {
     type Document = CertificateFile;
@@ -45,16 +88,22 @@ impl Kind for Certificate {
                 Environment::AZURE_CLIENT_CERTIFICATE_PATH,
                 rules::path(path),
             )?;
+            const PASSWORD: &str = Environment::AZURE_CLIENT_CERTIFICATE_PASSWORD;
+            let password = place.variable_of_the_host(PASSWORD, ENVIRONMENT_IDENTITY, "password_env");
             place.add_certificate(
                 ENVIRONMENT_IDENTITY,
                 CertificateFiles {
                     certificate_file: path.to_owned(),
-                    private_key_file: None,
+                    password_env: password.map(|_| PASSWORD.to_owned()),
+                    ..CertificateFiles::default()
                 },
             );
             let chain = Environment::AZURE_CLIENT_SEND_CERTIFICATE_CHAIN;
             let send_x5c = place.flag(chain, "certificate.send_x5c")?;
-            let certificate = Self(SignedAssertion::of(ENVIRONMENT_IDENTITY, send_x5c));
+            let certificate = Self {
+                signed: SignedAssertion::of(ENVIRONMENT_IDENTITY, send_x5c),
+                bound: None,
+            };
             certificate.need(&place.inside("certificate"));
             Ok(Credential::Certificate(certificate))
         },
@@ -65,50 +114,104 @@ impl Kind for Certificate {
         place: &Place<'_>,
         client: &Client,
     ) -> Result<Self, ConfigError> {
-        let text = SignedText {
+        let is_bound = document.use_bound_credential;
+        if !is_bound && document.mode != BoundMode::default() {
+            return Err(ConfigError::new(
+                place.at("mode"),
+                "is set, but the certificate is not on the connection",
+            )
+            .hint("set use_bound_credential to true, or leave mode out"));
+        }
+        let text = CertificateText {
             name: &document.name,
             algorithm: document.algorithm,
-            send_x5c: document.send_x5c,
+            send_x5c: document.send_x5c.unwrap_or(is_bound),
             audience: document.audience.as_deref(),
+            bound: is_bound.then_some(document.mode),
         };
-        let certificate = Self(SignedAssertion::check(&text, place, client)?);
-        certificate.need(place);
-        Ok(certificate)
+        Self::of(&text, place, client)
     }
 
     fn describe(&self) -> String {
-        let Self(signed) = self;
-        format!(
-            "certificate {}, {}",
-            signed.certificate,
-            signed.algorithm.name()
-        )
+        let name = &self.signed.certificate;
+        match self.bound {
+            None => format!("certificate {name}, {}", self.signed.algorithm.name()),
+            Some(_) => format!("certificate {name} on the connection (mTLS)"),
+        }
     }
 
     fn name(&self) -> Option<&str> {
-        Some(&self.0.certificate)
+        Some(&self.signed.certificate)
     }
 
     fn distinguish(&self, out: &mut Distinction) {
-        self.0.distinguish(out);
+        let Self { signed, bound } = self;
+        out.add(match bound {
+            None => "",
+            Some(BoundMode::CertificateOnly) => "certificate-only",
+            Some(BoundMode::WithAssertion) => "with-assertion",
+        });
+        signed.distinguish(out);
     }
 }
 
 impl Authenticate for Certificate {
+    fn certificate(&self) -> Option<&str> {
+        self.bound.map(|_| self.signed.certificate.as_str())
+    }
+
+    /// Signature and connection use one opened certificate, so a rotation between the two cannot make an assertion of
+    /// one key travel on a connection of the other.
     async fn authenticate(&self, io: &Io, purpose: &Purpose<'_>) -> Result<ClientAuth, Failure> {
-        let Self(signed) = self;
+        let Self { signed, bound } = self;
         let opened = signed.open(io).await?;
+        let assertion = match bound {
+            Some(BoundMode::CertificateOnly) => None,
+            _ => Some(signed.sign(io, &opened, purpose).await?),
+        };
         Ok(ClientAuth {
-            assertion: Some(signed.sign(io, &opened, purpose).await?),
-            generation: SignedAssertion::generation(&opened),
+            assertion,
+            generation: signed.generation(&opened),
+            connection: bound.map(|_| opened),
             ..ClientAuth::default()
         })
     }
 }
 
 impl Certificate {
+    pub(crate) fn of(
+        text: &CertificateText<'_>,
+        place: &Place<'_>,
+        client: &Client,
+    ) -> Result<Self, ConfigError> {
+        let certificate = Self {
+            signed: SignedAssertion::check(
+                SignedText {
+                    name: text.name,
+                    algorithm: text.algorithm,
+                    key: KeyName::Thumbprint {
+                        send_x5c: text.send_x5c,
+                    },
+                    audience: text.audience,
+                },
+                place,
+                client,
+            )?,
+            bound: text.bound,
+        };
+        certificate.need(place);
+        if text.bound.is_some() {
+            client
+                .token_endpoint(client.tenant.as_deref(), true)
+                .map_err(|error| ConfigError::from_error(place.path(), &error))?;
+        }
+        Ok(certificate)
+    }
+
     fn need(&self, place: &Place<'_>) {
-        self.0.need_certificate(place);
-        self.0.need_signature(place);
+        self.signed.need_certificate(place);
+        if self.bound != Some(BoundMode::CertificateOnly) {
+            self.signed.need_signature(place);
+        }
     }
 }

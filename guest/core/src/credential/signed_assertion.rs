@@ -29,6 +29,12 @@ pub(crate) enum AssertionAlgorithm {
     /// ECDSA with P-256; not taken by Entra ID.
     #[cfg_attr(feature = "schema", schemars(rename = "ES256"))]
     Es256,
+    /// ECDSA with P-384; not taken by Entra ID.
+    #[cfg_attr(feature = "schema", schemars(rename = "ES384"))]
+    Es384,
+    /// EdDSA with Ed25519; not taken by Entra ID.
+    #[cfg_attr(feature = "schema", schemars(rename = "EdDSA"))]
+    EdDsa,
     /// RSASSA-PSS, with `x5t#S256`.
     #[default]
     #[cfg_attr(feature = "schema", schemars(rename = "PS256"))]
@@ -41,6 +47,8 @@ pub(crate) enum AssertionAlgorithm {
 impl Choice for AssertionAlgorithm {
     const CHOICES: &[(&str, Self)] = &[
         ("ES256", Self::Es256),
+        ("ES384", Self::Es384),
+        ("EdDSA", Self::EdDsa),
         ("PS256", Self::Ps256),
         ("RS256", Self::Rs256),
     ];
@@ -50,8 +58,20 @@ impl Choice for AssertionAlgorithm {
 pub(crate) struct SignedText<'a> {
     pub(crate) name: &'a str,
     pub(crate) algorithm: AssertionAlgorithm,
-    pub(crate) send_x5c: bool,
+    pub(crate) key: KeyName,
     pub(crate) audience: Option<&'a str>,
+}
+
+/// How the header names the key that signed.
+#[derive(Clone, Debug)]
+pub(crate) enum KeyName {
+    /// By the thumbprint of its certificate.
+    Thumbprint {
+        /// Whether the chain goes into the header (`x5c`).
+        send_x5c: bool,
+    },
+    /// By the name that it has in the client's registered keys (`kid`), or not at all.
+    Registered(Option<String>),
 }
 
 /// How an assertion is built with a certificate.
@@ -61,8 +81,9 @@ pub(crate) struct SignedAssertion {
     pub(crate) certificate: String,
     /// `alg`.
     pub(crate) algorithm: Algorithm,
-    /// Whether the chain goes into the header (`x5c`).
-    send_x5c: bool,
+    key: KeyName,
+    /// That the server takes RSA keys alone.
+    rsa_only: bool,
     /// `aud`, for example the issuer identifier that RFC 7523bis and FAPI 2.0 ask for. Otherwise the URL that it is posted
     /// to (Entra ID; RFC 7523 section 3 allows it).
     audience: Option<String>,
@@ -74,13 +95,15 @@ impl SignedAssertion {
         Self {
             certificate: certificate.to_owned(),
             algorithm: Algorithm::Ps256,
-            send_x5c,
+            key: KeyName::Thumbprint { send_x5c },
+            // variables describe clients of Entra ID
+            rsa_only: true,
             audience: None,
         }
     }
 
     pub(crate) fn check(
-        text: &SignedText<'_>,
+        text: SignedText<'_>,
         place: &Place<'_>,
         client: &Client,
     ) -> Result<Self, ConfigError> {
@@ -88,22 +111,27 @@ impl SignedAssertion {
         if let Some(audience) = text.audience {
             check(&place.at("audience"), rules::audience(audience))?;
         }
-        let algorithm = match text.algorithm {
-            AssertionAlgorithm::Ps256 => Algorithm::Ps256,
-            AssertionAlgorithm::Rs256 => Algorithm::Rs256,
-            AssertionAlgorithm::Es256 if client.authority.is_entra() => {
-                return Err(ConfigError::new(
-                    place.at("algorithm"),
-                    "is ES256, which Entra ID does not take",
-                )
-                .hint("use an RSA certificate and leave algorithm out (PS256)"));
-            }
-            AssertionAlgorithm::Es256 => Algorithm::Es256,
+        let (algorithm, is_rsa) = match text.algorithm {
+            AssertionAlgorithm::Ps256 => (Algorithm::Ps256, true),
+            AssertionAlgorithm::Rs256 => (Algorithm::Rs256, true),
+            AssertionAlgorithm::Es256 => (Algorithm::Es256, false),
+            AssertionAlgorithm::Es384 => (Algorithm::Es384, false),
+            AssertionAlgorithm::EdDsa => (Algorithm::EdDsa, false),
         };
+        let rsa_only = client.authority.is_entra();
+        if rsa_only && !is_rsa {
+            let name = algorithm.name();
+            return Err(ConfigError::new(
+                place.at("algorithm"),
+                format!("is {name}, which Entra ID does not take"),
+            )
+            .hint("use an RSA certificate and leave algorithm out (PS256)"));
+        }
         Ok(Self {
             certificate: text.name.to_owned(),
             algorithm,
-            send_x5c: text.send_x5c,
+            key: text.key,
+            rsa_only,
             audience: text.audience.map(str::to_owned),
         })
     }
@@ -131,18 +159,39 @@ impl SignedAssertion {
         let Self {
             certificate,
             algorithm,
-            send_x5c,
+            key,
+            // follows from the authority
+            rsa_only: _,
             audience,
         } = self;
         out.add(certificate);
         out.add(algorithm.name());
-        out.add(if *send_x5c { "x5c" } else { "" });
+        match key {
+            KeyName::Thumbprint { send_x5c } => out.add(if *send_x5c { "x5c" } else { "" }),
+            KeyName::Registered(kid) => out.add_optional(kid.as_deref()),
+        }
         out.add_optional(audience.as_deref());
     }
 
     pub(crate) async fn open(&self, io: &Io) -> Result<OpenCertificate, Failure> {
         let opened = io.open_certificate(&self.certificate).await;
-        opened.map_err(|error| self.unavailable(&error))
+        let opened = opened.map_err(|error| self.unavailable(&error))?;
+        if let KeyName::Thumbprint { .. } = self.key {
+            let name = &self.certificate;
+            let unfit = |message: String| Error::new(ErrorClass::CredentialUnavailable, message);
+            let leaf = opened.chain.first().ok_or_else(|| {
+                unfit(format!("`{name}` is a private key without a certificate"))
+                    .hint("name its certificate_file, or use private_key_jwt for a server that knows the key by itself")
+            })?;
+            if self.rsa_only && !may_be_rsa(leaf) {
+                return Err(unfit(format!(
+                    "the key of certificate `{name}` is not RSA, and Entra ID takes no other"
+                ))
+                .hint("make an RSA key of 2048 bits or more and a certificate for it, and upload that")
+                .into());
+            }
+        }
+        Ok(opened)
     }
 
     pub(crate) async fn sign(
@@ -162,8 +211,13 @@ impl SignedAssertion {
 
     /// Keyed by the whole certificate, not by its public key: a renewal with the same key is another certificate to
     /// the server.
-    pub(crate) fn generation(opened: &OpenCertificate) -> Option<String> {
-        opened.chain.first().map(|leaf| x5t_s256(leaf))
+    /// Of a key alone the name is all that is known.
+    pub(crate) fn generation(&self, opened: &OpenCertificate) -> Option<String> {
+        let leaf = opened.chain.first().map(|leaf| x5t_s256(leaf));
+        match &self.key {
+            KeyName::Registered(Some(kid)) if leaf.is_none() => Some(kid.clone()),
+            _ => leaf,
+        }
     }
 
     async fn build(
@@ -182,23 +236,29 @@ impl SignedAssertion {
             .estimate_ms(io.now())
             / 1000;
         let client_id = purpose.client_id;
-        let leaf = opened.chain.first().ok_or_else(|| {
-            CertificateError::Unavailable("its certificate chain is empty".into())
-        })?;
-        let sha1_too = self.algorithm == Algorithm::Rs256;
-        let header = Header {
+        let mut header = Header {
             alg: self.algorithm.name(),
+            kid: None,
             typ: "JWT",
-            x5t: sha1_too.then(|| URL_SAFE_NO_PAD.encode(Sha1::digest(leaf))),
-            x5t_s256: (!sha1_too).then(|| x5t_s256(leaf)),
-            x5c: self.send_x5c.then(|| {
-                opened
-                    .chain
-                    .iter()
-                    .map(|der| STANDARD.encode(der))
-                    .collect()
-            }),
+            x5t: None,
+            x5t_s256: None,
+            x5c: None,
         };
+        match &self.key {
+            KeyName::Registered(kid) => header.kid = kid.as_deref(),
+            KeyName::Thumbprint { send_x5c } => {
+                let leaf = opened.chain.first().ok_or_else(|| {
+                    CertificateError::Unavailable("its certificate chain is empty".into())
+                })?;
+                if self.algorithm == Algorithm::Rs256 {
+                    header.x5t = Some(URL_SAFE_NO_PAD.encode(Sha1::digest(leaf)));
+                } else {
+                    header.x5t_s256 = Some(x5t_s256(leaf));
+                }
+                let chain = opened.chain.iter().map(|der| STANDARD.encode(der));
+                header.x5c = send_x5c.then(|| chain.collect());
+            }
+        }
         let issued = server_unix_s.saturating_sub(ASSERTION_BACKDATE_S);
         let expires = issued.saturating_add(ASSERTION_LIFETIME_S);
         let jti = io.uuid();
@@ -245,7 +305,7 @@ impl SignedAssertion {
                 "the key of certificate `{name}` cannot sign with {}",
                 self.algorithm.name()
             ))
-            .hint("RSA keys sign PS256 and RS256, P-256 keys ES256; set `algorithm` accordingly")
+            .hint("RSA keys sign PS256 and RS256, P-256 keys ES256, P-384 keys ES384, Ed25519 keys EdDSA; set `algorithm` accordingly")
             .into(),
             CertificateError::Other(reason) => {
                 unavailable(format!("certificate `{name}` failed: {reason}"))
@@ -259,6 +319,8 @@ impl SignedAssertion {
 #[derive(Serialize)]
 struct Header<'a> {
     alg: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kid: Option<&'a str>,
     typ: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     x5t: Option<String>,
@@ -277,6 +339,19 @@ struct Claims<'a> {
     jti: &'a str,
     nbf: u64,
     sub: &'a str,
+}
+
+/// Whether the certificate's key may be RSA: nothing in it says that it is on a curve. A signature on a curve has other
+/// identifiers.
+fn may_be_rsa(der: &[u8]) -> bool {
+    // id-ecPublicKey (RFC 5480 section 2.1.1), and a whole Ed25519 key (RFC 8410 section 4)
+    const ON_CURVES: [&[u8]; 2] = [
+        b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01",
+        b"\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00",
+    ];
+    !ON_CURVES
+        .iter()
+        .any(|key| der.windows(key.len()).any(|window| window == *key))
 }
 
 /// base64url SHA-256 of the certificate (RFC 7515 section 4.1.8).
