@@ -18,8 +18,8 @@ use rustls::sign::CertifiedKey;
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
-pub(crate) use self::pair::{LoadError, SignError};
 use self::pair::{Given, Pair, SigningKey};
+pub(crate) use self::pair::{LoadError, SignError};
 use crate::egress::{Egress, Pool};
 use crate::files;
 use crate::limits;
@@ -204,11 +204,12 @@ impl Password {
             }),
             Place::File(path) => {
                 let shown = path.display();
-                let bytes = files::read_bounded(path, limits::PASSWORD_FILE_BYTES).map_err(|e| {
-                    LoadError::NoPassword {
-                        reason: format!("{shown} (password_file) cannot be read: {e}"),
-                    }
-                })?;
+                let bytes =
+                    files::read_bounded(path, limits::PASSWORD_FILE_BYTES).map_err(|e| {
+                        LoadError::NoPassword {
+                            reason: format!("{shown} (password_file) cannot be read: {e}"),
+                        }
+                    })?;
                 let text = std::str::from_utf8(&bytes).map_err(|_| LoadError::NoPassword {
                     reason: format!("{shown} (password_file) is not text in UTF-8"),
                 })?;
@@ -288,12 +289,9 @@ impl Certificate {
                 state.stamps = stamps;
                 state.unusable_since = None;
                 // files that were only written again are the same certificate, and keep their connections
-                let same = state
-                    .current
-                    .as_ref()
-                    .filter(|current| {
-                        current.chain == pair.chain && current.public_key == pair.public_key
-                    });
+                let same = state.current.as_ref().filter(|current| {
+                    current.chain == pair.chain && current.public_key == pair.public_key
+                });
                 let current =
                     same.map_or_else(|| Arc::new(Snapshot::new(&self.name, pair)), Arc::clone);
                 state.current = Some(Arc::clone(&current));

@@ -728,7 +728,8 @@ fn guest_environment(
 
 /// The configuration without the private keys that it has in it: those stay in the host.
 fn without_keys(document: &str) -> Result<String, BuildError> {
-    let unreadable = |e: serde_json::Error| ConfigError::new("configuration", format!("not JSON: {e}"));
+    let unreadable =
+        |e: serde_json::Error| ConfigError::new("configuration", format!("not JSON: {e}"));
     let text = document.trim_start_matches('\u{feff}');
     let mut document: serde_json::Value = serde_json::from_str(text).map_err(unreadable)?;
     let certificates = document.get_mut("certificates");

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::cache::{Acquired, CacheKey, Generation, KeyParts};
 use crate::config::{Exchange, IdentityConfig, Source};
 use crate::credential::{
-    Availability, ClientAuth, Credential, CredentialTrial, Direct, DirectRequest, Failure, Purpose,
+    Availability, ClientAuth, Credential, CredentialTrial, Credentials, Direct, DirectRequest,
+    Failure, Purpose,
 };
 use crate::effect::HttpErrorKind;
 use crate::exchange::{self, Asked, Form, Wanted};
@@ -261,30 +262,29 @@ impl Walk<'_> {
 
     async fn round(&mut self) -> Result<Acquired, Failed> {
         let plan = self.plan;
-        let Source::Exchange(exchange) = &plan.identity.source else {
-            return match self.renewing(0, 0).await {
-                Ok(acquired) => Ok(acquired),
-                Err(refused) => Err(self.failed(vec![(0, refused)], 0)),
-            };
-        };
-        let (name, credentials) = (&plan.identity.name, &exchange.credentials);
+        let name = &plan.identity.name;
+        let credentials = plan.identity.credentials();
+        // a direct kind is one
+        let count = credentials.map_or(1, Credentials::len);
         let now = self.io.now();
         let order = self
             .io
-            .standings(|standings| standings.order(name, credentials.len(), now));
+            .standings(|standings| standings.order(name, count, now));
         let mut left = order.len();
         let mut refusals = Vec::new();
         for at in order {
             left -= 1;
             let refused = match self.renewing(at, left).await {
                 Ok(acquired) => {
-                    self.io.credential_worked(name, credentials, at);
+                    if let Some(credentials) = credentials {
+                        self.io.credential_worked(name, credentials, at);
+                    }
                     return Ok(acquired);
                 }
                 Err(refused) => refused,
             };
             let gives_way = refused.gives_way && (plan.is_repeatable() || !refused.sent);
-            if gives_way {
+            if let Some(credentials) = credentials.filter(|_| gives_way) {
                 let error = refused.error();
                 self.io.credential_failed(name, credentials, at, error);
             }
@@ -337,43 +337,38 @@ impl Walk<'_> {
 
     /// An attempt with one credential, and a second one where reading it anew may help.
     async fn renewing(&mut self, at: usize, left: usize) -> Result<Acquired, Refused> {
-        let refused = match self.attempt(at, left, None).await {
-            Ok(acquired) => return Ok(acquired),
-            Err(refused) => refused,
-        };
-        let may_help = match retry_class(refused.error()) {
-            RetryClass::Reload => true,
-            RetryClass::None => refused.other_clock,
-            RetryClass::Time | RetryClass::Propagation => false,
-        };
-        let may_be_sent = self.plan.is_repeatable() || !refused.sent;
-        if !may_help || !may_be_sent || self.renewed.contains(&at) {
-            return Err(refused);
-        }
-        self.renewed.push(at);
-        *self.last = Some(self.plan.of_credential(refused.error().clone(), at));
-        self.attempt(at, left, Some(refused)).await
-    }
-
-    async fn attempt(
-        &self,
-        at: usize,
-        left: usize,
-        before: Option<Refused>,
-    ) -> Result<Acquired, Refused> {
-        let correlation_id = self.io.uuid();
-        let attempt = OneAttempt {
-            io: self.io,
-            plan: self.plan,
-            claims: self.claims,
-            correlation_id: &correlation_id,
-            deadline: self.deadline,
-            at,
-            left,
-        };
-        match &self.plan.identity.source {
-            Source::Direct(direct) => attempt.direct(direct).await,
-            Source::Exchange(exchange) => attempt.exchange(exchange, before).await,
+        let mut before = None;
+        loop {
+            let correlation_id = self.io.uuid();
+            let attempt = OneAttempt {
+                io: self.io,
+                plan: self.plan,
+                claims: self.claims,
+                correlation_id: &correlation_id,
+                deadline: self.deadline,
+                at,
+                left,
+            };
+            let result = match &self.plan.identity.source {
+                Source::Direct(direct) => attempt.direct(direct).await,
+                Source::Exchange(exchange) => attempt.exchange(exchange, before.take()).await,
+            };
+            let refused = match result {
+                Ok(acquired) => return Ok(acquired),
+                Err(refused) => refused,
+            };
+            let may_help = match retry_class(refused.error()) {
+                RetryClass::Reload => true,
+                RetryClass::None => refused.other_clock,
+                RetryClass::Time | RetryClass::Propagation => false,
+            };
+            let may_be_sent = self.plan.is_repeatable() || !refused.sent;
+            if !may_help || !may_be_sent || self.renewed.contains(&at) {
+                return Err(refused);
+            }
+            self.renewed.push(at);
+            *self.last = Some(self.plan.of_credential(refused.error().clone(), at));
+            before = Some(refused);
         }
     }
 }

@@ -649,7 +649,10 @@ mod tests {
     #[test]
     fn a_region_stands_before_the_mtls_host_too() {
         for (host, twin) in [
-            ("westus2.login.microsoft.com", "westus2.mtlsauth.microsoft.com"),
+            (
+                "westus2.login.microsoft.com",
+                "westus2.mtlsauth.microsoft.com",
+            ),
             (
                 "westus2.login.microsoftonline.com",
                 "westus2.mtlsauth.microsoft.com",
@@ -662,7 +665,10 @@ mod tests {
                 "chinaeast2.login.partner.microsoftonline.cn",
                 "chinaeast2.mtlsauth.partner.microsoftonline.cn",
             ),
-            ("r1.login.contoso.example:8443", "r1.mtlsauth.contoso.example:8443"),
+            (
+                "r1.login.contoso.example:8443",
+                "r1.mtlsauth.contoso.example:8443",
+            ),
         ] {
             assert_eq!(
                 url(&entra(&format!("https://{host}")), true).unwrap(),

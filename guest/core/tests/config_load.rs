@@ -878,7 +878,10 @@ fn certificate_files() {
     };
     for (files, beyond_pem) in [
         (r#"{"certificate_file": "/c"}"#, None),
-        (r#"{"certificate_file": "/c", "private_key_file": "/k"}"#, None),
+        (
+            r#"{"certificate_file": "/c", "private_key_file": "/k"}"#,
+            None,
+        ),
         (r#"{"private_key_file": "/k"}"#, Some("private_key_file")),
         (
             r#"{"certificate_file": "/c", "password_file": "/p"}"#,
@@ -888,7 +891,10 @@ fn certificate_files() {
             r#"{"certificate_file": "/c", "private_key_file": "/k", "password_env": "P"}"#,
             Some("password_env"),
         ),
-        (r#"{"certificate_base64": "aHVudGVyMg=="}"#, Some("certificate_base64")),
+        (
+            r#"{"certificate_base64": "aHVudGVyMg=="}"#,
+            Some("certificate_base64"),
+        ),
     ] {
         let config = load(&of(files)).unwrap();
         let found = config.certificates.get("k").unwrap();
@@ -908,7 +914,11 @@ fn certificate_files() {
             "",
             "password_file and password_env",
         ),
-        (r#"{"certificate_file": "c"}"#, ".certificate_file", "absolute"),
+        (
+            r#"{"certificate_file": "c"}"#,
+            ".certificate_file",
+            "absolute",
+        ),
         (
             r#"{"certificate_file": "/c", "private_key_file": ""}"#,
             ".private_key_file",

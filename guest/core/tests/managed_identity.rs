@@ -82,7 +82,11 @@ impl Play {
                     other => panic!("{other:?}"),
                 }
             }
-            if self.engine.next_deadline().is_none_or(|at| at > self.mono_ms) {
+            if self
+                .engine
+                .next_deadline()
+                .is_none_or(|at| at > self.mono_ms)
+            {
                 return;
             }
             let now = self.now();

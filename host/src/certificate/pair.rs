@@ -354,7 +354,9 @@ pub(crate) enum LoadError {
     #[error("there is no password for it: {reason}")]
     NoPassword { reason: String },
     /// It should be base64.
-    #[error("certificate_base64 is not base64 of a PEM or PKCS#12 file; write it with base64 -w0 FILE")]
+    #[error(
+        "certificate_base64 is not base64 of a PEM or PKCS#12 file; write it with base64 -w0 FILE"
+    )]
     NotBase64,
     /// They are of different pairs.
     #[error("the private key in {key} does not belong to a certificate in {certificate}")]

@@ -19,7 +19,9 @@ use des::{TdesEde2, TdesEde3};
 use rc2::Rc2;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use x509_cert::der::asn1::{AnyRef, ObjectIdentifier};
-use x509_cert::der::{Decode as _, Encode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _};
+use x509_cert::der::{
+    Decode as _, Encode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _,
+};
 use zeroize::Zeroizing;
 
 /// Rounds of a key derivation. Tools write 2,000 to 600,000; the file is the user's own, so this is for one that is
@@ -92,7 +94,11 @@ pub(super) fn open(pfx: &[u8], password: &str) -> Result<Content, Closed> {
                 let opened = decrypt(algorithm, bytes.value(), &password)?;
                 bags(&opened, &password, &mut content, 0)?;
             }
-            _ => return Err(Closed::Unsupported("a public key in the place of a password")),
+            _ => {
+                return Err(Closed::Unsupported(
+                    "a public key in the place of a password",
+                ));
+            }
         }
     }
     Ok(content)
@@ -360,12 +366,7 @@ fn check(mac: AnyRef<'_>, content: &[u8], password: &Password) -> Result<Passwor
 }
 
 /// `SafeContents`.
-fn bags(
-    der: &[u8],
-    password: &Password,
-    content: &mut Content,
-    depth: u32,
-) -> Result<(), Closed> {
+fn bags(der: &[u8], password: &Password, content: &mut Content, depth: u32) -> Result<(), Closed> {
     if depth > MAX_DEPTH {
         return Err(Closed::Malformed);
     }
@@ -623,7 +624,11 @@ mod tests {
             return Pair::parse(given(name, &file(name)), None, password);
         }
         let (chain, key) = (file("chain.pem"), file(name));
-        Pair::parse(given("chain.pem", &chain), Some(given(name, &key)), password)
+        Pair::parse(
+            given("chain.pem", &chain),
+            Some(given(name, &key)),
+            password,
+        )
     }
 
     const STORES: &[(&str, &str)] = &[
@@ -674,7 +679,8 @@ mod tests {
         let plain = plain();
         let (store, key, chain) = (file("openssl-3.p12"), file("plain.key"), file("chain.pem"));
         for (chain, key) in [(&store, &key), (&chain, &store), (&store, &store)] {
-            let pair = Pair::parse(given("a", chain), Some(given("b", key)), Some(PASSWORD)).unwrap();
+            let pair =
+                Pair::parse(given("a", chain), Some(given("b", key)), Some(PASSWORD)).unwrap();
             assert_eq!(pair.chain, plain.chain);
         }
         let alone = Pair::key_alone(given("a", &store), Some(PASSWORD)).unwrap();
@@ -697,7 +703,9 @@ mod tests {
                     assert!(parse(name, given).is_ok(), "{name}");
                     continue;
                 }
-                let error = parse(name, given).err().unwrap_or_else(|| panic!("{name}: {given:?}"));
+                let error = parse(name, given)
+                    .err()
+                    .unwrap_or_else(|| panic!("{name}: {given:?}"));
                 let text = error.to_string();
                 assert!(
                     text.contains(says) && text.contains(name) && text.contains("password_file"),
@@ -718,7 +726,9 @@ mod tests {
         ] {
             for password in [Some(PASSWORD), None] {
                 let text = parse(name, password).err().unwrap().to_string();
-                let locked = password.is_none() && !name.starts_with("traditional") && name.ends_with(".key");
+                let locked = password.is_none()
+                    && !name.starts_with("traditional")
+                    && name.ends_with(".key");
                 match locked {
                     // the password is asked for first
                     true => assert!(text.contains("password_file"), "{text}"),
@@ -731,7 +741,12 @@ mod tests {
     #[test]
     fn what_is_damaged_gives_an_error_or_the_same() {
         let plain = plain();
-        for name in ["openssl-3.p12", "openssl-1.1.p12", "pbmac1.p12", "not-encrypted.p12"] {
+        for name in [
+            "openssl-3.p12",
+            "openssl-1.1.p12",
+            "pbmac1.p12",
+            "not-encrypted.p12",
+        ] {
             let whole = file(name);
             for at in (0..whole.len()).step_by(13) {
                 let cut = Pair::parse(given(name, &whole[..at]), None, Some(PASSWORD));

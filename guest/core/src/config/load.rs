@@ -456,8 +456,10 @@ fn check_certificate_files(
         );
     }
     if given == 0 && files.private_key_file.is_none() {
-        return Err(ConfigError::new(place.path(), "missing field `certificate_file`")
-            .hint("set certificate_file"));
+        return Err(
+            ConfigError::new(place.path(), "missing field `certificate_file`")
+                .hint("set certificate_file"),
+        );
     }
     if files.password_file.is_some() && files.password_env.is_some() {
         return Err(
@@ -466,7 +468,10 @@ fn check_certificate_files(
         );
     }
     let paths = [
-        ("certificate_file", Some(&files.certificate_file).filter(|_| has_file)),
+        (
+            "certificate_file",
+            Some(&files.certificate_file).filter(|_| has_file),
+        ),
         ("private_key_file", files.private_key_file.as_ref()),
         ("password_file", files.password_file.as_ref()),
     ];

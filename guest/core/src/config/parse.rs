@@ -107,7 +107,7 @@ pub(crate) trait Choice: Copy + Default + 'static {
     const CHOICES: &[(&str, Self)];
 }
 
-/// An object, or a list of such objects.
+// An object, or a list of such objects. Who has it as a field describes it.
 #[derive(Clone, Debug)]
 #[cfg_attr(
     feature = "schema",

@@ -136,7 +136,12 @@ impl<'a> Place<'a> {
     }
 
     /// Whether a variable is set that the host alone reads, for a certificate. It is told to nobody else.
-    pub(crate) fn variable_of_the_host(&self, name: &str, certificate: &str, field: &str) -> Option<()> {
+    pub(crate) fn variable_of_the_host(
+        &self,
+        name: &str,
+        certificate: &str,
+        field: &str,
+    ) -> Option<()> {
         self.has_variable(name).then(|| {
             let setting = format!("{CERTIFICATES}{certificate}.{field}");
             self.need(|needs| needs.add_variable(name, setting, true));

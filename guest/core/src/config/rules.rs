@@ -433,7 +433,12 @@ mod tests {
     fn key_ids() {
         check(
             key_id,
-            &["1", "2026-11", "a b", "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"],
+            &[
+                "1",
+                "2026-11",
+                "a b",
+                "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
+            ],
             &[("", "empty"), ("a\n", "control"), ("<kid>", "")],
         );
     }

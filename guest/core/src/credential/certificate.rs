@@ -89,7 +89,8 @@ impl Kind for Certificate {
                 rules::path(path),
             )?;
             const PASSWORD: &str = Environment::AZURE_CLIENT_CERTIFICATE_PASSWORD;
-            let password = place.variable_of_the_host(PASSWORD, ENVIRONMENT_IDENTITY, "password_env");
+            let password =
+                place.variable_of_the_host(PASSWORD, ENVIRONMENT_IDENTITY, "password_env");
             place.add_certificate(
                 ENVIRONMENT_IDENTITY,
                 CertificateFiles {
