@@ -218,7 +218,7 @@ impl<T: Send> credential_provider::HostWithStore<T> for Forward {
     async fn try_credentials(
         store: &Accessor<T, Self>,
         identity: Option<String>,
-    ) -> Result<Vec<types::CredentialTrial>, types::CredentialError> {
+    ) -> Result<Vec<types::CredentialTrial>, types::CredentialProblem> {
         let trials = provider(store).try_credentials(identity.as_deref()).await?;
         Ok(trials.into_iter().map(Into::into).collect())
     }

@@ -480,8 +480,34 @@ impl From<core::CredentialTrial> for wit::CredentialTrial {
         Self {
             credential: trial.credential.into(),
             description: trial.description,
-            outcome: trial.outcome.map_err(Into::into),
+            problem: trial.problem.map(Into::into),
         }
+    }
+}
+
+impl From<core::Error> for wit::CredentialProblem {
+    fn from(error: core::Error) -> Self {
+        Self {
+            class: error.class().into(),
+            message: error.detail().message.clone(),
+            hint: error.detail().hint.clone(),
+        }
+    }
+}
+
+impl From<wit::CredentialProblem> for core::Error {
+    fn from(problem: wit::CredentialProblem) -> Self {
+        let wit::CredentialProblem {
+            class,
+            message,
+            hint,
+        } = problem;
+        let detail = core::ErrorDetail {
+            message,
+            hint,
+            ..core::ErrorDetail::default()
+        };
+        Self::with_detail(class.into(), detail)
     }
 }
 
@@ -490,7 +516,7 @@ impl From<wit::CredentialTrial> for core::CredentialTrial {
         Self {
             credential: trial.credential.into(),
             description: trial.description,
-            outcome: trial.outcome.map_err(Into::into),
+            problem: trial.problem.map(Into::into),
         }
     }
 }

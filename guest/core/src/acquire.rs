@@ -682,9 +682,7 @@ pub(crate) async fn try_credentials(io: &Io, plan: &Plan) -> Vec<CredentialTrial
         trials.push(CredentialTrial {
             credential: credentials.reference(at),
             description: credential.describe(),
-            outcome: outcome
-                .map(|_| ())
-                .map_err(|error| plan.of_credential(error, at)),
+            problem: outcome.err().map(|error| plan.of_credential(error, at)),
         });
     }
     trials

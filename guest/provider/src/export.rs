@@ -1,8 +1,8 @@
 //! The exported interfaces.
 
 use edgepass_bindings::types::{
-    AccessToken, AuthorizeError, ClientAssertion, CredentialError, CredentialTrial, Header,
-    IdentityStatus, Rejection, RejectionOutcome, TokenInfo, TokenRequest,
+    AccessToken, AuthorizeError, ClientAssertion, CredentialError, CredentialProblem,
+    CredentialTrial, Header, IdentityStatus, Rejection, RejectionOutcome, TokenInfo, TokenRequest,
 };
 use edgepass_core as core;
 
@@ -36,7 +36,7 @@ impl credential_provider::Guest for Component {
 
     async fn try_credentials(
         identity: Option<String>,
-    ) -> Result<Vec<CredentialTrial>, CredentialError> {
+    ) -> Result<Vec<CredentialTrial>, CredentialProblem> {
         let trials = driver::try_credentials(identity.as_deref()).await?;
         Ok(trials.into_iter().map(Into::into).collect())
     }

@@ -87,12 +87,12 @@ pub(crate) fn check(
     };
     let without: Vec<&(String, Vec<CredentialTrial>)> = trials
         .iter()
-        .filter(|(_, trials)| !trials.is_empty() && trials.iter().all(|t| t.outcome.is_err()))
+        .filter(|(_, trials)| !trials.is_empty() && trials.iter().all(|t| t.problem.is_some()))
         .collect();
     if !without.is_empty() {
         let mistakes = without.into_iter().flat_map(|(identity, trials)| {
             trials.iter().filter_map(move |trial| {
-                let error = trial.outcome.as_ref().err()?;
+                let error = trial.problem.as_ref()?;
                 Some(Mistake {
                     setting: None,
                     message: format!(
@@ -123,9 +123,9 @@ pub(crate) fn check(
     }
     for (identity, trials) in &trials {
         for trial in trials {
-            out.push_str(&match &trial.outcome {
-                Ok(()) => format!("identity {identity}: {} is ready\n", trial.credential),
-                Err(error) => {
+            out.push_str(&match &trial.problem {
+                None => format!("identity {identity}: {} is ready\n", trial.credential),
+                Some(error) => {
                     format!(
                         "warning: identity {identity}: {} is not ready: {error:#}\n",
                         trial.credential

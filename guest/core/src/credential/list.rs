@@ -64,8 +64,8 @@ pub struct CredentialTrial {
     pub credential: CredentialRef,
     /// One line about it, for people.
     pub description: String,
-    /// Whether it is ready for an exchange; if not, why.
-    pub outcome: Result<(), Error>,
+    /// Why it is not ready for an exchange; nothing where it is.
+    pub problem: Option<Error>,
 }
 
 /// How the credentials of all identities stand, as their attempts have shown.
