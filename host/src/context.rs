@@ -227,12 +227,16 @@ impl<T: HostView> token_file::HostWithStore<T> for Imports {
                 "the configuration does not name this file".to_owned(),
             ));
         }
-        match host.0.files.fetch(path).await {
+        match host.0.files.fetch(path.clone()).await {
             Ok(mut content) => Ok(std::mem::take(&mut *content)),
             Err(FileError::NotFound) => Err(token_file::ReadError::NotFound),
             Err(FileError::Denied) => Err(token_file::ReadError::Denied(
                 "permission denied".to_owned(),
             )),
+            Err(e @ FileError::Foreign(_)) => {
+                log::warn!("token-file denied: {path:?}: {e}");
+                Err(token_file::ReadError::Denied(e.to_string()))
+            }
             Err(FileError::TooLarge { limit }) => Err(token_file::ReadError::TooLarge(limit)),
             Err(e) => Err(token_file::ReadError::Other(e.to_string())),
         }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::Bytes;
 use edgepass_core::HttpErrorKind;
 use edgepass_core::needs::{Connection, Scheme as Over};
@@ -25,8 +26,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::sync::OnceCell;
 use tower_service::Service;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
@@ -40,15 +45,28 @@ pub(crate) struct Egress {
     connections: Vec<Connection>,
     roots: Roots,
     public: OnceCell<Pool>,
+    /// The connections to servers that are known by their thumbprint.
+    pinned: Vec<(String, OnceCell<Pool>)>,
 }
 
 impl Egress {
     /// Requests that one of these lets out, on a connection with its certificate, and no other.
     pub(crate) fn new(connections: Vec<Connection>, roots: Roots) -> Self {
+        let mut thumbprints: Vec<&String> = connections
+            .iter()
+            .filter_map(|connection| connection.server_thumbprint.as_ref())
+            .collect();
+        thumbprints.sort();
+        thumbprints.dedup();
+        let pinned = thumbprints
+            .into_iter()
+            .map(|thumbprint| (thumbprint.clone(), OnceCell::new()))
+            .collect();
         Self {
             connections,
             roots,
             public: OnceCell::new(),
+            pinned,
         }
     }
 
@@ -58,8 +76,15 @@ impl Egress {
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> Result<Response<WasiBody>, Error> {
-        self.permit(&request, None)?;
-        let pool = self.public.get_or_try_init(|| self.pool(None)).await?;
+        let thumbprint = self.permit(&request, None)?;
+        let mut pinned = self.pinned.iter();
+        let pool = match pinned.find(|(pin, _)| Some(pin.as_str()) == thumbprint) {
+            Some((pin, pool)) => {
+                pool.get_or_try_init(async || Pool::pinned(pin.clone()))
+                    .await?
+            }
+            None => self.public.get_or_try_init(|| self.pool(None)).await?,
+        };
         exchange(pool, request, options).await
     }
 
@@ -78,7 +103,9 @@ impl Egress {
     /// Connections that are authenticated with that certificate, or with none.
     pub(crate) async fn pool(&self, certificate: Option<Arc<CertifiedKey>>) -> Result<Pool, Error> {
         // a metadata service has no certificate, and a machine that asks no other server may have no authorities
-        let has_tls = |connection: &Connection| connection.permission.scheme == Over::Https;
+        let has_tls = |connection: &Connection| {
+            connection.permission.scheme == Over::Https && connection.server_thumbprint.is_none()
+        };
         let roots = if self.connections.iter().any(has_tls) {
             self.roots.load().await.map_err(|e| {
                 log::error!("certification authorities: {e}");
@@ -87,11 +114,7 @@ impl Egress {
         } else {
             Arc::new(RootCertStore::empty())
         };
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|e| Error::InternalError(Some(e.to_string())))?
-            .with_root_certificates(roots);
+        let builder = tls()?.with_root_certificates(roots);
         Ok(match certificate {
             Some(certificate) => Pool::new(
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certificate))),
@@ -105,8 +128,13 @@ impl Egress {
         })
     }
 
-    /// Whether policy lets the request out on a connection that is authenticated with that certificate, or with none.
-    fn permit<B>(&self, request: &Request<B>, certificate: Option<&str>) -> Result<(), Error> {
+    /// Whether policy lets the request out on a connection that is authenticated with that certificate, or with none; and
+    /// the thumbprint by which the server is known, if it is.
+    fn permit<B>(
+        &self,
+        request: &Request<B>,
+        certificate: Option<&str>,
+    ) -> Result<Option<&str>, Error> {
         let uri = request.uri();
         let scheme = uri.scheme_str().unwrap_or_default();
         let host = uri
@@ -124,8 +152,12 @@ impl Egress {
         };
         let is_method = |c: &Connection| request.method().as_str() == c.permission.purpose.method();
         let is_certificate = |c: &Connection| c.certificate.as_deref() == certificate;
-        let refusal = if fitting().any(|c| is_method(c) && is_certificate(c)) {
-            return Ok(());
+        let mut permitted = fitting().filter(|c| is_method(c) && is_certificate(c));
+        let refusal = if let Some(first) = permitted.next() {
+            let mut thumbprints = std::iter::once(first)
+                .chain(permitted)
+                .filter_map(|c| c.server_thumbprint.as_deref());
+            return Ok(thumbprints.next());
         } else if fitting().any(is_method) {
             "not on a connection with that certificate"
         } else if fitting().next().is_some() {
@@ -177,6 +209,79 @@ impl Pool {
                 .pool_max_idle_per_host(limits::POOL_IDLE_PER_HOST)
                 .build(https),
         )
+    }
+}
+
+impl Pool {
+    /// Connections to servers with that certificate and no other.
+    fn pinned(thumbprint: String) -> Result<Self, Error> {
+        let verifier = Pinned {
+            thumbprint,
+            provider: default_provider(),
+        };
+        let tls = tls()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        Ok(Self::new(tls, HttpsConnectorBuilder::https_only))
+    }
+}
+
+fn tls() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, Error> {
+    ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Error::InternalError(Some(e.to_string())))
+}
+
+/// Takes one certificate, by its SHA-1 thumbprint, for who has its key: no authority vouches for it, and no name in it
+/// counts. Another certificate of that thumbprint would take a second preimage of SHA-1, which nobody has.
+#[derive(Debug)]
+struct Pinned {
+    thumbprint: String,
+    provider: CryptoProvider,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, end_entity);
+        let found: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+        if found == self.thumbprint {
+            return Ok(ServerCertVerified::assertion());
+        }
+        Err(rustls::CertificateError::UnknownIssuer.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -482,6 +587,94 @@ mod tests {
         ] {
             let result = egress.permit(&request(method, &url), None);
             assert_eq!(result.is_ok(), leaves, "{method} {url}");
+        }
+    }
+
+    /// The egress of a machine's identity with these settings and variables.
+    fn egress_of(identity: &str, variables: &[(&str, &str)]) -> Egress {
+        let json = format!(r#"{{"identities": {{"a": {{"credential": {identity}}}}}}}"#);
+        let environment = Environment::from_pairs(variables.iter().copied());
+        let config = Config::load(Some(&json), &environment).unwrap();
+        Egress::new(config.needs().connections, Roots::System(OnceCell::new()))
+    }
+
+    #[test]
+    fn a_platform_s_own_process_is_reached_and_nobody_else() {
+        const THUMBPRINT: &str = "00112233445566778899aabbccddeeff00112233";
+        let imds = "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=r";
+        let rows: [(&str, &[(&str, &str)], &str, &str, Option<&str>); 6] = [
+            ("imds", &[], "GET", imds, None),
+            (
+                "app_service",
+                &[
+                    ("IDENTITY_ENDPOINT", "http://localhost:81/msi/token"),
+                    ("IDENTITY_HEADER", "s"),
+                ],
+                "GET",
+                "http://localhost:81/msi/token?api-version=2019-08-01&resource=r",
+                None,
+            ),
+            (
+                "azure_ml",
+                &[
+                    ("MSI_ENDPOINT", "http://127.0.0.1:82/MSI/auth"),
+                    ("MSI_SECRET", "s"),
+                ],
+                "GET",
+                "http://127.0.0.1:82/MSI/auth?api-version=2017-09-01&resource=r",
+                None,
+            ),
+            (
+                "cloud_shell",
+                &[("MSI_ENDPOINT", "http://localhost:83/oauth2/token")],
+                "POST",
+                "http://localhost:83/oauth2/token",
+                None,
+            ),
+            (
+                "azure_arc",
+                &[
+                    ("IDENTITY_ENDPOINT", "http://127.0.0.1:84/token"),
+                    ("IMDS_ENDPOINT", "x"),
+                ],
+                "GET",
+                "http://127.0.0.1:84/token?api-version=2020-06-01&resource=r",
+                None,
+            ),
+            (
+                "service_fabric",
+                &[
+                    ("IDENTITY_ENDPOINT", "https://10.0.0.4:85/token"),
+                    ("IDENTITY_HEADER", "s"),
+                    ("IDENTITY_SERVER_THUMBPRINT", THUMBPRINT),
+                ],
+                "GET",
+                "https://10.0.0.4:85/token?api-version=2019-07-01-preview&resource=r",
+                Some(THUMBPRINT),
+            ),
+        ];
+        for (source, variables, method, url, thumbprint) in rows {
+            for identity in [
+                format!(r#"{{"managed_identity": {{"source": "{source}"}}}}"#),
+                r#"{"managed_identity": {}}"#.to_owned(),
+            ] {
+                let egress = egress_of(&identity, variables);
+                let request = request(method, url);
+                let permitted = egress.permit(&request, None);
+                assert_eq!(permitted.ok(), Some(thumbprint), "{source} {url}");
+                // not on another connection, by another method, to another path, and not to another source
+                assert!(egress.permit(&request, Some("c")).is_err(), "{source}");
+                let other = if method == "GET" { "POST" } else { "GET" };
+                assert!(egress.permit(&self::request(other, url), None).is_err());
+                let (place, _) = url.split_once('?').unwrap_or((url, ""));
+                let beside = self::request(method, &format!("{place}/x?api-version=1"));
+                assert!(egress.permit(&beside, None).is_err(), "{source}");
+                for (another, _, method, url, _) in rows.iter().filter(|row| row.0 != source) {
+                    let request = self::request(method, url);
+                    let leaves = egress.permit(&request, None).is_ok();
+                    assert!(!leaves, "{source} reaches {another}");
+                }
+            }
         }
     }
 

@@ -16,7 +16,10 @@ use crate::local::Mounts;
 /// Symbolic links are followed: Kubernetes swaps the content of a volume by one. What is checked is the opened file
 /// and not the path, which may mean another file a moment later.
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    let file = open(path)?;
+    read_opened(open(path)?, limit)
+}
+
+fn read_opened(file: File, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let metadata = file.metadata().map_err(FileError::from)?;
     if !metadata.is_file() {
         return Err(FileError::NotAFile);
@@ -45,6 +48,8 @@ pub(crate) enum FileError {
     Denied,
     /// A folder, a pipe, a device.
     NotAFile,
+    /// Somebody else may have put it there.
+    Foreign(&'static str),
     /// More than that many bytes.
     TooLarge { limit: u64 },
     /// Anything else.
@@ -67,6 +72,7 @@ impl fmt::Display for FileError {
             Self::NotFound => f.write_str("there is no such file"),
             Self::Denied => f.write_str("permission denied"),
             Self::NotAFile => f.write_str("it is not a regular file"),
+            Self::Foreign(reason) => f.write_str(reason),
             Self::TooLarge { limit } => write!(f, "it is larger than {limit} bytes"),
             Self::Io(error) => error.fmt(f),
         }
@@ -105,10 +111,22 @@ impl TokenFiles {
     /// The content now, without blocking the thread for longer than a disk may take: what a server gives is read on a
     /// thread of its own, which waits for as long as the server does.
     pub(crate) async fn fetch(&self, path: String) -> Result<Zeroizing<Vec<u8>>, FileError> {
-        if self.mounts.is_local(Path::new(&path)) {
-            return Self::read(&path);
+        let mut files = self.files.iter();
+        let directory = files.find_map(|file| match file {
+            FilePattern::Directory { directory, .. } if file.matches(&path) => {
+                Some(directory.clone())
+            }
+            _ => None,
+        });
+        let is_local = self.mounts.is_local(Path::new(&path));
+        let read = move || match directory {
+            Some(directory) => read_own(Path::new(&directory), Path::new(&path)),
+            None => Self::read(&path),
+        };
+        if is_local {
+            return read();
         }
-        let read = tokio::task::spawn_blocking(move || Self::read(&path));
+        let read = tokio::task::spawn_blocking(read);
         read.await
             .unwrap_or_else(|e| Err(FileError::Io(io::Error::other(e))))
     }
@@ -119,16 +137,68 @@ impl TokenFiles {
     }
 }
 
+/// Reads a file of which a server's answer has said the name, from a folder that the platform keeps. A file that somebody
+/// else could have put there is not read: who answers may want to see what this process may read and he may not.
+#[cfg(unix)]
+fn read_own(directory: &Path, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    /// Others may write.
+    const OTHERS_WRITE: u32 = 0o002;
+
+    let folder = std::fs::symlink_metadata(directory)?;
+    if !folder.is_dir() {
+        return Err(FileError::Foreign("its folder is a link, or none"));
+    }
+    if folder.permissions().mode() & OTHERS_WRITE != 0 {
+        return Err(FileError::Foreign("anybody may write to its folder"));
+    }
+    let file = open_without_link(path)?;
+    let owner = file.metadata()?.uid();
+    if owner != 0 && owner != folder.uid() {
+        return Err(FileError::Foreign(
+            "its owner is neither that of its folder nor root",
+        ));
+    }
+    read_opened(file, limits::CHALLENGE_FILE_BYTES)
+}
+
+/// The folder's own permissions are all that can be asked for here.
+#[cfg(not(unix))]
+fn read_own(_: &Path, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    read_bounded(path, limits::CHALLENGE_FILE_BYTES)
+}
+
+/// A link is refused: where it leads is not what the answer named.
+#[cfg(unix)]
+fn open_without_link(path: &Path) -> Result<File, FileError> {
+    use rustix::fs::OFlags;
+
+    let opened = open_with(path, OFlags::NONBLOCK | OFlags::NOFOLLOW);
+    opened.map_err(|error| match error {
+        FileError::Io(error)
+            if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) =>
+        {
+            FileError::Foreign("it is a link")
+        }
+        error => error,
+    })
+}
+
 /// Opening a pipe would wait for a writer; this does not.
 #[cfg(unix)]
 fn open(path: &Path) -> Result<File, FileError> {
+    // it has no meaning for regular files
+    open_with(path, rustix::fs::OFlags::NONBLOCK)
+}
+
+#[cfg(unix)]
+fn open_with(path: &Path, flags: rustix::fs::OFlags) -> Result<File, FileError> {
     use std::os::unix::fs::OpenOptionsExt;
 
-    // it has no meaning for regular files
-    let flags = rustix::fs::OFlags::NONBLOCK.bits();
     File::options()
         .read(true)
-        .custom_flags(flags.cast_signed())
+        .custom_flags(flags.bits().cast_signed())
         .open(path)
         .map_err(FileError::from)
 }
@@ -199,6 +269,68 @@ mod tests {
             read_bounded(&dir.0.join("token"), 10).unwrap().as_slice(),
             b"x"
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_an_answer_names_is_the_platform_s_own() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let dir = Dir::new("own");
+        let write = |name: &str, bytes: usize| {
+            let path = dir.0.join(name);
+            std::fs::write(&path, vec![b'k'; bytes]).unwrap();
+            path
+        };
+        let mode = |mode: u32| {
+            std::fs::set_permissions(&dir.0, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let read = |path: &Path| read_own(&dir.0, path);
+        mode(0o750);
+        let (good, large) = (write("good.key", 4096), write("large.key", 4097));
+        assert_eq!(read(&good).unwrap().len(), 4096);
+        assert!(matches!(
+            read(&large),
+            Err(FileError::TooLarge { limit: 4096 })
+        ));
+        let link = dir.0.join("link.key");
+        std::os::unix::fs::symlink(&good, &link).unwrap();
+        assert!(matches!(
+            read(&link),
+            Err(FileError::Foreign("it is a link"))
+        ));
+        assert!(matches!(
+            read(&dir.0.join("none.key")),
+            Err(FileError::NotFound)
+        ));
+        mode(0o757);
+        assert!(matches!(
+            read(&good),
+            Err(FileError::Foreign("anybody may write to its folder"))
+        ));
+        mode(0o750);
+        // whoever may give files away: others are refused before there is anything to check
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&good, Some(65_534), None).unwrap();
+            assert!(matches!(read(&good), Err(FileError::Foreign(_))));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_s_files_are_read_by_the_rules_for_it() {
+        let dir = Dir::new("folder");
+        let directory = dir.0.to_str().unwrap().to_owned();
+        std::fs::write(dir.0.join("a.key"), [b'k'; 5000]).unwrap();
+        let path = format!("{directory}/a.key");
+        let named = TokenFiles::new([FilePattern::Exact(path.clone())]);
+        assert_eq!(named.fetch(path.clone()).await.unwrap().len(), 5000);
+        let suffix = ".key".to_owned();
+        let folder = TokenFiles::new([FilePattern::Directory { directory, suffix }]);
+        assert!(folder.permits(&path) && folder.paths().next().is_none());
+        assert!(matches!(
+            folder.fetch(path).await,
+            Err(FileError::TooLarge { limit: 4096 })
+        ));
     }
 
     #[test]

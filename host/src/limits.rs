@@ -10,6 +10,9 @@ pub const GUEST_MEMORY_BYTES: usize = 32 * 1024 * 1024;
 /// A configuration file, bytes: four times what the engine accepts, so that it is the engine that refuses and explains.
 pub const CONFIG_BYTES: u64 = 4 * edgepass_core::limits::MAX_CONFIG_BYTES as u64;
 
+/// A file whose name a server's answer gives, bytes: the bound of MSAL and the Azure SDKs for the keys of Azure Arc's agent.
+pub const CHALLENGE_FILE_BYTES: u64 = 4096;
+
 /// Memories of one store. The provider has one; a component that was composed of several has one for each.
 pub const MEMORIES: usize = 8;
 

@@ -81,6 +81,13 @@ impl<'c> Required<'c> {
                 "use federated_token_file",
             ));
         }
+        if let Some(setting) = &needs.platform {
+            return Err(refusal(
+                setting,
+                "is a source that is not available in Envoy: a process of the platform, of which this machine's variables say where it is",
+                "the filter asks the metadata service alone: write imds",
+            ));
+        }
         let mut signers = Vec::new();
         for signature in &needs.signatures {
             if !matches!(signature.algorithm, Algorithm::Rs256 | Algorithm::Es256) {

@@ -112,8 +112,8 @@ impl fmt::Debug for HttpRequest {
 pub struct HttpResponse {
     /// Status code.
     pub status: u16,
-    /// Headers, names in lower case. Only `date`, `retry-after`, `content-encoding`, `content-type`, `location` and `server`
-    /// are looked at.
+    /// Headers, names in lower case. Only `date`, `retry-after`, `content-encoding`, `content-type`, `location`, `server`
+    /// and, of a 401, `www-authenticate` are looked at.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: SecretBytes,

@@ -41,6 +41,7 @@ fn wanted_headers(status: u16, body: &[u8]) -> impl Iterator<Item = &'static str
     };
     let of_status: &[_] = match status {
         200..=299 => &[],
+        401 => &["location", "server", "www-authenticate"],
         _ => &["location", "server"],
     };
     [always, of_body, of_status].into_iter().flatten().copied()

@@ -19,6 +19,7 @@ use crate::jose::SigningKey;
 use crate::journal::{Journal, JournalEntry};
 use crate::metadata::{IssuedTokens, TOKEN_EXCHANGE};
 use crate::pki::{CertificateOptions, ClientCertificate, KeySlot, Pki, process_key};
+use crate::platforms::{self, Platform, Secrets};
 use crate::registry::{App, Certificate, ManagedIdentity, Registry, Resource, Tenant};
 use crate::routes::ISSUER_PATH;
 use crate::server::Door;
@@ -340,6 +341,16 @@ impl Emulator {
         self.world().identity.metadata_authority()
     }
 
+    /// The variables by which a platform leads the processes that it starts to
+    /// its tokens of managed identities; none unless
+    /// [`Builder::metadata_port`] asked for them. Azure Arc's keys are in the
+    /// folder that Windows has for them, below the `ProgramData` that is among
+    /// the variables.
+    #[must_use]
+    pub fn platform_env(&self, platform: Platform) -> Vec<(&'static str, String)> {
+        platforms::env(self.world(), platform)
+    }
+
     /// The identities of the machine that the metadata service runs on: its
     /// own and one that is user-assigned, from the start.
     #[must_use]
@@ -367,7 +378,8 @@ impl Emulator {
         self.world().identity.tenant_issuer()
     }
 
-    /// The requests to the metadata service in [`Self::journal`].
+    /// The requests to the metadata service and the other places of platforms
+    /// in [`Self::journal`].
     #[must_use]
     pub fn metadata_requests(&self) -> Vec<JournalEntry> {
         let mut journal = self.journal();
@@ -568,6 +580,14 @@ impl Builder {
         if let Some(seconds) = self.access_token_lifetime {
             settings.access_token_lifetime = seconds;
         }
+        let scratch = std::env::temp_dir().join(format!("edgepass-emulator-{}", guid()));
+        let (mut fabric, mut fabric_door) = (None, None);
+        if metadata_listener.is_some() {
+            let listener = bind(0)?;
+            let (tls, thumbprint) = Pki::fabric_config()?;
+            fabric = Some((listener.local_addr()?.port(), thumbprint));
+            fabric_door = Some((listener, Door::Fabric(tls.into())));
+        }
         let world = Arc::new(World {
             clock,
             pki,
@@ -582,6 +602,8 @@ impl Builder {
             faults: FaultQueue::default(),
             replays: Replays::default(),
             metadata_tokens: IssuedTokens::default(),
+            platforms: Secrets::new(&scratch),
+            fabric,
             directory: Mutex::new(None),
             identity,
             log: AtomicBool::new(self.log),
@@ -598,7 +620,8 @@ impl Builder {
             (Some(mtls_listener), Door::StrictEntra(strict.into())),
             (metadata_listener, Door::Metadata),
         ];
-        for (listener, door) in doors {
+        let fabric_door = fabric_door.map(|(listener, door)| (Some(listener), door));
+        for (listener, door) in doors.into_iter().chain(fabric_door) {
             let Some(listener) = listener else {
                 continue;
             };
@@ -607,7 +630,6 @@ impl Builder {
             let (world, counter) = (Arc::clone(&world), Arc::clone(&counter));
             runtime.spawn(server::serve(listener, door, world, counter));
         }
-        let scratch = std::env::temp_dir().join(format!("edgepass-emulator-{}", guid()));
         Ok(Emulator {
             shared: Shared(world),
             certificate,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::lock;
+use crate::platforms::PREFIX;
 
 /// Entries kept: more than any test looks at, few enough that a benchmark of
 /// a million requests does not eat the machine.
@@ -97,10 +98,11 @@ impl JournalEntry {
         self.path.ends_with("/token") && !self.is_metadata_request()
     }
 
-    /// Whether this is a request to the metadata service.
+    /// Whether this is a request to the metadata service, or to another place
+    /// where a platform hands out tokens of managed identities.
     #[must_use]
     pub fn is_metadata_request(&self) -> bool {
-        self.path.starts_with("/metadata/")
+        self.path.starts_with("/metadata/") || self.path.starts_with(PREFIX)
     }
 }
 

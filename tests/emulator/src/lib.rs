@@ -17,6 +17,7 @@ mod journal;
 mod metadata;
 mod misbehave;
 mod pki;
+mod platforms;
 mod registry;
 mod reply;
 mod request;
@@ -33,6 +34,7 @@ pub use faults::Fault;
 pub use issuer::{DEFAULT_LIFETIME, Mint, WorkloadIssuer};
 pub use journal::JournalEntry;
 pub use pki::{CertificateOptions, ClientCertificate};
+pub use platforms::Platform;
 pub use registry::{
     App, Certificate, FederatedCredential, ManagedIdentity, Resource, Secret, Tenant,
 };

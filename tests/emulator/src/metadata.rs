@@ -33,8 +33,15 @@ const VERSIONS: &[&str] = &[
     "2025-04-07",
 ];
 
-/// The parameters that choose an identity.
-const SELECTORS: &[&str] = &["client_id", "object_id", "msi_res_id"];
+/// The parameters that choose an identity, here and at other platforms: each
+/// of those refuses what is not its own.
+const SELECTORS: &[&str] = &[
+    "client_id",
+    "object_id",
+    "msi_res_id",
+    "mi_res_id",
+    "clientid",
+];
 
 /// Answers a request to the metadata service.
 pub(crate) fn answer(world: &World, call: &Call) -> Reply {
@@ -91,16 +98,16 @@ impl IssuedTokens {
 }
 
 /// Why there is no token.
-struct Refusal {
-    status: StatusCode,
-    error: &'static str,
-    description: String,
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) error: &'static str,
+    pub(crate) description: String,
     /// Whether the answer lists the versions that are known.
-    versions: bool,
+    pub(crate) versions: bool,
 }
 
 impl Refusal {
-    fn new(error: &'static str, description: impl Into<String>) -> Self {
+    pub(crate) fn new(error: &'static str, description: impl Into<String>) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
             error,
@@ -119,6 +126,17 @@ impl Refusal {
     }
 }
 
+/// A token and what an answer says of it.
+pub(crate) struct Token {
+    pub(crate) text: String,
+    pub(crate) client_id: String,
+    pub(crate) resource: String,
+    pub(crate) not_before: i64,
+    pub(crate) expires: i64,
+    /// Seconds until then.
+    pub(crate) left: i64,
+}
+
 fn token(world: &World, call: &Call) -> Result<Value, Refusal> {
     if call.method != Method::GET {
         return Err(Refusal {
@@ -128,6 +146,36 @@ fn token(world: &World, call: &Call) -> Result<Value, Refusal> {
     }
     // Both headers guard against requests that an attacker made the machine
     // send: those rarely have the first, and proxies add the second.
+    require_metadata(call)?;
+    refuse_forwarded(call)?;
+    let parameters = Parameters::parse(call.query.as_bytes());
+    parameters.version(VERSIONS)?;
+    // The service ignores what it does not know, and answers for another
+    // identity than was meant.
+    parameters.refuse_unknown(&[
+        "api-version",
+        "resource",
+        "client_id",
+        "object_id",
+        "msi_res_id",
+    ])?;
+    let token = token_of(world, call.now, &parameters)?;
+    let left = token.left.to_string();
+    // Numbers are strings here.
+    Ok(json!({
+        "access_token": token.text,
+        "client_id": token.client_id,
+        "expires_in": left,
+        "expires_on": token.expires.to_string(),
+        "ext_expires_in": left,
+        "not_before": token.not_before.to_string(),
+        "resource": token.resource,
+        "token_type": "Bearer",
+    }))
+}
+
+/// That the request says that it is meant for here.
+pub(crate) fn require_metadata(call: &Call) -> Result<(), Refusal> {
     let mut metadata = call.headers.get_all("metadata").iter();
     if metadata.next().map(http::HeaderValue::as_bytes) != Some(b"true")
         || metadata.next().is_some()
@@ -137,26 +185,24 @@ fn token(world: &World, call: &Call) -> Result<Value, Refusal> {
             "Required metadata header not specified",
         ));
     }
+    Ok(())
+}
+
+/// That no proxy has passed the request on.
+pub(crate) fn refuse_forwarded(call: &Call) -> Result<(), Refusal> {
     if call.headers.contains_key("x-forwarded-for") {
         return Err(Refusal::new(
             "invalid_request",
             "The request has an X-Forwarded-For header: this service answers no request that went through a proxy.",
         ));
     }
-    let query: Vec<(String, String)> = url::form_urlencoded::parse(call.query.as_bytes())
-        .into_owned()
-        .collect();
-    let version = parameter(&query, "api-version")?.unwrap_or_default();
-    if !VERSIONS.contains(&version) {
-        return Err(Refusal {
-            versions: true,
-            ..Refusal::new(
-                "invalid_request",
-                format!("The api-version '{version}' is missing or not supported."),
-            )
-        });
-    }
-    let requested = parameter(&query, "resource")?
+    Ok(())
+}
+
+/// The token that the parameters ask for.
+pub(crate) fn token_of(world: &World, now: i64, parameters: &Parameters) -> Result<Token, Refusal> {
+    let requested = parameters
+        .get("resource")?
         .ok_or_else(|| {
             Refusal::new(
                 "invalid_request",
@@ -164,7 +210,7 @@ fn token(world: &World, call: &Call) -> Result<Value, Refusal> {
             )
         })?
         .to_owned();
-    let identity = identity(world, &query)?;
+    let identity = identity(world, parameters)?;
     let resource = lock(&world.registry)
         .resource(&requested)
         .cloned()
@@ -178,7 +224,6 @@ fn token(world: &World, call: &Call) -> Result<Value, Refusal> {
             )
         })?;
 
-    let now = call.now;
     let life = lock(&world.settings).managed_identity_token_lifetime;
     let key = (identity.client_id.clone(), requested.clone());
     let token = world.metadata_tokens.get_or_issue(key, now, || {
@@ -190,38 +235,70 @@ fn token(world: &World, call: &Call) -> Result<Value, Refusal> {
             expires,
         })
     })?;
-    let left = token.expires.saturating_sub(now).to_string();
-    // Numbers are strings here.
-    Ok(json!({
-        "access_token": token.text,
-        "client_id": identity.client_id,
-        "expires_in": left,
-        "expires_on": token.expires.to_string(),
-        "ext_expires_in": left,
-        "not_before": token.not_before.to_string(),
-        "resource": requested,
-        "token_type": "Bearer",
-    }))
+    Ok(Token {
+        text: token.text,
+        client_id: identity.client_id,
+        resource: requested,
+        not_before: token.not_before,
+        expires: token.expires,
+        left: token.expires.saturating_sub(now),
+    })
 }
 
-/// A parameter that may be there once. An empty one is none.
-fn parameter<'a>(query: &'a [(String, String)], name: &str) -> Result<Option<&'a str>, Refusal> {
-    let mut values = query.iter().filter(|(key, _)| key == name);
-    let value = values.next().map(|(_, value)| value.as_str());
-    if values.next().is_some() {
-        return Err(Refusal::new(
-            "invalid_request",
-            format!("The request includes the parameter '{name}' more than once."),
-        ));
+/// The parameters of a query or form.
+pub(crate) struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    pub(crate) fn parse(text: &[u8]) -> Self {
+        Self(url::form_urlencoded::parse(text).into_owned().collect())
     }
-    Ok(value.filter(|value| !value.is_empty()))
+
+    /// One that may be there once. An empty one is none.
+    pub(crate) fn get(&self, name: &str) -> Result<Option<&str>, Refusal> {
+        let mut values = self.0.iter().filter(|(key, _)| key == name);
+        let value = values.next().map(|(_, value)| value.as_str());
+        if values.next().is_some() {
+            return Err(Refusal::new(
+                "invalid_request",
+                format!("The request includes the parameter '{name}' more than once."),
+            ));
+        }
+        Ok(value.filter(|value| !value.is_empty()))
+    }
+
+    /// That the version is one of these.
+    pub(crate) fn version(&self, known: &[&str]) -> Result<(), Refusal> {
+        let version = self.get("api-version")?.unwrap_or_default();
+        if known.contains(&version) {
+            return Ok(());
+        }
+        Err(Refusal {
+            versions: true,
+            ..Refusal::new(
+                "invalid_request",
+                format!("The api-version '{version}' is missing or not supported."),
+            )
+        })
+    }
+
+    /// That there are no others than these.
+    pub(crate) fn refuse_unknown(&self, known: &[&str]) -> Result<(), Refusal> {
+        let mut names = self.0.iter().map(|(name, _)| name.as_str());
+        match names.find(|name| !known.contains(name)) {
+            None => Ok(()),
+            Some(name) => Err(Refusal::new(
+                "invalid_request",
+                format!("The parameter '{name}' is not known here."),
+            )),
+        }
+    }
 }
 
 /// The identity that the request means.
-fn identity(world: &World, query: &[(String, String)]) -> Result<ManagedIdentity, Refusal> {
+fn identity(world: &World, parameters: &Parameters) -> Result<ManagedIdentity, Refusal> {
     let mut selected = None;
     for name in SELECTORS {
-        let Some(value) = parameter(query, name)? else {
+        let Some(value) = parameters.get(name)? else {
             continue;
         };
         if let Some((other, _)) = selected.replace((*name, value)) {
@@ -239,7 +316,7 @@ fn identity(world: &World, query: &[(String, String)]) -> Result<ManagedIdentity
     if let Some((name, value)) = selected {
         let found = assigned.iter().find(|identity| {
             let known = match name {
-                "client_id" => Some(&identity.client_id),
+                "client_id" | "clientid" => Some(&identity.client_id),
                 "object_id" => Some(&identity.object_id),
                 _ => identity.resource_id.as_ref(),
             };

@@ -18,6 +18,7 @@ use rustls::pki_types::{
 };
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use sha1::Digest as _;
 
 use crate::clock::{date_time, real_now};
 use crate::encoding::sha256_url;
@@ -108,6 +109,29 @@ impl Pki {
             Ok(Arc::new(config))
         };
         Ok([build(false)?, build(true)?])
+    }
+
+    /// TLS with a certificate that signed itself and names nobody who asks, as
+    /// a cluster of Service Fabric makes it, and its SHA-1 thumbprint.
+    pub(crate) fn fabric_config() -> Result<(Arc<ServerConfig>, String)> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(vec!["ServiceFabricMI.example".to_owned()])?;
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "ServiceFabricMI");
+        set_validity(&mut params, -BACKDATE, SERVER_VALIDITY);
+        let certificate = params.self_signed(&key)?;
+        let digest = sha1::Sha1::digest(certificate.der());
+        let thumbprint = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+            )?;
+        Ok((Arc::new(config), thumbprint))
     }
 
     /// A client certificate with a new RSA key.

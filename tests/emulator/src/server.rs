@@ -29,7 +29,7 @@ use crate::registry::Certificate;
 use crate::reply::Reply;
 use crate::request::Call;
 use crate::world::World;
-use crate::{control, metadata, misbehave, routes};
+use crate::{control, metadata, misbehave, platforms, routes};
 
 /// Longest request body taken. A token request is a few kilobytes; an
 /// assertion with a chain of certificates some ten more.
@@ -45,8 +45,11 @@ pub(crate) enum Door {
     Entra(TlsAcceptor),
     /// The same, where a client certificate is mandatory.
     StrictEntra(TlsAcceptor),
-    /// The metadata service, by http and with nothing besides.
+    /// The metadata service and the platforms' other places, by http and with
+    /// nothing besides.
     Metadata,
+    /// That of Service Fabric, by https.
+    Fabric(TlsAcceptor),
 }
 
 /// Accepts connections until its task is dropped.
@@ -99,7 +102,9 @@ async fn connection(
         door,
         breaker,
     };
-    let (Door::Entra(acceptor) | Door::StrictEntra(acceptor)) = &shared.door else {
+    let (Door::Entra(acceptor) | Door::StrictEntra(acceptor) | Door::Fabric(acceptor)) =
+        &shared.door
+    else {
         return converse(socket, shared, world).await;
     };
     let tls = tokio::time::timeout(HANDSHAKE_TIME, acceptor.accept(socket)).await??;
@@ -183,7 +188,8 @@ async fn handle(
         host,
         body,
     };
-    let is_metadata = matches!(connection.door, Door::Metadata);
+    let is_fabric = matches!(connection.door, Door::Fabric(_));
+    let is_metadata = is_fabric || matches!(connection.door, Door::Metadata);
     if !is_metadata && let Some(reply) = control::answer(world, &call) {
         return response(reply, None);
     }
@@ -209,6 +215,9 @@ async fn handle(
         Some((reply, code)) => {
             found.aadsts = code;
             reply
+        }
+        None if is_fabric || is_metadata && call.path.starts_with(platforms::PREFIX) => {
+            platforms::answer(world, &call, is_fabric)
         }
         None if is_metadata => metadata::answer(world, &call),
         None => routes::answer(world, &call, &mut found),

@@ -16,6 +16,7 @@ use crate::journal::Journal;
 use crate::lock;
 use crate::metadata::IssuedTokens;
 use crate::pki::Pki;
+use crate::platforms::Secrets;
 use crate::registry::Registry;
 
 /// Everything behind the endpoints.
@@ -30,6 +31,9 @@ pub(crate) struct World {
     pub(crate) faults: FaultQueue,
     pub(crate) replays: Replays,
     pub(crate) metadata_tokens: IssuedTokens,
+    pub(crate) platforms: Secrets,
+    /// Port and certificate thumbprint of Service Fabric's place.
+    pub(crate) fabric: Option<(u16, String)>,
     pub(crate) directory: Mutex<Option<Directory>>,
     pub(crate) identity: Identity,
     pub(crate) log: AtomicBool,

@@ -30,6 +30,15 @@ fn credential(value: Value) -> Value {
     with("/identities/app/credential", value)
 }
 
+/// An identity that has nothing besides but scopes.
+fn direct(value: Value) -> Value {
+    let scopes = ["https://graph.microsoft.com/.default"];
+    with(
+        "/identities/app",
+        json!({"scopes": scopes, "credential": value}),
+    )
+}
+
 fn refused(document: &Value) -> ConfigError {
     let error = Settings::check(&load(document)).expect_err(&document.to_string());
     assert!(error.hint.is_some(), "{error}");
@@ -51,6 +60,18 @@ fn what_no_envoy_can_do() {
         (
             credential(json!({"assertion_source": {}})),
             "identities.app.credential.assertion_source: there is no assertion source in Envoy",
+        ),
+        (
+            direct(json!({"managed_identity": {"source": "app_service"}})),
+            "identities.app.credential.managed_identity.source: is a source that is not available in Envoy",
+        ),
+        (
+            direct(json!({"managed_identity": {"source": "azure_arc"}})),
+            "identities.app.credential.managed_identity.source: is a source that is not available in Envoy",
+        ),
+        (
+            credential(json!({"managed_identity_assertion": {"source": "cloud_shell"}})),
+            "identities.app.credential.managed_identity_assertion.source: is a source that is not available in Envoy",
         ),
         (
             credential(json!({"certificate": {"name": "k"}})),

@@ -58,6 +58,15 @@ pub(super) fn failure(
                     .into()
             };
         }
+        Cause::NoAnswer(
+            HttpErrorKind::ServerCertificate | HttpErrorKind::ServerCertificateUnfit,
+        ) if let Some(variable) = platform.thumbprint => {
+            return error
+                .hint(format!(
+                    "it is not the one of {variable}: restart this process with the variables that it has now, or look at who answers there"
+                ))
+                .into();
+        }
         Cause::NoAnswer(_) => return error.into(),
     };
     let error = in_words(error, &response, secrets);
