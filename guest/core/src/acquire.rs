@@ -496,6 +496,7 @@ impl OneAttempt<'_> {
             auth.is_built_by_clock().then_some(clock_before),
             granted.as_ref().err(),
         );
+        #[cfg(feature = "every-credential")]
         if let (Err(error), Some(read)) = (&granted, &auth.read)
             && error.detail().oauth_error.is_some()
         {

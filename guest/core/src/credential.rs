@@ -42,6 +42,7 @@ pub(crate) use availability::{Availability, Failure};
 pub use list::CredentialTrial;
 pub(crate) use list::{Credentials, Standings};
 
+#[cfg(feature = "every-credential")]
 pub(crate) use managed_identity::Shelf;
 
 /// `client_assertion_type` of a JWT (RFC 7523 section 2.2).

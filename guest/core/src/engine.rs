@@ -303,6 +303,7 @@ impl Engine {
             let epoch = self.epochs.get(name).map_or(1, |epoch| epoch + 1);
             self.epochs.insert(name.clone(), epoch);
         }
+        #[cfg(feature = "every-credential")]
         self.io.forget_assertions();
         self.cache.drop_identity(identity)
     }

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+#[cfg(feature = "every-credential")]
 use crate::credential::Shelf;
 use crate::credential::Standings;
 use crate::effect::{
@@ -49,6 +50,7 @@ struct Shared {
     last_good_files: Table<String, GoodFile>,
     standings: Standings,
     /// Assertions that are presented more than once, by what tells their credentials apart.
+    #[cfg(feature = "every-credential")]
     shelves: Table<String, Shelf>,
 }
 
@@ -74,6 +76,7 @@ impl Io {
             clocks: Table::default(),
             last_good_files: Table::default(),
             standings: Standings::default(),
+            #[cfg(feature = "every-credential")]
             shelves: Table::default(),
         })))
     }
@@ -190,49 +193,6 @@ impl Io {
             .insert(path.to_owned(), content.clone());
     }
 
-    /// Looks at what is kept under that key, and changes it.
-    pub(crate) fn shelf<T>(&self, key: &str, look: impl FnOnce(&mut Shelf) -> T) -> T {
-        let mut shared = self.0.borrow_mut();
-        if let Some(shelf) = shared.shelves.get_mut(key) {
-            return look(shelf);
-        }
-        let mut shelf = Shelf::default();
-        let seen = look(&mut shelf);
-        shared.shelves.insert(key.to_owned(), shelf);
-        seen
-    }
-
-    /// Forgets an assertion that was refused: the next is asked for anew.
-    pub(crate) fn forget_assertion(&self, token: &Secret) {
-        let mut shared = self.0.borrow_mut();
-        for shelf in shared.shelves.values_mut() {
-            shelf.forget(token);
-        }
-    }
-
-    /// Forgets all assertions.
-    pub(crate) fn forget_assertions(&self) {
-        let mut shared = self.0.borrow_mut();
-        for shelf in shared.shelves.values_mut() {
-            shelf.forget_any();
-        }
-    }
-
-    /// The flow that is being polled.
-    pub(crate) fn current(&self) -> TaskId {
-        self.0.borrow().current
-    }
-
-    /// Has these flows polled as soon as the driver looks.
-    pub(crate) fn poll_again(&self, tasks: Vec<TaskId>) {
-        let mut shared = self.0.borrow_mut();
-        let now = shared.now.mono_ms;
-        for task in tasks {
-            let id = shared.next_id();
-            shared.timers.insert((now, id), task);
-        }
-    }
-
     pub(crate) async fn sleep_ms(&self, ms: u64) {
         let until = self.now().mono_ms.saturating_add(ms);
         let timer = Timer {
@@ -331,6 +291,53 @@ impl Io {
         Awaited {
             io: self.clone(),
             id,
+        }
+    }
+}
+
+/// What flows of one credential share.
+#[cfg(feature = "every-credential")]
+impl Io {
+    /// Looks at what is kept under that key, and changes it.
+    pub(crate) fn shelf<T>(&self, key: &str, look: impl FnOnce(&mut Shelf) -> T) -> T {
+        let mut shared = self.0.borrow_mut();
+        if let Some(shelf) = shared.shelves.get_mut(key) {
+            return look(shelf);
+        }
+        let mut shelf = Shelf::default();
+        let seen = look(&mut shelf);
+        shared.shelves.insert(key.to_owned(), shelf);
+        seen
+    }
+
+    /// Forgets an assertion that was refused: the next is asked for anew.
+    pub(crate) fn forget_assertion(&self, token: &Secret) {
+        let mut shared = self.0.borrow_mut();
+        for shelf in shared.shelves.values_mut() {
+            shelf.forget(token);
+        }
+    }
+
+    /// Forgets all assertions.
+    pub(crate) fn forget_assertions(&self) {
+        let mut shared = self.0.borrow_mut();
+        for shelf in shared.shelves.values_mut() {
+            shelf.forget_any();
+        }
+    }
+
+    /// The flow that is being polled.
+    pub(crate) fn current(&self) -> TaskId {
+        self.0.borrow().current
+    }
+
+    /// Has these flows polled as soon as the driver looks.
+    pub(crate) fn poll_again(&self, tasks: Vec<TaskId>) {
+        let mut shared = self.0.borrow_mut();
+        let now = shared.now.mono_ms;
+        for task in tasks {
+            let id = shared.next_id();
+            shared.timers.insert((now, id), task);
         }
     }
 }

@@ -13,4 +13,6 @@ mod paths;
 pub use command::{Command, Ran};
 pub use evidence::Evidence;
 pub use lab::{GRAPH, Lab, PATIENCE, until};
-pub use paths::{artifact, edgepass_bin, output_root, peers_python, peers_script, secrets_root};
+pub use paths::{
+    artifact, edgepass_bin, output_root, peers_node, peers_python, peers_script, secrets_root,
+};

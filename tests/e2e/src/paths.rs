@@ -27,6 +27,16 @@ pub fn peers_python() -> Result<PathBuf> {
     )
 }
 
+/// The folder where the Node packages are installed.
+pub fn peers_node() -> Result<PathBuf> {
+    let path = std::env::var_os("EDGEPASS_PEERS_NODE")
+        .map_or_else(|| root().join("target/peers/node"), PathBuf::from);
+    existing(
+        path,
+        "run `cargo xtask test`, which installs the Node peers",
+    )
+}
+
 /// A script of `tests/peers`.
 pub fn peers_script(name: &str) -> Result<PathBuf> {
     existing(

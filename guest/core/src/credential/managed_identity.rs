@@ -13,6 +13,7 @@ mod beside;
 #[cfg(feature = "every-credential")]
 mod cloud_shell;
 mod imds;
+#[cfg(feature = "every-credential")]
 mod kept;
 mod selector;
 #[cfg(feature = "every-credential")]
@@ -29,7 +30,9 @@ use crate::distinction::Distinction;
 use crate::exchange::Granted;
 use crate::flow::Io;
 
+#[cfg(feature = "every-credential")]
 pub(crate) use kept::Shelf;
+#[cfg(feature = "every-credential")]
 pub(super) use kept::kept;
 pub(super) use selector::Selector;
 pub(super) use source::{Source, SourceName};

@@ -19,6 +19,8 @@ mod mtls;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]
+mod platforms;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod scopes;

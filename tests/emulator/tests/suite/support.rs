@@ -204,6 +204,17 @@ pub(crate) async fn send_plain(
     path: &str,
     headers: &[(&str, &str)],
 ) -> io::Result<Answer> {
+    send_plain_with(authority, method, path, headers, "").await
+}
+
+/// The same with a body.
+pub(crate) async fn send_plain_with(
+    authority: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> io::Result<Answer> {
     let host = authority.strip_prefix("http://").unwrap().to_owned();
     let io = TokioIo::new(TcpStream::connect(&host).await?);
     let (sender, connection) = hyper::client::conn::http1::handshake(io)
@@ -212,7 +223,7 @@ pub(crate) async fn send_plain(
     tokio::spawn(connection);
     let sender = Sender::One(sender);
     let mut connection = Connection { host, sender };
-    connection.send(method, path, headers, "").await
+    connection.send(method, path, headers, body).await
 }
 
 pub(crate) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");

@@ -138,7 +138,7 @@ pub(super) fn with_expiry(
     let text = |name| body.get(name).and_then(Json::text).map(Secret::expose);
     let is_number = |name| match body.get(name) {
         Some(Json::Whole(_) | Json::Number(_)) => true,
-        _ => text(name).is_some_and(|text| text.trim().parse::<f64>().is_ok()),
+        _ => text(name).is_some_and(|text| text.trim().parse::<u64>().is_ok()),
     };
     if is_number("expires_in") {
         return granted;

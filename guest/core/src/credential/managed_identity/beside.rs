@@ -348,11 +348,13 @@ impl At {
             authority: self.endpoint.authority.clone(),
             path: self.path(platform, resource),
         };
-        let metadata = platform.metadata.then(|| ("metadata", Secret::new("true")));
-        let secret = platform
-            .secret
-            .zip(self.secret.clone())
-            .map(|((_, header), secret)| (header, secret));
+        let mut own = Vec::new();
+        if platform.metadata {
+            own.push(("metadata", Secret::new("true")));
+        }
+        if let (Some((_, header)), Some(secret)) = (platform.secret, &self.secret) {
+            own.push((header, secret.clone()));
+        }
         let scheme = match platform.scheme {
             Scheme::Https => "https",
             Scheme::LinkLocalHttp => "http",
@@ -361,7 +363,7 @@ impl At {
             platform.purpose.method(),
             scheme,
             endpoint,
-            metadata.into_iter().chain(secret),
+            &own,
             correlation_id,
             timeout_ms,
         );

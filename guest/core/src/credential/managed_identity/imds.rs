@@ -3,8 +3,6 @@
 //! It answers over http at a link-local address that leaves the machine for its hypervisor and no further. There is no
 //! secret in the request: `Metadata: true` only shows that nobody made the machine forward somebody else's.
 
-use std::pin::pin;
-
 use super::selector::Selector;
 use super::wire::{self, Cause, Refused};
 use crate::authority::{Endpoint, canonical_authority};
@@ -12,11 +10,13 @@ use crate::config::error::ConfigError;
 use crate::config::place::Place;
 use crate::credential::Failure;
 use crate::distinction::Distinction;
-use crate::effect::{HttpErrorKind, HttpResponse, Via};
+use crate::effect::{HttpErrorKind, HttpResponse};
 use crate::exchange::Granted;
-use crate::flow::{Io, race};
+use crate::flow::Io;
 use crate::needs::{Connection, PathPattern, Permission, Purpose, Scheme, is_link_local};
 use crate::{Error, ErrorClass, Secret};
+#[cfg(feature = "every-credential")]
+use crate::{effect::Via, flow::race};
 
 /// The same address on every machine.
 const ADDRESS: &str = "169.254.169.254";
@@ -41,10 +41,12 @@ const UPDATING_MS: u64 = 5_000;
 
 /// A token takes the service some milliseconds. After this long it is asked whether it is there at all, milliseconds: a
 /// machine elsewhere should not wait for the end of a request that nobody receives.
+#[cfg(feature = "every-credential")]
 const SLOW_MS: u64 = 1_000;
 
 /// How long it may take to say so, milliseconds. It is the Azure SDKs' bound for the same question; 300 ms were too short
 /// for machines under load.
+#[cfg(feature = "every-credential")]
 const PROBE_MS: u64 = 1_000;
 
 /// A managed identity at the metadata service.
@@ -123,23 +125,21 @@ impl Imds {
             method,
             "http",
             endpoint,
-            metadata,
+            &metadata,
             correlation_id,
             timeout_ms,
         );
-        let mut answer = pin!(wire::send(io, request, correlation_id, &[]));
-        let result = match race(answer.as_mut(), io.sleep_ms(SLOW_MS)).await {
-            Ok(result) => result,
-            Err(()) => match race(answer, self.nobody(io, resource, correlation_id)).await {
-                Ok(result) => result,
-                Err(()) => {
-                    let silent = Error::new(
-                        ErrorClass::Timeout,
-                        format!("nobody has answered there for {PROBE_MS} ms"),
-                    );
-                    return Err(Failure::not_here(self.nothing_there(silent).retryable()));
-                }
-            },
+        let answer = wire::send(io, request, correlation_id, &[]);
+        // the filter has one credential, and no next one to go on to
+        #[cfg(not(feature = "every-credential"))]
+        let result = answer.await;
+        #[cfg(feature = "every-credential")]
+        let Some(result) = self.unless_silent(io, answer, resource).await else {
+            let silent = Error::new(
+                ErrorClass::Timeout,
+                format!("nobody has answered there for {PROBE_MS} ms"),
+            );
+            return Err(Failure::not_here(self.nothing_there(silent).retryable()));
         };
         let Err(Refused { error, cause }) = result else {
             return result.map_err(|refused| refused.error.into());
@@ -157,22 +157,29 @@ impl Imds {
         })
     }
 
-    /// Ends when it is certain enough that the service is not there: it refuses a request without `Metadata: true` at once,
-    /// however long it takes to get a token, and where there is none nobody answers at that address.
-    async fn nobody(&self, io: &Io, resource: &str, correlation_id: &str) {
-        let endpoint = Endpoint {
-            authority: self.authority.clone(),
-            path: self.path(resource),
+    /// The answer, unless nobody is there to give one. The service refuses a request without `Metadata: true` at once,
+    /// however long it takes to get a token; and where there is no service nobody answers at its address.
+    #[cfg(feature = "every-credential")]
+    async fn unless_silent(
+        &self,
+        io: &Io,
+        answer: wire::Answer<'_>,
+        resource: &str,
+    ) -> Option<Result<Granted, Refused>> {
+        let probe = async {
+            io.sleep_ms(SLOW_MS).await;
+            let endpoint = Endpoint {
+                authority: self.authority.clone(),
+                path: self.path(resource),
+            };
+            let method = Purpose::ManagedIdentity.method();
+            let probe = wire::request(method, "http", endpoint, &[], &io.uuid(), PROBE_MS);
+            let kind = io.http(probe, Via::Public).await.err().map(|e| e.kind);
+            if !matches!(kind, Some(HttpErrorKind::Timeout | HttpErrorKind::Connect)) {
+                std::future::pending::<()>().await;
+            }
         };
-        let method = Purpose::ManagedIdentity.method();
-        let probe = wire::request(method, "http", endpoint, [], correlation_id, PROBE_MS);
-        let kind = match io.http(probe, Via::Public).await {
-            Ok(_) => None,
-            Err(error) => Some(error.kind),
-        };
-        if !matches!(kind, Some(HttpErrorKind::Timeout | HttpErrorKind::Connect)) {
-            std::future::pending::<()>().await;
-        }
+        race(answer, probe).await.ok()
     }
 
     /// With the query that asks for a token for that resource.

@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
+use super::source::Asked;
 use crate::Secret;
 use crate::credential::Failure;
 use crate::exchange::Granted;
@@ -82,7 +83,7 @@ impl Kept {
 pub(in crate::credential) async fn kept(
     io: &Io,
     key: &str,
-    ask: impl Future<Output = Result<Granted, Failure>>,
+    ask: Asked<'_>,
 ) -> Result<Kept, Failure> {
     loop {
         let now = io.now();
@@ -109,7 +110,7 @@ async fn renewed(
     io: &Io,
     key: &str,
     usable: Option<Kept>,
-    ask: impl Future<Output = Result<Granted, Failure>>,
+    ask: Asked<'_>,
 ) -> Result<Kept, Failure> {
     let asking = Rc::new(Asking::default());
     io.shelf(key, |shelf| shelf.asking = Some(Rc::clone(&asking)));

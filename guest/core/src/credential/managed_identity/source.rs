@@ -1,5 +1,7 @@
 //! Which of the platform's sources of tokens is asked.
 
+use std::pin::Pin;
+
 use super::imds::Imds;
 use super::selector::Selector;
 use crate::config::error::ConfigError;
@@ -50,6 +52,10 @@ impl Choice for SourceName {
         ("service_fabric", Self::ServiceFabric),
     ];
 }
+
+/// The token to come.
+pub(in crate::credential) type Asked<'a> =
+    Pin<Box<dyn Future<Output = Result<Granted, Failure>> + 'a>>;
 
 /// The source of one managed identity.
 #[derive(Clone, Debug)]
@@ -119,17 +125,20 @@ impl Source {
     }
 
     /// One token for that resource.
-    pub(in crate::credential) async fn token(
-        &self,
-        io: &Io,
-        resource: &str,
-        correlation_id: &str,
+    pub(in crate::credential) fn token<'a>(
+        &'a self,
+        io: &'a Io,
+        resource: &'a str,
+        correlation_id: &'a str,
         timeout_ms: u64,
-    ) -> Result<Granted, Failure> {
+    ) -> Asked<'a> {
+        // one function each, whichever kind of credential asks
         match self {
-            Self::Imds(imds) => imds.token(io, resource, correlation_id, timeout_ms).await,
+            Self::Imds(imds) => Box::pin(imds.token(io, resource, correlation_id, timeout_ms)),
             #[cfg(feature = "every-credential")]
-            Self::Beside(beside) => beside.token(io, resource, correlation_id, timeout_ms).await,
+            Self::Beside(beside) => {
+                Box::pin(beside.token(io, resource, correlation_id, timeout_ms))
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What every source is asked and answers alike: a token response, over a connection that no proxy is on.
 
+use std::pin::Pin;
+
 use crate::authority::Endpoint;
 use crate::effect::{HttpErrorKind, HttpRequest, HttpResponse, Via};
 use crate::exchange::{self, Asked, Granted, Wanted};
@@ -19,12 +21,15 @@ pub(super) enum Cause {
     NoAnswer(HttpErrorKind),
 }
 
+/// The answer to come.
+pub(super) type Answer<'a> = Pin<Box<dyn Future<Output = Result<Granted, Refused>> + 'a>>;
+
 /// One request without a body: the source's own headers come to those of all.
 pub(super) fn request(
     method: &'static str,
     scheme: &'static str,
     endpoint: Endpoint,
-    own: impl IntoIterator<Item = (&'static str, Secret)>,
+    own: &[(&'static str, Secret)],
     correlation_id: &str,
     timeout_ms: u64,
 ) -> HttpRequest {
@@ -37,7 +42,7 @@ pub(super) fn request(
         ),
         ("x-ms-client-request-id", Secret::new(correlation_id)),
     ];
-    headers.extend(own);
+    headers.extend_from_slice(own);
     HttpRequest {
         method,
         scheme,
@@ -51,7 +56,17 @@ pub(super) fn request(
 }
 
 /// Sends it and reads the answer. No secret of these comes back in an error.
-pub(super) async fn send(
+pub(super) fn send<'a>(
+    io: &'a Io,
+    request: HttpRequest,
+    correlation_id: &'a str,
+    secrets: &'a [Secret],
+) -> Answer<'a> {
+    // one function, whoever awaits it
+    Box::pin(exchanged(io, request, correlation_id, secrets))
+}
+
+async fn exchanged(
     io: &Io,
     request: HttpRequest,
     correlation_id: &str,
