@@ -56,6 +56,12 @@ impl Reach {
 }
 
 impl Host {
+    /// The environment that a component gets.
+    #[cfg(test)]
+    pub(crate) fn told(&self) -> &[(String, String)] {
+        &self.0.environment
+    }
+
     pub(crate) fn new(reach: Reach) -> Self {
         Self(Arc::new(reach))
     }

@@ -795,6 +795,38 @@ fn unexpected_answer() -> Error {
 mod tests {
     use super::*;
 
+    #[test]
+    fn neither_a_key_nor_its_password_goes_to_the_component() {
+        let config = r#"{
+            "identities": {"app": {"tenant_id": "t", "client_id": "c",
+                "credential": {"certificate": {"name": "k"}}}},
+            "certificates": {"k": {"certificate_base64": "aHVudGVyMg==", "password_env": "P"}}
+        }"#;
+        let named = [
+            ("AZURE_TENANT_ID", "t"),
+            ("AZURE_CLIENT_ID", "c"),
+            ("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pfx"),
+            ("AZURE_CLIENT_CERTIFICATE_PASSWORD", "hunter2"),
+            ("P", "hunter2"),
+        ];
+        for config in [Some(config), None] {
+            let mut builder = Provider::builder()
+                .environment(Environment::from_pairs(named))
+                .ca_pem(include_bytes!("../tests/pkcs12/chain.pem"));
+            if let Some(config) = config {
+                builder = builder.config_json(config);
+            }
+            let host = builder.build_host().unwrap();
+            let told = host.told();
+            let text = format!("{told:?}");
+            assert!(
+                !text.contains("hunter2") && !text.contains("aHVudGVyMg"),
+                "{text}"
+            );
+            assert!(text.contains("certificates") == config.is_some(), "{text}");
+        }
+    }
+
     #[tokio::test]
     async fn a_flight_that_panics_is_not_joined_for_ever() {
         let flights = Arc::new(Flights::default());

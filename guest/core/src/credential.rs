@@ -18,6 +18,10 @@ mod federated_token_file;
 mod list;
 mod managed_identity;
 mod managed_identity_assertion;
+#[cfg(feature = "every-credential")]
+mod private_key_jwt;
+#[cfg(not(feature = "every-credential"))]
+#[path = "credential/private_key_jwt_elsewhere.rs"]
 mod private_key_jwt;
 mod secret_value;
 mod signed_assertion;

@@ -598,7 +598,6 @@ mod tests {
     use std::path::PathBuf;
 
     use super::super::pair::{Given, LoadError, Pair, SigningKey};
-    use super::*;
 
     const PASSWORD: &str = "correct horse";
     const BEYOND_ASCII: &str = "p\u{e4}ssw\u{f6}rd \u{1f511}";
@@ -726,9 +725,7 @@ mod tests {
         ] {
             for password in [Some(PASSWORD), None] {
                 let text = parse(name, password).err().unwrap().to_string();
-                let locked = password.is_none()
-                    && !name.starts_with("traditional")
-                    && name.ends_with(".key");
+                let locked = password.is_none() && !name.starts_with("traditional");
                 match locked {
                     // the password is asked for first
                     true => assert!(text.contains("password_file"), "{text}"),

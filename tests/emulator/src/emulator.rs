@@ -23,7 +23,7 @@ use crate::platforms::{self, Platform, Secrets};
 use crate::registry::{App, Certificate, ManagedIdentity, Registry, Resource, Tenant};
 use crate::routes::ISSUER_PATH;
 use crate::server::Door;
-use crate::world::{Identity, Replays, Settings, World};
+use crate::world::{Identity, OpenConnections, Replays, Settings, World};
 use crate::{control, lock, server};
 
 /// The tenant that is there from the start.
@@ -298,6 +298,13 @@ impl Emulator {
         let mut journal = self.journal();
         journal.retain(JournalEntry::is_token_request);
         journal
+    }
+
+    /// The client certificates of the connections that are open now: an
+    /// `x5t#S256` for each connection that has one.
+    #[must_use]
+    pub fn open_connections(&self) -> Vec<String> {
+        self.world().open.thumbprints()
     }
 
     /// How many token requests have arrived so far, answered or not: for
@@ -607,6 +614,7 @@ impl Builder {
             directory: Mutex::new(None),
             identity,
             log: AtomicBool::new(self.log),
+            open: OpenConnections::default(),
         });
 
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -28,7 +28,7 @@ use crate::journal::{Findings, JournalEntry};
 use crate::registry::Certificate;
 use crate::reply::Reply;
 use crate::request::Call;
-use crate::world::World;
+use crate::world::{OpenConnections, World};
 use crate::{control, metadata, misbehave, platforms, routes};
 
 /// Longest request body taken. A token request is a few kilobytes; an
@@ -114,7 +114,11 @@ async fn connection(
         .peer_certificates()
         .and_then(|chain| chain.first())
         .and_then(|leaf| Certificate::from_der(leaf).ok());
-    converse(tls, shared, world).await
+    let certificate = shared.certificate.as_ref();
+    let _open = certificate.map(|certificate| {
+        OpenConnections::note(&world, shared.number, certificate.thumbprint().to_owned())
+    });
+    converse(tls, shared, Arc::clone(&world)).await
 }
 
 /// Answers what comes on a connection that is ready for HTTP.

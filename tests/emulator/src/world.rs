@@ -37,6 +37,39 @@ pub(crate) struct World {
     pub(crate) directory: Mutex<Option<Directory>>,
     pub(crate) identity: Identity,
     pub(crate) log: AtomicBool,
+    pub(crate) open: OpenConnections,
+}
+
+/// The client certificates of the connections that are open.
+#[derive(Default)]
+pub(crate) struct OpenConnections(Mutex<BTreeMap<u64, String>>);
+
+impl OpenConnections {
+    /// Notes one until what is returned goes.
+    pub(crate) fn note(world: &Arc<World>, number: u64, thumbprint: String) -> OpenConnection {
+        lock(&world.open.0).insert(number, thumbprint);
+        OpenConnection {
+            world: Arc::clone(world),
+            number,
+        }
+    }
+
+    /// Their `x5t#S256`, one for each connection.
+    pub(crate) fn thumbprints(&self) -> Vec<String> {
+        lock(&self.0).values().cloned().collect()
+    }
+}
+
+/// A connection that is open.
+pub(crate) struct OpenConnection {
+    world: Arc<World>,
+    number: u64,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        lock(&self.world.open.0).remove(&self.number);
+    }
 }
 
 /// Who and where the emulator is.

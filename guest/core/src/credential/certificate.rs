@@ -161,21 +161,10 @@ impl Authenticate for Certificate {
         self.bound.map(|_| self.signed.certificate.as_str())
     }
 
-    /// Signature and connection use one opened certificate, so a rotation between the two cannot make an assertion of
-    /// one key travel on a connection of the other.
     async fn authenticate(&self, io: &Io, purpose: &Purpose<'_>) -> Result<ClientAuth, Failure> {
-        let Self { signed, bound } = self;
-        let opened = signed.open(io).await?;
-        let assertion = match bound {
-            Some(BoundMode::CertificateOnly) => None,
-            _ => Some(signed.sign(io, &opened, purpose).await?),
-        };
-        Ok(ClientAuth {
-            assertion,
-            generation: signed.generation(&opened),
-            connection: bound.map(|_| opened),
-            ..ClientAuth::default()
-        })
+        let signs = self.bound != Some(BoundMode::CertificateOnly);
+        let connects = self.bound.is_some();
+        self.signed.gather(io, purpose, signs, connects).await
     }
 }
 

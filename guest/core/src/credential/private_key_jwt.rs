@@ -85,12 +85,6 @@ impl Kind for PrivateKeyJwt {
 
 impl Authenticate for PrivateKeyJwt {
     async fn authenticate(&self, io: &Io, purpose: &Purpose<'_>) -> Result<ClientAuth, Failure> {
-        let Self(signed) = self;
-        let opened = signed.open(io).await?;
-        Ok(ClientAuth {
-            assertion: Some(signed.sign(io, &opened, purpose).await?),
-            generation: signed.generation(&opened),
-            ..ClientAuth::default()
-        })
+        self.0.gather(io, purpose, true, false).await
     }
 }

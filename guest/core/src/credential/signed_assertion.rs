@@ -4,6 +4,8 @@
 //! `jti` each time. Thumbprints are base64url without padding and `x5c` is an array of base64 DER, leaf first
 //! (RFC 7515 sections 4.1.6 to 4.1.8).
 
+use std::pin::Pin;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Serialize;
@@ -14,7 +16,7 @@ use crate::config::error::{ConfigError, check};
 use crate::config::parse::Choice;
 use crate::config::place::Place;
 use crate::config::{Client, rules};
-use crate::credential::{Failure, JWT_BEARER, Purpose};
+use crate::credential::{ClientAuth, Failure, JWT_BEARER, Purpose};
 use crate::distinction::Distinction;
 use crate::effect::CertificateError;
 use crate::flow::{Io, OpenCertificate};
@@ -173,7 +175,33 @@ impl SignedAssertion {
         out.add_optional(audience.as_deref());
     }
 
-    pub(crate) async fn open(&self, io: &Io) -> Result<OpenCertificate, Failure> {
+    /// Opens the certificate, and gathers what it gives: an assertion, an authenticated connection or both. Both use what
+    /// was opened, so a rotation between the two cannot make an assertion of one key travel on a connection of the other.
+    ///
+    /// Boxed, so that there is one such flow for all the kinds: Envoy compiles each.
+    pub(crate) fn gather<'a>(
+        &'a self,
+        io: &'a Io,
+        purpose: &'a Purpose<'a>,
+        signs: bool,
+        connects: bool,
+    ) -> Pin<Box<dyn Future<Output = Result<ClientAuth, Failure>> + 'a>> {
+        Box::pin(async move {
+            let opened = self.open(io).await?;
+            let assertion = match signs {
+                true => Some(self.sign(io, &opened, purpose).await?),
+                false => None,
+            };
+            Ok(ClientAuth {
+                assertion,
+                generation: self.generation(&opened),
+                connection: connects.then_some(opened),
+                ..ClientAuth::default()
+            })
+        })
+    }
+
+    async fn open(&self, io: &Io) -> Result<OpenCertificate, Failure> {
         let opened = io.open_certificate(&self.certificate).await;
         let opened = opened.map_err(|error| self.unavailable(&error))?;
         if let KeyName::Thumbprint { .. } = self.key {
@@ -194,7 +222,7 @@ impl SignedAssertion {
         Ok(opened)
     }
 
-    pub(crate) async fn sign(
+    async fn sign(
         &self,
         io: &Io,
         opened: &OpenCertificate,
@@ -212,7 +240,7 @@ impl SignedAssertion {
     /// Keyed by the whole certificate, not by its public key: a renewal with the same key is another certificate to
     /// the server.
     /// Of a key alone the name is all that is known.
-    pub(crate) fn generation(&self, opened: &OpenCertificate) -> Option<String> {
+    fn generation(&self, opened: &OpenCertificate) -> Option<String> {
         let leaf = opened.chain.first().map(|leaf| x5t_s256(leaf));
         match &self.key {
             KeyName::Registered(Some(kid)) if leaf.is_none() => Some(kid.clone()),
