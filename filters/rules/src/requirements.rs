@@ -88,6 +88,13 @@ impl<'c> Required<'c> {
                 "the filter asks the metadata service alone: write imds",
             ));
         }
+        if let Some(setting) = needs.every_credential.first() {
+            return Err(refusal(
+                setting,
+                "is not available in Envoy",
+                "use federated_token_file",
+            ));
+        }
         let mut signers = Vec::new();
         for signature in &needs.signatures {
             if !matches!(signature.algorithm, Algorithm::Rs256 | Algorithm::Es256) {

@@ -635,6 +635,9 @@ impl From<core::AssertionOptions> for wit::AssertionOptions {
             audience,
             claims,
             correlation_id,
+            client_capabilities,
+            fmi_path,
+            source,
         } = options;
         Self {
             identity,
@@ -644,6 +647,9 @@ impl From<core::AssertionOptions> for wit::AssertionOptions {
             audience,
             claims,
             correlation_id,
+            client_capabilities,
+            fmi_path,
+            source,
         }
     }
 }
@@ -658,6 +664,9 @@ impl From<wit::AssertionOptions> for core::AssertionOptions {
             audience,
             claims,
             correlation_id,
+            client_capabilities,
+            fmi_path,
+            source,
         } = options;
         Self {
             identity,
@@ -667,6 +676,9 @@ impl From<wit::AssertionOptions> for core::AssertionOptions {
             audience,
             claims,
             correlation_id,
+            client_capabilities,
+            fmi_path,
+            source,
         }
     }
 }

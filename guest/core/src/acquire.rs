@@ -120,8 +120,9 @@ impl Plan {
                     client,
                     credentials,
                 } = exchange.as_ref();
-                let mtls = credentials.first().certificate().is_some();
-                let endpoint = client.token_endpoint(self.tenant.as_deref(), mtls);
+                let endpoint = credentials
+                    .first()
+                    .token_endpoint(client, self.tenant.as_deref());
                 endpoint.map_or_else(|_| client.client_id.clone(), |url| url.authority)
             }
         }
@@ -420,8 +421,8 @@ impl OneAttempt<'_> {
         } = exchange;
         let credential = credentials.get(self.at);
         let tenant = self.plan.tenant.as_deref();
-        let endpoint = client
-            .token_endpoint(tenant, credential.certificate().is_some())
+        let endpoint = credential
+            .token_endpoint(client, tenant)
             .map_err(Refused::from)?;
         let purpose = Purpose {
             identity: &self.plan.identity.name,
@@ -620,7 +621,7 @@ pub(crate) async fn assertion_alone(
             identity: name,
             client_id: &client.client_id,
             tenant,
-            endpoint: &client.token_endpoint(tenant, credential.certificate().is_some())?,
+            endpoint: &credential.token_endpoint(client, tenant)?,
             audience,
             claims: None,
             correlation_id: &correlation_id,
@@ -654,7 +655,7 @@ pub(crate) async fn try_credentials(io: &Io, plan: &Plan) -> Vec<CredentialTrial
     let tenant = plan.tenant.as_deref();
     for (at, credential) in credentials.iter().enumerate() {
         let correlation_id = io.uuid();
-        let endpoint = client.token_endpoint(tenant, credential.certificate().is_some());
+        let endpoint = credential.token_endpoint(client, tenant);
         let outcome = match &endpoint {
             Err(error) => Err(error.clone()),
             Ok(endpoint) => {

@@ -173,8 +173,7 @@ impl IdentityConfig {
                 out.push(("client", client.client_id.clone()));
                 let mut last = None;
                 for (index, credential) in credentials.iter().enumerate() {
-                    let mtls = credential.certificate().is_some();
-                    let endpoint = client.token_endpoint(client.tenant.as_deref(), mtls);
+                    let endpoint = credential.token_endpoint(client, client.tenant.as_deref());
                     let endpoint =
                         endpoint.map_or_else(|error| error.to_string(), |endpoint| endpoint.url());
                     if last.as_ref() != Some(&endpoint) {

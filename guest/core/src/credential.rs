@@ -8,23 +8,41 @@
 //! of its kinds only supply an assertion, and what is done with that is the same for all of them. A *direct* kind asks
 //! the platform in a dialect of its own, and has neither client nor tenant.
 
+#[cfg(feature = "every-credential")]
 mod assertion_source;
 mod availability;
+#[cfg(feature = "every-credential")]
+mod aws_web_identity;
+#[cfg(feature = "every-credential")]
+mod azure_pipelines;
 mod bound_certificate;
 mod certificate;
 mod client_assertion;
 mod client_secret;
+#[cfg(not(feature = "every-credential"))]
+mod elsewhere;
+#[cfg(feature = "every-credential")]
+mod executable;
 mod federated_token_file;
+#[cfg(feature = "every-credential")]
+mod github_actions;
+#[cfg(feature = "every-credential")]
+mod google_metadata;
+#[cfg(feature = "every-credential")]
+mod kept;
 mod list;
 mod managed_identity;
 mod managed_identity_assertion;
 #[cfg(feature = "every-credential")]
-mod private_key_jwt;
-#[cfg(not(feature = "every-credential"))]
-#[path = "credential/private_key_jwt_elsewhere.rs"]
+mod oidc_federation;
+#[cfg(feature = "every-credential")]
+mod platform;
+#[cfg(feature = "every-credential")]
 mod private_key_jwt;
 mod secret_value;
 mod signed_assertion;
+#[cfg(feature = "every-credential")]
+mod token_proxy;
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -47,7 +65,11 @@ pub use list::CredentialTrial;
 pub(crate) use list::{Credentials, Standings};
 
 #[cfg(feature = "every-credential")]
-pub(crate) use managed_identity::Shelf;
+pub(crate) use kept::Shelf;
+pub(crate) use token_proxy::TokenProxy;
+
+#[cfg(not(feature = "every-credential"))]
+use elsewhere as token_proxy;
 
 /// `client_assertion_type` of a JWT (RFC 7523 section 2.2).
 pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -121,6 +143,13 @@ macro_rules! kinds {
             pub(crate) fn certificate(&self) -> Option<&str> {
                 match self {
                     $(Self::$Kind(kind) => kind.certificate(),)*
+                }
+            }
+
+            /// The proxy that its requests go to in place of the authority.
+            pub(crate) fn proxy(&self) -> Option<&TokenProxy> {
+                match self {
+                    $(Self::$Kind(kind) => Authenticate::proxy(kind),)*
                 }
             }
 
@@ -220,31 +249,68 @@ macro_rules! kinds {
     };
 }
 
-kinds! {
-    exchange {
-        /// A token that the platform rotates in a file, for example a Kubernetes projected service-account token.
-        federated_token_file: FederatedToken,
-        /// An assertion that somebody else built.
-        client_assertion: PrebuiltAssertion,
-        /// An assertion from the host's or a component's assertion source.
-        assertion_source: AssertionSource,
-        /// A client secret.
-        client_secret: ClientSecret,
-        /// An assertion signed with a certificate's key, which the host keeps.
-        certificate: Certificate,
-        /// A certificate that authenticates the TLS connection to the authority's mTLS endpoint.
-        bound_certificate: BoundCertificate,
-        /// An assertion signed with a private key that the server knows by itself (a registered JWK), which the host
-        /// keeps.
-        private_key_jwt: PrivateKeyJwt,
-        /// An assertion that is the token of a managed identity of this machine.
-        managed_identity_assertion: ManagedIdentityAssertion,
-    }
-    direct {
-        /// The managed identity of this machine, without a client of its own.
-        managed_identity: ManagedIdentity,
-    }
+/// The table: the kinds that are in every build, and those that are handed in.
+macro_rules! kinds_and {
+    ($($more:tt)*) => {
+        kinds! {
+            exchange {
+                /// A token that the platform rotates in a file, for example a Kubernetes projected service-account token.
+                federated_token_file: FederatedToken,
+                /// An assertion that somebody else built.
+                client_assertion: PrebuiltAssertion,
+                /// A client secret.
+                client_secret: ClientSecret,
+                /// An assertion signed with a certificate's key, which the host keeps.
+                certificate: Certificate,
+                /// A certificate that authenticates the TLS connection to the authority's mTLS endpoint.
+                bound_certificate: BoundCertificate,
+                /// An assertion that is the token of a managed identity of this machine.
+                managed_identity_assertion: ManagedIdentityAssertion,
+                $($more)*
+            }
+            direct {
+                /// The managed identity of this machine, without a client of its own.
+                managed_identity: ManagedIdentity,
+            }
+        }
+    };
 }
+
+#[cfg(feature = "every-credential")]
+kinds_and! {
+    /// An assertion from the host's or a component's assertion source.
+    assertion_source: AssertionSource,
+    /// An assertion signed with a private key that the server knows by itself (a registered JWK), which the host keeps.
+    private_key_jwt: PrivateKeyJwt,
+    /// An assertion that is the identity token of a GitHub Actions job.
+    github_actions: GitHubActions,
+    /// An assertion that is the identity token of an Azure Pipelines job.
+    azure_pipelines: AzurePipelines,
+    /// An assertion that is the identity token of a machine, container or function of Google Cloud.
+    google_metadata: GoogleMetadata,
+    /// An assertion that AWS gives a role (`sts:GetWebIdentityToken`).
+    aws_web_identity: AwsWebIdentity,
+    /// An assertion that a command prints.
+    executable: Executable,
+    /// An assertion that another issuer gives a client of its own (two exchanges).
+    oidc_federation: OidcFederation,
+}
+
+#[cfg(not(feature = "every-credential"))]
+kinds_and! {}
+
+/// The kinds that other builds have.
+#[cfg(not(feature = "every-credential"))]
+pub(crate) const ELSEWHERE: &[&str] = &[
+    "assertion_source",
+    "aws_web_identity",
+    "azure_pipelines",
+    "executable",
+    "github_actions",
+    "google_metadata",
+    "oidc_federation",
+    "private_key_jwt",
+];
 
 /// What every kind says of itself.
 pub(crate) trait Kind: Sized {
@@ -303,15 +369,29 @@ pub(crate) trait Authenticate: Kind<Of = Client> {
         None
     }
 
+    /// The proxy that its requests go to in place of the authority.
+    fn proxy(&self) -> Option<&TokenProxy> {
+        None
+    }
+
     async fn authenticate(&self, io: &Io, purpose: &Purpose<'_>) -> Result<ClientAuth, Failure>;
 }
 
 /// A kind that brings an assertion from somewhere and does no more.
 pub(crate) trait SupplyAssertion: Kind<Of = Client> {
+    /// The proxy that the exchange goes to in place of the authority.
+    fn proxy(&self) -> Option<&TokenProxy> {
+        None
+    }
+
     async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure>;
 }
 
 impl<T: SupplyAssertion> Authenticate for T {
+    fn proxy(&self) -> Option<&TokenProxy> {
+        SupplyAssertion::proxy(self)
+    }
+
     /// A caller's audience goes no further: whoever supplies assertions gives those of the configuration. A platform that
     /// took the caller's would give him tokens for anything.
     async fn authenticate(&self, io: &Io, purpose: &Purpose<'_>) -> Result<ClientAuth, Failure> {
@@ -363,10 +443,18 @@ pub(crate) struct DirectRequest<'a> {
 pub(crate) struct Purpose<'a> {
     pub(crate) identity: &'a str,
     pub(crate) client_id: &'a str,
+    #[cfg_attr(
+        not(feature = "every-credential"),
+        expect(dead_code, reason = "read by kinds that this build does without")
+    )]
     pub(crate) tenant: Option<&'a str>,
     pub(crate) endpoint: &'a Endpoint,
     /// The caller's, in place of the configured `aud` of an assertion built here. No supplier sees one.
     pub(crate) audience: Option<&'a str>,
+    #[cfg_attr(
+        not(feature = "every-credential"),
+        expect(dead_code, reason = "read by kinds that this build does without")
+    )]
     pub(crate) claims: Option<&'a str>,
     pub(crate) correlation_id: &'a str,
 }
@@ -458,6 +546,21 @@ impl ClientAuth {
             .chain(self.authorization.clone())
             .chain(self.echoes.iter().cloned())
             .collect()
+    }
+}
+
+impl Credential {
+    /// Where a client that proves itself with it asks for a token of that tenant.
+    pub(crate) fn token_endpoint(
+        &self,
+        client: &Client,
+        tenant: Option<&str>,
+    ) -> Result<Endpoint, Error> {
+        let endpoint = client.token_endpoint(tenant, self.certificate().is_some())?;
+        Ok(match self.proxy() {
+            Some(proxy) => proxy.endpoint(&endpoint),
+            None => endpoint,
+        })
     }
 }
 

@@ -69,10 +69,10 @@ pub enum Via {
     Certificate(CertificateHandle),
 }
 
-/// An HTTP POST or GET.
+/// An HTTP POST, GET or PUT.
 #[derive(Clone)]
 pub struct HttpRequest {
-    /// `POST` or `GET`.
+    /// `POST`, `GET` or `PUT`.
     pub method: &'static str,
     /// Always `https` for token endpoints.
     pub scheme: &'static str,
@@ -112,8 +112,8 @@ impl fmt::Debug for HttpRequest {
 pub struct HttpResponse {
     /// Status code.
     pub status: u16,
-    /// Headers, names in lower case. Only `date`, `retry-after`, `content-encoding`, `content-type`, `location`, `server`
-    /// and, of a 401, `www-authenticate` are looked at.
+    /// Headers, names in lower case. Only `date`, `retry-after`, `content-encoding`, `content-type`, `location`,
+    /// `metadata-flavor`, `server`, `x-vss-e2eid` and, of a 401, `www-authenticate` are looked at.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: SecretBytes,
@@ -259,6 +259,12 @@ pub struct AssertionOptions {
     pub claims: Option<String>,
     /// Correlation id of the exchange.
     pub correlation_id: String,
+    /// What the client can do (`xms_cc`), as configured: `cp1` for claims challenges.
+    pub client_capabilities: Vec<String>,
+    /// The path of a federated managed identity, as configured.
+    pub fmi_path: Option<String>,
+    /// Which of the host's own sources is meant, by the setting of its credential; `None` for the assertion source.
+    pub source: Option<String>,
 }
 
 /// An assertion from the assertion source.

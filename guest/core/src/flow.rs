@@ -17,10 +17,11 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::credential::Shelf;
 use crate::credential::Standings;
 use crate::effect::{
-    Algorithm, AssertionError, AssertionOptions, CertificateError, CertificateHandle, Effect,
-    EffectId, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Outcome, ReadError,
-    SuppliedAssertion, Via,
+    Algorithm, CertificateError, CertificateHandle, Effect, EffectId, HttpError, HttpErrorKind,
+    HttpRequest, HttpResponse, Outcome, ReadError, Via,
 };
+#[cfg(feature = "every-credential")]
+use crate::effect::{AssertionError, AssertionOptions, SuppliedAssertion};
 use crate::inspect::JwtSummary;
 use crate::limits::HOST_CALL_TIMEOUT_MS;
 use crate::time::ServerClock;
@@ -265,6 +266,7 @@ impl Io {
         }
     }
 
+    #[cfg(feature = "every-credential")]
     pub(crate) async fn assertion(
         &self,
         options: AssertionOptions,

@@ -27,6 +27,72 @@ pub struct Needs {
     pub assertion_source: Option<String>,
     /// The setting of a managed identity whose tokens come from a process of the platform beside this one.
     pub platform: Option<String>,
+    /// Servers whose certificates are checked otherwise than those of all others.
+    #[cfg(feature = "every-credential")]
+    pub servers: Vec<ServerNeed>,
+    /// Assertions that the host itself gets, each from something on this machine.
+    #[cfg(feature = "every-credential")]
+    pub host_sources: Vec<HostSourceNeed>,
+    /// The settings of what a build without the feature `every-credential` does without: the Envoy filter is one.
+    pub every_credential: Vec<String>,
+}
+
+/// A server whose certificate is checked otherwise than those of all others.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ServerNeed {
+    /// The setting that names the server.
+    pub setting: String,
+    /// Host, with the port if it is not 443.
+    pub authority: String,
+    /// The name that is asked for in the handshake (SNI) and looked for in the certificate, if not the host.
+    pub server_name: Option<String>,
+    /// The certification authorities that alone may vouch for it; those of the driver if there are none.
+    pub authorities: Option<Authorities>,
+}
+
+/// Certification authorities, PEM.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Authorities {
+    /// Those of this file, which may be replaced while it is used.
+    File(String),
+    /// These.
+    Pem(String),
+}
+
+/// Where the host gets an assertion.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct HostSourceNeed {
+    /// The setting of the credential, by which the engine asks ([`AssertionOptions::source`](crate::AssertionOptions)).
+    pub setting: String,
+    /// From what.
+    pub source: HostSource,
+}
+
+/// What on this machine gives an assertion.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum HostSource {
+    /// A command that prints it.
+    Executable(ExecutableNeed),
+}
+
+/// A command that prints an assertion.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ExecutableNeed {
+    /// The absolute path of the program.
+    pub command: String,
+    /// Its arguments, which no shell looks at.
+    pub arguments: Vec<String>,
+    /// The variables that it gets of the host's environment, besides those of the contract.
+    pub environment: Vec<String>,
+    /// The audience that it is told.
+    pub audience: String,
+    /// How long it may take, milliseconds.
+    pub timeout_ms: u64,
 }
 
 /// One kind of request and the connection that it goes out on.
@@ -94,6 +160,12 @@ pub enum Purpose {
     ManagedIdentity,
     /// The same where it is posted as a form.
     ManagedIdentityForm,
+    /// A question to a platform for a token that says who this workload is, or for what it takes to ask for one.
+    Platform,
+    /// The same of platforms that want it posted.
+    PlatformPost,
+    /// The same of platforms that want it put: the session of AWS's metadata service.
+    PlatformPut,
 }
 
 /// A file that is read at an exchange.
@@ -175,6 +247,11 @@ impl Needs {
             inline_secrets,
             assertion_source,
             platform,
+            #[cfg(feature = "every-credential")]
+            servers,
+            #[cfg(feature = "every-credential")]
+            host_sources,
+            every_credential,
         } = other;
         add_each(&mut self.connections, connections);
         add_each(&mut self.files, files);
@@ -182,6 +259,12 @@ impl Needs {
         add_each(&mut self.certificates, certificates);
         add_each(&mut self.variables, variables);
         add_each(&mut self.inline_secrets, inline_secrets);
+        #[cfg(feature = "every-credential")]
+        {
+            add_each(&mut self.servers, servers);
+            add_each(&mut self.host_sources, host_sources);
+        }
+        add_each(&mut self.every_credential, every_credential);
         if self.assertion_source.is_none() {
             self.assertion_source.clone_from(assertion_source);
         }
@@ -210,8 +293,9 @@ impl Purpose {
     /// The one method of its requests.
     pub fn method(self) -> &'static str {
         match self {
-            Self::TokenEndpoint | Self::ManagedIdentityForm => "POST",
-            Self::ManagedIdentity => "GET",
+            Self::TokenEndpoint | Self::ManagedIdentityForm | Self::PlatformPost => "POST",
+            Self::ManagedIdentity | Self::Platform => "GET",
+            Self::PlatformPut => "PUT",
         }
     }
 }
@@ -293,11 +377,14 @@ pub fn is_link_local(authority: &str) -> bool {
         Some(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
         Some(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
             Some(address) => address.is_loopback() || address.is_link_local(),
-            // fd00:ec2::254 is AWS's; the rest of fd00::/8 is somebody's network
+            // fd00:ec2::254 is AWS's, and ::23 there that of EKS; the rest of fd00::/8 is somebody's network
             None => {
                 address.is_loopback()
                     || address.is_unicast_link_local()
-                    || address.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+                    || matches!(
+                        address.segments(),
+                        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254 | 0x23]
+                    )
             }
         },
         None => false,
@@ -359,6 +446,7 @@ mod tests {
             "[::1]:80",
             "[fe80::1]",
             "[fd00:ec2::254]",
+            "[fd00:ec2::23]",
             "[::ffff:169.254.169.254]",
             "localhost",
             "localhost:40342",

@@ -37,12 +37,13 @@ fn wanted_headers(status: u16, body: &[u8]) -> impl Iterator<Item = &'static str
     // what says what it is need not be told
     let of_body: &[_] = match body.first() {
         Some(b'{') => &[],
-        _ => &["content-encoding", "content-type"],
+        // a token of Google's metadata server is bare text
+        _ => &["content-encoding", "content-type", "metadata-flavor"],
     };
     let of_status: &[_] = match status {
         200..=299 => &[],
-        401 => &["location", "server", "www-authenticate"],
-        _ => &["location", "server"],
+        401 => &["location", "server", "www-authenticate", "x-vss-e2eid"],
+        _ => &["location", "server", "x-vss-e2eid"],
     };
     [always, of_body, of_status].into_iter().flatten().copied()
 }
@@ -353,6 +354,7 @@ fn build(request: HttpRequest) -> Result<(Request, impl Future<Output = ()>), Fa
     let method = match method {
         "POST" => Method::Post,
         "GET" => Method::Get,
+        "PUT" => Method::Put,
         other => Method::Other(other.to_owned()),
     };
     let scheme = match scheme {

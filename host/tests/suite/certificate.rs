@@ -643,7 +643,10 @@ async fn a_key_under_a_password_signs_and_connects() {
     let lab = Lab::new();
     let store = protected(&lab, "openssl-3.p12");
     let old = protected(&lab, "openssl-1.1.p12");
-    let (key, chain) = (protected(&lab, "openssl-3.key"), protected(&lab, "chain.pem"));
+    let (key, chain) = (
+        protected(&lab, "openssl-3.key"),
+        protected(&lab, "chain.pem"),
+    );
     let password = lab.write("password", "correct horse\r\n");
     let base64 = |path: &std::path::Path| {
         let bytes = std::fs::read(path).unwrap();
@@ -698,7 +701,10 @@ async fn a_password_that_is_not_there_is_named_and_nothing_is_sent() {
     let wrong = lab.write("wrong", "Correct Horse");
     let latin = lab.write("latin", b"p\xe4ssword");
     for (files, says) in [
-        (json!({}), "none is configured; set password_file or password_env"),
+        (
+            json!({}),
+            "none is configured; set password_file or password_env",
+        ),
         (
             json!({ "password_env": "NO_SUCH_VARIABLE" }),
             "the variable NO_SUCH_VARIABLE (password_env) is not set",
@@ -708,8 +714,14 @@ async fn a_password_that_is_not_there_is_named_and_nothing_is_sent() {
             "/nowhere/at/all (password_file) cannot be read: there is no such file",
         ),
         (json!({ "password_file": latin }), "not text in UTF-8"),
-        (json!({ "password_file": empty }), "the password does not open"),
-        (json!({ "password_file": wrong }), "the password does not open"),
+        (
+            json!({ "password_file": empty }),
+            "the password does not open",
+        ),
+        (
+            json!({ "password_file": wrong }),
+            "the password does not open",
+        ),
     ] {
         let mut config = lab.config(&certificate());
         let mut files = files;
@@ -733,11 +745,14 @@ async fn a_password_that_is_not_there_is_named_and_nothing_is_sent() {
 #[tokio::test]
 async fn a_store_and_its_password_rotate_together() {
     let lab = Lab::new();
-    let (first, second) = (protected(&lab, "openssl-3.p12"), protected(&lab, "beyond-ascii.p12"));
+    let (first, second) = (
+        protected(&lab, "openssl-3.p12"),
+        protected(&lab, "beyond-ascii.p12"),
+    );
     let store = lab.write("store.p12", std::fs::read(first).unwrap());
     let password = lab.write("password", "correct horse");
-    let source = CertificateSource::files(&store, None)
-        .with_password(edgepass::Password::file(&password));
+    let source =
+        CertificateSource::files(&store, None).with_password(edgepass::Password::file(&password));
     let shown = format!("{source:?}");
     assert!(!shown.contains("horse"), "{shown}");
     let provider = lab

@@ -46,21 +46,22 @@ const ROWS: &[Row] = &[
     Row {
         name: "certificate, PKCS#12",
         credential: || json!({ "certificate": { "name": "c" } }),
-        certificate: |material| {
-            json!({ "certificate_file": material.store, "password_file": material.password })
-        },
+        certificate: |material| json!({ "certificate_file": material.store, "password_file": material.password }),
         arguments: |material| vec![shown(&material.store), "--password".into(), PASSWORD.into()],
         sdks: &["azure-identity", "msal"],
     },
     Row {
         name: "certificate, PKCS#12, with its chain",
         credential: || json!({ "certificate": { "name": "c", "send_x5c": true } }),
-        certificate: |material| {
-            json!({ "certificate_file": material.store, "password_file": material.password })
-        },
+        certificate: |material| json!({ "certificate_file": material.store, "password_file": material.password }),
         arguments: |material| {
             let store = shown(&material.store);
-            vec![store, "--chain".into(), "--password".into(), PASSWORD.into()]
+            vec![
+                store,
+                "--chain".into(),
+                "--password".into(),
+                PASSWORD.into(),
+            ]
         },
         sdks: &["azure-identity", "msal"],
     },
@@ -182,8 +183,15 @@ async fn the_sdks_send_the_same_but_for_what_is_written_here() -> Result<()> {
                 .map(|(_, difference, _)| (*difference).to_owned())
                 .collect();
             for difference in found.symmetric_difference(&known) {
-                let is_new = if known.contains(difference) { "gone" } else { "new" };
-                wrong.push(format!("{}, {}: {is_new}: {difference}", sdk.name, row.name));
+                let is_new = if known.contains(difference) {
+                    "gone"
+                } else {
+                    "new"
+                };
+                wrong.push(format!(
+                    "{}, {}: {is_new}: {difference}",
+                    sdk.name, row.name
+                ));
             }
         }
     }
@@ -293,7 +301,10 @@ fn number(claims: &Map<String, Value>, name: &str) -> Option<i64> {
 }
 
 fn object(part: Option<&str>) -> Result<Map<String, Value>> {
-    let bytes = URL_SAFE_NO_PAD.decode(part.context("a part of the assertion")?.trim_end_matches('='))?;
+    let bytes = URL_SAFE_NO_PAD.decode(
+        part.context("a part of the assertion")?
+            .trim_end_matches('='),
+    )?;
     match serde_json::from_slice(&bytes)? {
         Value::Object(object) => Ok(object),
         other => anyhow::bail!("{other} is no object"),
@@ -306,12 +317,19 @@ fn differences(
 ) -> BTreeSet<String> {
     let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
     let of = |side: &BTreeMap<String, String>, name| {
-        side.get(name).map_or_else(|| "none".to_owned(), Clone::clone)
+        side.get(name)
+            .map_or_else(|| "none".to_owned(), Clone::clone)
     };
     names
         .into_iter()
         .filter(|name| ours.get(*name) != theirs.get(*name))
-        .map(|name| format!("{name}: {} in the place of {}", of(theirs, name), of(ours, name)))
+        .map(|name| {
+            format!(
+                "{name}: {} in the place of {}",
+                of(theirs, name),
+                of(ours, name)
+            )
+        })
         .collect()
 }
 

@@ -163,7 +163,9 @@ async fn a_registered_key_of_every_algorithm_gets_a_token() -> Result<()> {
             let config = idp.config(&client_id, &credential, &certificates);
             let provider = idp.provider(&config).await?;
             let token = provider.get_token(&TokenRequest::for_scopes(["api"])).await;
-            lab.issued(&token.with_context(|| format!("{client_id} {audience}: {:?}", idp.told()))?);
+            lab.issued(
+                &token.with_context(|| format!("{client_id} {audience}: {:?}", idp.told()))?,
+            );
             assert_eq!(idp.told()?["granted"], json!(client_id));
         }
     }
@@ -188,7 +190,11 @@ async fn a_wrong_audience_a_wrong_key_and_a_replay_are_refused() -> Result<()> {
         let credential = json!({ "private_key_jwt": {
             "name": "key", "kid": kid, "algorithm": "ES256", "audience": audience,
         } });
-        idp.config("app", &credential, &json!({ "key": { "private_key_file": file } }))
+        idp.config(
+            "app",
+            &credential,
+            &json!({ "key": { "private_key_file": file } }),
+        )
     };
     for (file, kid, audience, why) in [
         (&files[0], "one", "https://elsewhere.example", "audience"),

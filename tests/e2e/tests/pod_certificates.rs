@@ -53,12 +53,13 @@ const LAYOUTS: [Layout; 3] = [
         files: |pair| {
             vec![
                 ("credential-bundle.private-key.pem", bundle(pair)),
-                ("example.org.spiffe-trust-bundle.pem", pair.certificate_pem.clone()),
+                (
+                    "example.org.spiffe-trust-bundle.pem",
+                    pair.certificate_pem.clone(),
+                ),
             ]
         },
-        configured: |volume| {
-            json!({ "certificate_file": volume.join("credential-bundle.private-key.pem") })
-        },
+        configured: |volume| json!({ "certificate_file": volume.join("credential-bundle.private-key.pem") }),
     },
     Layout {
         name: "two files",

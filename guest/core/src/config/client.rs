@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::authority::{Authority, Endpoint, EndpointVersion};
+use crate::credential::TokenProxy;
 use crate::distinction::Distinction;
 use crate::needs::{Connection, Needs, PathPattern, Permission, Purpose, Scheme};
 
@@ -30,7 +31,12 @@ impl Client {
     }
 
     /// The token endpoints of all tenants that a request may name, the own one first.
-    pub(crate) fn need_connections(&self, certificate: Option<&str>, needs: &mut Needs) {
+    pub(crate) fn need_connections(
+        &self,
+        certificate: Option<&str>,
+        proxy: Option<&TokenProxy>,
+        needs: &mut Needs,
+    ) {
         let mut own: Vec<Connection> = Vec::new();
         let others = self.additionally_allowed_tenants.iter();
         let tenants =
@@ -39,17 +45,21 @@ impl Client {
             let Ok(endpoint) = self.token_endpoint(tenant, certificate.is_some()) else {
                 continue;
             };
+            let (authority, before) = match proxy {
+                Some(proxy) => (proxy.authority().to_owned(), proxy.path()),
+                None => (endpoint.authority, ""),
+            };
             let path = match (tenant, endpoint.path.strip_prefix("/*")) {
                 (Some("*"), Some(after)) => PathPattern::AnySegment {
-                    before: "/".to_owned(),
+                    before: format!("{before}/"),
                     after: after.to_owned(),
                 },
-                _ => PathPattern::Exact(endpoint.path),
+                _ => PathPattern::Exact(format!("{before}{}", endpoint.path)),
             };
             own.push(Connection {
                 permission: Permission {
                     scheme: Scheme::Https,
-                    authority: endpoint.authority,
+                    authority,
                     path,
                     purpose: Purpose::TokenEndpoint,
                 },
@@ -61,7 +71,7 @@ impl Client {
         needs.connections.splice(0..0, own);
     }
 
-    pub(super) fn distinguish(&self, out: &mut Distinction) {
+    pub(crate) fn distinguish(&self, out: &mut Distinction) {
         let Self {
             authority,
             client_id,

@@ -20,6 +20,14 @@ impl Environment {
     pub const AZURE_FEDERATED_TOKEN_FILE: &'static str = "AZURE_FEDERATED_TOKEN_FILE";
     /// `https://host` of the Entra cloud, set by the webhook.
     pub const AZURE_AUTHORITY_HOST: &'static str = "AZURE_AUTHORITY_HOST";
+    /// URL of the token proxy of AKS identity bindings, set by AKS's webhook.
+    pub const AZURE_KUBERNETES_TOKEN_PROXY: &'static str = "AZURE_KUBERNETES_TOKEN_PROXY";
+    /// The name by which the token proxy is asked for in the TLS handshake, set by AKS's webhook.
+    pub const AZURE_KUBERNETES_SNI_NAME: &'static str = "AZURE_KUBERNETES_SNI_NAME";
+    /// PEM file of the certification authority of the token proxy, set by AKS's webhook.
+    pub const AZURE_KUBERNETES_CA_FILE: &'static str = "AZURE_KUBERNETES_CA_FILE";
+    /// The same, PEM in place of a file.
+    pub const AZURE_KUBERNETES_CA_DATA: &'static str = "AZURE_KUBERNETES_CA_DATA";
     /// A client secret, as the Azure SDKs' environment credential names it.
     pub const AZURE_CLIENT_SECRET: &'static str = "AZURE_CLIENT_SECRET";
     /// PEM or PKCS#12 file with a certificate chain and its key, as the Azure SDKs' environment credential names it.

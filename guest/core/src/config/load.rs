@@ -16,6 +16,8 @@ use crate::Table;
 use crate::authority::{Authority, Endpoint, PUBLIC_HOST, Reason, TrustedHosts};
 use crate::credential::{Credential, CredentialFile, Credentials, Direct, SHORTCUTS};
 use crate::limits::MAX_CREDENTIALS;
+#[cfg(feature = "every-credential")]
+use crate::needs::ServerNeed;
 
 impl Config {
     /// Checks a configuration whole: JSON text, with the environment for what it leaves out. Without a text, or with
@@ -38,6 +40,9 @@ impl Config {
         let loader = Loader {
             trusted: trusted_hosts(&file.authority_hosts, &loading)?,
         };
+        // credentials that have a token endpoint of their own ask it, too
+        #[cfg(feature = "every-credential")]
+        loading.trusted.get_or_init(|| loader.trusted.clone());
         // so far it is the configuration's own
         let needs = loading.needs.take();
         let mut identities = Table::new();
@@ -55,6 +60,8 @@ impl Config {
             let identity = loader.identity(&place, name, identity)?;
             identities.insert(name.clone(), Arc::new(identity));
         }
+        #[cfg(feature = "every-credential")]
+        check_servers(&identities)?;
         let default_identity = default_identity(file.default_identity, &identities)?;
         Ok(Self {
             default_identity,
@@ -124,10 +131,17 @@ impl Loader {
         }
         // those of the first come first
         for (index, credential) in credentials.iter().enumerate().rev() {
-            let certificate = credential.certificate();
+            let by = |credential: &Credential| {
+                let proxy = credential.proxy();
+                let proxy =
+                    proxy.map(|proxy| (proxy.authority().to_owned(), proxy.path().to_owned()));
+                (credential.certificate().map(str::to_owned), proxy)
+            };
             let mut earlier = credentials.iter().take(index);
-            if !earlier.any(|earlier| earlier.certificate() == certificate) {
-                place.need(|needs| client.need_connections(certificate, needs));
+            if !earlier.any(|earlier| by(earlier) == by(credential)) {
+                place.need(|needs| {
+                    client.need_connections(credential.certificate(), credential.proxy(), needs);
+                });
             }
         }
         let Some(credentials) = Credentials::new(credentials) else {
@@ -502,6 +516,41 @@ fn trusted_hosts(named: &[String], loading: &Loading<'_>) -> Result<TrustedHosts
         check(variable, trusted.add(entry))?;
     }
     Ok(trusted)
+}
+
+/// A driver knows a server by host and port, so one whose certificate is checked in a way of its own is that for all.
+#[cfg(feature = "every-credential")]
+fn check_servers(identities: &Table<String, Arc<IdentityConfig>>) -> Result<(), ConfigError> {
+    let all = || {
+        identities
+            .iter()
+            .map(|(name, identity)| (name, identity.needs()))
+    };
+    for (owner, needs) in all() {
+        for server in &needs.servers {
+            let is_same = |other: &ServerNeed| {
+                other.authority == server.authority
+                    && other.server_name == server.server_name
+                    && other.authorities == server.authorities
+            };
+            let other = all().find(|(_, needs)| {
+                let mut connections = needs.connections.iter();
+                connections.any(|c| c.permission.authority == server.authority)
+                    && !needs.servers.iter().any(is_same)
+            });
+            if let Some((other, _)) = other {
+                return Err(ConfigError::new(
+                    &server.setting,
+                    format!(
+                        "names {} for identity `{owner}`, which identity `{other}` asks as well, with other certification authorities or another name",
+                        server.authority
+                    ),
+                )
+                .hint("give the token proxy a host or port of its own, or both identities the same token_proxy"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn default_identity(

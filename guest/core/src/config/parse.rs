@@ -137,6 +137,14 @@ pub type ForTheCommand<T> = Vec<T>;
 #[cfg(not(feature = "schema"))]
 pub type ForTheCommand<T> = Option<std::marker::PhantomData<T>>;
 
+/// An object that builds with every credential read. The others know that it is there.
+#[cfg(feature = "every-credential")]
+pub(crate) type ForEveryBuild<T> = Option<T>;
+
+/// An object that builds with every credential read. The others know that it is there.
+#[cfg(not(feature = "every-credential"))]
+pub(crate) type ForEveryBuild<T> = Option<std::marker::PhantomData<T>>;
+
 /// The fields of an object that have not been taken yet. A field that is wrong is treated as absent, and the first such
 /// one is remembered.
 pub(crate) struct Fields {
@@ -256,6 +264,21 @@ impl Fields {
             read_object(&mut self.error, format!("{path}[{index}]"), item)
         });
         Some(OneOrMore::More(read.collect()))
+    }
+
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn object_for_every_build<T: Object>(&mut self, name: &str) -> ForEveryBuild<T> {
+        self.optional_object(name)
+    }
+
+    #[cfg(not(feature = "every-credential"))]
+    pub(crate) fn object_for_every_build<T>(&mut self, name: &str) -> ForEveryBuild<T> {
+        self.take(name).map(|_| std::marker::PhantomData)
+    }
+
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn boxed_object<T: Object>(&mut self, name: &str) -> Option<Box<T>> {
+        self.optional_object(name).map(Box::new)
     }
 
     pub(crate) fn object_or_default<T: Object + Default>(&mut self, name: &str) -> T {
@@ -402,6 +425,13 @@ fn check_fields(path: String, value: Json, known: &[&str]) -> Result<Fields, Con
         .iter()
         .find(|(name, _)| !known.contains(&name.as_str()));
     if let Some((name, _)) = unknown {
+        #[cfg(not(feature = "every-credential"))]
+        if crate::credential::ELSEWHERE.contains(&name.as_str()) {
+            return Err(
+                ConfigError::new(join(&path, name), "is not available in Envoy")
+                    .hint("use federated_token_file"),
+            );
+        }
         let name = printable(name, MAX_NAME_CHARS);
         let hint = misspelt(&name, known);
         let known = known.join("`, `");

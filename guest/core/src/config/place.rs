@@ -7,6 +7,8 @@ use super::environment::{ENVIRONMENT_IDENTITY, Environment};
 use super::error::{ConfigError, check};
 use crate::Table;
 use crate::authority::Refusal;
+#[cfg(feature = "every-credential")]
+use crate::authority::TrustedHosts;
 use crate::needs::Needs;
 
 /// How the settings of certificates begin.
@@ -19,6 +21,9 @@ pub(super) struct Loading<'a> {
     pub(super) needs: RefCell<Needs>,
     /// Certificates that variables name.
     pub(super) certificates: RefCell<Table<String, CertificateFiles>>,
+    /// The hosts that credentials may be sent to.
+    #[cfg(feature = "every-credential")]
+    pub(super) trusted: std::cell::OnceCell<TrustedHosts>,
 }
 
 impl<'a> Loading<'a> {
@@ -27,6 +32,8 @@ impl<'a> Loading<'a> {
             environment,
             needs: RefCell::default(),
             certificates: RefCell::default(),
+            #[cfg(feature = "every-credential")]
+            trusted: std::cell::OnceCell::new(),
         }
     }
 }
@@ -112,6 +119,30 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// Whether credentials may be sent to that host and port.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn trusts(&self, authority: &str) -> Result<(), Refusal> {
+        let trusted = self.loading.trusted.get();
+        trusted.map_or_else(
+            || TrustedHosts::default().check(authority),
+            |t| t.check(authority),
+        )
+    }
+
+    /// A field that must be there and that no variable stands for.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn required_alone<'v>(
+        &self,
+        field: &str,
+        value: Option<&'v str>,
+    ) -> Result<Setting<'v>, ConfigError>
+    where
+        'a: 'v,
+    {
+        self.optional(field, value, None)
+            .ok_or_else(|| ConfigError::new(self.at(field), "is not set").hint("set it"))
+    }
+
     /// Notes what is needed.
     pub(crate) fn need(&self, note: impl FnOnce(&mut Needs)) {
         note(&mut self.loading.needs.borrow_mut());
@@ -150,8 +181,13 @@ impl<'a> Place<'a> {
 
     /// The value of a variable for which there is no field.
     pub(crate) fn variable_alone(&self, name: &str) -> Option<&'a str> {
+        self.variable_of_platform(name, false)
+    }
+
+    /// The same of a variable that may hold a secret.
+    pub(crate) fn variable_of_platform(&self, name: &str, is_secret: bool) -> Option<&'a str> {
         let value = self.loading.environment.get(name)?;
-        self.need(|needs| needs.add_variable(name, name.to_owned(), false));
+        self.need(|needs| needs.add_variable(name, name.to_owned(), is_secret));
         Some(value)
     }
 

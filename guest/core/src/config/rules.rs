@@ -138,6 +138,57 @@ pub(crate) fn path(path: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A GUID as Azure writes it.
+#[cfg(feature = "every-credential")]
+pub(crate) fn guid(id: &str) -> Result<(), Refusal> {
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if id.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && id.split('-').all(digits) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "is not a GUID",
+        "write it as 66666666-7777-8888-9999-000000000000, without braces",
+    ))
+}
+
+/// A region of AWS becomes a part of a host name.
+#[cfg(feature = "every-credential")]
+pub(crate) fn aws_region(region: &str) -> Result<(), Refusal> {
+    const MAX_REGION_CHARS: usize = 32;
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !region.is_empty()
+        && region.len() <= MAX_REGION_CHARS
+        && region.bytes().all(is_part)
+        && !region.starts_with('-')
+        && !region.ends_with('-')
+    {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "is not a region of AWS",
+        "write it as eu-central-1",
+    ))
+}
+
+/// Whether that is the name of a role (letters, digits and `+=,.@_-`): it becomes a part of a path.
+#[cfg(feature = "every-credential")]
+pub(crate) fn aws_role(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
+    !name.is_empty() && name != "." && name != ".." && name.bytes().all(is_part)
+}
+
+/// A name of a server for TLS (RFC 6066 section 3): a DNS name, no address and no port.
+#[cfg(feature = "every-credential")]
+pub(crate) fn server_name(name: &str) -> Result<(), Refusal> {
+    const FORM: &str = "write the DNS name alone, such as proxy.example, without https:// and port";
+    filled_in(name)?;
+    let is_host = crate::authority::canonical_authority(name, 0).is_ok();
+    if !is_host || name.contains([':', '[']) || name.parse::<std::net::IpAddr>().is_ok() {
+        return Err(Refusal::new("is not a DNS name", FORM));
+    }
+    Ok(())
+}
+
 /// `client_assertion_type` is an absolute URI (RFC 7521 section 4.2).
 pub(crate) fn assertion_type(uri: &str) -> Result<(), Refusal> {
     const FORM: &str = "leave it out for urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -177,6 +228,7 @@ pub(crate) fn audience(audience: &str) -> Result<(), Refusal> {
 }
 
 /// `kid` (RFC 7515 section 4.1.4): any text, so only what is no name at all is refused.
+#[cfg(feature = "every-credential")]
 pub(crate) fn key_id(kid: &str) -> Result<(), Refusal> {
     const FORM: &str = "write the kid of the registered key, or leave it out";
     bounded(kid, MAX_NAME_CHARS, FORM)?;

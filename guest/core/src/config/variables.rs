@@ -117,9 +117,9 @@ pub const VARIABLES: &[KnownVariables] = &[
             "AZURE_KUBERNETES_CA_FILE",
             "AZURE_KUBERNETES_CA_DATA",
         ],
-        reading: Unread(
-            "the token proxy of AKS identity bindings is not asked, Entra ID is: use a federated credential of the \
-             service account and leave the pod's annotation for identity bindings out",
+        reading: Read(
+            "the token proxy of AKS identity bindings, `credential.federated_token_file.token_proxy`: it is asked in \
+             place of Entra ID",
         ),
     },
     KnownVariables {
@@ -139,14 +139,18 @@ pub const VARIABLES: &[KnownVariables] = &[
     },
     KnownVariables {
         names: &[
-            "AZURESUBSCRIPTION_CLIENT_ID",
-            "AZURESUBSCRIPTION_TENANT_ID",
             "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
+            "SYSTEM_ACCESSTOKEN",
             "SYSTEM_OIDCREQUESTURI",
         ],
+        reading: ReadPlatform(
+            "the service connection and the token service of an Azure Pipelines job, `credential.azure_pipelines`",
+        ),
+    },
+    KnownVariables {
+        names: &["AZURESUBSCRIPTION_CLIENT_ID", "AZURESUBSCRIPTION_TENANT_ID"],
         reading: Unread(
-            "Azure Pipelines is not asked for a token: write the one of AzureCLI@2 with addSpnToEnvironment (idToken) \
-             into a file, and set AZURE_FEDERATED_TOKEN_FILE to it",
+            "set AZURE_CLIENT_ID and AZURE_TENANT_ID to them, and write an identity whose credential is azure_pipelines",
         ),
     },
 ];
@@ -254,6 +258,8 @@ mod tests {
                     "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"
                     | "AZURE_CLIENT_CERTIFICATE_PASSWORD"
                     | "AZURE_ADDITIONALLY_ALLOWED_TENANTS" => continue,
+                    // none of them counts alone
+                    name if name.starts_with("AZURE_KUBERNETES_") => continue,
                     _ => warnings(None, &pairs),
                 };
                 match known.reading {
@@ -275,6 +281,16 @@ mod tests {
         assert!(line.starts_with(&format!("{name} is not used: ")), "{line}");
         assert_eq!(warnings(Some(SECRET), &with("true")), [""; 0]);
         assert_eq!(warnings(None, &with(" ")), [""; 0], "blank is unset");
+    }
+
+    #[test]
+    fn those_of_the_token_proxy_are_read_together() {
+        let proxy = [
+            ("AZURE_KUBERNETES_TOKEN_PROXY", "https://proxy.example"),
+            ("AZURE_KUBERNETES_SNI_NAME", "proxy.internal"),
+            ("AZURE_KUBERNETES_CA_FILE", "/ca.crt"),
+        ];
+        assert_eq!(warnings(None, &[&WEBHOOK[..], &proxy].concat()), [""; 0]);
     }
 
     #[test]

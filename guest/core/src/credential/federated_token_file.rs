@@ -6,9 +6,10 @@
 use std::rc::Rc;
 
 use crate::config::error::{ConfigError, check};
-use crate::config::parse::object;
+use crate::config::parse::{ForEveryBuild, object};
 use crate::config::place::Place;
 use crate::config::{Client, Environment, rules};
+use crate::credential::token_proxy::{TokenProxy, TokenProxyFile};
 use crate::credential::{
     Credential, Failure, Kind, Purpose, Shortcut, Supplied, SupplyAssertion, TextFile,
     assertion_type,
@@ -35,6 +36,9 @@ object! {
         path: Option<String> = optional_text,
         /// `client_assertion_type`; the JWT bearer URN of RFC 7523 by default.
         assertion_type: Option<String> = optional_text,
+        /// The token proxy of AKS identity bindings. Without it the variables `AZURE_KUBERNETES_…` that AKS sets count,
+        /// unless the identity has a `token_endpoint`.
+        token_proxy: ForEveryBuild<TokenProxyFile> = object_for_every_build,
     }
 }
 
@@ -43,6 +47,7 @@ object! {
 pub(crate) struct FederatedToken {
     path: String,
     assertion_type: String,
+    proxy: Option<TokenProxy>,
 }
 
 impl Kind for FederatedToken {
@@ -56,8 +61,9 @@ impl Kind for FederatedToken {
         environment_only: false,
         check: |path, place| {
             check(Environment::AZURE_FEDERATED_TOKEN_FILE, rules::path(path))?;
-            Self::new(path, None, &place.inside("federated_token_file"))
-                .map(Credential::FederatedToken)
+            let place = place.inside("federated_token_file");
+            let proxy = TokenProxy::check(&None, &place, true)?;
+            Self::new(path, None, proxy, &place).map(Credential::FederatedToken)
         },
     });
 
@@ -66,30 +72,44 @@ impl Kind for FederatedToken {
         place: &Place<'_>,
         client: &Client,
     ) -> Result<Self, ConfigError> {
-        let variable = client
-            .authority
-            .is_entra()
-            .then_some(Environment::AZURE_FEDERATED_TOKEN_FILE);
+        let is_entra = client.authority.is_entra();
+        let variable = is_entra.then_some(Environment::AZURE_FEDERATED_TOKEN_FILE);
         let path = place.required("path", document.path.as_deref(), variable)?;
         path.check(rules::path)?;
-        Self::new(path.value, document.assertion_type.as_deref(), place)
+        let proxy = TokenProxy::check(&document.token_proxy, place, is_entra)?;
+        Self::new(path.value, document.assertion_type.as_deref(), proxy, place)
     }
 
     fn describe(&self) -> String {
-        format!("federated token file {}", self.path)
+        match &self.proxy {
+            None => format!("federated token file {}", self.path),
+            Some(proxy) => format!(
+                "federated token file {}, by the token proxy {}",
+                self.path,
+                proxy.authority()
+            ),
+        }
     }
 
     fn distinguish(&self, out: &mut Distinction) {
         let Self {
             path,
             assertion_type,
+            proxy,
         } = self;
         out.add(path);
         out.add(assertion_type);
+        if let Some(proxy) = proxy {
+            proxy.distinguish(out);
+        }
     }
 }
 
 impl SupplyAssertion for FederatedToken {
+    fn proxy(&self) -> Option<&TokenProxy> {
+        self.proxy.as_ref()
+    }
+
     async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
         let (assertion, summary) = match read(io, &self.path, purpose).await {
             Ok(good) => good,
@@ -104,12 +124,18 @@ impl SupplyAssertion for FederatedToken {
 }
 
 impl FederatedToken {
-    fn new(path: &str, uri: Option<&str>, place: &Place<'_>) -> Result<Self, ConfigError> {
+    fn new(
+        path: &str,
+        uri: Option<&str>,
+        proxy: Option<TokenProxy>,
+        place: &Place<'_>,
+    ) -> Result<Self, ConfigError> {
         let assertion_type = assertion_type(place, uri)?;
         place.need(|needs| needs.add_file(place.setting("path"), path));
         Ok(Self {
             path: path.to_owned(),
             assertion_type,
+            proxy,
         })
     }
 }

@@ -13,8 +13,6 @@ mod beside;
 #[cfg(feature = "every-credential")]
 mod cloud_shell;
 mod imds;
-#[cfg(feature = "every-credential")]
-mod kept;
 mod selector;
 #[cfg(feature = "every-credential")]
 mod service_fabric;
@@ -30,10 +28,6 @@ use crate::distinction::Distinction;
 use crate::exchange::Granted;
 use crate::flow::Io;
 
-#[cfg(feature = "every-credential")]
-pub(crate) use kept::Shelf;
-#[cfg(feature = "every-credential")]
-pub(super) use kept::kept;
 pub(super) use selector::Selector;
 pub(super) use source::{Source, SourceName};
 

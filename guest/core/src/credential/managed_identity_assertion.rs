@@ -10,7 +10,7 @@ use crate::config::parse::object;
 use crate::config::place::Place;
 use crate::config::{Client, rules};
 #[cfg(feature = "every-credential")]
-use crate::credential::managed_identity::kept;
+use crate::credential::kept::kept;
 use crate::credential::managed_identity::{Selector, Source, SourceName};
 use crate::credential::{Failure, JWT_BEARER, Kind, Purpose, Supplied, SupplyAssertion};
 use crate::distinction::Distinction;

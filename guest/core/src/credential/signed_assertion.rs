@@ -73,6 +73,10 @@ pub(crate) enum KeyName {
         send_x5c: bool,
     },
     /// By the name that it has in the client's registered keys (`kid`), or not at all.
+    #[cfg_attr(
+        not(feature = "every-credential"),
+        expect(dead_code, reason = "only of kinds that this build does without")
+    )]
     Registered(Option<String>),
 }
 

@@ -50,6 +50,9 @@ impl Guest for App {
             audience: None,
             claims: None,
             correlation_id: "0".to_owned(),
+            client_capabilities: Vec::new(),
+            fmi_path: None,
+            source: None,
         };
         let supplied = assertion_source::get_assertion(options).await;
         supplied

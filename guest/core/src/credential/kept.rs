@@ -1,15 +1,16 @@
-//! Assertions that are kept: a managed identity's token lives for a day, and is an assertion as often as it is presented.
+//! Assertions that are kept: a token of a platform or of another issuer is an assertion as often as it is presented, and
+//! a managed identity's lives for a day.
 //!
 //! One exchange asks for it and the others wait (single flight). It is renewed at half of its life, or when the platform
 //! says, and goes on serving until shortly before its end if the platform does not answer then. One that the token server
 //! has refused is forgotten.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::source::Asked;
 use crate::Secret;
 use crate::credential::Failure;
 use crate::exchange::Granted;
@@ -24,11 +25,14 @@ const END_MARGIN_MS: u64 = 300_000;
 /// After a renewal that failed the next is tried, milliseconds.
 const RENEW_AGAIN_MS: u64 = 30_000;
 
+/// The assertion to come.
+type Asked<'a> = Pin<Box<dyn Future<Output = Result<Granted, Failure>> + 'a>>;
+
 /// An assertion and how long it is good.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
-    pub(in crate::credential) token: Secret,
-    pub(in crate::credential) presented: Option<Rc<JwtSummary>>,
+    pub(super) token: Secret,
+    pub(super) presented: Option<Rc<JwtSummary>>,
     renew: Moment,
     end: Moment,
 }
@@ -80,11 +84,7 @@ impl Kept {
 }
 
 /// The assertion that is kept under that key, or the one that `ask` brings.
-pub(in crate::credential) async fn kept(
-    io: &Io,
-    key: &str,
-    ask: Asked<'_>,
-) -> Result<Kept, Failure> {
+pub(super) async fn kept(io: &Io, key: &str, ask: Asked<'_>) -> Result<Kept, Failure> {
     loop {
         let now = io.now();
         let (usable, asking) = io.shelf(key, |shelf| {
