@@ -396,19 +396,23 @@ impl<T: SupplyAssertion> Authenticate for T {
     /// took the caller's would give him tokens for anything.
     async fn authenticate(&self, io: &Io, purpose: &Purpose<'_>) -> Result<ClientAuth, Failure> {
         if purpose.audience.is_some() {
-            return Err(Error::new(
-                ErrorClass::InvalidRequest,
-                format!(
-                    "identity `{}` has no say in the audience of its assertion: {}",
-                    purpose.identity,
-                    self.describe()
-                ),
-            )
-            .hint("ask without an audience; a caller's counts where the assertion is signed with a certificate")
-            .into());
+            return Err(no_say(purpose, &self.describe()));
         }
         self.assertion(io, purpose).await.map(ClientAuth::from)
     }
+}
+
+/// Of a caller who names an audience.
+fn no_say(purpose: &Purpose<'_>, credential: &str) -> Failure {
+    Error::new(
+        ErrorClass::InvalidRequest,
+        format!(
+            "identity `{}` has no say in the audience of its assertion: {credential}",
+            purpose.identity
+        ),
+    )
+    .hint("ask without an audience; a caller's counts where the assertion is signed with a certificate")
+    .into()
 }
 
 impl From<Supplied> for ClientAuth {

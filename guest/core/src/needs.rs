@@ -53,7 +53,6 @@ pub struct ServerNeed {
 
 /// Certification authorities, PEM.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub enum Authorities {
     /// Those of this file, which may be replaced while it is used.
     File(String),

@@ -327,7 +327,8 @@ fn build(request: HttpRequest) -> Result<(Request, impl Future<Output = ()>), Fa
         .iter()
         .map(|(name, value)| ((*name).to_owned(), value.expose().as_bytes().to_vec()))
         .collect();
-    if !body.is_empty() {
+    // some servers want a length of what is posted, if it is nothing (RFC 9110 section 8.6)
+    if !body.is_empty() || method != "GET" {
         fields.push((
             "content-length".to_owned(),
             body.len().to_string().into_bytes(),
