@@ -21,6 +21,7 @@ use crate::certificate::{Certificates, Opened, SignError};
 use crate::egress::{Egress, Hooks};
 use crate::files::{FileError, TokenFiles};
 use crate::notices::Notices;
+use crate::sources::Sources;
 
 /// What components may reach through this host: token endpoints, token files, certificates, the assertion source.
 ///
@@ -37,6 +38,8 @@ pub(crate) struct Reach {
     pub(crate) unused_certificates: Vec<String>,
     pub(crate) files: TokenFiles,
     pub(crate) assertions: Option<Box<dyn AssertionSource>>,
+    /// What gives assertions of this machine's own.
+    pub(crate) sources: Sources,
     pub(crate) environment: Vec<(String, String)>,
     /// What components may ask that this host's provider serves.
     pub(crate) consumers: ConsumersFile,
@@ -87,7 +90,12 @@ impl Host {
                 "certificate {name} is used by no credential, so nothing is signed or sent with it"
             )
         });
-        files.chain(certificates).chain(unused).collect()
+        let servers = self.0.egress.problems();
+        files
+            .chain(certificates)
+            .chain(unused)
+            .chain(servers)
+            .collect()
     }
 
     /// What people should be told of how this was built, a line each: variables of the Azure SDKs that are set and have
@@ -255,6 +263,10 @@ impl<T: HostView> assertion_source::HostWithStore<T> for Imports {
         options: assertion_source::AssertionOptions,
     ) -> Result<assertion_source::Assertion, assertion_source::AssertionError> {
         let host = host(store);
+        if let Some(setting) = &options.source {
+            let supplied = host.0.sources.assertion(setting).await;
+            return supplied.map(Into::into).map_err(Into::into);
+        }
         let Some(source) = &host.0.assertions else {
             return Err(assertion_source::AssertionError::NotConfigured);
         };

@@ -16,12 +16,12 @@ use std::time::Instant;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::Bytes;
 use edgepass_core::HttpErrorKind;
-use edgepass_core::needs::{Connection, Scheme as Over};
+use edgepass_core::needs::{Connection, Scheme as Over, ServerNeed};
 use http::uri::{Authority, Scheme};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::builderstates::{WantsProtocols1, WantsSchemes};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
@@ -38,6 +38,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::limits;
 use crate::roots::Roots;
+use crate::servers::Servers;
 use crate::tls_failure;
 
 /// What may leave, and the connections that carry no client certificate.
@@ -47,6 +48,7 @@ pub(crate) struct Egress {
     public: OnceCell<Pool>,
     /// The connections to servers that are known by their thumbprint.
     pinned: Vec<(String, OnceCell<Pool>)>,
+    servers: Servers,
 }
 
 impl Egress {
@@ -67,7 +69,21 @@ impl Egress {
             roots,
             public: OnceCell::new(),
             pinned,
+            servers: Servers::new(Vec::new()),
         }
+    }
+
+    /// With servers whose certificates are checked otherwise.
+    pub(crate) fn with_servers(self, servers: Vec<ServerNeed>) -> Self {
+        Self {
+            servers: Servers::new(servers),
+            ..self
+        }
+    }
+
+    /// What is named for connections and cannot be used now, in words. Reads files.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
+        self.servers.problems()
     }
 
     /// Sends a request on a connection without a client certificate.
@@ -78,13 +94,17 @@ impl Egress {
     ) -> Result<Response<WasiBody>, Error> {
         let thumbprint = self.permit(&request, None)?;
         let mut pinned = self.pinned.iter();
-        let pool = match pinned.find(|(pin, _)| Some(pin.as_str()) == thumbprint) {
-            Some((pin, pool)) => {
-                pool.get_or_try_init(async || Pool::pinned(pin.clone()))
-                    .await?
-            }
-            None => self.public.get_or_try_init(|| self.pool(None)).await?,
-        };
+        if let Some((pin, pool)) = pinned.find(|(pin, _)| Some(pin.as_str()) == thumbprint) {
+            let pool = pool.get_or_try_init(async || Pool::pinned(pin.clone()));
+            return exchange(pool.await?, request, options).await;
+        }
+        let authority = request.uri().authority();
+        let authority = authority.map(|authority| canonical("https", authority.as_str()));
+        let authority = authority.unwrap_or_default();
+        if let Some(pool) = self.servers.pool(&authority, &self.roots).await {
+            return exchange(&pool?, request, options).await;
+        }
+        let pool = self.public.get_or_try_init(|| self.pool(None)).await?;
         exchange(pool, request, options).await
     }
 
@@ -194,13 +214,38 @@ impl Pool {
     /// nothing; and it would hide the alert by which a server refuses a client certificate (TLS 1.3 sends it after the
     /// handshake).
     fn new(tls: ClientConfig, schemes: fn(WithTls) -> WithSchemes) -> Self {
+        Self::named(tls, schemes, None)
+    }
+
+    /// To a server that these authorities vouch for, by that name in place of its host's.
+    pub(crate) fn to_server(
+        roots: Arc<RootCertStore>,
+        name: Option<ServerName<'static>>,
+    ) -> Result<Self, Error> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| Error::InternalError(Some(e.to_string())))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self::named(tls, HttpsConnectorBuilder::https_only, name))
+    }
+
+    fn named(
+        tls: ClientConfig,
+        schemes: fn(WithTls) -> WithSchemes,
+        name: Option<ServerName<'static>>,
+    ) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(limits::CONNECT_TIMEOUT));
-        let https = schemes(HttpsConnectorBuilder::new().with_tls_config(tls))
-            .enable_http1()
-            .wrap_connector(tcp);
+        let https = schemes(HttpsConnectorBuilder::new().with_tls_config(tls));
+        let https = match name {
+            Some(name) => https.with_server_name_resolver(FixedServerNameResolver::new(name)),
+            None => https,
+        };
+        let https = https.enable_http1().wrap_connector(tcp);
         Self(
             Client::builder(TokioExecutor::new())
                 .timer(TokioTimer::new())

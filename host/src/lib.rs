@@ -76,6 +76,7 @@ mod clock;
 mod context;
 mod document;
 mod egress;
+mod executable;
 mod files;
 mod instance;
 mod local;
@@ -84,6 +85,8 @@ mod pem;
 mod provider;
 mod roots;
 mod runtime;
+mod servers;
+mod sources;
 mod tls_failure;
 mod watchdog;
 

@@ -97,6 +97,9 @@ pub const POOL_IDLE_PER_HOST: usize = 8;
 /// A token file, bytes: the engine's bound for an assertion, and room for white space around it.
 pub const TOKEN_FILE_BYTES: u64 = edgepass_core::limits::MAX_ASSERTION_BYTES as u64 + 1024;
 
+/// What a command may print, bytes: an assertion and what is around it.
+pub const EXECUTABLE_BYTES: usize = edgepass_core::limits::MAX_ASSERTION_BYTES + 4 * 1024;
+
 /// A PEM file with a certificate chain or a key, bytes. Long chains have some 20 KiB.
 pub const PEM_FILE_BYTES: u64 = 256 * 1024;
 

@@ -28,6 +28,7 @@ use crate::limits;
 use crate::notices::Notices;
 use crate::roots::{Roots, RootsError};
 use crate::runtime;
+use crate::sources::Sources;
 
 /// Access tokens from the credential component.
 ///
@@ -520,7 +521,8 @@ impl Builder {
         let unused_certificates = unused_certificates.cloned().collect();
         certificates.retain(|name, _| is_used(name));
         Ok(Host::new(Reach {
-            egress: Arc::new(Egress::new(needs.connections, roots)),
+            egress: Arc::new(Egress::new(needs.connections, roots).with_servers(needs.servers)),
+            sources: Sources::new(needs.host_sources, &self.environment),
             certificates: Certificates::new(certificates),
             signatures: needs.signatures,
             unused_certificates,

@@ -1,0 +1,46 @@
+//! Assertions of this machine's own, each from what the configuration names, by the setting of its credential.
+
+use std::collections::BTreeMap;
+
+use edgepass_core::needs::{HostSource, HostSourceNeed};
+use edgepass_core::{AssertionError, Environment, SuppliedAssertion};
+
+use crate::executable::Executable;
+
+/// All of them, by setting.
+pub(crate) struct Sources(BTreeMap<String, Source>);
+
+enum Source {
+    Executable(Executable),
+    /// Of a kind that this host does not know.
+    Unknown,
+}
+
+impl Sources {
+    pub(crate) fn new(needs: Vec<HostSourceNeed>, environment: &Environment) -> Self {
+        let source = |need: HostSourceNeed| {
+            let source = match need.source {
+                HostSource::Executable(need) => {
+                    Source::Executable(Executable::new(need, environment))
+                }
+                _ => Source::Unknown,
+            };
+            (need.setting, source)
+        };
+        Self(needs.into_iter().map(source).collect())
+    }
+
+    /// An assertion from that one, made now.
+    pub(crate) async fn assertion(
+        &self,
+        setting: &str,
+    ) -> Result<SuppliedAssertion, AssertionError> {
+        match self.0.get(setting) {
+            Some(Source::Executable(executable)) => executable.assertion().await,
+            Some(Source::Unknown) | None => {
+                log::warn!("assertion denied: {setting:?} is no source of the configuration");
+                Err(AssertionError::NotConfigured)
+            }
+        }
+    }
+}
