@@ -222,7 +222,7 @@ impl Pool {
         roots: Arc<RootCertStore>,
         name: Option<ServerName<'static>>,
     ) -> Result<Self, Error> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|e| Error::InternalError(Some(e.to_string())))?

@@ -44,7 +44,8 @@ impl Lab {
         Self::of(test, Emulator::builder().metadata_port(0))
     }
 
-    fn of(test: &str, builder: edgepass_emulator::Builder) -> Result<Self> {
+    /// A new world of that emulator.
+    pub fn of(test: &str, builder: edgepass_emulator::Builder) -> Result<Self> {
         let evidence = Evidence::new(test)?;
         let emulator = builder.start_blocking()?;
         let scratch =

@@ -20,9 +20,11 @@ use crate::journal::{Journal, JournalEntry};
 use crate::metadata::{IssuedTokens, TOKEN_EXCHANGE};
 use crate::pki::{CertificateOptions, ClientCertificate, KeySlot, Pki, process_key};
 use crate::platforms::{self, Platform, Secrets};
+use crate::proxy::{self, Proxy};
 use crate::registry::{App, Certificate, ManagedIdentity, Registry, Resource, Tenant};
 use crate::routes::ISSUER_PATH;
 use crate::server::Door;
+use crate::services::{TokenService, TokenServices};
 use crate::world::{Identity, OpenConnections, Replays, Settings, World};
 use crate::{control, lock, server};
 
@@ -394,6 +396,49 @@ impl Emulator {
         journal
     }
 
+    /// The variables of a workload on that platform: where to ask, and what to
+    /// show there.
+    #[must_use]
+    pub fn token_service_variables(&self, of: TokenService) -> Vec<(&'static str, String)> {
+        self.world().services.variables(of, self.world())
+    }
+
+    /// What workloads show to the services of platforms, and the keys of AWS's
+    /// role: it must be seen nowhere.
+    #[must_use]
+    pub fn token_service_secrets(&self) -> Vec<String> {
+        self.world().services.secrets()
+    }
+
+    /// The variables by which AKS names its token proxy, but for the one of its
+    /// certification authority; none unless [`Builder::token_proxy`] asked for
+    /// it.
+    #[must_use]
+    pub fn token_proxy_variables(&self) -> Vec<(&'static str, String)> {
+        let Some(port) = self.world().identity.proxy_port else {
+            return Vec::new();
+        };
+        vec![
+            (
+                "AZURE_KUBERNETES_TOKEN_PROXY",
+                format!("https://127.0.0.1:{port}{}", proxy::PATH),
+            ),
+            ("AZURE_KUBERNETES_SNI_NAME", proxy::NAME.to_owned()),
+        ]
+    }
+
+    /// The certification authority of the token proxy, PEM.
+    #[must_use]
+    pub fn token_proxy_ca_pem(&self) -> Option<String> {
+        self.world().proxy.as_ref().map(Proxy::ca_pem)
+    }
+
+    /// Gives the token proxy a new certification authority.
+    pub fn rotate_token_proxy(&self) -> Result<()> {
+        let proxy = self.world().proxy.as_ref();
+        proxy.context("there is no token proxy")?.rotate()
+    }
+
     /// Stops listening and drops every connection.
     pub fn shutdown(self) {
         drop(self);
@@ -474,6 +519,7 @@ impl std::fmt::Debug for Faults<'_> {
 pub struct Builder {
     port: u16,
     metadata_port: Option<u16>,
+    token_proxy: bool,
     host_names: Vec<String>,
     access_token_lifetime: Option<i64>,
     refresh_in: Option<i64>,
@@ -494,6 +540,13 @@ impl Builder {
     #[must_use]
     pub fn metadata_port(mut self, port: u16) -> Self {
         self.metadata_port = Some(port);
+        self
+    }
+
+    /// Serves a token proxy as well, on a free port.
+    #[must_use]
+    pub fn token_proxy(mut self) -> Self {
+        self.token_proxy = true;
         self
     }
 
@@ -549,11 +602,17 @@ impl Builder {
             Some(listener) => Some(listener.local_addr()?.port()),
             None => None,
         };
+        let proxy_listener = self.token_proxy.then(|| bind(0)).transpose()?;
+        let proxy_port = match &proxy_listener {
+            Some(listener) => Some(listener.local_addr()?.port()),
+            None => None,
+        };
         let secret = format!("{}~+&=%_8Q", base64url(&random::<18>()));
         let identity = Identity {
             port: listener.local_addr()?.port(),
             mtls_port: mtls_listener.local_addr()?.port(),
             metadata_port,
+            proxy_port,
             tenant: TENANT.to_owned(),
             client_id: CLIENT_ID.to_owned(),
             client_secret: secret,
@@ -579,7 +638,13 @@ impl Builder {
             "edgepass-demo",
             &CertificateOptions::default(),
         )?;
-        let registry = seed(&identity, &issuer_url, &certificate)?;
+        let mut registry = seed(&identity, &issuer_url, &certificate)?;
+        let platform_key = process_key(&ISSUER_KEY)?;
+        let services = TokenServices::new(
+            &clock,
+            &|issuer| SigningKey::new(issuer, &platform_key),
+            &mut registry,
+        )?;
         let mut settings = Settings {
             refresh_in: self.refresh_in,
             ..Settings::default()
@@ -611,6 +676,8 @@ impl Builder {
             metadata_tokens: IssuedTokens::default(),
             platforms: Secrets::new(&scratch),
             fabric,
+            services,
+            proxy: self.token_proxy.then(Proxy::new).transpose()?,
             directory: Mutex::new(None),
             identity,
             log: AtomicBool::new(self.log),
@@ -627,6 +694,7 @@ impl Builder {
             (Some(listener), Door::Entra(open.into())),
             (Some(mtls_listener), Door::StrictEntra(strict.into())),
             (metadata_listener, Door::Metadata),
+            (proxy_listener, Door::Proxy),
         ];
         let fabric_door = fabric_door.map(|(listener, door)| (Some(listener), door));
         for (listener, door) in doors.into_iter().chain(fabric_door) {

@@ -95,7 +95,9 @@ impl JournalEntry {
     /// Whether this is a request to the token endpoint.
     #[must_use]
     pub fn is_token_request(&self) -> bool {
-        self.path.ends_with("/token") && !self.is_metadata_request()
+        self.path.ends_with("/token")
+            && !self.is_metadata_request()
+            && !self.path.starts_with("/latest/")
     }
 
     /// Whether this is a request to the metadata service, or to another place

@@ -18,11 +18,13 @@ mod metadata;
 mod misbehave;
 mod pki;
 mod platforms;
+mod proxy;
 mod registry;
 mod reply;
 mod request;
 mod routes;
 mod server;
+mod services;
 mod token;
 mod verify;
 mod world;
@@ -38,6 +40,7 @@ pub use platforms::Platform;
 pub use registry::{
     App, Certificate, FederatedCredential, ManagedIdentity, Resource, Secret, Tenant,
 };
+pub use services::TokenService;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -68,6 +68,22 @@ impl Pki {
         self.ca.pem()
     }
 
+    /// A server certificate for these names alone: its chain, and the key in PKCS#8.
+    pub(crate) fn server_certificate(
+        &self,
+        names: &[String],
+    ) -> Result<(Vec<CertificateDer<'static>>, Vec<u8>)> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(names.to_vec())?;
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        set_validity(&mut params, -BACKDATE, SERVER_VALIDITY);
+        let certificate = params.signed_by(&key, &self.ca)?;
+        let chain = vec![certificate.der().clone(), self.ca.der().clone()];
+        Ok((chain, key.serialize_der()))
+    }
+
     /// TLS for both listeners; they differ in whether a handshake without a
     /// client certificate succeeds.
     pub(crate) fn server_configs(&self, extra_names: &[String]) -> Result<[Arc<ServerConfig>; 2]> {

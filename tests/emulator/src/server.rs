@@ -29,7 +29,7 @@ use crate::registry::Certificate;
 use crate::reply::Reply;
 use crate::request::Call;
 use crate::world::{OpenConnections, World};
-use crate::{control, metadata, misbehave, platforms, routes};
+use crate::{control, metadata, misbehave, platforms, proxy, routes, services};
 
 /// Longest request body taken. A token request is a few kilobytes; an
 /// assertion with a chain of certificates some ten more.
@@ -45,6 +45,8 @@ pub(crate) enum Door {
     Entra(TlsAcceptor),
     /// The same, where a client certificate is mandatory.
     StrictEntra(TlsAcceptor),
+    /// The token proxy.
+    Proxy,
     /// The metadata service and the platforms' other places, by http and with
     /// nothing besides.
     Metadata,
@@ -102,10 +104,12 @@ async fn connection(
         door,
         breaker,
     };
-    let (Door::Entra(acceptor) | Door::StrictEntra(acceptor) | Door::Fabric(acceptor)) =
-        &shared.door
-    else {
-        return converse(socket, shared, world).await;
+    let acceptor = match (&shared.door, &world.proxy) {
+        (Door::Entra(acceptor) | Door::StrictEntra(acceptor) | Door::Fabric(acceptor), _) => {
+            acceptor.clone()
+        }
+        (Door::Proxy, Some(proxy)) => proxy.acceptor(),
+        (Door::Proxy | Door::Metadata, _) => return converse(socket, shared, world).await,
     };
     let tls = tokio::time::timeout(HANDSHAKE_TIME, acceptor.accept(socket)).await??;
     let (_, session) = tls.get_ref();
@@ -179,7 +183,7 @@ async fn handle(
         .find_map(|name| head.headers.get(*name)?.to_str().ok())
         .filter(|id| is_guid(id))
         .map_or_else(guid, ToOwned::to_owned);
-    let call = Call {
+    let mut call = Call {
         mtls: matches!(connection.door, Door::StrictEntra(_)) || host.starts_with("mtlsauth."),
         method: head.method,
         path: head.uri.path().to_owned(),
@@ -194,7 +198,11 @@ async fn handle(
     };
     let is_fabric = matches!(connection.door, Door::Fabric(_));
     let is_metadata = is_fabric || matches!(connection.door, Door::Metadata);
-    if !is_metadata && let Some(reply) = control::answer(world, &call) {
+    let is_proxy = matches!(connection.door, Door::Proxy);
+    if !is_metadata
+        && !is_proxy
+        && let Some(reply) = control::answer(world, &call)
+    {
         return response(reply, None);
     }
 
@@ -223,8 +231,18 @@ async fn handle(
         None if is_fabric || is_metadata && call.path.starts_with(platforms::PREFIX) => {
             platforms::answer(world, &call, is_fabric)
         }
-        None if is_metadata => metadata::answer(world, &call),
-        None => routes::answer(world, &call, &mut found),
+        None if is_metadata => {
+            services::on_machine(world, &call).unwrap_or_else(|| metadata::answer(world, &call))
+        }
+        None if is_proxy => match call.path.strip_prefix(proxy::PATH) {
+            Some(path) if path.ends_with("/oauth2/v2.0/token") => {
+                call.path = path.to_owned();
+                routes::answer(world, &call, &mut found)
+            }
+            _ => Reply::text(StatusCode::NOT_FOUND, "text/plain", "not proxied\n"),
+        },
+        None => services::answer(world, &call)
+            .unwrap_or_else(|| routes::answer(world, &call, &mut found)),
     };
     let now = world.clock.now();
     reply.set(DATE, &http_date(now));

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::encoding::{base64url, random};
 use crate::errors::Refusal;
 use crate::lock;
+use crate::metadata::TOKEN_EXCHANGE;
 use crate::registry::{App, Resource};
 use crate::request::{TokenCall, Version};
 
@@ -70,8 +71,15 @@ fn issue(
     let authority = world.identity.authority();
     let object_id = app.object_id(tenant);
     let mut claims = Map::new();
-    if resource.token_version >= 2 {
-        claims.insert("aud".into(), json!(resource.app_id));
+    // a token that is another application's assertion is of the second version, whose issuer federated credentials name
+    let exchange = requested.eq_ignore_ascii_case(TOKEN_EXCHANGE);
+    if exchange || resource.token_version >= 2 {
+        let audience = if exchange {
+            requested
+        } else {
+            &resource.app_id
+        };
+        claims.insert("aud".into(), json!(audience));
         claims.insert("iss".into(), json!(format!("{authority}/{tenant}/v2.0")));
         claims.insert("azp".into(), json!(app.client_id));
         claims.insert("azpacr".into(), json!("2"));

@@ -17,7 +17,9 @@ use crate::lock;
 use crate::metadata::IssuedTokens;
 use crate::pki::Pki;
 use crate::platforms::Secrets;
+use crate::proxy::Proxy;
 use crate::registry::Registry;
+use crate::services::TokenServices;
 
 /// Everything behind the endpoints.
 pub(crate) struct World {
@@ -34,6 +36,9 @@ pub(crate) struct World {
     pub(crate) platforms: Secrets,
     /// Port and certificate thumbprint of Service Fabric's place.
     pub(crate) fabric: Option<(u16, String)>,
+    pub(crate) services: TokenServices,
+    /// The token proxy, if there is one.
+    pub(crate) proxy: Option<Proxy>,
     pub(crate) directory: Mutex<Option<Directory>>,
     pub(crate) identity: Identity,
     pub(crate) log: AtomicBool,
@@ -79,6 +84,8 @@ pub(crate) struct Identity {
     pub(crate) mtls_port: u16,
     /// Where the metadata service listens, if it does.
     pub(crate) metadata_port: Option<u16>,
+    /// Where the token proxy listens, if it does.
+    pub(crate) proxy_port: Option<u16>,
     pub(crate) tenant: String,
     pub(crate) client_id: String,
     pub(crate) client_secret: String,

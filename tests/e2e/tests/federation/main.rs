@@ -1,0 +1,66 @@
+//! Acceptance: assertions from other platforms and issuers, and the token proxy of AKS, through the real component.
+
+mod executable;
+mod oidc;
+mod platforms;
+mod token_proxy;
+
+use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use edgepass::{Environment, Provider, Refresh, TokenRequest};
+use edgepass_e2e::{GRAPH, Lab};
+use edgepass_emulator::App;
+use serde_json::{Value, json};
+
+/// The audience of token exchanges.
+const EXCHANGE: &str = "api://AzureADTokenExchange";
+
+/// An application that trusts somebody outside.
+const TRUSTING: &str = "7c1d2e3f-0000-4000-8000-00000000000a";
+
+fn graph() -> TokenRequest {
+    TokenRequest::for_scopes([GRAPH])
+}
+
+fn forced() -> TokenRequest {
+    TokenRequest {
+        refresh: Refresh::Force,
+        ..graph()
+    }
+}
+
+/// An identity of the trusting application.
+fn document(lab: &Lab, credential: &Value) -> Value {
+    json!({
+        "authority_hosts": [format!("localhost:{}", lab.emulator.port())],
+        "identities": { "app": {
+            "tenant_id": lab.emulator.tenant(),
+            "client_id": TRUSTING,
+            "authority_host": lab.emulator.authority(),
+            "credential": credential,
+        } },
+    })
+}
+
+async fn provider(
+    lab: &Lab,
+    credential: &Value,
+    variables: &[(&'static str, String)],
+) -> Result<Provider> {
+    let builder = lab
+        .configured(&document(lab, credential))
+        .environment(Environment::from_pairs(variables.iter().cloned()));
+    Ok(builder.build().await?)
+}
+
+fn trust(lab: &Lab, issuer: &str, subject: &str) {
+    let app = App::new(TRUSTING).federated(issuer, subject, EXCHANGE);
+    lab.emulator.register_app(app);
+}
+
+fn claim(jwt: &str, name: &str) -> Result<Value> {
+    let claims = jwt.split('.').nth(1).context("not a JWT")?;
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
+    claims.get(name).cloned().context("no such claim")
+}
