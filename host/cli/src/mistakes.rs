@@ -110,6 +110,8 @@ fn candidates(value: &Value, steps: &[Step]) -> Vec<Value> {
     let stand_ins = [
         json!("/edgepass-stand-in"),
         json!("stand-in.example"),
+        // a server that nobody else asks, and one that is trusted
+        json!("https://stand-in.example"),
         json!("https://login.microsoftonline.com"),
         json!("https://login.microsoftonline.com/stand-in/token"),
         json!("a.b.c"),
@@ -455,6 +457,22 @@ mod tests {
         (
             r#""credential": {"managed_identity_assertion": {"client_id": "x"}}"#,
             "credential.managed_identity_assertion.client_id",
+        ),
+        (
+            r#""credential": {"github_actions": {"audience": "a b"}}"#,
+            "credential.github_actions.audience",
+        ),
+        (
+            r#""credential": {"aws_web_identity": {"duration_s": 1}}"#,
+            "credential.aws_web_identity.duration_s",
+        ),
+        (
+            r#""credential": {"executable": {"command": "x"}}"#,
+            "credential.executable.command",
+        ),
+        (
+            r#""credential": {"federated_token_file": {"path": "/x", "token_proxy": {"url": "http://x"}}}"#,
+            "credential.federated_token_file.token_proxy.url",
         ),
     ];
 

@@ -97,7 +97,15 @@ const SECTIONS: &[Section] = &[
         heading: "A credential",
         place: "identities.NAME.credential",
         used_by: ALL,
-        exceptions: &[("assertion_source", "library")],
+        exceptions: &[
+            ("assertion_source", "library"),
+            ("aws_web_identity", NATIVE),
+            ("azure_pipelines", NATIVE),
+            ("executable", NATIVE),
+            ("github_actions", NATIVE),
+            ("google_metadata", NATIVE),
+            ("oidc_federation", NATIVE),
+        ],
         note: "If it is left out, the variables have it: a token file, a secret or a certificate.",
         example: "",
     },
@@ -106,13 +114,32 @@ const SECTIONS: &[Section] = &[
         heading: "federated_token_file",
         place: "identities.NAME.credential.federated_token_file",
         used_by: ALL,
-        exceptions: &[],
+        exceptions: &[("token_proxy", NATIVE)],
         note: "",
         example: r#"{
   "identities": { "app": {
     "tenant_id": "contoso.example",
     "client_id": "66666666-7777-8888-9999-000000000000",
     "credential": { "federated_token_file": { "path": "/var/run/secrets/azure/wi/token/azure-identity-token" } }
+  } }
+}"#,
+    },
+    Section {
+        object: "TokenProxyFile",
+        heading: "The token proxy of AKS",
+        place: "identities.NAME.credential.federated_token_file.token_proxy",
+        used_by: NATIVE,
+        exceptions: &[],
+        note: "A pod with an identity binding needs none of it: its variables say the same. Once a proxy is set, Entra ID is \
+               not asked. One of `ca_file` and `ca_data`.",
+        example: r#"{
+  "identities": { "app": {
+    "tenant_id": "contoso.example",
+    "client_id": "66666666-7777-8888-9999-000000000000",
+    "credential": { "federated_token_file": {
+      "path": "/var/run/secrets/azure/wi/token/azure-identity-token",
+      "token_proxy": { "url": "https://10.0.0.1:9443", "server_name": "proxy.aks.internal", "ca_file": "/var/run/secrets/proxy/ca.crt" }
+    } }
   } }
 }"#,
     },
@@ -220,6 +247,99 @@ const SECTIONS: &[Section] = &[
     "tenant_id": "contoso.example",
     "client_id": "66666666-7777-8888-9999-000000000000",
     "credential": { "managed_identity_assertion": { "object_id": "77777777-8888-9999-aaaa-bbbbbbbbbbbb" } }
+  } }
+}"#,
+    },
+    Section {
+        object: "GitHubActionsFile",
+        heading: "github_actions",
+        place: "identities.NAME.credential.github_actions",
+        used_by: NATIVE,
+        exceptions: &[],
+        note: "The job needs `permissions: id-token: write`. A token is asked for at each exchange.",
+        example: r#"{
+  "identities": { "app": {
+    "tenant_id": "contoso.example",
+    "client_id": "66666666-7777-8888-9999-000000000000",
+    "credential": { "github_actions": {} }
+  } }
+}"#,
+    },
+    Section {
+        object: "AzurePipelinesFile",
+        heading: "azure_pipelines",
+        place: "identities.NAME.credential.azure_pipelines",
+        used_by: NATIVE,
+        exceptions: &[],
+        note: "The step needs `env: SYSTEM_ACCESSTOKEN: $(System.AccessToken)`. A token is asked for at each exchange.",
+        example: r#"{
+  "identities": { "app": {
+    "tenant_id": "contoso.example",
+    "client_id": "66666666-7777-8888-9999-000000000000",
+    "credential": { "azure_pipelines": { "service_connection_id": "99999999-aaaa-bbbb-cccc-dddddddddddd" } }
+  } }
+}"#,
+    },
+    Section {
+        object: "GoogleMetadataFile",
+        heading: "google_metadata",
+        place: "identities.NAME.credential.google_metadata",
+        used_by: NATIVE,
+        exceptions: &[],
+        note: "The federated credential names `https://accounts.google.com` and the numeric ID of the service account. \
+               `GCE_METADATA_HOST` replaces the address of the metadata server.",
+        example: r#"{
+  "identities": { "app": {
+    "tenant_id": "contoso.example",
+    "client_id": "66666666-7777-8888-9999-000000000000",
+    "credential": { "google_metadata": {} }
+  } }
+}"#,
+    },
+    Section {
+        object: "AwsWebIdentityFile",
+        heading: "aws_web_identity",
+        place: "identities.NAME.credential.aws_web_identity",
+        used_by: NATIVE,
+        exceptions: &[],
+        note: "The keys of the role come from `AWS_ACCESS_KEY_ID` and its companions, from the container \
+               (`AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `_FULL_URI`) or from the machine (IMDSv2), in this order.",
+        example: r#"{
+  "identities": { "app": {
+    "tenant_id": "contoso.example",
+    "client_id": "66666666-7777-8888-9999-000000000000",
+    "credential": { "aws_web_identity": { "region": "eu-central-1" } }
+  } }
+}"#,
+    },
+    Section {
+        object: "ExecutableFile",
+        heading: "executable",
+        place: "identities.NAME.credential.executable",
+        used_by: NATIVE,
+        exceptions: &[],
+        note: "The contract is that of Google's executable-sourced credentials (AIP-4117): the audience is in \
+               `GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE`, and the command prints `{\"version\": 1, \"success\": true, \"token_type\": \
+               \"urn:ietf:params:oauth:token-type:jwt\", \"id_token\": …}`.",
+        example: "",
+    },
+    Section {
+        object: "OidcFederationFile",
+        heading: "oidc_federation",
+        place: "identities.NAME.credential.oidc_federation",
+        used_by: NATIVE,
+        exceptions: &[],
+        note: "The host of a `token_endpoint` has to be among `authority_hosts`. The first token is kept until shortly before \
+               its end.",
+        example: r#"{
+  "identities": { "app": {
+    "tenant_id": "contoso.example",
+    "client_id": "66666666-7777-8888-9999-000000000000",
+    "credential": { "oidc_federation": {
+      "tenant_id": "fabrikam.example",
+      "client_id": "77777777-8888-9999-aaaa-bbbbbbbbbbbb",
+      "credential": { "client_secret": { "file": "/run/app/secret" } }
+    } }
   } }
 }"#,
     },

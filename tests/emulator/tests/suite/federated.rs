@@ -186,22 +186,33 @@ async fn an_outside_issuer_must_be_reachable() {
 
 #[tokio::test]
 async fn an_access_token_serves_as_assertion_where_a_credential_names_its_issuer() {
-    let answer = post_secret(
-        shared(),
-        &[("scope", "api://AzureADTokenExchange/.default")],
-    )
-    .await;
+    let answer = post_secret(shared(), &[("scope", GRAPH)]).await;
+    let claims = answer.token_claims();
+    let token = answer.json()["access_token"].as_str().unwrap().to_owned();
+    let (issuer, subject, audience) = (
+        claims["iss"].as_str().unwrap(),
+        claims["oid"].as_str().unwrap(),
+        claims["aud"].as_str().unwrap(),
+    );
+    // Version 1 tokens have the version 1 issuer, which no credential may name.
+    let client_id = register(shared(), |app| app.federated(issuer, subject, audience));
+    post_assertion(shared(), &client_id, &token)
+        .await
+        .refused(90_061);
+
+    // A token that is made for it is of version 2, whatever the resource is.
+    let scope = [("scope", "api://AzureADTokenExchange/.default")];
+    let answer = post_secret(shared(), &scope).await;
     let claims = answer.token_claims();
     let token = answer.json()["access_token"].as_str().unwrap().to_owned();
     let (issuer, subject) = (
         claims["iss"].as_str().unwrap(),
-        claims["oid"].as_str().unwrap(),
+        claims["sub"].as_str().unwrap(),
     );
-    // Version 1 tokens have the version 1 issuer, which no credential may name.
     let client_id = register(shared(), |app| app.federated(issuer, subject, AUDIENCE));
     post_assertion(shared(), &client_id, &token)
         .await
-        .refused(90_061);
+        .token_claims();
 
     let answer = post_secret(shared(), &[("scope", "api://edgepass-demo-v2/.default")]).await;
     let claims = answer.token_claims();
