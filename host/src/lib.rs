@@ -89,6 +89,8 @@ mod servers;
 mod sources;
 mod tls_failure;
 mod watchdog;
+#[cfg(unix)]
+mod workload_api;
 
 pub use assertion::{AssertionError, AssertionOptions, AssertionSource, SuppliedAssertion};
 pub use cache::Token;

@@ -97,6 +97,12 @@ pub const POOL_IDLE_PER_HOST: usize = 8;
 /// A token file, bytes: the engine's bound for an assertion, and room for white space around it.
 pub const TOKEN_FILE_BYTES: u64 = edgepass_core::limits::MAX_ASSERTION_BYTES as u64 + 1024;
 
+/// What the SPIFFE Workload API may answer, bytes: some tokens, with their names.
+pub const WORKLOAD_API_BYTES: usize = 4 * edgepass_core::limits::MAX_ASSERTION_BYTES;
+
+/// How long it may take. It is on this machine, and signs one token.
+pub const WORKLOAD_API_DEADLINE: Duration = Duration::from_secs(5);
+
 /// What a command may print, bytes: an assertion and what is around it.
 pub const EXECUTABLE_BYTES: usize = edgepass_core::limits::MAX_ASSERTION_BYTES + 4 * 1024;
 

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use edgepass_core::needs::{HostSource, HostSourceNeed};
+use edgepass_core::needs::{HostSource, HostSourceNeed, WorkloadApiNeed};
 use edgepass_core::{AssertionError, Environment, SuppliedAssertion};
 
 use crate::executable::Executable;
+#[cfg(unix)]
+use crate::workload_api;
 
 /// All of them, by setting.
 pub(crate) struct Sources(BTreeMap<String, Source>);
 
 enum Source {
     Executable(Executable),
+    WorkloadApi(WorkloadApiNeed),
     /// Of a kind that this host does not know.
     Unknown,
 }
@@ -23,6 +26,7 @@ impl Sources {
                 HostSource::Executable(need) => {
                     Source::Executable(Executable::new(need, environment))
                 }
+                HostSource::WorkloadApi(need) => Source::WorkloadApi(need),
                 _ => Source::Unknown,
             };
             (need.setting, source)
@@ -37,6 +41,10 @@ impl Sources {
     ) -> Result<SuppliedAssertion, AssertionError> {
         match self.0.get(setting) {
             Some(Source::Executable(executable)) => executable.assertion().await,
+            #[cfg(unix)]
+            Some(Source::WorkloadApi(need)) => workload_api::assertion(need).await,
+            #[cfg(not(unix))]
+            Some(Source::WorkloadApi(_)) => Err(AssertionError::NotConfigured),
             Some(Source::Unknown) | None => {
                 log::warn!("assertion denied: {setting:?} is no source of the configuration");
                 Err(AssertionError::NotConfigured)

@@ -42,6 +42,8 @@ mod private_key_jwt;
 mod secret_value;
 mod signed_assertion;
 #[cfg(feature = "every-credential")]
+mod spiffe;
+#[cfg(feature = "every-credential")]
 mod token_proxy;
 
 use std::pin::Pin;
@@ -294,6 +296,8 @@ kinds_and! {
     executable: Executable,
     /// An assertion that another issuer gives a client of its own (two exchanges).
     oidc_federation: OidcFederation,
+    /// A JWT-SVID from the SPIFFE Workload API.
+    spiffe: Spiffe,
 }
 
 #[cfg(not(feature = "every-credential"))]
@@ -310,6 +314,7 @@ pub(crate) const ELSEWHERE: &[&str] = &[
     "google_metadata",
     "oidc_federation",
     "private_key_jwt",
+    "spiffe",
 ];
 
 /// What every kind says of itself.

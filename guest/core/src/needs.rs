@@ -76,6 +76,20 @@ pub struct HostSourceNeed {
 pub enum HostSource {
     /// A command that prints it.
     Executable(ExecutableNeed),
+    /// The SPIFFE Workload API.
+    WorkloadApi(WorkloadApiNeed),
+}
+
+/// A JWT-SVID of the SPIFFE Workload API.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct WorkloadApiNeed {
+    /// The absolute path of the Unix socket.
+    pub socket: String,
+    /// The audience of the token.
+    pub audience: String,
+    /// Which of the workload's identities; its default one otherwise.
+    pub spiffe_id: Option<String>,
 }
 
 /// A command that prints an assertion.

@@ -105,6 +105,7 @@ const SECTIONS: &[Section] = &[
             ("github_actions", NATIVE),
             ("google_metadata", NATIVE),
             ("oidc_federation", NATIVE),
+            ("spiffe", NATIVE),
         ],
         note: "If it is left out, the variables have it: a token file, a secret or a certificate.",
         example: "",
@@ -341,6 +342,26 @@ const SECTIONS: &[Section] = &[
       "credential": { "client_secret": { "file": "/run/app/secret" } }
     } }
   } }
+}"#,
+    },
+    Section {
+        object: "SpiffeFile",
+        heading: "spiffe",
+        place: "identities.NAME.credential.spiffe",
+        used_by: NATIVE,
+        exceptions: &[],
+        note: "A token is asked for at each exchange. Entra ID takes those of issuers that sign with RS256 alone.",
+        example: r#"{
+  "identities": { "app": {
+    "token_endpoint": "https://idp.example/token",
+    "client_id": "spiffe://edgepass.example/checkout",
+    "credential": { "spiffe": {
+      "socket": "unix:///run/spire/sockets/agent.sock",
+      "audience": "https://idp.example",
+      "assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
+    } }
+  } },
+  "authority_hosts": ["idp.example"]
 }"#,
     },
     Section {

@@ -439,6 +439,14 @@ impl Emulator {
         proxy.context("there is no token proxy")?.rotate()
     }
 
+    /// Serves the SPIFFE Workload API on a Unix socket at that path, to whoever
+    /// connects: JWT-SVIDs of two identities, of which [`Platform::Spiffe`] has
+    /// the default one.
+    pub fn serve_workload_api(&self, path: &Path) -> Result<()> {
+        let runtime = self.runtime.as_ref().context("it has stopped")?;
+        crate::services::workload_api::serve(path, &self.shared.0, runtime)
+    }
+
     /// Stops listening and drops every connection.
     pub fn shutdown(self) {
         drop(self);

@@ -2,6 +2,7 @@
 //! the metadata server of Google Cloud and that of AWS at the machine's door, and AWS's security token service.
 
 mod aws;
+pub(crate) mod workload_api;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -32,6 +33,8 @@ pub enum TokenService {
     AwsContainer,
     /// A machine of AWS; the emulator needs a metadata port.
     AwsMachine,
+    /// A workload with a SPIFFE identity: see [`Emulator::serve_workload_api`](crate::Emulator::serve_workload_api).
+    Spiffe,
 }
 
 impl TokenService {
@@ -42,6 +45,7 @@ impl TokenService {
             Self::GitHub => "https://token.actions.githubusercontent.com",
             Self::Pipelines => "https://vstoken.dev.azure.com/3d1f3f6a-0000-4000-8000-000000000001",
             Self::Google => "https://accounts.google.com",
+            Self::Spiffe => "https://oidc.edgepass-demo.example",
             Self::AwsEnvironment | Self::AwsContainer | Self::AwsMachine => {
                 "https://3d1f3f6a-0000-4000-8000-000000000002.tokens.sts.global.api.aws"
             }
@@ -55,6 +59,7 @@ impl TokenService {
             Self::GitHub => "repo:edgepass/demo:ref:refs/heads/main",
             Self::Pipelines => "sc://edgepass/demo/connection",
             Self::Google => "100000000000000000001",
+            Self::Spiffe => "spiffe://edgepass-demo.example/checkout",
             Self::AwsEnvironment | Self::AwsContainer | Self::AwsMachine => {
                 "arn:aws:iam::123456789012:role/edgepass-demo"
             }
@@ -94,6 +99,7 @@ impl TokenServices {
             TokenService::Pipelines,
             TokenService::Google,
             TokenService::AwsEnvironment,
+            TokenService::Spiffe,
         ] {
             let issuer = WorkloadIssuer::new(
                 platform.issuer(),
@@ -147,6 +153,8 @@ impl TokenServices {
                     CONNECTION.to_owned(),
                 ),
             ],
+            // the socket is the test's
+            TokenService::Spiffe => Vec::new(),
             TokenService::Google => vec![("GCE_METADATA_HOST", host)],
             TokenService::AwsEnvironment => aws(vec![
                 ("AWS_ACCESS_KEY_ID", self.aws.access_key.clone()),

@@ -177,6 +177,22 @@ pub(crate) fn aws_role(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && name.bytes().all(is_part)
 }
 
+/// A Unix socket by its URI (SPIFFE Workload Endpoint section 4).
+#[cfg(feature = "every-credential")]
+pub(crate) fn unix_socket(uri: &str) -> Result<(), Refusal> {
+    const FORM: &str = "write it as unix:///run/spire/sockets/agent.sock";
+    /// What the kernel takes, without the zero at its end (`sun_path`).
+    const MAX_SOCKET_CHARS: usize = 107;
+    let Some(rest) = uri.strip_prefix("unix:") else {
+        return Err(Refusal::new("is not unix: and an absolute path", FORM));
+    };
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if !path.starts_with('/') || path.contains(['?', '#', '%']) || path.len() > MAX_SOCKET_CHARS {
+        return Err(Refusal::new("is not unix: and an absolute path", FORM));
+    }
+    self::path(path)
+}
+
 /// A name of a server for TLS (RFC 6066 section 3): a DNS name, no address and no port.
 #[cfg(feature = "every-credential")]
 pub(crate) fn server_name(name: &str) -> Result<(), Refusal> {

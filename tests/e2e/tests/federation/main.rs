@@ -3,6 +3,7 @@
 mod executable;
 mod oidc;
 mod platforms;
+mod spiffe;
 mod token_proxy;
 
 use anyhow::{Context as _, Result};

@@ -1,0 +1,272 @@
+//! JWT-SVIDs from the SPIFFE Workload API: one call of gRPC on a Unix socket.
+//!
+//! It is written out over the HTTP/2 that is here anyway. A gRPC library would bring more than thirty crates for two
+//! messages of three strings, and be in no command that ships.
+//!
+//! Sources: SPIFFE Workload API sections 3 to 6 and its `workload.proto`; SPIFFE Workload Endpoint sections 2 to 4; gRPC over
+//! HTTP/2.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use edgepass_core::needs::WorkloadApiNeed;
+use edgepass_core::{AssertionError, Secret, SuppliedAssertion};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+use crate::limits;
+
+const METHOD: &str = "http://localhost/SpiffeWorkloadAPI/FetchJWTSVID";
+
+/// Shows that nobody made this process send somebody else's request (SPIFFE Workload Endpoint section 6.2).
+const SECURITY_HEADER: &str = "workload.spiffe.io";
+
+/// `Status::Unavailable` and others that pass by themselves: deadline exceeded, resource exhausted, aborted.
+const PASSING: [&str; 4] = ["4", "8", "10", "14"];
+
+/// One JWT-SVID, made now.
+pub(crate) async fn assertion(need: &WorkloadApiNeed) -> Result<SuppliedAssertion, AssertionError> {
+    match tokio::time::timeout(limits::WORKLOAD_API_DEADLINE, fetch(need)).await {
+        Ok(fetched) => fetched.map(|token| SuppliedAssertion { token }),
+        Err(_) => Err(AssertionError::Temporary(late(
+            limits::WORKLOAD_API_DEADLINE,
+        ))),
+    }
+}
+
+async fn fetch(need: &WorkloadApiNeed) -> Result<Secret, AssertionError> {
+    let stream = UnixStream::connect(Path::new(&need.socket)).await;
+    let stream = stream.map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => AssertionError::NotConfigured,
+        std::io::ErrorKind::ConnectionRefused => {
+            AssertionError::Temporary("nobody listens on its socket".to_owned())
+        }
+        _ => AssertionError::Other(format!("its socket cannot be used: {e}")),
+    })?;
+    let broken = |e: hyper::Error| AssertionError::Temporary(format!("the connection failed: {e}"));
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .map_err(broken)?;
+    let _driver = Driver(tokio::spawn(async move {
+        // what became of it the request says
+        let _ = connection.await;
+    }));
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(METHOD)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header(SECURITY_HEADER, "true")
+        .body(Full::new(Bytes::from(question(need))))
+        .map_err(|e| AssertionError::Other(e.to_string()))?;
+    let response = sender.send_request(request).await.map_err(broken)?;
+    let (head, body) = response.into_parts();
+    if head.status != StatusCode::OK {
+        return Err(AssertionError::Other(format!(
+            "it answered HTTP {}, so it is no Workload API",
+            head.status.as_u16()
+        )));
+    }
+    // an answer without a message has its status in its headers
+    status(&head.headers)?;
+    let body = Limited::new(body, limits::WORKLOAD_API_BYTES)
+        .collect()
+        .await
+        .map_err(|_| AssertionError::Other("its answer is too long, or broke off".to_owned()))?;
+    if let Some(trailers) = body.trailers() {
+        status(trailers)?;
+    }
+    let message = Zeroizing::new(body.to_bytes().to_vec());
+    let token = answer(&message).ok_or_else(|| {
+        AssertionError::Other(format!(
+            "its answer of {} bytes has no JWT-SVID",
+            message.len()
+        ))
+    })?;
+    Ok(Secret::new(token))
+}
+
+fn late(limit: Duration) -> String {
+    format!("it did not answer within {} ms", limit.as_millis())
+}
+
+/// The task that moves the bytes of a connection; it ends with whoever uses it.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What gRPC says of a call, if it says so here.
+fn status(headers: &HeaderMap) -> Result<(), AssertionError> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    match text("grpc-status") {
+        None | Some("0") => Ok(()),
+        Some(code) => {
+            let said = text("grpc-message").unwrap_or_default();
+            let reason = format!("it says (gRPC status {code}): {said}");
+            Err(if PASSING.contains(&code) {
+                AssertionError::Temporary(reason)
+            } else {
+                AssertionError::Other(reason)
+            })
+        }
+    }
+}
+
+/// `JWTSVIDRequest`: the audience, and the identity if there are several.
+fn question(need: &WorkloadApiNeed) -> Vec<u8> {
+    let mut message = Vec::new();
+    let mut put = |field: u8, text: &str| {
+        message.push(field << 3 | LENGTH_DELIMITED);
+        let mut length = text.len();
+        while length >= 0x80 {
+            message.push((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
+        }
+        message.push((length & 0x7f) as u8);
+        message.extend_from_slice(text.as_bytes());
+    };
+    put(1, &need.audience);
+    if let Some(id) = &need.spiffe_id {
+        put(2, id);
+    }
+    // not compressed, and its length
+    let mut framed = vec![0];
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    framed.extend_from_slice(&length.to_be_bytes());
+    framed.extend_from_slice(&message);
+    framed
+}
+
+/// The token of the first identity in a `JWTSVIDResponse`, which is the default one.
+fn answer(framed: &[u8]) -> Option<&str> {
+    let (compressed, rest) = framed.split_first()?;
+    let (length, message) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let message = message.get(..length).filter(|_| *compressed == 0)?;
+    let svid = field(message, 1)?;
+    let token = std::str::from_utf8(field(svid, 2)?).ok()?;
+    (!token.is_empty()).then_some(token)
+}
+
+/// The wire type of texts and messages.
+const LENGTH_DELIMITED: u8 = 2;
+
+/// The first text or message in that field of a message of Protocol Buffers.
+fn field(mut message: &[u8], wanted: u64) -> Option<&[u8]> {
+    while !message.is_empty() {
+        let (tag, rest) = number(message)?;
+        let (length, rest) = match tag & 7 {
+            0 => (0, number(rest)?.1),
+            1 => (8, rest),
+            2 => {
+                let (length, rest) = number(rest)?;
+                (usize::try_from(length).ok()?, rest)
+            }
+            5 => (4, rest),
+            _ => return None,
+        };
+        let (value, rest) = rest.split_at_checked(length)?;
+        if tag == wanted << 3 | u64::from(LENGTH_DELIMITED) {
+            return Some(value);
+        }
+        message = rest;
+    }
+    None
+}
+
+/// A number of Protocol Buffers: seven bits a byte, the lowest first.
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut number = 0;
+    let mut rest = bytes;
+    for shift in (0..64).step_by(7) {
+        let (byte, after) = rest.split_first()?;
+        number |= u64::from(byte & 0x7f) << shift;
+        rest = after;
+        if byte & 0x80 == 0 {
+            return Some((number, rest));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn need(audience: &str, spiffe_id: Option<&str>) -> WorkloadApiNeed {
+        let mut need = WorkloadApiNeed::default();
+        need.audience = audience.to_owned();
+        need.spiffe_id = spiffe_id.map(str::to_owned);
+        need
+    }
+
+    /// By `google.protobuf` for Python.
+    #[test]
+    fn a_question_is_that_of_the_protocol() {
+        assert_eq!(question(&need("a", None)), b"\0\0\0\0\x03\x0a\x01a");
+        assert_eq!(
+            question(&need("aud", Some("spiffe://x/y"))),
+            b"\0\0\0\0\x13\x0a\x03aud\x12\x0cspiffe://x/y"
+        );
+        let long = "a".repeat(300);
+        let framed = question(&need(&long, None));
+        assert_eq!(framed.get(..8), Some(&b"\0\0\0\x01\x2f\x0a\xac\x02"[..]));
+    }
+
+    #[test]
+    fn an_answer_is_read_whatever_else_is_in_it() {
+        let svid = b"\x0a\x0cspiffe://x/y\x12\x05a.b.c\x1a\x04hint";
+        let framed = |message: &[u8]| {
+            let mut framed = vec![0, 0, 0, 0, u8::try_from(message.len()).unwrap()];
+            framed.extend_from_slice(message);
+            framed
+        };
+        let of = |svid: &[u8]| {
+            let mut message = vec![0x0a, u8::try_from(svid.len()).unwrap()];
+            message.extend_from_slice(svid);
+            message
+        };
+        let good = of(svid);
+        assert_eq!(answer(&framed(&good)), Some("a.b.c"));
+        // two, and fields of the future of each wire type
+        let mut more = b"\x78\xff\x01\x79\0\0\0\0\0\0\0\0\x7d\0\0\0\0".to_vec();
+        more.extend_from_slice(&good);
+        more.extend_from_slice(&of(b"\x12\x05d.e.f"));
+        assert_eq!(answer(&framed(&more)), Some("a.b.c"));
+        // whatever is cut off or turned is no token, and no end of the program
+        let whole = framed(&good);
+        for end in 0..whole.len() {
+            assert_eq!(answer(&whole[..end]), None, "{end}");
+        }
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut turned = whole.clone();
+                turned[at] ^= 1 << bit;
+                let found = answer(&turned);
+                assert!(found.is_none_or(|token| token.len() <= whole.len()));
+            }
+        }
+        for bad in [
+            &b""[..],
+            b"\x12\x01x",
+            b"\x0a\x02\x12\x00",
+            b"\x0b",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        ] {
+            assert_eq!(answer(&framed(bad)), None, "{bad:?}");
+        }
+        let mut compressed = whole;
+        compressed[0] = 1;
+        assert_eq!(answer(&compressed), None);
+    }
+}
