@@ -97,6 +97,13 @@ impl<'c> Required<'c> {
         }
         let mut signers = Vec::new();
         for signature in &needs.signatures {
+            if !signature.by_certificate {
+                return Err(refusal(
+                    signature.setting.trim_end_matches(".algorithm"),
+                    "is not available in Envoy",
+                    "use the certificate kind, if the server knows the key by its certificate",
+                ));
+            }
             if !matches!(signature.algorithm, Algorithm::Rs256 | Algorithm::Es256) {
                 return Err(refusal(
                     &signature.setting,

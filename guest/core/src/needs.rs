@@ -216,6 +216,8 @@ pub struct SignatureNeed {
     pub certificate: String,
     /// The algorithm.
     pub algorithm: Algorithm,
+    /// Whether the server knows the key by its certificate, and not by a name that it was registered under.
+    pub by_certificate: bool,
 }
 
 /// A certificate that is opened.

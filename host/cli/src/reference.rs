@@ -223,6 +223,23 @@ const SECTIONS: &[Section] = &[
 }"#,
     },
     Section {
+        object: "PrivateKeyJwtFile",
+        heading: "private_key_jwt",
+        place: "identities.NAME.credential.private_key_jwt",
+        used_by: NATIVE,
+        exceptions: &[],
+        note: "Not for Entra ID, which knows keys by their certificates.",
+        example: r#"{
+  "identities": { "app": {
+    "client_id": "app",
+    "token_endpoint": "https://idp.example/token",
+    "credential": { "private_key_jwt": { "name": "app-key", "kid": "2026-11", "algorithm": "ES256", "audience": "https://idp.example" } }
+  } },
+  "authority_hosts": ["idp.example"],
+  "certificates": { "app-key": { "private_key_file": "/etc/app/key.pem" } }
+}"#,
+    },
+    Section {
         object: "ManagedIdentityFile",
         heading: "managed_identity",
         place: "identities.NAME.credential.managed_identity",
@@ -369,8 +386,12 @@ const SECTIONS: &[Section] = &[
         heading: "A certificate of the host",
         place: "certificates.NAME",
         used_by: ALL,
-        exceptions: &[],
-        note: "In Envoy the filter reads a key that it signs with as one of its files, and a certificate on connections is the \
+        exceptions: &[
+            ("certificate_base64", NATIVE),
+            ("password_file", NATIVE),
+            ("password_env", NATIVE),
+        ],
+        note: "Key and password stay in the host: a component is shown neither. In Envoy, which reads PEM alone, the filter reads a key that it signs with as one of its files, and a certificate on connections is the \
                cluster's: `edgepass envoy-config` writes both.",
         example: "",
     },
@@ -638,7 +659,7 @@ mod tests {
         for line in [
             "| `tenant_id` | GUID or domain |  | Entra tenant: a GUID or a verified domain. | command, library, Envoy |",
             "| `name` | text | **required** | A name out of `certificates`, or one that the embedding host knows. | command, library, Envoy |",
-            "| `algorithm` | `ES256`, `PS256`, `RS256` | `PS256` |",
+            "| `algorithm` | `ES256`, `ES384`, `EdDSA`, `PS256`, `RS256` | `PS256` |",
             "| `request_deadline_ms` | milliseconds, 1 to 60000 | `5000` |",
             "| `identities` | by name: [an identity](#an-identity) |",
             "| `scopes` | list: scope, for Entra ID `<resource>/.default` |",

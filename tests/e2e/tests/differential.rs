@@ -76,10 +76,27 @@ struct Sdk {
 }
 
 const PEM_ROWS: &[&str] = &["certificate, PEM", "certificate, PEM, with its chain"];
-const CHAIN_ROWS: &[&str] = &[
-    "certificate, PEM, with its chain",
+const STORE_ROWS: &[&str] = &[
+    "certificate, PKCS#12",
     "certificate, PKCS#12, with its chain",
 ];
+const EVERY_ROW: &[&str] = &[];
+
+const FRACTIONS: &str =
+    "claim exp: 10 minutes later, with a fraction in the place of 10 minutes later";
+const NO_BEGINNING: &str = "claim nbf: none in the place of a number";
+const RS256: &str = "header alg: \"RS256\" in the place of \"PS256\"";
+const NO_SHA256: &str = "header x5t#S256: none in the place of a thumbprint of 32 bytes, base64url";
+const PADDED_SHA1: &str =
+    "header x5t: a thumbprint of 20 bytes, base64url with padding in the place of none";
+
+const PYTHON_CLOCK: &str =
+    "Python's clock has fractions, and a NumericDate may (RFC 7519 section 2)";
+const OPTIONAL: &str =
+    "optional in RFC 7523 section 3; Microsoft's page of certificate credentials names it";
+const OLDER_FORM: &str =
+    "the form before PS256, which Entra ID takes as well and Microsoft's page no longer names";
+const PADDING: &str = "RFC 7515 section 2 says without padding; Entra ID takes both";
 
 const SDKS: &[Sdk] = &[
     Sdk {
@@ -91,7 +108,13 @@ const SDKS: &[Sdk] = &[
                 .arg("azure-identity")
                 .arg(GRAPH))
         },
-        differences: &[],
+        differences: &[
+            (EVERY_ROW, FRACTIONS, PYTHON_CLOCK),
+            (EVERY_ROW, NO_BEGINNING, OPTIONAL),
+            (EVERY_ROW, RS256, OLDER_FORM),
+            (EVERY_ROW, NO_SHA256, OLDER_FORM),
+            (EVERY_ROW, PADDED_SHA1, PADDING),
+        ],
     },
     Sdk {
         name: "msal",
@@ -102,7 +125,29 @@ const SDKS: &[Sdk] = &[
                 .arg("msal")
                 .arg(GRAPH))
         },
-        differences: &[],
+        differences: &[
+            (EVERY_ROW, FRACTIONS, PYTHON_CLOCK),
+            (EVERY_ROW, NO_BEGINNING, OPTIONAL),
+            // it is told the SHA-1 thumbprint of a PEM file, as its documentation does, and looks into PKCS#12 itself
+            (PEM_ROWS, RS256, OLDER_FORM),
+            (PEM_ROWS, NO_SHA256, OLDER_FORM),
+            (PEM_ROWS, PADDED_SHA1, PADDING),
+            (
+                STORE_ROWS,
+                "header x5t#S256: a thumbprint of 32 bytes, base64url with padding in the place of a thumbprint of 32 bytes, base64url",
+                PADDING,
+            ),
+            (
+                &["certificate, PEM, with its chain"],
+                "header x5c: 2 certificates, with line breaks inside in the place of 2 certificates",
+                "RFC 7515 section 4.1.6 says base64; Entra ID overlooks the line breaks of PEM",
+            ),
+            (
+                &["certificate, PKCS#12, with its chain"],
+                "header x5c: 1 certificates, with line breaks inside in the place of 2 certificates",
+                "of a PKCS#12 file it sends the leaf alone, and the line breaks of PEM",
+            ),
+        ],
     },
     Sdk {
         name: "@azure/identity",
@@ -113,6 +158,7 @@ const SDKS: &[Sdk] = &[
                 .arg(shown(&peers_node()?))
                 .arg(GRAPH))
         },
+        // not one
         differences: &[],
     },
 ];
@@ -262,9 +308,13 @@ fn taken_apart(request: &JournalEntry) -> Result<BTreeMap<String, String>> {
                 parts.insert(format!("header {name}"), of_header(name, value)?);
             }
             let begin = ["iat", "nbf"].iter().find_map(|name| number(&claims, name));
+            let is_whole = claims.get("exp").is_some_and(|exp| exp.is_i64());
             for (name, value) in &claims {
                 let value = match (name.as_str(), begin, number(&claims, "exp")) {
-                    ("exp", Some(begin), Some(end)) => format!("{} s later", end - begin),
+                    ("exp", Some(begin), Some(end)) => {
+                        let fraction = if is_whole { "" } else { ", with a fraction" };
+                        format!("{:.0} minutes later{fraction}", (end - begin) / 60.0)
+                    }
                     ("iat" | "nbf", ..) if value.is_number() => "a number".to_owned(),
                     ("iat" | "nbf", ..) => "no number".to_owned(),
                     ("jti", ..) => "new".to_owned(),
@@ -290,14 +340,23 @@ fn of_header(name: &str, value: &Value) -> Result<String> {
             };
             format!("a thumbprint of {form}")
         }
-        ("x5c", Value::Array(chain)) => format!("{} certificates: {value}", chain.len()),
+        ("x5c", Value::Array(chain)) => {
+            let texts: Vec<&str> = chain.iter().filter_map(Value::as_str).collect();
+            let has_breaks = texts.iter().any(|text| text.contains('\n'));
+            let breaks = if has_breaks {
+                ", with line breaks inside"
+            } else {
+                ""
+            };
+            format!("{} certificates{breaks}", texts.len())
+        }
         ("x5c", Value::String(_)) => "one text".to_owned(),
         _ => value.to_string(),
     })
 }
 
-fn number(claims: &Map<String, Value>, name: &str) -> Option<i64> {
-    claims.get(name)?.as_i64()
+fn number(claims: &Map<String, Value>, name: &str) -> Option<f64> {
+    claims.get(name)?.as_f64()
 }
 
 fn object(part: Option<&str>) -> Result<Map<String, Value>> {

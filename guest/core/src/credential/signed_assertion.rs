@@ -157,6 +157,7 @@ impl SignedAssertion {
                 setting: place.setting("algorithm"),
                 certificate: self.certificate.clone(),
                 algorithm: self.algorithm,
+                by_certificate: matches!(self.key, KeyName::Thumbprint { .. }),
             });
         });
     }
