@@ -449,10 +449,7 @@ fn decrypt(
             "a cipher that is not AES in CBC mode or triple DES",
         ));
     }
-    let old: (
-        fn(&[u8], &[u8], &[u8]) -> Result<Zeroizing<Vec<u8>>, Closed>,
-        usize,
-    ) = match scheme {
+    let (decrypt, length): (Decrypt, usize) = match scheme {
         SHA1_TRIPLE_DES => (decrypt_old::<TdesEde3>, 24),
         SHA1_TWO_KEY_DES => (decrypt_old::<TdesEde2>, 16),
         SHA1_RC2_128 => (decrypt_old::<Rc2>, 16),
@@ -463,7 +460,6 @@ fn decrypt(
             ));
         }
     };
-    let (decrypt, length) = old;
     let mut given = parameters(given)?;
     let (salt, rounds) = (given.octets()?, given.rounds()?);
     let sha1 = &digest::SHA1_FOR_LEGACY_USE_ONLY;
@@ -471,6 +467,9 @@ fn decrypt(
     let iv = derived(sha1, Use::Iv, password, salt, rounds, 8);
     decrypt(&key, &iv, encrypted)
 }
+
+/// Decrypts with a key and an initialisation vector.
+type Decrypt = fn(&[u8], &[u8], &[u8]) -> Result<Zeroizing<Vec<u8>>, Closed>;
 
 fn decrypt_aes(
     algorithm: &'static aws_lc_rs::cipher::Algorithm,

@@ -104,6 +104,16 @@ impl Lab {
         })
     }
 
+    /// The same with that in the place of `certificates`.
+    #[must_use]
+    pub fn config_with(&self, credential: &Value, certificates: Value) -> Value {
+        let mut config = self.config(credential);
+        if let Some(place) = config.get_mut("certificates") {
+            *place = certificates;
+        }
+        config
+    }
+
     /// A provider builder in the emulator's environment.
     pub fn provider(&self) -> Builder {
         Provider::builder()

@@ -246,10 +246,12 @@ async fn the_sdks_send_the_same_but_for_what_is_written_here() -> Result<()> {
 }
 
 async fn ours(lab: &Lab, row: &Row, material: &Material) -> Result<BTreeMap<String, String>> {
-    let mut config = lab.config(&(row.credential)());
+    let certificates = json!({ "c": (row.certificate)(material) });
+    let mut config = lab.config_with(&(row.credential)(), certificates);
     // the SDKs are told this name of it
-    config["identities"]["app"]["authority_host"] = json!(lab.emulator.authority());
-    config["certificates"] = json!({ "c": (row.certificate)(material) });
+    if let Some(host) = config.pointer_mut("/identities/app/authority_host") {
+        *host = json!(lab.emulator.authority());
+    }
     lab.emulator.clear_journal();
     let provider = lab.configured(&config).build().await?;
     let token = provider.get_token(&TokenRequest::for_scopes([GRAPH])).await;

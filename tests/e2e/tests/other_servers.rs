@@ -64,7 +64,8 @@ impl Idp {
         };
         while idp.issuer.is_empty() {
             let told = idp.told()?;
-            idp.issuer = told["issuer"].as_str().unwrap_or_default().to_owned();
+            let issuer = told.get("issuer").and_then(Value::as_str);
+            issuer.unwrap_or_default().clone_into(&mut idp.issuer);
         }
         Ok(idp)
     }

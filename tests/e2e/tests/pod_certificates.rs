@@ -148,8 +148,8 @@ async fn rotate(lab: &Lab, layout: &Layout, is_bound: bool) -> Result<()> {
     let credential = json!({ "certificate": {
         "name": "pod", "use_bound_credential": is_bound, "send_x5c": false,
     } });
-    let mut config = lab.config(&credential);
-    config["certificates"] = json!({ "pod": (layout.configured)(&volume.folder) });
+    let certificates = json!({ "pod": (layout.configured)(&volume.folder) });
+    let config = lab.config_with(&credential, certificates);
     let provider = lab.configured(&config).build().await?;
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -251,6 +251,6 @@ fn thumbprint(assertion: &str) -> Result<String> {
 
     let header = assertion.split('.').next().unwrap_or_default();
     let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header)?)?;
-    let thumbprint = header["x5t#S256"].as_str();
+    let thumbprint = header.get("x5t#S256").and_then(Value::as_str);
     Ok(thumbprint.context("a thumbprint")?.to_owned())
 }

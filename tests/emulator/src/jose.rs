@@ -213,7 +213,7 @@ mod tests {
                     match test.result {
                         TestResult::Valid => assert_eq!(is_taken, takes == Takes::Valid, "{case}"),
                         TestResult::Invalid if takes == Takes::Valid => {
-                            assert!(!is_taken, "{case}")
+                            assert!(!is_taken, "{case}");
                         }
                         // either will do; what is invalid for other parameters may be valid for these
                         TestResult::Invalid | TestResult::Acceptable => {}
@@ -247,7 +247,7 @@ mod tests {
                     match test.result {
                         TestResult::Valid => assert_eq!(is_taken, takes == Takes::Valid, "{case}"),
                         TestResult::Invalid if takes == Takes::Valid => {
-                            assert!(!is_taken, "{case}")
+                            assert!(!is_taken, "{case}");
                         }
                         TestResult::Invalid | TestResult::Acceptable => {}
                     }

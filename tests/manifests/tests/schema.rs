@@ -600,6 +600,51 @@ fn names_of_identities_and_certificates() {
     }
 }
 
+#[test]
+fn where_certificates_and_keys_come_from() {
+    let validator = validator();
+    for files in [
+        json!({}),
+        json!({ "certificate_file": "/c" }),
+        json!({ "certificate_file": "" }),
+        json!({ "private_key_file": "/k" }),
+        json!({ "certificate_base64": "aHVudGVyMg==" }),
+        json!({ "certificate_base64": "aHVudGVyMg==", "private_key_file": "/k" }),
+        json!({ "certificate_file": "/c", "certificate_base64": "aHVudGVyMg==" }),
+        json!({ "certificate_file": "/c", "password_file": "/p" }),
+        json!({ "certificate_file": "/c", "password_file": "p" }),
+        json!({ "certificate_file": "/c", "password_env": "P" }),
+        json!({ "certificate_file": "/c", "password_file": "/p", "password_env": "P" }),
+        json!({ "password_file": "/p" }),
+    ] {
+        agree(&validator, &json!({ "certificates": { "k": files } }));
+    }
+    for certificate in [
+        json!({ "name": "k", "use_bound_credential": true }),
+        json!({ "name": "k", "use_bound_credential": true, "mode": "certificate-only" }),
+        json!({ "name": "k", "use_bound_credential": false, "mode": "certificate-only" }),
+        json!({ "name": "k", "mode": "certificate-only" }),
+        json!({ "name": "k", "mode": "with-assertion" }),
+        json!({ "name": "k", "use_bound_credential": "yes" }),
+        json!({ "name": "k", "send_x5c": false, "use_bound_credential": true }),
+    ] {
+        agree(
+            &validator,
+            &credential(&json!({ "certificate": certificate })),
+        );
+    }
+    for kid in ["", "k", "a b", &"a".repeat(128), &"a".repeat(129)] {
+        let key = json!({ "private_key_jwt": { "name": "k", "kid": kid } });
+        let identity = json!({
+            "client_id": "c", "token_endpoint": "https://idp.example/token", "credential": key,
+        });
+        agree(
+            &validator,
+            &json!({ "authority_hosts": ["idp.example"], "identities": { "app": identity } }),
+        );
+    }
+}
+
 /// What the schema is laxer in because only the rest of the document, the environment or a template's author knows; and
 /// the one thing in which it is stricter.
 #[test]

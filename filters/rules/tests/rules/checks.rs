@@ -94,19 +94,19 @@ fn what_no_envoy_can_do() {
             "certificates.k: is missing, but identity `app` signs with it",
         ),
         (
-            files_of_k(json!({"certificate_file": "/v/k.p12", "password_file": "/v/p"})),
+            files_of_k(&json!({"certificate_file": "/v/k.p12", "password_file": "/v/p"})),
             "certificates.k.password_file: is not available in Envoy",
         ),
         (
-            files_of_k(json!({"certificate_file": "/v/k.p12", "password_env": "P"})),
+            files_of_k(&json!({"certificate_file": "/v/k.p12", "password_env": "P"})),
             "certificates.k.password_env: is not available in Envoy",
         ),
         (
-            files_of_k(json!({"private_key_file": "/v/k.key"})),
+            files_of_k(&json!({"private_key_file": "/v/k.key"})),
             "certificates.k.private_key_file: is not available in Envoy",
         ),
         (
-            files_of_k(json!({"certificate_base64": "aHVudGVyMg=="})),
+            files_of_k(&json!({"certificate_base64": "aHVudGVyMg=="})),
             "certificates.k.certificate_base64: is an inline private key, which Envoy shows in /config_dump",
         ),
         (
@@ -132,7 +132,7 @@ fn what_no_envoy_can_do() {
 }
 
 /// With a certificate of these files, which signs.
-fn files_of_k(files: Value) -> Value {
+fn files_of_k(files: &Value) -> Value {
     let mut document = credential(json!({"certificate": {"name": "k", "algorithm": "RS256"}}));
     document["certificates"] = json!({ "k": files });
     document

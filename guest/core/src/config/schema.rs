@@ -248,6 +248,16 @@ fn rules() -> Vec<(&'static str, Value)> {
         ("ClientSecretFile", one_of(&["value", "env", "file"])),
         ("ClientAssertionFile", one_of(&["value", "env", "file"])),
         (
+            "CertificateFile",
+            json!({
+                "if": { "required": ["mode"], "properties": { "mode": { "const": "certificate-only" } } },
+                "then": {
+                    "required": ["use_bound_credential"],
+                    "properties": { "use_bound_credential": { "const": true } },
+                },
+            }),
+        ),
+        (
             "CertificateFiles",
             json!({
                 "anyOf": [
