@@ -766,7 +766,8 @@ mod tests {
             ("PUT", "https://login.other/t"),
             ("CONNECT", "login.other:443"),
         ] {
-            let result = egress().permit(&request(method, uri), None);
+            let egress = egress();
+            let result = egress.permit(&request(method, uri), None);
             assert!(
                 matches!(result, Err(Error::HttpRequestDenied)),
                 "{method} {uri}"
