@@ -9,32 +9,34 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::envoy_config::Upstream;
 use super::failure::Format;
 
+// Headings look as clap's own do at a terminal, and are plain wherever it prints them plain.
+
 const EXAMPLES: &str = "\
-Examples:
+\u{1b}[1;4mExamples:\u{1b}[0m
   edgepass token --scope https://graph.microsoft.com/.default
   edgepass config check edgepass.json
   edgepass help token";
 
 const TOKEN_EXAMPLES: &str = "\
-Examples:
+\u{1b}[1;4mExamples:\u{1b}[0m
   edgepass token --scope https://graph.microsoft.com/.default
   edgepass token --config edgepass.json --identity billing -o token
   h=$(edgepass token -s api://app/.default -o header) && curl -H \"$h\" https://app.example/";
 
 const CHECK_EXAMPLES: &str = "\
-Examples:
+\u{1b}[1;4mExamples:\u{1b}[0m
   edgepass config check edgepass.json
   edgepass config check --strict          # in the pod: EDGEPASS_CONFIG, or the variables alone
   kubectl get configmap edgepass -o jsonpath='{.data.edgepass\\.json}' | edgepass config check -";
 
 const COMPLETIONS_EXAMPLES: &str = "\
-Examples:
+\u{1b}[1;4mExamples:\u{1b}[0m
   edgepass completions bash > /etc/bash_completion.d/edgepass
   source <(edgepass completions zsh)
   edgepass completions fish > ~/.config/fish/completions/edgepass.fish";
 
 const ENVOY_EXAMPLES: &str = "\
-Examples:
+\u{1b}[1;4mExamples:\u{1b}[0m
   edgepass envoy-config --config edgepass.json --upstream https://api.example > envoy.yaml
   edgepass envoy-config --config edgepass.json --certificate billing-cert > billing-cert.yaml";
 
@@ -379,9 +381,9 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let is_number = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let seconds = number.parse::<f64>().ok().filter(|_| is_number);
     let seconds = seconds.filter(|seconds| *seconds > 0.0 && *seconds <= MOST);
-    seconds
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| format!("it is not a number of seconds between 0 and {MOST}"))
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| {
+        format!("give seconds, more than 0 and at most {MOST}: 10, or 0.5 for half a second")
+    })
 }
 
 #[cfg(test)]
