@@ -7,11 +7,13 @@ use edgepass_core::{ConfigError, Environment};
 
 use crate::files::{FileError, read_bounded};
 use crate::limits;
-use crate::repeat::{NOT_REPEATED, is_document, is_plain_path};
+use crate::repeat::{NOT_REPEATED, NoPath, PATH_FOR_DOCUMENT, is_path, is_plain_path, no_path};
 
 /// Where the configuration of a builder comes from.
 pub(crate) enum Document {
     Json(String),
+    /// What `EDGEPASS_CONFIG_JSON` holds.
+    Text(String),
     File(PathBuf),
     /// The file that `EDGEPASS_CONFIG` names.
     Variable(PathBuf),
@@ -28,7 +30,7 @@ impl Document {
         match (path.filter(set), text.filter(set)) {
             (None, None) => None,
             (Some(path), None) => Some(Self::Variable(path.into())),
-            (None, Some(text)) => Some(text.into_string().map_or(Self::NotText, Self::Json)),
+            (None, Some(text)) => Some(text.into_string().map_or(Self::NotText, Self::Text)),
             (Some(_), Some(_)) => Some(Self::Both),
         }
     }
@@ -37,6 +39,16 @@ impl Document {
     pub(crate) fn load(self) -> Result<String, ConfigError> {
         match self {
             Self::Json(json) => Ok(json),
+            Self::Text(json) => {
+                if is_path(&json) {
+                    return Err(ConfigError::new(
+                        Environment::EDGEPASS_CONFIG_JSON,
+                        PATH_FOR_DOCUMENT.message,
+                    )
+                    .hint(PATH_FOR_DOCUMENT.hint));
+                }
+                Ok(json)
+            }
             Self::Both => Err(ConfigError::new(
                 Environment::EDGEPASS_CONFIG_JSON,
                 "is set, and so is EDGEPASS_CONFIG: only one of them can be meant",
@@ -52,12 +64,8 @@ impl Document {
             }),
             Self::Variable(path) => {
                 // what is no path may be a configuration with secrets in it, and is not repeated
-                if is_document(&path.to_string_lossy()) {
-                    return Err(
-                        ConfigError::new(Environment::EDGEPASS_CONFIG, "is not a path").hint(
-                            "write the configuration into a file, and set this to the path of it, without quotes; the document itself goes into EDGEPASS_CONFIG_JSON",
-                        ),
-                    );
+                if let Some(NoPath { message, hint }) = no_path(&path.to_string_lossy()) {
+                    return Err(ConfigError::new(Environment::EDGEPASS_CONFIG, message).hint(hint));
                 }
                 read(&path).map_err(|reason| {
                     let error = |name: &str| {
@@ -73,6 +81,33 @@ impl Document {
     }
 }
 
+/// What a configuration says, or why it is not text. The error continues its name.
+pub fn text(bytes: &[u8]) -> Result<&str, &'static str> {
+    /// In text of mostly Latin letters every other byte is zero.
+    fn is_utf16(bytes: &[u8]) -> bool {
+        let has_mark = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+        let zero = |offset| {
+            bytes
+                .iter()
+                .skip(offset)
+                .step_by(2)
+                .filter(|b| **b == 0)
+                .count()
+        };
+        let (even, odd) = (zero(0), zero(1));
+        let most = |zeros: usize, others: usize| others == 0 && zeros > bytes.len() / 4;
+        has_mark || most(even, odd) || most(odd, even)
+    }
+
+    if is_utf16(bytes) {
+        return Err("is UTF-16, and not UTF-8 text");
+    }
+    if bytes.contains(&0) {
+        return Err("is not text: it has a NUL character");
+    }
+    std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text")
+}
+
 /// The text of a file. The error continues its name.
 fn read(path: &Path) -> Result<String, String> {
     let bytes = read_bounded(path, limits::CONFIG_BYTES).map_err(|error| match error {
@@ -81,11 +116,7 @@ fn read(path: &Path) -> Result<String, String> {
         }
         error => format!("cannot be read: {error}"),
     })?;
-    if bytes.contains(&0) {
-        return Err("is not text: write it as UTF-8".to_owned());
-    }
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| "is not UTF-8 text: write it as UTF-8".to_owned())?;
+    let text = text(&bytes).map_err(|reason| format!("{reason}: write it as UTF-8"))?;
     // who reads it as JSON need not know the byte order mark
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
 }
@@ -115,12 +146,14 @@ mod tests {
             (r#"{"identities": {}}"#, Refused),
             ("\u{feff} {}", Refused),
             ("[]", Refused),
+            ("-", Refused),
             ("'/none/edgepass.json'", Refused),
             ("\"/none/edgepass.json\"", Refused),
             ("/none/\"quoted\"", Refused),
             ("eyJhbGciOiJSUzI1NiJ9.e30.c2ln", Refused),
             (" eyJpZGVudGl0aWVzIjoge319", Refused),
             ("-----BEGIN PRIVATE KEY-----\nMII", Refused),
+            ("-----BEGIN PRIVATE KEY-----", Refused),
             ("/none/\u{1b}[2J", Refused),
             (&longest, Refused),
             ("ewogICJpZGVudGl0aWVzIjoge30KfQ==", Withheld),
@@ -149,7 +182,71 @@ mod tests {
                 () => Named,
             };
             assert_eq!(found, fate, "{value}: {said}");
-            assert_eq!(said.contains(value), fate == Named, "{said}");
+            // `-` stands in the remedy
+            assert_eq!(
+                said.contains(value),
+                fate == Named || value == "-",
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_in_the_place_of_the_document_is_told_from_one() {
+        for (text, expected) in [
+            ("/etc/edgepass/config.json", true),
+            ("./edgepass.json", true),
+            ("../x", true),
+            ("~/edgepass.json", true),
+            ("edgepass.json", true),
+            (" /etc/edgepass.json\n", true),
+            ("{}", false),
+            ("{\"a\": \"/x.json\"}", false),
+            ("\"/etc/edgepass.json\"", false),
+            ("identities", false),
+            ("/* a comment */ {}", false),
+            ("eyJhIjoxfQ==", false),
+            ("abc8Q~0123456789", false),
+        ] {
+            let document = Document::of_variables(None, Some(text.into())).unwrap();
+            let refused = document.load().is_err_and(|error| {
+                error.setting == Environment::EDGEPASS_CONFIG_JSON
+                    && format!("{error:#}").contains("set EDGEPASS_CONFIG to the path")
+                    && !format!("{error:#}").contains(text.trim())
+            });
+            assert_eq!(refused, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_named_as_what_it_is() {
+        let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            text.encode_utf16().flat_map(bytes).collect()
+        };
+        let little = utf16("{\"größe\": 1}", u16::to_le_bytes);
+        let big = utf16("{\"größe\": 1}", u16::to_be_bytes);
+        let marked = [&b"\xff\xfe"[..], &little].concat();
+        for (bytes, expected) in [
+            (&b"{}"[..], ""),
+            ("\u{feff}{\"größe\": 1}".as_bytes(), ""),
+            (b"", ""),
+            (&little, "UTF-16"),
+            (&big, "UTF-16"),
+            (&marked, "UTF-16"),
+            (b"\xfe\xff", "UTF-16"),
+            (b"{\"a\": \"\0\"}", "NUL"),
+            (b"{\"a\": 1}\0", "NUL"),
+            (b"{\"a\": 1}\0\0\0\0\0\0\0\0\0\0\0\0", "NUL"),
+            (b"\x7fELF\x02\x01\x01\0\0\0\0\0", "NUL"),
+            (b"{\"caf\xe9\": 1}", "is not UTF-8"),
+        ] {
+            match text(bytes) {
+                Ok(_) => assert_eq!(expected, "", "{bytes:?}"),
+                Err(said) => assert!(
+                    !expected.is_empty() && said.contains(expected),
+                    "{bytes:?}: {said}"
+                ),
+            }
         }
     }
 

@@ -95,6 +95,8 @@ mod workload_api;
 pub use assertion::{AssertionError, AssertionOptions, AssertionSource, SuppliedAssertion};
 pub use cache::Token;
 pub use certificate::{CertificateSource, Password};
+#[doc(hidden)]
+pub use document::text as document_text;
 pub use edgepass_core::{
     AccessToken, Attempt, ClientAssertion, Config, ConfigError, Counters, CredentialRef,
     CredentialState, CredentialStatus, CredentialTrial, Environment, Error, ErrorClass,

@@ -7,17 +7,69 @@ use std::path::Path;
 pub const NOT_REPEATED: &str =
     "set it to the absolute path of a file; what may be something else is not repeated";
 
-/// Whether what should be a path is a document, a token, or in quotes, or too long for a path.
-pub fn is_document(text: &str) -> bool {
+/// What a value is that should be a path and is none. The value may be a secret, and is not repeated.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NoPath {
+    /// What it is, for an error that begins with the setting.
+    pub message: &'static str,
+    /// What to do about it.
+    pub hint: &'static str,
+}
+
+/// What a value is that should be the path of a configuration: a document, a token, the content of a PEM file, in quotes,
+/// `-`, or too long for a path. `None` for what may be one.
+pub fn no_path(text: &str) -> Option<NoPath> {
     /// `PATH_MAX` of Linux.
     const MOST: usize = 4096;
+    const DOCUMENT: &str = "write the configuration into a file, and set this to the path of it; the document itself \
+                            goes into EDGEPASS_CONFIG_JSON";
+    const PATH: &str = "set this to the path of the configuration, without quotes and line breaks";
 
     let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
-    start.starts_with(['{', '[', '\''])
-        || start.starts_with("eyJ")
-        || text.contains(|c: char| c.is_control() || c == '"')
-        || text.len() > MOST
+    let (message, hint) = if text == "-" {
+        (
+            "is not a path: `-` is standard input for --config alone",
+            "set this to the path of the configuration, or unset it and give --config -",
+        )
+    } else if start.starts_with(['{', '[']) {
+        ("is not a path but a JSON document", DOCUMENT)
+    } else if start.starts_with("eyJ") {
+        ("is not a path but a token, or base64 of a document", PATH)
+    } else if start.starts_with("-----BEGIN") {
+        ("is not a path but what a PEM file holds", PATH)
+    } else if start.starts_with(['\'', '"']) && text.contains('{') {
+        ("is not a path but a document in quotes", DOCUMENT)
+    } else if start.starts_with('\'') || text.contains('"') {
+        ("is not a path: it has quotes", PATH)
+    } else if text.contains(char::is_control) {
+        ("is not a path: it has a control character", PATH)
+    } else if text.len() > MOST {
+        ("is not a path: it is too long for one", PATH)
+    } else {
+        return None;
+    };
+    Some(NoPath { message, hint })
 }
+
+/// Whether what should be a JSON document is the path of a file.
+pub fn is_path(text: &str) -> bool {
+    let text = text.trim();
+    let is_name = |text: &str| {
+        text.len() < 256 && !text.contains(|c: char| c.is_whitespace() || "{}[]\"'".contains(c))
+    };
+    let is_absolute =
+        text.starts_with(['/', '~']) || text.starts_with("./") || text.starts_with("../");
+    let extension = Path::new(text).extension();
+    let is_file =
+        extension.is_some_and(|end| ["json", "yaml", "yml"].iter().any(|known| end == *known));
+    is_name(text) && (is_absolute || is_file)
+}
+
+/// What is said of `EDGEPASS_CONFIG_JSON` that is a path.
+pub const PATH_FOR_DOCUMENT: NoPath = NoPath {
+    message: "is a path, and should be the JSON document itself",
+    hint: "set EDGEPASS_CONFIG to the path, and unset this",
+};
 
 /// Whether a value of `EDGEPASS_CONFIG` is a path and cannot well be anything else. What is not may be a secret, and is
 /// not repeated.
@@ -47,4 +99,12 @@ pub fn has_no_secret(text: &str) -> bool {
                 && has(u8::is_ascii_uppercase);
             part.len() <= MOST_OF_PART && !is_random
         })
+}
+
+/// How a message names a file: by its path, unless that may be something else.
+pub fn named(path: &Path) -> String {
+    match path.to_str().filter(|text| has_no_secret(text)) {
+        Some(path) => path.to_owned(),
+        None => "(a name that is not repeated)".to_owned(),
+    }
 }

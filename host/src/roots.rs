@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 use crate::files::{self, FileError};
 use crate::limits;
 use crate::pem::{self, Found};
+use crate::repeat::named;
 
 /// A PEM file that replaces the system's, as OpenSSL has it.
 const CERT_FILE: &str = "SSL_CERT_FILE";
@@ -55,11 +56,11 @@ impl Roots {
         if let Some(file) = &file
             && let Err(problem) = bundle.add_file(file)
         {
-            problems.push(format!("{CERT_FILE} ({}): {problem}", file.display()));
+            problems.push(format!("{CERT_FILE} ({}): {problem}", named(file)));
         }
         for folder in &folders {
             if let Err(problem) = bundle.add_folder(folder) {
-                problems.push(format!("{CERT_DIR} ({}): {problem}", folder.display()));
+                problems.push(format!("{CERT_DIR} ({}): {problem}", named(folder)));
             }
         }
         let (store, unusable) = bundle.finish();
@@ -85,7 +86,7 @@ impl Roots {
                 cause,
             }
         })?;
-        let place = format!("the CA file {}", path.display());
+        let place = format!("the CA file {}", named(path));
         Self::named(&pem, &place, warnings).map_err(|reason| RootsError::Unusable {
             path: path.to_owned(),
             reason,
@@ -195,10 +196,10 @@ impl Bundle {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RootsError {
     /// The file cannot be read.
-    #[error("the CA file {} cannot be read: {cause}", path.display())]
+    #[error("the CA file {} cannot be read: {cause}", named(path))]
     Unreadable { path: PathBuf, cause: FileError },
     /// It holds nothing that can be used.
-    #[error("the CA file {} cannot be used: {reason}", path.display())]
+    #[error("the CA file {} cannot be used: {reason}", named(path))]
     Unusable { path: PathBuf, reason: String },
     /// A variable names nothing that can be used.
     #[error(

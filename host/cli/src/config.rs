@@ -6,16 +6,16 @@ use std::path::Path;
 
 use edgepass::limits::CONFIG_BYTES;
 use edgepass::needs::FilePattern;
-use edgepass::repeat::{NOT_REPEATED, is_document, is_plain_path};
+use edgepass::repeat::{NOT_REPEATED, NoPath, PATH_FOR_DOCUMENT, is_path, is_plain_path, no_path};
 use edgepass::{
     BuildError, Config, ConfigError, CredentialState, CredentialStatus, CredentialTrial,
-    Environment, Provider, process_environment,
+    Environment, Provider, document_text, process_environment,
 };
 use edgepass_core::inspect_jwt;
 
 use super::arguments::{CheckArguments, ConfigArguments};
 use super::failure::{Failure, Mistake, Warnings};
-use super::{mistakes, output, pipe, repeat};
+use super::{mistakes, output, pipe, repeat, watch};
 
 /// What the engine calls the document.
 const WHOLE: &str = "configuration";
@@ -69,10 +69,21 @@ pub(crate) fn check(
     if let Some(json) = json {
         builder = builder.config_json(json);
     }
-    let host = builder
-        .build_host()
-        .map_err(|error| not_built(error, document.as_ref(), &environment))?;
-    let doubts: Vec<String> = [host.warnings(), &host.problems()].concat();
+    let waiting = authorities(None, json).map(watch::file);
+    let host = builder.build_host();
+    drop(waiting);
+    let host = host.map_err(|error| not_built(error, document.as_ref(), &environment))?;
+    // of one whose server hangs the name is known here
+    for (path, setting) in files(&config) {
+        let _waiting = watch::file(watch::named("file", Path::new(&path), &setting));
+        // what is wrong with it is found by whoever reads it
+        let _ = std::fs::metadata(path);
+    }
+    let waiting = watch::file("a file that the configuration names");
+    let problems = host.problems();
+    drop(waiting);
+    let misplaced = misplaced(json, &environment, &config);
+    let doubts: Vec<String> = [host.warnings(), &problems, &misplaced].concat();
     if arguments.strict && !doubts.is_empty() {
         let mistake = |message| Mistake {
             setting: None,
@@ -203,6 +214,100 @@ pub(crate) async fn narrate_credentials(provider: &Provider, identity: &str) {
     }
 }
 
+/// What somebody has named as certification authorities, for people; `None` if nobody has. `json` is the configuration.
+pub(crate) fn authorities(option: Option<&Path>, json: Option<&str>) -> Option<String> {
+    const KIND: &str = "CA file";
+
+    if let Some(path) = option {
+        return Some(watch::named(KIND, path, "--ca-file"));
+    }
+    let document = json.and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
+    let setting = document
+        .as_ref()
+        .and_then(|document| document.pointer("/host/ca_file"));
+    if let Some(path) = setting.and_then(serde_json::Value::as_str) {
+        return Some(watch::named(KIND, Path::new(path), "host.ca_file"));
+    }
+    let variables = [(KIND, "SSL_CERT_FILE"), ("CA folder", "SSL_CERT_DIR")];
+    let named = variables.into_iter().filter_map(|(kind, name)| {
+        let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+        Some(watch::named(kind, Path::new(&value), name))
+    });
+    Some(Vec::from_iter(named).join(", or ")).filter(|named| !named.is_empty())
+}
+
+/// The files that the configuration names, each with its setting.
+fn files(config: &Config) -> Vec<(String, String)> {
+    let needs = config.needs();
+    let read = needs.files.into_iter().filter_map(|file| match file.path {
+        FilePattern::Exact(path) => Some((path, file.setting)),
+        _ => None,
+    });
+    let certificates = config.certificates.iter().flat_map(|(name, files)| {
+        let setting = |field: &str| format!("certificates.{name}.{field}");
+        let certificate = (files.certificate_file.clone(), setting("certificate_file"));
+        let key = files.private_key_file.clone();
+        std::iter::once(certificate).chain(key.map(|key| (key, setting("private_key_file"))))
+    });
+    read.chain(certificates).collect()
+}
+
+/// Paths where the value itself belongs, a line each. A secret may look like one, so it is no mistake.
+fn misplaced(json: Option<&str>, environment: &Environment, config: &Config) -> Vec<String> {
+    let files = files(config);
+    let is_misplaced = |value: &str| {
+        let path = Path::new(value);
+        if !path.is_absolute() || files.iter().any(|(file, _)| file == value) {
+            return false;
+        }
+        let _waiting = watch::file("a file whose path stands where a value belongs");
+        path.is_file()
+    };
+    let mut found = Vec::new();
+    if let Some(document) = json.and_then(|json| serde_json::from_str(json).ok()) {
+        each_value("", &document, &mut |place, value| {
+            if is_misplaced(value) {
+                found.push(format!(
+                    "{place} is the path of a file, and is taken for the value itself: `file` has a file read"
+                ));
+            }
+        });
+    }
+    for variable in config.needs().variables {
+        if environment.get(&variable.name).is_some_and(is_misplaced) {
+            found.push(format!(
+                "{} is the path of a file, and is taken for the value itself",
+                variable.name
+            ));
+        }
+    }
+    found
+}
+
+/// Every text in a document whose name is `value`, with its place.
+fn each_value(place: &str, document: &serde_json::Value, take: &mut dyn FnMut(&str, &str)) {
+    match document {
+        serde_json::Value::Object(fields) => {
+            for (name, field) in fields {
+                let place = match place {
+                    "" => name.clone(),
+                    place => format!("{place}.{name}"),
+                };
+                match field.as_str() {
+                    Some(text) if name == "value" => take(&place, text),
+                    _ => each_value(&place, field, take),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                each_value(&format!("{place}[{index}]"), item, take);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Prints the JSON Schema of the configuration.
 pub(crate) fn schema() -> Result<(), Failure> {
     let mut text = serde_json::to_string_pretty(&Config::schema())
@@ -239,6 +344,10 @@ pub(crate) fn read(arguments: &ConfigArguments) -> Result<Option<Document>, Fail
         (None, None) => Ok(None),
         (Some(path), None) => read_file_of(Path::new(&path), PATH).map(Some),
         (None, Some(text)) => {
+            if text.to_str().is_some_and(is_path) {
+                let NoPath { message, hint } = PATH_FOR_DOCUMENT;
+                return Err(Failure::setting(TEXT, message, hint));
+            }
             let text = text.into_encoded_bytes();
             Document::of(text, format!("the document in {TEXT}"), TEXT).map(Some)
         }
@@ -273,12 +382,20 @@ fn read_path(path: &Path) -> Result<Document, Failure> {
     if path.as_os_str() != STDIN {
         return read_file_of(path, SETTING);
     }
-    let bytes = read_stdin(CONFIG_BYTES)?;
+    let bytes = read_stdin("the configuration, JSON,", CONFIG_BYTES)?;
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(Failure::setting(
+            SETTING,
+            "is `-`, and standard input is empty",
+            "send the configuration there: edgepass … --config - < edgepass.json",
+        ));
+    }
     Document::of(bytes, "standard input".to_owned(), SETTING)
 }
 
-/// What comes by standard input, and one byte more than the limit if it is larger.
-pub(crate) fn read_stdin(limit: u64) -> Result<Vec<u8>, Failure> {
+/// What comes by standard input, and one byte more than the limit if it is larger. `what` is expected, for people.
+pub(crate) fn read_stdin(what: &str, limit: u64) -> Result<Vec<u8>, Failure> {
+    let _waiting = watch::input(what);
     let mut bytes = Vec::new();
     std::io::stdin()
         .lock()
@@ -291,13 +408,8 @@ pub(crate) fn read_stdin(limit: u64) -> Result<Vec<u8>, Failure> {
 /// The configuration in the file that this setting names.
 fn read_file_of(path: &Path, setting: &'static str) -> Result<Document, Failure> {
     // what is no path may be a configuration with secrets in it, and is not repeated
-    if is_document(&path.to_string_lossy()) {
-        return Err(Failure::setting(
-            setting,
-            "is not a path",
-            "write the configuration into a file, and set this to the path of it, without quotes; the document itself goes \
-             into EDGEPASS_CONFIG_JSON",
-        ));
+    if let Some(NoPath { message, hint }) = no_path(&path.to_string_lossy()) {
+        return Err(Failure::setting(setting, message, hint));
     }
     let bytes = read_file(path, setting, "configuration", CONFIG_BYTES)?;
     Document::of(bytes, path.display().to_string(), setting)
@@ -305,23 +417,15 @@ fn read_file_of(path: &Path, setting: &'static str) -> Result<Document, Failure>
 
 impl Document {
     fn of(bytes: Vec<u8>, name: String, setting: &'static str) -> Result<Self, Failure> {
-        let utf16 = [&b"\xff\xfe"[..], b"\xfe\xff"];
-        let is_utf16 = bytes.contains(&0) || utf16.iter().any(|mark| bytes.starts_with(mark));
-        let text = String::from_utf8(bytes).ok().filter(|_| !is_utf16);
-        let text = text.ok_or_else(|| {
-            let what = if is_utf16 {
-                "is UTF-16, and not"
-            } else {
-                "is not"
-            };
+        let text = document_text(&bytes).map_err(|reason| {
             Failure::setup(format!(
-                "the configuration {name} {what} UTF-8 text: write it as UTF-8"
+                "the configuration {name} {reason}: write it as UTF-8"
             ))
         })?;
         // who reads it as JSON need not know the byte order mark
         let text = match text.strip_prefix('\u{feff}') {
             Some(rest) => rest.to_owned(),
-            None => text,
+            None => text.to_owned(),
         };
         Ok(Self {
             text,
@@ -452,20 +556,24 @@ pub(crate) fn narrate(
             log::info!(
                 "file {path} ({}): {}",
                 file.setting,
-                about_file(Path::new(path))
+                about_file(Path::new(path), &file.setting)
             );
         }
     }
 }
 
 /// What an assertion in a file says of itself, never the assertion. A pipe is left to whoever reads it for good.
-fn about_file(path: &Path) -> String {
-    match std::fs::metadata(path) {
+fn about_file(path: &Path, setting: &str) -> String {
+    let what = watch::named("file", path, setting);
+    let waiting = watch::file(what.as_str());
+    let metadata = std::fs::metadata(path);
+    drop(waiting);
+    match metadata {
         Err(error) => return format!("cannot be looked at: {error}"),
         Ok(metadata) if !metadata.is_file() => return "is no regular file".to_owned(),
         Ok(_) => {}
     }
-    let bytes = pipe::read(path, TOKEN_FILE_BYTES).unwrap_or_default();
+    let bytes = pipe::read(path, TOKEN_FILE_BYTES, &what).unwrap_or_default();
     let Some(token) = std::str::from_utf8(&bytes)
         .ok()
         .and_then(|text| inspect_jwt(text.trim()))
@@ -519,7 +627,8 @@ pub(crate) fn read_file(
             ),
         }
     };
-    let bytes = pipe::read(path, limit + 1).map_err(|e| cannot(&e))?;
+    let bytes =
+        pipe::read(path, limit + 1, &watch::named(kind, path, setting)).map_err(|e| cannot(&e))?;
     if bytes.len() as u64 > limit {
         return Err(cannot(&format!("it is larger than {limit} bytes")));
     }

@@ -18,7 +18,7 @@ use self::plan::{Given, Plan};
 pub(crate) use self::upstream::Upstream;
 use super::arguments::{EnvoyConfigArguments, EnvoyFormat};
 use super::failure::{Failure, Warnings};
-use super::{config, output};
+use super::{config, output, watch};
 
 /// The cluster of the listener that serves files to the filter, unless the configuration names one.
 const FILES_CLUSTER: &str = "token_files";
@@ -41,6 +41,8 @@ pub(crate) fn run(
         naming: manifests::naming(arguments),
         as_upstream_filter: arguments.upstream_filter,
     };
+    // it is looked for where volumes are mounted
+    let _waiting = watch::file("a file or folder that the configuration names");
     if let Some(file) = &arguments.check {
         return compare(&json, file, arguments);
     }
@@ -69,7 +71,7 @@ pub(crate) fn run(
 /// Says what of a file that is there does not fit.
 fn compare(json: &str, file: &Path, arguments: &EnvoyConfigArguments) -> Result<(), Failure> {
     let text = if file.as_os_str() == "-" {
-        config::read_stdin(ENVOY_BYTES)?
+        config::read_stdin("Envoy's configuration", ENVOY_BYTES)?
     } else {
         config::read_file(file, "--check", "configuration of Envoy", ENVOY_BYTES)?
     };
@@ -128,6 +130,7 @@ fn check(plan: &Plan, arguments: &EnvoyConfigArguments) -> Result<(), Failure> {
 fn absent(plan: &Plan, arguments: &EnvoyConfigArguments) -> Vec<String> {
     let mut found = Vec::new();
     let mut look = |option: &str, value: &str, usual: &str| {
+        let _waiting = watch::file(watch::named("file", Path::new(value), option));
         if value == usual && !Path::new(value).exists() {
             found.push(format!("{option} ({value})"));
         }

@@ -150,21 +150,35 @@ impl Failure {
         }
     }
 
-    /// 1: the token could not be acquired; 2: usage or configuration.
+    /// Something about the machine, and what to do about it.
+    pub(crate) fn setup_with_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Setup {
+            setting: None,
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
+    /// As [`Self::exit_status`].
     pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.exit_status())
+    }
+
+    /// 1: the token could not be acquired; 2: usage or configuration.
+    pub(crate) fn exit_status(&self) -> u8 {
         match self {
-            Self::Setup { .. } | Self::Mistakes(_) => ExitCode::from(2),
+            Self::Setup { .. } | Self::Mistakes(_) => 2,
             // who closed the pipe has what he wanted of it
-            Self::Output(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Self::Output(e) if e.kind() == std::io::ErrorKind::BrokenPipe => 0,
             Self::Token(e)
                 if matches!(
                     e.class(),
                     ErrorClass::Configuration | ErrorClass::InvalidRequest
                 ) =>
             {
-                ExitCode::from(2)
+                2
             }
-            Self::Token(_) | Self::Output(_) => ExitCode::from(1),
+            Self::Token(_) | Self::Output(_) => 1,
         }
     }
 

@@ -13,6 +13,7 @@ mod repeat;
 mod signals;
 mod token;
 mod usage;
+mod watch;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     };
     let is_terminal = std::io::stderr().is_terminal();
     let format = Format::of(arguments.error_format, output, is_terminal);
+    watch::begin(format, arguments.quiet);
     let mut warnings = Warnings::default();
     let result = match &arguments.command {
         Command::Token(token) => token::run(token, &mut warnings),
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Man { command } => man(command),
         Command::Completions { shell } => completions(*shell),
     };
+    watch::over();
     if arguments.quiet || arguments.verbose > 0 {
         // nobody wants to hear of them, or they are in the log
         warnings = Warnings::default();

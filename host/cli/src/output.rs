@@ -3,9 +3,11 @@
 use std::io::Write;
 
 use super::failure::Failure;
+use super::watch;
 
 /// Writes everything, or says why not.
 pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
+    watch::over();
     open()
         .and_then(|mut stdout| {
             stdout.write_all(bytes)?;

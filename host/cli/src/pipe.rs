@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::watch;
+
 /// How long a pipe may give nothing. A shell starts what it substitutes beside the command, within milliseconds; this
 /// leaves time for a program that fetches something first.
 #[cfg(unix)]
@@ -14,12 +16,23 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 #[cfg(unix)]
 const INTERVAL: std::time::Duration = std::time::Duration::from_millis(10);
 
-/// At most that many bytes of it.
-pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+/// At most that many bytes of it. `what` it is, for people.
+pub(crate) fn read(path: &Path, limit: u64, what: &str) -> io::Result<Vec<u8>> {
+    let waiting = watch::file(what);
+    let kind = std::fs::metadata(path)?.file_type();
     #[cfg(unix)]
-    if std::os::unix::fs::FileTypeExt::is_fifo(&std::fs::metadata(path)?.file_type()) {
+    if std::os::unix::fs::FileTypeExt::is_fifo(&kind) {
+        drop(waiting);
+        let _waiting = watch::unbounded(what);
         return read_pipe(&open(path)?, limit);
     }
+    // a device, a terminal for one, may rightly take long
+    let _waiting = if kind.is_file() {
+        waiting
+    } else {
+        drop(waiting);
+        watch::unbounded(what)
+    };
     let mut bytes = Vec::new();
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -56,7 +69,8 @@ fn read_pipe(pipe: &File, limit: u64) -> io::Result<Vec<u8>> {
             last = std::time::Instant::now();
         } else if last.elapsed() > PATIENCE {
             let reason = format!(
-                "it is a pipe that has given nothing for {} s",
+                "it is a pipe that has given nothing for {} s; whatever writes it must begin within that time, and close it \
+                 at the end",
                 PATIENCE.as_secs()
             );
             return Err(io::Error::new(io::ErrorKind::TimedOut, reason));

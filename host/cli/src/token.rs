@@ -3,7 +3,7 @@
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use edgepass::{
     Builder, Error, ErrorClass, ErrorDetail, Provider, Refresh, Token, TokenRequest,
@@ -13,13 +13,17 @@ use zeroize::Zeroizing;
 
 use super::arguments::{TokenArguments, TokenFormat};
 use super::failure::{Failure, Warnings};
-use super::{config, output};
+use super::{config, output, watch};
 
 /// A component, bytes: ours has some hundred thousand.
 #[cfg(feature = "compiler")]
 const COMPONENT_BYTES: u64 = 64 * 1024 * 1024;
 
 pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result<(), Failure> {
+    // from here on, for all that is read and asked
+    let deadline = arguments
+        .timeout
+        .map(|given| (given, watch::deadline(given)));
     let environment = process_environment();
     let document = config::read(&arguments.config)?;
     config::narrate(
@@ -59,7 +63,10 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
         .build()
         .map_err(|e| Failure::setup(format!("no tokio runtime: {e}")))?;
     let got = runtime.block_on(async {
-        let provider = match builder.build().await {
+        let waiting = authorities(arguments, json);
+        let built = builder.build().await;
+        drop(waiting);
+        let provider = match built {
             Ok(provider) => provider,
             Err(error) => {
                 config::warn_of_unread(json, &environment, warnings);
@@ -67,7 +74,7 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
             }
         };
         warnings.add(provider.warnings());
-        let token = within(arguments.timeout, provider.get_token(&request)).await;
+        let token = within(deadline, provider.get_token(&request)).await;
         let token = token.map_err(|error| Failure::from(with_proxy_named(error)))?;
         config::narrate_credentials(&provider, &token.identity).await;
         Ok((provider, token))
@@ -101,30 +108,49 @@ fn end(runtime: &tokio::runtime::Runtime, provider: Provider) {
     });
 }
 
-/// The token, or an error when that time is over.
+/// The certification authorities that are read while the provider is built, if somebody has named any.
+fn authorities(arguments: &TokenArguments, json: Option<&str>) -> Option<watch::Waiting> {
+    if arguments.component.is_some() {
+        // it is compiled meanwhile
+        return Some(watch::unbounded("the component"));
+    }
+    config::authorities(arguments.ca_file.as_deref(), json).map(watch::file)
+}
+
+/// The token, or an error at that moment, which is so long after the beginning.
 async fn within(
-    timeout: Option<Duration>,
+    deadline: Option<(Duration, Instant)>,
     token: impl Future<Output = Result<Token, Error>>,
 ) -> Result<Token, Error> {
-    let Some(timeout) = timeout else {
+    let Some((given, at)) = deadline else {
         return token.await;
     };
-    tokio::time::timeout(timeout, token)
+    tokio::time::timeout_at(at.into(), token)
         .await
-        .unwrap_or_else(|_| {
-            let detail = ErrorDetail {
-                message: format!(
-                    "no token in {} s, which is what --timeout gives it",
-                    timeout.as_secs_f64()
-                ),
-                hint: Some(
-                    "the server, or the way to it, is slow; -vv shows the requests".to_owned(),
-                ),
-                retryable: true,
-                ..ErrorDetail::default()
-            };
-            Err(Error::with_detail(ErrorClass::Timeout, detail))
-        })
+        .unwrap_or_else(|_| Err(timed_out(given, None)))
+}
+
+/// There is no token at the deadline. What is waited for is a server if nothing else is.
+pub(crate) fn timed_out(given: Duration, waited_for: Option<&str>) -> Error {
+    let hint = match waited_for {
+        Some(what) => format!("nothing has come yet of {what}"),
+        None => "the server, or the way to it, is slow; -vv shows the requests".to_owned(),
+    };
+    let detail = ErrorDetail {
+        message: format!(
+            "no token in {} s, which is what --timeout gives it",
+            given.as_secs_f64()
+        ),
+        hint: Some(hint),
+        retryable: true,
+        ..ErrorDetail::default()
+    };
+    let error = Error::with_detail(ErrorClass::Timeout, detail);
+    if waited_for.is_some() {
+        error
+    } else {
+        with_proxy_named(error)
+    }
 }
 
 /// Whoever has set a proxy may take it for used, where in truth nothing gets through without it.

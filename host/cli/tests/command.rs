@@ -10,11 +10,14 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Output, Stdio};
 
 use edgepass_emulator::Fault;
 use serde_json::{Value, json};
 
+#[cfg(target_os = "linux")]
+use crate::support::silent::Silent;
 use crate::support::{GRAPH, Lab};
 
 /// Runs `edgepass` in the emulator's environment and no other.
@@ -535,6 +538,418 @@ fn certification_authorities_that_cannot_be_read_are_named_by_their_variable() {
         assert!(said.contains(variable) && said.contains(says), "{said}");
     }
     assert!(lab.emulator.token_requests().is_empty());
+}
+
+/// Every place that names a file, where whoever serves the file does not answer.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_never_comes_is_named_and_bounded() {
+    let lab = Lab::new();
+    let folder = lab.root().join("silent");
+    let config = |name: &str, path: &std::path::Path| {
+        let config = lab.config(&json!({ "federated_token_file": { "path": path } }));
+        let path = lab.write(name, config.to_string());
+        path.to_str().unwrap().to_owned()
+    };
+    let good = config("good.json", &lab.files.token_file());
+    let stuck_token = config("stuck.json", &folder.join("token"));
+    let mut with_ca =
+        lab.config(&json!({ "federated_token_file": { "path": lab.files.token_file() } }));
+    with_ca["host"] = json!({ "ca_file": folder.join("ca.pem") });
+    let stuck_ca = lab.write("ca.json", with_ca.to_string());
+    let stuck_ca = stuck_ca.to_str().unwrap();
+    let fifo = pipe(&lab, "fifo");
+    let fifo = fifo.to_str().unwrap();
+    let silent = match Silent::mount(&folder) {
+        Ok(silent) => silent,
+        Err(why) => {
+            eprintln!("not tested: this machine does not let its users mount a file system: {why}");
+            return;
+        }
+    };
+    let file = folder.join("file");
+    let file = file.to_str().unwrap();
+    let token = &["token", "-s", GRAPH, "--timeout", "0.3"][..];
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        command(&lab, arguments)
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap()
+    };
+    for (more, variables, waited_for) in [
+        (&["-c", file][..], &[][..], "silent/file (--config)"),
+        (&["-c", fifo], &[], "/fifo (--config)"),
+        (
+            &[],
+            &[("EDGEPASS_CONFIG", file)],
+            "silent/file (--config or EDGEPASS_CONFIG)",
+        ),
+        (&["--ca-file", file], &[], "silent/file (--ca-file)"),
+        (
+            &["-c", &good, "--ca-file", file],
+            &[],
+            "silent/file (--ca-file)",
+        ),
+        (
+            &["-c", stuck_ca],
+            &[],
+            "silent/ca.pem (--ca-file, host.ca_file)",
+        ),
+        (
+            &[],
+            &[("SSL_CERT_FILE", file)],
+            "silent/file (SSL_CERT_FILE)",
+        ),
+        (&[], &[("SSL_CERT_DIR", file)], "silent/file (SSL_CERT_DIR)"),
+        (
+            &["-v", "-c", &stuck_token],
+            &[],
+            "silent/token (identities.app.",
+        ),
+        (
+            &["-v"],
+            &[("AZURE_FEDERATED_TOKEN_FILE", file)],
+            "silent/file (identities.default.",
+        ),
+        // these are read beside the rest, which sees the deadline
+        (&["-c", &stuck_token], &[], ""),
+        (&[], &[("AZURE_FEDERATED_TOKEN_FILE", file)], ""),
+        #[cfg(feature = "compiler")]
+        (&["--component", file], &[], "silent/file (--component)"),
+    ] {
+        let output = run(&[token, more].concat(), variables);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{more:?}: {said}");
+        let said: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+        assert_eq!(said["error"]["class"], "timeout", "{more:?}: {said}");
+        assert_eq!(
+            said["error"]["message"],
+            "no token in 0.3 s, which is what --timeout gives it"
+        );
+        let hint = said["error"]["hint"].as_str().unwrap();
+        assert!(hint.contains(waited_for), "{more:?}: {said}");
+    }
+    // and where nobody gives a time; all at once, as each takes its whole bound
+    let spawned = [
+        (
+            &["config", "check", file][..],
+            &[][..],
+            "silent/file (--config)",
+        ),
+        (
+            &["config", "check", stuck_ca],
+            &[],
+            "silent/ca.pem (host.ca_file)",
+        ),
+        (
+            &["config", "check", &stuck_token],
+            &[],
+            "silent/token (identities.app.",
+        ),
+        (&["envoy-config", "-c", file], &[], "silent/file (--config)"),
+        (
+            &["envoy-config", "-c", &good, "--check", file],
+            &[],
+            "silent/file (--check)",
+        ),
+        (
+            &["token", "-s", GRAPH, "-c", file],
+            &[],
+            "silent/file (--config)",
+        ),
+        (
+            &["token", "-s", GRAPH],
+            &[("SSL_CERT_FILE", file)],
+            "(SSL_CERT_FILE)",
+        ),
+    ]
+    .map(|(arguments, variables, waited_for)| {
+        let child = command(&lab, arguments)
+            .envs(variables.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        (child, format!("{arguments:?}"), waited_for)
+    });
+    for (child, arguments, waited_for) in spawned {
+        let output = child.wait_with_output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {said}");
+        assert!(
+            said.contains(waited_for) && said.contains("does not answer"),
+            "{arguments}: {said}"
+        );
+    }
+    drop(silent);
+}
+
+#[test]
+fn who_is_waited_for_is_told_so() {
+    let lab = Lab::new();
+    let config = lab.config(&json!({ "federated_token_file": { "path": lab.files.token_file() } }));
+    let waiting = "edgepass: waiting for the configuration, JSON, on standard input";
+    let spawned = |arguments: &[&str]| {
+        command(&lab, arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    for arguments in [
+        &["config", "check", "-"][..],
+        &["config", "check", "--config", "-"],
+        &["token", "-s", GRAPH, "-c", "-", "-o", "token"],
+        &["envoy-config", "--config", "-"],
+    ] {
+        let mut child = spawned(arguments);
+        let mut input = child.stdin.take().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        // nothing is sent before it has asked
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        assert_eq!(line.trim_end(), waiting, "{arguments:?}");
+        input.write_all(config.to_string().as_bytes()).unwrap();
+        drop(input);
+        let mut rest = String::new();
+        stderr.read_to_string(&mut rest).unwrap();
+        let output = child.wait_with_output().unwrap();
+        // its host is none that Envoy is told of
+        let expected = if arguments[0] == "envoy-config" { 2 } else { 0 };
+        assert_eq!(
+            output.status.code(),
+            Some(expected),
+            "{arguments:?}: {rest}"
+        );
+    }
+    // a program that reads errors as JSON gets nothing else, and has its deadline
+    let mut child = spawned(&[
+        "token",
+        "-c",
+        "-",
+        "--timeout",
+        "3",
+        "--error-format",
+        "json",
+    ]);
+    let input = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(input);
+    let said: Value = serde_json::from_slice(&output.stderr).unwrap();
+    let hint = said["error"]["hint"].as_str().unwrap();
+    assert!(hint.contains("on standard input"), "{said}");
+
+    for (arguments, variables, says) in [
+        (
+            &["config", "check", "-"][..],
+            &[][..],
+            "standard input is empty",
+        ),
+        (&["token", "-c", "-"], &[], "standard input is empty"),
+        (
+            &["config", "check"],
+            &[("EDGEPASS_CONFIG", "-")],
+            "--config alone",
+        ),
+        (&["token"], &[("EDGEPASS_CONFIG", "-")], "--config alone"),
+    ] {
+        let mut command = command(&lab, arguments);
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+    #[cfg(target_os = "linux")]
+    {
+        let (code, shown) = at_a_terminal(&lab, "$EDGEPASS config check -");
+        assert_eq!(code, Some(2), "{shown}");
+        assert!(
+            shown.contains(&format!("{waiting}; Ctrl-D ends it")),
+            "{shown}"
+        );
+    }
+}
+
+/// A value where a path belongs, and a path where a value belongs.
+#[test]
+fn what_stands_in_the_place_of_something_else_is_named_and_never_shown() {
+    let lab = Lab::new();
+    let jwt = "eyJhbGciOiJub25lIn0.hunter2.";
+    let pem = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n";
+    let json = r#"{"hunter2": 1}"#;
+    let secret = "hunter2~0123456789";
+    let holds = "is what a file holds, and not its path";
+    for (name, says) in [
+        (
+            "AZURE_FEDERATED_TOKEN_FILE",
+            [holds, holds, holds, "or none at all"],
+        ),
+        (
+            "AZURE_CLIENT_CERTIFICATE_PATH",
+            [holds, holds, holds, "or none at all"],
+        ),
+        (
+            "EDGEPASS_CONFIG",
+            [
+                "is not a path but a token",
+                "is not a path but what a PEM file holds",
+                "is not a path but a JSON document",
+                "what it names cannot be read",
+            ],
+        ),
+        (
+            "SSL_CERT_FILE",
+            [
+                "no such file",
+                "no such file",
+                "no such file",
+                "no such file",
+            ],
+        ),
+        (
+            "SSL_CERT_DIR",
+            [
+                "no such file",
+                "no such file",
+                "no such file",
+                "no such file",
+            ],
+        ),
+    ] {
+        for (value, says) in [jwt, pem, json, secret].into_iter().zip(says) {
+            let mut command = command(&lab, &["config", "check"]);
+            if name == "AZURE_CLIENT_CERTIFICATE_PATH" {
+                command.env_remove("AZURE_FEDERATED_TOKEN_FILE");
+            }
+            if name == "SSL_CERT_DIR" {
+                command.env_remove("SSL_CERT_FILE");
+            }
+            let output = command.env(name, value).output().unwrap();
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{name}: {said}");
+            assert!(
+                said.contains(name) && said.contains(says),
+                "{name}, {says}: {said}"
+            );
+            assert!(!said.contains("hunter2"), "{name}: {said}");
+        }
+    }
+    for (credential, certificates) in [
+        (
+            json!({ "federated_token_file": { "path": jwt } }),
+            json!({}),
+        ),
+        (json!({ "client_assertion": { "file": jwt } }), json!({})),
+        (json!({ "client_secret": { "file": json } }), json!({})),
+        (
+            json!({ "certificate": { "certificate": "c" } }),
+            json!({ "c": { "certificate_file": pem } }),
+        ),
+        (
+            json!({ "certificate": { "certificate": "c" } }),
+            json!({ "c": { "certificate_file": "/c.pem", "private_key_file": pem } }),
+        ),
+    ] {
+        let mut config = lab.config(&credential);
+        config["certificates"] = certificates;
+        let file = lab.write("misplaced.json", config.to_string());
+        let output = edgepass(&lab, &["config", "check", file.to_str().unwrap()]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{credential}: {said}");
+        assert!(said.contains(holds) && !said.contains("hunter2"), "{said}");
+    }
+    for (option, says) in [
+        ("--ca-file", "the CA file (a name that is not repeated)"),
+        #[cfg(feature = "compiler")]
+        ("--component", "does not look like one and is not repeated"),
+        ("--config", "--config"),
+    ] {
+        for value in [jwt, pem, json] {
+            let output = edgepass(
+                &lab,
+                &[
+                    "token",
+                    "-s",
+                    GRAPH,
+                    "-o",
+                    "token",
+                    &format!("{option}={value}"),
+                ],
+            );
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{option}: {said}");
+            assert!(
+                said.contains(says) && !said.contains("hunter2"),
+                "{option}: {said}"
+            );
+        }
+    }
+
+    // a path in the place of what is in the file
+    let config = lab.config(&json!({ "client_secret": { "file": "/etc/x" } }));
+    let path = lab.write("path.json", config.to_string());
+    let secret = lab.write("secret", "hunter2");
+    let output = command(&lab, &["config", "check"])
+        .env("EDGEPASS_CONFIG_JSON", &path)
+        .output()
+        .unwrap();
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("EDGEPASS_CONFIG_JSON: is a path")
+            && said.contains("EDGEPASS_CONFIG to the path"),
+        "{said}"
+    );
+    for kind in ["client_secret", "client_assertion"] {
+        let config = lab.config(&json!({ kind: { "value": secret } }));
+        let path = lab.write("value.json", config.to_string());
+        let output = edgepass(&lab, &["config", "check", path.to_str().unwrap()]);
+        let said = text(&output.stdout);
+        let place =
+            format!("warning: identities.app.credential.{kind}.value is the path of a file");
+        assert!(said.contains(&place), "{said}{}", text(&output.stderr));
+    }
+    let output = command(&lab, &["config", "check", "--strict"])
+        .env_remove("AZURE_FEDERATED_TOKEN_FILE")
+        .env("AZURE_CLIENT_SECRET", &secret)
+        .output()
+        .unwrap();
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("AZURE_CLIENT_SECRET is the path of a file"),
+        "{said}"
+    );
+
+    for (seconds, good) in [
+        ("0", false),
+        ("0.0", false),
+        ("5m", false),
+        ("86401", false),
+        ("9", true),
+    ] {
+        let output = edgepass(&lab, &["token", "-s", GRAPH, "--timeout", seconds]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.success(), good, "{said}");
+        let rule = "give seconds, more than 0 and at most 86400: 10, or 0.5 for half a second";
+        assert_eq!(said.contains(rule), !good, "{said}");
+    }
+    for (name, bytes, says) in [
+        ("nul.json", &b"{\"a\": \"\0\"}"[..], "has a NUL character"),
+        (
+            "elf",
+            b"\x7fELF\x02\x01\x01\0\0\0\0\0",
+            "has a NUL character",
+        ),
+        ("latin.json", b"{\"caf\xe9\": 1}", "is not UTF-8 text"),
+    ] {
+        let path = lab.write(name, bytes);
+        let output = edgepass(&lab, &["config", "check", path.to_str().unwrap()]);
+        let said = text(&output.stderr);
+        assert!(
+            said.contains(says) && !said.contains("UTF-16"),
+            "{name}: {said}"
+        );
+    }
 }
 
 #[test]
@@ -1365,6 +1780,43 @@ fn help_has_examples_and_says_that_nothing_is_kept() {
             assert!(said.contains(part), "{part:?} in {said}");
         }
         assert!(!said.contains("--force-refresh"), "{said}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn help_has_colours_at_a_terminal_alone() {
+    let lab = Lab::new();
+    let escape = '\u{1b}';
+    for arguments in [
+        "--help",
+        "help token",
+        "token --help",
+        "config check -h",
+        "token --scoop",
+    ] {
+        let line = format!("$EDGEPASS {arguments}");
+        let (_, shown) = at_a_terminal(&lab, &format!("TERM=xterm {line}"));
+        assert!(shown.contains(escape), "{arguments}: {shown:?}");
+        for plain in ["NO_COLOR=1 TERM=xterm", "TERM=dumb"] {
+            let (_, shown) = at_a_terminal(&lab, &format!("{plain} {line}"));
+            assert!(!shown.contains(escape), "{plain} {arguments}: {shown:?}");
+        }
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let output = edgepass(&lab, &arguments);
+        for stream in [&output.stdout, &output.stderr] {
+            assert!(
+                !text(stream).contains(escape),
+                "{arguments:?}: {}",
+                text(stream)
+            );
+        }
+    }
+    let (_, shown) = at_a_terminal(&lab, "TERM=xterm $EDGEPASS token --help");
+    assert!(shown.contains("\u{1b}[1;4mExamples:"), "{shown:?}");
+    for page in ["man", "completions bash"] {
+        let (_, shown) = at_a_terminal(&lab, &format!("TERM=xterm $EDGEPASS {page}"));
+        assert!(!shown.contains(escape), "{page}: {shown:?}");
     }
 }
 

@@ -1,5 +1,8 @@
 //! An emulator with its files: what the tests of the library and those of the command share.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod silent;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 

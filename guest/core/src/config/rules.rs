@@ -124,7 +124,15 @@ pub(crate) fn name(name: &str) -> Result<(), Refusal> {
 /// The process has no working directory that means anything to a sandbox, so paths are absolute. What is refused is
 /// not repeated: it may be a secret in the place of the file that holds it.
 pub(crate) fn path(path: &str) -> Result<(), Refusal> {
-    bounded(path, MAX_PATH_CHARS, "write an absolute path")?;
+    const FORM: &str = "write the absolute path of the file";
+
+    // what is in a file, in the place of its path; the longest of them are longer than a path
+    let begins = |start: &str| path.trim_start().starts_with(start);
+    let is_json = begins("{") && path.contains('"');
+    if is_json || begins("eyJ") || begins("-----BEGIN") {
+        return Err(Refusal::new("is what a file holds, and not its path", FORM));
+    }
+    bounded(path, MAX_PATH_CHARS, FORM)?;
     filled_in(path)?;
     if path.chars().any(char::is_control) {
         return Err(Refusal::new(
@@ -133,7 +141,7 @@ pub(crate) fn path(path: &str) -> Result<(), Refusal> {
         ));
     }
     if !is_absolute(path) {
-        return Err(Refusal::new("is a relative path", "write an absolute path"));
+        return Err(Refusal::new("is a relative path, or none at all", FORM));
     }
     Ok(())
 }
@@ -460,6 +468,13 @@ mod tests {
                 ("./token", "relative"),
                 ("C:token", "relative"),
                 ("/token\n", "control character"),
+                ("eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "what a file holds"),
+                (
+                    &format!("eyJ{}", "a".repeat(MAX_PATH_CHARS)),
+                    "what a file holds",
+                ),
+                ("\n{\"kty\": \"RSA\"}", "what a file holds"),
+                ("-----BEGIN CERTIFICATE-----\nMII", "what a file holds"),
             ],
         );
     }
