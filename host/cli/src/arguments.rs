@@ -98,6 +98,9 @@ pub(crate) enum Command {
     /// is left to the variables of Envoy's process.
     #[command(after_help = ENVOY_EXAMPLES)]
     EnvoyConfig(Box<EnvoyConfigArguments>),
+    /// Prints the version, as --version does.
+    #[command(hide = true)]
+    Version,
     /// Prints a man page: that of edgepass, or of a command of it.
     #[command(hide = true)]
     Man {
@@ -137,7 +140,7 @@ pub(crate) struct TokenArguments {
     #[arg(long, hide = true)]
     pub(crate) force_refresh: bool,
 
-    /// Gives up after so many seconds, 0.5 for example. Without it an answer is waited for some 30 s, retries included.
+    /// Gives up after so many seconds, 0.5 for example; 500ms and 2m are understood, too. Without it an answer is waited for some 30 s, retries included.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
 
@@ -210,11 +213,15 @@ pub(crate) struct ConfigArguments {
 
 #[derive(Args, Clone)]
 pub(crate) struct EnvoyConfigArguments {
+    /// The configuration, `-` for standard input; as with --config.
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    pub(crate) file: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) config: ConfigArguments,
 
     /// Where Envoy listens for requests.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = listener)]
     pub(crate) listen: SocketAddr,
 
     /// Where requests go: HOST:PORT, or https://HOST:PORT (443 if left out) for a server with a certificate.
@@ -227,7 +234,7 @@ pub(crate) struct EnvoyConfigArguments {
     pub(crate) upstream: Vec<Upstream>,
 
     /// Envoy's admin interface; none if left out.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = listener)]
     pub(crate) admin: Option<SocketAddr>,
 
     /// Path of the filter's module on Envoy's machine.
@@ -372,17 +379,33 @@ impl Part {
     }
 }
 
-/// A duration in seconds, which may have decimals.
+/// A duration in seconds, which may have decimals, or in another unit that is named.
 fn seconds(text: &str) -> Result<Duration, String> {
     /// A day: nobody waits longer, and what is more was meant in milliseconds.
     const MOST: f64 = 86_400.0;
+    /// Those that other commands take, "ms" before what ends it.
+    const UNITS: [(&str, f64); 3] = [("ms", 0.001), ("s", 1.0), ("m", 60.0)];
 
-    let number = text.strip_suffix('s').unwrap_or(text);
+    let unit = UNITS
+        .into_iter()
+        .find_map(|(name, seconds)| Some((text.strip_suffix(name)?, seconds)));
+    let (number, unit) = unit.unwrap_or((text, 1.0));
     let is_number = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let seconds = number.parse::<f64>().ok().filter(|_| is_number);
-    let seconds = seconds.filter(|seconds| *seconds > 0.0 && *seconds <= MOST);
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| {
-        format!("give seconds, more than 0 and at most {MOST}: 10, or 0.5 for half a second")
+    let seconds = seconds.map(|number| number * unit);
+    // what is less than that is none
+    let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .filter(|time| !time.is_zero() && time.as_secs_f64() <= MOST)
+        .ok_or_else(|| {
+            format!("give seconds, more than 0 and at most {MOST}: 10, or 0.5 for half a second")
+        })
+}
+
+/// An address of this machine with a port.
+fn listener(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "give ADDRESS:PORT, 127.0.0.1:8080 for this machine alone, 0.0.0.0:8080 for all who reach it, or [::1]:8080".to_owned()
     })
 }
 
@@ -402,12 +425,16 @@ mod tests {
             ("1", 1000),
             ("0.5", 500),
             ("2s", 2000),
+            ("500ms", 500),
+            ("5m", 300_000),
+            ("1.5m", 90_000),
             ("86400", 86_400_000),
         ] {
             assert_eq!(seconds(text).unwrap().as_millis(), millis, "{text}");
         }
         for bad in [
-            "", "0", "-1", "+1", "1e3", "inf", "NaN", "x", "5m", "86401", ".", "s",
+            "", "0", "-1", "+1", "1e3", "inf", "NaN", "x", "5h", "86401", ".", "s", "ms", "0ms",
+            "-1s", "2000m",
         ] {
             assert!(seconds(bad).is_err(), "{bad}");
         }

@@ -615,6 +615,10 @@ pub(crate) fn read_file(
             }
         };
         match path.to_str().filter(is_repeated) {
+            Some(path) if path.starts_with("~/") => Failure::setup_with_hint(
+                format!("the {kind} {path} cannot be read: {reason}"),
+                "only a shell knows `~`, and not in quotes: write the folder's own path, or $HOME in double quotes",
+            ),
             Some(path) => Failure::setup(format!("the {kind} {path} cannot be read: {reason}")),
             None => Failure::setting(
                 setting,

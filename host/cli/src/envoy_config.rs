@@ -10,13 +10,13 @@ mod plan;
 mod upstream;
 mod volume;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use edgepass::process_environment;
 
 use self::plan::{Given, Plan};
 pub(crate) use self::upstream::Upstream;
-use super::arguments::{EnvoyConfigArguments, EnvoyFormat};
+use super::arguments::{ConfigArguments, EnvoyConfigArguments, EnvoyFormat};
 use super::failure::{Failure, Warnings};
 use super::{config, output, watch};
 
@@ -34,7 +34,21 @@ pub(crate) fn run(
     arguments: &EnvoyConfigArguments,
     warnings: &mut Warnings,
 ) -> Result<(), Failure> {
-    let json = config::required(&arguments.config)?.text;
+    let source = ConfigArguments {
+        config: arguments
+            .file
+            .clone()
+            .or_else(|| arguments.config.config.clone()),
+    };
+    let is_stdin = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
+    if is_stdin(&source.config) && is_stdin(&arguments.check) {
+        return Err(Failure::setting(
+            "--check",
+            "is standard input, and so is the configuration",
+            "give one of the two as a file",
+        ));
+    }
+    let json = config::required(&source)?.text;
     let arguments = &manifests::usual(arguments);
     let given = Given {
         upstreams: &arguments.upstream,

@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         Command::Config(ConfigCommand::Schema) => config::schema(),
         Command::Config(ConfigCommand::Reference) => reference::print(),
         Command::EnvoyConfig(envoy) => envoy_config::run(envoy, &mut warnings),
+        Command::Version => output::write(Arguments::command().render_version().as_bytes()),
         Command::Man { command } => man(command),
         Command::Completions { shell } => completions(*shell),
     };

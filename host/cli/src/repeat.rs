@@ -6,7 +6,7 @@ use edgepass::repeat::has_no_secret;
 /// What stands in the place of the rest.
 const NOT_REPEATED: &str = "(not repeated)";
 
-/// Whether a text has the form of an option, a path, a URL or a plain word, and no part that looks like a secret.
+/// Whether a text has the form of an option, a path, a URL, a host or a plain word, and no part that looks like a secret.
 pub(crate) fn is_harmless(text: &str) -> bool {
     let rest = text.strip_prefix("~/").unwrap_or(text);
     let is_option = text.starts_with('-');
@@ -19,7 +19,16 @@ pub(crate) fn is_harmless(text: &str) -> bool {
     let is_word = rest
         .bytes()
         .all(|b| b.is_ascii_lowercase() || matches!(b, b'-' | b'_'));
-    (is_option || is_path || is_file || is_word) && has_no_secret(rest)
+    let is_folder = matches!(rest, "." | "..");
+    // `api.example:443`, `:8080`
+    let (host, port) = rest.split_once(':').unwrap_or((rest, ""));
+    let is_host = (host.is_empty() || host.contains('.'))
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'))
+        && port.len() <= 5
+        && port.bytes().all(|b| b.is_ascii_digit());
+    (is_option || is_path || is_file || is_word || is_folder || is_host) && has_no_secret(rest)
 }
 
 /// A usage error that repeats nothing that may be a secret.
@@ -71,6 +80,12 @@ mod tests {
             "--identty",
             "header",
             "/etc/größe.json",
+            ".",
+            "..",
+            "api.example",
+            "api.example:443",
+            "127.0.0.1:80",
+            ":8080",
         ] {
             assert!(is_harmless(path), "{path}");
         }
@@ -81,6 +96,11 @@ mod tests {
             "eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ.c2ln",
             "/eyJhbGciOiJSUzI1NiJ9.e30.c2ln",
             "hunter2",
+            "hunter2:80",
+            "Hunter2.example",
+            "user:hunter2.example",
+            "80808080",
+            ":808080",
             "aB3/xYz0123456789ABCdef",
             "-----BEGIN PRIVATE KEY-----\nMII",
             "/etc/x\u{1b}[2J",
