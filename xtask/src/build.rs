@@ -13,7 +13,7 @@ use crate::digest::sha256;
 use crate::sh::{Cmd, step};
 use crate::stamp::{Stamp, identity};
 use crate::wasm_targets::{COMPONENT, FILTER};
-use crate::{componentize, setup, trim, wasm_targets, workspace};
+use crate::{componentize, optimise, setup, trim, wasm_targets, workspace};
 use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -245,10 +245,17 @@ pub(crate) fn guests() -> Result<()> {
             );
             if !(stamp.is_fresh() && output.exists()) {
                 match guest.output {
-                    Output::Filter(_) => trim::trim(&module, &output)?,
-                    Output::Component(_) | Output::TestComponent(_) => {
-                        componentize::componentize(&module, &output)?;
+                    Output::Filter(_) => {
+                        let trimmed = workspace::target().join("trimmed.wasm");
+                        trim::trim(&module, &trimmed)?;
+                        optimise::optimise(&trimmed, &output)?;
                     }
+                    Output::Component(_) => {
+                        let optimised = workspace::target().join("optimised.wasm");
+                        optimise::optimise(&module, &optimised)?;
+                        componentize::componentize(&optimised, &output)?;
+                    }
+                    Output::TestComponent(_) => componentize::componentize(&module, &output)?,
                 }
                 stamp.set()?;
             }

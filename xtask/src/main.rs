@@ -16,6 +16,7 @@ mod dependencies;
 mod digest;
 mod lint;
 mod oci;
+mod optimise;
 mod package;
 mod peers;
 mod setup;

@@ -150,9 +150,28 @@ fn python() -> Result<Option<PathBuf>> {
 }
 
 fn node() -> Result<Option<PathBuf>> {
-    let source = workspace::root().join("tests/peers");
-    let manifest = source.join("package.json");
-    let lock = source.join("package-lock.json");
+    let home = folder().join("node");
+    let missing = "the Azure SDK for JavaScript is one of the peers: install Node.js with npm";
+    node_packages(
+        "tests/peers",
+        "peers-node",
+        &home,
+        "the Node peers",
+        missing,
+    )
+}
+
+/// Installs the packages that a folder of the tree pins, into a home outside of it; nothing if it pins none.
+pub(crate) fn node_packages(
+    source: &str,
+    name: &'static str,
+    home: &Path,
+    what: &str,
+    missing: &'static str,
+) -> Result<Option<PathBuf>> {
+    let folder = workspace::root().join(source);
+    let manifest = folder.join("package.json");
+    let lock = folder.join("package-lock.json");
     if !manifest.exists() {
         return Ok(None);
     }
@@ -160,20 +179,20 @@ fn node() -> Result<Option<PathBuf>> {
         fs::read_to_string(path).with_context(|| format!("cannot read {}", workspace::shown(path)))
     };
     let (manifest, lock) = (read(&manifest)?, read(&lock)?);
-    let home = folder().join("node");
-    let stamp = Stamp::new("peers-node", &[&manifest, &lock]);
+    let home = home.to_owned();
+    let stamp = Stamp::new(name, &[&manifest, &lock]);
     if stamp.is_fresh() && home.join("node_modules").exists() {
         return Ok(Some(home));
     }
-    step("installing the Node peers", || {
+    step(&format!("installing {what}"), || {
         workspace::write_if_changed(&home.join("package.json"), manifest.as_bytes())?;
         workspace::write_if_changed(&home.join("package-lock.json"), lock.as_bytes())?;
         Cmd::new("npm")
             .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
             .dir(&home)
-            .missing("the Azure SDK for JavaScript is one of the peers: install Node.js with npm")
-            .quiet("peers-node")
-            .context("cannot install tests/peers/package-lock.json")?;
+            .missing(missing)
+            .quiet(name)
+            .with_context(|| format!("cannot install {source}/package-lock.json"))?;
         stamp.set()
     })?;
     Ok(Some(home))

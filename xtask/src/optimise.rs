@@ -1,0 +1,42 @@
+//! Binaryen's optimiser, over what the compiler has linked. It finds what LLVM leaves: a tenth of the component, which is
+//! loaded at every start, and a twentieth of the filter, which Envoy compiles for every thread.
+
+use crate::sh::Cmd;
+use crate::{peers, workspace};
+use anyhow::{Context as _, Result};
+use std::fs;
+use std::path::Path;
+
+/// What rustc's targets have as well. Nothing else may appear in a module that runtimes of today load.
+const FEATURES: &[&str] = &[
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// Writes a core module anew, smaller. Its custom sections stay.
+pub(crate) fn optimise(from: &Path, to: &Path) -> Result<()> {
+    let home = workspace::target().join("binaryen");
+    let missing =
+        "Binaryen, which makes the WebAssembly small, comes by npm: install Node.js with npm";
+    peers::node_packages("xtask/binaryen", "binaryen", &home, "Binaryen", missing)?
+        .context("xtask/binaryen pins no Binaryen")?;
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", workspace::shown(folder)))?;
+    }
+    Cmd::new("node")
+        .arg(home.join("node_modules/binaryen/bin/wasm-opt"))
+        .args(FEATURES)
+        .arg("-Oz")
+        .arg(from)
+        .arg("-o")
+        .arg(to)
+        .missing(missing)
+        .quiet("binaryen")
+        .with_context(|| format!("Binaryen does not take {}", workspace::shown(from)))
+}
