@@ -349,7 +349,7 @@ pub(crate) fn read(arguments: &ConfigArguments) -> Result<Option<Document>, Fail
                 return Err(Failure::setting(TEXT, message, hint));
             }
             let text = text.into_encoded_bytes();
-            Document::of(text, format!("the document in {TEXT}"), TEXT).map(Some)
+            Document::of(&text, format!("the document in {TEXT}"), TEXT).map(Some)
         }
         (Some(_), Some(_)) => Err(Failure::setting(
             TEXT,
@@ -390,7 +390,7 @@ fn read_path(path: &Path) -> Result<Document, Failure> {
             "send the configuration there: edgepass … --config - < edgepass.json",
         ));
     }
-    Document::of(bytes, "standard input".to_owned(), SETTING)
+    Document::of(&bytes, "standard input".to_owned(), SETTING)
 }
 
 /// What comes by standard input, and one byte more than the limit if it is larger. `what` is expected, for people.
@@ -412,12 +412,12 @@ fn read_file_of(path: &Path, setting: &'static str) -> Result<Document, Failure>
         return Err(Failure::setting(setting, message, hint));
     }
     let bytes = read_file(path, setting, "configuration", CONFIG_BYTES)?;
-    Document::of(bytes, path.display().to_string(), setting)
+    Document::of(&bytes, path.display().to_string(), setting)
 }
 
 impl Document {
-    fn of(bytes: Vec<u8>, name: String, setting: &'static str) -> Result<Self, Failure> {
-        let text = document_text(&bytes).map_err(|reason| {
+    fn of(bytes: &[u8], name: String, setting: &'static str) -> Result<Self, Failure> {
+        let text = document_text(bytes).map_err(|reason| {
             Failure::setup(format!(
                 "the configuration {name} {reason}: write it as UTF-8"
             ))
@@ -646,7 +646,7 @@ mod tests {
     #[test]
     fn yaml_is_told_from_json_with_mistakes() {
         let is_yaml = |text: &str| {
-            let document = Document::of(text.into(), "x".to_owned(), "--config");
+            let document = Document::of(text.as_bytes(), "x".to_owned(), "--config");
             document.ok().is_some_and(|document| document.is_yaml())
         };
         for yaml in [
