@@ -185,7 +185,7 @@ impl TokenServices {
         ]
     }
 
-    fn mint(&self, platform: TokenService, mint: &Mint) -> Result<String, Reply> {
+    fn mint(&self, platform: TokenService, mint: &Mint) -> Result<String, Box<Reply>> {
         let issuer = self.issuers.iter().find(|(known, _)| *known == platform);
         let token = issuer.map(|(_, issuer)| issuer.mint(&mint.clone().without("kubernetes.io")));
         match token {
@@ -206,25 +206,25 @@ pub(crate) fn answer(world: &World, call: &Call) -> Option<Reply> {
         "/" if call.method == Method::POST => aws::security_token(world, call),
         _ => return None,
     };
-    Some(reply.unwrap_or_else(|refusal| refusal))
+    Some(reply.unwrap_or_else(|refusal| *refusal))
 }
 
 /// Answers what comes by http, at the machine's own door; `None` for what is another's.
 pub(crate) fn on_machine(world: &World, call: &Call) -> Option<Reply> {
     if call.path.starts_with("/computeMetadata/") {
-        let mut reply = google(world, call).unwrap_or_else(|refusal| refusal);
+        let mut reply = google(world, call).unwrap_or_else(|refusal| *refusal);
         reply.set(http::HeaderName::from_static("metadata-flavor"), "Google");
         return Some(reply);
     }
     aws::on_machine(world, call)
 }
 
-fn refusal(status: StatusCode, message: &str) -> Reply {
-    Reply::json(status, &json!({ "message": message }))
+fn refusal(status: StatusCode, message: &str) -> Box<Reply> {
+    Box::new(Reply::json(status, &json!({ "message": message })))
 }
 
 /// The query, each parameter once.
-fn query(call: &Call) -> Result<Vec<(String, String)>, Reply> {
+fn query(call: &Call) -> Result<Vec<(String, String)>, Box<Reply>> {
     let pairs: Vec<(String, String)> = url::form_urlencoded::parse(call.query.as_bytes())
         .into_owned()
         .collect();
@@ -244,7 +244,7 @@ fn parameter<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
         .filter(|value| !value.is_empty())
 }
 
-fn require(holds: bool, status: StatusCode, message: &str) -> Result<(), Reply> {
+fn require(holds: bool, status: StatusCode, message: &str) -> Result<(), Box<Reply>> {
     if holds {
         Ok(())
     } else {
@@ -253,7 +253,7 @@ fn require(holds: bool, status: StatusCode, message: &str) -> Result<(), Reply> 
 }
 
 /// The token of a job, for any audience.
-fn github(world: &World, call: &Call) -> Result<Reply, Reply> {
+fn github(world: &World, call: &Call) -> Result<Reply, Box<Reply>> {
     require(
         call.method == Method::GET,
         StatusCode::METHOD_NOT_ALLOWED,
@@ -283,7 +283,7 @@ fn github(world: &World, call: &Call) -> Result<Reply, Reply> {
 }
 
 /// The token of a job for a service connection, whose audience is settled.
-fn pipelines(world: &World, call: &Call) -> Result<Reply, Reply> {
+fn pipelines(world: &World, call: &Call) -> Result<Reply, Box<Reply>> {
     require(
         call.method == Method::POST,
         StatusCode::METHOD_NOT_ALLOWED,
@@ -329,8 +329,8 @@ fn pipelines(world: &World, call: &Call) -> Result<Reply, Reply> {
 }
 
 /// The token of a machine's service account.
-fn google(world: &World, call: &Call) -> Result<Reply, Reply> {
-    let text = |status, text: &'static str| Reply::text(status, "text/html", text);
+fn google(world: &World, call: &Call) -> Result<Reply, Box<Reply>> {
+    let text = |status, text: &'static str| Box::new(Reply::text(status, "text/html", text));
     if call.header("metadata-flavor") != Some("Google") {
         return Err(text(
             StatusCode::FORBIDDEN,

@@ -33,11 +33,15 @@ fn forced() -> TokenRequest {
 
 /// An identity of the trusting application.
 fn document(lab: &Lab, credential: &Value) -> Value {
+    document_of(lab, TRUSTING, credential)
+}
+
+fn document_of(lab: &Lab, client_id: &str, credential: &Value) -> Value {
     json!({
         "authority_hosts": [format!("localhost:{}", lab.emulator.port())],
         "identities": { "app": {
             "tenant_id": lab.emulator.tenant(),
-            "client_id": TRUSTING,
+            "client_id": client_id,
             "authority_host": lab.emulator.authority(),
             "credential": credential,
         } },

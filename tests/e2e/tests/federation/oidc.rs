@@ -6,7 +6,7 @@ use edgepass_e2e::Lab;
 use edgepass_emulator::App;
 use serde_json::{Value, json};
 
-use crate::{EXCHANGE, TRUSTING, claim, document, forced, graph, provider};
+use crate::{EXCHANGE, TRUSTING, claim, document, document_of, forced, graph, provider};
 
 /// The client inside.
 const INNER: &str = "7c1d2e3f-0000-4000-8000-00000000000b";
@@ -26,9 +26,8 @@ fn inner(lab: &Lab, credential: &Value) -> Value {
 async fn trusting(lab: &Lab) -> Result<()> {
     lab.evidence.secret("inner secret", SECRET);
     lab.emulator.register_app(App::new(INNER).secret(SECRET));
-    let identity = inner(lab, &json!({ "client_secret": { "value": SECRET } }));
-    let mut config = document(lab, &json!({}));
-    config["identities"]["app"] = identity;
+    let secret = json!({ "client_secret": { "value": SECRET } });
+    let config = document_of(lab, INNER, &secret);
     let provider = lab.configured(&config).build().await?;
     let scope = format!("{EXCHANGE}/.default");
     let token = provider

@@ -102,16 +102,16 @@ pub(super) fn on_machine(world: &World, call: &Call) -> Option<Reply> {
 }
 
 /// A refusal in the dialect of AWS.
-fn refusal(status: StatusCode, code: &str, message: &str) -> Reply {
+fn refusal(status: StatusCode, code: &str, message: &str) -> Box<Reply> {
     let body = format!(
         "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
          <Code>{code}</Code><Message>{message}</Message></Error><RequestId>1</RequestId></ErrorResponse>"
     );
-    Reply::text(status, "text/xml", body)
+    Box::new(Reply::text(status, "text/xml", body))
 }
 
 /// `GetWebIdentityToken`.
-pub(super) fn security_token(world: &World, call: &Call) -> Result<Reply, Reply> {
+pub(super) fn security_token(world: &World, call: &Call) -> Result<Reply, Box<Reply>> {
     verify(&world.services.aws, call)
         .map_err(|(code, message)| refusal(StatusCode::FORBIDDEN, code, message))?;
     let invalid = |message: &str| refusal(StatusCode::BAD_REQUEST, "ValidationError", message);
@@ -188,7 +188,8 @@ fn verify(role: &Role, call: &Call) -> Result<(), (&'static str, &'static str)> 
     }
     let names: Vec<&str> = names.split(';').collect();
     let has = |name: &str| names.contains(&name);
-    if !names.is_sorted() || !(has("host") && has("x-amz-date") && has("x-amz-security-token")) {
+    let all = ["host", "x-amz-date", "x-amz-security-token"];
+    if !names.is_sorted() || !all.iter().all(|name| has(name)) {
         return Err((
             "SignatureDoesNotMatch",
             "a header that has to be signed is not",
