@@ -34,7 +34,10 @@ impl Plan {
         identity: Arc<IdentityConfig>,
         request: &TokenRequest,
     ) -> Result<Self, Error> {
-        grant::check_supported(&request.grant, request.token_type)?;
+        grant::check_supported(&request.grant)?;
+        if identity.client().is_none() && request.token_type == TokenType::MtlsPop {
+            return Err(unbound(&identity.name));
+        }
         if identity.client().is_none() && request.grant != Grant::ClientCredentials {
             return Err(Error::new(
                 ErrorClass::InvalidRequest,
@@ -149,6 +152,15 @@ pub(crate) async fn acquire(io: &Io, plan: &Plan, claims: Option<&str>) -> Resul
             plan.of_credential(error, 0)
         }))
     })
+}
+
+/// Of an identity that is asked for a token which is bound to a certificate, and has none on the connection.
+fn unbound(identity: &str) -> Error {
+    Error::new(
+        ErrorClass::InvalidRequest,
+        format!("identity `{identity}` shows no certificate on the connection, so no token is bound to one"),
+    )
+    .hint("ask for a bearer token, or set use_bound_credential on its certificate")
 }
 
 /// An attempt that brought nothing.
@@ -449,6 +461,13 @@ impl OneAttempt<'_> {
             (Ok(auth), _) => auth,
         };
 
+        let mut auth = auth;
+        if self.plan.token_type == TokenType::MtlsPop {
+            if auth.connection.is_none() {
+                return Err(unbound(&self.plan.identity.name).into());
+            }
+            auth.ask_for_a_bound_token(&client.authority);
+        }
         let host = &endpoint.authority;
         let clock_before = self.io.server_clock(host).estimate_ms(self.io.now());
         let mut form = Form::default();

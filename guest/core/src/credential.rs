@@ -49,14 +49,14 @@ mod token_proxy;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use crate::authority::Endpoint;
+use crate::authority::{Authority, Endpoint};
 use crate::config::error::{ConfigError, check};
 use crate::config::parse::{Object, object};
 use crate::config::place::Place;
 use crate::config::{Client, rules};
 use crate::distinction::Distinction;
 use crate::effect::{ReadError, Via};
-use crate::exchange::{Form, Granted};
+use crate::exchange::{Form, Granted, MTLS_POP};
 use crate::flow::{Io, OpenCertificate};
 use crate::inspect::JwtSummary;
 use crate::json::without_byte_order_mark;
@@ -509,6 +509,8 @@ pub(crate) struct ClientAuth {
     pub(crate) presented: Option<Rc<JwtSummary>>,
     /// Names this state of a credential that can rotate: tokens got with another are not served.
     pub(crate) generation: Option<String>,
+    /// `token_type` of the form.
+    pub(crate) token_type: Option<&'static str>,
     /// Material that was only read: presenting the same again would be refused again.
     pub(crate) read: Option<Secret>,
 }
@@ -518,6 +520,15 @@ impl ClientAuth {
         self.connection
             .as_ref()
             .map_or(Via::Public, |opened| Via::Certificate(opened.handle))
+    }
+
+    /// Asks for a token that is bound to the certificate on the connection. Entra ID takes the certificate alone then, and
+    /// wants to be told; other servers bind what they issue to it by the client's registration (RFC 8705 section 3.4).
+    pub(crate) fn ask_for_a_bound_token(&mut self, authority: &Authority) {
+        if authority.is_entra() {
+            self.assertion = None;
+            self.token_type = Some(MTLS_POP);
+        }
     }
 
     /// One method a request (RFC 6749 section 2.3).
@@ -533,6 +544,9 @@ impl ClientAuth {
         }
         if let Some(secret) = &self.secret {
             form.add("client_secret", secret.expose());
+        }
+        if let Some(token_type) = self.token_type {
+            form.add("token_type", token_type);
         }
     }
 

@@ -16,7 +16,7 @@ pub(crate) use asked::Asked;
 use body::Body;
 pub(crate) use form::{Form, request};
 pub(crate) use transport::no_response;
-pub(crate) use wanted::Wanted;
+pub(crate) use wanted::{MTLS_POP, Wanted};
 
 /// What a token response says.
 #[derive(Debug)]

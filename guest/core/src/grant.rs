@@ -3,7 +3,7 @@
 use crate::authority::{Authority, EndpointVersion};
 use crate::distinction::Distinction;
 use crate::exchange::Form;
-use crate::{Error, ErrorClass, Grant, GrantKind, Secret, TokenType};
+use crate::{Error, ErrorClass, Grant, GrantKind, Secret};
 
 /// What tells the tokens of two grants apart: the kind, and a digest of the subject and the options. Never a token
 /// itself, so that a key may be kept, compared and printed.
@@ -74,15 +74,14 @@ impl GrantKey {
 }
 
 /// What this build answers for grants that are designed but not made.
-pub(crate) fn check_supported(grant: &Grant, token_type: TokenType) -> Result<(), Error> {
+pub(crate) fn check_supported(grant: &Grant) -> Result<(), Error> {
     #[cfg(test)]
     if tests::every_grant() {
         return Ok(());
     }
-    match (name(grant), token_type) {
-        (None, TokenType::Bearer) => Ok(()),
-        (Some(name), _) => Err(unsupported(name)),
-        (None, TokenType::MtlsPop) => Err(unsupported("the mtls-pop token type")),
+    match name(grant) {
+        None => Ok(()),
+        Some(name) => Err(unsupported(name)),
     }
 }
 
@@ -179,9 +178,7 @@ fn name(grant: &Grant) -> Option<&'static str> {
 fn unsupported(name: &str) -> Error {
     Error::new(
         ErrorClass::Unsupported,
-        format!(
-            "{name} is not supported by this version; supported is client-credentials with bearer tokens"
-        ),
+        format!("{name} is not supported by this version; supported is client-credentials"),
     )
 }
 

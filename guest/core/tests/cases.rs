@@ -18,7 +18,7 @@ use edgepass_core::{
     AccessToken, CertificateError, CertificateHandle, ClientAssertion, Completed, Config,
     ConfigError, Effect, Engine, Environment, Error, HttpError, HttpErrorKind, HttpRequest,
     HttpResponse, Now, OpenedCertificate, Outcome, ReadError, Refresh, Reply, SecretBytes,
-    TokenRequest, TokenSource, Via,
+    TokenRequest, TokenSource, TokenType, Via,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -83,6 +83,7 @@ struct Ask {
     tenant: Option<String>,
     claims: Option<String>,
     force: bool,
+    mtls_pop: bool,
     /// Not a token, but the assertion alone.
     assertion: Option<AskAssertion>,
 }
@@ -331,6 +332,11 @@ impl Play<'_> {
             } else {
                 Refresh::IfNeeded
             },
+            token_type: if ask.mtls_pop {
+                TokenType::MtlsPop
+            } else {
+                TokenType::Bearer
+            },
             ..TokenRequest::default()
         };
         Ok(self.engine.request(now, &request))
@@ -571,6 +577,7 @@ fn check_token(token: &AccessToken, wanted: &Value) -> Checked {
         "scope": token.scope,
         "identity": token.identity,
         "source": source,
+        "certificate_thumbprint": token.certificate_thumbprint,
     });
     let mut wanted = wanted.clone();
     // jitter: a range of unix seconds

@@ -607,3 +607,42 @@ fn element(der: &[u8]) -> Result<(u8, &[u8], &[u8])> {
         .context("DER ends too early")?;
     Ok((*tag, content, rest))
 }
+
+#[tokio::test]
+async fn a_token_that_is_bound_to_the_certificate_names_it() -> Result<()> {
+    let lab = Lab::new("certificates_mtls_pop")?;
+    let request = TokenRequest::for_scopes([GRAPH]).with_token_type(edgepass::TokenType::MtlsPop);
+    for mode in ["with-assertion", "certificate-only"] {
+        lab.emulator.clear_journal();
+        let bound = json!({ "name": "demo", "use_bound_credential": true, "mode": mode });
+        let config = lab.config(&json!({ "certificate": bound }));
+        let provider = lab.configured(&config).build().await?;
+        let token = provider.get_token(&request).await?;
+        lab.issued(&token);
+        let thumbprint = lab.emulator.client_certificate().thumbprint.as_str();
+        assert_eq!(token.token_type, "mtls_pop");
+        assert_eq!(token.certificate_thumbprint.as_deref(), Some(thumbprint));
+        let requests = lab.emulator.token_requests();
+        let [sent] = requests.as_slice() else {
+            anyhow::bail!("{requests:?}")
+        };
+        assert_eq!(sent.field("token_type").as_deref(), Some("mtls_pop"));
+        assert_eq!(sent.field("client_assertion"), None);
+        assert_eq!(sent.client_certificate.as_deref(), Some(thumbprint));
+        // a bearer token of the same connection is another one
+        let bearer = provider
+            .get_token(&TokenRequest::for_scopes([GRAPH]))
+            .await?;
+        lab.issued(&bearer);
+        assert_eq!(bearer.token_type, "Bearer");
+        assert_ne!(bearer.token, token.token);
+    }
+    lab.emulator.clear_journal();
+    let plain = lab.config(&json!({ "certificate": { "name": "demo" } }));
+    let provider = lab.configured(&plain).build().await?;
+    let error = provider.get_token(&request).await.err();
+    let error = error.context("nothing is bound to a connection without a certificate")?;
+    assert_eq!(error.class(), ErrorClass::InvalidRequest, "{error}");
+    assert_eq!(lab.emulator.journal().len(), 0);
+    Ok(())
+}

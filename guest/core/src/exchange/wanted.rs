@@ -4,7 +4,7 @@ use crate::inspect::{JwtSummary, inspect_jwt};
 use crate::{AccessToken, Secret, TokenType};
 
 /// `token_type` of Entra ID's tokens that are bound to a certificate.
-const MTLS_POP: &str = "mtls_pop";
+pub(crate) const MTLS_POP: &str = "mtls_pop";
 
 /// What a token must be to be the answer to what was asked.
 #[derive(Clone, Copy, Default)]
