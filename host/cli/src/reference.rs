@@ -245,11 +245,14 @@ const SECTIONS: &[Section] = &[
         place: "identities.NAME.credential.managed_identity",
         used_by: ALL,
         exceptions: &[],
-        note: "At most one of the three.",
+        note: "At most one of the three IDs, and of those what the source knows: Azure Arc, Cloud Shell and Service Fabric know none, \
+               Machine Learning `client_id` alone. A source that is named on another platform says so at the first token. In Envoy \
+               there is `imds` alone.",
         example: r#"{
   "identities": {
     "vm": { "credential": { "managed_identity": {} } },
-    "assigned": { "credential": { "managed_identity": { "client_id": "66666666-7777-8888-9999-000000000000" } } }
+    "assigned": { "credential": { "managed_identity": { "client_id": "66666666-7777-8888-9999-000000000000" } } },
+    "server": { "credential": { "managed_identity": { "source": "azure_arc" } } }
   }
 }"#,
     },
@@ -259,7 +262,8 @@ const SECTIONS: &[Section] = &[
         place: "identities.NAME.credential.managed_identity_assertion",
         used_by: ALL,
         exceptions: &[],
-        note: "At most one of the three IDs.",
+        note: "`source` and the three IDs are as in `managed_identity`. The assertion is kept to near its end, and asked for once however \
+               many exchanges need it.",
         example: r#"{
   "identities": { "app": {
     "tenant_id": "contoso.example",

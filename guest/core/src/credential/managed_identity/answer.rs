@@ -32,59 +32,62 @@ pub(super) fn failure(
     secrets: &[Secret],
 ) -> Failure {
     let Refused { error, cause } = refused;
-    let response = match cause {
-        Cause::Answer(response) => response,
-        Cause::NoAnswer(HttpErrorKind::Connect | HttpErrorKind::Dns) => {
-            let error = error
-                .edit(|detail| {
-                    detail.message = format!(
-                        "{} has nobody who gives tokens: {}",
-                        platform.title, detail.message
-                    );
-                })
-                .reclassify(ErrorClass::CredentialUnavailable)
-                .retryable();
-            return if is_usual {
-                Failure::not_here(error.hint(format!(
-                    "{} is not set, so this may be another machine: name the source of the platform that this runs on",
-                    platform.endpoint
-                )))
-            } else {
-                error
-                    .hint(format!(
-                        "{} says that it listens there: it may be starting, or gone with the process that set it",
-                        platform.endpoint
-                    ))
-                    .into()
-            };
+    let variable = platform.endpoint;
+    let mut is_here = true;
+    let mut class = ErrorClass::CredentialUnavailable;
+    let mut retryable = false;
+    let mut error = error;
+    let hint = match (&cause, platform.thumbprint) {
+        (Cause::NoAnswer(HttpErrorKind::Connect | HttpErrorKind::Dns), _) => {
+            (is_here, retryable) = (!is_usual, true);
+            error = error.edit(|detail| {
+                let said = std::mem::take(&mut detail.message);
+                detail.message = format!("{} has nobody who gives tokens: {said}", platform.title);
+            });
+            match is_usual {
+                true => format!(
+                    "{variable} is not set, so this may be another machine: name the source of the platform that this runs on"
+                ),
+                false => format!(
+                    "{variable} says that it listens there: it may be starting, or gone with the process that set it"
+                ),
+            }
         }
-        Cause::NoAnswer(
-            HttpErrorKind::ServerCertificate | HttpErrorKind::ServerCertificateUnfit,
-        ) if let Some(variable) = platform.thumbprint => {
-            return error
-                .hint(format!(
-                    "it is not the one of {variable}: restart this process with the variables that it has now, or look at who answers there"
-                ))
-                .into();
+        (
+            Cause::NoAnswer(
+                HttpErrorKind::ServerCertificate | HttpErrorKind::ServerCertificateUnfit,
+            ),
+            Some(variable),
+        ) => {
+            class = error.class();
+            format!(
+                "it is not the one of {variable}: restart this process with the variables that it has now, or look at who answers there"
+            )
         }
-        Cause::NoAnswer(_) => return error.into(),
+        (Cause::NoAnswer(_), _) => return error.into(),
+        (Cause::Answer(response), _) => {
+            error = in_words(error, response, secrets);
+            let said = error.detail().message.to_ascii_lowercase();
+            match response.status {
+                400 | 404 if NOT_ASSIGNED.iter().any(|words| said.contains(words)) => {
+                    is_here = false;
+                    format!(
+                        "assign the {} to what runs here, or name one that is",
+                        selector.describe()
+                    )
+                }
+                401 | 403 => platform.stranger.to_owned(),
+                _ => return error.into(),
+            }
+        }
     };
-    let error = in_words(error, &response, secrets);
-    let said = error.detail().message.to_ascii_lowercase();
-    match response.status {
-        400 | 404 if NOT_ASSIGNED.iter().any(|words| said.contains(words)) => Failure::not_here(
-            error
-                .reclassify(ErrorClass::CredentialUnavailable)
-                .hint(format!(
-                    "assign the {} to what runs here, or name one that is",
-                    selector.describe()
-                )),
-        ),
-        401 | 403 => error
-            .reclassify(ErrorClass::CredentialUnavailable)
-            .hint(platform.stranger)
-            .into(),
-        _ => error.into(),
+    let error = error
+        .edit(|detail| detail.retryable |= retryable)
+        .reclassify(class)
+        .hint(hint);
+    match is_here {
+        true => error.into(),
+        false => Failure::not_here(error),
     }
 }
 

@@ -67,59 +67,103 @@ pub(super) struct Key {
     pub(super) content: Secret,
 }
 
+/// Why there is none, after "Azure Arc's agent".
+struct NoKey {
+    why: String,
+    hint: Option<&'static str>,
+    retryable: bool,
+}
+
+impl NoKey {
+    fn new(why: impl Into<String>, hint: Option<&'static str>) -> Self {
+        Self {
+            why: why.into(),
+            hint,
+            retryable: false,
+        }
+    }
+}
+
 /// The content of the file that the challenge names.
 pub(super) async fn key(
     io: &Io,
     keys: &FilePattern,
     challenge: &HttpResponse,
 ) -> Result<Key, Failure> {
-    let unavailable = |message: &str| {
-        Error::new(
-            ErrorClass::CredentialUnavailable,
-            format!("Azure Arc's agent {message}"),
-        )
+    let NoKey {
+        why,
+        hint,
+        retryable,
+    } = match content(io, keys, challenge).await {
+        Ok(content) => {
+            return Ok(Key {
+                header: Secret::new(format!("Basic {}", content.expose())),
+                content,
+            });
+        }
+        Err(none) => none,
     };
+    let message = format!("Azure Arc's agent {why}");
+    let error = Error::new(ErrorClass::CredentialUnavailable, message);
+    Err(error
+        .edit(|detail| {
+            detail.hint = hint.map(str::to_owned);
+            detail.retryable = retryable;
+        })
+        .into())
+}
+
+async fn content(io: &Io, keys: &FilePattern, challenge: &HttpResponse) -> Result<Secret, NoKey> {
     let Some(path) = challenge.header("www-authenticate").and_then(realm) else {
-        return Err(unavailable("refused, and named no file to prove the caller by")
-            .hint("look at what listens at IDENTITY_ENDPOINT: the agent answers 401 with `WWW-Authenticate: Basic realm=<file>`")
-            .into());
+        return Err(NoKey::new(
+            "refused, and named no file to prove the caller by",
+            Some(
+                "look at what listens at IDENTITY_ENDPOINT: the agent answers 401 with `WWW-Authenticate: Basic realm=<file>`",
+            ),
+        ));
     };
     if !keys.matches(path) {
-        return Err(
-            unavailable("named a file that is none of its own, which was not read")
-                .hint("look at what listens at IDENTITY_ENDPOINT: the agent's files are *.key in /var/opt/azcmagent/tokens, on Windows in %ProgramData%\\AzureConnectedMachineAgent\\Tokens")
-                .into(),
-        );
+        return Err(NoKey::new(
+            "named a file that is none of its own, which was not read",
+            Some(
+                "look at what listens at IDENTITY_ENDPOINT: the agent's files are *.key in /var/opt/azcmagent/tokens, on Windows in %ProgramData%\\AzureConnectedMachineAgent\\Tokens",
+            ),
+        ));
     }
-    let bytes = io.read_file(path).await.map_err(|error| match error {
-        ReadError::NotFound => unavailable("named a file that does not exist")
-            .retryable()
-            .hint("the agent and this process must see the same files: a container needs the folder mounted"),
-        ReadError::Denied(reason) => unavailable(&format!("named a file that may not be read: {reason}"))
-            .hint("make the user of this process a member of the group himds, on Windows of Hybrid agent extension applications"),
-        ReadError::TooLarge(_) => too_large(&unavailable),
-        ReadError::Other(reason) => {
-            unavailable(&format!("named a file that cannot be read: {reason}")).retryable()
+    let too_large = || {
+        let why = format!("named a file that is larger than {MAX_KEY_BYTES} bytes");
+        NoKey::new(why, None)
+    };
+    let bytes = io.read_file(path).await.map_err(|error| {
+        let (reason, hint, retryable) = match error {
+            ReadError::TooLarge(_) => return too_large(),
+            ReadError::NotFound => (
+                "there is no such file".to_owned(),
+                Some("the agent and this process must see the same files: a container needs the folder mounted"),
+                true,
+            ),
+            ReadError::Denied(reason) => (
+                reason,
+                Some("make the user of this process a member of the group himds, on Windows of Hybrid agent extension applications"),
+                false,
+            ),
+            ReadError::Other(reason) => (reason, None, true),
+        };
+        NoKey {
+            why: format!("named a file that cannot be read: {reason}"),
+            hint,
+            retryable,
         }
     })?;
     if bytes.len() > MAX_KEY_BYTES {
-        return Err(too_large(&unavailable).into());
+        return Err(too_large());
     }
-    let content = std::str::from_utf8(bytes.expose())
-        .map(str::trim)
-        .ok()
-        .filter(|key| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()))
-        .ok_or_else(|| unavailable("named a file with no key in it"))?;
-    Ok(Key {
-        header: Secret::new(format!("Basic {content}")),
-        content: Secret::new(content),
-    })
-}
-
-fn too_large(unavailable: &dyn Fn(&str) -> Error) -> Error {
-    unavailable(&format!(
-        "named a file that is larger than {MAX_KEY_BYTES} bytes"
-    ))
+    let text = std::str::from_utf8(bytes.expose()).unwrap_or_default();
+    let key = text.trim();
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(NoKey::new("named a file with no key in it", None));
+    }
+    Ok(Secret::new(key))
 }
 
 /// The file of `Basic realm=<file>`.
