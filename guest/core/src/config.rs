@@ -74,7 +74,7 @@ pub struct IdentityConfig {
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     /// From the platform, which knows who it is.
-    Direct(Direct),
+    Direct(Box<Direct>),
     /// From a token endpoint, to which it authenticates itself.
     Exchange(Box<Exchange>),
 }

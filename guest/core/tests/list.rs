@@ -1,5 +1,8 @@
 //! Several credentials of one identity: who is used, who is left aside, and what that costs.
 
+// tells the lints that helpers are test code too
+#![cfg(test)]
+
 mod support;
 
 use edgepass_core::{

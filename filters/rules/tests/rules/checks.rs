@@ -31,7 +31,7 @@ fn credential(value: Value) -> Value {
 }
 
 /// An identity that has nothing besides but scopes.
-fn direct(value: Value) -> Value {
+fn direct(value: &Value) -> Value {
     let scopes = ["https://graph.microsoft.com/.default"];
     with(
         "/identities/app",
@@ -62,11 +62,11 @@ fn what_no_envoy_can_do() {
             "identities.app.credential.assertion_source: there is no assertion source in Envoy",
         ),
         (
-            direct(json!({"managed_identity": {"source": "app_service"}})),
+            direct(&json!({"managed_identity": {"source": "app_service"}})),
             "identities.app.credential.managed_identity.source: is a source that is not available in Envoy",
         ),
         (
-            direct(json!({"managed_identity": {"source": "azure_arc"}})),
+            direct(&json!({"managed_identity": {"source": "azure_arc"}})),
             "identities.app.credential.managed_identity.source: is a source that is not available in Envoy",
         ),
         (

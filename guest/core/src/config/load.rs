@@ -361,7 +361,7 @@ fn direct_identity(
     Ok(IdentityConfig {
         name: name.to_owned(),
         scopes,
-        source: Source::Direct(direct),
+        source: Source::Direct(Box::new(direct)),
         needs: place.take_needs(),
     })
 }
