@@ -647,7 +647,15 @@ mod tests {
     fn a_platform_s_own_process_is_reached_and_nobody_else() {
         const THUMBPRINT: &str = "00112233445566778899aabbccddeeff00112233";
         let imds = "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=r";
-        let rows: [(&str, &[(&str, &str)], &str, &str, Option<&str>); 6] = [
+        /// Source, variables, method, URL, thumbprint.
+        type Row<'a> = (
+            &'a str,
+            &'a [(&'a str, &'a str)],
+            &'a str,
+            &'a str,
+            Option<&'a str>,
+        );
+        let rows: [Row<'_>; 6] = [
             ("imds", &[], "GET", imds, None),
             (
                 "app_service",

@@ -455,7 +455,8 @@ async fn with(lab: &Lab, identity: &Value, env: Vec<(&str, String)>) -> Result<P
 /// Whose token edgepass gets, and what it sends for it: found by the variables, and by the name of the source.
 async fn ours(lab: &Lab, row: &Row, selector: &Value) -> Result<(String, Vec<JournalEntry>)> {
     let mut named = selector.clone();
-    named["source"] = json!(row.source);
+    let fields = named.as_object_mut().context("an object")?;
+    fields.insert("source".to_owned(), json!(row.source));
     let mut found = Vec::new();
     for which in [selector, &named] {
         lab.emulator.clear_journal();

@@ -18,12 +18,13 @@ fn main() -> Result<()> {
     if let Ok(proxy) = std::env::var("EDGEPASS_PEER_PROXY") {
         client = client.proxy(reqwest::Proxy::http(proxy)?);
     }
-    let id = |field: &str| asked["selector"][field].as_str().map(str::to_owned);
+    let field = |name: &str| asked.get(name).filter(|value| !value.is_null());
+    let id = |name: &str| Some(field("selector")?.get(name)?.as_str()?.to_owned());
     let user_assigned_id = id("client_id")
         .map(UserAssignedId::ClientId)
         .or_else(|| id("object_id").map(UserAssignedId::ObjectId))
         .or_else(|| id("resource_id").map(UserAssignedId::ResourceId));
-    if !asked["exchange"].is_null() {
+    if field("exchange").is_some() {
         bail!("there is no exchange here");
     }
     let credential = ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
@@ -33,13 +34,19 @@ fn main() -> Result<()> {
             ..ClientOptions::default()
         },
     }))?;
-    let scope = format!("{}/.default", asked["resource"].as_str().context("none")?);
+    let resource = field("resource")
+        .and_then(Value::as_str)
+        .context("no resource")?;
+    let scope = format!("{}/.default", resource);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let token = runtime.block_on(credential.get_token(&[&scope], None))?;
     let payload = token.token.secret().split('.').nth(1).context("no JWT")?;
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload)?)?;
-    println!("{}", json!({ "oid": claims["oid"], "aud": claims["aud"] }));
+    println!(
+        "{}",
+        json!({ "oid": claims.get("oid"), "aud": claims.get("aud") })
+    );
     Ok(())
 }

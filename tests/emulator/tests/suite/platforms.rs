@@ -42,13 +42,14 @@ impl Place {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
-        let at = "http://".len() + self.endpoint["http://".len()..].find('/').unwrap();
-        let (authority, path) = self.endpoint.split_at(at);
+        let host_and_path = self.endpoint.strip_prefix("http://").unwrap();
+        let (host, path) = host_and_path.split_once('/').unwrap();
+        let authority = format!("http://{host}");
         let path = match query {
-            "" => path.to_owned(),
-            query => format!("{path}?{query}"),
+            "" => format!("/{path}"),
+            query => format!("/{path}?{query}"),
         };
-        send_plain_with(authority, method, &path, headers, body)
+        send_plain_with(&authority, method, &path, headers, body)
             .await
             .unwrap()
     }
@@ -204,11 +205,14 @@ async fn service_fabric_s_place_is_not_on_the_port_of_the_others() {
     assert!(value("IDENTITY_ENDPOINT").starts_with("https://127.0.0.1:"));
     let thumbprint = value("IDENTITY_SERVER_THUMBPRINT");
     assert_eq!(thumbprint.len(), 40);
-    let (_, path) = value("IDENTITY_ENDPOINT")["https://".len()..]
+    let endpoint = value("IDENTITY_ENDPOINT");
+    let (_, path) = endpoint
+        .split_once("://")
+        .unwrap()
+        .1
         .split_once('/')
-        .map(|(host, path)| (host.to_owned(), format!("/{path}")))
         .unwrap();
-    let query = format!("{path}?api-version=2019-07-01-preview&{RESOURCE}");
+    let query = format!("/{path}?api-version=2019-07-01-preview&{RESOURCE}");
     let secret = value("IDENTITY_HEADER");
     let authority = emulator.metadata_authority().unwrap();
     let headers = [("secret", secret.as_str())];

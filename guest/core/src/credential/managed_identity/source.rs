@@ -62,7 +62,7 @@ pub(in crate::credential) type Asked<'a> =
 pub(in crate::credential) enum Source {
     Imds(Imds),
     #[cfg(feature = "every-credential")]
-    Beside(Beside),
+    Beside(Box<Beside>),
 }
 
 impl Source {
@@ -82,7 +82,7 @@ impl Source {
                     name => Some(Beside::named(name, selector.clone(), resource, place)?),
                 };
                 if let Some(beside) = beside {
-                    return Ok(Self::Beside(beside));
+                    return Ok(Self::Beside(Box::new(beside)));
                 }
             }
             #[cfg(not(feature = "every-credential"))]
