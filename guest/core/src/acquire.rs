@@ -34,7 +34,8 @@ impl Plan {
         identity: Arc<IdentityConfig>,
         request: &TokenRequest,
     ) -> Result<Self, Error> {
-        grant::check_supported(&request.grant)?;
+        grant::check_supported(&request.grant, request.token_type)?;
+        #[cfg(feature = "every-credential")]
         if identity.client().is_none() && request.token_type == TokenType::MtlsPop {
             return Err(unbound(&identity.name));
         }
@@ -155,6 +156,7 @@ pub(crate) async fn acquire(io: &Io, plan: &Plan, claims: Option<&str>) -> Resul
 }
 
 /// Of an identity that is asked for a token which is bound to a certificate, and has none on the connection.
+#[cfg(feature = "every-credential")]
 fn unbound(identity: &str) -> Error {
     Error::new(
         ErrorClass::InvalidRequest,
@@ -461,13 +463,14 @@ impl OneAttempt<'_> {
             (Ok(auth), _) => auth,
         };
 
-        let mut auth = auth;
-        if self.plan.token_type == TokenType::MtlsPop {
-            if auth.connection.is_none() {
+        #[cfg(feature = "every-credential")]
+        let auth = match self.plan.token_type {
+            TokenType::Bearer => auth,
+            TokenType::MtlsPop if auth.connection.is_none() => {
                 return Err(unbound(&self.plan.identity.name).into());
             }
-            auth.ask_for_a_bound_token(&client.authority);
-        }
+            TokenType::MtlsPop => auth.for_a_bound_token(&client.authority),
+        };
         let host = &endpoint.authority;
         let clock_before = self.io.server_clock(host).estimate_ms(self.io.now());
         let mut form = Form::default();

@@ -49,14 +49,14 @@ mod token_proxy;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use crate::authority::{Authority, Endpoint};
+use crate::authority::Endpoint;
 use crate::config::error::{ConfigError, check};
 use crate::config::parse::{Object, object};
 use crate::config::place::Place;
 use crate::config::{Client, rules};
 use crate::distinction::Distinction;
 use crate::effect::{ReadError, Via};
-use crate::exchange::{Form, Granted, MTLS_POP};
+use crate::exchange::{Form, Granted};
 use crate::flow::{Io, OpenCertificate};
 use crate::inspect::JwtSummary;
 use crate::json::without_byte_order_mark;
@@ -510,6 +510,7 @@ pub(crate) struct ClientAuth {
     /// Names this state of a credential that can rotate: tokens got with another are not served.
     pub(crate) generation: Option<String>,
     /// `token_type` of the form.
+    #[cfg(feature = "every-credential")]
     pub(crate) token_type: Option<&'static str>,
     /// Material that was only read: presenting the same again would be refused again.
     pub(crate) read: Option<Secret>,
@@ -522,13 +523,15 @@ impl ClientAuth {
             .map_or(Via::Public, |opened| Via::Certificate(opened.handle))
     }
 
-    /// Asks for a token that is bound to the certificate on the connection. Entra ID takes the certificate alone then, and
-    /// wants to be told; other servers bind what they issue to it by the client's registration (RFC 8705 section 3.4).
-    pub(crate) fn ask_for_a_bound_token(&mut self, authority: &Authority) {
+    /// For a token that is bound to the certificate on the connection. Entra ID takes the certificate alone then, and wants
+    /// to be told; other servers bind what they issue to it by the client's registration (RFC 8705 section 3.4).
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn for_a_bound_token(mut self, authority: &crate::authority::Authority) -> Self {
         if authority.is_entra() {
             self.assertion = None;
-            self.token_type = Some(MTLS_POP);
+            self.token_type = Some(crate::exchange::MTLS_POP);
         }
+        self
     }
 
     /// One method a request (RFC 6749 section 2.3).
@@ -545,6 +548,7 @@ impl ClientAuth {
         if let Some(secret) = &self.secret {
             form.add("client_secret", secret.expose());
         }
+        #[cfg(feature = "every-credential")]
         if let Some(token_type) = self.token_type {
             form.add("token_type", token_type);
         }

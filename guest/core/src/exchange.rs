@@ -16,7 +16,9 @@ pub(crate) use asked::Asked;
 use body::Body;
 pub(crate) use form::{Form, request};
 pub(crate) use transport::no_response;
-pub(crate) use wanted::{MTLS_POP, Wanted};
+#[cfg(feature = "every-credential")]
+pub(crate) use wanted::MTLS_POP;
+pub(crate) use wanted::Wanted;
 
 /// What a token response says.
 #[derive(Debug)]

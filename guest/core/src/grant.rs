@@ -3,7 +3,7 @@
 use crate::authority::{Authority, EndpointVersion};
 use crate::distinction::Distinction;
 use crate::exchange::Form;
-use crate::{Error, ErrorClass, Grant, GrantKind, Secret};
+use crate::{Error, ErrorClass, Grant, GrantKind, Secret, TokenType};
 
 /// What tells the tokens of two grants apart: the kind, and a digest of the subject and the options. Never a token
 /// itself, so that a key may be kept, compared and printed.
@@ -74,14 +74,17 @@ impl GrantKey {
 }
 
 /// What this build answers for grants that are designed but not made.
-pub(crate) fn check_supported(grant: &Grant) -> Result<(), Error> {
+pub(crate) fn check_supported(grant: &Grant, token_type: TokenType) -> Result<(), Error> {
     #[cfg(test)]
     if tests::every_grant() {
         return Ok(());
     }
-    match name(grant) {
-        None => Ok(()),
-        Some(name) => Err(unsupported(name)),
+    match (name(grant), token_type) {
+        // no rule of a filter asks for one
+        #[cfg(not(feature = "every-credential"))]
+        (None, TokenType::MtlsPop) => Err(unsupported("the mtls-pop token type")),
+        (None, _) => Ok(()),
+        (Some(name), _) => Err(unsupported(name)),
     }
 }
 

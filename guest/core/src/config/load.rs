@@ -462,7 +462,30 @@ fn check_certificate_files(
     let place = Place::new(format!("certificates.{name}"), loading);
     check(place.path(), rules::name(name))?;
     let has_file = !files.certificate_file.is_empty();
-    let given = u8::from(has_file) + u8::from(files.certificate_base64.is_some());
+    // who reads the configuration for a filter has looked at the rest
+    #[cfg(feature = "every-credential")]
+    check_sources(&place, files)?;
+    let paths = [
+        (
+            "certificate_file",
+            Some(&files.certificate_file).filter(|_| has_file),
+        ),
+        ("private_key_file", files.private_key_file.as_ref()),
+        ("password_file", files.password_file.as_ref()),
+    ];
+    for (field, path) in paths {
+        if let Some(path) = path {
+            check(&place.at(field), rules::path(path))?;
+        }
+    }
+    Ok(())
+}
+
+/// That certificate and password each come from one place.
+#[cfg(feature = "every-credential")]
+fn check_sources(place: &Place<'_>, files: &CertificateFiles) -> Result<(), ConfigError> {
+    let given =
+        u8::from(!files.certificate_file.is_empty()) + u8::from(files.certificate_base64.is_some());
     if given > 1 {
         return Err(
             ConfigError::new(place.path(), "has certificate_file and certificate_base64")
@@ -480,19 +503,6 @@ fn check_certificate_files(
             ConfigError::new(place.path(), "has password_file and password_env")
                 .hint("keep one of them"),
         );
-    }
-    let paths = [
-        (
-            "certificate_file",
-            Some(&files.certificate_file).filter(|_| has_file),
-        ),
-        ("private_key_file", files.private_key_file.as_ref()),
-        ("password_file", files.password_file.as_ref()),
-    ];
-    for (field, path) in paths {
-        if let Some(path) = path {
-            check(&place.at(field), rules::path(path))?;
-        }
     }
     Ok(())
 }

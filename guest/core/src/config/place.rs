@@ -12,6 +12,7 @@ use crate::authority::TrustedHosts;
 use crate::needs::Needs;
 
 /// How the settings of certificates begin.
+#[cfg(feature = "every-credential")]
 const CERTIFICATES: &str = "certificates.";
 
 /// What is shared while a configuration is loaded.
@@ -167,16 +168,14 @@ impl<'a> Place<'a> {
     }
 
     /// Whether a variable is set that the host alone reads, for a certificate. It is told to nobody else.
-    pub(crate) fn variable_of_the_host(
-        &self,
-        name: &str,
-        certificate: &str,
-        field: &str,
-    ) -> Option<()> {
-        self.has_variable(name).then(|| {
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn variable_of_the_host(&self, name: &str, certificate: &str, field: &str) -> bool {
+        let is_set = self.has_variable(name);
+        if is_set {
             let setting = format!("{CERTIFICATES}{certificate}.{field}");
             self.need(|needs| needs.add_variable(name, setting, true));
-        })
+        }
+        is_set
     }
 
     /// The value of a variable for which there is no field.

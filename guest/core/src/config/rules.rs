@@ -513,6 +513,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "every-credential")]
     fn key_ids() {
         check(
             key_id,

@@ -88,14 +88,11 @@ impl Kind for Certificate {
                 Environment::AZURE_CLIENT_CERTIFICATE_PATH,
                 rules::path(path),
             )?;
-            const PASSWORD: &str = Environment::AZURE_CLIENT_CERTIFICATE_PASSWORD;
-            let password =
-                place.variable_of_the_host(PASSWORD, ENVIRONMENT_IDENTITY, "password_env");
             place.add_certificate(
                 ENVIRONMENT_IDENTITY,
                 CertificateFiles {
                     certificate_file: path.to_owned(),
-                    password_env: password.map(|_| PASSWORD.to_owned()),
+                    password_env: password_env(place),
                     ..CertificateFiles::default()
                 },
             );
@@ -204,4 +201,19 @@ impl Certificate {
             self.signed.need_signature(place);
         }
     }
+}
+
+/// The variable with the password of the environment's certificate, if it is set.
+#[cfg(feature = "every-credential")]
+fn password_env(place: &Place<'_>) -> Option<String> {
+    const PASSWORD: &str = Environment::AZURE_CLIENT_CERTIFICATE_PASSWORD;
+    place
+        .variable_of_the_host(PASSWORD, ENVIRONMENT_IDENTITY, "password_env")
+        .then(|| PASSWORD.to_owned())
+}
+
+/// A proxy opens no key with a password.
+#[cfg(not(feature = "every-credential"))]
+fn password_env(_: &Place<'_>) -> Option<String> {
+    None
 }

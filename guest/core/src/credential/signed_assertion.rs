@@ -73,11 +73,28 @@ pub(crate) enum KeyName {
         send_x5c: bool,
     },
     /// By the name that it has in the client's registered keys (`kid`), or not at all.
-    #[cfg_attr(
-        not(feature = "every-credential"),
-        expect(dead_code, reason = "only of kinds that this build does without")
-    )]
+    #[cfg(feature = "every-credential")]
     Registered(Option<String>),
+}
+
+impl KeyName {
+    fn is_by_certificate(&self) -> bool {
+        match self {
+            Self::Thumbprint { .. } => true,
+            #[cfg(feature = "every-credential")]
+            Self::Registered(_) => false,
+        }
+    }
+
+    /// Of one that is registered, where it has a name.
+    #[cfg(feature = "every-credential")]
+    fn kid(&self) -> Option<&str> {
+        match self {
+            Self::Thumbprint { .. } => None,
+            #[cfg(feature = "every-credential")]
+            Self::Registered(kid) => kid.as_deref(),
+        }
+    }
 }
 
 /// How an assertion is built with a certificate.
@@ -89,6 +106,7 @@ pub(crate) struct SignedAssertion {
     pub(crate) algorithm: Algorithm,
     key: KeyName,
     /// That the server takes RSA keys alone.
+    #[cfg(feature = "every-credential")]
     rsa_only: bool,
     /// `aud`, for example the issuer identifier that RFC 7523bis and FAPI 2.0 ask for. Otherwise the URL that it is posted
     /// to (Entra ID; RFC 7523 section 3 allows it).
@@ -103,6 +121,7 @@ impl SignedAssertion {
             algorithm: Algorithm::Ps256,
             key: KeyName::Thumbprint { send_x5c },
             // variables describe clients of Entra ID
+            #[cfg(feature = "every-credential")]
             rsa_only: true,
             audience: None,
         }
@@ -137,6 +156,7 @@ impl SignedAssertion {
             certificate: text.name.to_owned(),
             algorithm,
             key: text.key,
+            #[cfg(feature = "every-credential")]
             rsa_only,
             audience: text.audience.map(str::to_owned),
         })
@@ -157,7 +177,7 @@ impl SignedAssertion {
                 setting: place.setting("algorithm"),
                 certificate: self.certificate.clone(),
                 algorithm: self.algorithm,
-                by_certificate: matches!(self.key, KeyName::Thumbprint { .. }),
+                by_certificate: self.key.is_by_certificate(),
             });
         });
     }
@@ -168,13 +188,15 @@ impl SignedAssertion {
             algorithm,
             key,
             // follows from the authority
-            rsa_only: _,
+            #[cfg(feature = "every-credential")]
+                rsa_only: _,
             audience,
         } = self;
         out.add(certificate);
         out.add(algorithm.name());
         match key {
             KeyName::Thumbprint { send_x5c } => out.add(if *send_x5c { "x5c" } else { "" }),
+            #[cfg(feature = "every-credential")]
             KeyName::Registered(kid) => out.add_optional(kid.as_deref()),
         }
         out.add_optional(audience.as_deref());
@@ -209,7 +231,9 @@ impl SignedAssertion {
     async fn open(&self, io: &Io) -> Result<OpenCertificate, Failure> {
         let opened = io.open_certificate(&self.certificate).await;
         let opened = opened.map_err(|error| self.unavailable(&error))?;
-        if let KeyName::Thumbprint { .. } = self.key {
+        // a proxy reads certificate and key together, and signs with RSA alone where that is asked for
+        #[cfg(feature = "every-credential")]
+        if self.key.is_by_certificate() {
             let name = &self.certificate;
             let unfit = |message: String| Error::new(ErrorClass::CredentialUnavailable, message);
             let leaf = opened.chain.first().ok_or_else(|| {
@@ -247,10 +271,9 @@ impl SignedAssertion {
     /// Of a key alone the name is all that is known.
     fn generation(&self, opened: &OpenCertificate) -> Option<String> {
         let leaf = opened.chain.first().map(|leaf| x5t_s256(leaf));
-        match &self.key {
-            KeyName::Registered(Some(kid)) if leaf.is_none() => Some(kid.clone()),
-            _ => leaf,
-        }
+        #[cfg(feature = "every-credential")]
+        let leaf = leaf.or_else(|| self.key.kid().map(str::to_owned));
+        leaf
     }
 
     async fn build(
@@ -278,6 +301,7 @@ impl SignedAssertion {
             x5c: None,
         };
         match &self.key {
+            #[cfg(feature = "every-credential")]
             KeyName::Registered(kid) => header.kid = kid.as_deref(),
             KeyName::Thumbprint { send_x5c } => {
                 let leaf = opened.chain.first().ok_or_else(|| {
@@ -376,6 +400,7 @@ struct Claims<'a> {
 
 /// Whether the certificate's key may be RSA: nothing in it says that it is on a curve. A signature on a curve has other
 /// identifiers.
+#[cfg(feature = "every-credential")]
 fn may_be_rsa(der: &[u8]) -> bool {
     // id-ecPublicKey (RFC 5480 section 2.1.1), and a whole Ed25519 key (RFC 8410 section 4)
     const ON_CURVES: [&[u8]; 2] = [
