@@ -30,6 +30,25 @@ mod entry_points {
     bindings::export!(App with_types_in bindings);
 }
 
+async fn supplied(source: Option<String>) -> Result<String, String> {
+    let options = AssertionOptions {
+        identity: "app".to_owned(),
+        client_id: "c".to_owned(),
+        tenant: None,
+        token_endpoint: "https://login.example/token".to_owned(),
+        audience: None,
+        claims: None,
+        correlation_id: "0".to_owned(),
+        client_capabilities: Vec::new(),
+        fmi_path: None,
+        source,
+    };
+    let supplied = assertion_source::get_assertion(options).await;
+    supplied
+        .map(|assertion| assertion.token)
+        .map_err(|error| format!("{error:?}"))
+}
+
 impl Guest for App {
     fn variables() -> Vec<(String, String)> {
         environment::get_environment()
@@ -42,22 +61,13 @@ impl Guest for App {
     }
 
     async fn supplied() -> Result<String, String> {
-        let options = AssertionOptions {
-            identity: "app".to_owned(),
-            client_id: "c".to_owned(),
-            tenant: None,
-            token_endpoint: "https://login.example/token".to_owned(),
-            audience: None,
-            claims: None,
-            correlation_id: "0".to_owned(),
-            client_capabilities: Vec::new(),
-            fmi_path: None,
-            source: None,
-        };
-        let supplied = assertion_source::get_assertion(options).await;
-        supplied
-            .map(|assertion| assertion.token)
-            .map_err(|error| format!("{error:?}"))
+        let plain = supplied(None).await;
+        // one of the host's own, which no configuration names
+        let own = supplied(Some("identities.app.credential.executable".to_owned())).await;
+        match (plain, own) {
+            (Err(plain), Err(own)) => Err(format!("{plain} {own}")),
+            (Ok(token), _) | (_, Ok(token)) => Ok(token),
+        }
     }
 
     async fn asserted(audience: Option<String>) -> Result<String, String> {
