@@ -94,11 +94,11 @@ pub(crate) fn provider() -> PathBuf {
     workspace::dist().join(PROVIDER)
 }
 
-/// Commands that users get: package, program.
-pub(crate) const COMMANDS: &[(&str, &str)] = &[
-    ("edgepass-cli", "edgepass"),
-    ("edgepass-emulator", "edgepass-emulator"),
-];
+/// The command: package, program.
+pub(crate) const COMMAND: (&str, &str) = ("edgepass-cli", "edgepass");
+
+/// Commands that users get.
+pub(crate) const COMMANDS: &[(&str, &str)] = &[COMMAND, ("edgepass-emulator", "edgepass-emulator")];
 
 /// The tool that compiles the component ahead of time.
 pub(crate) const PRECOMPILE: &str = "edgepass-precompile";
@@ -141,7 +141,12 @@ pub(crate) fn run() -> Result<()> {
 /// Everything, for a task that holds the lock.
 pub(crate) fn all() -> Result<()> {
     component()?;
-    step("building the commands", || release(COMMANDS).run())?;
+    // each by itself, as `cargo install` builds it: together they would have each other's features
+    for command in COMMANDS {
+        step(&format!("building {}", command.1), || {
+            release(&[*command]).run()
+        })?;
+    }
     for (_, command) in COMMANDS {
         install(&released().join(command), &workspace::dist().join(command))?;
     }

@@ -6,20 +6,16 @@
 //! (`EDGEPASS_CWASM`), look at the dependencies of the other way, and a test of edgepass-aot compiles what is packed with
 //! the same function. `cargo xtask package --prove` goes the other way, as users do: with cargo's own profiles, from nothing.
 
+use crate::emulator::Emulator;
 use crate::package;
 use crate::sh::{Cmd, step};
 use crate::workspace::{self, Outside};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 /// The dependency as users write it.
 const GIT: &str = r#"{ git = "https://github.com/edgepass/edgepass" }"#;
-
-/// How long the emulator may take to write its files.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the program asks for.
 const SCOPE: &str = "api://edgepass-demo/.default";
@@ -72,15 +68,10 @@ fn program(folder: &Path, code: Code) -> Result<PathBuf> {
         Code::Named => workspace::target(),
         Code::Bundled => folder.join("target"),
     };
-    let ours = read(&workspace::root().join("Cargo.toml"))?;
-    let profiles = ours
-        .split_once("[profile.dev]")
-        .and_then(|(_, rest)| rest.split_once("[profile.release]"))
-        .context("Cargo.toml has no profiles in that order")?;
     if code == Code::Named {
         // for a look at the other way
         manifest.push_str("\n[features]\nbundled = [\"edgepass/bundled\"]\n");
-        manifest.push_str(&format!("\n[profile.dev]{}", profiles.0));
+        manifest.push_str(&profile()?);
     }
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
@@ -113,6 +104,16 @@ fn program(folder: &Path, code: Code) -> Result<PathBuf> {
     Ok(program)
 }
 
+/// The profile with which this tree compiles dependencies, for a manifest: what both use is compiled once.
+pub(crate) fn profile() -> Result<String> {
+    let ours = fs::read_to_string(workspace::root().join("Cargo.toml"))?;
+    let profile = ours
+        .split_once("[profile.dev]")
+        .and_then(|(_, rest)| rest.split_once("[profile.release]"))
+        .context("Cargo.toml has no profiles in that order")?;
+    Ok(format!("\n[profile.dev]{}", profile.0))
+}
+
 /// With the default features the compiler is among what builds the program, and not among what is in it.
 fn look_at_dependencies(cargo: &dyn Fn(&str) -> Cmd) -> Result<()> {
     const COMPILER: &[&str] = &["cranelift-codegen"];
@@ -139,42 +140,10 @@ fn look_at_dependencies(cargo: &dyn Fn(&str) -> Cmd) -> Result<()> {
 }
 
 fn run(program: &Path, folder: &Path) -> Result<()> {
-    let files = folder.join("emulator");
-    let mut emulator = Cmd::new(workspace::dist().join("edgepass-emulator"))
-        .arg("--dir")
-        .arg(&files);
-    // it tells of each request
-    emulator.inner().stdout(Stdio::null()).stderr(Stdio::null());
-    let mut emulator = emulator.spawn()?;
-    let said = (|| {
-        let env = files.join("env");
-        let begun = Instant::now();
-        while !env.exists() {
-            if let Some(status) = emulator
-                .try_wait()
-                .context("cannot wait for the emulator")?
-            {
-                bail!("the emulator ended: {status}");
-            }
-            ensure!(
-                begun.elapsed() < PATIENCE,
-                "the emulator has written no `env`"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Cmd::new("sh")
-            .arg("-c")
-            .arg(format!(
-                ". '{}' && exec '{}' {SCOPE}",
-                env.display(),
-                program.display()
-            ))
-            .read()
-    })();
-    // it may have ended by itself, which `said` tells
-    let _ = emulator.kill();
-    let _ = emulator.wait();
-    let said = said?;
+    let emulator = Emulator::start(&folder.join("emulator"))?;
+    let said = emulator
+        .workload(&format!("exec '{}' {SCOPE}", program.display()))
+        .read()?;
     let seconds = said
         .trim()
         .strip_prefix("good for ")

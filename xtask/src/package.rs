@@ -48,6 +48,9 @@ const CRATE_BYTES: usize = 10 << 20;
 /// The certification authorities of this machine, for an image that has nothing else.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
+/// The image layout, in the folder of the release.
+const LAYOUT: &str = "oci";
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -58,27 +61,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     build::all()?;
     bundle::check()?;
-    let release = workspace::dist().join("release");
-    if release.exists() {
-        fs::remove_dir_all(&release).context("cannot empty dist/release")?;
-    }
-    fs::create_dir_all(release.join("crates")).context("cannot create dist/release")?;
-    for path in crates()? {
-        let name = path.file_name().unwrap_or_default();
-        fs::copy(&path, release.join("crates").join(name)).context("cannot copy a crate")?;
-    }
+    let release = release()?;
     if options.prove {
         consumer::check(consumer::Code::Bundled)?;
     }
-    step("writing the archive", || archive(&release))?;
-    let layout = release.join("oci");
-    step("building the command without shared libraries", || {
-        images(&layout, &linked_whole()?)
-    })?;
-    step("reading the images as their users do", || {
-        check_images(&layout)
-    })?;
-    sums(&release)?;
+    let layout = release.join(LAYOUT);
     for path in digest::files(&release)? {
         if !path.starts_with(&layout) {
             eprintln!("  {}", workspace::shown(&path));
@@ -88,6 +75,34 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         eprintln!("  {}:{name}", workspace::shown(&layout));
     }
     Ok(())
+}
+
+/// Writes it into `dist/release/`, of what is built already.
+pub(crate) fn release() -> Result<PathBuf> {
+    let release = workspace::dist().join("release");
+    if release.exists() {
+        fs::remove_dir_all(&release).context("cannot empty dist/release")?;
+    }
+    fs::create_dir_all(release.join("crates")).context("cannot create dist/release")?;
+    for path in crates()? {
+        let name = path.file_name().unwrap_or_default();
+        fs::copy(&path, release.join("crates").join(name)).context("cannot copy a crate")?;
+    }
+    step("writing the archive", || archive(&release))?;
+    let layout = release.join(LAYOUT);
+    step("building the command without shared libraries", || {
+        images(&layout, &linked_whole()?)
+    })?;
+    step("reading the images as their users do", || {
+        check_images(&layout)
+    })?;
+    sums(&release)?;
+    Ok(release)
+}
+
+/// The command of the image, where it is unpacked to be looked at.
+pub(crate) fn image_command() -> PathBuf {
+    workspace::target().join("edgepass").join("edgepass-image")
 }
 
 /// Packs the crates and looks at what is in them. They are not compiled here: a consumer does that.
@@ -228,6 +243,7 @@ fn archive(release: &Path) -> Result<()> {
     for name in ["LICENSE", "README.md", "CHANGELOG.md"] {
         add(name, 0o644, read(&workspace::root().join(name))?);
     }
+    add("credentials.wit", 0o644, read(&build::interface_file())?);
     let wit = workspace::root().join("wit");
     for path in digest::files(&wit)? {
         let name = path.strip_prefix(&wit)?.display().to_string();
@@ -285,7 +301,7 @@ fn linked_whole() -> Result<Vec<u8>> {
     workspace::write_if_changed(&wrapper, WHOLE.as_bytes())?;
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))
         .context("cannot make the compiler's wrapper executable")?;
-    build::release(build::COMMANDS)
+    build::release(&[build::COMMAND])
         .env("RUSTC_WORKSPACE_WRAPPER", &wrapper)
         .run()?;
     fs::read(build::released().join("edgepass")).context("cannot read the command")
@@ -400,7 +416,7 @@ fn check_images(layout: &Path) -> Result<()> {
         wants_loader(program) == Some(false),
         "the command of the image wants shared libraries"
     );
-    let place = workspace::target().join("edgepass").join("edgepass-image");
+    let place = image_command();
     fs::write(&place, program).context("cannot unpack the image")?;
     fs::set_permissions(&place, fs::Permissions::from_mode(*mode))?;
     let mut run = Cmd::new(&place).arg("--version");
@@ -433,7 +449,7 @@ fn sums(release: &Path) -> Result<()> {
     let mut text = String::new();
     for path in digest::files(release)? {
         let name = path.strip_prefix(release)?.display().to_string();
-        if !name.starts_with("oci/") {
+        if !Path::new(&name).starts_with(LAYOUT) {
             text.push_str(&format!("{}  {name}\n", sha256(&fs::read(&path)?)));
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::sh::{Cmd, step};
 use crate::{
-    build, bundle, consumer, demo, package, peers, shipped, template, vendor_wit, workspace,
+    build, bundle, consumer, demo, newcomers, package, peers, shipped, template, vendor_wit,
+    workspace,
 };
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -70,6 +71,11 @@ const STAGES: &[Stage] = &[
         },
     },
     Stage {
+        name: "newcomers",
+        about: "README's and docs/install.md's ways in, outside of this tree: cargo install, a git dependency, the release",
+        run: |_| newcomers::check(),
+    },
+    Stage {
         name: "tests",
         about: "cargo test over the native packages, with the Python and Node peers",
         run: tests,
@@ -119,7 +125,7 @@ const IMPURE: &[&str] = &[
 pub(crate) fn run(options: &Options) -> Result<()> {
     if options.list {
         for stage in STAGES {
-            println!("{:8} {}", stage.name, stage.about);
+            println!("{:9} {}", stage.name, stage.about);
         }
         return Ok(());
     }
