@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use edgepass::{Environment, ErrorClass};
 use edgepass_e2e::Lab;
-use edgepass_emulator::Platform;
+use edgepass_emulator::TokenService;
 use serde_json::{Value, json};
 
 use crate::{EXCHANGE, claim, document, forced, graph, provider, trust};
