@@ -589,6 +589,10 @@ fn value(schema: &Value, field: &Value) -> String {
     if let Some(comment) = field.get("$comment").and_then(Value::as_str) {
         return comment.to_owned();
     }
+    if let Some(alternatives) = field.get("anyOf").and_then(Value::as_array) {
+        let alternatives = alternatives.iter().map(|one| value(schema, one));
+        return Vec::from_iter(alternatives).join(", or ");
+    }
     if let Some(items) = field.get("items") {
         return format!("list: {}", value(schema, items));
     }
