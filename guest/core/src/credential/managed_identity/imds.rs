@@ -205,8 +205,10 @@ impl Imds {
             410 if is_service(&error, response) || response.body.is_empty() => {
                 again_later(error, UPDATING_MS).into()
             }
-            // a web server, or the metadata service of another cloud
-            404 | 410 => Failure::not_here(self.nothing_there(error)),
+            // a web server, a proxy that answers for everybody, or the metadata service of another cloud
+            400..=499 if !matches!(response.status, 408 | 429) && !is_service(&error, response) => {
+                Failure::not_here(self.nothing_there(error))
+            }
             400 if said("ultiple user assigned") => error
                 .reclassify(ErrorClass::Configuration)
                 .hint("set client_id, object_id or resource_id to say which one")
