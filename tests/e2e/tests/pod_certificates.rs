@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 const SWAP_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Swaps in all.
-const SWAPS: usize = 40;
+const SWAPS: usize = 25;
 
 /// Certificates that take turns: making a key takes longer than the interval.
 const GENERATIONS: usize = 4;
