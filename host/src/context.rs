@@ -95,6 +95,7 @@ impl Host {
             .chain(certificates)
             .chain(unused)
             .chain(servers)
+            .chain(self.0.sources.problems())
             .collect()
     }
 

@@ -79,6 +79,11 @@ impl Executable {
         Self { need, variables }
     }
 
+    /// Its program.
+    pub(crate) fn command(&self) -> &str {
+        &self.need.command
+    }
+
     /// Runs it.
     pub(crate) async fn assertion(&self) -> Result<SuppliedAssertion, AssertionError> {
         let mut command = Command::new(&self.need.command);

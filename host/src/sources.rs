@@ -34,6 +34,19 @@ impl Sources {
         Self(needs.into_iter().map(source).collect())
     }
 
+    /// What is named for one and is not there now, in words.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
+        self.0.iter().filter_map(|(setting, source)| {
+            let path = match source {
+                Source::Executable(executable) => executable.command(),
+                Source::WorkloadApi(need) => &need.socket,
+                Source::Unknown => return None,
+            };
+            let problem = std::fs::metadata(path).err()?;
+            Some(format!("{path} of {setting} cannot be used now: {problem}"))
+        })
+    }
+
     /// An assertion from that one, made now.
     pub(crate) async fn assertion(
         &self,

@@ -377,8 +377,12 @@ impl Walk<'_> {
                 RetryClass::None => refused.other_clock,
                 RetryClass::Time | RetryClass::Propagation => false,
             };
-            let may_be_sent = self.plan.is_repeatable() || !refused.sent;
-            if !may_help || !may_be_sent || self.renewed.contains(&at) {
+            // what was not presented was not refused, and is read anew at each attempt
+            if !may_help
+                || !refused.sent
+                || !self.plan.is_repeatable()
+                || self.renewed.contains(&at)
+            {
                 return Err(refused);
             }
             self.renewed.push(at);
@@ -507,7 +511,10 @@ impl OneAttempt<'_> {
         };
         let granted = match &result {
             Ok(response) => exchange::response(&asked, response),
-            Err(error) => Err(exchange::no_response(&asked, error)),
+            Err(error) => {
+                let failure = exchange::no_response(&asked, error);
+                Err(credential.explain(failure, error.kind))
+            }
         };
         let date = result
             .as_ref()

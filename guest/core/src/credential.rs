@@ -55,7 +55,7 @@ use crate::config::parse::{Object, object};
 use crate::config::place::Place;
 use crate::config::{Client, rules};
 use crate::distinction::Distinction;
-use crate::effect::{ReadError, Via};
+use crate::effect::{HttpErrorKind, ReadError, Via};
 use crate::exchange::{Form, Granted};
 use crate::flow::{Io, OpenCertificate};
 use crate::inspect::JwtSummary;
@@ -278,44 +278,49 @@ macro_rules! kinds_and {
     };
 }
 
-#[cfg(feature = "every-credential")]
-kinds_and! {
-    /// An assertion from the host's or a component's assertion source.
-    assertion_source: AssertionSource,
-    /// An assertion signed with a private key that the server knows by itself (a registered JWK), which the host keeps.
-    private_key_jwt: PrivateKeyJwt,
-    /// An assertion that is the identity token of a GitHub Actions job.
-    github_actions: GitHubActions,
-    /// An assertion that is the identity token of an Azure Pipelines job.
-    azure_pipelines: AzurePipelines,
-    /// An assertion that is the identity token of a machine, container or function of Google Cloud.
-    google_metadata: GoogleMetadata,
-    /// An assertion that AWS gives a role (`sts:GetWebIdentityToken`).
-    aws_web_identity: AwsWebIdentity,
-    /// An assertion that a command prints.
-    executable: Executable,
-    /// An assertion that another issuer gives a client of its own (two exchanges).
-    oidc_federation: OidcFederation,
-    /// A JWT-SVID from the SPIFFE Workload API.
-    spiffe: Spiffe,
+/// The kinds that are handed in where the driver can serve them: a filter for Envoy, whose size counts, knows their names.
+macro_rules! every_kind {
+    ($then:ident) => {
+        $then! {
+            /// An assertion from the host's or a component's assertion source.
+            assertion_source: AssertionSource,
+            /// An assertion signed with a private key that the server knows by itself (a registered JWK), which the host
+            /// keeps.
+            private_key_jwt: PrivateKeyJwt,
+            /// An assertion that is the identity token of a GitHub Actions job.
+            github_actions: GitHubActions,
+            /// An assertion that is the identity token of an Azure Pipelines job.
+            azure_pipelines: AzurePipelines,
+            /// An assertion that is the identity token of a machine, container or function of Google Cloud.
+            google_metadata: GoogleMetadata,
+            /// An assertion that AWS gives a role (`sts:GetWebIdentityToken`).
+            aws_web_identity: AwsWebIdentity,
+            /// An assertion that a command prints.
+            executable: Executable,
+            /// An assertion that another issuer gives a client of its own (two exchanges).
+            oidc_federation: OidcFederation,
+            /// A JWT-SVID from the SPIFFE Workload API.
+            spiffe: Spiffe,
+        }
+    };
 }
+
+#[cfg(feature = "every-credential")]
+every_kind!(kinds_and);
 
 #[cfg(not(feature = "every-credential"))]
 kinds_and! {}
 
-/// The kinds that other builds have.
 #[cfg(not(feature = "every-credential"))]
-pub(crate) const ELSEWHERE: &[&str] = &[
-    "assertion_source",
-    "aws_web_identity",
-    "azure_pipelines",
-    "executable",
-    "github_actions",
-    "google_metadata",
-    "oidc_federation",
-    "private_key_jwt",
-    "spiffe",
-];
+macro_rules! names_of {
+    ($($(#[$doc:meta])* $name:ident: $Kind:ident,)*) => {
+        /// The kinds that other builds have.
+        pub(crate) const ELSEWHERE: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+#[cfg(not(feature = "every-credential"))]
+every_kind!(names_of);
 
 /// What every kind says of itself.
 pub(crate) trait Kind: Sized {
@@ -588,6 +593,16 @@ impl Credential {
             Some(proxy) => proxy.endpoint(&endpoint),
             None => endpoint,
         })
+    }
+}
+
+impl Credential {
+    /// A transport failure of its exchange: where a proxy stands in for the authority, other settings help.
+    pub(crate) fn explain(&self, error: Error, kind: HttpErrorKind) -> Error {
+        match self.proxy().and_then(|proxy| proxy.hint(kind)) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
     }
 }
 

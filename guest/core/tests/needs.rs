@@ -5,7 +5,9 @@
     reason = "helpers of tests stop at the first surprise, as tests do"
 )]
 
-use edgepass_core::needs::{FilePattern, Needs, PathPattern, Purpose, Scheme};
+use edgepass_core::needs::{
+    Authorities, FilePattern, HostSource, Needs, PathPattern, Purpose, Scheme,
+};
 use edgepass_core::{Algorithm, Config, Environment};
 
 fn config(identity: &str, variables: &[(&str, &str)]) -> Config {
@@ -82,6 +84,241 @@ fn every_kind_names_what_it_needs() {
         in_file.files[0].setting,
         format!("{place}.client_secret.file")
     );
+}
+
+/// Method, scheme, host and path of each request besides the exchange, and what else a driver has to have.
+#[test]
+fn what_a_platform_is_asked_is_named() {
+    let place = "identities.app.credential";
+    let exchange = "audience=api%3A%2F%2FAzureADTokenExchange";
+    let github = [
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://gh.example/t?v=2"),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "hunter2"),
+    ];
+    let pipelines = [
+        ("SYSTEM_OIDCREQUESTURI", "https://ado.example/t"),
+        ("SYSTEM_ACCESSTOKEN", "hunter2"),
+        (
+            "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
+            "66666666-7777-8888-9999-000000000000",
+        ),
+    ];
+    let sts = "POST https sts.eu-central-1.amazonaws.com /";
+    let keys = [
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "hunter2"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+    ];
+    let pod = [
+        ("AWS_REGION", "eu-central-1"),
+        (
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "http://169.254.170.23/v1/credentials",
+        ),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/token"),
+    ];
+    let machine = [("AWS_REGION", "eu-central-1")];
+    for (kind, variables, expected, files) in [
+        (
+            "github_actions",
+            &github[..],
+            vec![format!("GET https gh.example /t?v=2&{exchange}")],
+            0,
+        ),
+        (
+            "azure_pipelines",
+            &pipelines,
+            vec![
+                "POST https ado.example /t?api-version=7.1&serviceConnectionId=66666666-7777-8888-9999-000000000000"
+                    .to_owned(),
+            ],
+            0,
+        ),
+        (
+            "google_metadata",
+            &[],
+            vec![format!(
+                "GET http 169.254.169.254 /computeMetadata/v1/instance/service-accounts/default/identity?{exchange}&format=full"
+            )],
+            0,
+        ),
+        ("aws_web_identity", &keys, vec![sts.to_owned()], 0),
+        (
+            "aws_web_identity",
+            &pod,
+            vec![
+                sts.to_owned(),
+                "GET http 169.254.170.23 /v1/credentials".to_owned(),
+            ],
+            1,
+        ),
+        (
+            "aws_web_identity",
+            &machine,
+            vec![
+                sts.to_owned(),
+                "PUT http 169.254.169.254 /latest/api/token".to_owned(),
+                "GET http 169.254.169.254 /latest/meta-data/iam/security-credentials/*".to_owned(),
+            ],
+            0,
+        ),
+        // away from their platforms they ask nobody
+        ("github_actions", &[], vec![], 0),
+        ("azure_pipelines", &[], vec![], 0),
+        ("aws_web_identity", &[], vec![], 0),
+        ("spiffe", &[], vec![], 0),
+    ] {
+        let identity = format!(
+            r#"{{"tenant_id": "contoso.example", "client_id": "c", "credential": {{"{kind}": {{}}}}}}"#
+        );
+        let config = config(&identity, variables);
+        let needs = config.needs();
+        let all = format!("{needs:?} {config:?}");
+        assert!(!all.contains("hunter2"), "{kind}: {all}");
+        assert_eq!(needs.every_credential, [format!("{place}.{kind}")]);
+        let asked: Vec<String> = needs
+            .connections
+            .iter()
+            .skip(1)
+            .map(|connection| {
+                let permission = &connection.permission;
+                let path = match &permission.path {
+                    PathPattern::Exact(path) => path.clone(),
+                    PathPattern::Prefix(path) => format!("{path}*"),
+                    other => format!("{other:?}"),
+                };
+                let scheme = match permission.scheme {
+                    Scheme::Https => "https",
+                    _ => "http",
+                };
+                let method = permission.purpose.method();
+                format!("{method} {scheme} {} {path}", permission.authority)
+            })
+            .collect();
+        assert_eq!(asked, expected, "{kind}");
+        assert_eq!(needs.files.len(), files, "{kind}");
+        for variable in &needs.variables {
+            let (_, value) = variables.iter().find(|(name, _)| *name == variable.name).unwrap();
+            assert_eq!(variable.is_secret, *value == "hunter2", "{}", variable.name);
+        }
+    }
+}
+
+#[test]
+fn what_a_host_gets_from_its_machine_is_named() {
+    let identity = |kind: &str| {
+        format!(r#"{{"tenant_id": "contoso.example", "client_id": "c", "credential": {{{kind}}}}}"#)
+    };
+    let socket = [("SPIFFE_ENDPOINT_SOCKET", "unix:///run/agent.sock")];
+    let spiffe = config(&identity(r#""spiffe": {}"#), &socket).needs();
+    let [need] = &spiffe.host_sources[..] else {
+        panic!("{spiffe:?}");
+    };
+    assert_eq!(need.setting, "identities.app.credential.spiffe");
+    let HostSource::WorkloadApi(api) = &need.source else {
+        panic!("{need:?}");
+    };
+    assert_eq!(
+        (api.socket.as_str(), api.audience.as_str()),
+        ("/run/agent.sock", "api://AzureADTokenExchange")
+    );
+
+    let allowed = [("EDGEPASS_ALLOW_EXECUTABLES", "1")];
+    let command =
+        r#""executable": {"command": "/bin/token", "arguments": ["-x"], "audience": "a"}"#;
+    let command = config(&identity(command), &allowed).needs();
+    let [need] = &command.host_sources[..] else {
+        panic!("{command:?}");
+    };
+    let HostSource::Executable(command) = &need.source else {
+        panic!("{need:?}");
+    };
+    assert_eq!(
+        (command.command.as_str(), command.audience.as_str()),
+        ("/bin/token", "a")
+    );
+    assert_eq!(command.arguments, ["-x"]);
+}
+
+/// The authority is not among the connections of an identity that has a token proxy.
+#[test]
+fn a_token_proxy_takes_the_place_of_the_authority() {
+    let identity = r#"{"tenant_id": "a", "additionally_allowed_tenants": ["b", "*"], "client_id": "c",
+        "credential": {"federated_token_file": {"path": "/token"}}}"#;
+    let proxy = [
+        ("AZURE_KUBERNETES_TOKEN_PROXY", "https://10.0.0.1:9443/x/"),
+        ("AZURE_KUBERNETES_SNI_NAME", "proxy.internal"),
+        ("AZURE_KUBERNETES_CA_FILE", "/ca.crt"),
+    ];
+    let needs = config(identity, &proxy).needs();
+    let exact = |path: &str| PathPattern::Exact(path.into());
+    let paths: Vec<PathPattern> = needs
+        .connections
+        .iter()
+        .map(|connection| {
+            assert_eq!(connection.permission.authority, "10.0.0.1:9443");
+            connection.permission.path.clone()
+        })
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            exact("/x/a/oauth2/v2.0/token"),
+            exact("/x/b/oauth2/v2.0/token"),
+            PathPattern::AnySegment {
+                before: "/x/".into(),
+                after: "/oauth2/v2.0/token".into()
+            }
+        ]
+    );
+    let [server] = &needs.servers[..] else {
+        panic!("{needs:?}");
+    };
+    assert_eq!(server.authority, "10.0.0.1:9443");
+    assert_eq!(server.server_name.as_deref(), Some("proxy.internal"));
+    assert_eq!(
+        server.authorities,
+        Some(Authorities::File("/ca.crt".into()))
+    );
+
+    // another server takes nothing from the variables
+    let generic = r#"{"token_endpoint": "https://idp.example/token", "client_id": "c",
+        "credential": {"federated_token_file": {"path": "/token"}}}"#;
+    let needs = config(generic, &proxy).needs();
+    assert_eq!(needs.connections[0].permission.authority, "idp.example");
+    assert!(needs.servers.is_empty());
+}
+
+/// A host knows a server by its address, so two identities cannot have it checked in two ways.
+#[test]
+fn a_token_proxy_is_the_same_for_all_who_ask_it() {
+    let identity = |proxy: &str| {
+        format!(
+            r#"{{"tenant_id": "t", "client_id": "c", "credential": {{"federated_token_file": {{"path": "/token"{proxy}}}}}}}"#
+        )
+    };
+    let own = r#", "token_proxy": {"url": "https://proxy.example", "ca_file": "/ca.crt"}"#;
+    let named = r#", "token_proxy": {"url": "https://proxy.example", "ca_file": "/other.crt"}"#;
+    let entra =
+        r#", "token_proxy": {"url": "https://login.microsoftonline.com/x", "ca_file": "/ca.crt"}"#;
+    for (one, other, is_good) in [
+        (own, own, true),
+        (own, "", true),
+        (own, named, false),
+        (entra, "", false),
+    ] {
+        let json = format!(
+            r#"{{"identities": {{"a": {}, "b": {}}}}}"#,
+            identity(one),
+            identity(other)
+        );
+        let loaded = Config::load(Some(&json), &Environment::default());
+        assert_eq!(loaded.is_ok(), is_good, "{json}");
+        if let Err(error) = loaded {
+            assert!(error.setting.ends_with(".token_proxy.url"), "{error}");
+            assert!(error.hint.is_some(), "{error}");
+        }
+    }
 }
 
 #[test]

@@ -74,6 +74,39 @@ fn what_no_envoy_can_do() {
             "identities.app.credential.managed_identity_assertion.source: is a source that is not available in Envoy",
         ),
         (
+            credential(json!({"github_actions": {}})),
+            "identities.app.credential.github_actions: is not available in Envoy",
+        ),
+        (
+            credential(json!({"azure_pipelines": {}})),
+            "identities.app.credential.azure_pipelines: is not available in Envoy",
+        ),
+        (
+            credential(json!({"google_metadata": {}})),
+            "identities.app.credential.google_metadata: is not available in Envoy",
+        ),
+        (
+            credential(json!({"aws_web_identity": {}})),
+            "identities.app.credential.aws_web_identity: is not available in Envoy",
+        ),
+        (
+            credential(json!({"spiffe": {}})),
+            "identities.app.credential.spiffe: is not available in Envoy",
+        ),
+        (
+            credential(json!({"oidc_federation": {
+                "tenant_id": "t.example", "client_id": "c",
+                "credential": {"client_secret": {"file": "/x"}}
+            }})),
+            "identities.app.credential.oidc_federation: is not available in Envoy",
+        ),
+        (
+            credential(json!({"federated_token_file": {
+                "path": "/token", "token_proxy": {"url": "https://proxy.example"}
+            }})),
+            "identities.app.credential.federated_token_file.token_proxy: is not available in Envoy",
+        ),
+        (
             credential(json!({"certificate": {"name": "k"}})),
             "identities.app.credential.certificate.algorithm: is PS256, which Envoy",
         ),

@@ -7,6 +7,7 @@ use crate::config::error::ConfigError;
 use crate::config::parse::ForEveryBuild;
 use crate::config::place::Place;
 use crate::distinction::Distinction;
+use crate::effect::HttpErrorKind;
 
 /// Not looked at.
 pub(crate) type TokenProxyFile = ();
@@ -37,6 +38,10 @@ impl TokenProxy {
     }
 
     pub(crate) fn path(&self) -> &str {
+        match *self {}
+    }
+
+    pub(crate) fn hint(&self, _: HttpErrorKind) -> Option<&'static str> {
         match *self {}
     }
 

@@ -162,7 +162,12 @@ impl Question<'_> {
                             .hint(self.hint),
                     ));
                 }
-                known
+                match error.kind {
+                    HttpErrorKind::Connect | HttpErrorKind::Dns => known.hint(
+                        "where to ask is in the platform's own variables: check that it can be reached from here",
+                    ),
+                    _ => known,
+                }
             }
         };
         Err(error

@@ -12,6 +12,7 @@ use crate::config::parse::{ForEveryBuild, object};
 use crate::config::place::Place;
 use crate::config::{Environment, rules};
 use crate::distinction::Distinction;
+use crate::effect::HttpErrorKind;
 use crate::needs::{Authorities, ServerNeed};
 
 object! {
@@ -161,6 +162,24 @@ impl TokenProxy {
 
     pub(crate) fn path(&self) -> &str {
         &self.path
+    }
+
+    /// What to do where its connection fails.
+    pub(crate) fn hint(&self, kind: HttpErrorKind) -> Option<&'static str> {
+        Some(match kind {
+            HttpErrorKind::ServerCertificate | HttpErrorKind::NoAuthorities => {
+                "the token proxy is checked with the authorities of AZURE_KUBERNETES_CA_FILE or AZURE_KUBERNETES_CA_DATA \
+                 (token_proxy.ca_file, ca_data) alone: name those that signed its certificate"
+            }
+            HttpErrorKind::ServerName | HttpErrorKind::Tls => {
+                "check AZURE_KUBERNETES_SNI_NAME (token_proxy.server_name): it is the name that the token proxy's \
+                 certificate is for"
+            }
+            HttpErrorKind::Dns | HttpErrorKind::Connect => {
+                "check AZURE_KUBERNETES_TOKEN_PROXY (token_proxy.url): this token proxy is asked in place of Entra ID"
+            }
+            _ => return None,
+        })
     }
 
     /// Where the requests for that endpoint go.

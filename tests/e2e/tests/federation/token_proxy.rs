@@ -72,6 +72,8 @@ async fn its_authority_takes_the_place_of_all_others() -> Result<()> {
         let error = provider.get_token(&graph()).await.err();
         let error = error.with_context(|| format!("a token in place of: {expected}"))?;
         assert!(error.to_string().contains(expected), "{error}");
+        let hint = error.detail().hint.as_deref().unwrap_or_default();
+        assert!(hint.contains("AZURE_KUBERNETES_"), "{error:#}");
         assert!(lab.emulator.journal().is_empty(), "{expected}");
         Ok(())
     };
