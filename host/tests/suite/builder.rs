@@ -40,7 +40,11 @@ async fn a_file_that_is_no_configuration_is_named_with_the_remedy() {
             None,
             "cannot be read: there is no such file",
         ),
-        ("utf16.json", Some(utf_16), "is not text: write it as UTF-8"),
+        (
+            "utf16.json",
+            Some(utf_16),
+            "is UTF-16, and not UTF-8 text: write it as UTF-8",
+        ),
         (
             "latin1.json",
             Some(b"{\"\xe9\":1}".to_vec()),
