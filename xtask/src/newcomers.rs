@@ -408,6 +408,10 @@ fn release(world: &World, emulator: &Emulator) -> Result<()> {
                 "wasm/credential-provider.wasm",
                 workspace::dist().join("credential-provider.wasm"),
             ),
+            (
+                "examples/component/wit/deps/credentials.wit",
+                workspace::dist().join("credentials.wit"),
+            ),
             ("credentials.wit", workspace::dist().join("credentials.wit")),
             ("lib/credential-provider.cwasm", workspace::cwasm()),
         ] {
@@ -421,6 +425,19 @@ fn release(world: &World, emulator: &Emulator) -> Result<()> {
                 .with_context(|| format!("the archive has no {page}"))?;
             ensure!(text.contains(".TH edgepass"), "{page} is no man page");
         }
+        let readme = fs::read_to_string(folder.join("README.md")).context("no README.md")?;
+        let links = readme
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split([')', '#']).next());
+        let is_there = |link: &&str| folder.join(link).exists();
+        let (there, missing): (Vec<_>, Vec<_>) = links
+            .filter(|link| link.starts_with("docs/") || link.starts_with("examples/"))
+            .partition(is_there);
+        ensure!(
+            !there.is_empty() && missing.is_empty(),
+            "README of the archive leads to {missing:?}, which are not in it"
+        );
         // the command of the image, which `package` has unpacked to look at it
         token(&package::image_command())
     })

@@ -48,6 +48,15 @@ const CRATE_BYTES: usize = 10 << 20;
 /// The certification authorities of this machine, for an image that has nothing else.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
+/// What the archive has to be read.
+const PAGES: &[&str] = &[
+    "LICENSE",
+    "README.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "TROUBLESHOOTING.md",
+];
+
 /// The image layout, in the folder of the release.
 const LAYOUT: &str = "oci";
 
@@ -240,15 +249,18 @@ fn archive(release: &Path) -> Result<()> {
         0o644,
         read(&workspace::cwasm())?,
     );
-    for name in ["LICENSE", "README.md", "CHANGELOG.md"] {
+    for name in PAGES {
         add(name, 0o644, read(&workspace::root().join(name))?);
     }
     add("credentials.wit", 0o644, read(&build::interface_file())?);
-    let wit = workspace::root().join("wit");
-    for path in digest::files(&wit)? {
-        let name = path.strip_prefix(&wit)?.display().to_string();
-        if name.ends_with(".wit") {
-            add(&format!("wit/{name}"), 0o644, read(&path)?);
+    // what README leads to, and the template of a component, without what somebody has built in it
+    for folder in ["docs", "wit", "examples/component"] {
+        let root = workspace::root().join(folder);
+        for path in digest::files(&root)? {
+            let name = path.strip_prefix(&root)?;
+            if !name.starts_with("target") {
+                add(&format!("{folder}/{}", name.display()), 0o644, read(&path)?);
+            }
         }
     }
     for (name, page) in man_pages(&command)? {
