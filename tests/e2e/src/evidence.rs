@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result};
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use serde_json::json;
 
 use crate::paths::{output_root, secrets_root};
@@ -72,6 +72,16 @@ fn capture_log() -> Result<()> {
     installed.clone().map_err(anyhow::Error::msg)
 }
 
+/// What was logged as a warning so far.
+static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// The warnings of this process so far that have this in them.
+pub fn warnings(part: &str) -> Vec<String> {
+    let warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = warnings.iter().filter(|warning| warning.contains(part));
+    found.cloned().collect()
+}
+
 struct Capture(Mutex<File>);
 
 impl Log for Capture {
@@ -89,6 +99,10 @@ impl Log for Capture {
     fn log(&self, record: &Record<'_>) {
         if !self.enabled(record.metadata()) {
             return;
+        }
+        if record.level() == Level::Warn {
+            let mut warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
+            warnings.push(record.args().to_string());
         }
         write(
             &self.0,

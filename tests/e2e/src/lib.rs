@@ -11,7 +11,7 @@ mod lab;
 mod paths;
 
 pub use command::{Command, Ran};
-pub use evidence::Evidence;
+pub use evidence::{Evidence, warnings};
 pub use lab::{GRAPH, Lab, PATIENCE, until};
 pub use paths::{
     artifact, edgepass_bin, output_root, peers_node, peers_python, peers_script, secrets_root,

@@ -1,54 +1,15 @@
 //! Acceptance: several credentials of one identity, through the real component and the command: a bound one before an
 //! unbound one, revoked and restored while it is in use; a broken one costs one warning; and how people see which is used.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use edgepass::{CredentialState, Provider, Refresh, TokenRequest};
-use edgepass_e2e::{GRAPH, Lab};
+use edgepass_e2e::{GRAPH, Lab, warnings};
 use serde_json::{Value, json};
 
 /// Longer than a credential is left aside after one failure, whatever else the machine does.
 const COMES_BACK: Duration = Duration::from_secs(60);
-
-/// What was logged as a warning.
-static WARNINGS: Log = Log(Mutex::new(Vec::new()));
-
-struct Log(Mutex<Vec<String>>);
-
-impl Log {
-    fn with(&self, word: &str) -> Vec<String> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines
-            .iter()
-            .filter(|line| line.contains(word))
-            .cloned()
-            .collect()
-    }
-}
-
-impl log::Log for Log {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::Level::Warn
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.push(record.args().to_string());
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-fn listen() {
-    // whichever test is first
-    if log::set_logger(&WARNINGS).is_ok() {
-        log::set_max_level(log::LevelFilter::Warn);
-    }
-}
 
 /// A configuration whose identity has another name, so that its warnings are told from those of other tests.
 fn named(mut config: Value, name: &str) -> Value {
@@ -76,7 +37,6 @@ async fn state(provider: &Provider, at: usize) -> Result<CredentialState> {
 
 #[tokio::test]
 async fn a_bound_certificate_that_is_revoked_gives_way_and_comes_back() -> Result<()> {
-    listen();
     let lab = Lab::new("list_revoked")?;
     let credential = json!([
         { "bound_certificate": { "name": "demo" } },
@@ -129,7 +89,7 @@ async fn a_bound_certificate_that_is_revoked_gives_way_and_comes_back() -> Resul
         tokio::time::sleep(Duration::from_millis(200)).await;
         provider.get_token(&forced(GRAPH)).await?;
     }
-    let said = WARNINGS.with("identity revoked:");
+    let said = warnings("identity revoked:");
     assert_eq!(said.len(), 2, "{said:#?}");
     assert!(
         said[0].contains("bound_certificate `demo` is left aside"),
@@ -144,7 +104,6 @@ async fn a_bound_certificate_that_is_revoked_gives_way_and_comes_back() -> Resul
 
 #[tokio::test]
 async fn a_broken_first_one_costs_one_warning_and_not_one_a_call() -> Result<()> {
-    listen();
     let lab = Lab::new("list_broken")?;
     let credential = json!([
         { "federated_token_file": { "path": "/nowhere/token" } },
@@ -160,7 +119,7 @@ async fn a_broken_first_one_costs_one_warning_and_not_one_a_call() -> Result<()>
         20,
         "no exchange was lost on it"
     );
-    let said = WARNINGS.with("identity broken:");
+    let said = warnings("identity broken:");
     assert_eq!(said.len(), 1, "{said:#?}");
     assert!(said[0].contains("/nowhere/token"), "{said:#?}");
 
