@@ -11,6 +11,7 @@ mod fault_in_filter;
 mod faults;
 mod fuzz;
 mod generated;
+mod list;
 mod live_update;
 mod module;
 mod plugins;
