@@ -1,11 +1,17 @@
 """The benchmark's client with the Azure SDK for Python. See src/lib.rs for what it is asked."""
 
 import json
+import os
 import sys
 import time
 
 from azure.core.pipeline.transport import RequestsTransport
-from azure.identity import WorkloadIdentityCredential
+from azure.identity import (
+    CertificateCredential,
+    ClientSecretCredential,
+    ManagedIdentityCredential,
+    WorkloadIdentityCredential,
+)
 
 SCOPE = "https://graph.microsoft.com/.default"
 
@@ -23,7 +29,19 @@ TRANSPORT.open()
 
 def credential():
     """A credential with an empty cache. Everything else comes from the environment."""
-    return WorkloadIdentityCredential(transport=TRANSPORT)
+    client = (os.environ["AZURE_TENANT_ID"], os.environ["AZURE_CLIENT_ID"])
+    match os.environ.get("EDGEPASS_BENCH_KIND", "federated"):
+        case "federated":
+            return WorkloadIdentityCredential(transport=TRANSPORT)
+        case "secret":
+            with open(os.environ["EDGEPASS_BENCH_FILE"], encoding="ascii") as file:
+                return ClientSecretCredential(*client, file.read().strip(), transport=TRANSPORT)
+        case "certificate":
+            return CertificateCredential(*client, os.environ["EDGEPASS_BENCH_FILE"], transport=TRANSPORT)
+        case "managed_identity":
+            return ManagedIdentityCredential(transport=TRANSPORT)
+        case other:
+            sys.exit(f"`{other}` is no kind that this client has")
 
 
 def batched(batches, calls, call):

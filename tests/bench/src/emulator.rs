@@ -14,6 +14,8 @@ pub(crate) struct Emulator {
     child: Child,
     dir: PathBuf,
     env: Vec<(String, String)>,
+    /// What it has said when it was ready.
+    ready: serde_json::Value,
 }
 
 impl Emulator {
@@ -22,7 +24,7 @@ impl Emulator {
         let mut child = Command::new(program)
             .arg("--dir")
             .arg(&dir)
-            .arg("--quiet")
+            .args(["--quiet", "--metadata-port", "0"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -33,6 +35,7 @@ impl Emulator {
             child,
             dir,
             env: Vec::new(),
+            ready: serde_json::Value::Null,
         };
         let mut line = String::new();
         ready
@@ -47,7 +50,31 @@ impl Emulator {
             .context("the emulator names no env file")?;
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
         emulator.env = text.lines().filter_map(export).collect();
+        emulator.ready = ready;
         Ok(emulator)
+    }
+
+    /// Something of what it has said.
+    pub(crate) fn said(&self, field: &str) -> Result<String> {
+        let text = self.ready.get(field).and_then(|value| value.as_str());
+        Ok(text
+            .with_context(|| format!("the emulator names no {field}"))?
+            .to_owned())
+    }
+
+    /// A file with its certificate and key, as SDKs want them.
+    pub(crate) fn certificate_and_key(&self) -> Result<String> {
+        let read = |field| {
+            let file = self.said(field)?;
+            std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))
+        };
+        let file = self.dir.join("pair.pem");
+        std::fs::write(
+            &file,
+            read("private_key_file")? + &read("certificate_file")?,
+        )
+        .with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(file.display().to_string())
     }
 
     /// The number of its process.

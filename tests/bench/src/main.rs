@@ -5,6 +5,7 @@
 
 mod emulator;
 mod instructions;
+mod kinds;
 mod measure;
 mod peers;
 mod processors;
@@ -23,7 +24,7 @@ use crate::measure::Effort;
 use crate::peers::Programs;
 use crate::system_roots::Place;
 
-const USAGE: &str = "usage: edgepass-bench [--quick] [--rounds N] [--svg FILE]";
+const USAGE: &str = "usage: edgepass-bench [--quick] [--rounds N] [--svg FILE] [--kinds]";
 
 fn main() -> ExitCode {
     match run() {
@@ -49,6 +50,13 @@ fn run() -> Result<ExitCode> {
         let (folder, ca) = emulator.trust()?;
         system_roots::add(ca, folder)?;
     }
+    if options.kinds {
+        let table = kinds::table(&programs, &emulator, effort)?;
+        std::io::stdout()
+            .write_all(table.as_bytes())
+            .context("cannot print the table")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let results = measure::all(&programs, &emulator, effort, outside.as_deref())?;
     if let Some(file) = options.svg {
         std::fs::write(&file, table::plot(&results).svg())
@@ -64,14 +72,18 @@ struct Options {
     effort: Effort,
     /// Where to write the picture.
     svg: Option<PathBuf>,
+    /// Only what an exchange costs with each kind of credential.
+    kinds: bool,
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
     let mut effort = Effort::FULL;
     let mut svg = None;
+    let mut kinds = false;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--quick" => effort = Effort::QUICK,
+            "--kinds" => kinds = true,
             "--rounds" => {
                 let rounds = arguments
                     .next()
@@ -83,5 +95,5 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             _ => bail!("{USAGE}"),
         }
     }
-    Ok(Options { effort, svg })
+    Ok(Options { effort, svg, kinds })
 }

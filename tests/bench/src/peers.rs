@@ -181,8 +181,12 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn start(who: Who, programs: &Programs, emulator: &Emulator) -> Result<Self> {
-        let mut child = programs
-            .command(who, emulator)
+        Self::of(who, programs.command(who, emulator))
+    }
+
+    /// One of that command line.
+    pub(crate) fn of(who: Who, mut command: Command) -> Result<Self> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

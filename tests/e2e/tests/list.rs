@@ -1,6 +1,9 @@
 //! Acceptance: several credentials of one identity, through the real component and the command: a bound one before an
 //! unbound one, revoked and restored while it is in use; a broken one costs one warning; and how people see which is used.
 
+// tells the lints that helpers are test code too
+#![cfg(test)]
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};

@@ -4,7 +4,7 @@
 //! embedder who runs the built-in component only.
 
 use anyhow::Result;
-use edgepass::{Provider, Refresh, TokenRequest, process_environment};
+use edgepass::{Builder, Provider, Refresh, TokenRequest};
 use edgepass_bench::{Client, SCOPE, serve};
 
 /// Two providers alike, but for the cache in front of the component.
@@ -63,8 +63,7 @@ impl Client for Edgepass {
 }
 
 async fn build(read_through: bool) -> Result<Provider> {
-    Ok(Provider::builder()
-        .environment(process_environment())
+    Ok(Builder::from_process()
         .read_through(read_through)
         .build()
         .await?)
