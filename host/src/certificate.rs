@@ -320,7 +320,11 @@ impl Certificate {
             let stamps = self.stamps().ok();
             match self.read() {
                 Ok(pair) => return Ok((pair, stamps)),
-                Err(error) if attempt >= attempts || self.source.paths().next().is_none() => {
+                Err(error)
+                    if attempt >= attempts
+                        || error.is_dear()
+                        || self.source.paths().next().is_none() =>
+                {
                     return Err(error);
                 }
                 Err(_) => std::thread::sleep(limits::PAIR_READ_INTERVAL),

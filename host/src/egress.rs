@@ -1,6 +1,6 @@
-//! The only place that opens sockets, and the policy of what may leave: what the configuration needs (https to its token
-//! endpoints, http to a metadata service of this link), never after a redirect, never more than a bounded number of
-//! bytes or seconds.
+//! The only place that opens connections over TCP, and the policy of what may leave: what the configuration needs (https to
+//! its token endpoints and platforms, http to this machine and its link), never after a redirect, never more than a bounded
+//! number of bytes or seconds. The one socket of another family is in `workload_api.rs`.
 //!
 //! Proxies (`HTTPS_PROXY`) are not supported: connections are direct.
 

@@ -59,6 +59,8 @@ use crate::effect::{HttpErrorKind, ReadError, Via};
 use crate::exchange::{Form, Granted};
 use crate::flow::{Io, OpenCertificate};
 use crate::inspect::JwtSummary;
+#[cfg(not(feature = "every-credential"))]
+use crate::json::Json;
 use crate::json::without_byte_order_mark;
 use crate::{ClientAssertion, CredentialRef, Error, ErrorClass, Secret};
 
@@ -309,18 +311,38 @@ macro_rules! every_kind {
 every_kind!(kinds_and);
 
 #[cfg(not(feature = "every-credential"))]
-kinds_and! {}
+kinds_and! {
+    /// One of the kinds that other builds have.
+    elsewhere: Elsewhere,
+}
 
 #[cfg(not(feature = "every-credential"))]
 macro_rules! names_of {
     ($($(#[$doc:meta])* $name:ident: $Kind:ident,)*) => {
         /// The kinds that other builds have.
-        pub(crate) const ELSEWHERE: &[&str] = &[$(stringify!($name)),*];
+        const ELSEWHERE: &[&str] = &[$(stringify!($name)),*];
     };
 }
 
 #[cfg(not(feature = "every-credential"))]
 every_kind!(names_of);
+
+/// Makes of a kind that other builds have the one kind that stands for all of them here: whoever uses such an identity is
+/// told so, and an identity that nobody uses is nobody's fault.
+#[cfg(not(feature = "every-credential"))]
+pub(crate) fn set_elsewhere(fields: &mut [(String, Json)], known: &[&str]) {
+    const NAME: &str = "elsewhere";
+
+    if !known.contains(&NAME) {
+        return;
+    }
+    for (name, value) in fields {
+        if ELSEWHERE.contains(&name.as_str()) {
+            let kind = std::mem::replace(name, NAME.to_owned());
+            *value = Json::Object(vec![("kind".to_owned(), Json::Text(Secret::new(kind)))]);
+        }
+    }
+}
 
 /// What every kind says of itself.
 pub(crate) trait Kind: Sized {

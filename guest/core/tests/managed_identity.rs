@@ -284,6 +284,54 @@ fn whoever_waits_asks_when_the_one_who_asked_gives_up() {
 }
 
 #[test]
+fn a_renewal_that_is_given_up_leaves_the_old_assertion_to_those_who_come_after() {
+    let app_service = [
+        ("IDENTITY_ENDPOINT", "http://127.0.0.1:41741/msi/token"),
+        ("IDENTITY_HEADER", "secret"),
+    ];
+    let identity = r#"{"tenant_id": "contoso.example", "client_id": "c", "credential": [
+        {"managed_identity_assertion": {}}, {"client_secret": {"value": "hunter21"}},
+        {"client_secret": {"value": "hunter22"}}, {"client_secret": {"value": "hunter23"}}]}"#;
+    let mut play = Play::of(identity, &app_service);
+    play.ask("r0");
+    play.give(&jwt(1));
+    assert_eq!(play.exchange(), jwt(1));
+    play.pass(12 * HOUR_MS);
+    // nobody answers; of four each has a quarter of the time
+    play.ask("r1");
+    play.pass(7_600);
+    let (id, request) = play.next();
+    assert_eq!(request.method, "POST");
+    play.complete(id, Ok((200, token("by-the-secret", 600))));
+    // longer than it is left aside
+    play.pass(8_000);
+    play.ask("r2");
+    assert_eq!(play.exchange(), jwt(1));
+    assert_eq!(play.asked, 2);
+}
+
+#[test]
+fn an_assertion_that_was_refused_while_it_was_renewed_is_not_put_back() {
+    let mut play = Play::with_assertion();
+    play.ask("r0");
+    play.give(&jwt(1));
+    play.exchange();
+    play.pass(12 * HOUR_MS);
+    play.ask("r1");
+    let (renewal, _) = play.next();
+    play.ask("r2");
+    let (id, request) = play.next();
+    assert_eq!(presented(&request), jwt(1));
+    let expired = r#"{"error": "invalid_client", "error_description": "AADSTS700024: not within its valid time range", "error_codes": [700024]}"#;
+    play.complete(id, Ok((401, expired.to_owned())));
+    play.complete(renewal, Ok((500, "{}".to_owned())));
+    assert_eq!(play.exchange(), jwt(1));
+    play.ask("r3");
+    play.give(&jwt(2));
+    assert_eq!(play.exchange(), jwt(2));
+}
+
+#[test]
 fn the_cache_drops_assertions_with_its_tokens() {
     let mut play = Play::with_assertion();
     play.ask("r0");

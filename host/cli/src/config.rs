@@ -247,7 +247,10 @@ fn files(config: &Config) -> Vec<(String, String)> {
         let setting = |field: &str| format!("certificates.{name}.{field}");
         let certificate = (files.certificate_file.clone(), setting("certificate_file"));
         let key = files.private_key_file.clone();
-        std::iter::once(certificate).chain(key.map(|key| (key, setting("private_key_file"))))
+        let password = files.password_file.clone();
+        std::iter::once(certificate)
+            .chain(key.map(|key| (key, setting("private_key_file"))))
+            .chain(password.map(|path| (path, setting("password_file"))))
     });
     read.chain(certificates).collect()
 }

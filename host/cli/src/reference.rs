@@ -105,6 +105,7 @@ const SECTIONS: &[Section] = &[
             ("github_actions", NATIVE),
             ("google_metadata", NATIVE),
             ("oidc_federation", NATIVE),
+            ("private_key_jwt", NATIVE),
             ("spiffe", NATIVE),
         ],
         note: "If it is left out, the variables have it: a token file, a secret or a certificate.",

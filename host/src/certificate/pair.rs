@@ -364,6 +364,12 @@ pub(crate) enum LoadError {
 }
 
 impl LoadError {
+    /// Whether it takes the derivation of a key to find, seconds where somebody wants it so: it is not found again at
+    /// once.
+    pub(super) fn is_dear(&self) -> bool {
+        matches!(self, Self::Password { .. })
+    }
+
     fn unusable(key: &PrivateKeyDer<'_>, place: &str) -> Self {
         Self::Malformed {
             place: place.to_owned(),

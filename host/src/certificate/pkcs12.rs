@@ -578,10 +578,10 @@ fn derived(
         // each block of the input, as a number, grows by the hash, filled up to a block, and one
         for chunk in input.chunks_mut(block) {
             let filled = hash.as_ref().iter().copied().cycle().take(chunk.len());
-            let filled: Vec<u8> = filled.collect();
+            let filled: Zeroizing<Vec<u8>> = Zeroizing::new(filled.collect());
             let mut carry = 1;
-            for (byte, add) in chunk.iter_mut().zip(filled).rev() {
-                let sum = u16::from(*byte) + u16::from(add) + carry;
+            for (byte, add) in chunk.iter_mut().zip(filled.iter()).rev() {
+                let sum = u16::from(*byte) + u16::from(*add) + carry;
                 let [_, low] = sum.to_be_bytes();
                 *byte = low;
                 carry = sum >> 8;

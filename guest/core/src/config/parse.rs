@@ -417,21 +417,20 @@ fn fields(
 }
 
 fn check_fields(path: String, value: Json, known: &[&str]) -> Result<Fields, ConfigError> {
-    let fields = match value {
+    #[cfg_attr(
+        feature = "every-credential",
+        expect(unused_mut, reason = "one build renames")
+    )]
+    let mut fields = match value {
         Json::Object(fields) => fields,
         other => return Err(expected("an object", whole(&path), &other)),
     };
+    #[cfg(not(feature = "every-credential"))]
+    crate::credential::set_elsewhere(&mut fields, known);
     let unknown = fields
         .iter()
         .find(|(name, _)| !known.contains(&name.as_str()));
     if let Some((name, _)) = unknown {
-        #[cfg(not(feature = "every-credential"))]
-        if crate::credential::ELSEWHERE.contains(&name.as_str()) {
-            return Err(
-                ConfigError::new(join(&path, name), "is not available in Envoy")
-                    .hint("use federated_token_file"),
-            );
-        }
         let name = printable(name, MAX_NAME_CHARS);
         let hint = misspelt(&name, known);
         let known = known.join("`, `");

@@ -190,14 +190,6 @@ impl<'a> Place<'a> {
         Some(value)
     }
 
-    /// The same where the value is a secret.
-    #[cfg(feature = "every-credential")]
-    pub(crate) fn secret_alone(&self, name: &str) -> Option<&'a str> {
-        let value = self.loading.environment.get(name)?;
-        self.need(|needs| needs.add_variable(name, name.to_owned(), true));
-        Some(value)
-    }
-
     /// A variable that says yes or no as the Azure SDKs' do. Unset it is no.
     pub(crate) fn flag(&self, name: &str, field: &str) -> Result<bool, ConfigError> {
         let value = self.variable(name, field, false).map_or("0", str::trim);

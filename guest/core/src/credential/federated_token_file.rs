@@ -77,6 +77,10 @@ impl Kind for FederatedToken {
         let path = place.required("path", document.path.as_deref(), variable)?;
         path.check(rules::path)?;
         let proxy = TokenProxy::check(&document.token_proxy, place, is_entra)?;
+        #[cfg(feature = "every-credential")]
+        if let (Some(proxy), Some(path), None) = (&proxy, &document.path, &document.token_proxy) {
+            check_named_by_variable(proxy, path, place)?;
+        }
         Self::new(path.value, document.assertion_type.as_deref(), proxy, place)
     }
 
@@ -121,6 +125,33 @@ impl SupplyAssertion for FederatedToken {
             Some(summary),
         ))
     }
+}
+
+/// What widens where a token that is written down may go is written down as well, unless the platform has said both: the file
+/// and the proxy.
+#[cfg(feature = "every-credential")]
+fn check_named_by_variable(
+    proxy: &TokenProxy,
+    path: &str,
+    place: &Place<'_>,
+) -> Result<(), ConfigError> {
+    const PROXY: &str = Environment::AZURE_KUBERNETES_TOKEN_PROXY;
+
+    if place.variable_alone(Environment::AZURE_FEDERATED_TOKEN_FILE) == Some(path)
+        || place.trusts(proxy.authority()).is_ok()
+    {
+        return Ok(());
+    }
+    let message = format!(
+        "names the token proxy {}, and {} has another file than AZURE_FEDERATED_TOKEN_FILE: its token would go there",
+        proxy.authority(),
+        place.path()
+    );
+    Err(ConfigError::new(PROXY, message).hint(format!(
+        "leave {} out, write {} there, or name the proxy in authority_hosts; where it is not meant, unset the variable",
+        place.at("path"),
+        place.at("token_proxy")
+    )))
 }
 
 impl FederatedToken {

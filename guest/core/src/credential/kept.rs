@@ -22,7 +22,7 @@ use crate::time::Moment;
 /// minutes, and MSAL takes a token for expired then. For one of a short life it is a twentieth of that.
 const END_MARGIN_MS: u64 = 300_000;
 
-/// After a renewal that failed the next is tried, milliseconds.
+/// This long after a renewal has begun the next is tried, if that brought nothing, milliseconds.
 const RENEW_AGAIN_MS: u64 = 30_000;
 
 /// The assertion to come.
@@ -113,19 +113,26 @@ async fn renewed(
     ask: Asked<'_>,
 ) -> Result<Kept, Failure> {
     let asking = Rc::new(Asking::default());
-    io.shelf(key, |shelf| shelf.asking = Some(Rc::clone(&asking)));
+    let renew = Moment::after(io.now(), RENEW_AGAIN_MS);
+    let usable = usable.map(|old| Kept { renew, ..old });
+    io.shelf(key, |shelf| {
+        shelf.asking = Some(Rc::clone(&asking));
+        // for those who come after this was given up, which need not end here: whoever asks may be out of time
+        if usable.is_some() {
+            shelf.kept.clone_from(&usable);
+        }
+    });
     let turn = Turn { io, key, asking };
     let outcome = match (ask.await, usable) {
-        (Ok(granted), _) => Ok(Kept::of(granted, io)),
-        (Err(_), Some(old)) => Ok(Kept {
-            renew: Moment::after(io.now(), RENEW_AGAIN_MS),
-            ..old
-        }),
+        (Ok(granted), _) => {
+            let kept = Kept::of(granted, io);
+            io.shelf(key, |shelf| shelf.kept = Some(kept.clone()));
+            Ok(kept)
+        }
+        // it is where it was, unless a server has refused it meanwhile
+        (Err(_), Some(old)) => Ok(old),
         (Err(failure), None) => Err(failure),
     };
-    if let Ok(kept) = &outcome {
-        io.shelf(key, |shelf| shelf.kept = Some(kept.clone()));
-    }
     turn.asking.0.borrow_mut().outcome = Some(outcome.clone());
     outcome
 }

@@ -99,6 +99,14 @@ impl Kind for OidcFederation {
             ConfigError::new(inside.path(), "is no credential of a client")
                 .hint("use managed_identity_assertion in place of managed_identity")
         })?;
+        // by whatever name: nothing here would let a connection with a certificate out
+        if credential.certificate().is_some() {
+            return Err(ConfigError::new(
+                inside.path(),
+                "shows its certificate on the connection, which cannot be inside of oidc_federation",
+            )
+            .hint("leave use_bound_credential out: the certificate signs an assertion then"));
+        }
         place.need(|needs| client.need_connections(None, credential.proxy(), needs));
         let scope = match &document.scope {
             Some(scope) => {
@@ -194,8 +202,17 @@ impl OidcFederation {
         };
         let granted = match &result {
             Ok(response) => exchange::response(&asked, response),
-            Err(error) => Err(exchange::no_response(&asked, error)),
+            Err(error) => {
+                let failure = exchange::no_response(&asked, error);
+                Err(self.credential.explain(failure, error.kind))
+            }
         };
+        // the inner credential may be one that is kept, too
+        if let (Err(error), Some(read)) = (&granted, &auth.read)
+            && error.detail().oauth_error.is_some()
+        {
+            io.forget_assertion(read);
+        }
         let granted = granted.map_err(|error| {
             error.edit(|detail| {
                 detail.message = format!(

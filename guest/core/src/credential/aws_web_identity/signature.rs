@@ -37,13 +37,14 @@ pub(super) fn headers(
     signed.extend(session.map(|token| ("x-amz-security-token", token.expose())));
     let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
-    let mut request = "POST\n/\n\n".to_owned();
-    for (name, value) in &signed {
-        request.push_str(&format!("{name}:{value}\n"));
+    let digest = sha256_hex(body);
+    let mut parts = vec!["POST\n/\n\n"];
+    for &(name, value) in &signed {
+        parts.extend([name, ":", value, "\n"]);
     }
-    request.push_str(&format!("\n{names}\n{}", sha256_hex(body)));
-    // the session token is in it
-    let request = Secret::new(request);
+    parts.extend(["\n", &names, "\n", &digest]);
+    // the session token is in it: one allocation, so that growing leaves no copies behind
+    let request = Secret::new(parts.concat());
     let to_sign = format!(
         "{ALGORITHM}\n{time}\n{scope}\n{}",
         sha256_hex(request.expose().as_bytes())

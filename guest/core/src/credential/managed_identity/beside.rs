@@ -266,7 +266,7 @@ impl At {
         let endpoint = endpoint(platform, url)?;
         let mut secret = None;
         if let Some((variable, _)) = platform.secret {
-            let Some(value) = place.secret_alone(variable) else {
+            let Some(value) = place.variable_of_platform(variable, true) else {
                 return Ok(Err(variable));
             };
             if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
