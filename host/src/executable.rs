@@ -114,7 +114,8 @@ impl Executable {
     }
 }
 
-/// A process that is ended, with all that it started, when nobody waits for it any more.
+/// A process that is ended, with all that it started, when it is given up. What it leaves behind when it ends by itself goes
+/// on: its number may be somebody else's by then.
 struct Running(Child);
 
 impl Running {

@@ -188,7 +188,8 @@ impl Provider {
         }
     }
 
-    /// Loads each credential of an identity (of the default one where none is named) as for an exchange, and makes none:
+    /// Loads each credential of an identity (of the default one where none is named) as for an exchange, and makes none but
+    /// those that bring an assertion (`oidc_federation`):
     /// token files are read, certificates opened and tried, assertions fetched. In the order in which they are tried; none
     /// where the platform gives the identity's tokens without.
     ///

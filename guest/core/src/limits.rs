@@ -1,4 +1,4 @@
-//! Every bound of the engine, with its reason.
+//! The bounds of the engine, with their reasons. Those of one kind of credential are in its module.
 
 /// A federated token or prebuilt assertion, bytes. MSAL.NET takes 64 KiB at most; projected tokens are 1 to 2 KiB, but
 /// issuers put group lists into theirs. More than this is a wrong file.

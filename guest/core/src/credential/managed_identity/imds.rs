@@ -130,7 +130,7 @@ impl Imds {
             timeout_ms,
         );
         let answer = wire::send(io, request, correlation_id, &[]);
-        // the filter has one credential, and no next one to go on to
+        // the filter has no room for the probe: who is silent there has its share of the time
         #[cfg(not(feature = "every-credential"))]
         let result = answer.await;
         #[cfg(feature = "every-credential")]
