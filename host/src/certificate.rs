@@ -120,7 +120,7 @@ impl CertificateSource {
             let name = files.password_env.as_ref()?;
             Some(Password(match environment.get(name) {
                 Some(value) => Place::Value(Secret::new(value)),
-                None => Place::Unset(name.clone()),
+                None => Place::Unset,
             }))
         };
         let by_file = files.password_file.as_ref().map(Password::file);
@@ -175,7 +175,7 @@ enum Place {
     File(PathBuf),
     Value(Secret),
     /// A variable that is not set.
-    Unset(String),
+    Unset,
 }
 
 impl Password {
@@ -192,15 +192,16 @@ impl Password {
     fn path(&self) -> Option<&Path> {
         match &self.0 {
             Place::File(path) => Some(path),
-            Place::Value(_) | Place::Unset(_) => None,
+            Place::Value(_) | Place::Unset => None,
         }
     }
 
     fn read(&self) -> Result<Secret, LoadError> {
         match &self.0 {
             Place::Value(password) => Ok(password.clone()),
-            Place::Unset(name) => Err(LoadError::NoPassword {
-                reason: format!("the variable {name} (password_env) is not set"),
+            // a password may stand where the variable's name belongs
+            Place::Unset => Err(LoadError::NoPassword {
+                reason: "password_env names an environment variable that is not set; it takes the variable's name, not the password".to_owned(),
             }),
             Place::File(path) => {
                 let shown = path.display();

@@ -84,6 +84,31 @@ impl Executable {
         &self.need.command
     }
 
+    /// What it says is for people: without what it was given.
+    fn without_secrets(&self, error: AssertionError) -> AssertionError {
+        let named = |name: &String| self.need.environment.contains(name);
+        let variables = self.variables.iter().filter(|(name, _)| named(name));
+        let values = variables.map(|(_, value)| value.as_str());
+        // of `--option=value` the value
+        let arguments = self.need.arguments.iter().map(|argument| match argument {
+            option if option.starts_with('-') => {
+                option.split_once('=').map_or("", |(_, value)| value)
+            }
+            argument => argument,
+        });
+        let secrets: Vec<Secret> = values
+            .chain(arguments)
+            .filter(|text| text.len() >= SHORTEST_SECRET)
+            .map(Secret::new)
+            .collect();
+        match error {
+            AssertionError::Other(said) => {
+                AssertionError::Other(edgepass_core::without_secrets(&said, &secrets))
+            }
+            other => other,
+        }
+    }
+
     /// Runs it.
     pub(crate) async fn assertion(&self) -> Result<SuppliedAssertion, AssertionError> {
         let mut command = Command::new(&self.need.command);
@@ -105,7 +130,9 @@ impl Executable {
         let mut running = Running(child);
         let limit = Duration::from_millis(self.need.timeout_ms);
         match tokio::time::timeout(limit, running.finish()).await {
-            Ok(printed) => read(&printed?, now()),
+            Ok(printed) => printed
+                .and_then(|printed| read(&printed, now()))
+                .map_err(|error| self.without_secrets(error)),
             Err(_) => Err(AssertionError::Temporary(format!(
                 "it did not end within {} ms (timeout_ms)",
                 self.need.timeout_ms
@@ -113,6 +140,9 @@ impl Executable {
         }
     }
 }
+
+/// What is shorter is a word of the language more often than a secret, bytes.
+const SHORTEST_SECRET: usize = 6;
 
 /// A process that is ended, with all that it started, when it is given up. What it leaves behind when it ends by itself goes
 /// on: its number may be somebody else's by then.
@@ -184,9 +214,11 @@ fn read(printed: &[u8], unix_s: i64) -> Result<SuppliedAssertion, AssertionError
     if !answer.success {
         let code = answer.code.unwrap_or_default();
         let message = answer.message.unwrap_or_default();
+        let tokens = [answer.id_token, answer.saml_response];
+        let tokens: Vec<Secret> = tokens.into_iter().flatten().collect();
         return other(match (code.is_empty(), message.is_empty()) {
             (true, true) => "it says that it has none, and not why".to_owned(),
-            _ => format!("it says {code}: {message}"),
+            _ => edgepass_core::without_secrets(&format!("it says {code}: {message}"), &tokens),
         });
     }
     if answer.expiration_time.is_some_and(|at| at <= unix_s) {

@@ -151,6 +151,12 @@ const LABELS: &[(&str, Found)] = &[
     ),
 ];
 
+/// What `az keyvault secret download` writes, and what an environment variable or a secret of Kubernetes has.
+const PKCS12_IN_BASE64: Found = Found {
+    what: "base64 of a PKCS#12 (PFX) file",
+    fix: "decode it: base64 -d OLD > NEW, or put its text into certificate_base64",
+};
+
 /// By how texts begin that are not PEM.
 const BEGINNINGS: &[(&str, Found)] = &[
     ("PuTTY-User-Key-File", PUTTY),
@@ -450,6 +456,10 @@ pub(crate) fn found(content: &[u8]) -> Option<Found> {
     }
     let mut beginnings = BEGINNINGS.iter();
     let (_, found) = beginnings.find(|(beginning, _)| text.starts_with(beginning))?;
+    // SEQUENCE of two bytes of length, INTEGER 3, SEQUENCE
+    if text.starts_with("MII") && text.get(6..10) == Some("IBAz") {
+        return Some(PKCS12_IN_BASE64);
+    }
     Some(*found)
 }
 
@@ -580,6 +590,7 @@ mod tests {
             (b" {\"error\":\"x\"}", "JSON"),
             (b"<!DOCTYPE html>", "HTML or XML"),
             (b"MIIEvQIBADANBgkq", "base64 without the lines around it"),
+            (b"MIIPvwIBAzCCD3UGCSqG", "base64 of a PKCS#12 (PFX) file"),
             (
                 b"eyJhbGciOiJSUzI1NiJ9.e30.x",
                 "a token or another JSON object in base64",

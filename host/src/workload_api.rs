@@ -74,13 +74,18 @@ async fn fetch(need: &WorkloadApiNeed) -> Result<Secret, AssertionError> {
         )));
     }
     // an answer without a message has its status in its headers
-    status(&head.headers)?;
+    let mut is_said = status(&head.headers)?;
     let body = Limited::new(body, limits::WORKLOAD_API_BYTES)
         .collect()
         .await
         .map_err(|_| AssertionError::Other("its answer is too long, or broke off".to_owned()))?;
     if let Some(trailers) = body.trailers() {
-        status(trailers)?;
+        is_said |= status(trailers)?;
+    }
+    if !is_said {
+        return Err(AssertionError::Temporary(
+            "its answer broke off: it has no grpc-status".to_owned(),
+        ));
     }
     let message = Zeroizing::new(body.to_bytes().to_vec());
     let token = answer(&message).ok_or_else(|| {
@@ -105,11 +110,12 @@ impl Drop for Driver {
     }
 }
 
-/// What gRPC says of a call, if it says so here.
-fn status(headers: &HeaderMap) -> Result<(), AssertionError> {
+/// Whether gRPC says here that a call went well.
+fn status(headers: &HeaderMap) -> Result<bool, AssertionError> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     match text("grpc-status") {
-        None | Some("0") => Ok(()),
+        None => Ok(false),
+        Some("0") => Ok(true),
         Some(code) => {
             let said = text("grpc-message").unwrap_or_default();
             let reason = format!("it says (gRPC status {code}): {said}");

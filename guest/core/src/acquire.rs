@@ -143,6 +143,8 @@ pub(crate) async fn acquire(io: &Io, plan: &Plan, claims: Option<&str>) -> Resul
         claims,
         deadline,
         renewed: Vec::new(),
+        presented: Vec::new(),
+        settled: Vec::new(),
         last: &mut last,
     };
     let outcome = race(walk.rounds(), io.sleep_ms(FLIGHT_TIMEOUT_MS)).await;
@@ -166,6 +168,7 @@ fn unbound(identity: &str) -> Error {
 }
 
 /// An attempt that brought nothing.
+#[derive(Clone)]
 struct Refused {
     failure: Failure,
     /// Another credential of the list may do better. What a server or a network does to all of them is not hidden by
@@ -177,12 +180,15 @@ struct Refused {
     fingerprint: Option<String>,
     /// Another attempt would build its assertion by a clock that shows something else.
     other_clock: bool,
+    /// What it presented, which the server may say again in any later answer.
+    secrets: Vec<Secret>,
 }
 
 impl Refused {
     /// Nothing went out, and no other credential changes that.
     fn of(failure: Failure) -> Self {
         Self {
+            secrets: failure.shown.clone(),
             failure,
             gives_way: false,
             sent: false,
@@ -232,6 +238,14 @@ fn is_of_the_connection(kind: HttpErrorKind) -> bool {
     )
 }
 
+/// Whether another round may help.
+fn is_cured_by_time(error: &Error) -> bool {
+    matches!(
+        retry_class(error),
+        RetryClass::Time | RetryClass::Propagation
+    )
+}
+
 /// A round in which no credential brought a token.
 struct Failed {
     /// What to report.
@@ -250,6 +264,10 @@ struct Walk<'a> {
     deadline: u64,
     /// The credentials that were read anew. Each is once.
     renewed: Vec<usize>,
+    /// What was sent so far, by any credential: the server has seen it all, and may say it again in an answer to another.
+    presented: Vec<Secret>,
+    /// Those that the server refused for good. Another round is for the others: the same would be refused again.
+    settled: Vec<(usize, Refused)>,
     /// What to report if time runs out.
     last: &'a mut Option<Error>,
 }
@@ -285,8 +303,10 @@ impl Walk<'_> {
         let order = self
             .io
             .standings(|standings| standings.order(name, count, now));
+        let mut refusals = self.settled.clone();
+        let is_settled = |at: &usize| refusals.iter().any(|(settled, _)| settled == at);
+        let order: Vec<usize> = order.into_iter().filter(|at| !is_settled(at)).collect();
         let mut left = order.len();
-        let mut refusals = Vec::new();
         for at in order {
             left -= 1;
             let refused = match self.renewing(at, left).await {
@@ -303,6 +323,9 @@ impl Walk<'_> {
                 let error = refused.error();
                 self.io.credential_failed(name, credentials, at, error);
             }
+            if gives_way && refused.sent && !is_cured_by_time(refused.error()) {
+                self.settled.push((at, refused.clone()));
+            }
             refusals.push((at, refused));
             if !gives_way {
                 let last = refusals.len() - 1;
@@ -317,16 +340,12 @@ impl Walk<'_> {
 
     /// Reports the `n`-th of them with the others beside it.
     fn failed(&mut self, mut refusals: Vec<(usize, Refused)>, n: usize) -> Failed {
-        let is_cured_by_time = |error: &&Error| {
-            matches!(
-                retry_class(error),
-                RetryClass::Time | RetryClass::Propagation
-            )
-        };
         let mut errors = refusals.iter().map(|(_, refused)| refused.error());
         // one that gives no way to others decides alone
         let cure = match refusals.get(n) {
-            Some((_, refused)) if refused.gives_way => errors.find(is_cured_by_time).cloned(),
+            Some((_, refused)) if refused.gives_way => {
+                errors.find(|error| is_cured_by_time(error)).cloned()
+            }
             _ => None,
         };
         let sent = refusals.iter().any(|(_, refused)| refused.sent);
@@ -363,15 +382,21 @@ impl Walk<'_> {
                 deadline: self.deadline,
                 at,
                 left,
+                presented: &self.presented,
             };
             let result = match &self.plan.identity.source {
                 Source::Direct(direct) => attempt.direct(direct).await,
                 Source::Exchange(exchange) => attempt.exchange(exchange, before.take()).await,
             };
-            let refused = match result {
+            let mut refused = match result {
                 Ok(acquired) => return Ok(acquired),
                 Err(refused) => refused,
             };
+            for secret in std::mem::take(&mut refused.secrets) {
+                if !self.presented.contains(&secret) {
+                    self.presented.push(secret);
+                }
+            }
             let may_help = match retry_class(refused.error()) {
                 RetryClass::Reload => true,
                 RetryClass::None => refused.other_clock,
@@ -404,6 +429,8 @@ struct OneAttempt<'a> {
     at: usize,
     /// How many others come after it.
     left: usize,
+    /// What earlier attempts sent.
+    presented: &'a [Secret],
 }
 
 impl OneAttempt<'_> {
@@ -485,8 +512,10 @@ impl OneAttempt<'_> {
         if let Some(claims) = self.claims {
             form.add("claims", claims);
         }
-        let mut secrets: Vec<Secret> = auth.secrets();
+        let own = auth.secrets();
+        let mut secrets = own.clone();
         secrets.extend(grant::secrets(grant));
+        secrets.extend_from_slice(self.presented);
 
         let asked_at = self.io.now();
         let request = exchange::request(
@@ -551,6 +580,7 @@ impl OneAttempt<'_> {
                 sent: true,
                 fingerprint: auth.fingerprint(),
                 other_clock,
+                secrets: own,
                 ..Refused::of(error.into())
             }),
         }
@@ -682,6 +712,8 @@ pub(crate) async fn try_credentials(io: &Io, plan: &Plan) -> Vec<CredentialTrial
         credentials,
     } = exchange.as_ref();
     let tenant = plan.tenant.as_deref();
+    let share_ms = FLIGHT_TIMEOUT_MS / credentials.len().max(1) as u64;
+    let share_ms = share_ms.min(HOST_CALL_TIMEOUT_MS);
     for (at, credential) in credentials.iter().enumerate() {
         let correlation_id = io.uuid();
         let endpoint = credential.token_endpoint(client, tenant);
@@ -697,14 +729,11 @@ pub(crate) async fn try_credentials(io: &Io, plan: &Plan) -> Vec<CredentialTrial
                     claims: None,
                     correlation_id: &correlation_id,
                 };
-                let loaded = race(
-                    credential.authenticate(io, &purpose),
-                    io.sleep_ms(HOST_CALL_TIMEOUT_MS),
-                );
+                let loaded = race(credential.authenticate(io, &purpose), io.sleep_ms(share_ms));
                 loaded
                     .await
                     .unwrap_or_else(|()| {
-                        let message = format!("gave nothing in {} s", HOST_CALL_TIMEOUT_MS / 1000);
+                        let message = format!("gave nothing in {} s", share_ms / 1000);
                         Err(Error::new(ErrorClass::Timeout, message).retryable().into())
                     })
                     .map_err(|failure| failure.error)

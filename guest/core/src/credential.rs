@@ -453,6 +453,7 @@ impl From<Supplied> for ClientAuth {
             read: Some(supplied.assertion.assertion.clone()),
             assertion: Some(supplied.assertion),
             presented: supplied.presented,
+            echoes: supplied.shown,
             ..Self::default()
         }
     }
@@ -500,6 +501,8 @@ pub(crate) struct Supplied {
     assertion: ClientAssertion,
     /// What it says of itself, for hints.
     presented: Option<Rc<JwtSummary>>,
+    /// What was shown to others to get it: the server may be the same, and say it again.
+    shown: Vec<Secret>,
 }
 
 impl Supplied {
@@ -515,7 +518,13 @@ impl Supplied {
                 expires_on: presented.as_ref().and_then(|summary| summary.exp),
             },
             presented,
+            shown: Vec::new(),
         }
+    }
+
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn showing(self, shown: Vec<Secret>) -> Self {
+        Self { shown, ..self }
     }
 }
 

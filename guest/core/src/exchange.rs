@@ -218,6 +218,10 @@ fn classify(status: u16, oauth_error: &str, codes: &[u32], has_claims: bool) -> 
     if status == 429 {
         return ErrorClass::Throttled;
     }
+    // whatever it says besides, it is the server that is ill: another credential would only hide that
+    if (500..=599).contains(&status) {
+        return ErrorClass::Server;
+    }
     if any(aadsts::federation) {
         return ErrorClass::FederationMismatch;
     }
@@ -240,7 +244,6 @@ fn classify(status: u16, oauth_error: &str, codes: &[u32], has_claims: bool) -> 
     }
     match status {
         408 => ErrorClass::Timeout,
-        500..=599 => ErrorClass::Server,
         _ if oauth_error == "temporarily_unavailable" || any(aadsts::is_transient) => {
             ErrorClass::Server
         }
@@ -808,6 +811,17 @@ mod tests {
             ),
             (
                 entra(503, "temporarily_unavailable", 90_033, ""),
+                ErrorClass::Server,
+                true,
+            ),
+            // a server that is ill has refused nobody
+            (
+                entra(500, "invalid_client", 7_000_215, ""),
+                ErrorClass::Server,
+                true,
+            ),
+            (
+                entra(503, "invalid_client", 7_002_138, ""),
                 ErrorClass::Server,
                 true,
             ),

@@ -62,6 +62,13 @@ pub(crate) fn clean(text: &str, sent: &Needles) -> String {
     printable(&some, MAX_SERVER_TEXT_CHARS)
 }
 
+/// What another program says, for people: one line, bounded, without those secrets in any spelling and without anything that
+/// has the shape of a JWT.
+#[doc(hidden)]
+pub fn without_secrets(text: &str, secrets: &[Secret]) -> String {
+    clean(text, &Needles::of(secrets))
+}
+
 /// The same of scopes, which mean nothing any more when they are cut.
 pub(crate) fn clean_scope(scope: &str, sent: &Needles) -> String {
     one_line(scope, sent, usize::MAX)

@@ -148,3 +148,22 @@ fn nothing_that_was_sent_comes_back() {
         }
     }
 }
+
+#[test]
+fn what_one_credential_sent_does_not_come_back_in_the_answer_to_the_next() {
+    let first = "first~secret+of/the=list&1";
+    let credentials = json!([
+        {"client_secret": {"value": first}},
+        {"client_secret": {"value": "the-other-secret-0002"}},
+    ]);
+    for (name, spelling) in spellings_of(first) {
+        let said = format!("before it was '{spelling}'");
+        let refusal = json!({"error": "invalid_client", "error_description": said});
+        let mut engine = engine(&credentials);
+        let error = ask(&mut engine, &response(401, Vec::new(), &refusal)).expect_err("refused");
+        assert_eq!(error.detail().attempts.len(), 1, "{error:?}");
+        let notices: Vec<String> = std::iter::from_fn(|| engine.next_notice()).collect();
+        let shown = format!("{error} {error:?} {}", notices.join(" "));
+        assert!(!shown.contains(&spelling), "{name}: {shown}");
+    }
+}

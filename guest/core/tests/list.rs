@@ -284,3 +284,16 @@ fn one_good_credential_is_enough_in_every_world() {
         );
     }
 }
+
+#[test]
+fn one_that_was_refused_for_good_is_not_sent_again_while_another_is_waited_for() {
+    let mut world = world(31, &[TOKEN_FILE, SECRET]);
+    world.file = token_file();
+    let refused = &mut world.server.statements.refused;
+    refused.insert("token", 700_211);
+    refused.insert("secret", 7_000_215);
+    world.get(&scope("api")).expect_err("both are refused");
+    let proofs = world.server.seen.iter().map(|seen| proof(&seen.form));
+    let secrets = proofs.filter(|proof| *proof == "secret").count();
+    assert_eq!(secrets, 1);
+}

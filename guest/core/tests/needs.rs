@@ -246,6 +246,8 @@ fn a_token_proxy_takes_the_place_of_the_authority() {
     let identity = r#"{"tenant_id": "a", "additionally_allowed_tenants": ["b", "*"], "client_id": "c",
         "credential": {"federated_token_file": {"path": "/token"}}}"#;
     let proxy = [
+        // the platform says both
+        ("AZURE_FEDERATED_TOKEN_FILE", "/token"),
         ("AZURE_KUBERNETES_TOKEN_PROXY", "https://10.0.0.1:9443/x/"),
         ("AZURE_KUBERNETES_SNI_NAME", "proxy.internal"),
         ("AZURE_KUBERNETES_CA_FILE", "/ca.crt"),

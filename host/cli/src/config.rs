@@ -8,8 +8,8 @@ use edgepass::limits::CONFIG_BYTES;
 use edgepass::needs::FilePattern;
 use edgepass::repeat::{NOT_REPEATED, NoPath, PATH_FOR_DOCUMENT, is_path, is_plain_path, no_path};
 use edgepass::{
-    BuildError, Config, ConfigError, CredentialState, CredentialStatus, CredentialTrial,
-    Environment, Provider, document_text, process_environment,
+    BuildError, Config, ConfigError, CredentialRef, CredentialState, CredentialStatus,
+    CredentialTrial, Environment, Provider, document_text, process_environment,
 };
 use edgepass_core::inspect_jwt;
 
@@ -183,7 +183,18 @@ fn trials(
         let provider = provider.map_err(|error| not_built(error, document, environment))?;
         let mut out = Vec::new();
         for name in config.identities.keys() {
-            let trials = provider.try_credentials(Some(name)).await?;
+            let trials = provider.try_credentials(Some(name)).await;
+            // one identity that cannot be tried hides no other
+            let trials = trials.unwrap_or_else(|error| {
+                vec![CredentialTrial {
+                    credential: CredentialRef {
+                        kind: "its credentials".to_owned(),
+                        name: None,
+                    },
+                    description: String::new(),
+                    problem: Some(error),
+                }]
+            });
             out.push((name.clone(), trials));
         }
         Ok(out)
@@ -193,23 +204,39 @@ fn trials(
     trials
 }
 
-/// Says in the log which credential brought the token, and why others did not.
-pub(crate) async fn narrate_credentials(provider: &Provider, identity: &str) {
-    if !log::log_enabled!(log::Level::Info) {
-        return;
-    }
+/// Says which credential of several brought the token, and why others did not: in the log where there is one, and otherwise
+/// as warnings, because nothing else tells of a credential that has ended.
+pub(crate) async fn narrate_credentials(
+    provider: &Provider,
+    identity: &str,
+    warnings: &mut Warnings,
+) {
     let status = provider.status().await.unwrap_or_default();
-    let credentials = status
+    let credentials: Vec<CredentialStatus> = status
         .into_iter()
         .filter(|status| status.identity == identity)
-        .flat_map(|status| status.credentials);
+        .flat_map(|status| status.credentials)
+        .collect();
+    let is_list = credentials.len() > 1;
+    let is_logged = log::log_enabled!(log::Level::Info);
     for CredentialStatus { credential, state } in credentials {
         match state {
-            CredentialState::Untried => log::info!("credential {credential}: was not needed"),
-            CredentialState::Good(_) => log::info!("credential {credential}: brought the token"),
-            CredentialState::Aside { failure, .. } => {
+            CredentialState::Aside { failure, .. } if is_logged => {
                 log::info!("credential {credential}: gave none: {}", failure.message);
             }
+            CredentialState::Aside { failure, .. } if is_list => {
+                warnings.add(&[format!(
+                    "identity {identity}: {credential} gave no token, and another credential was used: {}",
+                    failure.message
+                )]);
+            }
+            CredentialState::Untried if is_logged => {
+                log::info!("credential {credential}: was not needed");
+            }
+            CredentialState::Good(_) if is_logged => {
+                log::info!("credential {credential}: brought the token");
+            }
+            _ => {}
         }
     }
 }

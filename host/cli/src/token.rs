@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
         warnings.add(provider.warnings());
         let token = within(deadline, provider.get_token(&request)).await;
         let token = token.map_err(|error| Failure::from(with_proxy_named(error)))?;
-        config::narrate_credentials(&provider, &token.identity).await;
+        config::narrate_credentials(&provider, &token.identity, warnings).await;
         Ok((provider, token))
     });
     let (provider, token) = match got {

@@ -707,7 +707,7 @@ async fn a_password_that_is_not_there_is_named_and_nothing_is_sent() {
         ),
         (
             json!({ "password_env": "NO_SUCH_VARIABLE" }),
-            "the variable NO_SUCH_VARIABLE (password_env) is not set",
+            "password_env names an environment variable that is not set",
         ),
         (
             json!({ "password_file": "/nowhere/at/all" }),

@@ -153,6 +153,7 @@ fn kinds_go_into_envoy_as_the_table_says() {
                     ])
                     .arg(&file)
                     .env_clear()
+                    .env("EDGEPASS_ALLOW_EXECUTABLES", "1")
                     .output()
                     .expect("the command runs");
                 (

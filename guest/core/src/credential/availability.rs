@@ -1,6 +1,6 @@
 //! Why a credential gave nothing.
 
-use crate::Error;
+use crate::{Error, Secret};
 
 /// Whether a credential that gave nothing is there at all.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,6 +17,8 @@ pub(crate) enum Availability {
 pub(crate) struct Failure {
     pub(crate) error: Error,
     pub(crate) availability: Availability,
+    /// What was shown to others on the way: a server may say it again later.
+    pub(crate) shown: Vec<Secret>,
 }
 
 impl Failure {
@@ -25,6 +27,7 @@ impl Failure {
         Self {
             error,
             availability: Availability::NotHere,
+            shown: Vec::new(),
         }
     }
 }
@@ -34,6 +37,7 @@ impl From<Error> for Failure {
         Self {
             error,
             availability: Availability::Failed,
+            shown: Vec::new(),
         }
     }
 }

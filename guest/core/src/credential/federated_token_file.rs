@@ -178,12 +178,14 @@ async fn read(io: &Io, path: &str, purpose: &Purpose<'_>) -> Result<GoodFile, Fa
     let is_new = known.is_none();
     let inspected = || inspect_jwt(text.expose()).map(Rc::new);
     let Some(summary) = known.map(|(_, summary)| summary).or_else(inspected) else {
-        return Err(Error::new(
+        let error = Error::new(
             ErrorClass::CredentialUnavailable,
             format!("{WHAT} {path} does not hold a JWT"),
         )
-        .hint("three base64url parts with dots between are expected, as Kubernetes writes them")
-        .into());
+        .hint("three base64url parts with dots between are expected, as Kubernetes writes them");
+        // the beginning of one: whoever writes it in place has not finished
+        let is_cut_off = text.expose().starts_with("eyJ");
+        return Err(if is_cut_off { error.retryable() } else { error }.into());
     };
     if let Some(ago_s) = expired_for_s(io, &summary, purpose)
         && ago_s.saturating_mul(1000) > EXPIRED_ASSERTION_GRACE_MS

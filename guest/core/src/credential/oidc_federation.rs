@@ -5,6 +5,8 @@
 //!
 //! The first token lives for about an hour, so it is kept until shortly before its end.
 
+use std::cell::RefCell;
+
 use crate::authority::{Authority, Endpoint, EndpointVersion, PUBLIC_HOST};
 use crate::config::error::{ConfigError, check};
 use crate::config::parse::object;
@@ -20,7 +22,7 @@ use crate::exchange::{self, Asked, Form, Granted, Wanted};
 use crate::flow::Io;
 use crate::inspect::inspect_jwt;
 use crate::limits::HTTP_TIMEOUT_MS;
-use crate::{Error, ErrorClass};
+use crate::{Error, ErrorClass, Secret};
 
 /// The kinds whose own token an inner client cannot be: they have no secret of their own to authenticate with there.
 const NOT_INSIDE: &[&str] = &["oidc_federation", "bound_certificate"];
@@ -154,15 +156,25 @@ impl Kind for OidcFederation {
 
 impl SupplyAssertion for OidcFederation {
     async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
-        let ask = Box::pin(self.granted(io, purpose));
-        let kept = kept(io, &self.key, ask).await?;
-        Ok(Supplied::new(kept.token, JWT_BEARER, kept.presented))
+        let shown = RefCell::default();
+        let ask = Box::pin(self.granted(io, purpose, &shown));
+        let kept = kept(io, &self.key, ask).await;
+        let shown = shown.into_inner();
+        match kept {
+            Ok(kept) => Ok(Supplied::new(kept.token, JWT_BEARER, kept.presented).showing(shown)),
+            Err(failure) => Err(Failure { shown, ..failure }),
+        }
     }
 }
 
 impl OidcFederation {
     /// The first of the two exchanges.
-    async fn granted(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Granted, Failure> {
+    async fn granted(
+        &self,
+        io: &Io,
+        purpose: &Purpose<'_>,
+        shown: &RefCell<Vec<Secret>>,
+    ) -> Result<Granted, Failure> {
         let endpoint = self
             .credential
             .token_endpoint(&self.client, self.client.tenant.as_deref())?;
@@ -192,6 +204,7 @@ impl OidcFederation {
         );
         let result = io.http(request, auth.via()).await;
         let secrets = auth.secrets();
+        shown.borrow_mut().clone_from(&secrets);
         let asked = Asked {
             endpoint: &endpoint,
             server_unix_s: io.now().unix_ms / 1000,

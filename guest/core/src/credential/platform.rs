@@ -177,6 +177,9 @@ impl Question<'_> {
     }
 }
 
+const BUSY_HINT: &str =
+    "it has a fault of its own, or too many requests; the same request may succeed later";
+
 /// A status that is no success, with what the platform says of it: JSON with `message` as GitHub and Azure write it, or
 /// XML as AWS does.
 fn refused(
@@ -211,7 +214,8 @@ fn refused(
         class,
         ErrorDetail {
             message: format!("{who} ({}) answered HTTP {status}{said}", server.authority),
-            hint: Some(hint.to_owned()),
+            // the platform's own advice is about whom it refuses
+            hint: Some(if retryable { BUSY_HINT } else { hint }.to_owned()),
             retryable,
             retry_after_ms: retry_after_ms(response, 0),
             http_status: Some(status),

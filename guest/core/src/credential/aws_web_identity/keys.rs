@@ -32,6 +32,9 @@ const IMDS: &str = "169.254.169.254";
 /// Replaces that, as in the AWS SDKs.
 const IMDS_ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
 
+/// A role by a web identity (IRSA of EKS): there the machine's role is somebody else's.
+const WEB_IDENTITY_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+
 /// Switches it off.
 const IMDS_DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
 
@@ -87,6 +90,8 @@ pub(super) enum Source {
     Machine(Server),
     /// It was switched off.
     Nowhere,
+    /// The role is that of a web identity, which is not assumed here.
+    WebIdentity,
 }
 
 #[derive(Clone, Debug)]
@@ -145,6 +150,9 @@ impl Source {
                 authorization,
             });
         }
+        if place.variable_alone(WEB_IDENTITY_FILE).is_some() {
+            return Ok(Self::WebIdentity);
+        }
         if place.flag(IMDS_DISABLED, "aws_web_identity")? {
             return Ok(Self::Nowhere);
         }
@@ -173,6 +181,7 @@ impl Source {
             Self::Container { .. } => "role of the container",
             Self::Machine(_) => "role of the machine",
             Self::Nowhere => "no role: the metadata service is switched off",
+            Self::WebIdentity => "no role: it is that of a web identity (IRSA)",
         }
     }
 
@@ -202,7 +211,7 @@ impl Source {
                 }
             }
             Self::Machine(server) => out.add(&server.authority),
-            Self::Nowhere => {}
+            Self::Nowhere | Self::WebIdentity => {}
         }
     }
 
@@ -253,6 +262,12 @@ impl Source {
                 read(CONTAINER, &question.ask(io).await?)
             }
             Self::Machine(server) => machine(io, server, correlation_id).await,
+            Self::WebIdentity => Err(platform::not_here(
+                format!(
+                    "the role of AWS is that of {WEB_IDENTITY_FILE}, which is not assumed here, and the machine's role is somebody else's"
+                ),
+                "give the service account its role by EKS Pod Identity, or set the keys of the role; or prove the client by a projected token of the cluster itself (federated_token_file)",
+            )),
             Self::Nowhere => Err(platform::not_here(
                 format!(
                     "no role of AWS: {IMDS_DISABLED} is set, and neither keys nor a container's endpoint are"
