@@ -254,6 +254,40 @@ mod tests {
     const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
     #[test]
+    fn what_it_was_given_or_has_does_not_come_back() {
+        let json = r#"{"identities": {"a": {"tenant_id": "t.example", "client_id": "c", "credential": {"executable": {
+            "command": "/x", "arguments": ["--key=from-an-option", "an-argument"], "environment": ["TOKEN_OF_A_TEST"]}}}}}"#;
+        let environment = Environment::from_pairs([
+            ("EDGEPASS_ALLOW_EXECUTABLES", "1"),
+            ("TOKEN_OF_A_TEST", "from-a-variable"),
+        ]);
+        let config = edgepass_core::Config::load(Some(json), &environment).unwrap();
+        let source = config.needs().host_sources.remove(0).source;
+        let edgepass_core::needs::HostSource::Executable(need) = source else {
+            panic!("{source:?}")
+        };
+        let executable = Executable::new(need, &environment);
+        let told = "no: from-an-option, an-argument, from-a-variable, dG9vIGxhdGU=, --key";
+        let error = executable.without_secrets(AssertionError::Other(told.to_owned()));
+        let AssertionError::Other(said) = error else {
+            panic!("{error:?}")
+        };
+        assert!(
+            said.contains("no: [redacted]") && said.contains("--key"),
+            "{said}"
+        );
+        for secret in ["from-an-option", "an-argument", "from-a-variable"] {
+            assert!(!said.contains(secret), "{said}");
+        }
+        let answer = r#"{"version":1,"success":false,"code":"1","message":"bad the-token-itself","id_token":"the-token-itself"}"#;
+        let error = read(answer.as_bytes(), 0).expect_err("no token");
+        assert!(
+            !format!("{error:?}").contains("the-token-itself"),
+            "{error:?}"
+        );
+    }
+
+    #[test]
     fn an_answer_is_read_by_the_contract() {
         let id_token = |type_: &str| {
             format!(r#"{{"version":1,"success":true,"token_type":"{type_}","id_token":"SHOWN"}}"#)
