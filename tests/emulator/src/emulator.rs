@@ -440,7 +440,7 @@ impl Emulator {
     }
 
     /// Serves the SPIFFE Workload API on a Unix socket at that path, to whoever
-    /// connects: JWT-SVIDs of two identities, of which [`Platform::Spiffe`] has
+    /// connects: JWT-SVIDs of two identities, of which [`TokenService::Spiffe`] has
     /// the default one.
     pub fn serve_workload_api(&self, path: &Path) -> Result<()> {
         let runtime = self.runtime.as_ref().context("it has stopped")?;
