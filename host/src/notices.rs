@@ -32,23 +32,13 @@ impl Notices {
             for status in &identity.credentials {
                 let credential = status.credential.to_string();
                 let of = (name.clone(), credential);
-                match &status.state {
-                    CredentialState::Untried => {}
-                    CredentialState::Good(_) => {
-                        if aside.remove(&of) {
-                            log::warn!("identity {name}: {} works again", of.1);
-                        }
-                    }
-                    CredentialState::Aside { failure, .. } => {
-                        if !aside.contains(&of) {
-                            log::warn!(
-                                "identity {name}: {} is left aside, and the next credential is tried: {}",
-                                of.1,
-                                failure.message
-                            );
-                            aside.insert(of);
-                        }
-                    }
+                let is_news = match &status.state {
+                    CredentialState::Untried => false,
+                    CredentialState::Good(_) => aside.remove(&of),
+                    CredentialState::Aside { .. } => aside.insert(of),
+                };
+                if let Some(notice) = status.notice(name).filter(|_| is_news) {
+                    log::warn!("{notice}");
                 }
             }
         }

@@ -701,7 +701,7 @@ pub(crate) async fn assertion_alone(
     Err(first.unwrap_or_else(none))
 }
 
-/// Loads each credential of an identity, as for an exchange, and makes none.
+/// Loads each credential of an identity, as for an exchange with its own token endpoint, and makes none there.
 pub(crate) async fn try_credentials(io: &Io, plan: &Plan) -> Vec<CredentialTrial> {
     let mut trials = Vec::new();
     let Source::Exchange(exchange) = &plan.identity.source else {

@@ -136,6 +136,9 @@ macro_rules! kinds {
                 $(
                     if let Some(document) = &file.$name {
                         let place = place.inside(stringify!($name));
+                        if HANDED_IN.contains(&stringify!($name)) {
+                            place.need(|needs| needs.every_credential.push(place.path().to_owned()));
+                        }
                         return Kind::check(document, &place, client)
                             .map(|kind| Some(Self::$Kind(kind)));
                     }
@@ -316,15 +319,13 @@ kinds_and! {
     elsewhere: Elsewhere,
 }
 
-#[cfg(not(feature = "every-credential"))]
 macro_rules! names_of {
     ($($(#[$doc:meta])* $name:ident: $Kind:ident,)*) => {
-        /// The kinds that other builds have.
-        const ELSEWHERE: &[&str] = &[$(stringify!($name)),*];
+        /// The kinds that are not in every build.
+        const HANDED_IN: &[&str] = &[$(stringify!($name)),*];
     };
 }
 
-#[cfg(not(feature = "every-credential"))]
 every_kind!(names_of);
 
 /// Makes of a kind that other builds have the one kind that stands for all of them here: whoever uses such an identity is
@@ -337,7 +338,7 @@ pub(crate) fn set_elsewhere(fields: &mut [(String, Json)], known: &[&str]) {
         return;
     }
     for (name, value) in fields {
-        if ELSEWHERE.contains(&name.as_str()) {
+        if HANDED_IN.contains(&name.as_str()) {
             let kind = std::mem::replace(name, NAME.to_owned());
             *value = Json::Object(vec![("kind".to_owned(), Json::Text(Secret::new(kind)))]);
         }

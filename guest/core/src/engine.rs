@@ -234,7 +234,7 @@ impl Engine {
         Ok(ticket)
     }
 
-    /// Loads each credential of an identity as for an exchange, and makes none.
+    /// Loads each credential of an identity as for an exchange with its own token endpoint, and makes none there.
     ///
     /// # Errors
     ///

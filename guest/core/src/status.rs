@@ -79,6 +79,21 @@ pub struct CredentialStatus {
     pub state: CredentialState,
 }
 
+impl CredentialStatus {
+    /// What people are told of a credential of several when it has come to stand so: a line, never a secret.
+    pub fn notice(&self, identity: &str) -> Option<String> {
+        let name = &self.credential;
+        match &self.state {
+            CredentialState::Untried => None,
+            CredentialState::Good(_) => Some(format!("identity `{identity}`: {name} works again")),
+            CredentialState::Aside { failure, .. } => Some(format!(
+                "identity `{identity}`: {name} is left aside, and the next credential is tried: {}",
+                failure.message
+            )),
+        }
+    }
+}
+
 /// How a credential stands.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum CredentialState {

@@ -117,6 +117,25 @@ fn falling_back_and_coming_back_cost_no_exchange_while_a_good_token_lives() {
 }
 
 #[test]
+fn two_uses_of_one_certificate_are_told_apart() {
+    const CHAIN: &str = r#"{"certificate": {"name": "c", "send_x5c": true}}"#;
+    let world = world(7, &[CERTIFICATE, CHAIN, SECRET]);
+    let mut status = world.engine.status(world.now());
+    let credentials = status.pop().expect("one identity").credentials.into_iter();
+    let names: Vec<_> = credentials
+        .map(|status| status.credential.to_string())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "certificate `c, credential[0]`",
+            "certificate `c, credential[1]`",
+            "client_secret `credential[2]`"
+        ]
+    );
+}
+
+#[test]
 fn one_that_hangs_leaves_time_for_the_next() {
     let mut world = world(3, &[TOKEN_FILE, CERTIFICATE, SECRET]);
     world.file = File::Hanging;

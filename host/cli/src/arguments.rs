@@ -197,7 +197,8 @@ pub(crate) struct CheckArguments {
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// Loads each credential as for an exchange, and makes none: reads token files, opens certificates, asks for assertions.
+    /// Loads each credential as for an exchange, and asks the identity's own token endpoint for nothing (the first of the two
+    /// exchanges of oidc_federation, at another issuer, is made): reads token files, opens certificates, asks for assertions.
     /// Says of each whether it is ready; fails where an identity has none that is.
     #[arg(long = "try")]
     pub(crate) try_credentials: bool,

@@ -92,7 +92,7 @@ async fn a_bound_certificate_that_is_revoked_gives_way_and_comes_back() -> Resul
         tokio::time::sleep(Duration::from_millis(200)).await;
         provider.get_token(&forced(GRAPH)).await?;
     }
-    let said = warnings("identity revoked:");
+    let said = warnings("identity `revoked`:");
     assert_eq!(said.len(), 2, "{said:#?}");
     assert!(
         said[0].contains("bound_certificate `demo` is left aside"),
@@ -122,7 +122,7 @@ async fn a_broken_first_one_costs_one_warning_and_not_one_a_call() -> Result<()>
         20,
         "no exchange was lost on it"
     );
-    let said = warnings("identity broken:");
+    let said = warnings("identity `broken`:");
     assert_eq!(said.len(), 1, "{said:#?}");
     assert!(said[0].contains("/nowhere/token"), "{said:#?}");
 

@@ -109,7 +109,6 @@ impl Kind for AwsWebIdentity {
         place: &Place<'_>,
         client: &Client,
     ) -> Result<Self, ConfigError> {
-        place.need(|needs| needs.every_credential.push(place.path().to_owned()));
         let audience = platform::audience(document.audience.as_deref(), place, client)?;
         let duration_s = document.duration_s.unwrap_or(USUAL_DURATION_S);
         if !(60..=3600).contains(&duration_s) {

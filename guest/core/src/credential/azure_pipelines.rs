@@ -5,15 +5,15 @@
 //! Source: `azure_pipelines_credential.rs` of the Azure SDK for Rust, and its twins in the other languages.
 
 use crate::config::Client;
-use crate::config::error::{ConfigError, check};
+use crate::config::error::ConfigError;
 use crate::config::parse::object;
 use crate::config::place::Place;
 use crate::config::rules;
-use crate::credential::platform::{self, Question, Server};
+use crate::credential::platform::{self, JobService, Question};
 use crate::credential::{Failure, Kind, Purpose, Supplied, SupplyAssertion};
 use crate::distinction::Distinction;
 use crate::flow::Io;
-use crate::needs::{self, PathPattern};
+use crate::needs;
 use crate::{Secret, SecretBytes};
 
 /// Where to ask.
@@ -49,14 +49,7 @@ object! {
 pub(crate) struct AzurePipelines {
     connection: Option<String>,
     /// Without it this is no such job.
-    service: Option<Service>,
-}
-
-#[derive(Clone, Debug)]
-struct Service {
-    server: Server,
-    path: String,
-    token: Secret,
+    service: Option<JobService>,
 }
 
 impl Kind for AzurePipelines {
@@ -68,7 +61,6 @@ impl Kind for AzurePipelines {
         place: &Place<'_>,
         _: &Client,
     ) -> Result<Self, ConfigError> {
-        place.need(|needs| needs.every_credential.push(place.path().to_owned()));
         let connection = place.optional(
             "service_connection_id",
             document.service_connection_id.as_deref(),
@@ -83,20 +75,10 @@ impl Kind for AzurePipelines {
         let connection = connection.map(|connection| connection.value.to_owned());
         let service = match (url, token, &connection) {
             (Some(url), Some(token), Some(connection)) => {
-                check(URL, rules::filled_in(url))?;
-                check(TOKEN, rules::filled_in(token))?;
-                let (server, mut path) = Server::https(URL, url)?;
-                path.push(if path.contains('?') { '&' } else { '?' });
-                path.push_str(&format!(
-                    "api-version={API_VERSION}&serviceConnectionId={connection}"
-                ));
-                let exact = PathPattern::Exact(path.clone());
-                server.need(place, needs::Purpose::PlatformPost, exact);
-                Some(Service {
-                    server,
-                    path,
-                    token: platform::header_value(TOKEN, token)?,
-                })
+                let query = format!("api-version={API_VERSION}&serviceConnectionId={connection}");
+                let service = JobService::of((URL, url), &query, (TOKEN, token))?;
+                service.need(place, needs::Purpose::PlatformPost);
+                Some(service)
             }
             _ => None,
         };
@@ -117,15 +99,8 @@ impl Kind for AzurePipelines {
             service,
         } = self;
         out.add_optional(connection.as_deref());
-        if let Some(Service {
-            server,
-            path,
-            token,
-        }) = service
-        {
-            out.add(&server.authority);
-            out.add(path);
-            out.add(token.expose());
+        if let Some(service) = service {
+            service.distinguish(out);
         }
     }
 }

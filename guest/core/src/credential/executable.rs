@@ -76,7 +76,6 @@ impl Kind for Executable {
         place: &Place<'_>,
         client: &Client,
     ) -> Result<Self, ConfigError> {
-        place.need(|needs| needs.every_credential.push(place.path().to_owned()));
         let command = place.required_alone("command", document.command.as_deref())?;
         command.check(rules::path)?;
         let is_allowed = place.flag(ALLOW, "command")? || place.flag(ALLOW_GOOGLE, "command")?;

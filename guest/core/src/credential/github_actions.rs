@@ -5,15 +5,14 @@
 //! Source: "OpenID Connect" of GitHub's documentation, and `oidc-utils.ts` of its toolkit.
 
 use crate::config::Client;
-use crate::config::error::{ConfigError, check};
+use crate::config::error::ConfigError;
 use crate::config::parse::object;
 use crate::config::place::Place;
-use crate::config::rules;
-use crate::credential::platform::{self, Question, Server};
+use crate::credential::platform::{self, JobService, Question};
 use crate::credential::{Failure, Kind, Purpose, Supplied, SupplyAssertion};
 use crate::distinction::Distinction;
 use crate::flow::Io;
-use crate::needs::{self, PathPattern};
+use crate::needs;
 use crate::{Secret, SecretBytes};
 
 /// Where to ask. It has a query already.
@@ -43,15 +42,7 @@ object! {
 pub(crate) struct GitHubActions {
     audience: String,
     /// Without it this is no such job.
-    service: Option<Service>,
-}
-
-#[derive(Clone, Debug)]
-struct Service {
-    server: Server,
-    /// With the query that asks for the audience.
-    path: String,
-    token: Secret,
+    service: Option<JobService>,
 }
 
 impl Kind for GitHubActions {
@@ -63,24 +54,16 @@ impl Kind for GitHubActions {
         place: &Place<'_>,
         client: &Client,
     ) -> Result<Self, ConfigError> {
-        place.need(|needs| needs.every_credential.push(place.path().to_owned()));
         let audience = platform::audience(document.audience.as_deref(), place, client)?;
         let url = place.variable_alone(URL);
         let token = place.variable_of_platform(TOKEN, true);
         let service = match (url, token) {
             (Some(url), Some(token)) => {
-                check(URL, rules::filled_in(url))?;
-                let (server, mut path) = Server::https(URL, url)?;
-                path.push(if path.contains('?') { '&' } else { '?' });
-                path.push_str("audience=");
-                path.extend(form_urlencoded::byte_serialize(audience.as_bytes()));
-                let exact = PathPattern::Exact(path.clone());
-                server.need(place, needs::Purpose::Platform, exact);
-                Some(Service {
-                    server,
-                    path,
-                    token: platform::header_value(TOKEN, token)?,
-                })
+                let audience = form_urlencoded::byte_serialize(audience.as_bytes());
+                let query = format!("audience={}", audience.collect::<String>());
+                let service = JobService::of((URL, url), &query, (TOKEN, token))?;
+                service.need(place, needs::Purpose::Platform);
+                Some(service)
             }
             _ => None,
         };
@@ -94,15 +77,8 @@ impl Kind for GitHubActions {
     fn distinguish(&self, out: &mut Distinction) {
         let Self { audience, service } = self;
         out.add(audience);
-        if let Some(Service {
-            server,
-            path,
-            token,
-        }) = service
-        {
-            out.add(&server.authority);
-            out.add(path);
-            out.add(token.expose());
+        if let Some(service) = service {
+            service.distinguish(out);
         }
     }
 }

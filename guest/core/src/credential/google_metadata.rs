@@ -63,7 +63,6 @@ impl Kind for GoogleMetadata {
         place: &Place<'_>,
         client: &Client,
     ) -> Result<Self, ConfigError> {
-        place.need(|needs| needs.every_credential.push(place.path().to_owned()));
         let audience = platform::audience(document.audience.as_deref(), place, client)?;
         let account = document.service_account.as_deref().unwrap_or("default");
         let setting = place.at("service_account");

@@ -46,12 +46,16 @@ impl Credentials {
         1 + self.others.len()
     }
 
-    /// What errors call that one. Of several, those without a name of their own go by their place.
+    /// What errors call that one. Of several, those without a name of their own go by their place, and so do two uses of
+    /// one certificate.
     pub(crate) fn reference(&self, index: usize) -> CredentialRef {
-        let credential = self.get(index);
-        let mut reference = credential.reference();
-        if !self.others.is_empty() && reference.name.is_none() {
-            reference.name = Some(format!("credential[{index}]"));
+        let mut reference = self.get(index).reference();
+        let alike = self.iter().filter(|other| other.reference() == reference);
+        if !self.others.is_empty() && (reference.name.is_none() || alike.count() > 1) {
+            reference.name = Some(match &reference.name {
+                None => format!("credential[{index}]"),
+                Some(name) => format!("{name}, credential[{index}]"),
+            });
         }
         reference
     }
@@ -113,7 +117,12 @@ impl Standings {
         }
     }
 
-    fn notice(&mut self, text: String) {
+    /// Tells people how that one stands now.
+    fn notice(&mut self, identity: &str, credentials: &Credentials, at: usize, now: Now) {
+        let status = self.one(identity, credentials, at, now);
+        let Some(text) = status.notice(identity) else {
+            return;
+        };
         if self.notices.len() >= MAX_NOTICES {
             self.notices.pop_front();
         }
@@ -131,35 +140,43 @@ impl Standings {
         credentials: &Credentials,
         now: Now,
     ) -> Vec<CredentialStatus> {
-        let one = |index| {
-            let state = match self.of.get(&(identity.to_owned(), index)) {
-                None => CredentialState::Untried,
-                Some(Standing::Good(at)) => CredentialState::Good(*at),
-                Some(Standing::Aside(aside)) => CredentialState::Aside {
-                    failure: aside.failure.clone(),
-                    retry_on: now
-                        .unix_s()
-                        .saturating_add(aside.until_mono_ms.saturating_sub(now.mono_ms) / 1000),
-                },
-            };
-            CredentialStatus {
-                credential: credentials.reference(index),
-                state,
-            }
-        };
+        let one = |index| self.one(identity, credentials, index, now);
         (0..credentials.len()).map(one).collect()
+    }
+
+    fn one(
+        &self,
+        identity: &str,
+        credentials: &Credentials,
+        index: usize,
+        now: Now,
+    ) -> CredentialStatus {
+        let state = match self.of.get(&(identity.to_owned(), index)) {
+            None => CredentialState::Untried,
+            Some(Standing::Good(at)) => CredentialState::Good(*at),
+            Some(Standing::Aside(aside)) => CredentialState::Aside {
+                failure: aside.failure.clone(),
+                retry_on: now
+                    .unix_s()
+                    .saturating_add(aside.until_mono_ms.saturating_sub(now.mono_ms) / 1000),
+            },
+        };
+        CredentialStatus {
+            credential: credentials.reference(index),
+            state,
+        }
     }
 }
 
 impl Io {
     /// A credential brought a token.
     pub(crate) fn credential_worked(&self, identity: &str, credentials: &Credentials, at: usize) {
-        let good = Standing::Good(self.now().unix_s());
+        let now = self.now();
+        let good = Standing::Good(now.unix_s());
         self.standings(|standings| {
             let before = standings.of.insert((identity.to_owned(), at), good);
             if credentials.len() > 1 && matches!(before, Some(Standing::Aside(_))) {
-                let name = credentials.reference(at);
-                standings.notice(format!("identity `{identity}`: {name} works again"));
+                standings.notice(identity, credentials, at, now);
             }
         });
     }
@@ -200,10 +217,7 @@ impl Io {
         self.standings(|standings| {
             standings.of.insert((identity.to_owned(), at), aside);
             if failures == 1 && !is_alone {
-                let name = credentials.reference(at);
-                standings.notice(format!(
-                    "identity `{identity}`: {name} is left aside, and the next credential is tried: {message}"
-                ));
+                standings.notice(identity, credentials, at, now);
             }
         });
     }

@@ -67,7 +67,6 @@ impl Kind for OidcFederation {
         place: &Place<'_>,
         _: &Client,
     ) -> Result<Self, ConfigError> {
-        place.need(|needs| needs.every_credential.push(place.path().to_owned()));
         let authority = authority(document, place)?;
         let tenant = document.tenant_id.as_deref();
         let tenant = tenant.filter(|_| authority.is_entra()).map(str::to_owned);

@@ -9,6 +9,7 @@ use crate::config::error::{ConfigError, check};
 use crate::config::place::Place;
 use crate::config::{Client, rules};
 use crate::credential::{Failure, JWT_BEARER, Supplied};
+use crate::distinction::Distinction;
 use crate::effect::{HttpErrorKind, HttpRequest, HttpResponse, Via};
 use crate::exchange::{self, Asked, Wanted, retry_after_ms};
 use crate::flow::Io;
@@ -86,6 +87,46 @@ impl Server {
                 server_thumbprint: None,
             });
         });
+    }
+}
+
+/// Where a job asks for a token of its own, with the query that says for what, and what it shows there.
+#[derive(Clone, Debug)]
+pub(super) struct JobService {
+    pub(super) server: Server,
+    pub(super) path: String,
+    pub(super) token: Secret,
+}
+
+impl JobService {
+    /// Of the variables of a job, each with its name.
+    pub(super) fn of(
+        (url_variable, url): (&str, &str),
+        query: &str,
+        (token_variable, token): (&'static str, &str),
+    ) -> Result<Self, ConfigError> {
+        check(url_variable, rules::filled_in(url))?;
+        check(token_variable, rules::filled_in(token))?;
+        let (server, mut path) = Server::https(url_variable, url)?;
+        path.push(if path.contains('?') { '&' } else { '?' });
+        path.push_str(query);
+        Ok(Self {
+            server,
+            path,
+            token: header_value(token_variable, token)?,
+        })
+    }
+
+    /// Notes what is asked there.
+    pub(super) fn need(&self, place: &Place<'_>, purpose: Purpose) {
+        let exact = PathPattern::Exact(self.path.clone());
+        self.server.need(place, purpose, exact);
+    }
+
+    pub(super) fn distinguish(&self, out: &mut Distinction) {
+        out.add(&self.server.authority);
+        out.add(&self.path);
+        out.add(self.token.expose());
     }
 }
 

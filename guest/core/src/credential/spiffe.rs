@@ -63,7 +63,6 @@ impl Kind for Spiffe {
         place: &Place<'_>,
         client: &Client,
     ) -> Result<Self, ConfigError> {
-        place.need(|needs| needs.every_credential.push(place.path().to_owned()));
         let audience = platform::audience(document.audience.as_deref(), place, client)?;
         if let Some(id) = &document.spiffe_id {
             let setting = place.at("spiffe_id");
