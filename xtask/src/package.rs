@@ -143,7 +143,11 @@ pub(crate) fn unpack(into: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         .iter()
         .map(|name| {
             let bytes = fs::read(packed(name)).with_context(|| format!("{name} is not packed"))?;
-            tar::Archive::new(GzDecoder::new(bytes.as_slice()))
+            let mut archive = tar::Archive::new(GzDecoder::new(bytes.as_slice()));
+            // packed files are all of one day: in a folder of the same name as an earlier one cargo would not see that they
+            // have changed
+            archive.set_preserve_mtime(false);
+            archive
                 .unpack(into)
                 .with_context(|| format!("cannot unpack {name}"))?;
             Ok((*name, into.join(format!("{name}-{VERSION}"))))
