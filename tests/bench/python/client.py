@@ -26,6 +26,9 @@ class SharedTransport(RequestsTransport):
 TRANSPORT = SharedTransport()
 TRANSPORT.open()
 
+# MSAL asks a public host first whether an authority that it does not know is one
+OPTIONS = {"transport": TRANSPORT, "disable_instance_discovery": True}
+
 
 def credential():
     """A credential with an empty cache. Everything else comes from the environment."""
@@ -35,9 +38,9 @@ def credential():
             return WorkloadIdentityCredential(transport=TRANSPORT)
         case "secret":
             with open(os.environ["EDGEPASS_BENCH_FILE"], encoding="ascii") as file:
-                return ClientSecretCredential(*client, file.read().strip(), transport=TRANSPORT)
+                return ClientSecretCredential(*client, file.read().strip(), **OPTIONS)
         case "certificate":
-            return CertificateCredential(*client, os.environ["EDGEPASS_BENCH_FILE"], transport=TRANSPORT)
+            return CertificateCredential(*client, os.environ["EDGEPASS_BENCH_FILE"], **OPTIONS)
         case "managed_identity":
             return ManagedIdentityCredential(transport=TRANSPORT)
         case other:

@@ -35,6 +35,7 @@ pub use errors::{Aadsts, TABLE};
 pub use faults::Fault;
 pub use issuer::{DEFAULT_LIFETIME, Mint, WorkloadIssuer};
 pub use journal::JournalEntry;
+pub use metadata::TOKEN_EXCHANGE;
 pub use pki::{CertificateOptions, ClientCertificate};
 pub use platforms::Platform;
 pub use registry::{

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use edgepass_emulator::{DEFAULT_LIFETIME, Directory, Emulator};
+use edgepass_emulator::{DEFAULT_LIFETIME, Directory, Emulator, TOKEN_EXCHANGE};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -120,7 +120,26 @@ async fn start(arguments: &Arguments) -> Result<Emulator> {
     for name in &arguments.host_name {
         builder = builder.host_name(name);
     }
-    builder.start().await
+    let emulator = builder.start().await?;
+    if arguments.metadata_port.is_some() {
+        trust_machine(&emulator)?;
+    }
+    Ok(emulator)
+}
+
+/// Has the application trust the machine's identities, as somebody sets it up who wants to try them.
+fn trust_machine(emulator: &Emulator) -> Result<()> {
+    let app = emulator.app(emulator.client_id());
+    let mut app = app.context("the application is not registered")?;
+    for identity in emulator.managed_identities() {
+        app = app.federated(
+            &emulator.tenant_issuer(),
+            &identity.object_id,
+            TOKEN_EXCHANGE,
+        );
+    }
+    emulator.register_app(app);
+    Ok(())
 }
 
 /// Rotates forever; returns only when it cannot.

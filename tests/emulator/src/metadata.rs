@@ -17,7 +17,7 @@ use crate::world::World;
 /// The audience of a token that is another application's assertion. Entra
 /// issues it by its second version, whose issuer the federated credential
 /// names.
-pub(crate) const TOKEN_EXCHANGE: &str = "api://AzureADTokenExchange";
+pub const TOKEN_EXCHANGE: &str = "api://AzureADTokenExchange";
 
 /// The versions of the interface that are known.
 const VERSIONS: &[&str] = &[
