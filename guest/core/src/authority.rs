@@ -31,6 +31,8 @@ pub struct Cloud {
     pub aliases: &'static [&'static str],
     /// Where requests with a client certificate go, if not to `network_host` with `mtlsauth` for `login`.
     pub mtls_host: Option<&'static str>,
+    /// What a region's name is put before, if not `network_host`.
+    pub regional_host: Option<&'static str>,
     /// `aud` of a token that is exchanged there by workload identity federation, where Microsoft documents one.
     pub federation_audience: Option<&'static str>,
 }
@@ -46,6 +48,7 @@ pub const CLOUDS: &[Cloud] = &[
             "sts.windows.net",
         ],
         mtls_host: Some("mtlsauth.microsoft.com"),
+        regional_host: Some("login.microsoft.com"),
         federation_audience: Some("api://AzureADTokenExchange"),
     },
     Cloud {
@@ -53,6 +56,7 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login.partner.microsoftonline.cn",
         aliases: &["login.chinacloudapi.cn"],
         mtls_host: None,
+        regional_host: None,
         federation_audience: Some("api://AzureADTokenExchangeChina"),
     },
     Cloud {
@@ -60,6 +64,7 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login.microsoftonline.us",
         aliases: &["login.usgovcloudapi.net"],
         mtls_host: None,
+        regional_host: None,
         federation_audience: Some("api://AzureADTokenExchangeUSGov"),
     },
     Cloud {
@@ -67,6 +72,7 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login.microsoftonline.de",
         aliases: &[],
         mtls_host: None,
+        regional_host: None,
         federation_audience: None,
     },
     Cloud {
@@ -74,6 +80,7 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login-us.microsoftonline.com",
         aliases: &[],
         mtls_host: None,
+        regional_host: None,
         federation_audience: None,
     },
     Cloud {
@@ -81,6 +88,7 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login.windows-ppe.net",
         aliases: &["sts.windows-ppe.net", "login.microsoft-ppe.com"],
         mtls_host: None,
+        regional_host: None,
         federation_audience: None,
     },
     Cloud {
@@ -88,6 +96,7 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login.sovcloud-identity.fr",
         aliases: &[],
         mtls_host: None,
+        regional_host: None,
         federation_audience: None,
     },
     Cloud {
@@ -95,6 +104,7 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login.sovcloud-identity.de",
         aliases: &[],
         mtls_host: None,
+        regional_host: None,
         federation_audience: None,
     },
     Cloud {
@@ -102,9 +112,22 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login.sovcloud-identity.sg",
         aliases: &[],
         mtls_host: None,
+        regional_host: None,
         federation_audience: None,
     },
 ];
+
+/// How the hosts of Microsoft Entra External ID (CIAM) end, each of which is one tenant's.
+const CIAM_HOSTS: &str = ".ciamlogin.com";
+
+/// How the hosts of Azure AD B2C end, each of which is one tenant's.
+const B2C_HOSTS: &str = ".b2clogin.com";
+
+/// The path of AD FS, which has no tenants. The Azure SDKs call it a tenant of that name.
+pub(crate) const ADFS: &str = "adfs";
+
+/// The path that comes before the tenant at dSTS.
+const DSTS: &str = "/dstsv2";
 
 /// Entra endpoint version.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -129,6 +152,10 @@ pub enum Authority {
         host: String,
         /// Endpoint version.
         version: EndpointVersion,
+        /// The region whose servers are asked (ESTS-R), in lower case.
+        region: Option<String>,
+        /// What stands around the tenant in the path.
+        path: TenantPath,
     },
     /// Any OAuth 2.0 server by its token endpoint.
     Generic {
@@ -137,6 +164,19 @@ pub enum Authority {
         /// Where requests with a client certificate go (RFC 8705 section 5).
         mtls_token_endpoint: Option<Endpoint>,
     },
+}
+
+/// What stands around the tenant in the path of a token endpoint.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum TenantPath {
+    /// `/TENANT`.
+    #[default]
+    Plain,
+    /// `/TENANT/POLICY`, of Azure AD B2C.
+    Policy(String),
+    /// `/dstsv2/TENANT`.
+    Dsts,
 }
 
 /// An https URL in the parts that a request needs.
@@ -191,7 +231,8 @@ impl fmt::Display for Endpoint {
 }
 
 impl Authority {
-    /// Entra ID at `https://host[:port]`. Aliases become the cloud's network host.
+    /// Entra ID at `https://host[:port]`: aliases become the cloud's network host, and the host of a region is that of its
+    /// cloud. `https://host/dstsv2` is dSTS, and `https://host/adfs` is AD FS, which has a token endpoint and no tenants.
     pub(crate) fn entra(authority_host: &str, version: EndpointVersion) -> Result<Self, Refusal> {
         let url = HttpsUrl::parse(authority_host)?;
         if url.fragment || url.rest.contains('?') {
@@ -200,18 +241,127 @@ impl Authority {
                 format!("write https://{}", url.authority),
             ));
         }
-        if !matches!(url.rest, "" | "/") {
-            return Err(Refusal::new(
-                format!("has the path `{}`", url.rest),
-                format!(
-                    "write https://{}, and the tenant as tenant_id (AZURE_TENANT_ID)",
-                    url.authority
-                ),
-            ));
+        let path = match url.rest.trim_matches('/') {
+            "" if matches!(url.rest, "" | "/") => TenantPath::Plain,
+            path if path.eq_ignore_ascii_case(ADFS) => return Ok(Self::adfs(url.authority)),
+            path if path.eq_ignore_ascii_case(DSTS.trim_matches('/')) => TenantPath::Dsts,
+            _ => {
+                return Err(Refusal::new(
+                    format!("has the path `{}`", url.rest),
+                    format!(
+                        "write https://{}, and the tenant as tenant_id (AZURE_TENANT_ID)",
+                        url.authority
+                    ),
+                ));
+            }
+        };
+        let (host, region) = match regional(&url.authority) {
+            Some((region, cloud)) => (cloud.network_host.to_owned(), Some(region.to_owned())),
+            None => {
+                let known = cloud(&url.authority).map(|cloud| cloud.network_host.to_owned());
+                (known.unwrap_or(url.authority), None)
+            }
+        };
+        Ok(Self::Entra {
+            host,
+            version,
+            region,
+            path,
+        })
+    }
+
+    /// AD FS on that host.
+    pub(crate) fn adfs(host: String) -> Self {
+        Self::Generic {
+            token_endpoint: Endpoint {
+                authority: host,
+                path: format!("/{ADFS}/oauth2/token"),
+            },
+            mtls_token_endpoint: None,
         }
-        let host =
-            cloud(&url.authority).map_or(url.authority, |cloud| cloud.network_host.to_owned());
-        Ok(Self::Entra { host, version })
+    }
+
+    /// The same in that region of the cloud.
+    pub(crate) fn in_region(self, name: &str) -> Result<Self, Refusal> {
+        match self {
+            Self::Entra {
+                host,
+                version,
+                region,
+                path: TenantPath::Plain,
+            } if tenant_of_host(&host).is_none() => {
+                if let Some(region) = region.filter(|region| !region.eq_ignore_ascii_case(name)) {
+                    return Err(Refusal::new(
+                        format!("is `{name}`, and the authority host is that of `{region}`"),
+                        "keep one of the two",
+                    ));
+                }
+                Ok(Self::Entra {
+                    host,
+                    version,
+                    region: Some(name.to_ascii_lowercase()),
+                    path: TenantPath::Plain,
+                })
+            }
+            _ => Err(Refusal::new(
+                "is for the clouds of Entra ID, and the authority host is none of them",
+                "leave it out: that server has no regional endpoints",
+            )),
+        }
+    }
+
+    /// The same by that policy of Azure AD B2C; without one, that none is needed.
+    pub(crate) fn by_policy(self, name: Option<&str>) -> Result<Self, Refusal> {
+        let is_b2c = matches!(&self, Self::Entra { host, .. } if is_tenants(host, B2C_HOSTS));
+        match (self, name) {
+            (_, None) if is_b2c => Err(Refusal::new(
+                "is not set, and the authority host is one of Azure AD B2C",
+                "write the user flow or custom policy, such as B2C_1_signin",
+            )),
+            (this, None) => Ok(this),
+            (
+                Self::Entra {
+                    host,
+                    version,
+                    region: None,
+                    path: TenantPath::Plain,
+                },
+                Some(name),
+            ) if cloud(&host).is_none() && !is_tenants(&host, CIAM_HOSTS) => Ok(Self::Entra {
+                host,
+                version,
+                region: None,
+                path: TenantPath::Policy(name.to_owned()),
+            }),
+            (_, Some(_)) => Err(Refusal::new(
+                "is for Azure AD B2C, and the authority host is none of its hosts",
+                "leave it out, or write https://NAME.b2clogin.com, or a domain of your own, as authority_host",
+            )),
+        }
+    }
+
+    /// The tenant that the host itself names: of Microsoft Entra External ID and of Azure AD B2C.
+    pub(crate) fn tenant_of_host(&self) -> Option<String> {
+        match self {
+            Self::Entra { host, .. } => tenant_of_host(host),
+            Self::Generic { .. } => None,
+        }
+    }
+
+    /// Host and port that requests without a client certificate go to.
+    pub(crate) fn network_host(&self) -> String {
+        match self {
+            Self::Entra {
+                host,
+                region: Some(region),
+                ..
+            } => {
+                let regional = cloud(host).and_then(|cloud| cloud.regional_host);
+                format!("{region}.{}", regional.unwrap_or(host))
+            }
+            Self::Entra { host, .. } => host.clone(),
+            Self::Generic { token_endpoint, .. } => token_endpoint.authority.clone(),
+        }
     }
 
     /// Whether this is Entra ID.
@@ -234,7 +384,12 @@ impl Authority {
     /// When an Entra authority is given no tenant, or is asked for an mTLS endpoint that it does not have.
     pub fn token_endpoint(&self, tenant: Option<&str>, mtls: bool) -> Result<Endpoint, Error> {
         match self {
-            Self::Entra { host, version } => {
+            Self::Entra {
+                host,
+                version,
+                region,
+                path,
+            } => {
                 let tenant = tenant.ok_or_else(|| {
                     Error::new(
                         ErrorClass::Configuration,
@@ -242,11 +397,28 @@ impl Authority {
                     )
                     .hint("set tenant_id")
                 })?;
-                let authority = if mtls { mtls_twin(host)? } else { host.clone() };
-                let path = match version {
-                    EndpointVersion::V1 => format!("/{tenant}/oauth2/token"),
-                    EndpointVersion::V2 => format!("/{tenant}/oauth2/v2.0/token"),
+                let authority = match (mtls, path) {
+                    (false, _) => self.network_host(),
+                    (true, TenantPath::Plain) => {
+                        let twin = mtls_twin(host)?;
+                        match region {
+                            Some(region) => format!("{region}.{twin}"),
+                            None => twin,
+                        }
+                    }
+                    (true, _) => return Err(no_mtls_twin(host)),
                 };
+                let (before, policy) = match path {
+                    TenantPath::Plain => ("", ""),
+                    TenantPath::Policy(policy) => ("", policy.as_str()),
+                    TenantPath::Dsts => (DSTS, ""),
+                };
+                let slash = if policy.is_empty() { "" } else { "/" };
+                let end = match version {
+                    EndpointVersion::V1 => "/oauth2/token",
+                    EndpointVersion::V2 => "/oauth2/v2.0/token",
+                };
+                let path = format!("{before}/{tenant}{slash}{policy}{end}");
                 Ok(Endpoint { authority, path })
             }
             Self::Generic {
@@ -279,7 +451,7 @@ impl TrustedHosts {
 
     /// Whether requests may go to that host and port.
     pub(crate) fn check(&self, authority: &str) -> Result<(), Refusal> {
-        if self.0.contains_key(authority) || CLOUDS.iter().any(|cloud| cloud.has(authority)) {
+        if self.0.contains_key(authority) || is_microsoft(authority) {
             return Ok(());
         }
         let mut message =
@@ -340,6 +512,41 @@ impl Cloud {
     }
 }
 
+/// Whether that is a host of Microsoft's, on port 443: of a cloud, of a region of it, or of one tenant.
+fn is_microsoft(authority: &str) -> bool {
+    let is_of_cloud = |authority: &str| CLOUDS.iter().any(|cloud| cloud.has(authority));
+    is_of_cloud(authority)
+        || is_tenants(authority, CIAM_HOSTS)
+        || is_tenants(authority, B2C_HOSTS)
+        || without_region(authority).is_some_and(|(_, global)| is_of_cloud(global))
+}
+
+/// Whether that is the host of one tenant: a name and that end.
+fn is_tenants(authority: &str, end: &str) -> bool {
+    let name = authority.strip_suffix(end);
+    name.is_some_and(|name| !name.is_empty() && !name.contains(['.', ':']))
+}
+
+fn tenant_of_host(authority: &str) -> Option<String> {
+    let mut ends = [CIAM_HOSTS, B2C_HOSTS].into_iter();
+    let end = ends.find(|end| is_tenants(authority, end))?;
+    let name = authority.strip_suffix(end)?;
+    Some(format!("{name}.onmicrosoft.com"))
+}
+
+/// The region before a host, if what stands there can be one, and the host.
+fn without_region(authority: &str) -> Option<(&str, &str)> {
+    let (region, global) = authority.split_once('.')?;
+    let can_be = !region.is_empty() && region.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    can_be.then_some((region, global))
+}
+
+/// The region and the cloud whose host there that is.
+fn regional(authority: &str) -> Option<(&str, &'static Cloud)> {
+    let (region, global) = without_region(authority)?;
+    Some((region, cloud(global)?))
+}
+
 fn cloud(authority: &str) -> Option<&'static Cloud> {
     CLOUDS
         .iter()
@@ -354,19 +561,22 @@ fn mtls_twin(host: &str) -> Result<String, Error> {
     if let Some(twin) = cloud(host).and_then(|cloud| cloud.mtls_host) {
         return Ok(twin.to_owned());
     }
-    if let Some((region, global)) = host.split_once('.')
+    if let Some((region, global)) = without_region(host)
         && global.starts_with("login.")
-        && region.bytes().all(|byte| byte.is_ascii_alphanumeric())
     {
         return mtls_twin(global).map(|twin| format!("{region}.{twin}"));
     }
-    host.strip_prefix("login.").map(|rest| format!("mtlsauth.{rest}")).ok_or_else(|| {
-        Error::new(
-            ErrorClass::Configuration,
-            format!("`{host}` has no mTLS endpoint: it is known only for hosts that begin with `login.`"),
-        )
-        .hint("use the cloud's login.… host, or another credential than a bound certificate; for a server that is not Entra ID set token_endpoint and mtls_token_endpoint")
-    })
+    let twin = host.strip_prefix("login.");
+    twin.map(|rest| format!("mtlsauth.{rest}"))
+        .ok_or_else(|| no_mtls_twin(host))
+}
+
+fn no_mtls_twin(host: &str) -> Error {
+    Error::new(
+        ErrorClass::Configuration,
+        format!("`{host}` has no mTLS endpoint: it is known only for hosts that begin with `login.`"),
+    )
+    .hint("use the cloud's login.… host, or another credential than a bound certificate; for a server that is not Entra ID set token_endpoint and mtls_token_endpoint")
 }
 
 /// The parts of an https URL.
@@ -678,6 +888,151 @@ mod tests {
     }
 
     #[test]
+    fn a_region_is_that_of_its_cloud() {
+        for (host, region, url_of, mtls) in [
+            (
+                "login.microsoftonline.com",
+                "WestUS2",
+                "westus2.login.microsoft.com",
+                "westus2.mtlsauth.microsoft.com",
+            ),
+            (
+                "sts.windows.net",
+                "westus2",
+                "westus2.login.microsoft.com",
+                "westus2.mtlsauth.microsoft.com",
+            ),
+            // named twice, and put before the host once
+            (
+                "westus2.login.microsoftonline.com",
+                "westus2",
+                "westus2.login.microsoft.com",
+                "westus2.mtlsauth.microsoft.com",
+            ),
+            (
+                "login.usgovcloudapi.net",
+                "usgovvirginia",
+                "usgovvirginia.login.microsoftonline.us",
+                "usgovvirginia.mtlsauth.microsoftonline.us",
+            ),
+            (
+                "login.chinacloudapi.cn",
+                "chinaeast2",
+                "chinaeast2.login.partner.microsoftonline.cn",
+                "chinaeast2.mtlsauth.partner.microsoftonline.cn",
+            ),
+            (
+                "login.sovcloud-identity.fr",
+                "francecentral",
+                "francecentral.login.sovcloud-identity.fr",
+                "francecentral.mtlsauth.sovcloud-identity.fr",
+            ),
+            (
+                "login.contoso.example:8443",
+                "r1",
+                "r1.login.contoso.example:8443",
+                "r1.mtlsauth.contoso.example:8443",
+            ),
+        ] {
+            let authority = entra(&format!("https://{host}"));
+            let cloud = authority.cloud();
+            let authority = authority.in_region(region).unwrap();
+            assert_eq!(authority.cloud(), cloud, "{host}");
+            assert_eq!(
+                url(&authority, false).unwrap(),
+                format!("https://{url_of}/t/oauth2/v2.0/token")
+            );
+            assert_eq!(
+                url(&authority, true).unwrap(),
+                format!("https://{mtls}/t/oauth2/v2.0/token")
+            );
+            let trusted = TrustedHosts::default();
+            assert_eq!(
+                trusted.check(&authority.network_host()).is_ok(),
+                cloud.is_some(),
+                "{host}"
+            );
+        }
+        let other = entra("https://eastus.login.microsoft.com").in_region("westus2");
+        let refusal = other.unwrap_err();
+        assert!(refusal.message.contains("eastus"), "{}", refusal.message);
+        for host in [
+            "https://contoso.ciamlogin.com",
+            "https://contoso.b2clogin.com",
+            "https://dsts.example/dstsv2",
+            "https://adfs.example/adfs",
+        ] {
+            let refusal = entra(host).in_region("westus2").unwrap_err();
+            assert!(
+                refusal.message.contains("clouds of Entra ID"),
+                "{host}: {}",
+                refusal.message
+            );
+        }
+    }
+
+    #[test]
+    fn servers_that_speak_like_entra_have_paths_of_their_own() {
+        let policy = Some("B2C_1_signin");
+        for (host, policy, expected) in [
+            (
+                "https://contoso.ciamlogin.com/",
+                None,
+                "https://contoso.ciamlogin.com/t/oauth2/v2.0/token",
+            ),
+            (
+                "https://Contoso.b2clogin.com",
+                policy,
+                "https://contoso.b2clogin.com/t/B2C_1_signin/oauth2/v2.0/token",
+            ),
+            (
+                "https://login.contoso.example",
+                policy,
+                "https://login.contoso.example/t/B2C_1_signin/oauth2/v2.0/token",
+            ),
+            (
+                "https://co1-dsts.example/dstsv2/",
+                None,
+                "https://co1-dsts.example/dstsv2/t/oauth2/v2.0/token",
+            ),
+            (
+                "https://adfs.contoso.example/ADFS",
+                None,
+                "https://adfs.contoso.example/adfs/oauth2/token",
+            ),
+        ] {
+            let authority = entra(host).by_policy(policy).unwrap();
+            assert_eq!(url(&authority, false).unwrap(), expected);
+            assert_eq!(authority.cloud(), None, "{host}");
+            if authority.is_entra() {
+                assert!(url(&authority, true).is_err(), "{host}");
+            }
+        }
+        assert_eq!(
+            entra("https://contoso.ciamlogin.com")
+                .tenant_of_host()
+                .unwrap(),
+            "contoso.onmicrosoft.com"
+        );
+        assert_eq!(
+            entra("https://login.microsoftonline.com").tenant_of_host(),
+            None
+        );
+        let missing = entra("https://contoso.b2clogin.com").by_policy(None);
+        assert!(missing.unwrap_err().hint.contains("B2C_1_signin"));
+        for host in [
+            "https://login.microsoftonline.us",
+            "https://westus2.login.microsoft.com",
+            "https://contoso.ciamlogin.com",
+            "https://adfs.example/adfs",
+            "https://dsts.example/dstsv2",
+        ] {
+            let refusal = entra(host).by_policy(policy).unwrap_err();
+            assert!(refusal.message.contains("Azure AD B2C"), "{host}");
+        }
+    }
+
+    #[test]
     fn a_host_that_does_not_begin_with_login_has_no_mtls_endpoint() {
         for host in [
             "https://sts.contoso.example",
@@ -822,6 +1177,11 @@ mod tests {
             "idp.example",
             "[::1]:9000",
             "mtlsauth.microsoft.com",
+            "westus2.login.microsoft.com",
+            "westus2.mtlsauth.microsoft.com",
+            "usgovvirginia.login.microsoftonline.us",
+            "contoso.ciamlogin.com",
+            "contoso.b2clogin.com",
         ] {
             trusted.check(good).unwrap();
         }
@@ -832,6 +1192,17 @@ mod tests {
             "login.contoso.example.evil.example",
             "[::1]",
             "login.microsoftonline.com:8443",
+            "a.westus2.login.microsoft.com",
+            "west-us.login.microsoft.com",
+            "westus2.login.microsoft.com:8443",
+            "westus2.login.microsoft.com.evil.example",
+            "ciamlogin.com",
+            "a.b.ciamlogin.com",
+            "contoso.ciamlogin.com:8443",
+            "contoso.ciamlogin.com.evil.example",
+            "evilciamlogin.com",
+            "b2clogin.com",
+            "a.b.b2clogin.com",
         ] {
             assert!(trusted.check(bad).is_err(), "{bad}");
         }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use edgepass_core::authority::{Authority, EndpointVersion};
+use edgepass_core::authority::{Authority, EndpointVersion, TenantPath};
 use edgepass_core::needs::Purpose;
 use edgepass_core::{Algorithm, Config, ConfigError, Environment, Error, ErrorClass};
 
@@ -113,7 +113,9 @@ fn the_webhook_environment_is_a_configuration() {
         client.authority,
         Authority::Entra {
             host,
-            version: EndpointVersion::V2
+            version: EndpointVersion::V2,
+            region: None,
+            path: TenantPath::Plain,
         }
     );
     assert_eq!(

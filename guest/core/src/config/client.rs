@@ -1,7 +1,7 @@
 //! The client of a token endpoint.
 
 use crate::Error;
-use crate::authority::{Authority, Endpoint, EndpointVersion};
+use crate::authority::{Authority, Endpoint, EndpointVersion, TenantPath};
 use crate::credential::TokenProxy;
 use crate::distinction::Distinction;
 use crate::needs::{Connection, Needs, PathPattern, Permission, Purpose, Scheme};
@@ -49,10 +49,10 @@ impl Client {
                 Some(proxy) => (proxy.authority().to_owned(), proxy.path()),
                 None => (endpoint.authority, ""),
             };
-            let path = match (tenant, endpoint.path.strip_prefix("/*")) {
-                (Some("*"), Some(after)) => PathPattern::AnySegment {
-                    before: format!("{before}/"),
-                    after: after.to_owned(),
+            let path = match (tenant, endpoint.path.split_once("/*/")) {
+                (Some("*"), Some((start, after))) => PathPattern::AnySegment {
+                    before: format!("{before}{start}/"),
+                    after: format!("/{after}"),
                 },
                 _ => PathPattern::Exact(format!("{before}{}", endpoint.path)),
             };
@@ -79,9 +79,20 @@ impl Client {
             additionally_allowed_tenants,
         } = self;
         match authority {
-            Authority::Entra { host, version } => {
+            Authority::Entra {
+                host,
+                version,
+                region,
+                path,
+            } => {
                 out.add("entra");
                 out.add(host);
+                out.add_optional(region.as_deref());
+                match path {
+                    TenantPath::Plain => out.add(""),
+                    TenantPath::Policy(policy) => out.add(policy),
+                    TenantPath::Dsts => out.add("/dstsv2"),
+                }
                 out.add(match version {
                     EndpointVersion::V1 => "1",
                     EndpointVersion::V2 => "2",

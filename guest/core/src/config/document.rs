@@ -55,8 +55,14 @@ object! {
         pub tenant_id: Option<String> = optional_text,
         /// Application (client) ID.
         pub client_id: Option<String> = optional_text,
-        /// `https://host[:port]` of the Entra cloud; the public cloud by default.
+        /// `https://host[:port]` of the Entra cloud; the public cloud by default. `https://NAME.ciamlogin.com` is Microsoft
+        /// Entra External ID, `https://NAME.b2clogin.com` Azure AD B2C (with `policy`), `https://HOST/adfs` AD FS, and
+        /// `https://HOST/dstsv2` dSTS.
         pub authority_host: Option<String> = optional_text,
+        /// Region whose servers are asked in place of the cloud's global ones, for example `westus2` (ESTS-R).
+        pub region: Option<String> = optional_text,
+        /// User flow or custom policy of Azure AD B2C, for example `B2C_1_signin`.
+        pub policy: Option<String> = optional_text,
         /// Entra endpoint version.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub endpoint_version: EndpointVersion = choice,
@@ -101,6 +107,8 @@ impl IdentityFile {
             ("tenant_id", self.tenant_id.is_some()),
             ("client_id", self.client_id.is_some()),
             ("authority_host", self.authority_host.is_some()),
+            ("region", self.region.is_some()),
+            ("policy", self.policy.is_some()),
             (
                 "endpoint_version",
                 self.endpoint_version != EndpointVersion::default(),

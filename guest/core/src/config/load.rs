@@ -13,7 +13,9 @@ use super::{
     Client, Config, ENVIRONMENT_IDENTITY, Environment, Exchange, IdentityConfig, Source, rules,
 };
 use crate::Table;
-use crate::authority::{Authority, Endpoint, PUBLIC_HOST, Reason, TrustedHosts};
+use crate::authority::{
+    ADFS, Authority, Endpoint, EndpointVersion, PUBLIC_HOST, Reason, TrustedHosts,
+};
 use crate::credential::{Credential, CredentialFile, Credentials, Direct, SHORTCUTS};
 use crate::limits::MAX_CREDENTIALS;
 #[cfg(feature = "every-credential")]
@@ -105,7 +107,7 @@ impl Loader {
         };
         let credentials = if written.is_empty() {
             let place_of_one = place.inside("credential");
-            environment_credential(place, &place_of_one, &client)?
+            environment_credential(place, &place_of_one, file)?
                 .into_iter()
                 .collect()
         } else {
@@ -181,7 +183,10 @@ impl Loader {
             Some(token_endpoint) => (self.generic(place, file, token_endpoint)?, None),
             None => self.entra(place, file)?,
         };
-        let variable = authority.is_entra().then_some(Environment::AZURE_CLIENT_ID);
+        let variable = file
+            .token_endpoint
+            .is_none()
+            .then_some(Environment::AZURE_CLIENT_ID);
         let client_id = place.required("client_id", file.client_id.as_deref(), variable)?;
         client_id.check(rules::client_id)?;
         Ok(Client {
@@ -205,8 +210,7 @@ impl Loader {
             );
         }
         let variable = Some(Environment::AZURE_TENANT_ID);
-        let tenant = place.required("tenant_id", file.tenant_id.as_deref(), variable)?;
-        tenant.check(rules::tenant)?;
+        let tenant = place.optional("tenant_id", file.tenant_id.as_deref(), variable);
         let host = place.optional(
             "authority_host",
             file.authority_host.as_deref(),
@@ -217,11 +221,42 @@ impl Loader {
             .as_ref()
             .map_or(("", public.as_str()), |host| (host.name(), host.value));
         check(name, rules::filled_in(host))?;
-        let authority = check(name, Authority::entra(host, file.endpoint_version))?;
-        if let Authority::Entra { host, .. } = &authority {
-            check(name, self.trusted.check(host))?;
+        let mut authority = check(name, Authority::entra(host, file.endpoint_version))?;
+        if let Some(region) = place.optional("region", file.region.as_deref(), None) {
+            region.check(rules::region)?;
+            authority = check(region.name(), authority.in_region(region.value))?;
         }
-        Ok((authority, Some(tenant.value.to_owned())))
+        let policy = file.policy.as_deref();
+        if let Some(policy) = policy {
+            check(&place.at("policy"), rules::policy(policy))?;
+        }
+        authority = check(&place.setting("policy"), authority.by_policy(policy))?;
+        if let Some(tenant) = &tenant {
+            tenant.check(rules::tenant)?;
+        }
+        let usual = authority.tenant_of_host();
+        if authority.is_entra() && usual.is_none() && tenant.is_none() {
+            place.required("tenant_id", None, variable)?;
+        }
+        if !authority.is_entra()
+            && let Some(tenant) = tenant.as_ref().filter(|tenant| !is_adfs(tenant.value))
+        {
+            return Err(ConfigError::new(
+                tenant.name(),
+                "names a tenant, and the authority host is that of AD FS, which has none",
+            )
+            .hint("leave it out, or write adfs"));
+        }
+        let tenant = tenant.map(|tenant| tenant.value.to_owned()).or(usual);
+        if authority.is_entra() && tenant.as_deref().is_some_and(is_adfs) {
+            authority = Authority::adfs(authority.network_host());
+        }
+        check(name, self.trusted.check(&authority.network_host()))?;
+        if !authority.is_entra() {
+            check_adfs(place, file)?;
+            return Ok((authority, None));
+        }
+        Ok((authority, tenant))
     }
 
     fn generic(
@@ -256,6 +291,42 @@ impl Loader {
         check(setting, self.trusted.check(&endpoint.authority))?;
         Ok(endpoint)
     }
+}
+
+/// What AD FS has not.
+fn check_adfs(place: &Place<'_>, file: &IdentityFile) -> Result<(), ConfigError> {
+    for (field, is_set) in [
+        (
+            "endpoint_version",
+            file.endpoint_version != EndpointVersion::default(),
+        ),
+        ("region", file.region.is_some()),
+        ("policy", file.policy.is_some()),
+        (
+            "additionally_allowed_tenants",
+            !file.additionally_allowed_tenants.is_empty(),
+        ),
+    ] {
+        if is_set {
+            return Err(ConfigError::new(
+                place.at(field),
+                "is for Entra ID, but the authority host is that of AD FS",
+            )
+            .hint(format!("leave {field} out")));
+        }
+    }
+    let variable = Environment::AZURE_ADDITIONALLY_ALLOWED_TENANTS;
+    if place.is_environment_only() && place.has_variable(variable) {
+        return Err(
+            ConfigError::new(variable, "is set, and AD FS has no tenants").hint("unset it"),
+        );
+    }
+    Ok(())
+}
+
+/// What the Azure SDKs call the tenant of AD FS.
+fn is_adfs(tenant: &str) -> bool {
+    tenant.eq_ignore_ascii_case(ADFS)
 }
 
 /// The credentials that are written down, each with its place: one that is no list's, or those of a list.
@@ -370,9 +441,9 @@ fn direct_identity(
 fn environment_credential(
     place: &Place<'_>,
     credential: &Place<'_>,
-    client: &Client,
+    file: &IdentityFile,
 ) -> Result<Option<Credential>, ConfigError> {
-    if !client.authority.is_entra() {
+    if file.token_endpoint.is_some() {
         return Err(ConfigError::new(credential.path(), "is not set")
             .hint("set it: with a token_endpoint nothing is taken from the AZURE_… variables"));
     }

@@ -93,6 +93,45 @@ pub(crate) fn tenant(tenant: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A region of Azure becomes a label of a host name. The SDKs' words for finding it out mean nothing here: it takes a
+/// request to the machine's metadata service before each first one.
+pub(crate) fn region(region: &str) -> Result<(), Refusal> {
+    const FORM: &str = "write the region's name as westus2";
+    const MAX_REGION_CHARS: usize = 63;
+    bounded(region, MAX_REGION_CHARS, FORM)?;
+    filled_in(region)?;
+    if !region.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Err(Refusal::new(
+            "has characters besides letters and digits",
+            FORM,
+        ));
+    }
+    if region.eq_ignore_ascii_case("tryautodetect") {
+        return Err(Refusal::new(
+            "asks to find the region out, which is not done here",
+            FORM,
+        ));
+    }
+    Ok(())
+}
+
+/// A policy of Azure AD B2C becomes a segment of a path.
+pub(crate) fn policy(policy: &str) -> Result<(), Refusal> {
+    const FORM: &str = "write its name as B2C_1_signin";
+    bounded(policy, MAX_NAME_CHARS, FORM)?;
+    filled_in(policy)?;
+    if !policy
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    {
+        return Err(Refusal::new(
+            "has characters besides letters, digits, `_` and `-`",
+            FORM,
+        ));
+    }
+    Ok(())
+}
+
 /// RFC 6749 appendix A.1 without the space, which is always a mistake.
 pub(crate) fn client_id(client_id: &str) -> Result<(), Refusal> {
     const FORM: &str =

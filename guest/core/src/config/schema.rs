@@ -134,10 +134,29 @@ fn texts() -> Vec<(&'static str, &'static str, Value)> {
             "IdentityFile",
             "authority_host",
             json!({
-                "pattern": format!("^{https}{host}/?$"),
+                "pattern": format!(
+                    "^{https}{host}(?:/?|/+(?:{}|{})/*)$",
+                    caseless("adfs"),
+                    caseless("dstsv2")
+                ),
                 "default": "https://login.microsoftonline.com",
-                "$comment": "https URL without a path",
+                "$comment": "https URL without a path, or with `/adfs` or `/dstsv2`",
             }),
+        ),
+        (
+            "IdentityFile",
+            "region",
+            json!({
+                "pattern": "^[A-Za-z0-9]+$",
+                "maxLength": 63,
+                "not": { "pattern": format!("^{}$", caseless("tryautodetect")) },
+                "$comment": "letters and digits",
+            }),
+        ),
+        (
+            "IdentityFile",
+            "policy",
+            json!({ "pattern": r"^[A-Za-z0-9_\-]+$", "maxLength": 128, "$comment": "name of a policy" }),
         ),
         (
             "IdentityFile",
@@ -290,7 +309,7 @@ fn rules() -> Vec<(&'static str, Value)> {
                 // another server than Entra ID has neither tenants nor clouds
                 "dependentSchemas": { "token_endpoint": { "properties": {
                     "tenant_id": false, "authority_host": false, "endpoint_version": { "const": "v2.0" },
-                    "additionally_allowed_tenants": none(),
+                    "region": false, "policy": false, "additionally_allowed_tenants": none(),
                 } } },
                 // and the platform has no clients
                 "if": {
@@ -299,6 +318,7 @@ fn rules() -> Vec<(&'static str, Value)> {
                 },
                 "then": { "properties": {
                     "tenant_id": false, "client_id": false, "authority_host": false, "token_endpoint": false,
+                    "region": false, "policy": false,
                     "endpoint_version": { "const": "v2.0" }, "mtls_token_endpoint": false,
                     "additionally_allowed_tenants": none(),
                 } },
