@@ -89,11 +89,11 @@ impl<'c> Required<'c> {
             ));
         }
         if let Some(setting) = needs.every_credential.first() {
-            return Err(refusal(
-                setting,
-                "is not available in Envoy",
-                "use federated_token_file",
-            ));
+            let instead = match setting.ends_with(".issuer") {
+                true => "set token_endpoint: Envoy has to know a cluster for it beforehand",
+                false => "use federated_token_file",
+            };
+            return Err(refusal(setting, "is not available in Envoy", instead));
         }
         let mut signers = Vec::new();
         for signature in &needs.signatures {

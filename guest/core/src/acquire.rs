@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "every-credential")]
+use crate::authority::Authority;
 use crate::cache::{Acquired, CacheKey, Generation, KeyParts};
 use crate::config::{Exchange, IdentityConfig, Source};
 use crate::credential::{
@@ -127,7 +129,7 @@ impl Plan {
                 let endpoint = credentials
                     .first()
                     .token_endpoint(client, self.tenant.as_deref());
-                endpoint.map_or_else(|_| client.client_id.clone(), |url| url.authority)
+                endpoint.map_or_else(|_| client.authority.network_host(), |url| url.authority)
             }
         }
     }
@@ -467,7 +469,8 @@ impl OneAttempt<'_> {
         let credential = credentials.get(self.at);
         let tenant = self.plan.tenant.as_deref();
         let endpoint = credential
-            .token_endpoint(client, tenant)
+            .find_token_endpoint(self.io, client, tenant, self.correlation_id)
+            .await
             .map_err(Refused::from)?;
         let purpose = Purpose {
             identity: &self.plan.identity.name,
@@ -509,6 +512,7 @@ impl OneAttempt<'_> {
         auth.add_to(&mut form);
         let Plan { grant, scopes, .. } = self.plan;
         grant::add_to(&mut form, grant, &client.authority, scopes).map_err(Refused::from)?;
+        client.add_parameters(&mut form);
         if let Some(claims) = self.claims {
             form.add("claims", claims);
         }
@@ -555,6 +559,13 @@ impl OneAttempt<'_> {
             auth.is_built_by_clock().then_some(clock_before),
             granted.as_ref().err(),
         );
+        // whoever answers that was no token server, and may not be the one that the issuer means by now
+        #[cfg(feature = "every-credential")]
+        if let (Err(error), Authority::Discovered(issuer)) = (&granted, &client.authority)
+            && error.detail().oauth_error.is_none()
+        {
+            exchange::discovery::renew(self.io, issuer);
+        }
         #[cfg(feature = "every-credential")]
         if let (Err(error), Some(read)) = (&granted, &auth.read)
             && error.detail().oauth_error.is_some()
@@ -680,7 +691,9 @@ pub(crate) async fn assertion_alone(
             identity: name,
             client_id: &client.client_id,
             tenant,
-            endpoint: &credential.token_endpoint(client, tenant)?,
+            endpoint: &credential
+                .find_token_endpoint(io, client, tenant, &correlation_id)
+                .await?,
             audience,
             claims: None,
             correlation_id: &correlation_id,
@@ -716,7 +729,9 @@ pub(crate) async fn try_credentials(io: &Io, plan: &Plan) -> Vec<CredentialTrial
     let share_ms = share_ms.min(HOST_CALL_TIMEOUT_MS);
     for (at, credential) in credentials.iter().enumerate() {
         let correlation_id = io.uuid();
-        let endpoint = credential.token_endpoint(client, tenant);
+        let endpoint = credential
+            .find_token_endpoint(io, client, tenant, &correlation_id)
+            .await;
         let outcome = match &endpoint {
             Err(error) => Err(error.clone()),
             Ok(endpoint) => {

@@ -164,6 +164,22 @@ pub enum Authority {
         /// Where requests with a client certificate go (RFC 8705 section 5).
         mtls_token_endpoint: Option<Endpoint>,
     },
+    /// Any OAuth 2.0 server by its issuer identifier: where its endpoints are is in its metadata.
+    #[cfg(feature = "every-credential")]
+    Discovered(Issuer),
+}
+
+/// A server that is known by its issuer identifier.
+#[cfg(feature = "every-credential")]
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Issuer {
+    /// Its identifier to the letter (RFC 8414 section 2).
+    pub identifier: String,
+    /// Its metadata, in the order in which they are asked for.
+    pub documents: [Endpoint; 2],
+    /// The hosts that its endpoints may be at, its own first.
+    pub hosts: Vec<String>,
 }
 
 /// What stands around the tenant in the path of a token endpoint.
@@ -344,7 +360,7 @@ impl Authority {
     pub(crate) fn tenant_of_host(&self) -> Option<String> {
         match self {
             Self::Entra { host, .. } => tenant_of_host(host),
-            Self::Generic { .. } => None,
+            _ => None,
         }
     }
 
@@ -361,7 +377,36 @@ impl Authority {
             }
             Self::Entra { host, .. } => host.clone(),
             Self::Generic { token_endpoint, .. } => token_endpoint.authority.clone(),
+            #[cfg(feature = "every-credential")]
+            Self::Discovered(issuer) => issuer.hosts.first().cloned().unwrap_or_default(),
         }
+    }
+
+    /// The server of that issuer, whose endpoints may be at its own host and at those that are named as trusted.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn discovered(identifier: &str, trusted: &TrustedHosts) -> Result<Self, Refusal> {
+        let Endpoint { authority, path } = issuer(identifier)?;
+        trusted.check(&authority)?;
+        let path = path.trim_end_matches('/');
+        let documents = [
+            format!("/.well-known/oauth-authorization-server{path}"),
+            format!("{path}/.well-known/openid-configuration"),
+        ];
+        let documents = documents.map(|path| Endpoint {
+            authority: authority.clone(),
+            path,
+        });
+        let mut hosts = vec![authority];
+        for host in trusted.0.keys() {
+            if !hosts.contains(host) {
+                hosts.push(host.clone());
+            }
+        }
+        Ok(Self::Discovered(Issuer {
+            identifier: identifier.to_owned(),
+            documents,
+            hosts,
+        }))
     }
 
     /// Whether this is Entra ID.
@@ -369,11 +414,20 @@ impl Authority {
         matches!(self, Self::Entra { .. })
     }
 
+    /// Whether its endpoints are known only when its metadata have been asked for them.
+    pub(crate) fn is_discovered(&self) -> bool {
+        #[cfg(feature = "every-credential")]
+        if matches!(self, Self::Discovered(_)) {
+            return true;
+        }
+        false
+    }
+
     /// The Microsoft cloud that this is, if it is a known one.
     pub fn cloud(&self) -> Option<&'static Cloud> {
         match self {
             Self::Entra { host, .. } => cloud(host),
-            Self::Generic { .. } => None,
+            _ => None,
         }
     }
 
@@ -381,7 +435,8 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// When an Entra authority is given no tenant, or is asked for an mTLS endpoint that it does not have.
+    /// When an Entra authority is given no tenant, or is asked for an mTLS endpoint that it does not have; and where only
+    /// the issuer is known, whose metadata have to be asked for it.
     pub fn token_endpoint(&self, tenant: Option<&str>, mtls: bool) -> Result<Endpoint, Error> {
         match self {
             Self::Entra {
@@ -428,8 +483,28 @@ impl Authority {
                 let twin = mtls_token_endpoint.as_ref().filter(|_| mtls);
                 Ok(twin.unwrap_or(token_endpoint).clone())
             }
+            #[cfg(feature = "every-credential")]
+            Self::Discovered(issuer) => Err(Error::new(
+                ErrorClass::Configuration,
+                format!("found in the metadata of {}", issuer.identifier),
+            )),
         }
     }
+}
+
+/// Takes an issuer identifier apart: an https URL without query and fragment (RFC 8414 section 2).
+pub(crate) fn issuer(identifier: &str) -> Result<Endpoint, Refusal> {
+    const FORM: &str = "write it as the server names it in its metadata";
+    if identifier.contains(['?', '#']) {
+        return Err(Refusal::new(
+            "has a query or fragment, which an issuer may not have (RFC 8414 section 2)",
+            FORM,
+        ));
+    }
+    if identifier.contains("/.well-known/") {
+        return Err(Refusal::new("is the URL of its metadata", FORM));
+    }
+    Endpoint::parse(identifier)
 }
 
 /// The hosts that credentials may be sent to: the built-in clouds and those that the configuration names.

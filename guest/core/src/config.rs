@@ -14,6 +14,7 @@ mod certificate_files;
 mod client;
 mod environment;
 mod load;
+pub(crate) mod parameters;
 mod request;
 #[cfg(feature = "schema")]
 mod schema;
@@ -24,6 +25,8 @@ mod variables;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+#[cfg(feature = "every-credential")]
+use crate::authority::Authority;
 use crate::credential::{Credentials, Direct};
 use crate::distinction::Distinction;
 use crate::needs::Needs;
@@ -171,6 +174,10 @@ impl IdentityConfig {
                     credentials,
                 } = exchange.as_ref();
                 out.push(("client", client.client_id.clone()));
+                #[cfg(feature = "every-credential")]
+                if let Authority::Discovered(issuer) = &client.authority {
+                    out.push(("issuer", issuer.identifier.clone()));
+                }
                 let mut last = None;
                 for (index, credential) in credentials.iter().enumerate() {
                     let endpoint = credential.token_endpoint(client, client.tenant.as_deref());
@@ -190,6 +197,12 @@ impl IdentityConfig {
         }
         if !self.scopes.is_empty() {
             out.push(("scopes", self.scopes.join(" ")));
+        }
+        let parameters = self.client().map(|client| client.parameters.iter());
+        let parameters = parameters.into_iter().flatten();
+        let parameters: Vec<String> = parameters.map(|(n, v)| format!("{n}={v}")).collect();
+        if !parameters.is_empty() {
+            out.push(("parameters", parameters.join(" ")));
         }
         let tenants = self
             .client()

@@ -49,6 +49,8 @@ mod token_proxy;
 use std::pin::Pin;
 use std::rc::Rc;
 
+#[cfg(feature = "every-credential")]
+use crate::authority::Authority;
 use crate::authority::Endpoint;
 use crate::config::error::{ConfigError, check};
 use crate::config::parse::{Object, object};
@@ -56,6 +58,8 @@ use crate::config::place::Place;
 use crate::config::{Client, rules};
 use crate::distinction::Distinction;
 use crate::effect::{HttpErrorKind, ReadError, Via};
+#[cfg(feature = "every-credential")]
+use crate::exchange::discovery;
 use crate::exchange::{Form, Granted};
 use crate::flow::{Io, OpenCertificate};
 use crate::inspect::JwtSummary;
@@ -69,7 +73,7 @@ pub use list::CredentialTrial;
 pub(crate) use list::{Credentials, Standings};
 
 #[cfg(feature = "every-credential")]
-pub(crate) use kept::Shelf;
+pub(crate) use kept::{Fresh, Shelf, kept};
 pub(crate) use token_proxy::TokenProxy;
 
 #[cfg(not(feature = "every-credential"))]
@@ -563,7 +567,7 @@ impl ClientAuth {
     /// For a token that is bound to the certificate on the connection. Entra ID takes the certificate alone then, and wants
     /// to be told; other servers bind what they issue to it by the client's registration (RFC 8705 section 3.4).
     #[cfg(feature = "every-credential")]
-    pub(crate) fn for_a_bound_token(mut self, authority: &crate::authority::Authority) -> Self {
+    pub(crate) fn for_a_bound_token(mut self, authority: &Authority) -> Self {
         if authority.is_entra() {
             self.assertion = None;
             self.token_type = Some(crate::exchange::MTLS_POP);
@@ -629,6 +633,28 @@ impl Credential {
 }
 
 impl Credential {
+    /// The same, where the server's metadata may have to be asked for it.
+    pub(crate) async fn find_token_endpoint(
+        &self,
+        io: &Io,
+        client: &Client,
+        tenant: Option<&str>,
+        correlation_id: &str,
+    ) -> Result<Endpoint, Error> {
+        #[cfg(feature = "every-credential")]
+        if let Authority::Discovered(issuer) = &client.authority {
+            let mtls = self.certificate().is_some();
+            let found = discovery::token_endpoint(io, issuer, mtls, correlation_id).await?;
+            return Ok(match self.proxy() {
+                Some(proxy) => proxy.endpoint(&found),
+                None => found,
+            });
+        }
+        #[cfg(not(feature = "every-credential"))]
+        let _ = (io, correlation_id);
+        self.token_endpoint(client, tenant)
+    }
+
     /// A transport failure of its exchange: where a proxy stands in for the authority, other settings help.
     pub(crate) fn explain(&self, error: Error, kind: HttpErrorKind) -> Error {
         match self.proxy().and_then(|proxy| proxy.hint(kind)) {

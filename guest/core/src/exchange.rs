@@ -2,6 +2,8 @@
 
 mod asked;
 mod body;
+#[cfg(feature = "every-credential")]
+pub(crate) mod discovery;
 mod form;
 mod transport;
 mod wanted;

@@ -179,6 +179,8 @@ pub enum Purpose {
     PlatformPost,
     /// The same of platforms that want it put: the session of AWS's metadata service.
     PlatformPut,
+    /// A question to a token server for its metadata, which say where its endpoints are (RFC 8414).
+    Metadata,
 }
 
 /// A file that is read at an exchange.
@@ -309,7 +311,7 @@ impl Purpose {
     pub fn method(self) -> &'static str {
         match self {
             Self::TokenEndpoint | Self::ManagedIdentityForm | Self::PlatformPost => "POST",
-            Self::ManagedIdentity | Self::Platform => "GET",
+            Self::ManagedIdentity | Self::Platform | Self::Metadata => "GET",
             Self::PlatformPut => "PUT",
         }
     }

@@ -390,6 +390,21 @@ impl Play<'_> {
         if via != exchange.request.via.as_ref() {
             return Err(format!("the connection is authenticated with {via:?}"));
         }
+        let permitted = self.engine.config().needs().connections.iter().any(|need| {
+            let HttpRequest {
+                scheme,
+                authority,
+                path,
+                method,
+                ..
+            } = request;
+            need.permission.permits(scheme, authority, path)
+                && need.permission.purpose.method() == *method
+                && need.certificate.as_ref() == via
+        });
+        if !permitted {
+            return Err(format!("no driver lets this out: {request:?}"));
+        }
         self.sent.extend(exchange.request.check(request)?);
         Ok(exchange.response.as_result())
     }

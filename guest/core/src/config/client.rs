@@ -1,9 +1,15 @@
 //! The client of a token endpoint.
 
+use super::error::{ConfigError, check};
+use super::place::Place;
+use super::rules;
 use crate::Error;
+#[cfg(feature = "every-credential")]
+use crate::authority::Issuer;
 use crate::authority::{Authority, Endpoint, EndpointVersion, TenantPath};
 use crate::credential::TokenProxy;
 use crate::distinction::Distinction;
+use crate::exchange::Form;
 use crate::needs::{Connection, Needs, PathPattern, Permission, Purpose, Scheme};
 
 /// The client of a token endpoint.
@@ -18,6 +24,11 @@ pub struct Client {
     pub tenant: Option<String>,
     /// Tenants besides its own that a request may name. `*` allows any.
     pub additionally_allowed_tenants: Vec<String>,
+    /// The server's issuer identifier, if it is known.
+    pub issuer: Option<String>,
+    /// Parameters of its token requests besides those of the protocol, in the order in which they are sent: names and
+    /// values. A name may be there more than once.
+    pub parameters: Vec<(String, String)>,
 }
 
 impl Client {
@@ -30,6 +41,13 @@ impl Client {
         self.authority.token_endpoint(tenant, mtls)
     }
 
+    /// Its own part of the form.
+    pub(crate) fn add_parameters<'a>(&'a self, form: &mut Form<'a>) {
+        for (name, value) in &self.parameters {
+            form.add(name, value.as_str());
+        }
+    }
+
     /// The token endpoints of all tenants that a request may name, the own one first.
     pub(crate) fn need_connections(
         &self,
@@ -38,6 +56,10 @@ impl Client {
         needs: &mut Needs,
     ) {
         let mut own: Vec<Connection> = Vec::new();
+        #[cfg(feature = "every-credential")]
+        if let Authority::Discovered(issuer) = &self.authority {
+            own = discovered(issuer, certificate, proxy);
+        }
         let others = self.additionally_allowed_tenants.iter();
         let tenants =
             std::iter::once(self.tenant.as_deref()).chain(others.map(|t| Some(t.as_str())));
@@ -71,12 +93,40 @@ impl Client {
         needs.connections.splice(0..0, own);
     }
 
+    /// `aud` of an assertion as it is written there: `issuer` stands for that of the server, and `token_endpoint` for
+    /// nothing, which is the URL that the assertion is posted to.
+    pub(crate) fn audience(
+        &self,
+        place: &Place<'_>,
+        written: Option<&str>,
+    ) -> Result<Option<String>, ConfigError> {
+        let Some(written) = written else {
+            return Ok(None);
+        };
+        let setting = place.at("audience");
+        check(&setting, rules::audience(written))?;
+        match written {
+            "token_endpoint" => Ok(None),
+            "issuer" => match &self.issuer {
+                Some(issuer) => Ok(Some(issuer.clone())),
+                None => Err(
+                    ConfigError::new(setting, "is `issuer`, and the identity names none")
+                        .hint("set issuer of the identity, or write the audience itself"),
+                ),
+            },
+            other => Ok(Some(other.to_owned())),
+        }
+    }
+
     pub(crate) fn distinguish(&self, out: &mut Distinction) {
         let Self {
             authority,
             client_id,
             tenant,
             additionally_allowed_tenants,
+            // where it counts it is in the credential
+            issuer: _,
+            parameters,
         } = self;
         match authority {
             Authority::Entra {
@@ -107,9 +157,61 @@ impl Client {
                 let mtls = mtls_token_endpoint.as_ref().map(Endpoint::url);
                 out.add_optional(mtls.as_deref());
             }
+            #[cfg(feature = "every-credential")]
+            Authority::Discovered(issuer) => {
+                out.add("issuer");
+                out.add(&issuer.identifier);
+                out.add_all(&issuer.hosts);
+            }
+        }
+        out.add(&parameters.len().to_string());
+        for (name, value) in parameters {
+            out.add(name);
+            out.add(value);
         }
         out.add(client_id);
         out.add_optional(tenant.as_deref());
         out.add_all(additionally_allowed_tenants);
     }
+}
+
+/// What is asked of a server that is known by its issuer: its metadata, and token endpoints of any path where it may have
+/// them.
+#[cfg(feature = "every-credential")]
+fn discovered(
+    issuer: &Issuer,
+    certificate: Option<&str>,
+    proxy: Option<&TokenProxy>,
+) -> Vec<Connection> {
+    let https = |authority: &str, path, purpose, certificate: Option<&str>| Connection {
+        permission: Permission {
+            scheme: Scheme::Https,
+            authority: authority.to_owned(),
+            path,
+            purpose,
+        },
+        certificate: certificate.map(str::to_owned),
+        server_thumbprint: None,
+    };
+    let any_path = |before: &str| PathPattern::Prefix(format!("{before}/"));
+    let mut out = Vec::new();
+    match proxy {
+        Some(proxy) => out.push(https(
+            proxy.authority(),
+            any_path(proxy.path()),
+            Purpose::TokenEndpoint,
+            certificate,
+        )),
+        None => {
+            let hosts = issuer.hosts.iter();
+            let endpoints =
+                hosts.map(|host| https(host, any_path(""), Purpose::TokenEndpoint, certificate));
+            out.extend(endpoints);
+        }
+    }
+    for document in &issuer.documents {
+        let path = PathPattern::Exact(document.path.clone());
+        out.push(https(&document.authority, path, Purpose::Metadata, None));
+    }
+    out
 }

@@ -3,6 +3,7 @@
 use super::certificate_files::CertificateFiles;
 use super::envoy::EnvoyFile;
 use super::error::ConfigError;
+use super::parameters::Parameters;
 use super::parse::{self, Choice, OneOrMore, object};
 use crate::authority::EndpointVersion;
 use crate::credential::CredentialFile;
@@ -47,7 +48,7 @@ impl ConfigFile {
 }
 
 object! {
-    /// One identity. Unless it has a `token_endpoint`, what is left out comes from `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`,
+    /// One identity. Unless it has a `token_endpoint` or an `issuer`, what is left out comes from `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`,
     /// `AZURE_AUTHORITY_HOST`, and `AZURE_FEDERATED_TOKEN_FILE` or `AZURE_CLIENT_SECRET`.
     #[derive(Clone, Debug, Default)]
     pub(crate) struct IdentityFile {
@@ -70,12 +71,23 @@ object! {
         pub token_endpoint: Option<String> = optional_text,
         /// Token endpoint URL for requests with a client certificate (RFC 8705 section 5), only beside `token_endpoint`.
         pub mtls_token_endpoint: Option<String> = optional_text,
+        /// Issuer identifier of any other OAuth 2.0 server, to the letter. Without a `token_endpoint` the endpoints are found
+        /// in its metadata (RFC 8414, OpenID Connect Discovery), at its own host or at `authority_hosts`.
+        pub issuer: Option<String> = optional_text,
         /// Tenants besides its own that a request may name; `*` allows any.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub additionally_allowed_tenants: Vec<String> = texts,
         /// Scopes of requests that name none.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub scopes: Vec<String> = texts,
+        /// What its tokens are for (`resource` of RFC 8707), each an absolute URI without fragment. Not for Entra ID, which
+        /// takes one resource by its scope.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub resources: Vec<String> = texts,
+        /// Further parameters of its token requests: a text, or a list of texts for one that is repeated. No secrets, and
+        /// none that has a setting of its own.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub additional_parameters: Parameters = named_texts_or_lists,
         /// How it proves who it is: a credential, or a list of them in the order in which they are tried.
         pub credential: Option<OneOrMore<CredentialFile>> = one_or_more,
     }
@@ -100,6 +112,11 @@ impl ConsumersFile {
 }
 
 impl IdentityFile {
+    /// Whether the server is another than Entra ID: then nothing comes from the variables.
+    pub(super) fn is_of_another_server(&self) -> bool {
+        self.token_endpoint.is_some() || self.issuer.is_some()
+    }
+
     /// The settings of a client that are there.
     pub(super) fn client_fields(&self) -> Vec<&'static str> {
         let mut found = Vec::new();
@@ -115,6 +132,12 @@ impl IdentityFile {
             ),
             ("token_endpoint", self.token_endpoint.is_some()),
             ("mtls_token_endpoint", self.mtls_token_endpoint.is_some()),
+            ("issuer", self.issuer.is_some()),
+            ("resources", !self.resources.is_empty()),
+            (
+                "additional_parameters",
+                !self.additional_parameters.is_empty(),
+            ),
             (
                 "additionally_allowed_tenants",
                 !self.additionally_allowed_tenants.is_empty(),

@@ -10,7 +10,8 @@ use super::parse::OneOrMore;
 use super::place::{Loading, Place};
 use super::request::{check_direct_scopes, check_scopes};
 use super::{
-    Client, Config, ENVIRONMENT_IDENTITY, Environment, Exchange, IdentityConfig, Source, rules,
+    Client, Config, ENVIRONMENT_IDENTITY, Environment, Exchange, IdentityConfig, Source,
+    parameters, rules,
 };
 use crate::Table;
 use crate::authority::{
@@ -79,7 +80,14 @@ impl Config {
 }
 
 /// The settings of clients of every server.
-const CLIENT_FIELDS: &[&str] = &["client_id", "token_endpoint", "mtls_token_endpoint"];
+const CLIENT_FIELDS: &[&str] = &[
+    "client_id",
+    "token_endpoint",
+    "mtls_token_endpoint",
+    "issuer",
+    "resources",
+    "additional_parameters",
+];
 
 struct Loader {
     trusted: TrustedHosts,
@@ -164,7 +172,8 @@ impl Loader {
     /// A rule makes the name of the mTLS host, so it may be somebody else's: outside of the built-in clouds it is
     /// trusted only if somebody has named it too.
     fn check_twin(&self, client: &Client, setting: &str) -> Result<(), ConfigError> {
-        if client.authority.cloud().is_some() {
+        // one that has to be found is looked at when it is found
+        if client.authority.cloud().is_some() || client.authority.is_discovered() {
             return Ok(());
         }
         let endpoint = client
@@ -179,17 +188,16 @@ impl Loader {
     }
 
     fn client(&self, place: &Place<'_>, file: &IdentityFile) -> Result<Client, ConfigError> {
-        let (authority, tenant) = match &file.token_endpoint {
-            Some(token_endpoint) => (self.generic(place, file, token_endpoint)?, None),
-            None => self.entra(place, file)?,
+        let (authority, tenant) = match file.is_of_another_server() {
+            true => (self.other(place, file)?, None),
+            false => self.entra(place, file)?,
         };
-        let variable = file
-            .token_endpoint
-            .is_none()
-            .then_some(Environment::AZURE_CLIENT_ID);
+        let variable = (!file.is_of_another_server()).then_some(Environment::AZURE_CLIENT_ID);
         let client_id = place.required("client_id", file.client_id.as_deref(), variable)?;
         client_id.check(rules::client_id)?;
         Ok(Client {
+            parameters: parameters::of_identity(place, file, &authority)?,
+            issuer: file.issuer.clone(),
             authority,
             client_id: client_id.value.to_owned(),
             tenant,
@@ -259,20 +267,28 @@ impl Loader {
         Ok((authority, tenant))
     }
 
-    fn generic(
-        &self,
-        place: &Place<'_>,
-        file: &IdentityFile,
-        url: &str,
-    ) -> Result<Authority, ConfigError> {
+    /// A server other than Entra ID, by its token endpoint or by its issuer.
+    fn other(&self, place: &Place<'_>, file: &IdentityFile) -> Result<Authority, ConfigError> {
+        let by = match file.token_endpoint {
+            Some(_) => "token_endpoint",
+            None => "issuer",
+        };
         let entra_only = |field: &&str| !CLIENT_FIELDS.contains(field);
         if let Some(field) = file.client_fields().into_iter().find(entra_only) {
             return Err(ConfigError::new(
                 place.at(field),
-                "is for Entra ID, but the identity has a token_endpoint",
+                format!("is for Entra ID, but the identity has {by}"),
             )
-            .hint(format!("keep either {field} or token_endpoint")));
+            .hint(format!("keep either {field} or {by}")));
         }
+        if let Some(issuer) = &file.issuer {
+            let setting = place.at("issuer");
+            check(&setting, rules::filled_in(issuer))?;
+            check(&setting, crate::authority::issuer(issuer))?;
+        }
+        let Some(url) = &file.token_endpoint else {
+            return self.discovered(place, file);
+        };
         let token_endpoint = self.endpoint(&place.at("token_endpoint"), url)?;
         let mtls_token_endpoint = file
             .mtls_token_endpoint
@@ -283,6 +299,30 @@ impl Loader {
             token_endpoint,
             mtls_token_endpoint,
         })
+    }
+
+    #[cfg(feature = "every-credential")]
+    fn discovered(&self, place: &Place<'_>, file: &IdentityFile) -> Result<Authority, ConfigError> {
+        if file.mtls_token_endpoint.is_some() {
+            return Err(
+                ConfigError::new(place.at("mtls_token_endpoint"), "needs token_endpoint")
+                    .hint("leave it out: the issuer's metadata have it, or set token_endpoint"),
+            );
+        }
+        let setting = place.at("issuer");
+        let issuer = file.issuer.as_deref().unwrap_or_default();
+        let authority = check(&setting, Authority::discovered(issuer, &self.trusted))?;
+        place.need(|needs| needs.every_credential.push(setting));
+        Ok(authority)
+    }
+
+    /// A proxy has to know a cluster for each server before it starts.
+    #[cfg(not(feature = "every-credential"))]
+    fn discovered(&self, place: &Place<'_>, _: &IdentityFile) -> Result<Authority, ConfigError> {
+        Err(
+            ConfigError::new(place.at("issuer"), "is not available in Envoy")
+                .hint("set token_endpoint"),
+        )
     }
 
     fn endpoint(&self, setting: &str, url: &str) -> Result<Endpoint, ConfigError> {
@@ -443,9 +483,9 @@ fn environment_credential(
     credential: &Place<'_>,
     file: &IdentityFile,
 ) -> Result<Option<Credential>, ConfigError> {
-    if file.token_endpoint.is_some() {
+    if file.is_of_another_server() {
         return Err(ConfigError::new(credential.path(), "is not set")
-            .hint("set it: with a token_endpoint nothing is taken from the AZURE_… variables"));
+            .hint("set it: with a token_endpoint or an issuer nothing is taken from the AZURE_… variables"));
     }
     let known = || {
         let all = SHORTCUTS.iter().flatten();

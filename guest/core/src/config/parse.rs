@@ -296,6 +296,26 @@ impl Fields {
         out
     }
 
+    pub(crate) fn named_texts_or_lists(&mut self, name: &str) -> Table<String, OneOrMore<String>> {
+        let mut out = Table::default();
+        for (path, name, value) in self.names(name) {
+            let values = match value {
+                Json::List(items) => {
+                    let items = items.into_iter().enumerate();
+                    let texts =
+                        items.map(|(index, item)| secret(&format!("{path}[{index}]"), item));
+                    let texts = texts.map(|text| text.map(|text| text.expose().to_owned()));
+                    texts.collect::<Result<_, _>>().map(OneOrMore::More)
+                }
+                other => secret(&path, other).map(|text| OneOrMore::One(text.expose().to_owned())),
+            };
+            if let Some(values) = self.keep(values) {
+                out.insert(name, values);
+            }
+        }
+        out
+    }
+
     pub(crate) fn named_objects<T: Object>(&mut self, name: &str) -> Table<String, T> {
         let mut out = Table::default();
         for (path, name, value) in self.names(name) {

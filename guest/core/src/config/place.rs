@@ -8,7 +8,7 @@ use super::error::{ConfigError, check};
 use crate::Table;
 use crate::authority::Refusal;
 #[cfg(feature = "every-credential")]
-use crate::authority::TrustedHosts;
+use crate::authority::{Authority, TrustedHosts};
 use crate::needs::Needs;
 
 /// How the settings of certificates begin.
@@ -127,6 +127,16 @@ impl<'a> Place<'a> {
         trusted.map_or_else(
             || TrustedHosts::default().check(authority),
             |t| t.check(authority),
+        )
+    }
+
+    /// The server of that issuer, and where its endpoints may be.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn discovered(&self, issuer: &str) -> Result<Authority, Refusal> {
+        let trusted = self.loading.trusted.get();
+        trusted.map_or_else(
+            || Authority::discovered(issuer, &TrustedHosts::default()),
+            |trusted| Authority::discovered(issuer, trusted),
         )
     }
 
@@ -252,7 +262,7 @@ impl<'a> Place<'a> {
                 Some(variable) => ConfigError::new(self.at(field), "is not set")
                     .hint(format!("set it, or {variable} in the environment")),
                 None => ConfigError::new(self.at(field), "is not set").hint(
-                    "set it: with a token_endpoint nothing is taken from the AZURE_… variables",
+                    "set it: with a token_endpoint or an issuer nothing is taken from the AZURE_… variables",
                 ),
             })
     }

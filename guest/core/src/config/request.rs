@@ -16,7 +16,7 @@ pub(super) fn check_scopes(authority: &Authority, scopes: &[String]) -> Result<V
             one_resource(&out, *version)?;
             Ok(out)
         }
-        Authority::Generic { .. } => each_once(scopes),
+        _ => each_once(scopes),
     }
 }
 
@@ -51,7 +51,7 @@ pub(super) fn check_tenant(
     };
     let (Some(client), Some(own)) = (client, own) else {
         let instead = match client {
-            Some(_) => "has a token_endpoint",
+            Some(_) => "has no tenants",
             None => "gets its tokens from the platform",
         };
         return Err(Error::new(
@@ -313,7 +313,7 @@ mod tests {
                 .check_tenant(Some("t"))
                 .unwrap_err()
                 .to_string()
-                .contains("has a token_endpoint")
+                .contains("has no tenants")
         );
     }
 }

@@ -255,7 +255,45 @@ pub(crate) fn server_name(name: &str) -> Result<(), Refusal> {
 /// `client_assertion_type` is an absolute URI (RFC 7521 section 4.2).
 pub(crate) fn assertion_type(uri: &str) -> Result<(), Refusal> {
     const FORM: &str = "leave it out for urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-    bounded(uri, MAX_SCOPE_CHARS, FORM)?;
+    absolute_uri(uri, FORM)
+}
+
+/// A resource is an absolute URI without a fragment (RFC 8707 section 2).
+pub(crate) fn resource(uri: &str) -> Result<(), Refusal> {
+    const FORM: &str = "write it as https://api.example, as the server knows the resource";
+    absolute_uri(uri, FORM)?;
+    filled_in(uri)?;
+    if uri.contains('#') {
+        return Err(Refusal::new(
+            "has a fragment, which a resource may not have (RFC 8707 section 2)",
+            "leave out the `#` and what follows",
+        ));
+    }
+    Ok(())
+}
+
+/// The name of a parameter (RFC 6749 section 8.2).
+pub(crate) fn parameter_name(name: &str) -> Result<(), Refusal> {
+    self::name(name)
+}
+
+/// The value of a parameter: any text. One without a value counts as left out (RFC 6749 section 3.2), which is written by
+/// leaving it out.
+pub(crate) fn parameter(value: &str) -> Result<(), Refusal> {
+    const FORM: &str = "write what the server's documentation asks for, or leave the parameter out";
+    bounded(value, MAX_SCOPE_CHARS, FORM)?;
+    filled_in(value)?;
+    if value.chars().any(char::is_control) {
+        return Err(Refusal::new(
+            "has a control character",
+            "look for a line break at its end",
+        ));
+    }
+    Ok(())
+}
+
+fn absolute_uri(uri: &str, form: &'static str) -> Result<(), Refusal> {
+    bounded(uri, MAX_SCOPE_CHARS, form)?;
     let scheme_ends = uri.split_once(':').is_some_and(|(scheme, rest)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
             && scheme
@@ -270,7 +308,7 @@ pub(crate) fn assertion_type(uri: &str) -> Result<(), Refusal> {
     {
         return Err(Refusal::new(
             format!("is not an absolute URI: {uri:?}"),
-            FORM,
+            form,
         ));
     }
     Ok(())

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Config, document};
+use super::{Config, document, parameters};
 
 /// Names the schema, so that others can refer to it. Nothing is to be found there.
 const ID: &str = "urn:edgepass:configuration";
@@ -86,6 +86,36 @@ fn texts() -> Vec<(&'static str, &'static str, Value)> {
             "$comment": "https URL",
         })
     };
+    let issuer = || {
+        json!({
+            "pattern": format!(r"^{https}{host}(?:/[!$-;=@-\[\]_a-z~]*)?$"),
+            "maxLength": 2048,
+            "not": { "pattern": r"/\.well-known/" },
+            "$comment": "https URL without `?` and `#`",
+        })
+    };
+    let parameters = || {
+        let value = json!({
+            "type": "string",
+            "pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$",
+            "minLength": 1,
+            "maxLength": 2048,
+        });
+        let own = parameters::OWN.iter().map(|(name, _)| *name);
+        json!({
+            "maxProperties": parameters::MAX_PARAMETERS,
+            "propertyNames": {
+                "pattern": r"^[A-Za-z0-9._\-]+$",
+                "maxLength": 128,
+                "not": { "enum": own.collect::<Vec<_>>() },
+            },
+            "additionalProperties": { "anyOf": [
+                value,
+                { "type": "array", "items": value, "minItems": 1, "maxItems": parameters::MAX_PARAMETERS },
+            ] },
+            "$comment": "names, and texts or lists of texts",
+        })
+    };
     let tenant = json!({
         "pattern": r"^[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*$",
         "maxLength": 253,
@@ -165,6 +195,24 @@ fn texts() -> Vec<(&'static str, &'static str, Value)> {
         ),
         ("IdentityFile", "token_endpoint", url()),
         ("IdentityFile", "mtls_token_endpoint", url()),
+        ("IdentityFile", "issuer", issuer()),
+        (
+            "IdentityFile",
+            "resources",
+            json!({ "maxItems": parameters::MAX_PARAMETERS }),
+        ),
+        (
+            "IdentityFile",
+            "resources[]",
+            json!({
+                "pattern": r"^[A-Za-z][A-Za-z0-9+.\-]*:[!$-;=?-\[\]_a-z~]+$",
+                "maxLength": 2048,
+                "$comment": "absolute URI without `#`",
+            }),
+        ),
+        ("IdentityFile", "additional_parameters", parameters()),
+        ("OidcFederationFile", "issuer", issuer()),
+        ("OidcFederationFile", "additional_parameters", parameters()),
         ("IdentityFile", "scopes[]", scope()),
         ("FederatedTokenFile", "path", path()),
         ("FederatedTokenFile", "assertion_type", assertion_type()),
@@ -263,6 +311,12 @@ fn rules() -> Vec<(&'static str, Value)> {
         json!({ "oneOf": alternatives.collect::<Vec<_>>() })
     };
     let none = || json!({ "maxItems": 0 });
+    let other_server = || {
+        json!({ "properties": {
+            "tenant_id": false, "authority_host": false, "endpoint_version": { "const": "v2.0" },
+            "region": false, "policy": false, "additionally_allowed_tenants": none(),
+        } })
+    };
     vec![
         ("ClientSecretFile", one_of(&["value", "env", "file"])),
         ("ClientAssertionFile", one_of(&["value", "env", "file"])),
@@ -305,12 +359,10 @@ fn rules() -> Vec<(&'static str, Value)> {
                 "dependentRequired": {
                     "mtls_token_endpoint": ["token_endpoint"],
                     "token_endpoint": ["client_id", "credential"],
+                    "issuer": ["client_id", "credential"],
                 },
                 // another server than Entra ID has neither tenants nor clouds
-                "dependentSchemas": { "token_endpoint": { "properties": {
-                    "tenant_id": false, "authority_host": false, "endpoint_version": { "const": "v2.0" },
-                    "region": false, "policy": false, "additionally_allowed_tenants": none(),
-                } } },
+                "dependentSchemas": { "token_endpoint": other_server(), "issuer": other_server() },
                 // and the platform has no clients
                 "if": {
                     "properties": { "credential": { "type": "object", "required": ["managed_identity"] } },
@@ -318,7 +370,8 @@ fn rules() -> Vec<(&'static str, Value)> {
                 },
                 "then": { "properties": {
                     "tenant_id": false, "client_id": false, "authority_host": false, "token_endpoint": false,
-                    "region": false, "policy": false,
+                    "region": false, "policy": false, "issuer": false,
+                    "resources": none(), "additional_parameters": { "maxProperties": 0 },
                     "endpoint_version": { "const": "v2.0" }, "mtls_token_endpoint": false,
                     "additionally_allowed_tenants": none(),
                 } },

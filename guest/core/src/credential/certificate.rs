@@ -187,7 +187,8 @@ impl Certificate {
             bound: text.bound,
         };
         certificate.need(place);
-        if text.bound.is_some() {
+        // an endpoint that has to be found is looked at when it is found
+        if text.bound.is_some() && !client.authority.is_discovered() {
             client
                 .token_endpoint(client.tenant.as_deref(), true)
                 .map_err(|error| ConfigError::from_error(place.path(), &error))?;

@@ -1,5 +1,5 @@
-//! Assertions that are kept: a token of a platform or of another issuer is an assertion as often as it is presented, and
-//! a managed identity's lives for a day.
+//! What is kept because it serves more than once: a token of a platform or of another issuer is an assertion as often as it
+//! is presented, and a managed identity's lives for a day. So do the metadata of a token server.
 //!
 //! One exchange asks for it and the others wait (single flight). It is renewed at half of its life, or when the platform
 //! says, and goes on serving until shortly before its end if the platform does not answer then. One that the token server
@@ -16,7 +16,7 @@ use crate::credential::Failure;
 use crate::exchange::Granted;
 use crate::flow::{Io, TaskId};
 use crate::inspect::{JwtSummary, inspect_jwt};
-use crate::time::Moment;
+use crate::time::{Moment, Now};
 
 /// This long before its end an assertion is not presented any more, milliseconds: the server's clock may be ahead by
 /// minutes, and MSAL takes a token for expired then. For one of a short life it is a twentieth of that.
@@ -26,7 +26,24 @@ const END_MARGIN_MS: u64 = 300_000;
 const RENEW_AGAIN_MS: u64 = 30_000;
 
 /// The assertion to come.
-type Asked<'a> = Pin<Box<dyn Future<Output = Result<Granted, Failure>> + 'a>>;
+type Asked<'a> = Pin<Box<dyn Future<Output = Result<Fresh, Failure>> + 'a>>;
+
+/// What was got, and how long it is good.
+pub(crate) struct Fresh {
+    pub(crate) text: Secret,
+    pub(crate) lifetime_ms: u64,
+    pub(crate) refresh_in_ms: Option<u64>,
+}
+
+impl From<Granted> for Fresh {
+    fn from(granted: Granted) -> Self {
+        Self {
+            text: granted.token,
+            lifetime_ms: granted.lifetime_ms,
+            refresh_in_ms: granted.refresh_in_ms,
+        }
+    }
+}
 
 /// An assertion and how long it is good.
 #[derive(Clone, Debug)]
@@ -64,6 +81,13 @@ impl Shelf {
         }
     }
 
+    /// Has it asked for again by whoever comes next. Until that brings another it serves on.
+    pub(crate) fn renew_at(&mut self, now: Now) {
+        if let Some(kept) = &mut self.kept {
+            kept.renew = Moment::at(now);
+        }
+    }
+
     /// Forgets the assertion, whichever it is.
     pub(crate) fn forget_any(&mut self) {
         self.kept = None;
@@ -71,12 +95,17 @@ impl Shelf {
 }
 
 impl Kept {
-    fn of(granted: Granted, io: &Io) -> Self {
-        let (now, life) = (io.now(), granted.lifetime_ms);
-        let renew = granted.refresh_in_ms.filter(|ms| *ms < life);
+    /// What is kept.
+    pub(crate) fn text(&self) -> &Secret {
+        &self.token
+    }
+
+    fn of(fresh: Fresh, io: &Io) -> Self {
+        let (now, life) = (io.now(), fresh.lifetime_ms);
+        let renew = fresh.refresh_in_ms.filter(|ms| *ms < life);
         Self {
-            presented: inspect_jwt(granted.token.expose()).map(Rc::new),
-            token: granted.token,
+            presented: inspect_jwt(fresh.text.expose()).map(Rc::new),
+            token: fresh.text,
             renew: Moment::after(now, renew.unwrap_or(life / 2)),
             end: Moment::after(now, life - END_MARGIN_MS.min(life / 20)),
         }
@@ -84,7 +113,7 @@ impl Kept {
 }
 
 /// The assertion that is kept under that key, or the one that `ask` brings.
-pub(super) async fn kept(io: &Io, key: &str, ask: Asked<'_>) -> Result<Kept, Failure> {
+pub(crate) async fn kept(io: &Io, key: &str, ask: Asked<'_>) -> Result<Kept, Failure> {
     loop {
         let now = io.now();
         let (usable, asking) = io.shelf(key, |shelf| {
@@ -124,8 +153,8 @@ async fn renewed(
     });
     let turn = Turn { io, key, asking };
     let outcome = match (ask.await, usable) {
-        (Ok(granted), _) => {
-            let kept = Kept::of(granted, io);
+        (Ok(fresh), _) => {
+            let kept = Kept::of(fresh, io);
             io.shelf(key, |shelf| shelf.kept = Some(kept.clone()));
             Ok(kept)
         }

@@ -9,10 +9,10 @@ use crate::config::error::{ConfigError, check};
 use crate::config::parse::object;
 use crate::config::place::Place;
 use crate::config::{Client, rules};
-#[cfg(feature = "every-credential")]
-use crate::credential::kept::kept;
 use crate::credential::managed_identity::{Selector, Source, SourceName};
 use crate::credential::{Failure, JWT_BEARER, Kind, Purpose, Supplied, SupplyAssertion};
+#[cfg(feature = "every-credential")]
+use crate::credential::{Fresh, kept};
 use crate::distinction::Distinction;
 use crate::flow::Io;
 #[cfg(not(feature = "every-credential"))]
@@ -105,6 +105,7 @@ impl SupplyAssertion for ManagedIdentityAssertion {
         {
             let mut key = Distinction::default();
             self.distinguish(&mut key);
+            let ask = Box::pin(async { ask.await.map(Fresh::from) });
             let kept = kept(io, &key.sha256_hex(), ask).await?;
             Ok(Supplied::new(kept.token, JWT_BEARER, kept.presented))
         }

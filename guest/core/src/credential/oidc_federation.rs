@@ -9,13 +9,14 @@ use std::cell::RefCell;
 
 use crate::authority::{Authority, Endpoint, EndpointVersion, PUBLIC_HOST};
 use crate::config::error::{ConfigError, check};
+use crate::config::parameters::{self, Parameters};
 use crate::config::parse::object;
 use crate::config::place::Place;
 use crate::config::{Client, rules};
-use crate::credential::kept::kept;
 use crate::credential::platform;
 use crate::credential::{
-    Credential, CredentialFile, Failure, JWT_BEARER, Kind, Purpose, Supplied, SupplyAssertion,
+    Credential, CredentialFile, Failure, Fresh, JWT_BEARER, Kind, Purpose, Supplied,
+    SupplyAssertion, kept,
 };
 use crate::distinction::Distinction;
 use crate::exchange::{self, Asked, Form, Granted, Wanted};
@@ -38,11 +39,16 @@ object! {
         authority_host: Option<String> = optional_text,
         /// Token endpoint URL of any other OAuth 2.0 server, instead of `tenant_id` and `authority_host`.
         token_endpoint: Option<String> = optional_text,
+        /// Issuer identifier of any other OAuth 2.0 server, in whose metadata the token endpoint is found.
+        issuer: Option<String> = optional_text,
         /// ID of the inner client.
         client_id: Option<String> = optional_text,
         /// The scope to ask for; at Entra ID that of token exchanges by default,
         /// `api://AzureADTokenExchange/.default`.
         scope: Option<String> = optional_text,
+        /// Further parameters of its token request, such as `fmi_path`: a text, or a list of texts for one that is repeated.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        additional_parameters: Parameters = named_texts_or_lists,
         /// How the inner client proves who it is: exactly one kind, none that is bound.
         credential: Option<Box<CredentialFile>> = boxed_object,
     }
@@ -76,6 +82,8 @@ impl Kind for OidcFederation {
             client_id: client_id.value.to_owned(),
             tenant,
             additionally_allowed_tenants: Vec::new(),
+            issuer: document.issuer.clone(),
+            parameters: parameters::additional(place, &document.additional_parameters)?,
             authority,
         };
         let inside = place.inside("credential");
@@ -156,7 +164,10 @@ impl Kind for OidcFederation {
 impl SupplyAssertion for OidcFederation {
     async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
         let shown = RefCell::default();
-        let ask = Box::pin(self.granted(io, purpose, &shown));
+        let ask = Box::pin(async {
+            let granted = self.granted(io, purpose, &shown).await;
+            granted.map(Fresh::from)
+        });
         let kept = kept(io, &self.key, ask).await;
         let shown = shown.into_inner();
         match kept {
@@ -174,9 +185,11 @@ impl OidcFederation {
         purpose: &Purpose<'_>,
         shown: &RefCell<Vec<Secret>>,
     ) -> Result<Granted, Failure> {
+        let tenant = self.client.tenant.as_deref();
         let endpoint = self
             .credential
-            .token_endpoint(&self.client, self.client.tenant.as_deref())?;
+            .find_token_endpoint(io, &self.client, tenant, purpose.correlation_id)
+            .await?;
         let inner = Purpose {
             identity: purpose.identity,
             client_id: &self.client.client_id,
@@ -193,6 +206,7 @@ impl OidcFederation {
         if let Some(scope) = &self.scope {
             form.add("scope", scope.as_str());
         }
+        self.client.add_parameters(&mut form);
         auth.add_to(&mut form);
         let request = exchange::request(
             &endpoint,
@@ -219,6 +233,11 @@ impl OidcFederation {
                 Err(self.credential.explain(failure, error.kind))
             }
         };
+        if let (Err(error), Authority::Discovered(issuer)) = (&granted, &self.client.authority)
+            && error.detail().oauth_error.is_none()
+        {
+            exchange::discovery::renew(io, issuer);
+        }
         // the inner credential may be one that is kept, too
         if let (Err(error), Some(read)) = (&granted, &auth.read)
             && error.detail().oauth_error.is_some()
@@ -254,18 +273,30 @@ fn authority(document: &OidcFederationFile, place: &Place<'_>) -> Result<Authori
         tenant_id,
         authority_host,
         token_endpoint,
+        issuer,
         ..
     } = document;
-    if let Some(url) = token_endpoint {
+    let other = [("token_endpoint", token_endpoint), ("issuer", issuer)];
+    if let Some((by, _)) = other.iter().find(|(_, value)| value.is_some()) {
         for (field, value) in [("tenant_id", tenant_id), ("authority_host", authority_host)] {
             if value.is_some() {
                 return Err(ConfigError::new(
                     place.at(field),
-                    "is for Entra ID, but there is a token_endpoint",
+                    format!("is for Entra ID, but there is {by}"),
                 )
-                .hint(format!("keep either {field} or token_endpoint")));
+                .hint(format!("keep either {field} or {by}")));
             }
         }
+    }
+    if let Some(identifier) = issuer {
+        let setting = place.at("issuer");
+        check(&setting, rules::filled_in(identifier))?;
+        if token_endpoint.is_none() {
+            return check(&setting, place.discovered(identifier));
+        }
+        check(&setting, crate::authority::issuer(identifier))?;
+    }
+    if let Some(url) = token_endpoint {
         let setting = place.at("token_endpoint");
         check(&setting, rules::filled_in(url))?;
         let token_endpoint = check(&setting, Endpoint::parse(url))?;

@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use crate::authority::Endpoint;
+use crate::authority::{Authority, Endpoint};
 use crate::config::error::{ConfigError, check};
 use crate::config::place::Place;
 use crate::config::{Client, rules};
@@ -24,15 +24,17 @@ use crate::{Error, ErrorClass, ErrorDetail, Secret, SecretBytes};
 const TOKEN_EXCHANGE: &str = "api://AzureADTokenExchange";
 
 /// The audience that is written, or that of the server: for Entra ID that of token exchanges in its cloud, for any other
-/// its token endpoint (RFC 7523 section 3).
+/// its token endpoint (RFC 7523 section 3), or its issuer where that is what is known of it.
 pub(super) fn audience(
     written: Option<&str>,
     place: &Place<'_>,
     client: &Client,
 ) -> Result<String, ConfigError> {
-    if let Some(written) = written {
-        check(&place.at("audience"), rules::audience(written))?;
-        return Ok(written.to_owned());
+    if let Some(written) = client.audience(place, written)? {
+        return Ok(written);
+    }
+    if let Authority::Discovered(issuer) = &client.authority {
+        return Ok(issuer.identifier.clone());
     }
     if client.authority.is_entra() {
         let cloud = client.authority.cloud();

@@ -133,9 +133,6 @@ impl SignedAssertion {
         client: &Client,
     ) -> Result<Self, ConfigError> {
         check(&place.at("name"), rules::name(text.name))?;
-        if let Some(audience) = text.audience {
-            check(&place.at("audience"), rules::audience(audience))?;
-        }
         let (algorithm, is_rsa) = match text.algorithm {
             AssertionAlgorithm::Ps256 => (Algorithm::Ps256, true),
             AssertionAlgorithm::Rs256 => (Algorithm::Rs256, true),
@@ -158,7 +155,7 @@ impl SignedAssertion {
             key: text.key,
             #[cfg(feature = "every-credential")]
             rsa_only,
-            audience: text.audience.map(str::to_owned),
+            audience: client.audience(place, text.audience)?,
         })
     }
 

@@ -14,8 +14,8 @@ pub(crate) struct Form<'a> {
 }
 
 struct Field<'a> {
-    /// Of letters and `_`.
-    name: &'static str,
+    /// Of letters, digits, `.`, `_` and `-`.
+    name: &'a str,
     value: Cow<'a, str>,
     /// Its value stands for itself.
     is_plain: bool,
@@ -23,13 +23,15 @@ struct Field<'a> {
 
 impl<'a> Form<'a> {
     /// A secret is borrowed, so that there is no copy of it but the form's.
-    pub(crate) fn add(&mut self, name: &'static str, value: impl Into<Cow<'a, str>>) {
+    pub(crate) fn add(&mut self, name: &'a str, value: impl Into<Cow<'a, str>>) {
         self.put(name, value.into(), false);
     }
 
     /// The same; a value that stands for itself is copied whole.
-    pub(crate) fn put(&mut self, name: &'static str, value: Cow<'a, str>, is_plain: bool) {
-        let order = |name: &'static str| (name == "claims", name);
+    pub(crate) fn put(&mut self, name: &'a str, value: Cow<'a, str>, is_plain: bool) {
+        fn order(name: &str) -> (bool, &str) {
+            (name == "claims", name)
+        }
         let before = |field: &&Field<'_>| order(field.name) <= order(name);
         let at = self.fields.iter().take_while(before).count();
         let field = Field {
