@@ -4,8 +4,10 @@
 //
 // The configuration has `key` and `certificate` of the server (PEM), `authorities` that client certificates are checked
 // with (PEM), and `clients`, each with `client_id`, `method`, and what it registers: `algorithm` and `public_key` (PEM,
-// with `kid` if it has one), `subject` of its certificate, or `certificate` (PEM). Prints the issuer when it listens, and
-// a line for each refusal. It ends with its standard input.
+// with `kid` if it has one), `subject` of its certificate, `certificate` (PEM), or `secret`. With `resources`, a list, its
+// tokens are for those (RFC 8707), or else for the `audience` of the request. A second port is for mutual TLS alone, and
+// named by `mtls_endpoint_aliases`. Prints the issuer when it listens, and a line for each request: granted, or refused. It
+// ends with its standard input.
 
 import { X509Certificate, createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -16,7 +18,7 @@ import { pathToFileURL } from 'node:url';
 const [home, file] = process.argv.slice(2);
 const config = JSON.parse(readFileSync(file, 'utf8'));
 const library = join(home, 'node_modules/oidc-provider/lib/index.js');
-const { default: Provider } = await import(pathToFileURL(library));
+const { default: Provider, errors } = await import(pathToFileURL(library));
 
 function jwk({ public_key, certificate, kid, algorithm }) {
   if (certificate) {
@@ -32,6 +34,7 @@ const clients = config.clients.map((client) => ({
   redirect_uris: [],
   response_types: [],
   token_endpoint_auth_method: client.method,
+  ...(client.secret && { client_secret: client.secret }),
   ...(client.algorithm && { token_endpoint_auth_signing_alg: client.algorithm }),
   ...(client.subject && { tls_client_auth_subject_dn: client.subject }),
   ...((client.public_key || client.certificate) && { jwks: { keys: [jwk(client)] } }),
@@ -52,16 +55,33 @@ const options = {
   rejectUnauthorized: false,
 };
 const server = createServer(options);
-server.listen(0, '127.0.0.1', () => {
-  const issuer = `https://localhost:${server.address().port}`;
+const alias = createServer(options);
+const listening = (one) => new Promise((resolve) => one.listen(0, '127.0.0.1', () => resolve(one.address().port)));
+const [port, aliasPort] = await Promise.all([server, alias].map(listening));
+// what the resource servers of a request are, whatever becomes of it
+const asked = new WeakMap();
+const resources = {
+  enabled: true,
+  // what Auth0 does with it
+  defaultResource: (ctx) => ctx.oidc.body?.audience,
+  getResourceServerInfo: (ctx, resource) => {
+    asked.set(ctx, [...(asked.get(ctx) ?? []), resource]);
+    if (!config.resources.includes(resource)) throw new errors.InvalidTarget();
+    return { scope: 'api', audience: resource, accessTokenFormat: 'opaque' };
+  },
+};
+{
+  const issuer = `https://localhost:${port}`;
   const provider = new Provider(issuer, {
     clients,
-    clientAuthMethods: ['private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
+    discovery: { mtls_endpoint_aliases: { token_endpoint: `https://localhost:${aliasPort}/token` } },
+    clientAuthMethods: ['client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
     enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'] },
     scopes: ['api'],
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      ...(config.resources && { resourceIndicators: resources }),
       introspection: { enabled: true, allowedPolicy: () => true },
       mTLS: {
         enabled: true,
@@ -77,14 +97,20 @@ server.listen(0, '127.0.0.1', () => {
   });
   provider.on('grant.success', (ctx) => {
     const token = ctx.oidc.entities.ClientCredentials;
-    console.log(JSON.stringify({ granted: ctx.oidc.client.clientId, bound_to: token?.['x5t#S256'] ?? null }));
+    console.log(JSON.stringify({
+      granted: ctx.oidc.client.clientId,
+      bound_to: token?.['x5t#S256'] ?? null,
+      by_alias: ctx.req.socket.localPort === aliasPort,
+      for: token?.aud ?? token?.resourceServer?.identifier() ?? null,
+    }));
   });
   provider.on('grant.error', (ctx, error) => {
-    console.log(JSON.stringify({ refused: error.error, why: error.error_detail ?? error.error_description }));
+    const why = error.error_detail ?? error.error_description;
+    console.log(JSON.stringify({ refused: error.error, why, resources: asked.get(ctx) ?? null }));
   });
   provider.on('server_error', (ctx, error) => console.error(error));
-  server.on('request', provider.callback());
-  console.log(JSON.stringify({ issuer }));
-});
+  for (const one of [server, alias]) one.on('request', provider.callback());
+  console.log(JSON.stringify({ issuer, alias: `localhost:${aliasPort}` }));
+}
 process.stdin.resume();
 process.stdin.on('end', () => process.exit(0));

@@ -512,6 +512,7 @@ impl OneAttempt<'_> {
         auth.add_to(&mut form);
         let Plan { grant, scopes, .. } = self.plan;
         grant::add_to(&mut form, grant, &client.authority, scopes).map_err(Refused::from)?;
+        #[cfg(feature = "every-credential")]
         client.add_parameters(&mut form);
         if let Some(claims) = self.claims {
             form.add("claims", claims);

@@ -32,6 +32,7 @@ pub struct Cloud {
     /// Where requests with a client certificate go, if not to `network_host` with `mtlsauth` for `login`.
     pub mtls_host: Option<&'static str>,
     /// What a region's name is put before, if not `network_host`.
+    #[cfg(feature = "every-credential")]
     pub regional_host: Option<&'static str>,
     /// `aud` of a token that is exchanged there by workload identity federation, where Microsoft documents one.
     pub federation_audience: Option<&'static str>,
@@ -48,6 +49,7 @@ pub const CLOUDS: &[Cloud] = &[
             "sts.windows.net",
         ],
         mtls_host: Some("mtlsauth.microsoft.com"),
+        #[cfg(feature = "every-credential")]
         regional_host: Some("login.microsoft.com"),
         federation_audience: Some("api://AzureADTokenExchange"),
     },
@@ -56,6 +58,7 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login.partner.microsoftonline.cn",
         aliases: &["login.chinacloudapi.cn"],
         mtls_host: None,
+        #[cfg(feature = "every-credential")]
         regional_host: None,
         federation_audience: Some("api://AzureADTokenExchangeChina"),
     },
@@ -64,6 +67,7 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login.microsoftonline.us",
         aliases: &["login.usgovcloudapi.net"],
         mtls_host: None,
+        #[cfg(feature = "every-credential")]
         regional_host: None,
         federation_audience: Some("api://AzureADTokenExchangeUSGov"),
     },
@@ -72,6 +76,7 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login.microsoftonline.de",
         aliases: &[],
         mtls_host: None,
+        #[cfg(feature = "every-credential")]
         regional_host: None,
         federation_audience: None,
     },
@@ -80,6 +85,7 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login-us.microsoftonline.com",
         aliases: &[],
         mtls_host: None,
+        #[cfg(feature = "every-credential")]
         regional_host: None,
         federation_audience: None,
     },
@@ -88,6 +94,7 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login.windows-ppe.net",
         aliases: &["sts.windows-ppe.net", "login.microsoft-ppe.com"],
         mtls_host: None,
+        #[cfg(feature = "every-credential")]
         regional_host: None,
         federation_audience: None,
     },
@@ -96,6 +103,7 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login.sovcloud-identity.fr",
         aliases: &[],
         mtls_host: None,
+        #[cfg(feature = "every-credential")]
         regional_host: None,
         federation_audience: None,
     },
@@ -104,6 +112,7 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login.sovcloud-identity.de",
         aliases: &[],
         mtls_host: None,
+        #[cfg(feature = "every-credential")]
         regional_host: None,
         federation_audience: None,
     },
@@ -112,21 +121,26 @@ pub const CLOUDS: &[Cloud] = &[
         network_host: "login.sovcloud-identity.sg",
         aliases: &[],
         mtls_host: None,
+        #[cfg(feature = "every-credential")]
         regional_host: None,
         federation_audience: None,
     },
 ];
 
 /// How the hosts of Microsoft Entra External ID (CIAM) end, each of which is one tenant's.
+#[cfg(feature = "every-credential")]
 const CIAM_HOSTS: &str = ".ciamlogin.com";
 
 /// How the hosts of Azure AD B2C end, each of which is one tenant's.
+#[cfg(feature = "every-credential")]
 const B2C_HOSTS: &str = ".b2clogin.com";
 
 /// The path of AD FS, which has no tenants. The Azure SDKs call it a tenant of that name.
+#[cfg(feature = "every-credential")]
 pub(crate) const ADFS: &str = "adfs";
 
 /// The path that comes before the tenant at dSTS.
+#[cfg(feature = "every-credential")]
 const DSTS: &str = "/dstsv2";
 
 /// Entra endpoint version.
@@ -153,8 +167,10 @@ pub enum Authority {
         /// Endpoint version.
         version: EndpointVersion,
         /// The region whose servers are asked (ESTS-R), in lower case.
+        #[cfg(feature = "every-credential")]
         region: Option<String>,
         /// What stands around the tenant in the path.
+        #[cfg(feature = "every-credential")]
         path: TenantPath,
     },
     /// Any OAuth 2.0 server by its token endpoint.
@@ -183,6 +199,7 @@ pub struct Issuer {
 }
 
 /// What stands around the tenant in the path of a token endpoint.
+#[cfg(feature = "every-credential")]
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum TenantPath {
@@ -257,35 +274,47 @@ impl Authority {
                 format!("write https://{}", url.authority),
             ));
         }
+        #[cfg(feature = "every-credential")]
         let path = match url.rest.trim_matches('/') {
-            "" if matches!(url.rest, "" | "/") => TenantPath::Plain,
             path if path.eq_ignore_ascii_case(ADFS) => return Ok(Self::adfs(url.authority)),
             path if path.eq_ignore_ascii_case(DSTS.trim_matches('/')) => TenantPath::Dsts,
-            _ => {
-                return Err(Refusal::new(
-                    format!("has the path `{}`", url.rest),
-                    format!(
-                        "write https://{}, and the tenant as tenant_id (AZURE_TENANT_ID)",
-                        url.authority
-                    ),
-                ));
-            }
+            _ => TenantPath::Plain,
         };
-        let (host, region) = match regional(&url.authority) {
-            Some((region, cloud)) => (cloud.network_host.to_owned(), Some(region.to_owned())),
-            None => {
-                let known = cloud(&url.authority).map(|cloud| cloud.network_host.to_owned());
-                (known.unwrap_or(url.authority), None)
-            }
-        };
+        #[cfg(feature = "every-credential")]
+        let has_path = path == TenantPath::Plain && !matches!(url.rest, "" | "/");
+        #[cfg(not(feature = "every-credential"))]
+        let has_path = !matches!(url.rest, "" | "/");
+        if has_path {
+            return Err(Refusal::new(
+                format!("has the path `{}`", url.rest),
+                format!(
+                    "write https://{}, and the tenant as tenant_id (AZURE_TENANT_ID)",
+                    url.authority
+                ),
+            ));
+        }
+        #[cfg(feature = "every-credential")]
+        if let Some((region, cloud)) = regional(&url.authority) {
+            return Ok(Self::Entra {
+                host: cloud.network_host.to_owned(),
+                version,
+                region: Some(region.to_owned()),
+                path,
+            });
+        }
+        let host =
+            cloud(&url.authority).map_or(url.authority, |cloud| cloud.network_host.to_owned());
         Ok(Self::Entra {
             host,
             version,
-            region,
+            #[cfg(feature = "every-credential")]
+            region: None,
+            #[cfg(feature = "every-credential")]
             path,
         })
     }
 
+    #[cfg(feature = "every-credential")]
     /// AD FS on that host.
     pub(crate) fn adfs(host: String) -> Self {
         Self::Generic {
@@ -297,6 +326,7 @@ impl Authority {
         }
     }
 
+    #[cfg(feature = "every-credential")]
     /// The same in that region of the cloud.
     pub(crate) fn in_region(self, name: &str) -> Result<Self, Refusal> {
         match self {
@@ -326,6 +356,7 @@ impl Authority {
         }
     }
 
+    #[cfg(feature = "every-credential")]
     /// The same by that policy of Azure AD B2C; without one, that none is needed.
     pub(crate) fn by_policy(self, name: Option<&str>) -> Result<Self, Refusal> {
         let is_b2c = matches!(&self, Self::Entra { host, .. } if is_tenants(host, B2C_HOSTS));
@@ -356,6 +387,7 @@ impl Authority {
         }
     }
 
+    #[cfg(feature = "every-credential")]
     /// The tenant that the host itself names: of Microsoft Entra External ID and of Azure AD B2C.
     pub(crate) fn tenant_of_host(&self) -> Option<String> {
         match self {
@@ -364,9 +396,22 @@ impl Authority {
         }
     }
 
+    /// Whether its path is another than that of the clouds.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn has_path_of_its_own(&self) -> bool {
+        !matches!(
+            self,
+            Self::Entra {
+                path: TenantPath::Plain,
+                ..
+            }
+        )
+    }
+
     /// Host and port that requests without a client certificate go to.
     pub(crate) fn network_host(&self) -> String {
         match self {
+            #[cfg(feature = "every-credential")]
             Self::Entra {
                 host,
                 region: Some(region),
@@ -414,13 +459,22 @@ impl Authority {
         matches!(self, Self::Entra { .. })
     }
 
+    /// Whether it is a region's.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn is_regional(&self) -> bool {
+        matches!(
+            self,
+            Self::Entra {
+                region: Some(_),
+                ..
+            }
+        )
+    }
+
     /// Whether its endpoints are known only when its metadata have been asked for them.
+    #[cfg(feature = "every-credential")]
     pub(crate) fn is_discovered(&self) -> bool {
-        #[cfg(feature = "every-credential")]
-        if matches!(self, Self::Discovered(_)) {
-            return true;
-        }
-        false
+        matches!(self, Self::Discovered(_))
     }
 
     /// The Microsoft cloud that this is, if it is a known one.
@@ -442,8 +496,10 @@ impl Authority {
             Self::Entra {
                 host,
                 version,
+                #[cfg(feature = "every-credential")]
                 region,
-                path,
+                #[cfg(feature = "every-credential")]
+                    path: around,
             } => {
                 let tenant = tenant.ok_or_else(|| {
                     Error::new(
@@ -452,28 +508,29 @@ impl Authority {
                     )
                     .hint("set tenant_id")
                 })?;
-                let authority = match (mtls, path) {
+                #[cfg(feature = "every-credential")]
+                let authority = match (mtls, around) {
                     (false, _) => self.network_host(),
                     (true, TenantPath::Plain) => {
-                        let twin = mtls_twin(host)?;
-                        match region {
-                            Some(region) => format!("{region}.{twin}"),
-                            None => twin,
-                        }
+                        let region = region.as_ref().map(|region| format!("{region}."));
+                        format!("{}{}", region.unwrap_or_default(), mtls_twin(host)?)
                     }
                     (true, _) => return Err(no_mtls_twin(host)),
                 };
-                let (before, policy) = match path {
-                    TenantPath::Plain => ("", ""),
-                    TenantPath::Policy(policy) => ("", policy.as_str()),
-                    TenantPath::Dsts => (DSTS, ""),
+                #[cfg(not(feature = "every-credential"))]
+                let authority = if mtls { mtls_twin(host)? } else { host.clone() };
+                let path = match version {
+                    EndpointVersion::V1 => format!("/{tenant}/oauth2/token"),
+                    EndpointVersion::V2 => format!("/{tenant}/oauth2/v2.0/token"),
                 };
-                let slash = if policy.is_empty() { "" } else { "/" };
-                let end = match version {
-                    EndpointVersion::V1 => "/oauth2/token",
-                    EndpointVersion::V2 => "/oauth2/v2.0/token",
+                #[cfg(feature = "every-credential")]
+                let path = match around {
+                    TenantPath::Plain => path,
+                    TenantPath::Policy(policy) => {
+                        path.replacen("/oauth2/", &format!("/{policy}/oauth2/"), 1)
+                    }
+                    TenantPath::Dsts => format!("{DSTS}{path}"),
                 };
-                let path = format!("{before}/{tenant}{slash}{policy}{end}");
                 Ok(Endpoint { authority, path })
             }
             Self::Generic {
@@ -493,6 +550,7 @@ impl Authority {
 }
 
 /// Takes an issuer identifier apart: an https URL without query and fragment (RFC 8414 section 2).
+#[cfg(feature = "every-credential")]
 pub(crate) fn issuer(identifier: &str) -> Result<Endpoint, Refusal> {
     const FORM: &str = "write it as the server names it in its metadata";
     if identifier.contains(['?', '#']) {
@@ -524,9 +582,19 @@ impl TrustedHosts {
         Ok(())
     }
 
+    /// Whether every build trusts that host and port: it is named, or that of a cloud.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn has(&self, authority: &str) -> bool {
+        self.0.contains_key(authority) || CLOUDS.iter().any(|cloud| cloud.has(authority))
+    }
+
     /// Whether requests may go to that host and port.
     pub(crate) fn check(&self, authority: &str) -> Result<(), Refusal> {
-        if self.0.contains_key(authority) || is_microsoft(authority) {
+        if self.0.contains_key(authority) || CLOUDS.iter().any(|cloud| cloud.has(authority)) {
+            return Ok(());
+        }
+        #[cfg(feature = "every-credential")]
+        if is_of_a_tenant_or_region(authority) {
             return Ok(());
         }
         let mut message =
@@ -587,21 +655,23 @@ impl Cloud {
     }
 }
 
-/// Whether that is a host of Microsoft's, on port 443: of a cloud, of a region of it, or of one tenant.
-fn is_microsoft(authority: &str) -> bool {
-    let is_of_cloud = |authority: &str| CLOUDS.iter().any(|cloud| cloud.has(authority));
-    is_of_cloud(authority)
-        || is_tenants(authority, CIAM_HOSTS)
+/// Whether that is a host of Microsoft's, on port 443, for a region of a cloud or for one tenant.
+#[cfg(feature = "every-credential")]
+fn is_of_a_tenant_or_region(authority: &str) -> bool {
+    is_tenants(authority, CIAM_HOSTS)
         || is_tenants(authority, B2C_HOSTS)
-        || without_region(authority).is_some_and(|(_, global)| is_of_cloud(global))
+        || without_region(authority)
+            .is_some_and(|(_, global)| CLOUDS.iter().any(|cloud| cloud.has(global)))
 }
 
+#[cfg(feature = "every-credential")]
 /// Whether that is the host of one tenant: a name and that end.
 fn is_tenants(authority: &str, end: &str) -> bool {
     let name = authority.strip_suffix(end);
     name.is_some_and(|name| !name.is_empty() && !name.contains(['.', ':']))
 }
 
+#[cfg(feature = "every-credential")]
 fn tenant_of_host(authority: &str) -> Option<String> {
     let mut ends = [CIAM_HOSTS, B2C_HOSTS].into_iter();
     let end = ends.find(|end| is_tenants(authority, end))?;
@@ -616,6 +686,7 @@ fn without_region(authority: &str) -> Option<(&str, &str)> {
     can_be.then_some((region, global))
 }
 
+#[cfg(feature = "every-credential")]
 /// The region and the cloud whose host there that is.
 fn regional(authority: &str) -> Option<(&str, &'static Cloud)> {
     let (region, global) = without_region(authority)?;

@@ -12,8 +12,11 @@ pub(crate) mod rules;
 
 mod certificate_files;
 mod client;
+#[cfg(feature = "every-credential")]
+mod entra;
 mod environment;
 mod load;
+#[cfg(feature = "every-credential")]
 pub(crate) mod parameters;
 mod request;
 #[cfg(feature = "schema")]
@@ -198,9 +201,13 @@ impl IdentityConfig {
         if !self.scopes.is_empty() {
             out.push(("scopes", self.scopes.join(" ")));
         }
+        #[cfg(feature = "every-credential")]
         let parameters = self.client().map(|client| client.parameters.iter());
+        #[cfg(feature = "every-credential")]
         let parameters = parameters.into_iter().flatten();
+        #[cfg(feature = "every-credential")]
         let parameters: Vec<String> = parameters.map(|(n, v)| format!("{n}={v}")).collect();
+        #[cfg(feature = "every-credential")]
         if !parameters.is_empty() {
             out.push(("parameters", parameters.join(" ")));
         }

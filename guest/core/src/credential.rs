@@ -634,24 +634,38 @@ impl Credential {
 
 impl Credential {
     /// The same, where the server's metadata may have to be asked for it.
-    pub(crate) async fn find_token_endpoint(
-        &self,
-        io: &Io,
-        client: &Client,
-        tenant: Option<&str>,
-        correlation_id: &str,
-    ) -> Result<Endpoint, Error> {
-        #[cfg(feature = "every-credential")]
-        if let Authority::Discovered(issuer) = &client.authority {
+    ///
+    /// Boxed, so that there is one such flow for all who need it.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn find_token_endpoint<'a>(
+        &'a self,
+        io: &'a Io,
+        client: &'a Client,
+        tenant: Option<&'a str>,
+        correlation_id: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Endpoint, Error>> + 'a>> {
+        Box::pin(async move {
+            let Authority::Discovered(issuer) = &client.authority else {
+                return self.token_endpoint(client, tenant);
+            };
             let mtls = self.certificate().is_some();
             let found = discovery::token_endpoint(io, issuer, mtls, correlation_id).await?;
-            return Ok(match self.proxy() {
+            Ok(match self.proxy() {
                 Some(proxy) => proxy.endpoint(&found),
                 None => found,
-            });
-        }
-        #[cfg(not(feature = "every-credential"))]
-        let _ = (io, correlation_id);
+            })
+        })
+    }
+
+    /// The same: here it is always known.
+    #[cfg(not(feature = "every-credential"))]
+    pub(crate) async fn find_token_endpoint(
+        &self,
+        _: &Io,
+        client: &Client,
+        tenant: Option<&str>,
+        _: &str,
+    ) -> Result<Endpoint, Error> {
         self.token_endpoint(client, tenant)
     }
 

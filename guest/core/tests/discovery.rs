@@ -7,7 +7,7 @@
 use edgepass_core::needs::{PathPattern, Purpose, Scheme};
 use edgepass_core::{
     AccessToken, Completed, Config, Effect, Engine, Environment, Error, ErrorClass, HttpRequest,
-    HttpResponse, Now, Outcome, Reply, Ticket, TokenRequest,
+    HttpResponse, Now, Outcome, Reply, SecretBytes, Ticket, TokenRequest,
 };
 use serde_json::{Value, json};
 
@@ -120,7 +120,7 @@ impl World {
         HttpResponse {
             status,
             headers: Vec::new(),
-            body: body.into(),
+            body: SecretBytes::new(body),
         }
     }
 }

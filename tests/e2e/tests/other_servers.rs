@@ -1,14 +1,16 @@
 //! Acceptance: servers other than Entra ID, here the certified `oidc-provider`: registered keys (`private_key_jwt`) of
-//! every algorithm, and mutual TLS (RFC 8705) with a certificate of an authority and with one that signs itself. The
-//! server checks audience and replay; nothing of it is ours.
+//! every algorithm, mutual TLS (RFC 8705) with a certificate of an authority and with one that signs itself, endpoints by its
+//! metadata (RFC 8414) with those for mutual TLS, resource indicators (RFC 8707) and `audience`. The server checks audience
+//! and replay; nothing of it is ours.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use anyhow::{Context as _, Result, ensure};
-use edgepass::{ErrorClass, Provider, TokenRequest};
-use edgepass_e2e::{Lab, PATIENCE, peers_node, peers_script};
+use edgepass::{ErrorClass, Provider, Refresh, TokenRequest};
+use edgepass_e2e::{GRAPH, Lab, PATIENCE, peers_node, peers_script};
+use edgepass_emulator::Fault;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
@@ -19,6 +21,8 @@ use serde_json::{Value, json};
 /// One server with its clients.
 struct Idp {
     issuer: String,
+    /// Host and port of the endpoints for mutual TLS.
+    alias: String,
     ca_pem: String,
     lines: Receiver<Value>,
     child: Child,
@@ -28,12 +32,23 @@ struct Idp {
 
 impl Idp {
     fn start(lab: &Lab, authorities: &str, clients: &Value) -> Result<Self> {
+        Self::start_with(lab, authorities, clients, &[])
+    }
+
+    /// One whose tokens are for resources, if there are any.
+    fn start_with(
+        lab: &Lab,
+        authorities: &str,
+        clients: &Value,
+        resources: &[&str],
+    ) -> Result<Self> {
         let (ca, certificate, key) = server_certificate()?;
         let config = json!({
             "key": key,
             "certificate": certificate,
             "authorities": authorities,
             "clients": clients,
+            "resources": Some(resources).filter(|resources| !resources.is_empty()),
         });
         let config = lab.write("oidc-provider.json", config.to_string())?;
         let mut child = Command::new("node")
@@ -57,6 +72,7 @@ impl Idp {
         });
         let mut idp = Self {
             issuer: String::new(),
+            alias: String::new(),
             ca_pem: ca,
             lines,
             child,
@@ -66,6 +82,8 @@ impl Idp {
             let told = idp.told()?;
             let issuer = told.get("issuer").and_then(Value::as_str);
             issuer.unwrap_or_default().clone_into(&mut idp.issuer);
+            let alias = told.get("alias").and_then(Value::as_str);
+            alias.unwrap_or_default().clone_into(&mut idp.alias);
         }
         Ok(idp)
     }
@@ -92,6 +110,20 @@ impl Idp {
             } },
             "certificates": certificates,
         })
+    }
+
+    /// The same, of which only the issuer is known. Mutual TLS is spoken at another port, which has to be named.
+    fn by_issuer(&self, client_id: &str, credential: &Value, certificates: &Value) -> Value {
+        let mut config = self.config(client_id, credential, certificates);
+        if let Some(Value::Array(hosts)) = config.get_mut("authority_hosts") {
+            hosts.push(json!(self.alias));
+        }
+        let app = config.pointer_mut("/identities/app");
+        if let Some(app) = app.and_then(Value::as_object_mut) {
+            app.remove("token_endpoint");
+            app.insert("issuer".to_owned(), json!(self.issuer));
+        }
+        config
     }
 
     async fn provider(&self, config: &Value) -> Result<Provider> {
@@ -302,6 +334,251 @@ async fn mutual_tls_authenticates_a_client_and_binds_its_tokens() -> Result<()> 
                 assert_eq!(told["refused"], "invalid_client", "{told}");
             }
         }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_issuer_is_all_that_has_to_be_known() -> Result<()> {
+    let lab = Lab::new("other_servers_issuer")?;
+    let key = KeyPair::generate()?;
+    let (certificate, bound_key) = {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "own");
+        (params.self_signed(&key)?.pem(), key.serialize_pem())
+    };
+    let clients = json!([
+        { "client_id": "key", "method": "private_key_jwt", "algorithm": "ES256", "public_key": key.public_key_pem() },
+        { "client_id": "own", "method": "self_signed_tls_client_auth", "certificate": certificate },
+    ]);
+    let idp = Idp::start(&lab, "", &clients)?;
+    let certificates = json!({
+        "key": { "private_key_file": lab.write("key.pem", key.serialize_pem())? },
+        "mine": {
+            "certificate_file": lab.write("certificate.pem", &certificate)?,
+            "private_key_file": lab.write("certificate.key", &bound_key)?,
+        },
+    });
+    let request = TokenRequest::for_scopes(["api"]);
+    for audience in ["issuer", "token_endpoint"] {
+        let credential = json!({ "private_key_jwt": {
+            "name": "key", "algorithm": "ES256", "audience": audience,
+        } });
+        let config = idp.by_issuer("key", &credential, &certificates);
+        let token = idp.provider(&config).await?.get_token(&request).await;
+        lab.issued(&token.with_context(|| format!("{audience}: {:?}", idp.told()))?);
+        let told = idp.told()?;
+        assert_eq!(
+            (&told["granted"], &told["by_alias"]),
+            (&json!("key"), &json!(false))
+        );
+    }
+    let bound = json!({ "bound_certificate": { "name": "mine", "mode": "certificate-only" } });
+    let mut config = idp.by_issuer("own", &bound, &certificates);
+    let token = idp.provider(&config).await?.get_token(&request).await;
+    lab.issued(&token.with_context(|| format!("{:?}", idp.told()))?);
+    let told = idp.told()?;
+    assert_eq!(told["by_alias"], json!(true), "{told}");
+    assert_eq!(told["bound_to"], json!(thumbprint(&certificate)?), "{told}");
+    // and not to a host that nobody has named, whatever the metadata say
+    config["authority_hosts"] = json!([idp.issuer.trim_start_matches("https://")]);
+    let error = idp.provider(&config).await?.get_token(&request).await.err();
+    let error = error.context("a stranger's host")?;
+    assert_eq!(error.class(), ErrorClass::Configuration, "{error}");
+    assert!(error.to_string().contains(&idp.alias), "{error}");
+    // the identifier is the whole of it
+    config["identities"]["app"]["issuer"] = json!(format!("{}/", idp.issuer));
+    let error = idp.provider(&config).await?.get_token(&request).await.err();
+    let error = error.context("another issuer")?;
+    assert_eq!(error.class(), ErrorClass::InvalidResponse, "{error}");
+    assert!(error.to_string().contains("another issuer"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_is_for_the_resource_or_the_audience_that_is_asked_for() -> Result<()> {
+    const A: &str = "https://a.example/api";
+    const B: &str = "urn:example:b";
+    let lab = Lab::new("other_servers_resources")?;
+    let secret = "kept between the two of them for this test";
+    lab.evidence.secret("client secret", secret);
+    let clients = json!([{ "client_id": "app", "method": "client_secret_post", "secret": secret }]);
+    let idp = Idp::start_with(&lab, "", &clients, &[A, B])?;
+    let credential = json!({ "client_secret": { "value": secret } });
+    let request = TokenRequest::for_scopes(["api"]);
+    for (more, expected) in [
+        (json!({ "resources": [A] }), A),
+        (json!({ "resources": [B] }), B),
+        (json!({ "additional_parameters": { "audience": A } }), A),
+        (
+            json!({ "additional_parameters": { "audience": [B], "whatever": ["1", "2"] } }),
+            B,
+        ),
+    ] {
+        let mut config = idp.by_issuer("app", &credential, &json!({}));
+        let app = config["identities"]["app"].as_object_mut();
+        app.context("it")?
+            .extend(more.as_object().context("an object")?.clone());
+        let token = idp.provider(&config).await?.get_token(&request).await;
+        lab.issued(&token.with_context(|| format!("{more}: {:?}", idp.told()))?);
+        let told = idp.told()?;
+        assert_eq!(told["for"], json!(expected), "{more} {told}");
+    }
+    // it takes one at a time for this grant, and says so when it has read both
+    for (resources, read) in [
+        (vec![A, B], vec![A, B]),
+        (vec!["https://c.example"], vec!["https://c.example"]),
+    ] {
+        let mut config = idp.by_issuer("app", &credential, &json!({}));
+        config["identities"]["app"]["resources"] = json!(resources);
+        let error = idp.provider(&config).await?.get_token(&request).await.err();
+        let error = error.context("a token for both")?;
+        assert_eq!(
+            error.detail().oauth_error.as_deref(),
+            Some("invalid_target"),
+            "{error}"
+        );
+        let told = idp.told()?;
+        assert_eq!(told["resources"], json!(read), "{told}");
+    }
+    Ok(())
+}
+
+/// The emulator as a server of which its issuer is known, and nothing else.
+fn by_issuer(lab: &Lab, credential: &Value) -> (String, Value) {
+    let mut config = lab.config(credential);
+    let issuer = format!(
+        "{}/{}/v2.0",
+        lab.emulator.authority(),
+        lab.emulator.tenant()
+    );
+    config["identities"]["app"] = json!({
+        "issuer": issuer,
+        "client_id": lab.emulator.client_id(),
+        "credential": credential,
+    });
+    (issuer, config)
+}
+
+#[tokio::test]
+async fn metadata_of_openid_connect_name_the_endpoints_too() -> Result<()> {
+    let lab = Lab::new("other_servers_openid")?;
+    let request = TokenRequest::for_scopes([GRAPH]);
+    for (credential, proof, host) in [
+        (
+            json!({ "client_secret": { "value": lab.emulator.client_secret() } }),
+            "secret",
+            "localhost",
+        ),
+        (
+            json!({ "bound_certificate": { "name": "demo" } }),
+            "bound-assertion",
+            "mtlsauth.localhost",
+        ),
+    ] {
+        let (_, config) = by_issuer(&lab, &credential);
+        let token = lab
+            .configured(&config)
+            .build()
+            .await?
+            .get_token(&request)
+            .await?;
+        lab.issued(&token);
+        let asked = lab.emulator.token_requests().pop().context("a request")?;
+        assert_eq!(asked.method_of_proof.as_deref(), Some(proof));
+        let at = asked.header("host").unwrap_or_default();
+        assert_eq!(at, format!("{host}:{}", lab.emulator.port()));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn metadata_that_are_no_good_lead_nowhere() -> Result<()> {
+    let lab = Lab::new("other_servers_hostile")?;
+    let secret = json!({ "client_secret": { "value": lab.emulator.client_secret() } });
+    let (issuer, config) = by_issuer(&lab, &secret);
+    let here = lab.emulator.token_endpoint(lab.emulator.tenant());
+    let says = |issuer: &str, endpoint: &str| Fault {
+        status: Some(200),
+        body: Some(json!({ "issuer": issuer, "token_endpoint": endpoint }).to_string()),
+        ..Fault::default()
+    };
+    let request = TokenRequest::for_scopes([GRAPH]);
+    let elsewhere = "https://evil.example/token";
+    let plain = here.replace("https://", "http://");
+    let invalid = ErrorClass::InvalidResponse;
+    for (what, fault, class, expected) in [
+        (
+            "another issuer",
+            says(&format!("{issuer}/"), &here),
+            invalid,
+            "another issuer",
+        ),
+        (
+            "plain http",
+            says(&issuer, &plain),
+            invalid,
+            "scheme `http`",
+        ),
+        (
+            "another host",
+            says(&issuer, elsewhere),
+            ErrorClass::Configuration,
+            "`evil.example`",
+        ),
+        (
+            "no endpoint",
+            says(&issuer, ""),
+            invalid,
+            "token_endpoint is empty",
+        ),
+        (
+            "too large",
+            Fault::oversize(100_000),
+            invalid,
+            "65536 bytes",
+        ),
+        ("a page", Fault::html(200), invalid, "page"),
+        (
+            "a redirect",
+            Fault::redirect(302, elsewhere),
+            invalid,
+            "HTTP 302",
+        ),
+        ("nothing there", Fault::status(404), invalid, "HTTP 404"),
+        (
+            "out of order",
+            Fault::status(503),
+            ErrorClass::Server,
+            "HTTP 503",
+        ),
+    ] {
+        lab.emulator
+            .faults()
+            .push(fault.on(".well-known").forever());
+        let provider = lab.configured(&config).build().await?;
+        let error = provider.get_token(&request).await.err().context(what)?;
+        assert_eq!(error.class(), class, "{what}: {error}");
+        let text = error.to_string();
+        assert!(text.contains(&format!("issuer {issuer}")), "{what}: {text}");
+        assert!(text.contains(expected), "{what}: {text}");
+        lab.evidence.saw_error(what, &error);
+        assert_eq!(lab.emulator.token_requests().len(), 0, "{what}");
+        // what does not last is looked at again
+        lab.emulator.faults().clear();
+        let token = provider.get_token(&TokenRequest {
+            refresh: Refresh::Force,
+            ..request.clone()
+        });
+        lab.issued(&token.await.context(what)?);
+        lab.emulator.clear_journal();
+    }
+    // slow, cut off, torn down: time cures it within the call
+    for fault in [Fault::hang(), Fault::reset(), Fault::truncate()] {
+        lab.emulator.faults().push(fault.on(".well-known"));
+        let provider = lab.configured(&config).build().await?;
+        lab.issued(&provider.get_token(&request).await?);
     }
     Ok(())
 }

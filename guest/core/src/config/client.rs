@@ -4,11 +4,12 @@ use super::error::{ConfigError, check};
 use super::place::Place;
 use super::rules;
 use crate::Error;
+use crate::authority::{Authority, Endpoint, EndpointVersion};
 #[cfg(feature = "every-credential")]
-use crate::authority::Issuer;
-use crate::authority::{Authority, Endpoint, EndpointVersion, TenantPath};
+use crate::authority::{Issuer, TenantPath};
 use crate::credential::TokenProxy;
 use crate::distinction::Distinction;
+#[cfg(feature = "every-credential")]
 use crate::exchange::Form;
 use crate::needs::{Connection, Needs, PathPattern, Permission, Purpose, Scheme};
 
@@ -25,9 +26,11 @@ pub struct Client {
     /// Tenants besides its own that a request may name. `*` allows any.
     pub additionally_allowed_tenants: Vec<String>,
     /// The server's issuer identifier, if it is known.
+    #[cfg(feature = "every-credential")]
     pub issuer: Option<String>,
     /// Parameters of its token requests besides those of the protocol, in the order in which they are sent: names and
     /// values. A name may be there more than once.
+    #[cfg(feature = "every-credential")]
     pub parameters: Vec<(String, String)>,
 }
 
@@ -42,6 +45,7 @@ impl Client {
     }
 
     /// Its own part of the form.
+    #[cfg(feature = "every-credential")]
     pub(crate) fn add_parameters<'a>(&'a self, form: &mut Form<'a>) {
         for (name, value) in &self.parameters {
             form.add(name, value.as_str());
@@ -105,16 +109,26 @@ impl Client {
         };
         let setting = place.at("audience");
         check(&setting, rules::audience(written))?;
-        match written {
-            "token_endpoint" => Ok(None),
-            "issuer" => match &self.issuer {
-                Some(issuer) => Ok(Some(issuer.clone())),
-                None => Err(
-                    ConfigError::new(setting, "is `issuer`, and the identity names none")
-                        .hint("set issuer of the identity, or write the audience itself"),
-                ),
-            },
-            other => Ok(Some(other.to_owned())),
+        if !matches!(written, "token_endpoint" | "issuer") {
+            return Ok(Some(written.to_owned()));
+        }
+        #[cfg(not(feature = "every-credential"))]
+        return Err(ConfigError::new(setting, "is not available in Envoy")
+            .hint("write the audience itself"));
+        #[cfg(feature = "every-credential")]
+        {
+            place.need_every_credential(setting.clone());
+            match written {
+                "issuer" => match &self.issuer {
+                    Some(issuer) => Ok(Some(issuer.clone())),
+                    None => Err(ConfigError::new(
+                        setting,
+                        "is `issuer`, and the identity names none",
+                    )
+                    .hint("set issuer of the identity, or write the audience itself")),
+                },
+                _ => Ok(None),
+            }
         }
     }
 
@@ -125,19 +139,25 @@ impl Client {
             tenant,
             additionally_allowed_tenants,
             // where it counts it is in the credential
-            issuer: _,
+            #[cfg(feature = "every-credential")]
+                issuer: _,
+            #[cfg(feature = "every-credential")]
             parameters,
         } = self;
         match authority {
             Authority::Entra {
                 host,
                 version,
+                #[cfg(feature = "every-credential")]
                 region,
+                #[cfg(feature = "every-credential")]
                 path,
             } => {
                 out.add("entra");
                 out.add(host);
+                #[cfg(feature = "every-credential")]
                 out.add_optional(region.as_deref());
+                #[cfg(feature = "every-credential")]
                 match path {
                     TenantPath::Plain => out.add(""),
                     TenantPath::Policy(policy) => out.add(policy),
@@ -164,7 +184,9 @@ impl Client {
                 out.add_all(&issuer.hosts);
             }
         }
+        #[cfg(feature = "every-credential")]
         out.add(&parameters.len().to_string());
+        #[cfg(feature = "every-credential")]
         for (name, value) in parameters {
             out.add(name);
             out.add(value);

@@ -3,8 +3,9 @@
 use super::certificate_files::CertificateFiles;
 use super::envoy::EnvoyFile;
 use super::error::ConfigError;
-use super::parameters::Parameters;
-use super::parse::{self, Choice, OneOrMore, object};
+use super::parse::{
+    self, Choice, OneOrMore, Parameters, TextForEveryBuild, TextsForEveryBuild, object,
+};
 use crate::authority::EndpointVersion;
 use crate::credential::CredentialFile;
 use crate::{Error, ErrorClass, Table};
@@ -61,9 +62,9 @@ object! {
         /// `https://HOST/dstsv2` dSTS.
         pub authority_host: Option<String> = optional_text,
         /// Region whose servers are asked in place of the cloud's global ones, for example `westus2` (ESTS-R).
-        pub region: Option<String> = optional_text,
+        pub region: TextForEveryBuild = text_for_every_build,
         /// User flow or custom policy of Azure AD B2C, for example `B2C_1_signin`.
-        pub policy: Option<String> = optional_text,
+        pub policy: TextForEveryBuild = text_for_every_build,
         /// Entra endpoint version.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub endpoint_version: EndpointVersion = choice,
@@ -73,7 +74,7 @@ object! {
         pub mtls_token_endpoint: Option<String> = optional_text,
         /// Issuer identifier of any other OAuth 2.0 server, to the letter. Without a `token_endpoint` the endpoints are found
         /// in its metadata (RFC 8414, OpenID Connect Discovery), at its own host or at `authority_hosts`.
-        pub issuer: Option<String> = optional_text,
+        pub issuer: TextForEveryBuild = text_for_every_build,
         /// Tenants besides its own that a request may name; `*` allows any.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub additionally_allowed_tenants: Vec<String> = texts,
@@ -83,11 +84,11 @@ object! {
         /// What its tokens are for (`resource` of RFC 8707), each an absolute URI without fragment. Not for Entra ID, which
         /// takes one resource by its scope.
         #[cfg_attr(feature = "schema", schemars(default))]
-        pub resources: Vec<String> = texts,
+        pub resources: TextsForEveryBuild = texts_for_every_build,
         /// Further parameters of its token requests: a text, or a list of texts for one that is repeated. No secrets, and
         /// none that has a setting of its own.
         #[cfg_attr(feature = "schema", schemars(default))]
-        pub additional_parameters: Parameters = named_texts_or_lists,
+        pub additional_parameters: Parameters = parameters_for_every_build,
         /// How it proves who it is: a credential, or a list of them in the order in which they are tried.
         pub credential: Option<OneOrMore<CredentialFile>> = one_or_more,
     }
@@ -124,20 +125,12 @@ impl IdentityFile {
             ("tenant_id", self.tenant_id.is_some()),
             ("client_id", self.client_id.is_some()),
             ("authority_host", self.authority_host.is_some()),
-            ("region", self.region.is_some()),
-            ("policy", self.policy.is_some()),
             (
                 "endpoint_version",
                 self.endpoint_version != EndpointVersion::default(),
             ),
             ("token_endpoint", self.token_endpoint.is_some()),
             ("mtls_token_endpoint", self.mtls_token_endpoint.is_some()),
-            ("issuer", self.issuer.is_some()),
-            ("resources", !self.resources.is_empty()),
-            (
-                "additional_parameters",
-                !self.additional_parameters.is_empty(),
-            ),
             (
                 "additionally_allowed_tenants",
                 !self.additionally_allowed_tenants.is_empty(),
@@ -147,7 +140,31 @@ impl IdentityFile {
                 found.push(name);
             }
         }
+        found.extend(self.elsewhere());
         found
+    }
+
+    /// Of those, the ones that are not in every build.
+    pub(super) fn elsewhere(&self) -> Vec<&'static str> {
+        #[cfg(feature = "every-credential")]
+        let [resources, parameters] = [
+            !self.resources.is_empty(),
+            !self.additional_parameters.is_empty(),
+        ];
+        #[cfg(not(feature = "every-credential"))]
+        let [resources, parameters] = [
+            self.resources.is_some(),
+            self.additional_parameters.is_some(),
+        ];
+        let all = [
+            ("region", self.region.is_some()),
+            ("policy", self.policy.is_some()),
+            ("issuer", self.issuer.is_some()),
+            ("resources", resources),
+            ("additional_parameters", parameters),
+        ];
+        let found = all.into_iter().filter(|(_, is_set)| *is_set);
+        found.map(|(name, _)| name).collect()
     }
 }
 

@@ -10,13 +10,12 @@ use super::parse::OneOrMore;
 use super::place::{Loading, Place};
 use super::request::{check_direct_scopes, check_scopes};
 use super::{
-    Client, Config, ENVIRONMENT_IDENTITY, Environment, Exchange, IdentityConfig, Source,
-    parameters, rules,
+    Client, Config, ENVIRONMENT_IDENTITY, Environment, Exchange, IdentityConfig, Source, rules,
 };
+#[cfg(feature = "every-credential")]
+use super::{entra, parameters};
 use crate::Table;
-use crate::authority::{
-    ADFS, Authority, Endpoint, EndpointVersion, PUBLIC_HOST, Reason, TrustedHosts,
-};
+use crate::authority::{Authority, Endpoint, PUBLIC_HOST, Reason, TrustedHosts};
 use crate::credential::{Credential, CredentialFile, Credentials, Direct, SHORTCUTS};
 use crate::limits::MAX_CREDENTIALS;
 #[cfg(feature = "every-credential")]
@@ -136,7 +135,11 @@ impl Loader {
         for (index, credential) in credentials.iter().enumerate() {
             if credential.certificate().is_some() {
                 let setting = written.get(index).map(|(place, _)| place.path().to_owned());
-                self.check_twin(&client, &setting.unwrap_or_else(|| place.at("credential")))?;
+                self.check_twin(
+                    place,
+                    &client,
+                    &setting.unwrap_or_else(|| place.at("credential")),
+                )?;
             }
         }
         // those of the first come first
@@ -171,14 +174,32 @@ impl Loader {
 
     /// A rule makes the name of the mTLS host, so it may be somebody else's: outside of the built-in clouds it is
     /// trusted only if somebody has named it too.
-    fn check_twin(&self, client: &Client, setting: &str) -> Result<(), ConfigError> {
-        // one that has to be found is looked at when it is found
-        if client.authority.cloud().is_some() || client.authority.is_discovered() {
+    fn check_twin(
+        &self,
+        place: &Place<'_>,
+        client: &Client,
+        setting: &str,
+    ) -> Result<(), ConfigError> {
+        #[cfg(feature = "every-credential")]
+        if client.authority.is_discovered() {
+            // looked at when it is found
+            return Ok(());
+        }
+        if client.authority.cloud().is_some() {
+            // of a region's host every build takes the name alone
+            #[cfg(feature = "every-credential")]
+            if client.authority.is_regional()
+                && let Ok(twin) = client.token_endpoint(client.tenant.as_deref(), true)
+            {
+                self.trust(place, setting, &twin.authority)?;
+            }
             return Ok(());
         }
         let endpoint = client
             .token_endpoint(client.tenant.as_deref(), true)
             .map_err(|error| ConfigError::from_error(setting, &error))?;
+        #[cfg(not(feature = "every-credential"))]
+        let _ = place;
         self.trusted.check(&endpoint.authority).map_err(|refusal| {
             let Reason { message, hint } = refusal.into_reason();
             let message =
@@ -188,6 +209,14 @@ impl Loader {
     }
 
     fn client(&self, place: &Place<'_>, file: &IdentityFile) -> Result<Client, ConfigError> {
+        // a proxy has to know before it starts whom it asks, and every byte makes it slower to start
+        #[cfg(not(feature = "every-credential"))]
+        if let Some(field) = file.elsewhere().first() {
+            return Err(
+                ConfigError::new(place.at(field), "is not available in Envoy")
+                    .hint("set token_endpoint, or leave it out"),
+            );
+        }
         let (authority, tenant) = match file.is_of_another_server() {
             true => (self.other(place, file)?, None),
             false => self.entra(place, file)?,
@@ -196,7 +225,9 @@ impl Loader {
         let client_id = place.required("client_id", file.client_id.as_deref(), variable)?;
         client_id.check(rules::client_id)?;
         Ok(Client {
+            #[cfg(feature = "every-credential")]
             parameters: parameters::of_identity(place, file, &authority)?,
+            #[cfg(feature = "every-credential")]
             issuer: file.issuer.clone(),
             authority,
             client_id: client_id.value.to_owned(),
@@ -229,42 +260,28 @@ impl Loader {
             .as_ref()
             .map_or(("", public.as_str()), |host| (host.name(), host.value));
         check(name, rules::filled_in(host))?;
-        let mut authority = check(name, Authority::entra(host, file.endpoint_version))?;
-        if let Some(region) = place.optional("region", file.region.as_deref(), None) {
-            region.check(rules::region)?;
-            authority = check(region.name(), authority.in_region(region.value))?;
-        }
-        let policy = file.policy.as_deref();
-        if let Some(policy) = policy {
-            check(&place.at("policy"), rules::policy(policy))?;
-        }
-        authority = check(&place.setting("policy"), authority.by_policy(policy))?;
-        if let Some(tenant) = &tenant {
+        let authority = check(name, Authority::entra(host, file.endpoint_version))?;
+        #[cfg(feature = "every-credential")]
+        let (authority, tenant) = entra::with_tenant(place, file, authority, tenant.as_ref())?;
+        #[cfg(not(feature = "every-credential"))]
+        let tenant = {
+            let tenant = tenant.ok_or_else(|| place.missing("tenant_id", variable))?;
             tenant.check(rules::tenant)?;
-        }
-        let usual = authority.tenant_of_host();
-        if authority.is_entra() && usual.is_none() && tenant.is_none() {
-            place.required("tenant_id", None, variable)?;
-        }
-        if !authority.is_entra()
-            && let Some(tenant) = tenant.as_ref().filter(|tenant| !is_adfs(tenant.value))
-        {
-            return Err(ConfigError::new(
-                tenant.name(),
-                "names a tenant, and the authority host is that of AD FS, which has none",
-            )
-            .hint("leave it out, or write adfs"));
-        }
-        let tenant = tenant.map(|tenant| tenant.value.to_owned()).or(usual);
-        if authority.is_entra() && tenant.as_deref().is_some_and(is_adfs) {
-            authority = Authority::adfs(authority.network_host());
-        }
-        check(name, self.trusted.check(&authority.network_host()))?;
-        if !authority.is_entra() {
-            check_adfs(place, file)?;
-            return Ok((authority, None));
-        }
+            Some(tenant.value.to_owned())
+        };
+        self.trust(place, name, &authority.network_host())?;
         Ok((authority, tenant))
+    }
+
+    /// That credentials may be sent there. What a build without every credential trusts only by its name is noted.
+    fn trust(&self, place: &Place<'_>, setting: &str, host: &str) -> Result<(), ConfigError> {
+        #[cfg(feature = "every-credential")]
+        if !self.trusted.has(host) {
+            place.need_every_credential(setting.to_owned());
+        }
+        #[cfg(not(feature = "every-credential"))]
+        let _ = place;
+        check(setting, self.trusted.check(host))
     }
 
     /// A server other than Entra ID, by its token endpoint or by its issuer.
@@ -281,19 +298,25 @@ impl Loader {
             )
             .hint(format!("keep either {field} or {by}")));
         }
+        #[cfg(feature = "every-credential")]
         if let Some(issuer) = &file.issuer {
             let setting = place.at("issuer");
             check(&setting, rules::filled_in(issuer))?;
             check(&setting, crate::authority::issuer(issuer))?;
+            place.need_every_credential(setting);
         }
+        #[cfg(feature = "every-credential")]
         let Some(url) = &file.token_endpoint else {
             return self.discovered(place, file);
         };
-        let token_endpoint = self.endpoint(&place.at("token_endpoint"), url)?;
+        // the issuer alone has been refused
+        #[cfg(not(feature = "every-credential"))]
+        let url = file.token_endpoint.as_deref().unwrap_or_default();
+        let token_endpoint = self.endpoint(place, "token_endpoint", url)?;
         let mtls_token_endpoint = file
             .mtls_token_endpoint
             .as_ref()
-            .map(|url| self.endpoint(&place.at("mtls_token_endpoint"), url))
+            .map(|url| self.endpoint(place, "mtls_token_endpoint", url))
             .transpose()?;
         Ok(Authority::Generic {
             token_endpoint,
@@ -311,62 +334,16 @@ impl Loader {
         }
         let setting = place.at("issuer");
         let issuer = file.issuer.as_deref().unwrap_or_default();
-        let authority = check(&setting, Authority::discovered(issuer, &self.trusted))?;
-        place.need(|needs| needs.every_credential.push(setting));
-        Ok(authority)
+        check(&setting, Authority::discovered(issuer, &self.trusted))
     }
 
-    /// A proxy has to know a cluster for each server before it starts.
-    #[cfg(not(feature = "every-credential"))]
-    fn discovered(&self, place: &Place<'_>, _: &IdentityFile) -> Result<Authority, ConfigError> {
-        Err(
-            ConfigError::new(place.at("issuer"), "is not available in Envoy")
-                .hint("set token_endpoint"),
-        )
-    }
-
-    fn endpoint(&self, setting: &str, url: &str) -> Result<Endpoint, ConfigError> {
-        check(setting, rules::filled_in(url))?;
-        let endpoint = check(setting, Endpoint::parse(url))?;
-        check(setting, self.trusted.check(&endpoint.authority))?;
+    fn endpoint(&self, place: &Place<'_>, field: &str, url: &str) -> Result<Endpoint, ConfigError> {
+        let setting = place.at(field);
+        check(&setting, rules::filled_in(url))?;
+        let endpoint = check(&setting, Endpoint::parse(url))?;
+        self.trust(place, &setting, &endpoint.authority)?;
         Ok(endpoint)
     }
-}
-
-/// What AD FS has not.
-fn check_adfs(place: &Place<'_>, file: &IdentityFile) -> Result<(), ConfigError> {
-    for (field, is_set) in [
-        (
-            "endpoint_version",
-            file.endpoint_version != EndpointVersion::default(),
-        ),
-        ("region", file.region.is_some()),
-        ("policy", file.policy.is_some()),
-        (
-            "additionally_allowed_tenants",
-            !file.additionally_allowed_tenants.is_empty(),
-        ),
-    ] {
-        if is_set {
-            return Err(ConfigError::new(
-                place.at(field),
-                "is for Entra ID, but the authority host is that of AD FS",
-            )
-            .hint(format!("leave {field} out")));
-        }
-    }
-    let variable = Environment::AZURE_ADDITIONALLY_ALLOWED_TENANTS;
-    if place.is_environment_only() && place.has_variable(variable) {
-        return Err(
-            ConfigError::new(variable, "is set, and AD FS has no tenants").hint("unset it"),
-        );
-    }
-    Ok(())
-}
-
-/// What the Azure SDKs call the tenant of AD FS.
-fn is_adfs(tenant: &str) -> bool {
-    tenant.eq_ignore_ascii_case(ADFS)
 }
 
 /// The credentials that are written down, each with its place: one that is no list's, or those of a list.

@@ -4,18 +4,14 @@
 
 use super::document::IdentityFile;
 use super::error::{ConfigError, check};
-use super::parse::OneOrMore;
+use super::parse::{OneOrMore, Parameters};
 use super::place::Place;
 use super::rules;
-use crate::Table;
 use crate::authority::Authority;
 
 /// Parameters of a request, those that are repeated counted each time. Servers have a handful of their own, and bound the
 /// size of what they read.
 pub(super) const MAX_PARAMETERS: usize = 16;
-
-/// What is written under that name.
-pub(crate) type Parameters = Table<String, OneOrMore<String>>;
 
 /// Parameters that edgepass sends, or will with the grant that they belong to, and what to set in their place.
 pub(super) const OWN: &[(&str, &str)] = &[
@@ -76,6 +72,7 @@ pub(super) fn of_identity(
             .hint("write <resource>/.default in scopes"));
         }
         check(&setting, rules::resource(resource))?;
+        place.need_every_credential(place.at("resources"));
         let parameter = ("resource".to_owned(), resource.clone());
         if !out.contains(&parameter) {
             out.push(parameter);
@@ -95,6 +92,7 @@ pub(crate) fn additional(
     let mut out = Vec::new();
     for (name, values) in written {
         let setting = inside.at(name);
+        place.need_every_credential(inside.path().to_owned());
         if let Some((_, hint)) = OWN.iter().find(|(own, _)| own == name) {
             return Err(ConfigError::new(setting, "is sent by edgepass itself").hint(*hint));
         }

@@ -145,6 +145,31 @@ pub(crate) type ForEveryBuild<T> = Option<T>;
 #[cfg(not(feature = "every-credential"))]
 pub(crate) type ForEveryBuild<T> = Option<std::marker::PhantomData<T>>;
 
+/// A text that builds with every credential read. The others know that it is there.
+#[cfg(feature = "every-credential")]
+pub(crate) type TextForEveryBuild = Option<String>;
+
+/// The same, a list of texts.
+#[cfg(feature = "every-credential")]
+pub(crate) type TextsForEveryBuild = Vec<String>;
+
+/// The same, parameters of a request: names, and a text or a list of texts each.
+#[cfg(feature = "every-credential")]
+pub(crate) type Parameters = Table<String, OneOrMore<String>>;
+
+#[cfg(not(feature = "every-credential"))]
+pub(crate) type TextForEveryBuild = Unread;
+
+#[cfg(not(feature = "every-credential"))]
+pub(crate) type TextsForEveryBuild = Unread;
+
+#[cfg(not(feature = "every-credential"))]
+pub(crate) type Parameters = Unread;
+
+/// Whether something is there that this build does not read.
+#[cfg(not(feature = "every-credential"))]
+pub(crate) type Unread = Option<()>;
+
 /// The fields of an object that have not been taken yet. A field that is wrong is treated as absent, and the first such
 /// one is remembered.
 pub(crate) struct Fields {
@@ -296,7 +321,33 @@ impl Fields {
         out
     }
 
-    pub(crate) fn named_texts_or_lists(&mut self, name: &str) -> Table<String, OneOrMore<String>> {
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn text_for_every_build(&mut self, name: &str) -> TextForEveryBuild {
+        self.optional_text(name)
+    }
+
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn texts_for_every_build(&mut self, name: &str) -> TextsForEveryBuild {
+        self.texts(name)
+    }
+
+    #[cfg(not(feature = "every-credential"))]
+    pub(crate) fn text_for_every_build(&mut self, name: &str) -> Unread {
+        self.take(name).map(drop)
+    }
+
+    #[cfg(not(feature = "every-credential"))]
+    pub(crate) fn texts_for_every_build(&mut self, name: &str) -> Unread {
+        self.take(name).map(drop)
+    }
+
+    #[cfg(not(feature = "every-credential"))]
+    pub(crate) fn parameters_for_every_build(&mut self, name: &str) -> Unread {
+        self.take(name).map(drop)
+    }
+
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn parameters_for_every_build(&mut self, name: &str) -> Parameters {
         let mut out = Table::default();
         for (path, name, value) in self.names(name) {
             let values = match value {

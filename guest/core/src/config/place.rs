@@ -159,6 +159,12 @@ impl<'a> Place<'a> {
         note(&mut self.loading.needs.borrow_mut());
     }
 
+    /// Notes a setting that a build without every credential refuses.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn need_every_credential(&self, setting: String) {
+        self.need(|needs| needs.every_credential.push(setting));
+    }
+
     /// What has been noted since the last time.
     pub(super) fn take_needs(&self) -> Needs {
         self.loading.needs.take()
@@ -254,7 +260,12 @@ impl<'a> Place<'a> {
         'a: 'v,
     {
         self.optional(field, value, variable)
-            .ok_or_else(|| match variable {
+            .ok_or_else(|| self.missing(field, variable))
+    }
+
+    /// That a field is not there.
+    pub(super) fn missing(&self, field: &str, variable: Option<&'static str>) -> ConfigError {
+        match variable {
                 Some(variable) if self.environment_only => ConfigError::new(variable, "is not set")
                     .hint(format!(
                         "set it, or name a configuration by EDGEPASS_CONFIG (in a component: EDGEPASS_CONFIG_JSON) that has {field}"
@@ -264,6 +275,6 @@ impl<'a> Place<'a> {
                 None => ConfigError::new(self.at(field), "is not set").hint(
                     "set it: with a token_endpoint or an issuer nothing is taken from the AZURE_… variables",
                 ),
-            })
+        }
     }
 }

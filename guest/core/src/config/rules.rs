@@ -95,6 +95,7 @@ pub(crate) fn tenant(tenant: &str) -> Result<(), Refusal> {
 
 /// A region of Azure becomes a label of a host name. The SDKs' words for finding it out mean nothing here: it takes a
 /// request to the machine's metadata service before each first one.
+#[cfg(feature = "every-credential")]
 pub(crate) fn region(region: &str) -> Result<(), Refusal> {
     const FORM: &str = "write the region's name as westus2";
     const MAX_REGION_CHARS: usize = 63;
@@ -116,6 +117,7 @@ pub(crate) fn region(region: &str) -> Result<(), Refusal> {
 }
 
 /// A policy of Azure AD B2C becomes a segment of a path.
+#[cfg(feature = "every-credential")]
 pub(crate) fn policy(policy: &str) -> Result<(), Refusal> {
     const FORM: &str = "write its name as B2C_1_signin";
     bounded(policy, MAX_NAME_CHARS, FORM)?;
@@ -259,6 +261,7 @@ pub(crate) fn assertion_type(uri: &str) -> Result<(), Refusal> {
 }
 
 /// A resource is an absolute URI without a fragment (RFC 8707 section 2).
+#[cfg(feature = "every-credential")]
 pub(crate) fn resource(uri: &str) -> Result<(), Refusal> {
     const FORM: &str = "write it as https://api.example, as the server knows the resource";
     absolute_uri(uri, FORM)?;
@@ -273,12 +276,14 @@ pub(crate) fn resource(uri: &str) -> Result<(), Refusal> {
 }
 
 /// The name of a parameter (RFC 6749 section 8.2).
+#[cfg(feature = "every-credential")]
 pub(crate) fn parameter_name(name: &str) -> Result<(), Refusal> {
     self::name(name)
 }
 
 /// The value of a parameter: any text. One without a value counts as left out (RFC 6749 section 3.2), which is written by
 /// leaving it out.
+#[cfg(feature = "every-credential")]
 pub(crate) fn parameter(value: &str) -> Result<(), Refusal> {
     const FORM: &str = "write what the server's documentation asks for, or leave the parameter out";
     bounded(value, MAX_SCOPE_CHARS, FORM)?;

@@ -188,7 +188,10 @@ impl Certificate {
         };
         certificate.need(place);
         // an endpoint that has to be found is looked at when it is found
-        if text.bound.is_some() && !client.authority.is_discovered() {
+        let is_known = text.bound.is_some();
+        #[cfg(feature = "every-credential")]
+        let is_known = is_known && !client.authority.is_discovered();
+        if is_known {
             client
                 .token_endpoint(client.tenant.as_deref(), true)
                 .map_err(|error| ConfigError::from_error(place.path(), &error))?;

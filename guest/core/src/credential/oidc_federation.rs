@@ -9,8 +9,8 @@ use std::cell::RefCell;
 
 use crate::authority::{Authority, Endpoint, EndpointVersion, PUBLIC_HOST};
 use crate::config::error::{ConfigError, check};
-use crate::config::parameters::{self, Parameters};
-use crate::config::parse::object;
+use crate::config::parameters;
+use crate::config::parse::{Parameters, object};
 use crate::config::place::Place;
 use crate::config::{Client, rules};
 use crate::credential::platform;
@@ -48,7 +48,7 @@ object! {
         scope: Option<String> = optional_text,
         /// Further parameters of its token request, such as `fmi_path`: a text, or a list of texts for one that is repeated.
         #[cfg_attr(feature = "schema", schemars(default))]
-        additional_parameters: Parameters = named_texts_or_lists,
+        additional_parameters: Parameters = parameters_for_every_build,
         /// How the inner client proves who it is: exactly one kind, none that is bound.
         credential: Option<Box<CredentialFile>> = boxed_object,
     }

@@ -1,0 +1,85 @@
+//! What Entra ID's other forms have that its clouds have not: regions, the tenants of External ID and B2C, AD FS and dSTS.
+
+use super::document::IdentityFile;
+use super::error::{ConfigError, check};
+use super::place::{Place, Setting};
+use super::{Environment, rules};
+use crate::authority::{ADFS, Authority, EndpointVersion};
+
+/// The authority and the tenant of an identity.
+pub(super) fn with_tenant(
+    place: &Place<'_>,
+    file: &IdentityFile,
+    mut authority: Authority,
+    tenant: Option<&Setting<'_>>,
+) -> Result<(Authority, Option<String>), ConfigError> {
+    if let Some(region) = place.optional("region", file.region.as_deref(), None) {
+        region.check(rules::region)?;
+        place.need_every_credential(region.name().to_owned());
+        authority = check(region.name(), authority.in_region(region.value))?;
+    }
+    let policy = file.policy.as_deref();
+    if let Some(policy) = policy {
+        check(&place.at("policy"), rules::policy(policy))?;
+        place.need_every_credential(place.at("policy"));
+    }
+    authority = check(&place.setting("policy"), authority.by_policy(policy))?;
+    if let Some(tenant) = tenant {
+        tenant.check(rules::tenant)?;
+    }
+    let is_adfs = |tenant: &&Setting<'_>| tenant.value.eq_ignore_ascii_case(ADFS);
+    if authority.is_entra() && tenant.as_ref().is_some_and(is_adfs) {
+        authority = Authority::adfs(authority.network_host());
+    }
+    let usual = authority.tenant_of_host().filter(|_| tenant.is_none());
+    if usual.is_some() || authority.has_path_of_its_own() {
+        place.need_every_credential(place.setting("authority_host"));
+    }
+    if authority.is_entra() {
+        let tenant = tenant.map(|tenant| tenant.value.to_owned());
+        return match tenant.or(usual) {
+            None => Err(place.missing("tenant_id", Some(Environment::AZURE_TENANT_ID))),
+            tenant => Ok((authority, tenant)),
+        };
+    }
+    if let Some(tenant) = tenant.filter(|tenant| !is_adfs(tenant)) {
+        return Err(ConfigError::new(
+            tenant.name(),
+            "names a tenant, and the authority host is that of AD FS, which has none",
+        )
+        .hint("leave it out, or write adfs"));
+    }
+    check_adfs(place, file)?;
+    Ok((authority, None))
+}
+
+/// What AD FS has not.
+fn check_adfs(place: &Place<'_>, file: &IdentityFile) -> Result<(), ConfigError> {
+    for (field, is_set) in [
+        (
+            "endpoint_version",
+            file.endpoint_version != EndpointVersion::default(),
+        ),
+        ("region", file.region.is_some()),
+        ("policy", file.policy.is_some()),
+        (
+            "additionally_allowed_tenants",
+            !file.additionally_allowed_tenants.is_empty(),
+        ),
+    ] {
+        if is_set {
+            return Err(ConfigError::new(
+                place.at(field),
+                "is for Entra ID, but the authority host is that of AD FS",
+            )
+            .hint(format!("leave {field} out")));
+        }
+    }
+    let variable = Environment::AZURE_ADDITIONALLY_ALLOWED_TENANTS;
+    if place.is_environment_only() && place.has_variable(variable) {
+        return Err(
+            ConfigError::new(variable, "is set, and AD FS has no tenants").hint("unset it"),
+        );
+    }
+    Ok(())
+}
