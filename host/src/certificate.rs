@@ -8,20 +8,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use base64::Engine as _;
 use edgepass_core::config::CertificateFiles;
 use edgepass_core::{Algorithm, Environment, Secret, SecretBytes};
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
-use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use self::pair::{Given, Pair, SigningKey};
 pub(crate) use self::pair::{LoadError, SignError};
-use crate::egress::{Egress, Pool};
-use crate::files;
+use crate::egress::{Egress, Pool, PoolCell};
+use crate::files::{self, Stamp};
 use crate::limits;
 
 /// Where a certificate and its private key come from, or a private key alone: files, which are read again when they
@@ -413,7 +412,7 @@ pub(crate) struct Snapshot {
     certified: Option<Arc<CertifiedKey>>,
     signing: Option<SigningKey>,
     /// Its connections; they end with it.
-    pool: OnceCell<Pool>,
+    pool: PoolCell,
 }
 
 impl Snapshot {
@@ -429,7 +428,7 @@ impl Snapshot {
             public_key: pair.public_key,
             certified: pair.certified,
             signing: pair.signing,
-            pool: OnceCell::new(),
+            pool: PoolCell::default(),
         }
     }
 
@@ -453,7 +452,7 @@ impl Snapshot {
     }
 
     /// The connections that are authenticated with this certificate.
-    pub(crate) async fn pool(&self, egress: &Egress) -> Result<&Pool, wasmtime_wasi_http::Error> {
+    pub(crate) async fn pool(&self, egress: &Egress) -> Result<Pool, wasmtime_wasi_http::Error> {
         let Some(certified) = &self.certified else {
             // never a connection without the certificate that was asked for
             return Err(wasmtime_wasi_http::Error::InternalError(Some(format!(
@@ -461,9 +460,7 @@ impl Snapshot {
                 self.name
             ))));
         };
-        self.pool
-            .get_or_try_init(|| egress.pool(Some(Arc::clone(certified))))
-            .await
+        egress.pool(&self.pool, Some(certified)).await
     }
 }
 
@@ -487,26 +484,3 @@ impl fmt::Debug for Opened {
 
 /// What the files looked like.
 type Stamps = Vec<Stamp>;
-
-/// What tells a replaced file from the one before.
-#[derive(Debug, Eq, PartialEq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    length: u64,
-    inode: u64,
-}
-
-impl Stamp {
-    fn of(path: &Path) -> std::io::Result<Self> {
-        let metadata = std::fs::metadata(path)?;
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
-        #[cfg(not(unix))]
-        let inode = 0;
-        Ok(Self {
-            modified: metadata.modified().ok(),
-            length: metadata.len(),
-            inode,
-        })
-    }
-}

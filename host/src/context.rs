@@ -45,6 +45,8 @@ pub(crate) struct Reach {
     pub(crate) consumers: ConsumersFile,
     pub(crate) memory_bytes: usize,
     pub(crate) warnings: Vec<String>,
+    /// By which way https goes out, if there is a proxy.
+    pub(crate) way: Option<String>,
     /// Where an identity has several credentials.
     pub(crate) notices: Option<Notices>,
 }
@@ -103,6 +105,12 @@ impl Host {
     /// no effect, certification authorities that cannot be used.
     pub fn warnings(&self) -> &[String] {
         &self.0.warnings
+    }
+
+    /// By which way https goes out, in words that continue "https goes"; `None` if no proxy is named. Host and port of a
+    /// proxy are in it, and no credentials.
+    pub fn proxied(&self) -> Option<&str> {
+        self.0.way.as_deref()
     }
 
     /// The state for a store whose components reach what this host lets them reach: all of them, so none should be in it
@@ -356,7 +364,7 @@ impl<T: HostView> host_certificates::HostCertificateWithStore<T> for Imports {
         let sent = async {
             let pool = snapshot.pool(&egress).await?;
             egress
-                .send_on(pool, snapshot.name(), request, options.as_deref().copied())
+                .send_on(&pool, snapshot.name(), request, options.as_deref().copied())
                 .await
         };
         match sent.await {

@@ -1,16 +1,11 @@
-//! The only place that opens connections over TCP, and the policy of what may leave: what the configuration needs (https to
-//! its token endpoints and platforms, http to this machine and its link), never after a redirect, never more than a bounded
-//! number of bytes or seconds. The one socket of another family is in `workload_api.rs`.
-//!
-//! Proxies (`HTTPS_PROXY`) are not supported: connections are direct.
+//! The only place from which requests leave over TCP, and the policy of what may leave: what the configuration needs (https
+//! to its token endpoints and platforms, http to this machine and its link), never after a redirect, never more than a
+//! bounded number of bytes or seconds. How a connection comes about is in `connect.rs`, and through which proxy in
+//! `proxy.rs`. The one socket of another family is in `workload_api.rs`.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
@@ -20,11 +15,7 @@ use edgepass_core::needs::{Connection, Scheme as Over, ServerNeed};
 use http::uri::{Authority, Scheme};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper_rustls::builderstates::{WantsProtocols1, WantsSchemes};
-use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -33,10 +24,11 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::sync::OnceCell;
-use tower_service::Service;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use crate::connect::{Connector, NoConnection, Plan, Route, Timeouts, find};
 use crate::limits;
+use crate::proxy::Proxies;
 use crate::roots::Roots;
 use crate::servers::Servers;
 use crate::tls_failure;
@@ -45,7 +37,11 @@ use crate::tls_failure;
 pub(crate) struct Egress {
     connections: Vec<Connection>,
     roots: Roots,
-    public: OnceCell<Pool>,
+    /// For what goes out without TLS alone.
+    no_roots: Arc<RootCertStore>,
+    proxies: Arc<Proxies>,
+    timeouts: Timeouts,
+    public: PoolCell,
     /// The connections to servers that are known by their thumbprint.
     pinned: Vec<(String, OnceCell<Pool>)>,
     servers: Servers,
@@ -67,9 +63,20 @@ impl Egress {
         Self {
             connections,
             roots,
-            public: OnceCell::new(),
+            no_roots: Arc::new(RootCertStore::empty()),
+            proxies: Arc::default(),
+            timeouts: Timeouts::default(),
+            public: PoolCell::default(),
             pinned,
             servers: Servers::new(Vec::new()),
+        }
+    }
+
+    /// Through these proxies, where they are for a host.
+    pub(crate) fn through(self, proxies: Proxies) -> Self {
+        Self {
+            proxies: Arc::new(proxies),
+            ..self
         }
     }
 
@@ -95,17 +102,17 @@ impl Egress {
         let thumbprint = self.permit(&request, None)?;
         let mut pinned = self.pinned.iter();
         if let Some((pin, pool)) = pinned.find(|(pin, _)| Some(pin.as_str()) == thumbprint) {
-            let pool = pool.get_or_try_init(async || Pool::pinned(pin.clone()));
+            let pool = pool.get_or_try_init(async || Pool::pinned(pin.clone(), self.timeouts));
             return exchange(pool.await?, request, options).await;
         }
         let authority = request.uri().authority();
         let authority = authority.map(|authority| canonical("https", authority.as_str()));
         let authority = authority.unwrap_or_default();
-        if let Some(pool) = self.servers.pool(&authority, &self.roots).await {
+        if let Some(pool) = self.servers.pool(&authority, self).await {
             return exchange(&pool?, request, options).await;
         }
-        let pool = self.public.get_or_try_init(|| self.pool(None)).await?;
-        exchange(pool, request, options).await
+        let pool = self.pool(&self.public, None).await?;
+        exchange(&pool, request, options).await
     }
 
     /// Sends a request on a connection of that pool, which authenticates with the certificate of that name.
@@ -120,31 +127,78 @@ impl Egress {
         exchange(pool, request, options).await
     }
 
-    /// Connections that are authenticated with that certificate, or with none.
-    pub(crate) async fn pool(&self, certificate: Option<Arc<CertifiedKey>>) -> Result<Pool, Error> {
+    /// Connections that are authenticated with that certificate, or with none. They end when the certification authorities
+    /// are replaced.
+    pub(crate) async fn pool(
+        &self,
+        cell: &PoolCell,
+        certificate: Option<&Arc<CertifiedKey>>,
+    ) -> Result<Pool, Error> {
         // a metadata service has no certificate, and a machine that asks no other server may have no authorities
         let has_tls = |connection: &Connection| {
             connection.permission.scheme == Over::Https && connection.server_thumbprint.is_none()
         };
         let roots = if self.connections.iter().any(has_tls) {
-            self.roots.load().await.map_err(|e| {
-                log::error!("certification authorities: {e}");
-                Error::InternalError(Some(format!("{}: {e}", HttpErrorKind::NO_AUTHORITIES)))
-            })?
+            self.roots().await?
         } else {
-            Arc::new(RootCertStore::empty())
+            Arc::clone(&self.no_roots)
         };
-        let builder = tls()?.with_root_certificates(roots);
-        Ok(match certificate {
-            Some(certificate) => Pool::new(
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certificate))),
-                HttpsConnectorBuilder::https_only,
-            ),
+        if let Some(pool) = cell.get(&roots) {
+            return Ok(pool);
+        }
+        let builder = tls()?.with_root_certificates(Arc::clone(&roots));
+        let tls = match certificate {
+            Some(certificate) => builder.with_client_cert_resolver(Arc::new(
+                SingleCertAndKey::from(Arc::clone(certificate)),
+            )),
+            None => builder.with_no_client_auth(),
+        };
+        let pool = Pool::new(Plan {
+            tls: Arc::new(tls),
+            server_name: None,
             // what goes out over http is for `permit` to say
-            None => Pool::new(
-                builder.with_no_client_auth(),
-                HttpsConnectorBuilder::https_or_http,
-            ),
+            http: certificate.is_none(),
+            route: Some(self.route().await?),
+            timeouts: self.timeouts,
+        });
+        cell.put(&roots, &pool);
+        Ok(pool)
+    }
+
+    /// Connections to a server that these authorities vouch for, by that name in place of its host's.
+    pub(crate) async fn pool_to_server(
+        &self,
+        roots: Arc<RootCertStore>,
+        server_name: Option<ServerName<'static>>,
+    ) -> Result<Pool, Error> {
+        let tls = tls()?.with_root_certificates(roots).with_no_client_auth();
+        Ok(Pool::new(Plan {
+            tls: Arc::new(tls),
+            server_name,
+            http: false,
+            route: Some(self.route().await?),
+            timeouts: self.timeouts,
+        }))
+    }
+
+    /// The certification authorities as they are now.
+    pub(crate) async fn roots(&self) -> Result<Arc<RootCertStore>, Error> {
+        self.roots.load().await.map_err(|e| {
+            log::error!("certification authorities: {e}");
+            Error::InternalError(Some(format!("{}: {e}", HttpErrorKind::NO_AUTHORITIES)))
+        })
+    }
+
+    async fn route(&self) -> Result<Route, Error> {
+        let tls = if self.proxies.has_tls() {
+            let tls = tls()?.with_root_certificates(self.roots().await?);
+            Some(Arc::new(tls.with_no_client_auth()))
+        } else {
+            None
+        };
+        Ok(Route {
+            proxies: Arc::clone(&self.proxies),
+            tls,
         })
     }
 
@@ -204,62 +258,26 @@ impl Egress {
 /// Connections that authenticate in one way. Requests of two identities never meet on one, because each has a pool of
 /// its own.
 #[derive(Clone)]
-pub(crate) struct Pool(Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>);
-
-type WithTls = HttpsConnectorBuilder<WantsSchemes>;
-type WithSchemes = HttpsConnectorBuilder<WantsProtocols1>;
+pub(crate) struct Pool(Client<Connector, Full<Bytes>>);
 
 impl Pool {
     /// HTTP/1.1 alone: HTTP/2 costs an exchange, one small request by itself, a tenth of a millisecond more and gives
     /// nothing; and it would hide the alert by which a server refuses a client certificate (TLS 1.3 sends it after the
     /// handshake).
-    fn new(tls: ClientConfig, schemes: fn(WithTls) -> WithSchemes) -> Self {
-        Self::named(tls, schemes, None)
-    }
-
-    /// To a server that these authorities vouch for, by that name in place of its host's.
-    pub(crate) fn to_server(
-        roots: Arc<RootCertStore>,
-        name: Option<ServerName<'static>>,
-    ) -> Result<Self, Error> {
-        let provider = Arc::new(default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|e| Error::InternalError(Some(e.to_string())))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self::named(tls, HttpsConnectorBuilder::https_only, name))
-    }
-
-    fn named(
-        tls: ClientConfig,
-        schemes: fn(WithTls) -> WithSchemes,
-        name: Option<ServerName<'static>>,
-    ) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(limits::CONNECT_TIMEOUT));
-        let https = schemes(HttpsConnectorBuilder::new().with_tls_config(tls));
-        let https = match name {
-            Some(name) => https.with_server_name_resolver(FixedServerNameResolver::new(name)),
-            None => https,
-        };
-        let https = https.enable_http1().wrap_connector(tcp);
+    fn new(plan: Plan) -> Self {
         Self(
             Client::builder(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(limits::POOL_IDLE)
                 .pool_max_idle_per_host(limits::POOL_IDLE_PER_HOST)
-                .build(https),
+                .build(Connector::new(plan)),
         )
     }
-}
 
-impl Pool {
-    /// Connections to servers with that certificate and no other.
-    fn pinned(thumbprint: String) -> Result<Self, Error> {
+    /// Connections to servers with that certificate and no other. They are of the platform, and beside this machine: no
+    /// proxy is in between.
+    fn pinned(thumbprint: String, timeouts: Timeouts) -> Result<Self, Error> {
         let verifier = Pinned {
             thumbprint,
             provider: default_provider(),
@@ -268,7 +286,31 @@ impl Pool {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
-        Ok(Self::new(tls, HttpsConnectorBuilder::https_only))
+        Ok(Self::new(Plan {
+            tls: Arc::new(tls),
+            server_name: None,
+            http: false,
+            route: None,
+            timeouts,
+        }))
+    }
+}
+
+/// Connections, and the certification authorities that they were made with: new ones mean new connections, and the end of
+/// the old.
+#[derive(Default)]
+pub(crate) struct PoolCell(Mutex<Option<(Arc<RootCertStore>, Pool)>>);
+
+impl PoolCell {
+    fn get(&self, roots: &Arc<RootCertStore>) -> Option<Pool> {
+        let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = made.as_ref().filter(|(with, _)| Arc::ptr_eq(with, roots));
+        made.map(|(_, pool)| pool.clone())
+    }
+
+    fn put(&self, roots: &Arc<RootCertStore>, pool: &Pool) {
+        let made = Some((Arc::clone(roots), pool.clone()));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = made;
     }
 }
 
@@ -445,32 +487,16 @@ fn response_body_error(error: &(dyn StdError + 'static)) -> Error {
 
 /// What went wrong on the wire, as precisely as `wasi:http` can say it.
 fn transport_error(error: &(dyn StdError + 'static)) -> Error {
+    if let Some(none) = find::<NoConnection>(error) {
+        return none.error();
+    }
+    // from here on a request may have been received
     if let Some(tls) = find::<rustls::Error>(error) {
         return tls_failure::error(tls);
     }
-    if let Some(unresolvable) = find::<Unresolvable>(error) {
-        return Error::DnsError {
-            rcode: Some(unresolvable.to_string()),
-            info_code: None,
-        };
-    }
-    let is_connecting = find::<hyper_util::client::legacy::Error>(error)
-        .is_some_and(hyper_util::client::legacy::Error::is_connect);
     if let Some(io) = find::<io::Error>(error) {
         return match io.kind() {
-            io::ErrorKind::TimedOut => Error::ConnectionTimeout,
-            io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
-            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-                Error::DestinationUnavailable
-            }
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::UnexpectedEof => Error::ConnectionTerminated,
-            // this machine itself did not let it happen: no server has ended anything
-            _ if is_connecting => {
-                Error::InternalError(Some(format!("{}: {io}", HttpErrorKind::NOT_CONNECTED)))
-            }
+            io::ErrorKind::TimedOut => Error::ConnectionReadTimeout,
             _ => Error::ConnectionTerminated,
         };
     }
@@ -480,30 +506,6 @@ fn transport_error(error: &(dyn StdError + 'static)) -> Error {
         }
         _ => Error::HttpProtocolError,
     }
-}
-
-/// The first error of that type in the chain. Errors of rustls hide under `io::Error`s, whose `source` skips what they
-/// wrap.
-fn find<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            // an io::Error that only wraps another is not the one that knows the kind
-            let wrapped = error
-                .downcast_ref::<io::Error>()
-                .and_then(io::Error::get_ref);
-            return wrapped.and_then(|inner| find::<T>(inner)).or(Some(found));
-        }
-        if let Some(inner) = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-            && let Some(found) = find::<T>(inner)
-        {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
 }
 
 /// Host names compare in lower case, and the scheme's own port goes without saying.
@@ -520,66 +522,12 @@ fn place_of<B>(request: &Request<B>) -> &str {
     request.uri().authority().map_or("", Authority::as_str)
 }
 
-/// The system's resolver, but `localhost` and names below it are this machine (RFC 6761 section 6.3), whatever a
-/// search domain or a resolver in between would answer.
-#[derive(Clone)]
-struct Resolver(GaiResolver);
-
-impl Service<Name> for Resolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = Unresolvable;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unresolvable>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unresolvable>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        if is_localhost(name.as_str()) {
-            let loopback = [
-                IpAddr::from(Ipv4Addr::LOCALHOST),
-                IpAddr::from(Ipv6Addr::LOCALHOST),
-            ];
-            let addresses: Vec<_> = loopback.map(|address| SocketAddr::new(address, 0)).into();
-            return Box::pin(async { Ok(addresses.into_iter()) });
-        }
-        let host = name.as_str().to_owned();
-        let lookup = self.0.call(name);
-        Box::pin(async move {
-            match lookup.await {
-                Ok(addresses) => Ok(addresses.collect::<Vec<_>>().into_iter()),
-                Err(e) => Err(Unresolvable {
-                    host,
-                    reason: e.to_string(),
-                }),
-            }
-        })
-    }
-}
-
-fn is_localhost(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost")
-}
-
-/// A name that has no address.
-#[derive(Debug)]
-struct Unresolvable {
-    host: String,
-    reason: String,
-}
-
-impl fmt::Display for Unresolvable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} has no address: {}", self.host, self.reason)
-    }
-}
-
-impl StdError for Unresolvable {}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use edgepass_core::{Config, Environment};
+    use edgepass_emulator::{BrokenServer, ConnectProxy, Emulator, Manner, Stage};
 
     use super::*;
 
@@ -590,7 +538,7 @@ mod tests {
             "b": {"token_endpoint": "https://LOGIN.other/t", "client_id": "c",
                 "credential": {"client_secret": {"value": "s"}}}}}"#;
         let config = Config::load(Some(json), &Environment::default()).unwrap();
-        Egress::new(config.needs().connections, Roots::System(OnceCell::new()))
+        Egress::new(config.needs().connections, Roots::of_the_system())
     }
 
     fn request(method: &str, uri: &str) -> Request<()> {
@@ -615,7 +563,7 @@ mod tests {
     fn http_goes_to_the_metadata_service_alone() {
         let json = r#"{"identities": {"a": {"credential": {"managed_identity": {}}}}}"#;
         let config = Config::load(Some(json), &Environment::default()).unwrap();
-        let egress = Egress::new(config.needs().connections, Roots::System(OnceCell::new()));
+        let egress = Egress::new(config.needs().connections, Roots::of_the_system());
         let path = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=r";
         for (method, url, leaves) in [
             ("GET", format!("http://169.254.169.254{path}"), true),
@@ -640,7 +588,7 @@ mod tests {
         let json = format!(r#"{{"identities": {{"a": {{"credential": {identity}}}}}}}"#);
         let environment = Environment::from_pairs(variables.iter().copied());
         let config = Config::load(Some(&json), &environment).unwrap();
-        Egress::new(config.needs().connections, Roots::System(OnceCell::new()))
+        Egress::new(config.needs().connections, Roots::of_the_system())
     }
 
     #[test]
@@ -743,7 +691,7 @@ mod tests {
             "plain": {"token_endpoint": "https://login.example/plain", "client_id": "c",
                 "credential": {"certificate": {"name": "three", "algorithm": "ES256"}}}}}"#;
         let config = Config::load(Some(json), &Environment::default()).unwrap();
-        let egress = Egress::new(config.needs().connections, Roots::System(OnceCell::new()));
+        let egress = Egress::new(config.needs().connections, Roots::of_the_system());
         for (path, own) in [
             ("bound", Some("one")),
             ("other", Some("two")),
@@ -784,35 +732,336 @@ mod tests {
     }
 
     #[test]
-    fn localhost_is_loopback_with_anything_before_it() {
-        for name in [
-            "localhost",
-            "login.localhost",
-            "A.B.LOCALHOST",
-            "localhost.",
-        ] {
-            assert!(is_localhost(name), "{name}");
-        }
-        for name in ["localhost.example", "notlocalhost", ""] {
-            assert!(!is_localhost(name), "{name}");
+    fn what_is_lost_after_the_handshake_is_no_missing_connection() {
+        let lost = io::Error::other(io::Error::from(io::ErrorKind::ConnectionReset));
+        assert!(matches!(
+            transport_error(&lost),
+            Error::ConnectionTerminated
+        ));
+        let alert = io::Error::other(rustls::Error::AlertReceived(
+            rustls::AlertDescription::CertificateRequired,
+        ));
+        assert!(matches!(
+            transport_error(&alert),
+            Error::TlsAlertReceived {
+                alert_id: Some(116),
+                ..
+            }
+        ));
+    }
+
+    /// An egress that knows one token endpoint, the authorities of its server and these variables.
+    fn egress_to(url: &str, ca: &str, variables: &[(&str, &str)]) -> Egress {
+        let (authority, _) = url.trim_start_matches("https://").split_once('/').unwrap();
+        let json = format!(
+            r#"{{"authority_hosts": ["{authority}"], "identities": {{"a": {{"token_endpoint": "{url}",
+                "client_id": "c", "credential": {{"client_secret": {{"value": "s"}}}}}}}}}}"#
+        );
+        let environment = Environment::from_pairs(variables.iter().copied());
+        let config = Config::load(Some(&json), &environment).unwrap();
+        let roots = Roots::pem(ca.as_bytes(), None, &mut Vec::new()).unwrap();
+        Egress::new(config.needs().connections, roots)
+            .through(Proxies::new(None, &environment).unwrap())
+    }
+
+    /// For who is silent for ever.
+    const IMPATIENT: Timeouts = Timeouts {
+        tcp: Duration::from_millis(500),
+        all: Duration::from_millis(500),
+    };
+
+    async fn post(egress: &Egress, url: &str) -> Result<u16, Error> {
+        let body = Full::new(Bytes::from_static(b"grant_type=client_credentials"));
+        let body = body.map_err(Error::from).boxed_unsync();
+        let request = Request::builder().method("POST").uri(url).body(body);
+        let options = RequestOptions {
+            connect_timeout: None,
+            first_byte_timeout: Some(Duration::from_secs(5)),
+            between_bytes_timeout: None,
+        };
+        let response = egress.send_public(request.unwrap(), Some(options)).await?;
+        Ok(response.status().as_u16())
+    }
+
+    /// Whether the component is told that there was no connection, so that nothing was sent (`is_of_the_connection` of the
+    /// engine).
+    fn is_no_connection(error: &Error) -> bool {
+        match error {
+            Error::ConnectionRefused
+            | Error::ConnectionTimeout
+            | Error::DestinationUnavailable
+            | Error::DnsError { .. }
+            | Error::TlsAlertReceived { .. } => true,
+            Error::InternalError(Some(text)) => ["not-connected: ", "tls-handshake: ", "proxy"]
+                .iter()
+                .any(|word| text.starts_with(word)),
+            _ => false,
         }
     }
 
-    #[test]
-    fn the_innermost_cause_is_found() {
-        let refused = io::Error::other(io::Error::other(rustls::Error::NoCertificatesPresented));
-        assert!(
-            matches!(transport_error(&refused), Error::InternalError(Some(text)) if text.starts_with("tls-handshake: "))
-        );
-        let kind = io::Error::other(io::Error::from(io::ErrorKind::ConnectionRefused));
-        assert!(matches!(transport_error(&kind), Error::ConnectionRefused));
-        let unresolvable = Unresolvable {
-            host: "h".into(),
-            reason: "r".into(),
-        };
-        assert!(matches!(
-            transport_error(&unresolvable),
-            Error::DnsError { .. }
-        ));
+    /// A firewall may end a connection anywhere. Up to the end of the handshake there was none; after it a request may
+    /// have been received.
+    #[tokio::test]
+    async fn a_connection_that_ends_before_the_request_was_none() {
+        for stage in Stage::ALL {
+            for is_proxied in [false, true] {
+                let server = BrokenServer::start(stage, "login.example").unwrap();
+                let proxy = ConnectProxy::start().unwrap();
+                let port = server.address().port();
+                let host = if is_proxied {
+                    "login.example"
+                } else {
+                    "127.0.0.1"
+                };
+                let url = format!("https://{host}:{port}/token");
+                proxy.route(&format!("{host}:{port}"), server.address());
+                let proxy_url = proxy.url();
+                let mut egress = egress_to(&url, server.ca_pem(), &[("HTTPS_PROXY", &proxy_url)]);
+                if stage == Stage::SilenceAfterHello {
+                    egress.timeouts = IMPATIENT;
+                }
+                let error = post(&egress, &url).await.unwrap_err();
+                let said = format!("{stage:?}, through a proxy: {is_proxied}: {error:?}");
+                assert_eq!(is_no_connection(&error), !stage.has_request(), "{said}");
+                assert_eq!(
+                    server.requests(),
+                    usize::from(stage.has_request()),
+                    "{said}"
+                );
+                assert_eq!(proxy.connections(), usize::from(is_proxied), "{said}");
+                let expected = match stage {
+                    Stage::Refused if is_proxied => "did not reach login.example:",
+                    Stage::Refused => "ConnectionRefused",
+                    Stage::SilenceAfterHello => "nothing came of the TLS handshake",
+                    Stage::Alert => "TlsAlertReceived",
+                    Stage::NoTls => "does not speak TLS",
+                    Stage::SilenceAfterRequest => "ConnectionReadTimeout",
+                    Stage::CloseAfterRequest | Stage::ResetAfterRequest => "ConnectionTerminated",
+                    // whether the system has it for closed or for reset depends on what it had sent, and what a proxy makes
+                    // of a reset is its own affair
+                    _ if is_proxied => "the proxy 127.0.0.1",
+                    Stage::ResetAtOnce => "not-connected: ",
+                    _ => "in the TLS handshake",
+                };
+                assert!(said.contains(expected), "{said}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn each_way_in_which_a_proxy_fails_is_said_with_what_to_do() {
+        let answer = |text: &str| Manner::Answer(format!("{text}\r\n\r\n"));
+        /// What the proxy does; user and password; the reason; what of the hint; whether time may cure it.
+        type Row<'a> = (Manner, &'a str, &'a str, &'a str, bool);
+        let rows: [Row<'_>; 16] = [
+            (
+                Manner::Close,
+                "",
+                "closed the connection in place of an answer; check",
+                "NO_PROXY",
+                true,
+            ),
+            (Manner::Reset, "", "reset the connection", "NO_PROXY", true),
+            (Manner::Silence, "", "opened no way in", "NO_PROXY", true),
+            (
+                answer("HTTP/1.1 407 x"),
+                "",
+                "asks for credentials (407)",
+                "write them into HTTPS_PROXY: http://USER:PASSWORD@127.0.0.1:",
+                false,
+            ),
+            (
+                answer("HTTP/1.1 407 x\r\nproxy-authenticate: Negotiate, basic realm=x"),
+                "",
+                "asks for credentials (407)",
+                "write them into HTTPS_PROXY",
+                false,
+            ),
+            (
+                answer(
+                    "HTTP/1.1 407 x\r\nproxy-authenticate: NTLM\r\nproxy-authenticate: Negotiate",
+                ),
+                "u:hunter2@",
+                "in a way that is not supported (407)",
+                "only Basic is",
+                false,
+            ),
+            (
+                answer("HTTP/1.1 407 x\r\nproxy-authenticate: Basic realm=x"),
+                "u:hunter2@",
+                "does not take its credentials (407)",
+                "check user name and password in HTTPS_PROXY",
+                false,
+            ),
+            (
+                answer("HTTP/1.1 403 x"),
+                "",
+                "opens no way to login.example:443 (403)",
+                "permit",
+                false,
+            ),
+            (
+                answer("HTTP/1.1 400 x"),
+                "",
+                "opens no way to login.example:443 (400)",
+                "permit",
+                false,
+            ),
+            (
+                answer("HTTP/1.1 302 x\r\nlocation: http://portal.example/hunter2"),
+                "",
+                "opens no way to login.example:443 (302)",
+                "permit",
+                false,
+            ),
+            (
+                answer("HTTP/1.1 502 x"),
+                "",
+                "did not reach login.example:443 (502)",
+                "NO_PROXY",
+                true,
+            ),
+            (
+                answer("HTTP/1.0 503 x"),
+                "",
+                "did not reach login.example:443 (503)",
+                "NO_PROXY",
+                true,
+            ),
+            (
+                answer("SSH-2.0-OpenSSH_9.2"),
+                "",
+                "is no HTTP proxy",
+                "HTTPS_PROXY",
+                false,
+            ),
+            (
+                answer("\u{15}\u{3}\u{3}"),
+                "",
+                "is no HTTP proxy",
+                "HTTPS_PROXY",
+                false,
+            ),
+            (
+                answer(&format!("HTTP/1.1 200 {}", "x".repeat(70_000))),
+                "",
+                "is no HTTP proxy",
+                "HTTPS_PROXY",
+                false,
+            ),
+            // who answers before he is asked is no server that speaks TLS
+            (
+                answer("HTTP/1.1 200 OK\r\n\r\n220 mail.example ESMTP"),
+                "",
+                "is no HTTP proxy",
+                "HTTPS_PROXY",
+                false,
+            ),
+        ];
+        let emulator = Emulator::builder().host_name("login.example").start();
+        let ca = emulator.await.unwrap().ca_pem();
+        let url = "https://login.example/token";
+        for (manner, credentials, reason, hint, passes) in rows {
+            let proxy = ConnectProxy::start().unwrap();
+            proxy.behave(manner.clone());
+            let named = format!("http://{credentials}{}", proxy.place());
+            let mut egress = egress_to(url, &ca, &[("HTTPS_PROXY", &named)]);
+            if manner == Manner::Silence {
+                egress.timeouts = IMPATIENT;
+            }
+            let error = post(&egress, url).await.unwrap_err();
+            let Error::InternalError(Some(text)) = &error else {
+                panic!("{manner:?}: {error:?}");
+            };
+            let word = if passes { "proxy: " } else { "proxy-refused: " };
+            assert!(text.starts_with(word), "{manner:?}: {text}");
+            let named = format!("{} (HTTPS_PROXY)", proxy.place());
+            assert!(
+                text.contains(&named) && text.contains(reason),
+                "{manner:?}: {text}"
+            );
+            let (_, said) = text.split_once("; ").unwrap();
+            assert!(said.contains(hint), "{manner:?}: {text}");
+            assert!(
+                said.contains("_PROXY"),
+                "the hint names the variable: {text}"
+            );
+            assert!(!format!("{error:?}").contains("hunter2"), "{text}");
+        }
+        // nobody is there
+        let gone = ConnectProxy::start().unwrap().place();
+        for (proxy, says) in [
+            (gone.as_str(), "refused the connection"),
+            ("https://127.0.0.1:1", "refused the connection"),
+            ("http://no-such-name.invalid:3128", "has no address: "),
+        ] {
+            let egress = egress_to(url, &ca, &[("https_proxy", proxy)]);
+            let error = format!("{:?}", post(&egress, url).await.unwrap_err());
+            assert!(
+                error.contains(says) && error.contains("in https_proxy"),
+                "{error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_goes_through_a_proxy_and_back() {
+        let emulator = Emulator::builder().host_name("login.example").start();
+        let emulator = emulator.await.unwrap();
+        let to = std::net::SocketAddr::from(([127, 0, 0, 1], emulator.port()));
+        let url = "https://login.example/token";
+        for (credentials, expected) in [
+            ("", None),
+            ("u:p@", Some("u:p")),
+            ("u:p%40%c3%a9%3a@", Some("u:p@é:")),
+        ] {
+            let proxy = ConnectProxy::start().unwrap();
+            proxy.route("login.example:443", to);
+            proxy.require(expected);
+            let named = format!("http://{credentials}{}", proxy.place());
+            let egress = egress_to(url, &emulator.ca_pem(), &[("ALL_PROXY", &named)]);
+            for _ in 0..2 {
+                // no path of the emulator's
+                assert_eq!(post(&egress, url).await.unwrap(), 404);
+            }
+            let seen = proxy.requests();
+            assert_eq!(seen.len(), 1, "a tunnel is used again");
+            let found = seen[0].credentials.as_deref().map(String::from_utf8_lossy);
+            assert_eq!(found.as_deref(), expected);
+        }
+    }
+
+    /// TLS with the proxy, and TLS with the server inside of it.
+    #[tokio::test]
+    async fn a_proxy_may_speak_tls_itself() {
+        let emulator = Emulator::builder().host_name("login.example").start();
+        let emulator = emulator.await.unwrap();
+        let url = "https://login.example/token";
+        let proxy = ConnectProxy::start_with_tls().unwrap();
+        let to = std::net::SocketAddr::from(([127, 0, 0, 1], emulator.port()));
+        proxy.route("login.example:443", to);
+        let both = format!("{}{}", emulator.ca_pem(), proxy.ca_pem().unwrap());
+        let own = proxy.url();
+        let egress = egress_to(url, &both, &[("HTTPS_PROXY", &own)]);
+        assert_eq!(post(&egress, url).await.unwrap(), 404);
+        assert_eq!(proxy.requests().len(), 1);
+        // its certificate is not taken from anybody, and who speaks no TLS is told from one that refuses
+        let in_clear = ConnectProxy::start().unwrap();
+        let plain = format!("https://{}", in_clear.place());
+        for (proxy, says) in [
+            (own.as_str(), "a signature in its chain is wrong"),
+            (plain.as_str(), "does not speak TLS"),
+        ] {
+            let egress = egress_to(url, &emulator.ca_pem(), &[("HTTPS_PROXY", proxy)]);
+            let error = format!("{:?}", post(&egress, url).await.unwrap_err());
+            assert!(
+                error.contains("proxy-refused: no TLS with the proxy"),
+                "{error}"
+            );
+            assert!(
+                error.contains(says) && error.contains("; HTTPS_PROXY has https://"),
+                "{error}"
+            );
+        }
     }
 }

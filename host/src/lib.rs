@@ -31,12 +31,14 @@
 //!
 //! # Network
 //!
-//! Connections are direct: `HTTPS_PROXY` is not supported. `localhost` and names below it are this machine. Redirects
-//! are not followed; the component refuses them.
+//! Token requests go through the HTTP proxy that `host.proxy` of the configuration names, or else `HTTPS_PROXY` or
+//! `ALL_PROXY` of the environment that the builder was given ([`Builder::environment`]), but for hosts that `NO_PROXY`
+//! names. What is http, and what is on this machine or its link, never does: metadata services above all. `localhost`
+//! and names below it are this machine. Redirects are not followed; the component refuses them.
 //!
 //! Servers are verified with the certification authorities of [`Builder::ca_file`], of `SSL_CERT_FILE` and
-//! `SSL_CERT_DIR`, or else of the system: its bundle alone, and its folder only where there is no bundle. They are read
-//! at the first connection.
+//! `SSL_CERT_DIR`, or else of the system: its bundle alone, and its folder only where there is no bundle. The system's are
+//! read at the first connection; files that were named are read again when they change.
 //!
 //! # Memory
 //!
@@ -73,6 +75,7 @@ mod bounds;
 mod cache;
 mod certificate;
 mod clock;
+mod connect;
 mod context;
 mod document;
 mod egress;
@@ -83,11 +86,13 @@ mod local;
 mod notices;
 mod pem;
 mod provider;
+mod proxy;
 mod roots;
 mod runtime;
 mod servers;
 mod sources;
 mod tls_failure;
+mod tunnel;
 mod watchdog;
 #[cfg(unix)]
 mod workload_api;

@@ -78,6 +78,14 @@ pub const REFUSED_TOKENS: usize = 256;
 /// and after three seconds.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A connection in all: name, TCP, the tunnel of a proxy, TLS. Less than what the engine gives an attempt
+/// (`HTTP_TIMEOUT_MS` of its limits), so that a connection that does not come about is known as that, and not as a
+/// request without an answer: the server has seen nothing of it.
+pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// What a proxy may answer to the question for a tunnel, bytes: some lines of headers. hyper takes no less than half of it.
+pub const TUNNEL_ANSWER_BYTES: usize = 16 * 1024;
+
 /// One HTTP exchange in all, connection and body included. The guest asks for less
 /// (`HTTP_TIMEOUT_MS` of its limits); this is what it cannot exceed.
 pub const HTTP_DEADLINE: Duration = Duration::from_secs(30);

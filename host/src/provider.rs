@@ -1,7 +1,7 @@
 //! The handle that programs hold, and how it is built.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,6 +26,7 @@ use crate::files::TokenFiles;
 use crate::instance::{self, Answer, Call, Instance};
 use crate::limits;
 use crate::notices::Notices;
+use crate::proxy::Proxies;
 use crate::roots::{Roots, RootsError};
 use crate::runtime;
 use crate::sources::Sources;
@@ -408,24 +409,25 @@ impl Builder {
         self
     }
 
-    /// The environment that the configuration may refer to. Empty unless given: a library does not look into its
-    /// process's environment by itself. [`process_environment`] is that of this process.
+    /// The environment that the configuration may refer to, and that names a proxy (`HTTPS_PROXY`). Empty unless given: a
+    /// library does not look into its process's environment by itself. [`process_environment`] is that of this process.
     #[must_use]
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = environment;
         self
     }
 
-    /// Checks token endpoints with the certification authorities of this PEM file alone. Otherwise `host.ca_file` of
-    /// the configuration does, or else the system's, which `SSL_CERT_FILE` and `SSL_CERT_DIR` replace. Certificates in it that
-    /// cannot be used are left out, with a warning ([`Provider::warnings`]).
+    /// Checks token endpoints with the certification authorities of this PEM file, and those of `host.extra_ca_file` of the
+    /// configuration. Otherwise those of its `host.ca_file` take their place, or else the system's, which `SSL_CERT_FILE`
+    /// and `SSL_CERT_DIR` replace. Certificates in it that cannot be used are left out, with a warning
+    /// ([`Provider::warnings`]). It is read again when it changes.
     #[must_use]
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.roots = Some(RootsSource::File(path.into()));
         self
     }
 
-    /// Checks token endpoints with these PEM certificates alone.
+    /// Checks token endpoints with these PEM certificates, and those of `host.extra_ca_file` of the configuration.
     #[must_use]
     pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.roots = Some(RootsSource::Pem(pem.into()));
@@ -481,16 +483,16 @@ impl Builder {
         let config = Config::load(document.as_deref(), &self.environment)
             .map_err(|error| unread(error, document.as_deref(), &self.environment))?;
         let mut warnings = config.warnings(&self.environment);
+        let extra = config.host.extra_ca_file.as_ref().map(Path::new);
         let roots = match self.roots {
-            Some(RootsSource::File(path)) => Roots::file(&path, &mut warnings)?,
-            Some(RootsSource::Pem(pem)) => {
-                Roots::pem(&pem, &mut warnings).map_err(|reason| BuildError::Roots { reason })?
-            }
+            Some(RootsSource::File(path)) => Roots::file(&path, extra, &mut warnings)?,
+            Some(RootsSource::Pem(pem)) => Roots::pem(&pem, extra, &mut warnings)?,
             None => match &config.host.ca_file {
-                Some(path) => Roots::file(path.as_ref(), &mut warnings)?,
-                None => Roots::system(&mut warnings)?,
+                Some(path) => Roots::file(path.as_ref(), extra, &mut warnings)?,
+                None => Roots::system(extra, &mut warnings)?,
             },
         };
+        let proxies = Proxies::new(config.host.proxy.as_deref(), &self.environment)?;
         for warning in &warnings {
             log::warn!("{warning}");
         }
@@ -508,6 +510,10 @@ impl Builder {
             return Err(BuildError::Certificate { name });
         }
         let needs = config.needs();
+        let way = proxies.describe(&needs.connections)?;
+        if let Some(way) = &way {
+            log::info!("https goes {way}");
+        }
         let has_keys = config
             .certificates
             .values()
@@ -522,7 +528,12 @@ impl Builder {
         let unused_certificates = unused_certificates.cloned().collect();
         certificates.retain(|name, _| is_used(name));
         Ok(Host::new(Reach {
-            egress: Arc::new(Egress::new(needs.connections, roots).with_servers(needs.servers)),
+            egress: Arc::new(
+                Egress::new(needs.connections, roots)
+                    .with_servers(needs.servers)
+                    .through(proxies),
+            ),
+            way,
             sources: Sources::new(needs.host_sources, &self.environment),
             certificates: Certificates::new(certificates),
             signatures: needs.signatures,

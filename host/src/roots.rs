@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
-use crate::files::{self, FileError};
+use crate::files::{self, FileError, Stamp};
 use crate::limits;
+use crate::local::Mounts;
 use crate::pem::{self, Found};
-use crate::repeat::named;
+use crate::repeat::named as shown;
 
 /// A PEM file that replaces the system's, as OpenSSL has it.
 const CERT_FILE: &str = "SSL_CERT_FILE";
@@ -22,23 +23,62 @@ const CERT_FILE: &str = "SSL_CERT_FILE";
 /// Folders of such files.
 const CERT_DIR: &str = "SSL_CERT_DIR";
 
-/// Where they come from.
-pub(crate) enum Roots {
-    /// What the system trusts. Read at the first connection: most systems have some 150 of them.
-    System(OnceCell<Arc<RootCertStore>>),
-    /// These alone.
-    Only(Arc<RootCertStore>),
+/// The authorities, and where they come from. What stands in files is read again when those change: who runs a private
+/// authority replaces it one day, and then both are in the file for a while.
+pub(crate) struct Roots {
+    sources: Arc<Sources>,
+    mounts: Mounts,
+    current: Mutex<Option<Current>>,
 }
+
+struct Sources {
+    first: First,
+    /// A file of further ones.
+    extra: Option<PathBuf>,
+}
+
+enum First {
+    /// What the system trusts. Read at the first connection: most systems have some 150 of them.
+    System,
+    /// These, once and for all.
+    Given(Arc<RootCertStore>),
+    /// Those of this file.
+    File(PathBuf),
+    /// What `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+    Variables {
+        file: Option<PathBuf>,
+        folders: Vec<PathBuf>,
+    },
+}
+
+struct Current {
+    store: Arc<RootCertStore>,
+    /// What the files looked like.
+    stamps: Stamps,
+}
+
+/// Of each file; `None` of one that cannot be seen.
+type Stamps = Vec<Option<Stamp>>;
 
 impl Roots {
     /// What `SSL_CERT_FILE` and `SSL_CERT_DIR` name, or else what the system trusts. Blank ones are unset. Warnings go to
     /// the list.
-    pub(crate) fn system(warnings: &mut Vec<String>) -> Result<Self, RootsError> {
-        Self::variables(&|name| env::var_os(name), warnings)
+    pub(crate) fn system(
+        extra: Option<&Path>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, RootsError> {
+        Self::variables(&|name| env::var_os(name), extra, warnings)
+    }
+
+    /// What the system trusts, whatever variables say.
+    #[cfg(test)]
+    pub(crate) fn of_the_system() -> Self {
+        Self::of(First::System, None, &mut Vec::new()).unwrap()
     }
 
     fn variables(
         variable: &dyn Fn(&str) -> Option<OsString>,
+        extra: Option<&Path>,
         warnings: &mut Vec<String>,
     ) -> Result<Self, RootsError> {
         let set = |name| variable(name).filter(|value| !is_blank(value));
@@ -48,93 +88,221 @@ impl Roots {
                 .collect()
         });
         let file = set(CERT_FILE).map(PathBuf::from);
-        if file.is_none() && folders.is_empty() {
-            return Ok(Self::System(OnceCell::new()));
-        }
-        let mut bundle = Bundle::default();
-        let mut problems = Vec::new();
-        if let Some(file) = &file
-            && let Err(problem) = bundle.add_file(file)
-        {
-            problems.push(format!("{CERT_FILE} ({}): {problem}", named(file)));
-        }
-        for folder in &folders {
-            if let Err(problem) = bundle.add_folder(folder) {
-                problems.push(format!("{CERT_DIR} ({}): {problem}", named(folder)));
-            }
-        }
-        let (store, unusable) = bundle.finish();
-        if store.is_empty() {
-            let problem = problems.into_iter().next();
-            let problem = problem.unwrap_or_else(|| {
-                let name = if file.is_some() { CERT_FILE } else { CERT_DIR };
-                format!("{name}: no certificate there can be used")
-            });
-            return Err(RootsError::Variable { problem });
-        }
-        warnings.extend(problems);
-        let names = if file.is_some() { CERT_FILE } else { CERT_DIR };
-        warnings.extend(some_unusable(names, unusable));
-        Ok(Self::Only(Arc::new(store)))
+        let first = if file.is_none() && folders.is_empty() {
+            First::System
+        } else {
+            First::Variables { file, folders }
+        };
+        Self::of(first, extra, warnings)
     }
 
-    /// The certificates of a PEM file alone.
-    pub(crate) fn file(path: &Path, warnings: &mut Vec<String>) -> Result<Self, RootsError> {
-        let pem = files::read_bounded(path, limits::CA_FILE_BYTES).map_err(|cause| {
-            RootsError::Unreadable {
-                path: path.to_owned(),
-                cause,
+    /// The certificates of a PEM file.
+    pub(crate) fn file(
+        path: &Path,
+        extra: Option<&Path>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, RootsError> {
+        Self::of(First::File(path.to_owned()), extra, warnings)
+    }
+
+    /// These certificates.
+    pub(crate) fn pem(
+        pem: &[u8],
+        extra: Option<&Path>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, RootsError> {
+        let given =
+            named(pem, "the given PEM", warnings).map_err(|reason| RootsError::Given { reason })?;
+        Self::of(First::Given(Arc::new(given)), extra, warnings)
+    }
+
+    /// Reads what somebody has named, so that what is wrong with it is said at once.
+    fn of(
+        first: First,
+        extra: Option<&Path>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, RootsError> {
+        let sources = Sources {
+            first,
+            extra: extra.map(Path::to_owned),
+        };
+        let current = if matches!(sources.first, First::System) {
+            if let Some(extra) = &sources.extra {
+                of_file(extra, warnings)?;
             }
-        })?;
-        let place = format!("the CA file {}", named(path));
-        Self::named(&pem, &place, warnings).map_err(|reason| RootsError::Unusable {
-            path: path.to_owned(),
-            reason,
+            None
+        } else {
+            // stamps from before reading: a change in between shows as one the next time
+            let stamps = sources.stamps();
+            Some(Current {
+                store: Arc::new(sources.gather(warnings)?),
+                stamps,
+            })
+        };
+        Ok(Self {
+            sources: Arc::new(sources),
+            mounts: Mounts::default(),
+            current: Mutex::new(current),
         })
     }
 
-    /// These certificates alone.
-    pub(crate) fn pem(pem: &[u8], warnings: &mut Vec<String>) -> Result<Self, String> {
-        Self::named(pem, "the given PEM", warnings)
-    }
-
-    /// As the system's bundle is read: what can be used is, what cannot is counted.
-    fn named(pem: &[u8], place: &str, warnings: &mut Vec<String>) -> Result<Self, String> {
-        let mut bundle = Bundle::default();
-        bundle.add_pem(pem);
-        let (store, unusable) = bundle.finish();
-        if store.is_empty() {
-            return Err(match (unusable, pem::found(pem)) {
-                (0, Some(Found { what, fix })) => {
-                    format!("there is no certificate in it: it is {what}; {fix}")
-                }
-                (0, None) => "there is no certificate in it".to_owned(),
-                (1, _) => "the certificate in it cannot be used".to_owned(),
-                (count, _) => format!("none of the {count} certificates in it can be used"),
-            });
-        }
-        warnings.extend(some_unusable(place, unusable));
-        Ok(Self::Only(Arc::new(store)))
-    }
-
-    /// The store, read when it is first needed.
+    /// The store as it is now. One whose files cannot be used any more stays: somebody is replacing them.
     pub(crate) async fn load(&self) -> Result<Arc<RootCertStore>, RootsError> {
-        match self {
-            Self::Only(store) => Ok(Arc::clone(store)),
-            Self::System(cell) => cell
-                .get_or_try_init(|| async {
-                    tokio::task::spawn_blocking(load_system)
-                        .await
-                        .unwrap_or_else(|e| {
-                            Err(RootsError::System {
-                                reason: e.to_string(),
-                            })
-                        })
-                })
-                .await
-                .map(Arc::clone),
+        let mut current = self.current.lock().await;
+        let paths = self.sources.paths();
+        let stamps = if paths.iter().all(|path| self.mounts.is_local(path)) {
+            self.sources.stamps()
+        } else {
+            let sources = Arc::clone(&self.sources);
+            let stamps = tokio::task::spawn_blocking(move || sources.stamps());
+            stamps.await.unwrap_or_default()
+        };
+        if let Some(known) = &*current
+            && known.stamps == stamps
+        {
+            return Ok(Arc::clone(&known.store));
+        }
+        let sources = Arc::clone(&self.sources);
+        let gathered = tokio::task::spawn_blocking(move || {
+            let mut warnings = Vec::new();
+            let store = sources.gather(&mut warnings)?;
+            Ok((store, warnings))
+        });
+        let gathered = gathered.await.unwrap_or_else(|e| {
+            Err(RootsError::System {
+                reason: e.to_string(),
+            })
+        });
+        match (gathered, &mut *current) {
+            // files that were only written again are the same, and keep their connections
+            (Ok((store, _)), Some(known)) if store.roots == known.store.roots => {
+                known.stamps = stamps;
+                Ok(Arc::clone(&known.store))
+            }
+            (Ok((store, warnings)), current) => {
+                for warning in warnings {
+                    log::warn!("{warning}");
+                }
+                if current.is_some() {
+                    let usable = store.len();
+                    log::info!("certification authorities: {usable}, read again");
+                }
+                let store = Arc::new(store);
+                *current = Some(Current {
+                    store: Arc::clone(&store),
+                    stamps,
+                });
+                Ok(store)
+            }
+            (Err(problem), Some(known)) => {
+                log::warn!("{problem}; the authorities that were there before are kept");
+                Ok(Arc::clone(&known.store))
+            }
+            (Err(problem), None) => Err(problem),
         }
     }
+}
+
+impl Sources {
+    /// What is watched. What the system trusts is its own concern: programs take that once.
+    fn paths(&self) -> Vec<&Path> {
+        let mut paths: Vec<&Path> = match &self.first {
+            First::System | First::Given(_) => Vec::new(),
+            First::File(path) => vec![path],
+            First::Variables { file, folders } => {
+                file.iter().chain(folders).map(PathBuf::as_path).collect()
+            }
+        };
+        paths.extend(self.extra.as_deref());
+        paths
+    }
+
+    fn stamps(&self) -> Stamps {
+        let paths = self.paths().into_iter();
+        paths.map(|path| Stamp::of(path).ok()).collect()
+    }
+
+    /// Call it where blocking is allowed.
+    fn gather(&self, warnings: &mut Vec<String>) -> Result<RootCertStore, RootsError> {
+        let mut store = match &self.first {
+            First::System => load_system()?,
+            First::Given(store) => RootCertStore::clone(store),
+            First::File(path) => of_file(path, warnings)?,
+            First::Variables { file, folders } => of_variables(file.as_deref(), folders, warnings)?,
+        };
+        if let Some(extra) = &self.extra {
+            store.roots.extend(of_file(extra, warnings)?.roots);
+        }
+        Ok(store)
+    }
+}
+
+/// These certificates alone.
+pub(crate) fn store(pem: &[u8]) -> Result<Arc<RootCertStore>, String> {
+    named(pem, "the given PEM", &mut Vec::new()).map(Arc::new)
+}
+
+fn of_variables(
+    file: Option<&Path>,
+    folders: &[PathBuf],
+    warnings: &mut Vec<String>,
+) -> Result<RootCertStore, RootsError> {
+    let mut bundle = Bundle::default();
+    let mut problems = Vec::new();
+    if let Some(file) = file
+        && let Err(problem) = bundle.add_file(file)
+    {
+        problems.push(format!("{CERT_FILE} ({}): {problem}", shown(file)));
+    }
+    for folder in folders {
+        if let Err(problem) = bundle.add_folder(folder) {
+            problems.push(format!("{CERT_DIR} ({}): {problem}", shown(folder)));
+        }
+    }
+    let names = if file.is_some() { CERT_FILE } else { CERT_DIR };
+    let (store, unusable) = bundle.finish();
+    if store.is_empty() {
+        let problem = problems.into_iter().next();
+        let problem =
+            problem.unwrap_or_else(|| format!("{names}: no certificate there can be used"));
+        return Err(RootsError::Variable { problem });
+    }
+    warnings.extend(problems);
+    warnings.extend(some_unusable(names, unusable));
+    Ok(store)
+}
+
+fn of_file(path: &Path, warnings: &mut Vec<String>) -> Result<RootCertStore, RootsError> {
+    let pem = files::read_bounded(path, limits::CA_FILE_BYTES).map_err(|cause| {
+        RootsError::Unreadable {
+            path: path.to_owned(),
+            cause,
+        }
+    })?;
+    let place = format!("the CA file {}", shown(path));
+    named(&pem, &place, warnings).map_err(|reason| RootsError::Unusable {
+        path: path.to_owned(),
+        reason,
+    })
+}
+
+/// As the system's bundle is read: what can be used is, what cannot is counted.
+fn named(pem: &[u8], place: &str, warnings: &mut Vec<String>) -> Result<RootCertStore, String> {
+    let mut bundle = Bundle::default();
+    bundle.add_pem(pem);
+    let (store, unusable) = bundle.finish();
+    if store.is_empty() {
+        return Err(match (unusable, pem::found(pem)) {
+            (0, Some(Found { what, fix })) => {
+                format!("there is no certificate in it: it is {what}; {fix}")
+            }
+            (0, None) => "there is no certificate in it".to_owned(),
+            (1, _) => "the certificate in it cannot be used".to_owned(),
+            (count, _) => format!("none of the {count} certificates in it can be used"),
+        });
+    }
+    warnings.extend(some_unusable(place, unusable));
+    Ok(store)
 }
 
 /// Certificates that are gathered from files.
@@ -196,11 +364,14 @@ impl Bundle {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RootsError {
     /// The file cannot be read.
-    #[error("the CA file {} cannot be read: {cause}", named(path))]
+    #[error("the CA file {} cannot be read: {cause}", shown(path))]
     Unreadable { path: PathBuf, cause: FileError },
     /// It holds nothing that can be used.
-    #[error("the CA file {} cannot be used: {reason}", named(path))]
+    #[error("the CA file {} cannot be used: {reason}", shown(path))]
     Unusable { path: PathBuf, reason: String },
+    /// What the program gave holds nothing that can be used.
+    #[error("{reason}")]
+    Given { reason: String },
     /// A variable names nothing that can be used.
     #[error(
         "{problem}; name a PEM file with certification authorities, or unset it for the system's"
@@ -239,7 +410,7 @@ fn no_system_roots(problem: Option<String>) -> RootsError {
 
 /// Where OpenSSL and what is built on it find them.
 #[cfg(all(unix, not(target_os = "macos")))]
-fn load_system() -> Result<Arc<RootCertStore>, RootsError> {
+fn load_system() -> Result<RootCertStore, RootsError> {
     let system = openssl_probe::probe();
     load_from(system.cert_file.as_deref(), &system.cert_dir)
 }
@@ -247,7 +418,7 @@ fn load_system() -> Result<Arc<RootCertStore>, RootsError> {
 /// The bundle alone, where it gives any: the folders hold the same certificates once more, each in a file of its own
 /// with several links to it, and reading those took a start longer than all the rest of it.
 #[cfg(all(unix, not(target_os = "macos")))]
-fn load_from(file: Option<&Path>, folders: &[PathBuf]) -> Result<Arc<RootCertStore>, RootsError> {
+fn load_from(file: Option<&Path>, folders: &[PathBuf]) -> Result<RootCertStore, RootsError> {
     let mut problem = None;
     let mut warn = |place: &Path, cause: String| {
         let text = format!("{}: {cause}", place.display());
@@ -282,7 +453,7 @@ fn load_from(file: Option<&Path>, folders: &[PathBuf]) -> Result<Arc<RootCertSto
 
 /// The system has no files of them.
 #[cfg(not(all(unix, not(target_os = "macos"))))]
-fn load_system() -> Result<Arc<RootCertStore>, RootsError> {
+fn load_system() -> Result<RootCertStore, RootsError> {
     let system = rustls_native_certs::load_native_certs();
     for error in &system.errors {
         log::warn!("certification authorities: {error}");
@@ -297,10 +468,10 @@ fn load_system() -> Result<Arc<RootCertStore>, RootsError> {
     Ok(loaded(store, unusable))
 }
 
-fn loaded(store: RootCertStore, unusable: usize) -> Arc<RootCertStore> {
+fn loaded(store: RootCertStore, unusable: usize) -> RootCertStore {
     let usable = store.len();
     log::debug!("{usable} certification authorities of the system, {unusable} that cannot be used");
-    Arc::new(store)
+    store
 }
 
 #[cfg(test)]
@@ -343,10 +514,8 @@ mod tests {
     }
 
     fn count(roots: &Roots) -> usize {
-        match roots {
-            Roots::Only(store) => store.len(),
-            Roots::System(_) => 0,
-        }
+        let current = roots.current.try_lock().unwrap();
+        current.as_ref().map_or(0, |current| current.store.len())
     }
 
     fn broken() -> String {
@@ -374,7 +543,7 @@ mod tests {
         ] {
             let path = lab.write("ca.pem", content);
             let mut warnings = Vec::new();
-            let roots = Roots::file(&path, &mut warnings).unwrap();
+            let roots = Roots::file(&path, None, &mut warnings).unwrap();
             assert_eq!(count(&roots), 1);
             if unusable == 0 {
                 assert_eq!(warnings, [""; 0]);
@@ -407,12 +576,88 @@ mod tests {
             (lab.ca.replace("CERTIFICATE", "PKCS7"), "openssl pkcs7"),
         ] {
             let path = lab.write("ca.pem", content);
-            let error = Roots::file(&path, &mut Vec::new())
+            let error = Roots::file(&path, None, &mut Vec::new())
                 .err()
                 .unwrap()
                 .to_string();
             assert!(error.contains(says), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn files_are_read_again_when_they_change_and_kept_while_they_cannot_be() {
+        let (lab, own, other) = (Lab::new(), Lab::new().ca.clone(), Lab::new().ca.clone());
+        let variables = |path: &Path, roots: &mut Option<Roots>| {
+            let path = path.as_os_str().to_owned();
+            let variable = |name: &str| (name == CERT_FILE).then(|| path.clone());
+            *roots = Some(Roots::variables(&variable, None, &mut Vec::new()).unwrap());
+        };
+        // each with the authorities that are there besides
+        for (what, more) in [("file", 0), ("variable", 0), ("extra", 1)] {
+            let path = lab.write("ca.pem", &own);
+            // as a volume of Kubernetes, and whoever is careful, replaces one
+            let replace = |content: &str| {
+                let new = lab.write("new.pem", content);
+                fs::rename(new, &path).unwrap();
+            };
+            let mut roots = None;
+            match what {
+                "file" => roots = Some(Roots::file(&path, None, &mut Vec::new()).unwrap()),
+                "variable" => variables(&path, &mut roots),
+                _ => {
+                    let given = lab.ca.as_bytes();
+                    roots = Some(Roots::pem(given, Some(&path), &mut Vec::new()).unwrap());
+                }
+            }
+            let roots = roots.unwrap();
+            let first = roots.load().await.unwrap();
+            assert_eq!(first.len(), 1 + more, "{what}");
+            // the same again is the same, with its connections
+            replace(&own);
+            assert!(Arc::ptr_eq(&first, &roots.load().await.unwrap()), "{what}");
+            replace(&format!("{own}{other}"));
+            let second = roots.load().await.unwrap();
+            assert_eq!(second.len(), 2 + more, "{what}");
+            for wrong in ["", "hello", &broken()] {
+                replace(wrong);
+                assert!(
+                    Arc::ptr_eq(&second, &roots.load().await.unwrap()),
+                    "{what}: {wrong}"
+                );
+            }
+            fs::remove_file(&path).unwrap();
+            assert!(Arc::ptr_eq(&second, &roots.load().await.unwrap()), "{what}");
+            replace(&other);
+            let third = roots.load().await.unwrap();
+            assert_eq!(third.len(), 1 + more, "{what}");
+            assert!(
+                third.roots != first.roots && third.roots != second.roots,
+                "{what}"
+            );
+        }
+    }
+
+    #[cfg(all(unix, not(target_os = "macos")))]
+    #[tokio::test]
+    async fn further_authorities_stand_beside_those_of_the_system() {
+        let lab = Lab::new();
+        let extra = lab.write("extra.pem", &lab.ca);
+        let nothing = |_: &str| None;
+        let roots = Roots::variables(&nothing, Some(&extra), &mut Vec::new()).unwrap();
+        let own = store(lab.ca.as_bytes()).unwrap();
+        match (load_system(), roots.load().await) {
+            (Ok(system), Ok(both)) => {
+                let expected = [&*system.roots, &*own.roots].concat();
+                assert_eq!(both.roots, expected);
+            }
+            // a machine without any: further ones take no place of the first
+            (Err(_), Err(error)) => assert!(error.to_string().contains("the system has none")),
+            (system, both) => panic!("{:?} {:?}", system.map(|s| s.len()), both.map(|s| s.len())),
+        }
+        let missing = lab.folder.join("missing.pem");
+        let error = Roots::variables(&nothing, Some(&missing), &mut Vec::new());
+        let error = error.err().unwrap().to_string();
+        assert!(error.contains("missing.pem cannot be read"), "{error}");
     }
 
     #[test]
@@ -432,7 +677,7 @@ mod tests {
                 CERT_FILE => file.map(ToOwned::to_owned),
                 _ => folder.map(ToOwned::to_owned),
             };
-            let roots = Roots::variables(&variable, &mut warnings);
+            let roots = Roots::variables(&variable, None, &mut warnings);
             roots.map(|roots| (count(&roots), warnings.len()))
         };
         for (one, other, expected) in [

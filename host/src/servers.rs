@@ -11,10 +11,10 @@ use rustls::pki_types::ServerName;
 use wasmtime_wasi_http::Error;
 use zeroize::Zeroizing;
 
-use crate::egress::Pool;
+use crate::egress::{Egress, Pool};
 use crate::files;
 use crate::limits;
-use crate::roots::Roots;
+use crate::roots;
 
 /// All of them.
 pub(crate) struct Servers(Vec<Server>);
@@ -28,6 +28,7 @@ struct Server {
 #[derive(Clone)]
 struct Connections {
     authorities: Arc<Zeroizing<Vec<u8>>>,
+    store: Arc<RootCertStore>,
     pool: Pool,
 }
 
@@ -41,9 +42,13 @@ impl Servers {
     }
 
     /// The connections to that host and port, if it is one of these.
-    pub(crate) async fn pool(&self, authority: &str, roots: &Roots) -> Option<Result<Pool, Error>> {
+    pub(crate) async fn pool(
+        &self,
+        authority: &str,
+        egress: &Egress,
+    ) -> Option<Result<Pool, Error>> {
         let server = self.0.iter().find(|s| s.need.authority == authority)?;
-        Some(server.pool(roots).await)
+        Some(server.pool(egress).await)
     }
 
     /// What is named for one and cannot be used now, in words. Reads files.
@@ -52,7 +57,7 @@ impl Servers {
             let Some(Authorities::File(path)) = &server.need.authorities else {
                 return None;
             };
-            let read = read(path).and_then(|pem| store(&pem));
+            let read = read(path).and_then(|pem| roots::store(&pem));
             let problem = read.err()?;
             Some(format!(
                 "{path}, with the authorities of {}, cannot be used now: {problem}",
@@ -63,14 +68,21 @@ impl Servers {
 }
 
 impl Server {
-    async fn pool(&self, roots: &Roots) -> Result<Pool, Error> {
+    async fn pool(&self, egress: &Egress) -> Result<Pool, Error> {
         let known = self.known();
         let (authorities, store) = match (&self.need.authorities, known) {
-            (None | Some(Authorities::Pem(_)), Some(known)) => return Ok(known.pool),
-            (None, None) => (Vec::new(), roots.load().await.map_err(|e| none(&e))?),
+            (Some(Authorities::Pem(_)), Some(known)) => return Ok(known.pool),
+            (None, known) => {
+                let store = egress.roots().await?;
+                match known {
+                    Some(known) if Arc::ptr_eq(&known.store, &store) => return Ok(known.pool),
+                    _ => (Vec::new(), store),
+                }
+            }
             (Some(Authorities::Pem(pem)), None) => {
                 let pem = pem.as_bytes();
-                (pem.to_vec(), store(pem).map_err(|e| self.unusable(&e))?)
+                let store = roots::store(pem).map_err(|e| self.unusable(&e))?;
+                (pem.to_vec(), store)
             }
             (Some(Authorities::File(path)), known) => {
                 let file = path.clone();
@@ -81,7 +93,7 @@ impl Server {
                     (Ok(pem), Some(known)) if *pem == **known.authorities => {
                         return Ok(known.pool.clone());
                     }
-                    (read, _) => read.and_then(|pem| Ok((pem.to_vec(), store(&pem)?))),
+                    (read, _) => read.and_then(|pem| Ok((pem.to_vec(), roots::store(&pem)?))),
                 };
                 match (read, known) {
                     (Ok(new), _) => new,
@@ -99,9 +111,10 @@ impl Server {
         let name = self.need.server_name.as_deref();
         let name = name.map(|name| ServerName::try_from(name.to_owned()));
         let name = name.transpose().map_err(|e| self.unusable(&e))?;
-        let pool = Pool::to_server(store, name)?;
+        let pool = egress.pool_to_server(Arc::clone(&store), name).await?;
         *self.lock() = Some(Connections {
             authorities: Arc::new(Zeroizing::new(authorities)),
+            store,
             pool: pool.clone(),
         });
         Ok(pool)
@@ -138,11 +151,4 @@ fn none(problem: &dyn std::fmt::Display) -> Error {
 
 fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     files::read_bounded(Path::new(path), limits::CA_FILE_BYTES).map_err(|e| e.to_string())
-}
-
-fn store(pem: &[u8]) -> Result<Arc<RootCertStore>, String> {
-    match Roots::pem(pem, &mut Vec::new())? {
-        Roots::Only(store) => Ok(store),
-        Roots::System(_) => Err("it names the system's".to_owned()),
-    }
 }

@@ -228,8 +228,13 @@ fn is_of_the_credential(error: &Error) -> bool {
 }
 
 /// Whether a connection that a certificate authenticates was not made because of that: by the certificate itself, or
-/// because the host for such connections is another one, which is not reached from everywhere.
+/// because the host for such connections is another one, which is not reached from everywhere. A request that may have left
+/// is none of it.
 fn is_of_the_connection(kind: HttpErrorKind) -> bool {
+    #[cfg(feature = "every-credential")]
+    if matches!(kind, HttpErrorKind::Proxy | HttpErrorKind::ProxyRefused) {
+        return true;
+    }
     matches!(
         kind,
         HttpErrorKind::Dns

@@ -175,6 +175,12 @@ pub enum HttpErrorKind {
     Timeout,
     /// The driver's own policy forbids the request; nothing was sent.
     Denied,
+    /// A proxy on the way opened none, and time may cure that. The detail is the reason and, after `; `, what to do.
+    #[cfg(feature = "every-credential")]
+    Proxy,
+    /// The same, and time does not cure it: it wants credentials, or does not let anybody there.
+    #[cfg(feature = "every-credential")]
+    ProxyRefused,
     /// The driver has no certification authorities to check a server's certificate with; nothing was sent.
     NoAuthorities,
     /// The response is larger than was allowed.
@@ -188,7 +194,11 @@ pub enum HttpErrorKind {
 impl HttpErrorKind {
     /// The words with which a host tells its component why a connection or a TLS handshake failed, and what they mean. The
     /// codes of `wasi:http` for it have no place for a reason, so it is an `internal-error` of the text `WORD: reason`.
-    pub const REASONS: [(&'static str, Self); 7] = [
+    pub const REASONS: &[(&'static str, Self)] = &[
+        #[cfg(feature = "every-credential")]
+        (Self::PROXY, Self::Proxy),
+        #[cfg(feature = "every-credential")]
+        (Self::PROXY_REFUSED, Self::ProxyRefused),
         (Self::NOT_CONNECTED, Self::Connect),
         (Self::NO_AUTHORITIES, Self::NoAuthorities),
         ("tls-certificate-untrusted", Self::ServerCertificate),
@@ -198,7 +208,16 @@ impl HttpErrorKind {
         ("tls-handshake", Self::Tls),
     ];
 
-    /// The one for what this machine itself does not let happen: no permission, no free port, too many open files.
+    /// The one for a proxy that opens no way now.
+    #[cfg(feature = "every-credential")]
+    pub const PROXY: &'static str = "proxy";
+
+    /// The one for a proxy that will not open it later either.
+    #[cfg(feature = "every-credential")]
+    pub const PROXY_REFUSED: &'static str = "proxy-refused";
+
+    /// The one for a connection that did not come about: this machine does not let it happen (no permission, no free port,
+    /// too many open files), or something on the way ends it before TLS is there.
     pub const NOT_CONNECTED: &'static str = "not-connected";
 
     /// The one for a host that trusts nobody: time does not cure it.

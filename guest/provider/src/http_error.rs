@@ -41,9 +41,11 @@ pub(crate) fn describe(code: &ErrorCode, via: Via) -> HttpError {
             (HttpErrorKind::Connect, "the host has too many connections")
         }
 
+        // no request has left
+        ErrorCode::ConnectionTimeout => (HttpErrorKind::Connect, "nothing answered in time"),
+
         ErrorCode::ConnectionTerminated => (HttpErrorKind::Reset, ""),
 
-        ErrorCode::ConnectionTimeout => (HttpErrorKind::Timeout, "no connection in time"),
         ErrorCode::ConnectionReadTimeout => (HttpErrorKind::Timeout, "nothing came back in time"),
         ErrorCode::ConnectionWriteTimeout => (HttpErrorKind::Timeout, "nothing was taken in time"),
         ErrorCode::HttpResponseTimeout => (HttpErrorKind::Timeout, "no response in time"),
@@ -88,9 +90,12 @@ pub(crate) fn describe(code: &ErrorCode, via: Via) -> HttpError {
         ),
         ErrorCode::InternalError(message) => {
             let message = message.as_deref().unwrap_or("no reason given");
-            let reason = HttpErrorKind::REASONS.into_iter().find_map(|(word, kind)| {
+            let reason = HttpErrorKind::REASONS.iter().find_map(|(word, kind)| {
                 let detail = message.strip_prefix(word)?.strip_prefix(": ")?.to_owned();
-                Some(HttpError { kind, detail })
+                Some(HttpError {
+                    kind: *kind,
+                    detail,
+                })
             });
             if let Some(reason) = reason {
                 return reason;
@@ -166,6 +171,7 @@ mod tests {
             ),
             (ErrorCode::ConnectionRefused, HttpErrorKind::Connect),
             (ErrorCode::DestinationUnavailable, HttpErrorKind::Connect),
+            (ErrorCode::ConnectionTimeout, HttpErrorKind::Connect),
             (ErrorCode::ConnectionTerminated, HttpErrorKind::Reset),
             (
                 ErrorCode::TlsCertificateError,
@@ -220,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_host_may_say_why_a_handshake_failed() {
-        for (word, kind) in HttpErrorKind::REASONS {
+        for &(word, kind) in HttpErrorKind::REASONS {
             let code = ErrorCode::InternalError(Some(format!("{word}: because")));
             let error = describe(&code, Via::Public);
             assert_eq!((error.kind, error.detail.as_str()), (kind, "because"));

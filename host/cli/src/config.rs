@@ -156,6 +156,9 @@ pub(crate) fn check(
         "token requests go to {}\n",
         Vec::from_iter(hosts).join(", ")
     ));
+    if let Some(way) = host.proxied() {
+        out.push_str(&format!("https goes {way}\n"));
+    }
     for doubt in doubts {
         out.push_str(&format!("warning: {doubt}\n"));
     }
@@ -245,22 +248,29 @@ pub(crate) async fn narrate_credentials(
 pub(crate) fn authorities(option: Option<&Path>, json: Option<&str>) -> Option<String> {
     const KIND: &str = "CA file";
 
-    if let Some(path) = option {
-        return Some(watch::named(KIND, path, "--ca-file"));
-    }
     let document = json.and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
-    let setting = document
-        .as_ref()
-        .and_then(|document| document.pointer("/host/ca_file"));
-    if let Some(path) = setting.and_then(serde_json::Value::as_str) {
-        return Some(watch::named(KIND, Path::new(path), "host.ca_file"));
-    }
-    let variables = [(KIND, "SSL_CERT_FILE"), ("CA folder", "SSL_CERT_DIR")];
-    let named = variables.into_iter().filter_map(|(kind, name)| {
-        let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
-        Some(watch::named(kind, Path::new(&value), name))
-    });
-    Some(Vec::from_iter(named).join(", or ")).filter(|named| !named.is_empty())
+    let setting = |field: &str| {
+        let document = document.as_ref()?;
+        let path = document.get("host")?.get(field)?.as_str()?;
+        Some(watch::named(
+            KIND,
+            Path::new(path),
+            &format!("host.{field}"),
+        ))
+    };
+    let option = option.map(|path| watch::named(KIND, path, "--ca-file"));
+    let mut named: Vec<String> = match option.or_else(|| setting("ca_file")) {
+        Some(named) => vec![named],
+        None => [(KIND, "SSL_CERT_FILE"), ("CA folder", "SSL_CERT_DIR")]
+            .into_iter()
+            .filter_map(|(kind, name)| {
+                let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+                Some(watch::named(kind, Path::new(&value), name))
+            })
+            .collect(),
+    };
+    named.extend(setting("extra_ca_file"));
+    Some(named.join(", or ")).filter(|named| !named.is_empty())
 }
 
 /// The files that the configuration names, each with its setting.

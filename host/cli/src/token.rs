@@ -153,19 +153,26 @@ pub(crate) fn timed_out(given: Duration, waited_for: Option<&str>) -> Error {
     }
 }
 
-/// Whoever has set a proxy may take it for used, where in truth nothing gets through without it.
+/// Whoever has set the proxy of plain http alone may take it for used, where in truth nothing gets through without one.
 fn with_proxy_named(error: Error) -> Error {
-    const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    const USED: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    const OF_HTTP: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
 
     if !matches!(error.class(), ErrorClass::Network | ErrorClass::Timeout) {
         return error;
     }
-    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let Some(name) = PROXIES.iter().find(|name| is_set(name)) else {
+    let is_set = |name: &&str| {
+        std::env::var_os(name)
+            .is_some_and(|value| value.to_str().is_none_or(|text| !text.trim().is_empty()))
+    };
+    let Some(name) = OF_HTTP.iter().find(|name| is_set(name)) else {
         return error;
     };
+    if USED.iter().any(|name| is_set(&name)) {
+        return error;
+    }
     let proxy = format!(
-        "{name} is set and not used: edgepass has no support for proxies yet, and must reach the server directly"
+        "{name} is for plain http and not used: set HTTPS_PROXY if token endpoints are reached through a proxy"
     );
     let mut detail = error.detail().clone();
     detail.hint = Some(match &detail.hint {

@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Output, Stdio};
 
-use edgepass_emulator::Fault;
+use edgepass_emulator::{ConnectProxy, Fault};
 use serde_json::{Value, json};
 
 #[cfg(target_os = "linux")]
@@ -1756,7 +1756,7 @@ fn a_server_that_hangs_is_given_the_time_that_is_said() {
         .faults()
         .push(Fault::hang().on("/token").forever());
     let output = command(&lab, &["token", "-s", GRAPH, "--timeout", "0.3"])
-        .env("HTTPS_PROXY", "http://proxy.example:3128")
+        .env("HTTP_PROXY", "http://proxy.example:3128")
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -1770,33 +1770,33 @@ fn a_server_that_hangs_is_given_the_time_that_is_said() {
         said["error"]["hint"]
             .as_str()
             .unwrap()
-            .starts_with("HTTPS_PROXY is set and not used"),
+            .starts_with("HTTP_PROXY is for plain http and not used"),
         "{said}"
     );
 }
 
 #[test]
-fn a_proxy_that_is_not_used_is_named_where_nothing_gets_through() {
+fn the_proxy_of_plain_http_is_named_where_nothing_gets_through() {
     let lab = Lab::new();
     // an authority that has not signed the emulator's certificate
     let other = lab.files.certificate_file();
-    let run = |proxy: Option<(&str, &str)>, arguments: &[&str]| {
+    let run = |proxies: &[(&str, &str)], arguments: &[&str]| {
         let output = command(&lab, &[&["token", "-o", "token"], arguments].concat())
-            .envs(proxy)
+            .envs(proxies.iter().copied())
             .output()
             .unwrap();
         assert_ne!(output.status.code(), Some(0));
         text(&output.stderr).to_owned()
     };
     let untrusted = ["-s", GRAPH, "--ca-file", other.to_str().unwrap()];
-    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+    for name in ["HTTP_PROXY", "http_proxy"] {
         let said = run(
-            Some((name, "http://user:hunter2@proxy.example:3128")),
+            &[(name, "http://user:hunter2@proxy.example:3128")],
             &untrusted,
         );
         assert!(said.contains("class: network"), "{said}");
         assert!(
-            said.contains(&format!("hint: {name} is set and not used")),
+            said.contains(&format!("hint: {name} is for plain http and not used")),
             "{said}"
         );
         assert!(
@@ -1805,19 +1805,122 @@ fn a_proxy_that_is_not_used_is_named_where_nothing_gets_through() {
         );
         assert!(!said.contains("hunter2"), "{said}");
     }
-    for proxy in [None, Some(("HTTPS_PROXY", ""))] {
-        let said = run(proxy, &untrusted);
+    for proxies in [
+        &[][..],
+        &[("HTTP_PROXY", " ")],
+        &[("HTTP_PROXY", "http://x:1"), ("https_proxy", "http://x:1")],
+    ] {
+        let said = run(proxies, &untrusted);
         assert!(!said.contains("PROXY"), "{said}");
         assert!(
-            said.contains("by --ca-file, host.ca_file or SSL_CERT_FILE"),
+            said.contains("by --ca-file, host.ca_file, host.extra_ca_file or SSL_CERT_FILE"),
             "{said}"
         );
     }
-    let said = run(Some(("HTTPS_PROXY", "http://x")), &["-s", "a b"]);
+    let said = run(&[("HTTP_PROXY", "http://x")], &["-s", "a b"]);
     assert!(
         !said.contains("PROXY"),
         "no way to any server has to do with it: {said}"
     );
+}
+
+/// A pod of an emulator whose name only a proxy knows.
+fn behind_a_proxy() -> (Lab, ConnectProxy, String) {
+    let lab = Lab::new();
+    let proxy = ConnectProxy::start().unwrap();
+    let to = std::net::SocketAddr::from(([127, 0, 0, 1], lab.emulator.port()));
+    proxy.route("login.example:443", to);
+    let config = lab.write(
+        "behind.json",
+        json!({
+            "authority_hosts": ["login.example"],
+            "identities": { "app": {
+                "tenant_id": lab.emulator.tenant(),
+                "client_id": lab.emulator.client_id(),
+                "authority_host": "https://login.example",
+                "credential": { "client_secret": { "env": "APP_SECRET" } },
+            } },
+            "host": { "extra_ca_file": lab.files.ca_file() },
+        })
+        .to_string(),
+    );
+    let config = config.to_str().unwrap().to_owned();
+    (lab, proxy, config)
+}
+
+#[test]
+fn a_token_comes_through_a_proxy_that_is_named_and_its_password_is_not() {
+    let (lab, proxy, config) = behind_a_proxy();
+    proxy.require(Some("user:hunter2"));
+    let secret = lab.emulator.client_secret().to_owned();
+    let named = format!("http://user:hunter2@{}", proxy.place());
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_edgepass"))
+            .args(arguments)
+            .env_clear()
+            .env("APP_SECRET", &secret)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let all = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert!(!all.contains("hunter2"), "{all}");
+        (output.status.code(), all)
+    };
+    let place = proxy.place();
+    let token = ["token", "--config", &config, "-s", GRAPH, "-v"];
+    let (code, said) = run(&token, &[("HTTPS_PROXY", &named)]);
+    assert_eq!(code, Some(0), "{said}");
+    let through = format!("info: https goes through the proxy {place} (HTTPS_PROXY)");
+    assert!(said.contains(&through), "{said}");
+    assert_eq!(proxy.requests().len(), 1);
+
+    let check = ["config", "check", &config];
+    let (code, said) = run(&check, &[("https_proxy", &named)]);
+    assert_eq!(code, Some(0), "{said}");
+    let through = format!("https goes through the proxy {place} (https_proxy)\n");
+    assert!(said.contains(&through), "{said}");
+    let past = [("https_proxy", named.as_str()), ("NO_PROXY", ".example")];
+    let (_, said) = run(&check, &past);
+    let directly = format!("https goes directly, and not through the proxy {place}");
+    assert!(said.contains(&directly), "{said}");
+    let (_, said) = run(&check, &[]);
+    assert!(!said.contains("https goes"), "{said}");
+
+    // without its credentials, and with others
+    let plain = proxy.url();
+    let (code, said) = run(&token, &[("ALL_PROXY", &plain)]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains(&format!(
+            "the proxy {place} (ALL_PROXY) asks for credentials (407)"
+        )) && said.contains("hint: write them into ALL_PROXY: http://USER:PASSWORD@"),
+        "{said}"
+    );
+    let wrong = format!("http://user:hunter2x@{place}");
+    let (_, said) = run(&token, &[("ALL_PROXY", &wrong)]);
+    assert!(
+        said.contains("does not take its credentials (407)"),
+        "{said}"
+    );
+    assert_eq!(proxy.requests().len(), 3, "none of it is tried again");
+
+    for (url, says) in [
+        ("socks5://user:hunter2@p:1080", "is a SOCKS proxy"),
+        ("http://user:hunter2@p:x", "is not the URL of an HTTP proxy"),
+        ("http://user:hun/hunter2@p:1", "percent-encode"),
+    ] {
+        for arguments in [&token[..], &check[..]] {
+            let (code, said) = run(arguments, &[("all_proxy", url)]);
+            assert_eq!(code, Some(2), "{said}");
+            assert!(said.contains("all_proxy") && said.contains(says), "{said}");
+        }
+        // where nothing needs it, it is nobody's mistake
+        let past = [("all_proxy", url), ("no_proxy", "*")];
+        let (code, said) = run(&check, &past);
+        assert_eq!(code, Some(0), "{said}");
+    }
+    assert_eq!(lab.emulator.token_requests().len(), 1);
 }
 
 #[test]

@@ -28,8 +28,10 @@ impl Lab {
             COUNT.fetch_add(1, Ordering::Relaxed)
         );
         let root = std::env::temp_dir().join(name);
+        // a name that only a proxy knows
         let emulator = Emulator::builder()
             .metadata_port(0)
+            .host_name("login.example")
             .start_blocking()
             .unwrap();
         let files = emulator.write_dir(&root.join("emulator")).unwrap();

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod broken_server;
 mod clock;
+mod connect_proxy;
 mod control;
 mod delivery;
 mod directory;
@@ -29,6 +31,8 @@ mod token;
 mod verify;
 mod world;
 
+pub use broken_server::{BrokenServer, Stage};
+pub use connect_proxy::{ConnectProxy, Manner, TunnelRequest};
 pub use directory::Directory;
 pub use emulator::{Builder, Emulator, Faults};
 pub use errors::{Aadsts, TABLE};

@@ -187,7 +187,15 @@ object! {
     /// Settings of the native host alone.
     #[derive(Clone, Debug, Default, Eq, PartialEq)]
     pub struct HostFile {
-        /// PEM file of the certification authorities that token endpoints are checked with, instead of the system's.
+        /// PEM file of the certification authorities that token endpoints are checked with, instead of the system's. It
+        /// is read again when it changes.
         pub ca_file: Option<String> = optional_text,
+        /// PEM file of further certification authorities, beside the system's or those of `ca_file`. It is read again
+        /// when it changes.
+        pub extra_ca_file: Option<String> = optional_text,
+        /// The HTTP proxy that token requests go through, in place of the one that `HTTPS_PROXY` or `ALL_PROXY` name:
+        /// `http://host:port` or `https://host:port` without credentials, or `none` for direct connections. Hosts that
+        /// `NO_PROXY` names are reached without it, and so are metadata services and this machine.
+        pub proxy: Option<String> = optional_text,
     }
 }

@@ -36,8 +36,13 @@ impl Config {
         for (name, files) in &file.certificates {
             check_certificate_files(name, files, &loading)?;
         }
-        if let Some(path) = &file.host.ca_file {
-            check("host.ca_file", rules::path(path))?;
+        for (setting, path) in [
+            ("host.ca_file", &file.host.ca_file),
+            ("host.extra_ca_file", &file.host.extra_ca_file),
+        ] {
+            if let Some(path) = path {
+                check(setting, rules::path(path))?;
+            }
         }
         let loader = Loader {
             trusted: trusted_hosts(&file.authority_hosts, &loading)?,

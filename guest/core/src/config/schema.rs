@@ -144,6 +144,15 @@ fn texts() -> Vec<(&'static str, &'static str, Value)> {
             json!({ "pattern": format!("^{host}$"), "$comment": "`host` or `host:port`" }),
         ),
         ("HostFile", "ca_file", path()),
+        ("HostFile", "extra_ca_file", path()),
+        (
+            "HostFile",
+            "proxy",
+            json!({
+                "pattern": "^(?:none|(?:[Hh][Tt][Tt][Pp][Ss]?://)?[^@/\\s]+/?)$",
+                "$comment": "`http://host:port`, `https://host:port` or `none`",
+            }),
+        ),
         ("CertificateFiles", "certificate_file", path()),
         ("CertificateFiles", "certificate_base64", secret(262_144)),
         ("CertificateFiles", "private_key_file", path()),

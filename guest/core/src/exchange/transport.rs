@@ -9,6 +9,13 @@ use crate::{Error, ErrorClass, ErrorDetail};
 pub(crate) fn no_response(asked: &Asked<'_>, error: &HttpError) -> Error {
     let host = &asked.endpoint.authority;
     let detail = error.detail.trim();
+    #[cfg(feature = "every-credential")]
+    let (detail, proxy_hint) = match error.kind {
+        HttpErrorKind::Proxy | HttpErrorKind::ProxyRefused => {
+            detail.split_once("; ").unwrap_or((detail, ""))
+        }
+        _ => (detail, ""),
+    };
     let (class, message, retryable, hint) = match error.kind {
         HttpErrorKind::Dns => (
             ErrorClass::Network,
@@ -22,6 +29,13 @@ pub(crate) fn no_response(asked: &Asked<'_>, error: &HttpError) -> Error {
             true,
             "check that the server is up and that nothing blocks the way to it",
         ),
+        #[cfg(feature = "every-credential")]
+        HttpErrorKind::Proxy | HttpErrorKind::ProxyRefused => (
+            ErrorClass::Network,
+            format!("no connection to {host}"),
+            error.kind == HttpErrorKind::Proxy,
+            proxy_hint,
+        ),
         HttpErrorKind::Reset => (
             ErrorClass::Network,
             format!("{host} closed the connection before it had answered"),
@@ -32,7 +46,7 @@ pub(crate) fn no_response(asked: &Asked<'_>, error: &HttpError) -> Error {
             ErrorClass::Network,
             format!("the certificate of {host} is not trusted"),
             false,
-            "give the authority that signed it, or the certificate if it signed itself, by host.ca_file or SSL_CERT_FILE",
+            "give the authority that signed it, or the certificate if it signed itself, by host.ca_file, host.extra_ca_file or SSL_CERT_FILE",
         ),
         HttpErrorKind::ServerName => (
             ErrorClass::Network,
