@@ -115,6 +115,7 @@ pub(crate) const NATIVE: &[&str] = &[
     "edgepass-core",
     "edgepass-rules",
     "edgepass-emulator",
+    "edgepass-settings",
     "edgepass-precompile",
     "edgepass-aot",
     "edgepass",

@@ -36,6 +36,7 @@ pub(crate) struct Options {
 const CRATES: &[&str] = &[
     "edgepass-core",
     "edgepass-rules",
+    "edgepass-settings",
     "edgepass-precompile",
     "edgepass-aot",
     "edgepass",
