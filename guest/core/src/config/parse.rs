@@ -31,8 +31,13 @@ pub(super) fn document<T: Object>(json: &str) -> Result<T, ConfigError> {
     }
     let document = Json::parse(json.as_bytes()).map_err(|error| {
         let message = printable(&error.to_string(), MAX_MESSAGE_CHARS);
-        ConfigError::new(DOCUMENT, format!("not JSON: {message}"))
-            .hint("mind commas, quotes and brackets at that place")
+        let hint = match message.starts_with("invalid escape") {
+            true => {
+                "write a backslash twice (\"C:\\\\tokens\\\\token\"), or use slashes in a path (\"C:/tokens/token\")"
+            }
+            false => "mind commas, quotes and brackets at that place",
+        };
+        ConfigError::new(DOCUMENT, format!("not JSON: {message}")).hint(hint)
     })?;
     let mut error = None;
     let object = read_object(&mut error, String::new(), document);
@@ -494,7 +499,12 @@ fn check_fields(path: String, value: Json, known: &[&str]) -> Result<Fields, Con
     )]
     let mut fields = match value {
         Json::Object(fields) => fields,
-        other => return Err(expected("an object", whole(&path), &other)),
+        other => {
+            let error = expected("an object", whole(&path), &other);
+            #[cfg(not(target_family = "wasm"))]
+            let error = error.hint(as_object(&other, known));
+            return Err(error);
+        }
     };
     #[cfg(not(feature = "every-credential"))]
     crate::credential::set_elsewhere(&mut fields, known);
@@ -536,9 +546,24 @@ fn misspelt(name: &str, known: &[&str]) -> String {
     if name == "use_bound_credential" {
         return NOTHING_TO_BIND.to_owned();
     }
+    if let Some(hint) = super::spelling::foreign(name, known) {
+        return hint.to_owned();
+    }
     match super::spelling::nearest(name, known) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => LOOK_CLOSER.to_owned(),
+    }
+}
+
+/// What to write in place of something that is no object. A word that is the name of a field is repeated, and no other.
+#[cfg(not(target_family = "wasm"))]
+fn as_object(found: &Json, known: &[&str]) -> String {
+    let word = found.text().map(Secret::expose);
+    let meant = word.and_then(|word| super::spelling::same(word, known));
+    match (meant, known) {
+        (Some(meant), _) => format!("write {{\"{meant}\": {{}}}}, with its settings inside"),
+        (None, []) => "write {}".to_owned(),
+        (None, known) => format!("write {{…}} with one of `{}` in it", known.join("`, `")),
     }
 }
 
@@ -595,10 +620,7 @@ mod tests {
         assert!(text.starts_with("identities.app.tenant: unknown field `tenant`, expected one of `tenant_id`, `client_id`"), "{text}");
         assert!(text.ends_with("; did you mean `tenant_id`?"), "{text}");
         let text = error(r#"{"client_id": "c"}"#);
-        assert!(
-            text.ends_with("; mind the spelling and the level"),
-            "{text}"
-        );
+        assert!(text.contains("inside of an identity: "), "{text}");
         assert!(
             error(r#"{"identities": {"app": {"credential": {"certificate": {}}}}}"#)
                 .starts_with("identities.app.credential.certificate: missing field `name`")
@@ -622,6 +644,221 @@ mod tests {
             error(&" ".repeat(MAX_CONFIG_BYTES + 1))
                 .starts_with("configuration: longer than 262144 bytes")
         );
+    }
+
+    /// What is written inside of which object, and what the hint says.
+    #[test]
+    fn hints_say_what_to_write() {
+        const TOP: &str = "VALUE";
+        const IDENTITY: &str = r#"{"identities": {"app": VALUE}}"#;
+        const CREDENTIAL: &str = r#"{"identities": {"app": {"credential": VALUE}}}"#;
+        const LISTED: &str = r#"{"identities": {"app": {"credential": [VALUE]}}}"#;
+        const CERTIFICATES: &str = r#"{"certificates": {"k": VALUE}}"#;
+
+        for (place, value, says) in [
+            // Microsoft.Identity.Web
+            (TOP, r#"{"AzureAd": {}}"#, "no configuration of edgepass"),
+            (
+                IDENTITY,
+                r#"{"ClientCredentials": []}"#,
+                "are `credential` here",
+            ),
+            (
+                IDENTITY,
+                r#"{"clientCredentials": []}"#,
+                "are `credential` here",
+            ),
+            (IDENTITY, r#"{"Instance": "x"}"#, "`authority_host`"),
+            (
+                IDENTITY,
+                r#"{"TenantId": "x"}"#,
+                "did you mean `tenant_id`?",
+            ),
+            (
+                IDENTITY,
+                r#"{"clientId": "x"}"#,
+                "did you mean `client_id`?",
+            ),
+            (
+                IDENTITY,
+                r#"{"client-id": "x"}"#,
+                "did you mean `client_id`?",
+            ),
+            (
+                IDENTITY,
+                r#"{"tokenEndpoint": "x"}"#,
+                "did you mean `token_endpoint`?",
+            ),
+            (
+                IDENTITY,
+                r#"{"ClientSecret": "x"}"#,
+                "{\"client_secret\": {\"env\": NAME}}",
+            ),
+            (
+                IDENTITY,
+                r#"{"ClientCertificates": []}"#,
+                "certificates.NAME",
+            ),
+            (
+                IDENTITY,
+                r#"{"federated_token_file": {}}"#,
+                "a token file is a credential",
+            ),
+            (
+                IDENTITY,
+                r#"{"managedIdentity": {}}"#,
+                "{\"managed_identity\": {}}",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"SourceType": "Path"}"#,
+                "the name of its object",
+            ),
+            (
+                LISTED,
+                r#"{"SourceType": "Path"}"#,
+                "the name of its object",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"CertificateDiskPath": "x"}"#,
+                "certificates.NAME",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"certificatePassword": "x"}"#,
+                "`password_env`",
+            ),
+            (
+                CERTIFICATES,
+                r#"{"certificatePassword": "x"}"#,
+                "`password_file`",
+            ),
+            (
+                CERTIFICATES,
+                r#"{"CertificatePassword": "x"}"#,
+                "`password_file`",
+            ),
+            (
+                CERTIFICATES,
+                r#"{"certificateFile": "x"}"#,
+                "did you mean `certificate_file`?",
+            ),
+            // at the wrong level
+            (
+                CREDENTIAL,
+                r#"{"certificate_file": "x"}"#,
+                "certificates.NAME.certificate_file",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"certificateFile": "x"}"#,
+                "certificates.NAME.certificate_file",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"certificate": {"certificate_file": "x"}}"#,
+                "the `name` of a certificate here",
+            ),
+            (TOP, r#"{"client_id": "x"}"#, "inside of an identity"),
+            (TOP, r#"{"TenantId": "x"}"#, "inside of an identity"),
+            // within a kind
+            (
+                CREDENTIAL,
+                r#"{"certificate": {"name": "k", "bound": true}}"#,
+                "`use_bound_credential`",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"certificate": {"name": "k", "SendX5C": true}}"#,
+                "`send_x5c`",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"certificate": {"name": "k", "UseBoundCredential": true}}"#,
+                "`use_bound_credential`",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"federated_token_file": {"tokenFilePath": "x"}}"#,
+                "did you mean `path`?",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"federated_token_file": {"file": "x"}}"#,
+                "did you mean `path`?",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"aws_web_identity": {"role_arn": "x"}}"#,
+                "AWS_ROLE_ARN",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"aws_web_identity": {"roleArn": "x"}}"#,
+                "AWS_ROLE_ARN",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"managed_identity": {"clientId": "x"}}"#,
+                "did you mean `client_id`?",
+            ),
+            // a word where an object belongs
+            (
+                CREDENTIAL,
+                r#""github_actions""#,
+                "write {\"github_actions\": {}}",
+            ),
+            (
+                CREDENTIAL,
+                r#""GitHubActions""#,
+                "write {\"github_actions\": {}}",
+            ),
+            (
+                CREDENTIAL,
+                r#""managed-identity""#,
+                "write {\"managed_identity\": {}}",
+            ),
+            (LISTED, r#""spiffe""#, "write {\"spiffe\": {}}"),
+            (
+                CREDENTIAL,
+                r#""hunter2""#,
+                "with one of `federated_token_file`",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"client_secret": "hunter2"}"#,
+                "with one of `value`, `env`, `file`",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"certificate": "hunter2"}"#,
+                "with one of `name`",
+            ),
+            (
+                CERTIFICATES,
+                r#""hunter2""#,
+                "with one of `certificate_file`",
+            ),
+            // paths of Windows
+            (
+                CREDENTIAL,
+                r#"{"federated_token_file": {"path": "C:\keys\a"}}"#,
+                "write a backslash twice",
+            ),
+            (
+                CREDENTIAL,
+                r#"{"federated_token_file": {"path": "\users"}}"#,
+                "write a backslash twice",
+            ),
+        ] {
+            let json = place.replace("VALUE", value);
+            // so that a raw string of this table has one backslash
+            let json = json.replace("\\\\", "\\");
+            let text = error(&json);
+            assert!(text.contains(says), "{json}: {text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
     }
 
     #[test]

@@ -176,9 +176,14 @@ pub(crate) fn path(path: &str) -> Result<(), Refusal> {
     bounded(path, MAX_PATH_CHARS, FORM)?;
     filled_in(path)?;
     if path.chars().any(char::is_control) {
+        // `\t` and `\n` are characters of JSON where nobody has written them as such
+        let is_windows = path.get(1..2) == Some(":");
         return Err(Refusal::new(
             "has a control character",
-            "look for a line break at its end",
+            match is_windows {
+                true => "write each backslash twice, or use slashes (C:/tokens/token)",
+                false => "look for a line break at its end",
+            },
         ));
     }
     if !is_absolute(path) {
@@ -550,6 +555,7 @@ mod tests {
                 ("./token", "relative"),
                 ("C:token", "relative"),
                 ("/token\n", "control character"),
+                ("C:\token", "control character"),
                 ("eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "what a file holds"),
                 (
                     &format!("eyJ{}", "a".repeat(MAX_PATH_CHARS)),
@@ -559,6 +565,12 @@ mod tests {
                 ("-----BEGIN CERTIFICATE-----\nMII", "what a file holds"),
             ],
         );
+        for (text, hint) in [
+            ("C:\token", "each backslash twice"),
+            ("/a\tb", "line break"),
+        ] {
+            assert!(path(text).unwrap_err().hint.contains(hint), "{text:?}");
+        }
     }
 
     #[test]
