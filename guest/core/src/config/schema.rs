@@ -324,6 +324,11 @@ fn rules() -> Vec<(&'static str, Value)> {
         json!({ "properties": {
             "tenant_id": false, "authority_host": false, "endpoint_version": { "const": "v2.0" },
             "region": false, "policy": false, "additionally_allowed_tenants": none(),
+            "credential": {
+                "if": { "type": "array" },
+                "then": { "items": without_variables() },
+                "else": without_variables(),
+            },
         } })
     };
     vec![
@@ -353,6 +358,18 @@ fn rules() -> Vec<(&'static str, Value)> {
                 ] },
             }),
         ),
+        ("ExecutableFile", json!({ "required": ["command"] })),
+        (
+            "OidcFederationFile",
+            json!({
+                "required": ["client_id", "credential"],
+                "anyOf": [{ "required": ["tenant_id"] }, { "required": ["token_endpoint"] }],
+                "dependentSchemas": { "token_endpoint": { "properties": {
+                    "credential": without_variables(),
+                } } },
+            }),
+        ),
+        ("TokenProxyFile", json!({ "required": ["url"] })),
         ("ManagedIdentityFile", json!({ "maxProperties": 1 })),
         (
             "ManagedIdentityAssertionFile",
@@ -387,6 +404,11 @@ fn rules() -> Vec<(&'static str, Value)> {
             }),
         ),
     ]
+}
+
+/// Beside a token endpoint nothing is taken from the variables of the Azure SDKs, so a credential says all itself.
+fn without_variables() -> Value {
+    json!({ "properties": { "federated_token_file": { "required": ["path"] } } })
 }
 
 /// A pattern of that text in whatever case.
