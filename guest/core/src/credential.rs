@@ -198,6 +198,24 @@ macro_rules! kinds {
                     })*
                 }
             }
+
+            /// Whether it proves the same in the same way, however the two are written: a certificate on the connection
+            /// has two kinds.
+            #[cfg(feature = "every-credential")]
+            pub(crate) fn is_same(&self, other: &Self) -> bool {
+                let whole = |credential: &Self| {
+                    let mut out = Distinction::default();
+                    match credential {
+                        $(Self::$Kind(kind) => {
+                            let is_bound = kind.certificate().is_some();
+                            out.add(if is_bound { "" } else { stringify!($name) });
+                            kind.distinguish(&mut out);
+                        })*
+                    }
+                    out.into_secret()
+                };
+                whole(self) == whole(other)
+            }
         }
 
         impl Direct {

@@ -147,6 +147,8 @@ impl Loader {
                 )?;
             }
         }
+        #[cfg(feature = "every-credential")]
+        check_different(&credentials, &written)?;
         // those of the first come first
         for (index, credential) in credentials.iter().enumerate().rev() {
             let by = |credential: &Credential| {
@@ -385,6 +387,25 @@ fn written_credentials<'a, 'f>(
         out.push((place, credential));
     }
     Ok(out)
+}
+
+/// One that is there twice would be refused twice, and the second costs an attempt that cannot help.
+#[cfg(feature = "every-credential")]
+fn check_different(
+    credentials: &[Credential],
+    written: &[(Place<'_>, &CredentialFile)],
+) -> Result<(), ConfigError> {
+    for (index, (credential, (place, _))) in credentials.iter().zip(written).enumerate() {
+        let mut earlier = credentials.iter().zip(written).take(index);
+        if let Some((_, (first, _))) = earlier.find(|(earlier, _)| earlier.is_same(credential)) {
+            return Err(ConfigError::new(
+                place.path(),
+                format!("is the same credential as {}", first.path()),
+            )
+            .hint("remove one of the two"));
+        }
+    }
+    Ok(())
 }
 
 /// A credential of a client.
