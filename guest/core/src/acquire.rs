@@ -14,8 +14,12 @@ use crate::effect::HttpErrorKind;
 use crate::exchange::{self, Asked, Form, Wanted};
 use crate::flow::{Io, race};
 use crate::grant::{self, GrantKey};
-use crate::limits::{CLOCK_SKEW_MS, FLIGHT_TIMEOUT_MS, HOST_CALL_TIMEOUT_MS, HTTP_TIMEOUT_MS};
+use crate::limits::{
+    CLOCK_SKEW_MS, EXPIRED_ASSERTION_GRACE_MS, FLIGHT_TIMEOUT_MS, HOST_CALL_TIMEOUT_MS,
+    HTTP_TIMEOUT_MS,
+};
 use crate::retry::{Attempts, Next, RetryClass, retry_class};
+use crate::text::duration;
 use crate::{
     Attempt, ClientAssertion, Error, ErrorClass, Grant, Secret, Table, TokenRequest, TokenType,
     http_date,
@@ -758,6 +762,7 @@ pub(crate) async fn try_credentials(io: &Io, plan: &Plan) -> Vec<CredentialTrial
                         Err(Error::new(ErrorClass::Timeout, message).retryable().into())
                     })
                     .map_err(|failure| failure.error)
+                    .and_then(|auth| check_times(&auth, io.now().unix_s()))
             }
         };
         trials.push(CredentialTrial {
@@ -767,4 +772,28 @@ pub(crate) async fn try_credentials(io: &Io, plan: &Plan) -> Vec<CredentialTrial
         });
     }
     trials
+}
+
+/// Whether an assertion that was supplied is good now. An exchange presents one that has ended a moment ago all the same,
+/// because the clock here may be the wrong one; who asks whether it is ready is told.
+fn check_times(auth: &ClientAuth, now_s: u64) -> Result<(), Error> {
+    let Some(summary) = &auth.presented else {
+        return Ok(());
+    };
+    let wrong = |message: String| {
+        Err(Error::new(ErrorClass::CredentialUnavailable, message).hint(
+            "whoever writes or gives it has to bring a new one; or this machine's clock is wrong",
+        ))
+    };
+    match (summary.exp, summary.nbf) {
+        (Some(exp), _) if exp <= now_s => {
+            let ago = duration(now_s - exp);
+            wrong(format!("the assertion expired {ago} ago"))
+        }
+        (_, Some(nbf)) if nbf > now_s.saturating_add(EXPIRED_ASSERTION_GRACE_MS / 1000) => {
+            let left = duration(nbf - now_s);
+            wrong(format!("the assertion becomes valid in {left}"))
+        }
+        _ => Ok(()),
+    }
 }

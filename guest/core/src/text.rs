@@ -420,6 +420,15 @@ fn is_base64_char(c: char) -> bool {
 #[path = "../tests/support/spellings.rs"]
 mod spellings;
 
+/// A time for people.
+pub(crate) fn duration(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

@@ -316,3 +316,48 @@ fn one_that_was_refused_for_good_is_not_sent_again_while_another_is_waited_for()
     let secrets = proofs.filter(|proof| *proof == "secret").count();
     assert_eq!(secrets, 1);
 }
+
+/// What `config check --try` asks: how ready each credential is.
+fn problems(world: &mut World) -> Vec<String> {
+    let ticket = world
+        .engine
+        .try_credentials(world.now(), None)
+        .expect("a ticket");
+    let trials = world.trials(ticket);
+    let problem = |trial: edgepass_core::CredentialTrial| {
+        trial
+            .problem
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    };
+    trials.into_iter().map(problem).collect()
+}
+
+#[test]
+fn an_assertion_that_has_ended_or_not_begun_is_not_ready() {
+    let now = START_UNIX_MS / 1000;
+    for (from, life, says) in [
+        (now - 10, 3600, ""),
+        (now, 1, ""),
+        // clocks differ
+        (now + 299, 3600, ""),
+        (now + 301, 3600, "becomes valid in 5 min"),
+        (now + 86_400, 3600, "becomes valid in 24 h"),
+        // an exchange would still be tried with it
+        (now - 100, 100, "expired 0 s ago"),
+        (now - 130, 100, "expired 30 s ago"),
+        (now - 90_000, 3600, "expired 24 h ago"),
+    ] {
+        let token = projected_token(from, life);
+        let prebuilt = format!(r#"{{"client_assertion": {{"value": "{token}"}}}}"#);
+        let mut world = world(1, &[TOKEN_FILE, &prebuilt, SECRET]);
+        world.file = File::Text(token);
+        let [file, prebuilt, secret] = problems(&mut world).try_into().expect("three");
+        for problem in [file, prebuilt] {
+            assert_eq!(says.is_empty(), problem.is_empty(), "{says}: {problem}");
+            assert!(problem.contains(says), "{says}: {problem}");
+        }
+        assert_eq!(secret, "");
+        assert_eq!(world.server.seen.len(), 0, "nothing is asked for");
+    }
+}

@@ -18,6 +18,7 @@ use crate::distinction::Distinction;
 use crate::flow::{GoodFile, Io};
 use crate::inspect::{JwtSummary, inspect_jwt};
 use crate::limits::{EXPIRED_ASSERTION_GRACE_MS, MAX_ASSERTION_BYTES};
+use crate::text::duration;
 use crate::{Error, ErrorClass};
 
 const WHAT: &str = "the federated token file";
@@ -223,12 +224,4 @@ fn last_good(io: &Io, path: &str, purpose: &Purpose<'_>) -> Option<GoodFile> {
     expired_for_s(io, &good.1, purpose)
         .is_none()
         .then_some(good)
-}
-
-fn duration(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3600),
-    }
 }

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edgepass_core::{
-    AccessToken, CertificateHandle, Completed, Config, Effect, EffectId, Engine, Environment,
-    Error, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Now, OpenedCertificate, Outcome,
-    ReadError, Reply, SecretBytes, Ticket, TokenRequest, inspect_jwt,
+    AccessToken, CertificateHandle, Completed, Config, CredentialTrial, Effect, EffectId, Engine,
+    Environment, Error, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Now,
+    OpenedCertificate, Outcome, ReadError, Reply, SecretBytes, Ticket, TokenRequest, inspect_jwt,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -332,6 +332,7 @@ pub(crate) struct World {
     pub(crate) posts_by_url: BTreeMap<String, usize>,
     pub(crate) waiting: BTreeSet<Ticket>,
     pub(crate) answers: BTreeMap<Ticket, Result<AccessToken, Error>>,
+    trials: BTreeMap<Ticket, Vec<CredentialTrial>>,
     events: BTreeMap<(u64, u64), Event>,
     flying: BTreeMap<EffectId, (String, String)>,
     count: u64,
@@ -381,6 +382,7 @@ impl World {
             posts_by_url: BTreeMap::new(),
             waiting: BTreeSet::new(),
             answers: BTreeMap::new(),
+            trials: BTreeMap::new(),
             events: BTreeMap::new(),
             flying: BTreeMap::new(),
             count: 0,
@@ -426,6 +428,17 @@ impl World {
                 }
                 self.answers.remove(&ticket).expect("just seen")
             }
+        }
+    }
+
+    /// Lets time pass until every credential was tried.
+    pub(crate) fn trials(&mut self, ticket: Ticket) -> Vec<CredentialTrial> {
+        self.pump();
+        loop {
+            if let Some(trials) = self.trials.remove(&ticket) {
+                return trials;
+            }
+            assert!(self.step(u64::MAX), "nothing happens any more");
         }
     }
 
@@ -487,11 +500,16 @@ impl World {
             self.perform(id, effect);
         }
         while let Some((ticket, completed)) = self.engine.next_completed() {
-            let Completed::Token(answer) = completed else {
-                panic!("only tokens are asked for")
-            };
-            if self.waiting.remove(&ticket) {
-                self.answers.insert(ticket, answer);
+            match completed {
+                Completed::Token(answer) => {
+                    if self.waiting.remove(&ticket) {
+                        self.answers.insert(ticket, answer);
+                    }
+                }
+                Completed::Trials(trials) => {
+                    self.trials.insert(ticket, trials);
+                }
+                _ => panic!("only tokens and trials are asked for"),
             }
         }
     }
