@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use edgepass_core::config::CertificateFiles;
@@ -17,7 +17,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
-use self::pair::{Given, Pair, SigningKey};
+use self::pair::{Given, Life, Pair, SigningKey};
 pub(crate) use self::pair::{LoadError, SignError};
 use crate::egress::{Egress, Pool, PoolCell};
 use crate::files::{self, Stamp};
@@ -411,6 +411,9 @@ pub(crate) struct Snapshot {
     public_key: Vec<u8>,
     certified: Option<Arc<CertifiedKey>>,
     signing: Option<SigningKey>,
+    life: Option<Life>,
+    /// What of its files is not used.
+    unused: Vec<String>,
     /// Its connections; they end with it.
     pool: PoolCell,
 }
@@ -422,8 +425,13 @@ impl Snapshot {
             Some(leaf) => log::info!("certificate {name}: {} in use", digest(leaf)),
             None => log::info!("private key {name}: {} in use", digest(&pair.public_key)),
         }
+        for unused in &pair.unused {
+            log::warn!("certificate {name}: {unused}");
+        }
         Self {
             name: name.to_owned(),
+            life: pair.chain.first().and_then(|leaf| Life::of(leaf)),
+            unused: pair.unused,
             chain: pair.chain,
             public_key: pair.public_key,
             certified: pair.certified,
@@ -435,6 +443,25 @@ impl Snapshot {
     /// The name that credentials use.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Why no server will accept it now, if its dates say so. It is used all the same: the server's clock counts.
+    pub(crate) fn over(&self) -> Option<String> {
+        let over = self.life?.over(since_epoch())?;
+        Some(format!("certificate {} {over}", self.name))
+    }
+
+    /// What people should know of it: its dates, and what of its files is not used.
+    pub(crate) fn doubts(&self) -> Vec<String> {
+        let ending = self.life.and_then(|life| life.ending(since_epoch()));
+        let ending = ending.map(|ending| format!("certificate {} {ending}", self.name));
+        let unused = self.unused.iter();
+        let unused = unused.map(|unused| format!("certificate {}: {unused}", self.name));
+        self.over()
+            .into_iter()
+            .chain(ending)
+            .chain(unused)
+            .collect()
     }
 
     /// DER, leaf first.
@@ -462,6 +489,11 @@ impl Snapshot {
         };
         egress.pool(&self.pool, Some(certified)).await
     }
+}
+
+fn since_epoch() -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default()
 }
 
 impl fmt::Debug for Snapshot {

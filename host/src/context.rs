@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use edgepass_core::config::ConsumersFile;
-use edgepass_core::needs::SignatureNeed;
+use edgepass_core::needs::{CertificateNeed, SignatureNeed};
 use edgepass_core::{Algorithm, Environment};
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
@@ -34,6 +34,10 @@ pub(crate) struct Reach {
     pub(crate) certificates: Certificates,
     /// What their keys may sign.
     pub(crate) signatures: Vec<SignatureNeed>,
+    /// Which credentials use them.
+    pub(crate) certificate_needs: Vec<CertificateNeed>,
+    /// The identity of requests that name none.
+    pub(crate) default_identity: Option<String>,
     /// Names of certificates that no credential uses: nobody reaches them.
     pub(crate) unused_certificates: Vec<String>,
     pub(crate) files: TokenFiles,
@@ -71,8 +75,8 @@ impl Host {
         Self(Arc::new(reach))
     }
 
-    /// What the configuration names and cannot be used now (token files and certificates), and certificates that no
-    /// credential uses, in words. Reads files.
+    /// What the configuration names and cannot be used now (token files and certificates), certificates that have expired
+    /// or soon will, what of their files is not used, and certificates that no credential uses, in words. Reads files.
     ///
     /// Not an error by itself: a token file may only come when the platform mounts it.
     pub fn problems(&self) -> Vec<String> {
@@ -81,12 +85,14 @@ impl Host {
                 .err()
                 .map(|e| format!("{path} cannot be read now: {e}"))
         });
-        let certificates = self.0.certificates.all().filter_map(|(name, certificate)| {
-            certificate
-                .current()
-                .err()
-                .map(|e| format!("certificate {name} cannot be used now: {e}"))
-        });
+        let certificates =
+            self.0
+                .certificates
+                .all()
+                .flat_map(|(name, certificate)| match certificate.current() {
+                    Ok(current) => current.doubts(),
+                    Err(e) => vec![format!("certificate {name} cannot be used now: {e}")],
+                });
         let unused = self.0.unused_certificates.iter().map(|name| {
             format!(
                 "certificate {name} is used by no credential, so nothing is signed or sent with it"
@@ -99,6 +105,21 @@ impl Host {
             .chain(servers)
             .chain(self.0.sources.problems())
             .collect()
+    }
+
+    /// Why no server will accept one of the certificates of a credential now, if their dates say so. Reads files.
+    pub(crate) fn over(&self, identity: Option<&str>, credential: usize) -> Option<String> {
+        let identity = identity.or(self.0.default_identity.as_deref())?;
+        let setting = format!("identities.{identity}.credential");
+        let of_list = format!("[{credential}].");
+        let is_its = |need: &&CertificateNeed| {
+            let rest = need.setting.strip_prefix(&setting);
+            rest.is_some_and(|rest| {
+                rest.starts_with(&of_list) || (credential == 0 && rest.starts_with('.'))
+            })
+        };
+        let mut used = self.0.certificate_needs.iter().filter(is_its);
+        used.find_map(|need| self.0.certificates.get(&need.name)?.current().ok()?.over())
     }
 
     /// What people should be told of how this was built, a line each: variables of the Azure SDKs that are set and have

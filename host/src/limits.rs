@@ -133,3 +133,7 @@ pub const PAIR_READ_INTERVAL: Duration = Duration::from_millis(10);
 /// How long the previous certificate stays in use while the files on disk do not belong together. Somebody who copies
 /// both by hand needs seconds; after this it is a mistake to be told of.
 pub const PAIR_GRACE: Duration = Duration::from_secs(60);
+
+/// How long before its end a certificate is called one that expires soon, if it lives ten times as long: who renews by
+/// hand does so within that time. Of one that lives shorter it is a tenth of its life.
+pub const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use edgepass_core::config::ConsumersFile;
 use edgepass_core::{
-    ClientAssertion, Config, ConfigError, CredentialTrial, Environment, Error, ErrorClass, Grant,
-    IdentityStatus, Needs, RejectionOutcome, Secret, TokenRequest, TokenSource,
+    ClientAssertion, Config, ConfigError, CredentialTrial, Environment, Error, ErrorClass,
+    ErrorDetail, Grant, IdentityStatus, Needs, RejectionOutcome, Secret, TokenRequest, TokenSource,
 };
 use hashbrown::HashMap;
 use tokio::sync::watch;
@@ -39,7 +39,7 @@ use crate::sources::Sources;
 pub struct Provider(Arc<Shared>);
 
 struct Shared {
-    warnings: Vec<String>,
+    host: Host,
     instance: Instance,
     cache: Arc<Cache>,
     flights: Arc<Flights>,
@@ -202,8 +202,22 @@ impl Provider {
         identity: Option<&str>,
     ) -> Result<Vec<CredentialTrial>, Error> {
         let identity = identity.map(str::to_owned);
+        let of = identity.clone();
         match self.call(Call::Trials { identity }).await? {
-            Answer::Trials(trials) => Ok(trials),
+            Answer::Trials(mut trials) => {
+                let host = self.0.host.clone();
+                let judged = tokio::task::spawn_blocking(move || {
+                    for (at, trial) in trials.iter_mut().enumerate() {
+                        if let (None, Some(over)) = (&trial.problem, host.over(of.as_deref(), at)) {
+                            trial.problem = Some(certificate_over(over));
+                        }
+                    }
+                    trials
+                });
+                judged
+                    .await
+                    .map_err(|e| Error::new(ErrorClass::Other, format!("the certificates: {e}")))
+            }
             _ => Err(unexpected_answer()),
         }
     }
@@ -211,7 +225,7 @@ impl Provider {
     /// What people should be told of how this was built, a line each: variables of the Azure SDKs that are set and have
     /// no effect, certification authorities that cannot be used. It is logged as well.
     pub fn warnings(&self) -> &[String] {
-        &self.0.warnings
+        self.0.host.warnings()
     }
 
     pub(crate) fn consumers(&self) -> &ConsumersFile {
@@ -537,6 +551,8 @@ impl Builder {
             sources: Sources::new(needs.host_sources, &self.environment),
             certificates: Certificates::new(certificates),
             signatures: needs.signatures,
+            certificate_needs: needs.certificates,
+            default_identity: config.default_identity.clone(),
             unused_certificates,
             notices: Notices::of(&config),
             consumers: config.consumers,
@@ -590,8 +606,8 @@ impl Builder {
         let component = prepare(&linker, &component).map_err(BuildError::component)?;
         let consumers = host.consumers().clone();
         Ok(Provider(Arc::new(Shared {
-            warnings: host.warnings().to_vec(),
-            instance: Instance::start(engine, component, host),
+            instance: Instance::start(engine, component, host.clone()),
+            host,
             cache: Arc::default(),
             flights: Arc::default(),
             hits: AtomicU64::new(0),
@@ -601,6 +617,18 @@ impl Builder {
             consumers,
         })))
     }
+}
+
+/// Of a certificate whose dates no server accepts.
+fn certificate_over(reason: String) -> Error {
+    let hint =
+        "renew it and replace its files, which are read again; or this machine's clock is wrong";
+    let detail = ErrorDetail {
+        message: reason,
+        hint: Some(hint.to_owned()),
+        ..ErrorDetail::default()
+    };
+    Error::with_detail(ErrorClass::CredentialUnavailable, detail)
 }
 
 fn prepare(

@@ -1,6 +1,8 @@
 //! Why a TLS handshake failed, in words for people. The codes of `wasi:http` say that it did and not why, and a log that
 //! nobody reads is no place for what somebody has to repair.
 
+use std::time::Duration;
+
 use edgepass_core::HttpErrorKind;
 use rustls::pki_types::UnixTime;
 use rustls::{CertificateError, Error as TlsError};
@@ -47,12 +49,12 @@ fn certificate(reason: &CertificateError) -> (HttpErrorKind, String) {
     match reason {
         E::ExpiredContext { time, not_after } => (
             Kind::ServerCertificateDate,
-            format!("it expired {} ago", between(*not_after, *time)),
+            format!("it expired {} ago", since(*not_after, *time)),
         ),
         E::Expired => (Kind::ServerCertificateDate, "it has expired".to_owned()),
         E::NotValidYetContext { time, not_before } => (
             Kind::ServerCertificateDate,
-            format!("it becomes valid in {}", between(*time, *not_before)),
+            format!("it becomes valid in {}", since(*time, *not_before)),
         ),
         E::NotValidYet => (
             Kind::ServerCertificateDate,
@@ -108,7 +110,15 @@ fn plain(name: &str) -> &str {
     name.split('"').nth(1).unwrap_or(name)
 }
 
-fn between(from: UnixTime, to: UnixTime) -> String {
+fn since(from: UnixTime, to: UnixTime) -> String {
+    between(
+        Duration::from_secs(from.as_secs()),
+        Duration::from_secs(to.as_secs()),
+    )
+}
+
+/// The time between two moments of the Unix epoch, for people.
+pub(crate) fn between(from: Duration, to: Duration) -> String {
     let seconds = to.as_secs().saturating_sub(from.as_secs());
     match seconds {
         0..120 => format!("{seconds} s"),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
@@ -16,13 +17,16 @@ use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_cert::certificate::{CertificateInner, Raw};
-use x509_cert::der::{Decode, Encode};
+use x509_cert::der::{DateTime, Decode};
+use x509_cert::ext::pkix::{AuthorityKeyIdentifier, SubjectKeyIdentifier};
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 use zeroize::Zeroizing;
 
-use crate::certificate::pkcs12::{self, Closed};
+use crate::certificate::pkcs12::{self, Closed, Password};
 use crate::files::FileError;
+use crate::limits;
 use crate::pem::{self, Found};
+use crate::tls_failure::between;
 
 /// A certificate chain and the key of its first certificate, or a key alone.
 pub(super) struct Pair {
@@ -34,6 +38,8 @@ pub(super) struct Pair {
     pub(super) certified: Option<Arc<CertifiedKey>>,
     /// For assertions; other kinds of keys authenticate connections only.
     pub(super) signing: Option<SigningKey>,
+    /// What of the files is not used, in words that name the file.
+    pub(super) unused: Vec<String>,
 }
 
 /// The content of a file, or of what takes its place.
@@ -68,15 +74,48 @@ impl Pair {
                 (certificates, keys(key, password)?, key.place)
             }
         };
+        // beside a key of its own that has to be the right one, or somebody looks in the wrong file
+        let others = match key {
+            Some(key) if key.content != chain.content => keys_beside(chain, password),
+            _ => Vec::new(),
+        };
         if certificates.is_empty() {
             return Err(LoadError::NoCertificate {
                 place: chain.place.to_owned(),
                 found: Lacks(pem::found(chain.content)),
             });
         }
-        Self::first(&keys, key_place, |key| {
+        let mut pair = Self::first(&keys, key_place, |key| {
             Self::of(&certificates, key, chain.place, key_place)
         })
+        .map_err(|error| match error {
+            LoadError::Mismatch {
+                certificate, key, ..
+            } => LoadError::Mismatch {
+                certificate,
+                key,
+                has_own: HasOwn(!others.is_empty()),
+            },
+            error => error,
+        })?;
+        let is_another = |other: &Zeroizing<PrivateKeyDer<'static>>| {
+            let other = any_supported_type(other).ok();
+            let other = other.and_then(|key| key.public_key().and_then(|info| public_key(&info)));
+            other.as_ref() != Some(&pair.public_key)
+        };
+        if others.iter().any(is_another) {
+            pair.unused.push(format!(
+                "{} holds another private key, which is not used: private_key_file names {key_place}",
+                chain.place
+            ));
+        } else if !others.is_empty() && pem::is_pkcs12(chain.content) {
+            pair.unused.push(format!(
+                "{} holds the private key as well, and it is read from {key_place}: leave private_key_file out, so that both \
+                 are always of one file",
+                chain.place
+            ));
+        }
+        Ok(pair)
     }
 
     /// Reads a key alone.
@@ -91,6 +130,7 @@ impl Pair {
                 public_key: public_key.ok_or_else(unusable)?,
                 certified: None,
                 signing: SigningKey::from_der(der),
+                unused: Vec::new(),
             })
         })
     }
@@ -126,23 +166,37 @@ impl Pair {
         let key = any_supported_type(der).map_err(|_| unusable())?;
         let public_key = key.public_key().and_then(|info| public_key(&info));
         let public_key = public_key.ok_or_else(unusable)?;
-        let chain = leaf_first(chain, &public_key).map_err(|not_found| match not_found {
-            NotFound::Unreadable(reason) => LoadError::Malformed {
-                place: chain_place.to_owned(),
-                reason,
-            },
-            NotFound::OtherKeys => LoadError::Mismatch {
-                certificate: chain_place.to_owned(),
-                key: key_place.to_owned(),
-            },
-        })?;
+        let (chain, left_out) =
+            leaf_first(chain, &public_key).map_err(|not_found| match not_found {
+                NotFound::Unreadable(reason) => LoadError::Malformed {
+                    place: chain_place.to_owned(),
+                    reason,
+                },
+                NotFound::OtherKeys => LoadError::Mismatch {
+                    certificate: chain_place.to_owned(),
+                    key: key_place.to_owned(),
+                    has_own: HasOwn(false),
+                },
+            })?;
+        let unused = left_out.into_iter().map(|subject| {
+            format!(
+                "the certificate `{subject}` in {chain_place} is not of the chain of the key's certificate: it is not sent"
+            )
+        });
         Ok(Self {
             certified: Some(Arc::new(CertifiedKey::new(chain.clone(), key))),
             chain,
             public_key,
             signing: SigningKey::from_der(der),
+            unused: unused.collect(),
         })
     }
+}
+
+/// The keys that are in the file of the certificates although there is a file of its own for the key, as far as they can be
+/// read: what cannot is nobody's fault there.
+fn keys_beside(chain: Given<'_>, password: Option<&str>) -> Vec<Zeroizing<PrivateKeyDer<'static>>> {
+    keys(chain, password).unwrap_or_default()
 }
 
 /// The certificates of a file, in its order and each once.
@@ -172,9 +226,20 @@ fn keys(
     given: Given<'_>,
     password: Option<&str>,
 ) -> Result<Vec<Zeroizing<PrivateKeyDer<'static>>>, LoadError> {
+    let password = password.map(Password::new);
+    keys_of(given, password.as_ref())
+}
+
+/// The same with a password that pays for all of them.
+pub(super) fn keys_of(
+    given: Given<'_>,
+    password: Option<&Password>,
+) -> Result<Vec<Zeroizing<PrivateKeyDer<'static>>>, LoadError> {
     let Given { place, content } = given;
     if pem::is_pkcs12(content) {
-        return Ok(store(given, password)?.keys);
+        let opened = pkcs12::open(content, password.unwrap_or(&Password::new("")));
+        let opened = opened.map_err(|e| closed(e, place, password.is_some()))?;
+        return Ok(opened.keys);
     }
     let text = pem::sections(
         content,
@@ -228,7 +293,7 @@ fn keys(
 
 /// What a PKCS#12 file holds. Some are under an empty password.
 fn store(given: Given<'_>, password: Option<&str>) -> Result<pkcs12::Content, LoadError> {
-    pkcs12::open(given.content, password.unwrap_or_default())
+    pkcs12::open(given.content, &Password::new(password.unwrap_or_default()))
         .map_err(|e| closed(e, given.place, password.is_some()))
 }
 
@@ -237,6 +302,7 @@ fn closed(closed: Closed, place: &str, has_password: bool) -> LoadError {
     match closed {
         Closed::Password if has_password => LoadError::Password { place },
         Closed::Password => LoadError::Locked { place },
+        Closed::Dear => LoadError::Dear { place },
         Closed::Unsupported(what) => LoadError::Malformed {
             place,
             reason: format!(
@@ -350,6 +416,12 @@ pub(crate) enum LoadError {
         "the password does not open {place}; check password_file or password_env (upper and lower case, a blank at its end), and that the file is whole"
     )]
     Password { place: String },
+    /// To find out whether it does would take minutes.
+    #[error(
+        "the content of {place} cannot be used: all its key derivations together ask for more than ten million rounds; \
+         write it anew with fewer (openssl pkcs12 -export -iter 600000)"
+    )]
+    Dear { place: String },
     /// The password itself cannot be had.
     #[error("there is no password for it: {reason}")]
     NoPassword { reason: String },
@@ -359,15 +431,19 @@ pub(crate) enum LoadError {
     )]
     NotBase64,
     /// They are of different pairs.
-    #[error("the private key in {key} does not belong to a certificate in {certificate}")]
-    Mismatch { certificate: String, key: String },
+    #[error("the private key in {key} does not belong to a certificate in {certificate}{has_own}")]
+    Mismatch {
+        certificate: String,
+        key: String,
+        has_own: HasOwn,
+    },
 }
 
 impl LoadError {
     /// Whether it takes the derivation of a key to find, seconds where somebody wants it so: it is not found again at
     /// once.
     pub(super) fn is_dear(&self) -> bool {
-        matches!(self, Self::Password { .. })
+        matches!(self, Self::Password { .. } | Self::Dear { .. })
     }
 
     fn unusable(key: &PrivateKeyDer<'_>, place: &str) -> Self {
@@ -391,6 +467,21 @@ impl fmt::Display for Lacks {
     }
 }
 
+/// Whether the certificates' file holds a key of its own, continuing a sentence.
+#[derive(Debug)]
+pub(crate) struct HasOwn(bool);
+
+impl fmt::Display for HasOwn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            true => f.write_str(
+                "; that file holds a private key itself: leave private_key_file out to use it",
+            ),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Why there is no signature.
 #[derive(Debug)]
 pub(crate) enum SignError {
@@ -408,66 +499,161 @@ enum NotFound {
     OtherKeys,
 }
 
-/// What a chain is sorted by.
+/// What a chain is sorted by; nothing of it if the certificate could not be read.
+#[derive(Default)]
 struct Entry {
-    der: CertificateDer<'static>,
-    /// DER of the names; nothing if the certificate could not be read.
-    subject: Vec<u8>,
-    issuer: Vec<u8>,
+    der: Option<CertificateDer<'static>>,
+    subject: Name,
+    /// As it is written.
+    shown: String,
+    issuer: Name,
     public_key: Vec<u8>,
+    /// Of its key, and of the key that signed it (RFC 5280 sections 4.2.1.1 and 4.2.1.2).
+    key_id: Option<Vec<u8>>,
+    issuer_key_id: Option<Vec<u8>>,
 }
 
-/// The chain with the key's certificate first, each certificate followed by its issuer's. What leads nowhere is left
-/// out; if nothing leads anywhere (names of issuers may be written in more than one way), the rest stays as written.
+/// A name in the form in which two of them are compared (RFC 5280 section 7.1): upper and lower case are the same, and so
+/// are the types of strings and the number of blanks.
+#[derive(Clone, Default, Eq, PartialEq)]
+struct Name(String);
+
+impl Name {
+    fn of(name: &x509_cert::name::Name) -> Self {
+        let text = name.to_string().to_lowercase();
+        Self(text.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+}
+
+impl Entry {
+    fn is_its_own_issuer(&self) -> bool {
+        self.subject == self.issuer
+    }
+
+    /// How well another fits as its issuer: by the key's identifier and the name, or by one of the two.
+    fn issued_by(&self, other: &Self) -> u8 {
+        let by_key = self.issuer_key_id.is_some() && self.issuer_key_id == other.key_id;
+        let by_name = self.issuer == other.subject && !other.public_key.is_empty();
+        2 * u8::from(by_key) + u8::from(by_name)
+    }
+}
+
+/// The chain with the key's certificate first, each certificate followed by its issuer's, and the subjects of those that
+/// are not of it: what is sent is what the peer needs, and nothing of other certificates that stand in the file.
 fn leaf_first(
     chain: &[CertificateDer<'static>],
     public_key: &[u8],
-) -> Result<Vec<CertificateDer<'static>>, NotFound> {
+) -> Result<(Vec<CertificateDer<'static>>, Vec<String>), NotFound> {
     let mut unreadable = None;
     let mut entries: Vec<Entry> = Vec::with_capacity(chain.len());
     for der in chain {
-        let (subject, issuer, public_key) = match names_and_key(der) {
-            Ok(found) => found,
-            Err(e) => {
-                unreadable.get_or_insert_with(|| e.to_string());
-                Default::default()
-            }
-        };
+        let entry = entry(der).unwrap_or_else(|e| {
+            unreadable.get_or_insert_with(|| e.to_string());
+            Entry::default()
+        });
         entries.push(Entry {
-            der: der.clone(),
-            subject,
-            issuer,
-            public_key,
+            der: Some(der.clone()),
+            ..entry
         });
     }
     let Some(leaf) = entries.iter().position(|e| e.public_key == public_key) else {
         return Err(unreadable.map_or(NotFound::OtherKeys, NotFound::Unreadable));
     };
     let mut last = entries.remove(leaf);
-    let mut sorted = vec![last.der.clone()];
-    while last.subject != last.issuer
-        && let Some(at) = entries.iter().position(|e| e.subject == last.issuer)
-    {
+    let mut sorted: Vec<_> = last.der.iter().cloned().collect();
+    while !last.is_its_own_issuer() {
+        // of two that fit alike the first
+        let rated = entries.iter().enumerate().rev();
+        let rated = rated.map(|(at, entry)| (last.issued_by(entry), at));
+        let Some((1.., at)) = rated.max_by_key(|(fit, _)| *fit) else {
+            break;
+        };
         last = entries.remove(at);
-        sorted.push(last.der.clone());
+        sorted.extend(last.der.iter().cloned());
     }
-    if sorted.len() == 1 && last.subject != last.issuer {
-        sorted.extend(entries.into_iter().map(|entry| entry.der));
-    }
-    Ok(sorted)
+    let left_out = entries.into_iter().map(|entry| entry.shown);
+    Ok((sorted, left_out.collect()))
 }
 
-/// Subject, issuer and public key of a certificate of any version.
-fn names_and_key(der: &[u8]) -> x509_cert::der::Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
-    // the profile that demands nothing of serial numbers and dates
-    let certificate = CertificateInner::<Raw>::from_der(der)?;
+/// Names and keys of a certificate of any version.
+fn entry(der: &[u8]) -> x509_cert::der::Result<Entry> {
+    let certificate = read(der)?;
     let certificate = certificate.tbs_certificate();
     let public_key = &certificate.subject_public_key_info().subject_public_key;
-    Ok((
-        certificate.subject().to_der()?,
-        certificate.issuer().to_der()?,
-        public_key.raw_bytes().to_vec(),
-    ))
+    // extensions that cannot be read say nothing
+    let key_id = certificate.get_extension::<SubjectKeyIdentifier>();
+    let issuer_key_id = certificate.get_extension::<AuthorityKeyIdentifier>();
+    Ok(Entry {
+        der: None,
+        subject: Name::of(certificate.subject()),
+        shown: certificate.subject().to_string(),
+        issuer: Name::of(certificate.issuer()),
+        public_key: public_key.raw_bytes().to_vec(),
+        key_id: key_id
+            .ok()
+            .flatten()
+            .map(|(_, id)| id.0.as_bytes().to_vec()),
+        issuer_key_id: issuer_key_id
+            .ok()
+            .flatten()
+            .and_then(|(_, id)| Some(id.key_identifier?.as_bytes().to_vec())),
+    })
+}
+
+/// By the profile that demands nothing of serial numbers and dates.
+fn read(der: &[u8]) -> x509_cert::der::Result<CertificateInner<Raw>> {
+    CertificateInner::<Raw>::from_der(der)
+}
+
+/// When a certificate is good.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life {
+    not_before: DateTime,
+    not_after: DateTime,
+}
+
+impl Life {
+    pub(super) fn of(der: &[u8]) -> Option<Self> {
+        let certificate = read(der).ok()?;
+        let validity = certificate.tbs_certificate().validity();
+        Some(Self {
+            not_before: validity.not_before.to_date_time(),
+            not_after: validity.not_after.to_date_time(),
+        })
+    }
+
+    /// Why it is not good at that time, continuing its name.
+    pub(super) fn over(&self, now: Duration) -> Option<String> {
+        let (from, to) = (
+            self.not_before.unix_duration(),
+            self.not_after.unix_duration(),
+        );
+        if now > to {
+            return Some(format!(
+                "expired {} ago, {}",
+                between(to, now),
+                self.not_after
+            ));
+        }
+        (now < from).then(|| {
+            format!(
+                "becomes valid in {}, {}",
+                between(now, from),
+                self.not_before
+            )
+        })
+    }
+
+    /// That it ends soon, continuing its name.
+    pub(super) fn ending(&self, now: Duration) -> Option<String> {
+        let (from, to) = (
+            self.not_before.unix_duration(),
+            self.not_after.unix_duration(),
+        );
+        let left = to.checked_sub(now)?;
+        let soon = limits::CERTIFICATE_ENDS_SOON.min(to.saturating_sub(from) / 10);
+        (left < soon).then(|| format!("expires in {}, {}", between(now, to), self.not_after))
+    }
 }
 
 /// The key inside a `SubjectPublicKeyInfo`. The algorithm beside it does not count: RSA has more than one name there.
@@ -551,34 +737,130 @@ mod tests {
                     }
                     orders += 1;
                     let chain: Vec<_> = [a, b, c, d].map(|at| all[at].clone()).into();
-                    let sorted = leaf_first(&chain, b"the key").ok().unwrap();
+                    let (sorted, left_out) = leaf_first(&chain, b"the key").ok().unwrap();
                     assert!(
                         sorted == [leaf.clone(), middle.clone(), root.clone()],
                         "{a}{b}{c}{d}"
                     );
+                    assert_eq!(left_out, ["CN=other"]);
                 }
             }
         }
         assert_eq!(orders, 24);
     }
 
+    fn sorted(
+        chain: &[CertificateDer<'static>],
+        key: &[u8],
+    ) -> (Vec<CertificateDer<'static>>, Vec<String>) {
+        leaf_first(chain, key).ok().unwrap()
+    }
+
     #[test]
-    fn what_does_not_lead_to_an_issuer_stays_as_written() {
-        let leaf = certificate("leaf", "Middle", b"the key");
-        let middle = certificate("middle", "root", b"m");
-        let chain = [leaf.clone(), middle.clone()];
-        // the two names may be the same to whoever verifies it
-        assert!(leaf_first(&chain, b"the key").ok().unwrap() == chain);
-        let turned = [middle, leaf.clone()];
-        assert!(leaf_first(&turned, b"the key").ok().unwrap() == chain);
+    fn names_are_the_same_however_they_are_written() {
+        let middle = certificate("middle ca", "root", b"m");
+        for issuer in ["middle ca", "Middle CA", "MIDDLE  ca"] {
+            let leaf = certificate("leaf", issuer, b"the key");
+            let expected = (vec![leaf.clone(), middle.clone()], vec![]);
+            for chain in [[leaf.clone(), middle.clone()], [middle.clone(), leaf]] {
+                assert!(sorted(&chain, b"the key") == expected, "{issuer}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_of_another_chain_is_left_out_and_named() {
+        let leaf = certificate("leaf", "nowhere", b"the key");
+        let [other, root] = [
+            certificate("Other Leaf", "root", b"o"),
+            certificate("root", "root", b"r"),
+        ];
+        let found = sorted(&[other.clone(), root.clone(), leaf.clone()], b"the key");
+        let names = ["CN=Other Leaf".to_owned(), "CN=root".to_owned()];
+        assert!(
+            found == (vec![leaf.clone()], names.to_vec()),
+            "{:?}",
+            found.1
+        );
+        // one that signed itself needs nobody
         let own = certificate("own", "own", b"own key");
-        assert!(leaf_first(&[leaf, own.clone()], b"own key").ok().unwrap() == [own]);
+        let found = sorted(&[leaf, own.clone(), root], b"own key");
+        assert!(found.0 == [own] && found.1.len() == 2);
+    }
+
+    /// A certificate with this key, names and identifiers of keys.
+    fn entry_of(subject: &str, issuer: &str, ids: [Option<&[u8]>; 2]) -> Entry {
+        let [key_id, issuer_key_id] = ids.map(|id| id.map(<[u8]>::to_vec));
+        Entry {
+            der: None,
+            subject: Name(subject.to_owned()),
+            shown: subject.to_owned(),
+            issuer: Name(issuer.to_owned()),
+            public_key: subject.as_bytes().to_vec(),
+            key_id,
+            issuer_key_id,
+        }
+    }
+
+    #[test]
+    fn of_two_issuers_of_one_name_the_one_with_the_key_that_is_meant_counts() {
+        let leaf = entry_of("leaf", "ca", [None, Some(b"new")]);
+        let rate = |subject: &str, id: Option<&[u8]>| {
+            leaf.issued_by(&entry_of(subject, "root", [id, None]))
+        };
+        assert_eq!(rate("ca", Some(b"new")), 3);
+        assert_eq!(rate("c.a.", Some(b"new")), 2);
+        assert_eq!(rate("ca", Some(b"old")), 1);
+        assert_eq!(rate("ca", None), 1);
+        assert_eq!(rate("another", Some(b"old")), 0);
+        let unread = Entry::default();
+        assert_eq!(Entry::default().issued_by(&unread), 0);
+    }
+
+    #[test]
+    fn when_a_certificate_is_good() {
+        let date = |day| DateTime::new(2026, 3, day, 0, 0, 0).unwrap();
+        let of = |from, to| Life {
+            not_before: date(from),
+            not_after: date(to),
+        };
+        let life = of(2, 28);
+        let at = |day: u8, second: u64| date(day).unix_duration() + Duration::from_secs(second);
+        for (now, over, ending) in [
+            (at(1, 0), "becomes valid in 24 h, 2026-03-02T00:00:00Z", ""),
+            (
+                at(1, 86_399),
+                "becomes valid in 1 s, 2026-03-02T00:00:00Z",
+                "",
+            ),
+            (at(2, 0), "", ""),
+            (at(25, 0), "", ""),
+            // a tenth of its life is left
+            (
+                at(25, 43_200),
+                "",
+                "expires in 2 days, 2026-03-28T00:00:00Z",
+            ),
+            (at(28, 0), "", "expires in 0 s, 2026-03-28T00:00:00Z"),
+            (at(28, 300), "expired 5 min ago, 2026-03-28T00:00:00Z", ""),
+            (at(31, 0), "expired 3 days ago, 2026-03-28T00:00:00Z", ""),
+        ] {
+            let said = (life.over(now), life.ending(now));
+            let expected = [over, ending].map(|text| (!text.is_empty()).then(|| text.to_owned()));
+            assert_eq!([said.0, said.1], expected, "{now:?}");
+        }
+        let long = Life {
+            not_before: DateTime::new(2020, 1, 1, 0, 0, 0).unwrap(),
+            not_after: date(28),
+        };
+        assert_eq!(long.ending(at(13, 0)), None, "two weeks before at the most");
+        assert!(long.ending(at(15, 0)).is_some());
     }
 
     #[test]
     fn issuers_that_sign_each_other_are_no_circle() {
         let [a, b] = [certificate("a", "b", b"a"), certificate("b", "a", b"b")];
         let chain = [b.clone(), a.clone()];
-        assert!(leaf_first(&chain, b"a").ok().unwrap() == [a, b]);
+        assert!(sorted(&chain, b"a").0 == [a, b]);
     }
 }

@@ -5,7 +5,9 @@
 //! that it does not have. The one library that reads the whole format keeps keys in memory that it does not wipe, and
 //! brings a second reader of X.509 and a second set of ciphers.
 
+use std::cell::Cell;
 use std::num::NonZeroU32;
+use std::rc::Rc;
 
 use aws_lc_rs::cipher::{
     AES_128, AES_192, AES_256, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey,
@@ -24,9 +26,10 @@ use x509_cert::der::{
 };
 use zeroize::Zeroizing;
 
-/// Rounds of a key derivation. Tools write 2,000 to 600,000; the file is the user's own, so this is for one that is
-/// damaged: it must not hold a thread for minutes.
-const MAX_ROUNDS: u32 = 5_000_000;
+/// Rounds of all key derivations of one file, each counted for every block of its key. Tools write 2,000 to 600,000 in each
+/// of three or four; the file is the user's own, so this is for one that is damaged or was made to stall: it must not hold
+/// a thread for minutes, neither by one derivation nor by many.
+const MAX_ROUNDS: u64 = 10_000_000;
 
 /// Bags within bags. Nobody writes more than one level.
 const MAX_DEPTH: u32 = 4;
@@ -47,6 +50,8 @@ pub(super) enum Closed {
     Password,
     /// It is protected in a way that is not known here.
     Unsupported(&'static str),
+    /// Its key derivations ask for more rounds than a file may.
+    Dear,
     /// It does not parse.
     Malformed,
 }
@@ -58,7 +63,7 @@ impl From<x509_cert::der::Error> for Closed {
 }
 
 /// Opens a PKCS#12 file.
-pub(super) fn open(pfx: &[u8], password: &str) -> Result<Content, Closed> {
+pub(super) fn open(pfx: &[u8], password: &Password) -> Result<Content, Closed> {
     let mut fields = Fields::of(AnyRef::from_der(pfx)?)?;
     // version
     fields.any()?;
@@ -70,16 +75,16 @@ pub(super) fn open(pfx: &[u8], password: &str) -> Result<Content, Closed> {
     }
     let safe = safe.octets()?;
     let mut content = Content::default();
-    let password = Password::new(password);
-    let password = match fields.optional()? {
-        Some(mac) => check(mac, safe, &password)?,
-        None => password,
+    let bare = match fields.optional()? {
+        Some(mac) => check(mac, safe, password)?,
+        None => None,
     };
+    let password = bare.as_ref().unwrap_or(password);
     let mut parts = Fields::of(AnyRef::from_der(safe)?)?;
     while let Some(part) = parts.optional()? {
         let part = content_info(part)?;
         match part.kind {
-            DATA => bags(part.octets()?, &password, &mut content, 0)?,
+            DATA => bags(part.octets()?, password, &mut content, 0)?,
             ENCRYPTED_DATA => {
                 let mut fields = Fields::of(part.value)?;
                 // version
@@ -91,8 +96,8 @@ pub(super) fn open(pfx: &[u8], password: &str) -> Result<Content, Closed> {
                 let Some(bytes) = encrypted.optional()? else {
                     continue;
                 };
-                let opened = decrypt(algorithm, bytes.value(), &password)?;
-                bags(&opened, &password, &mut content, 0)?;
+                let opened = decrypt(algorithm, bytes.value(), password)?;
+                bags(&opened, password, &mut content, 0)?;
             }
             _ => {
                 return Err(Closed::Unsupported(
@@ -107,9 +112,9 @@ pub(super) fn open(pfx: &[u8], password: &str) -> Result<Content, Closed> {
 /// Opens an encrypted private key: the content of a PEM section `ENCRYPTED PRIVATE KEY`.
 pub(super) fn open_key(
     encrypted: &[u8],
-    password: &str,
+    password: &Password,
 ) -> Result<Zeroizing<PrivateKeyDer<'static>>, Closed> {
-    shrouded(AnyRef::from_der(encrypted)?, &Password::new(password))
+    shrouded(AnyRef::from_der(encrypted)?, password)
 }
 
 const fn oid(text: &str) -> ObjectIdentifier {
@@ -198,16 +203,18 @@ struct Digest {
     pbkdf2: Option<pbkdf2::Algorithm>,
 }
 
-/// A password in the two forms that derivations want.
-struct Password {
+/// A password in the two forms that derivations want, and what they may still cost: one for each file.
+pub(super) struct Password {
     /// UTF-8, for PBES2.
     text: Zeroizing<Vec<u8>>,
     /// UTF-16 with its zero at the end, for PKCS#12.
     wide: Zeroizing<Vec<u8>>,
+    /// Rounds that are left.
+    rounds: Rc<Cell<u64>>,
 }
 
 impl Password {
-    fn new(text: &str) -> Self {
+    pub(super) fn new(text: &str) -> Self {
         // both in one allocation, so that growing leaves no copies behind
         let mut wide = Zeroizing::new(Vec::with_capacity(2 * text.len() + 2));
         wide.extend(text.encode_utf16().flat_map(u16::to_be_bytes));
@@ -215,15 +222,26 @@ impl Password {
         Self {
             text: Zeroizing::new(text.as_bytes().to_vec()),
             wide,
+            rounds: Rc::new(Cell::new(MAX_ROUNDS)),
         }
     }
 
     /// No password at all, which some tools take for an empty one.
-    fn none() -> Self {
+    fn bare(&self) -> Self {
         Self {
             text: Zeroizing::default(),
             wide: Zeroizing::default(),
+            rounds: Rc::clone(&self.rounds),
         }
+    }
+
+    /// Pays for a derivation before it is made: its rounds for each block of a key of that length.
+    fn pay(&self, rounds: u32, length: usize, block: usize) -> Result<(), Closed> {
+        let blocks = u64::try_from(length.div_ceil(block.max(1))).unwrap_or(u64::MAX);
+        let cost = u64::from(rounds).saturating_mul(blocks);
+        let left = self.rounds.get().checked_sub(cost).ok_or(Closed::Dear)?;
+        self.rounds.set(left);
+        Ok(())
     }
 }
 
@@ -257,10 +275,8 @@ impl<'a> Fields<'a> {
 
     fn rounds(&mut self) -> Result<u32, Closed> {
         match u32::decode(&mut self.0)? {
-            rounds @ 1..=MAX_ROUNDS => Ok(rounds),
-            _ => Err(Closed::Unsupported(
-                "more rounds than five million, or none",
-            )),
+            0 => Err(Closed::Unsupported("a derivation without rounds")),
+            rounds => Ok(rounds),
         }
     }
 
@@ -311,8 +327,8 @@ fn parameters(any: Option<AnyRef<'_>>) -> Result<Fields<'_>, Closed> {
     Fields::of(any.ok_or(Closed::Malformed)?)
 }
 
-/// Verifies the check of integrity (RFC 7292 section 4, RFC 9579), and gives the password in the form that fits.
-fn check(mac: AnyRef<'_>, content: &[u8], password: &Password) -> Result<Password, Closed> {
+/// Verifies the check of integrity (RFC 7292 section 4, RFC 9579), and gives the password in another form if that fits.
+fn check(mac: AnyRef<'_>, content: &[u8], password: &Password) -> Result<Option<Password>, Closed> {
     let mut fields = Fields::of(mac)?;
     let mut info = Fields::of(fields.any()?)?;
     let (kind, given) = algorithm(info.any()?)?;
@@ -326,10 +342,6 @@ fn check(mac: AnyRef<'_>, content: &[u8], password: &Password) -> Result<Passwor
         let key = hmac::Key::new(algorithm, key);
         hmac::verify(&key, content, expected).is_ok()
     };
-    let again = |wide: &[u8]| Password {
-        text: password.text.clone(),
-        wide: Zeroizing::new(wide.to_vec()),
-    };
     if kind == PBMAC1 {
         let mut given = parameters(given)?;
         let derivation = given.any()?;
@@ -337,7 +349,7 @@ fn check(mac: AnyRef<'_>, content: &[u8], password: &Password) -> Result<Passwor
         let digest = by_hmac(scheme)?;
         let key = derived_by_pbkdf2(derivation, None, password)?;
         return match is_right(&key, digest.hmac) {
-            true => Ok(again(&password.wide)),
+            true => Ok(None),
             false => Err(Closed::Password),
         };
     }
@@ -355,12 +367,15 @@ fn check(mac: AnyRef<'_>, content: &[u8], password: &Password) -> Result<Passwor
             digest.plain.output_len(),
         )
     };
-    if is_right(&key(password), digest.hmac) {
-        return Ok(again(&password.wide));
+    if is_right(&key(password)?, digest.hmac) {
+        return Ok(None);
     }
     // nothing and an empty text are different bytes, and tools do not agree which one an empty password is
-    if password.text.is_empty() && is_right(&key(&Password::none()), digest.hmac) {
-        return Ok(Password::none());
+    if password.text.is_empty() {
+        let bare = password.bare();
+        if is_right(&key(&bare)?, digest.hmac) {
+            return Ok(Some(bare));
+        }
     }
     Err(Closed::Password)
 }
@@ -463,8 +478,8 @@ fn decrypt(
     let mut given = parameters(given)?;
     let (salt, rounds) = (given.octets()?, given.rounds()?);
     let sha1 = &digest::SHA1_FOR_LEGACY_USE_ONLY;
-    let key = derived(sha1, Use::Key, password, salt, rounds, length);
-    let iv = derived(sha1, Use::Iv, password, salt, rounds, 8);
+    let key = derived(sha1, Use::Key, password, salt, rounds, length)?;
+    let iv = derived(sha1, Use::Iv, password, salt, rounds, 8)?;
     decrypt(&key, &iv, encrypted)
 }
 
@@ -537,6 +552,7 @@ fn derived_by_pbkdf2(
     let length = length.filter(|length| *length > 0);
     let length = length.ok_or(Closed::Malformed)?;
     let derive = digest.pbkdf2.ok_or(UNKNOWN_DIGEST)?;
+    password.pay(rounds, length, digest.plain.output_len())?;
     let rounds = NonZeroU32::new(rounds).ok_or(Closed::Malformed)?;
     let mut key = Zeroizing::new(vec![0; length]);
     pbkdf2::derive(derive, rounds, salt, &password.text, &mut key);
@@ -559,7 +575,8 @@ fn derived(
     salt: &[u8],
     rounds: u32,
     length: usize,
-) -> Zeroizing<Vec<u8>> {
+) -> Result<Zeroizing<Vec<u8>>, Closed> {
+    password.pay(rounds, length, algorithm.output_len())?;
     let block = algorithm.block_len();
     let fill = |text: &[u8]| {
         let filled = text.len().div_ceil(block) * block;
@@ -589,7 +606,7 @@ fn derived(
         }
     }
     out.truncate(length);
-    out
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -690,6 +707,45 @@ mod tests {
     }
 
     #[test]
+    fn a_key_beside_a_key_is_said() {
+        let other = rcgen::KeyPair::generate()
+            .unwrap()
+            .serialize_pem()
+            .into_bytes();
+        let (store, key, chain) = (file("openssl-3.p12"), file("plain.key"), file("chain.pem"));
+        let both = [chain.as_slice(), &key].concat();
+        let another = [chain.as_slice(), &other].concat();
+        for (certificate, private_key, says) in [
+            (&chain, Some(&key), None),
+            (&both, None, None),
+            (&both, Some(&both), None),
+            (&both, Some(&key), None),
+            (&store, None, None),
+            (&store, Some(&key), Some("a holds the private key as well")),
+            (&another, Some(&key), Some("a holds another private key")),
+        ] {
+            let private_key = private_key.map(|key| given("b", key));
+            let pair = Pair::parse(given("a", certificate), private_key, Some(PASSWORD)).unwrap();
+            let found = pair.unused.concat();
+            assert_eq!(found.is_empty(), says.is_none(), "{found}");
+            assert!(found.contains(says.unwrap_or_default()), "{found}");
+        }
+        for (certificate, own) in [(&store, true), (&both, true), (&chain, false)] {
+            let pair = Pair::parse(
+                given("a", certificate),
+                Some(given("b", &other)),
+                Some(PASSWORD),
+            );
+            let text = pair.err().unwrap().to_string();
+            assert!(
+                text.starts_with("the private key in b does not belong"),
+                "{text}"
+            );
+            assert_eq!(text.contains("leave private_key_file out"), own, "{text}");
+        }
+    }
+
+    #[test]
     fn without_its_password_nothing_is_opened_and_the_setting_is_named() {
         let keys = KEYS.iter().map(|name| (*name, PASSWORD));
         for (name, password) in STORES.iter().copied().chain(keys) {
@@ -785,7 +841,7 @@ mod tests {
                     let algorithm = field(0x30, &[&PBES2.to_der().unwrap(), &given]);
                     let password = Password {
                         text: Zeroizing::new(test.password.to_vec()),
-                        wide: Zeroizing::default(),
+                        ..Password::new("")
                     };
                     let algorithm = AnyRef::from_der(&algorithm).unwrap();
                     let found = decrypt(algorithm, &test.ct, &password);
@@ -797,6 +853,68 @@ mod tests {
             }
         }
         assert!(opened > 0, "there are no vectors: the test is blind");
+    }
+
+    #[test]
+    fn the_rounds_of_all_derivations_of_a_file_are_bounded_together() {
+        let encrypted = STORES
+            .iter()
+            .filter(|(name, _)| *name != "not-encrypted.p12");
+        for (name, text) in encrypted {
+            let store = file(name);
+            let within = |most: u64| {
+                let password = Password::new(text);
+                password.rounds.set(most);
+                let opened = open(&store, &password);
+                (
+                    opened.map(|content| content.keys.len()),
+                    password.rounds.get(),
+                )
+            };
+            let (keys, left) = within(MAX_ROUNDS);
+            assert_eq!(keys, Ok(1), "{name}");
+            let spent = MAX_ROUNDS - left;
+            assert!(spent > 0, "{name}");
+            assert_eq!(within(spent), (Ok(1), 0), "{name}");
+            // whichever derivation it is that goes too far
+            for most in [spent - 1, spent / 2, 1, 0] {
+                assert_eq!(within(most).0, Err(Closed::Dear), "{name}: {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_derivation_that_is_too_dear_is_not_begun() {
+        let (store, key) = (file("openssl-3.p12"), file("openssl-3.key"));
+        let dearer = |der: &[u8], rounds: [u8; 2]| {
+            // the same integer with two more digits
+            let (from, to) = ([[2, 2], rounds].concat(), [2, 2, 0x7f, 0xff]);
+            let mut out = der.to_vec();
+            let places: Vec<usize> = (0..out.len().saturating_sub(3))
+                .filter(|at| out[*at..].starts_with(&from))
+                .collect();
+            for at in places {
+                out[at..at + 4].copy_from_slice(&to);
+            }
+            out
+        };
+        // rounds of 2048 made 32767, in each of its derivations: a file of this tool that costs sixteen times as much
+        let dear = dearer(&store, [8, 0]);
+        assert!(dear != store);
+        let password = Password::new(PASSWORD);
+        password.rounds.set(32_766);
+        assert_eq!(open(&dear, &password).err(), Some(Closed::Dear));
+        assert_eq!(password.rounds.get(), 32_766);
+        // keys of one PEM file share what they may cost
+        let many = key.repeat(3);
+        let password = Password::new(PASSWORD);
+        let keys = super::super::pair::keys_of(given("keys", &many), Some(&password)).unwrap();
+        assert_eq!(keys.len(), 3);
+        let spent = MAX_ROUNDS - password.rounds.get();
+        let password = Password::new(PASSWORD);
+        password.rounds.set(spent - 1);
+        let keys = super::super::pair::keys_of(given("keys", &many), Some(&password)).unwrap();
+        assert_eq!(keys.len(), 2, "those that were paid for");
     }
 
     #[test]
