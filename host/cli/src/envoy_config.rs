@@ -66,6 +66,9 @@ pub(crate) fn run(
         Some(name) => bootstrap::certificate(&plan, name, arguments)?,
         None => {
             check(&plan, arguments)?;
+            if !arguments.file_server {
+                warnings.add(&all_at_start(&plan));
+            }
             match (arguments.only, arguments.format) {
                 (Some(part), _) => {
                     warnings.add(&absent(&plan, arguments));
@@ -140,6 +143,22 @@ fn check(plan: &Plan, arguments: &EnvoyConfigArguments) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The files of lists of credentials, of which one may be meant to be missing: Envoy does not start without a file that a
+/// listener serves by a route of its own.
+fn all_at_start(plan: &Plan) -> Vec<String> {
+    let warn = |(identity, files): &(String, Vec<(String, String)>)| {
+        let files = files.iter();
+        let files: Vec<_> = files
+            .map(|(setting, path)| format!("{setting} ({path})"))
+            .collect();
+        format!(
+            "identity {identity} has several credentials, and Envoy does not start unless all of their files are there: {}; with --file-server they are read when they are needed",
+            files.join(", ")
+        )
+    };
+    plan.files_of_lists.iter().map(warn).collect()
+}
+
 /// What nobody has said, and is not there: Envoy may run on another machine, or it will not start.
 fn absent(plan: &Plan, arguments: &EnvoyConfigArguments) -> Vec<String> {
     let mut found = Vec::new();
@@ -169,4 +188,51 @@ fn absent(plan: &Plan, arguments: &EnvoyConfigArguments) -> Vec<String> {
         "this machine does not have what is meant where an option is left out: {}; give the paths of Envoy's machine",
         found.join(", ")
     )]
+}
+
+#[cfg(test)]
+mod tests {
+    use edgepass::Environment;
+
+    use super::*;
+
+    #[test]
+    fn the_files_of_a_list_are_named_that_have_to_be_there() {
+        let json = r#"{"identities": {"app": {"tenant_id": "t.example", "client_id": "c", "credential": CREDENTIAL}},
+            "certificates": {"k": {"certificate_file": "/k.pem", "private_key_file": "/k.key"}},
+            "envoy": {"rules": [{"scopes": ["https://graph.microsoft.com/.default"]}]}}"#;
+        let token = r#"{"federated_token_file": {"path": "/t"}}"#;
+        let key = r#"{"certificate": {"name": "k", "algorithm": "RS256"}}"#;
+        let secret = r#"{"client_secret": {"file": "/s"}}"#;
+        let environment = Environment::default();
+        for (credentials, named) in [
+            (vec![token], vec![]),
+            (vec![key], vec![]),
+            (
+                vec![token, secret],
+                vec![
+                    "identities.app.credential[0].federated_token_file.path (/t)",
+                    "identities.app.credential[1].client_secret.file (/s)",
+                ],
+            ),
+            (
+                vec![key, token],
+                vec![
+                    "identities.app.credential[1].federated_token_file.path (/t)",
+                    "certificates.k.certificate_file (/k.pem)",
+                    "certificates.k.private_key_file (/k.key)",
+                ],
+            ),
+        ] {
+            let list = format!("[{}]", credentials.join(","));
+            let json = json.replace("CREDENTIAL", &list);
+            let plan = Plan::of(&json, &environment, Given::default());
+            let plan = plan.unwrap_or_else(|error| panic!("{list}: {:?}", error.exit_status()));
+            let found = all_at_start(&plan).concat();
+            assert_eq!(found.is_empty(), named.is_empty(), "{list}: {found}");
+            for name in named {
+                assert!(found.contains(name), "{list}: {found}");
+            }
+        }
+    }
 }

@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub(super) upstreams: Vec<Target>,
     /// The files that the filter reads, each with the setting that names it.
     pub(super) files_read: Vec<(String, String)>,
+    /// Identities with several credentials, each with the files of those: any of them may be missing.
+    pub(super) files_of_lists: Vec<(String, Vec<(String, String)>)>,
     /// The plugin's configuration without the rules that upstreams bring.
     without_upstreams: String,
 }
@@ -149,9 +151,16 @@ impl Plan {
         complete(&mut document, &token_clusters, files.as_ref());
         complete(&mut without_upstreams, &token_clusters, files.as_ref());
         let mut files_read = BTreeSet::new();
+        let mut files_of_lists = Vec::new();
         for required in &requirements.identities {
             let read = files_of(required)?.into_iter();
-            files_read.extend(read.map(|(setting, path)| (setting, path.to_owned())));
+            let read: Vec<_> = read
+                .map(|(setting, path)| (setting, path.to_owned()))
+                .collect();
+            if required.identity.credential_count() > 1 && !read.is_empty() {
+                files_of_lists.push((required.identity.name.clone(), read.clone()));
+            }
+            files_read.extend(read);
         }
         let plugin = document.pretty();
         Settings::check(&Config::load(Some(&plugin), environment)?)?;
@@ -167,6 +176,7 @@ impl Plan {
             token_clusters,
             upstreams,
             files_read: files_read.into_iter().collect(),
+            files_of_lists,
             without_upstreams: without_upstreams.pretty(),
         })
     }
