@@ -3,6 +3,8 @@
 //! Each source is a module that reads text and variables and gives an [`Imported`]: the configuration document, which the
 //! engine then checks as it checks any other, and what its user should know. Nothing here opens a connection.
 
+pub mod formats;
+
 use zeroize::Zeroizing;
 
 /// A configuration that was made of other settings.

@@ -22,6 +22,10 @@ pub struct ConfigErrorDetail {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// Where that is in the text of the configuration, as far as whoever has read the text knows: `edgepass.yaml:12:7`, line
+    /// and column.
+    #[cfg(not(target_family = "wasm"))]
+    pub place: Option<String>,
 }
 
 impl ConfigError {
@@ -31,7 +35,17 @@ impl ConfigError {
             setting: setting.into(),
             message: message.into(),
             hint: None,
+            #[cfg(not(target_family = "wasm"))]
+            place: None,
         }))
+    }
+
+    /// Says where in the text of the configuration it is.
+    #[cfg(not(target_family = "wasm"))]
+    #[must_use]
+    pub fn at(mut self, place: impl Into<String>) -> Self {
+        self.0.place = Some(place.into());
+        self
     }
 
     /// Says what to do about it.
@@ -65,6 +79,10 @@ impl Deref for ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.setting, self.message)?;
+        #[cfg(not(target_family = "wasm"))]
+        if let Some(place) = &self.place {
+            write!(f, " ({place})")?;
+        }
         self.hint
             .as_ref()
             .map_or(Ok(()), |hint| write!(f, "; {hint}"))
