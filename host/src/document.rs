@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use edgepass_core::{ConfigError, Environment};
+use edgepass_settings::formats::{self, Format};
+use zeroize::Zeroizing;
 
 use crate::files::{FileError, read_bounded};
 use crate::limits;
@@ -11,7 +13,8 @@ use crate::repeat::{NOT_REPEATED, NoPath, PATH_FOR_DOCUMENT, is_path, is_plain_p
 
 /// Where the configuration of a builder comes from.
 pub(crate) enum Document {
-    Json(String),
+    /// The text itself.
+    Given(Zeroizing<String>, Format),
     /// What `EDGEPASS_CONFIG_JSON` holds.
     Text(String),
     File(PathBuf),
@@ -35,10 +38,10 @@ impl Document {
         }
     }
 
-    /// Its text.
-    pub(crate) fn load(self) -> Result<String, ConfigError> {
+    /// Reads it.
+    pub(crate) fn load(self) -> Result<formats::Document, ConfigError> {
         match self {
-            Self::Json(json) => Ok(json),
+            Self::Given(text, format) => formats::Document::read(&text, format, None),
             Self::Text(json) => {
                 if is_path(&json) {
                     return Err(ConfigError::new(
@@ -47,7 +50,8 @@ impl Document {
                     )
                     .hint(PATH_FOR_DOCUMENT.hint));
                 }
-                Ok(json)
+                let name = Environment::EDGEPASS_CONFIG_JSON;
+                formats::Document::read(&json, Format::Json, Some(name))
             }
             Self::Both => Err(ConfigError::new(
                 Environment::EDGEPASS_CONFIG_JSON,
@@ -59,23 +63,30 @@ impl Document {
                 "is not UTF-8 text",
             )
             .hint("write it as UTF-8")),
-            Self::File(path) => read(&path).map_err(|reason| {
-                ConfigError::new("configuration", format!("{} {reason}", path.display()))
-            }),
+            Self::File(path) => {
+                let name = path.display().to_string();
+                let text = read(&path).map_err(|reason| {
+                    ConfigError::new("configuration", format!("{name} {reason}"))
+                })?;
+                formats::Document::read(&text, Format::of_path(&path), Some(&name))
+            }
             Self::Variable(path) => {
                 // what is no path may be a configuration with secrets in it, and is not repeated
                 if let Some(NoPath { message, hint }) = no_path(&path.to_string_lossy()) {
                     return Err(ConfigError::new(Environment::EDGEPASS_CONFIG, message).hint(hint));
                 }
-                read(&path).map_err(|reason| {
+                let shown = path.to_str().filter(|text| is_plain_path(text));
+                let text = read(&path).map_err(|reason| {
                     let error = |name: &str| {
                         ConfigError::new(Environment::EDGEPASS_CONFIG, format!("{name} {reason}"))
                     };
-                    match path.to_str().filter(|text| is_plain_path(text)) {
+                    match shown {
                         Some(name) => error(name),
                         None => error("what it names").hint(NOT_REPEATED),
                     }
-                })
+                })?;
+                let name = shown.unwrap_or(Environment::EDGEPASS_CONFIG);
+                formats::Document::read(&text, Format::of_path(&path), Some(name))
             }
         }
     }
@@ -109,7 +120,7 @@ pub fn text(bytes: &[u8]) -> Result<&str, &'static str> {
 }
 
 /// The text of a file. The error continues its name.
-fn read(path: &Path) -> Result<String, String> {
+fn read(path: &Path) -> Result<Zeroizing<String>, String> {
     let bytes = read_bounded(path, limits::CONFIG_BYTES).map_err(|error| match error {
         FileError::TooLarge { limit } => {
             format!("has more than {limit} bytes: is it the right file?")
@@ -117,8 +128,7 @@ fn read(path: &Path) -> Result<String, String> {
         error => format!("cannot be read: {error}"),
     })?;
     let text = text(&bytes).map_err(|reason| format!("{reason}: write it as UTF-8"))?;
-    // who reads it as JSON need not know the byte order mark
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 #[cfg(test)]

@@ -10,9 +10,11 @@ use edgepass_core::{
     ClientAssertion, Config, ConfigError, CredentialTrial, Environment, Error, ErrorClass,
     ErrorDetail, Grant, IdentityStatus, Needs, RejectionOutcome, Secret, TokenRequest, TokenSource,
 };
+use edgepass_settings::formats::{self, Format};
 use hashbrown::HashMap;
 use tokio::sync::watch;
 use wasmtime::component::{Component, Linker};
+use zeroize::Zeroizing;
 
 use crate::address_space;
 use crate::assertion::AssertionSource;
@@ -412,11 +414,29 @@ impl Builder {
     /// The configuration, JSON. Without one the environment must say everything.
     #[must_use]
     pub fn config_json(mut self, json: impl Into<String>) -> Self {
-        self.config = Some(Document::Json(json.into()));
+        let json = Zeroizing::new(json.into());
+        self.config = Some(Document::Given(json, Format::Json));
         self
     }
 
-    /// The configuration, a JSON file. It is read when this is built, and not again.
+    /// The configuration, YAML (1.2). It says what the JSON document says.
+    #[must_use]
+    pub fn config_yaml(mut self, yaml: impl Into<String>) -> Self {
+        let yaml = Zeroizing::new(yaml.into());
+        self.config = Some(Document::Given(yaml, Format::Yaml));
+        self
+    }
+
+    /// The configuration, TOML. It says what the JSON document says.
+    #[must_use]
+    pub fn config_toml(mut self, toml: impl Into<String>) -> Self {
+        let toml = Zeroizing::new(toml.into());
+        self.config = Some(Document::Given(toml, Format::Toml));
+        self
+    }
+
+    /// The configuration, a file: YAML where its name ends in `.yaml` or `.yml`, TOML where it ends in `.toml`, and JSON
+    /// otherwise. It is read when this is built, and not again.
     #[must_use]
     pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.config = Some(Document::File(path.into()));
@@ -494,8 +514,11 @@ impl Builder {
     /// When the configuration, a file that it names, or the environment is wrong.
     pub fn build_host(self) -> Result<Host, BuildError> {
         let document = self.config.map(Document::load).transpose()?;
-        let config = Config::load(document.as_deref(), &self.environment)
-            .map_err(|error| unread(error, document.as_deref(), &self.environment))?;
+        let json = document.as_ref().map(formats::Document::json);
+        let config = Config::load(json, &self.environment).map_err(|error| match &document {
+            Some(document) => document.explain(error),
+            None => unread(error, &self.environment),
+        })?;
         let mut warnings = config.warnings(&self.environment);
         let extra = config.host.extra_ca_file.as_ref().map(Path::new);
         let roots = match self.roots {
@@ -532,7 +555,7 @@ impl Builder {
             .certificates
             .values()
             .any(|files| files.certificate_base64.is_some());
-        let shown = match document.as_deref() {
+        let shown = match json {
             Some(document) if has_keys => Some(without_keys(document)?),
             document => document.map(str::to_owned),
         };
@@ -716,14 +739,14 @@ pub fn process_environment() -> Environment {
 }
 
 /// Says so where a variable that would have helped is not read by this program.
-fn unread(error: ConfigError, document: Option<&str>, environment: &Environment) -> ConfigError {
+fn unread(error: ConfigError, environment: &Environment) -> ConfigError {
     let named = [
         Environment::EDGEPASS_CONFIG,
         Environment::EDGEPASS_CONFIG_JSON,
     ]
     .into_iter()
     .find(|name| environment.get(name).is_some());
-    let Some(name) = named.filter(|_| document.is_none()) else {
+    let Some(name) = named else {
         return error;
     };
     if error.setting != "configuration" {
