@@ -5,16 +5,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use edgepass_settings::formats::Format;
 
 use super::envoy_config::Upstream;
-use super::failure::Format;
+use super::failure;
 
 // Headings look as clap's own do at a terminal, and are plain wherever it prints them plain.
 
 const EXAMPLES: &str = "\
 \u{1b}[1;4mExamples:\u{1b}[0m
   edgepass token --scope https://graph.microsoft.com/.default
-  edgepass config check edgepass.json
+  edgepass config check edgepass.yaml
   edgepass help token";
 
 const TOKEN_EXAMPLES: &str = "\
@@ -25,9 +26,14 @@ const TOKEN_EXAMPLES: &str = "\
 
 const CHECK_EXAMPLES: &str = "\
 \u{1b}[1;4mExamples:\u{1b}[0m
-  edgepass config check edgepass.json
+  edgepass config check edgepass.yaml
   edgepass config check --strict          # in the pod: EDGEPASS_CONFIG, or the variables alone
   kubectl get configmap edgepass -o jsonpath='{.data.edgepass\\.json}' | edgepass config check -";
+
+const INIT_EXAMPLES: &str = "\
+\u{1b}[1;4mExamples:\u{1b}[0m
+  edgepass config init -o edgepass.yaml && edgepass config check edgepass.yaml
+  edgepass config init --format toml";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 \u{1b}[1;4mExamples:\u{1b}[0m
@@ -73,7 +79,7 @@ pub(crate) struct Arguments {
     /// How errors and warnings are printed. If left out: text, but JSON where the output is JSON and standard error is no
     /// terminal, or `--format json` is given.
     #[arg(long, global = true, value_enum, value_name = "FORMAT")]
-    pub(crate) error_format: Option<Format>,
+    pub(crate) error_format: Option<failure::Format>,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -177,7 +183,18 @@ pub(crate) enum ConfigCommand {
     /// configuration is written; with --strict it is a mistake.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArguments),
-    /// Prints the JSON Schema of the configuration.
+    /// Writes a configuration to begin with, with comments, made of what the environment shows.
+    ///
+    /// Tenant and client of the AZURE_… variables, and the credential that this machine, pod or job has. A secret is named
+    /// by its variable and never written. Where nothing is shown it is a template.
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(InitArguments),
+    /// Prints the configuration as JSON, whatever it is written in: for who reads nothing else, such as a component by
+    /// EDGEPASS_CONFIG_JSON.
+    ///
+    /// A secret that stands in the document is in what is printed.
+    Convert(ConvertArguments),
+    /// Prints the JSON Schema of the configuration, whatever it is written in.
     Schema,
     /// Prints the reference of the configuration, as docs/configuration.md has it.
     #[command(hide = true)]
@@ -204,12 +221,63 @@ pub(crate) struct CheckArguments {
     pub(crate) try_credentials: bool,
 }
 
+#[derive(Args)]
+pub(crate) struct ConvertArguments {
+    /// The configuration, `-` for standard input; as with --config.
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    pub(crate) file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct InitArguments {
+    /// How it is written: by the ending of the file's name if left out, and YAML where that says nothing. JSON has no comments.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<ConfigFormat>,
+
+    /// The file to write; standard output if left out.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Writes over a file that is there.
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
+}
+
 #[derive(Args, Clone)]
 pub(crate) struct ConfigArguments {
-    /// The configuration, a JSON file; `-` for standard input. If left out, the file that EDGEPASS_CONFIG names, or the JSON
-    /// text in EDGEPASS_CONFIG_JSON.
+    /// The configuration, a file: YAML where its name ends in .yaml or .yml, TOML where it ends in .toml, and JSON otherwise;
+    /// `-` for standard input. If left out, the file that EDGEPASS_CONFIG names, or the JSON text in EDGEPASS_CONFIG_JSON.
     #[arg(short, long, value_name = "FILE", alias = "from")]
     pub(crate) config: Option<PathBuf>,
+
+    /// How the configuration is written, whatever the name of its file says; for standard input JSON if left out.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) config_format: Option<ConfigFormat>,
+}
+
+/// How a configuration is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ConfigFormat {
+    /// YAML 1.2.
+    #[value(alias = "yml")]
+    Yaml,
+    /// TOML.
+    Toml,
+    /// JSON.
+    Json,
+}
+
+impl From<ConfigFormat> for Format {
+    fn from(format: ConfigFormat) -> Self {
+        match format {
+            ConfigFormat::Yaml => Self::Yaml,
+            ConfigFormat::Toml => Self::Toml,
+            ConfigFormat::Json => Self::Json,
+        }
+    }
 }
 
 #[derive(Args, Clone)]

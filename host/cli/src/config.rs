@@ -12,8 +12,10 @@ use edgepass::{
     CredentialTrial, Environment, Provider, document_text, process_environment,
 };
 use edgepass_core::inspect_jwt;
+use edgepass_settings::formats::{self, Format};
+use zeroize::Zeroizing;
 
-use super::arguments::{CheckArguments, ConfigArguments};
+use super::arguments::{CheckArguments, ConfigArguments, ConfigFormat, ConvertArguments};
 use super::failure::{Failure, Mistake, Warnings};
 use super::{mistakes, output, pipe, repeat, watch};
 
@@ -28,8 +30,10 @@ const TOKEN_FILE_BYTES: u64 = 128 * 1024;
 
 /// A configuration as it was given.
 pub(crate) struct Document {
-    /// The JSON text.
-    pub(crate) text: String,
+    /// The JSON text, whatever it was written in.
+    pub(crate) text: Zeroizing<String>,
+    /// What was read, with its places.
+    source: formats::Document,
     /// What it is called: the file, mostly.
     name: String,
     /// What named it.
@@ -44,10 +48,20 @@ pub(crate) fn check(
     warnings: &mut Warnings,
 ) -> Result<(), Failure> {
     let document = match &arguments.file {
-        Some(path) => Some(read_path(path)?),
+        Some(path) => Some(read_path(path, arguments.config.config_format)?),
         None => read(&arguments.config)?,
     };
-    let json = document.as_ref().map(|document| document.text.as_str());
+    let checked = check_document(arguments, document.as_ref(), quiet, warnings);
+    checked.map_err(|failure| located(failure, document.as_ref()))
+}
+
+fn check_document(
+    arguments: &CheckArguments,
+    document: Option<&Document>,
+    quiet: bool,
+    warnings: &mut Warnings,
+) -> Result<(), Failure> {
+    let json = document.map(|document| document.text.as_str());
     let environment = process_environment();
     let config = match Config::load(json, &environment) {
         Ok(config) => config,
@@ -55,12 +69,11 @@ pub(crate) fn check(
             warn_of_unread(json, &environment, warnings);
             let all = mistakes::all(json, &environment).into_iter();
             return Err(Failure::Mistakes(
-                all.map(|error| explained(error, document.as_ref()))
-                    .collect(),
+                all.map(|error| explained(error, document)).collect(),
             ));
         }
     };
-    narrate(document.as_ref(), &environment, None);
+    narrate(document, &environment, None);
     let unknown = unknown_certificates(&config);
     if !unknown.is_empty() {
         return Err(Failure::Mistakes(unknown));
@@ -72,7 +85,7 @@ pub(crate) fn check(
     let waiting = authorities(None, json).map(watch::file);
     let host = builder.build_host();
     drop(waiting);
-    let host = host.map_err(|error| not_built(error, document.as_ref(), &environment))?;
+    let host = host.map_err(|error| not_built(error, document, &environment))?;
     // of one whose server hangs the name is known here
     for (path, setting) in files(&config) {
         let _waiting = watch::file(watch::named("file", Path::new(&path), &setting));
@@ -87,13 +100,14 @@ pub(crate) fn check(
     if arguments.strict && !doubts.is_empty() {
         let mistake = |message| Mistake {
             setting: None,
+            place: None,
             message,
             hint: None,
         };
         return Err(Failure::Mistakes(doubts.into_iter().map(mistake).collect()));
     }
     let trials = match arguments.try_credentials {
-        true => trials(json, &environment, &config, document.as_ref())?,
+        true => trials(json, &environment, &config, document)?,
         false => Vec::new(),
     };
     let without: Vec<&(String, Vec<CredentialTrial>)> = trials
@@ -106,6 +120,7 @@ pub(crate) fn check(
                 let error = trial.problem.as_ref()?;
                 Some(Mistake {
                     setting: None,
+                    place: None,
                     message: format!(
                         "identity {identity}: {} is not ready: {error}",
                         trial.credential
@@ -348,6 +363,23 @@ fn each_value(place: &str, document: &serde_json::Value, take: &mut dyn FnMut(&s
     }
 }
 
+/// Prints the document as JSON. Whether it makes sense is for `check` to say.
+pub(crate) fn convert(arguments: &ConvertArguments) -> Result<(), Failure> {
+    let source = ConfigArguments {
+        config: arguments
+            .file
+            .clone()
+            .or_else(|| arguments.config.config.clone()),
+        config_format: arguments.config.config_format,
+    };
+    let document = required(&source)?;
+    output::write(document.text.as_bytes())?;
+    match document.text.ends_with('\n') {
+        true => Ok(()),
+        false => output::write(b"\n"),
+    }
+}
+
 /// Prints the JSON Schema of the configuration.
 pub(crate) fn schema() -> Result<(), Failure> {
     let mut text = serde_json::to_string_pretty(&Config::schema())
@@ -374,7 +406,7 @@ pub(crate) fn read(arguments: &ConfigArguments) -> Result<Option<Document>, Fail
     const TEXT: &str = Environment::EDGEPASS_CONFIG_JSON;
 
     if let Some(path) = &arguments.config {
-        return read_path(path).map(Some);
+        return read_path(path, arguments.config_format).map(Some);
     }
     let set = |name| {
         let value = std::env::var_os(name);
@@ -382,14 +414,17 @@ pub(crate) fn read(arguments: &ConfigArguments) -> Result<Option<Document>, Fail
     };
     match (set(PATH), set(TEXT)) {
         (None, None) => Ok(None),
-        (Some(path), None) => read_file_of(Path::new(&path), PATH).map(Some),
+        (Some(path), None) => {
+            read_file_of(Path::new(&path), PATH, arguments.config_format).map(Some)
+        }
         (None, Some(text)) => {
             if text.to_str().is_some_and(is_path) {
                 let NoPath { message, hint } = PATH_FOR_DOCUMENT;
                 return Err(Failure::setting(TEXT, message, hint));
             }
             let text = text.into_encoded_bytes();
-            Document::of(&text, format!("the document in {TEXT}"), TEXT).map(Some)
+            let name = format!("the document in {TEXT}");
+            Document::of(&text, name, TEXT, Format::Json).map(Some)
         }
         (Some(_), Some(_)) => Err(Failure::setting(
             TEXT,
@@ -417,12 +452,14 @@ pub(crate) fn required(arguments: &ConfigArguments) -> Result<Document, Failure>
     }
 }
 
-fn read_path(path: &Path) -> Result<Document, Failure> {
+fn read_path(path: &Path, format: Option<ConfigFormat>) -> Result<Document, Failure> {
     const SETTING: &str = "--config";
     if path.as_os_str() != STDIN {
-        return read_file_of(path, SETTING);
+        return read_file_of(path, SETTING, format);
     }
-    let bytes = read_stdin("the configuration, JSON,", CONFIG_BYTES)?;
+    let format = format.map_or(Format::Json, Format::from);
+    let what = format!("the configuration, {},", format.name());
+    let bytes = read_stdin(&what, CONFIG_BYTES)?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Failure::setting(
             SETTING,
@@ -430,7 +467,7 @@ fn read_path(path: &Path) -> Result<Document, Failure> {
             "send the configuration there: edgepass … --config - < edgepass.json",
         ));
     }
-    Document::of(&bytes, "standard input".to_owned(), SETTING)
+    Document::of(&bytes, "standard input".to_owned(), SETTING, format)
 }
 
 /// What comes by standard input, and one byte more than the limit if it is larger. `what` is expected, for people.
@@ -446,64 +483,102 @@ pub(crate) fn read_stdin(what: &str, limit: u64) -> Result<Vec<u8>, Failure> {
 }
 
 /// The configuration in the file that this setting names.
-fn read_file_of(path: &Path, setting: &'static str) -> Result<Document, Failure> {
+fn read_file_of(
+    path: &Path,
+    setting: &'static str,
+    format: Option<ConfigFormat>,
+) -> Result<Document, Failure> {
     // what is no path may be a configuration with secrets in it, and is not repeated
     if let Some(NoPath { message, hint }) = no_path(&path.to_string_lossy()) {
         return Err(Failure::setting(setting, message, hint));
     }
     let bytes = read_file(path, setting, "configuration", CONFIG_BYTES)?;
-    Document::of(&bytes, path.display().to_string(), setting)
+    let format = format.map_or_else(|| Format::of_path(path), Format::from);
+    Document::of(&bytes, path.display().to_string(), setting, format)
 }
 
 impl Document {
-    fn of(bytes: &[u8], name: String, setting: &'static str) -> Result<Self, Failure> {
+    fn of(
+        bytes: &[u8],
+        name: String,
+        setting: &'static str,
+        format: Format,
+    ) -> Result<Self, Failure> {
         let text = document_text(bytes).map_err(|reason| {
             Failure::setup(format!(
                 "the configuration {name} {reason}: write it as UTF-8"
             ))
         })?;
-        // who reads it as JSON need not know the byte order mark
-        let text = match text.strip_prefix('\u{feff}') {
-            Some(rest) => rest.to_owned(),
-            None => text.to_owned(),
-        };
+        let source = formats::Document::read(text, format, Some(&name)).map_err(|error| {
+            let mut mistake = Mistake::from(error.into_detail());
+            mistake.hint = looks_otherwise(text, format).or(mistake.hint);
+            Failure::Mistakes(vec![mistake])
+        })?;
         Ok(Self {
-            text,
+            text: Zeroizing::new(source.json().to_owned()),
+            source,
             name,
             setting,
         })
     }
 
-    /// Whether its first line that says something is one of YAML: a name without quotes, or a mark of the format.
-    fn is_yaml(&self) -> bool {
-        let mut lines = self.text.lines();
-        let line = lines.find(|line| !matches!(line.trim_start().chars().next(), None | Some('#')));
-        let Some(line) = line else {
-            return false;
-        };
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$' | '.');
-        line.starts_with("---")
-            || line.starts_with("%YAML")
-            || line.split_once(':').is_some_and(|(name, rest)| {
-                !name.is_empty()
-                    && name.chars().all(is_name)
-                    && (rest.is_empty() || rest.starts_with(' '))
-            })
+    /// Where a setting stands in it.
+    pub(crate) fn place(&self, setting: &str) -> Option<String> {
+        self.source.place(setting)
     }
 }
 
-/// What is wrong, with the file's name where it is the file as a whole.
+/// A failure with the places of its settings in the document.
+pub(crate) fn located(failure: Failure, document: Option<&Document>) -> Failure {
+    match document {
+        Some(document) => failure.at(|setting| document.place(setting)),
+        None => failure,
+    }
+}
+
+/// What to do about a text that looks like another format than the one that it was read as.
+fn looks_otherwise(text: &str, format: Format) -> Option<String> {
+    let guessed = Format::guess(text).filter(|guessed| *guessed != format)?;
+    let name = guessed.name();
+    let word = name.to_lowercase();
+    Some(format!(
+        "it looks like {name}: give the file the ending .{word}, or say --config-format {word}"
+    ))
+}
+
+/// What is wrong, with the place, and with the file's name where it is the file as a whole.
 pub(crate) fn explained(error: ConfigError, document: Option<&Document>) -> Mistake {
-    let mut mistake = Mistake::from(error.into_detail());
-    let Some(document) = document.filter(|_| mistake.setting.as_deref() == Some(WHOLE)) else {
-        return mistake;
+    let Some(document) = document else {
+        return Mistake::from(error.into_detail());
     };
-    if document.is_yaml() {
-        mistake.message = "is YAML, and a configuration is JSON".to_owned();
-        mistake.hint = Some("convert it, for example by yq -o=json".to_owned());
-        mistake.setting = Some(document.name.clone());
-    } else {
-        mistake.message = format!("{}: {}", document.name, mistake.message);
+    // the library has read what it was made into, and knows no other places
+    let detail = error.into_detail();
+    let bare = ConfigError::new(detail.setting, detail.message);
+    let bare = match detail.hint {
+        Some(hint) => bare.hint(hint),
+        None => bare,
+    };
+    let mut mistake = Mistake::from(document.source.explain(bare).into_detail());
+    if mistake.setting.as_deref() != Some(WHOLE) {
+        return mistake;
+    }
+    let is_json = document.source.format() == Format::Json;
+    match Format::guess(&document.text).filter(|_| is_json) {
+        Some(guessed) => {
+            let name = guessed.name();
+            mistake.message = format!("is {name} by its look, and was read as JSON");
+            mistake.hint = Some(match document.setting {
+                Environment::EDGEPASS_CONFIG_JSON => {
+                    "write it as JSON, or into a file that EDGEPASS_CONFIG names".to_owned()
+                }
+                _ => format!(
+                    "give the file the ending .{word}, or say --config-format {word}",
+                    word = name.to_lowercase()
+                ),
+            });
+            mistake.setting = Some(document.name.clone());
+        }
+        None => mistake.message = format!("{}: {}", document.name, mistake.message),
     }
     mistake
 }
@@ -547,6 +622,7 @@ fn unknown_certificates(config: &Config) -> Vec<Mistake> {
                 ),
             }),
             setting: Some(need.setting),
+            place: None,
         })
         .collect()
 }
@@ -677,37 +753,4 @@ pub(crate) fn read_file(
         return Err(cannot(&format!("it is larger than {limit} bytes")));
     }
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn yaml_is_told_from_json_with_mistakes() {
-        let is_yaml = |text: &str| {
-            let document = Document::of(text.as_bytes(), "x".to_owned(), "--config");
-            document.ok().is_some_and(|document| document.is_yaml())
-        };
-        for yaml in [
-            "identities:\n  app:\n",
-            "---\nidentities: {}\n",
-            "# a comment\n\ndefault_identity: app\n",
-            "%YAML 1.2\n---\n",
-            "$schema: x\n",
-        ] {
-            assert!(is_yaml(yaml), "{yaml}");
-        }
-        for json in [
-            "{\"identities\": {},}",
-            "\"identities\": {}",
-            "{identities: {}}",
-            "identities",
-            "https://host/x",
-            "",
-            "# only a comment",
-        ] {
-            assert!(!is_yaml(json), "{json}");
-        }
-    }
 }

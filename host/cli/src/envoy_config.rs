@@ -39,6 +39,7 @@ pub(crate) fn run(
             .file
             .clone()
             .or_else(|| arguments.config.config.clone()),
+        config_format: arguments.config.config_format,
     };
     let is_stdin = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
     if is_stdin(&source.config) && is_stdin(&arguments.check) {
@@ -48,7 +49,16 @@ pub(crate) fn run(
             "give one of the two as a file",
         ));
     }
-    let json = config::required(&source)?.text;
+    let document = config::required(&source)?;
+    let done = run_with(&document.text, arguments, warnings);
+    done.map_err(|failure| config::located(failure, Some(&document)))
+}
+
+fn run_with(
+    json: &str,
+    arguments: &EnvoyConfigArguments,
+    warnings: &mut Warnings,
+) -> Result<(), Failure> {
     let arguments = &manifests::usual(arguments);
     let given = Given {
         upstreams: &arguments.upstream,
@@ -58,9 +68,9 @@ pub(crate) fn run(
     // it is looked for where volumes are mounted
     let _waiting = watch::file("a file or folder that the configuration names");
     if let Some(file) = &arguments.check {
-        return compare(&json, file, arguments);
+        return compare(json, file, arguments);
     }
-    let plan = Plan::of(&json, &process_environment(), given)?;
+    let plan = Plan::of(json, &process_environment(), given)?;
     warnings.add(&plan.warnings);
     let text = match &arguments.certificate {
         Some(name) => bootstrap::certificate(&plan, name, arguments)?,

@@ -78,6 +78,8 @@ impl Warnings {
 pub(crate) struct Mistake {
     /// Where it is wrong.
     pub(crate) setting: Option<String>,
+    /// Where that is in the text: file, line and column.
+    pub(crate) place: Option<String>,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
 }
@@ -96,7 +98,9 @@ impl Mistake {
     }
 
     fn json(&self) -> Value {
-        json!({ "setting": self.setting, "message": self.sentence(), "hint": self.hint() })
+        json!({
+            "setting": self.setting, "place": self.place, "message": self.sentence(), "hint": self.hint(),
+        })
     }
 }
 
@@ -104,6 +108,7 @@ impl From<ConfigErrorDetail> for Mistake {
     fn from(detail: ConfigErrorDetail) -> Self {
         Self {
             setting: Some(detail.setting),
+            place: detail.place,
             message: detail.message,
             hint: detail.hint,
         }
@@ -156,6 +161,23 @@ impl Failure {
             setting: None,
             message: message.into(),
             hint: Some(hint.into()),
+        }
+    }
+
+    /// The same with the places of its settings in a text, as far as `place` knows them.
+    pub(crate) fn at(self, place: impl Fn(&str) -> Option<String>) -> Self {
+        if !matches!(self, Self::Setup { .. } | Self::Mistakes(_)) {
+            return self;
+        }
+        let mut mistakes = self.mistakes();
+        for mistake in &mut mistakes {
+            let setting = mistake.setting.as_deref();
+            let known = setting.filter(|_| mistake.place.is_none()).and_then(&place);
+            mistake.place = mistake.place.take().or(known);
+        }
+        match mistakes.iter().any(|mistake| mistake.place.is_some()) {
+            true => Self::Mistakes(mistakes),
+            false => self,
         }
     }
 
@@ -261,6 +283,7 @@ impl Failure {
                 hint,
             } => vec![Mistake {
                 setting: setting.clone(),
+                place: None,
                 message: message.clone(),
                 hint: hint.clone(),
             }],
@@ -272,7 +295,10 @@ impl Failure {
     fn text(&self, colours: bool) -> String {
         let paragraphs = match self {
             Self::Setup { .. } | Self::Mistakes(_) => {
-                let of = |mistake: &Mistake| (mistake.sentence(), vec![("hint", mistake.hint())]);
+                let of = |mistake: &Mistake| {
+                    let lines = vec![("at", mistake.place.clone()), ("hint", mistake.hint())];
+                    (mistake.sentence(), lines)
+                };
                 self.mistakes().iter().map(of).collect()
             }
             Self::Token(e) => vec![(e.detail().message.clone(), lines(e))],
@@ -618,6 +644,7 @@ mod tests {
     fn several_mistakes_are_all_there() {
         let mistake = |setting: &str| Mistake {
             setting: Some(setting.into()),
+            place: None,
             message: "is wrong".into(),
             hint: None,
         };
@@ -635,6 +662,35 @@ mod tests {
             json["error"]["mistakes"],
             json!([{"setting": "a", "message": "a: is wrong"}, {"setting": "b", "message": "b: is wrong"}])
         );
+    }
+
+    #[test]
+    fn a_setting_is_shown_with_its_place() {
+        let wrong = || Failure::setting("identities.a.scopes", "is wrong", "look");
+        let place = |setting: &str| {
+            setting
+                .starts_with("identities")
+                .then(|| "f.yaml:3:5".to_owned())
+        };
+        let shown = wrong().at(place);
+        assert_eq!(
+            shown.text(false),
+            "edgepass: error: identities.a.scopes: is wrong\n  at: f.yaml:3:5\n  hint: look\n"
+        );
+        let json = shown.json(&Warnings::default());
+        assert_eq!(json["error"]["place"], "f.yaml:3:5");
+        assert_eq!(json["error"]["setting"], "identities.a.scopes");
+        // one that is known stays
+        let moved = shown.at(|_| Some("elsewhere".to_owned()));
+        assert!(moved.text(false).contains("at: f.yaml:3:5"));
+        for other in [
+            Failure::setting("AZURE_TENANT_ID", "x", "y"),
+            Failure::setup("x"),
+            refused(),
+        ] {
+            let (before, after) = (other.text(false), other.at(place).text(false));
+            assert_eq!(before, after);
+        }
     }
 
     #[test]

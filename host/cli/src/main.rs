@@ -4,6 +4,7 @@ mod arguments;
 mod config;
 mod envoy_config;
 mod failure;
+mod init;
 mod log;
 mod mistakes;
 mod output;
@@ -48,6 +49,8 @@ fn main() -> ExitCode {
         Command::Config(ConfigCommand::Check(check)) => {
             config::check(check, arguments.quiet, &mut warnings)
         }
+        Command::Config(ConfigCommand::Init(init)) => init::run(init),
+        Command::Config(ConfigCommand::Convert(convert)) => config::convert(convert),
         Command::Config(ConfigCommand::Schema) => config::schema(),
         Command::Config(ConfigCommand::Reference) => reference::print(),
         Command::EnvoyConfig(envoy) => envoy_config::run(envoy, &mut warnings),

@@ -511,14 +511,15 @@ const SECTIONS: &[Section] = &[
 const BEGINNING: &str = "\
 # Configuration
 
-The configuration is one JSON document; `edgepass config check FILE` says all that is wrong with one, and
+The configuration is one document, JSON here; [formats.md](formats.md) has it in YAML and TOML. `edgepass config init` writes one
+to begin with, `edgepass config check FILE` says all that is wrong with one, and
 `edgepass config schema > edgepass.schema.json` prints what an editor needs to help while one is written (`\"$schema\"` names it
 to the editor). Fields that are not known are mistakes, and so are two of one name; `null` is as good as leaving a field out.
 Paths are absolute.
 
 The command takes it by `--config`, from the file that `EDGEPASS_CONFIG` names, or as text in `EDGEPASS_CONFIG_JSON`. A
-program takes it by the library's builder: `Builder::from_process` looks at both variables, `config_file` and `config_json`
-say it themselves. A component takes `EDGEPASS_CONFIG_JSON` only. Envoy takes it as the plugin's configuration, where
+program takes it by the library's builder: `Builder::from_process` looks at both variables, `config_file`, `config_json`,
+`config_yaml` and `config_toml` say it themselves. A component takes `EDGEPASS_CONFIG_JSON` only. Envoy takes it as the plugin's configuration, where
 `edgepass envoy-config` prints all around it. One document may serve all of them: who looks at a setting is in its last
 column. [environment.md](environment.md) has the variables.
 

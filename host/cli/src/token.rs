@@ -70,7 +70,8 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
             Ok(provider) => provider,
             Err(error) => {
                 config::warn_of_unread(json, &environment, warnings);
-                return Err(config::not_built(error, document.as_ref(), &environment));
+                let failure = config::not_built(error, document.as_ref(), &environment);
+                return Err(config::located(failure, document.as_ref()));
             }
         };
         warnings.add(provider.warnings());

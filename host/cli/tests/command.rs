@@ -1544,10 +1544,24 @@ fn a_file_that_is_no_json_is_named() {
         ("b.json", "", "b.json: empty"),
         ("c.json", "[]", "c.json: expected an object, not a list"),
         (
-            "d.yaml",
+            "d",
             "identities:\n  app: {}\n",
-            "d.yaml: is YAML, and a configuration is JSON",
+            "d: is YAML by its look, and was read as JSON",
         ),
+        (
+            "e.json",
+            "[identities.app]\n",
+            "e.json: is TOML by its look, and was read as JSON",
+        ),
+        ("f.yaml", "a: b\na: c\n", "f.yaml:2:1"),
+        (
+            "g.yaml",
+            "[identities.app]\ntenant_id = \"t\"\n",
+            "--config-format toml",
+        ),
+        ("h.toml", "identities:\n  app: {}\n", "--config-format yaml"),
+        ("i.toml", "a = 2026-11-26\n", "i.toml:1:5"),
+        ("j.yaml", "# nothing\n", "configuration: empty"),
     ] {
         let path = lab.write(name, content);
         let path = path.to_str().unwrap();
@@ -1562,6 +1576,236 @@ fn a_file_that_is_no_json_is_named() {
             assert!(said.contains(says), "{arguments:?}: {said}");
         }
     }
+}
+
+#[test]
+fn a_configuration_may_be_yaml_or_toml() {
+    let lab = Lab::new();
+    let yaml = format!("# ours\nidentities:\n  app:\n    scopes:\n      - {GRAPH}\n");
+    let toml = format!("# ours\n[identities.app]\nscopes = [\"{GRAPH}\"]\n");
+    let json = format!("{{\"identities\": {{\"app\": {{\"scopes\": [\"{GRAPH}\"]}}}}}}");
+    let file = |name: &str, text: &str| lab.write(name, text).to_str().unwrap().to_owned();
+    let (as_yaml, as_yml) = (file("a.yaml", &yaml), file("b.YML", &yaml));
+    let (as_toml, as_json) = (file("c.toml", &toml), file("d.json", &json));
+    let (plain_yaml, plain_toml) = (file("e", &yaml), file("f.json", &toml));
+    let token = ["token", "-o", "token"];
+    let check = ["config", "check"];
+    for command_of in [&token[..], &check] {
+        for (arguments, variable, stdin) in [
+            (vec!["--config", &as_yaml], None, ""),
+            (vec!["--config", &as_yml], None, ""),
+            (vec!["--config", &as_toml], None, ""),
+            (vec!["--config", &as_json], None, ""),
+            (
+                vec!["--config", &plain_yaml, "--config-format", "yaml"],
+                None,
+                "",
+            ),
+            (
+                vec!["--config", &plain_toml, "--config-format=toml"],
+                None,
+                "",
+            ),
+            (
+                vec!["--config", "-", "--config-format", "yaml"],
+                None,
+                &yaml[..],
+            ),
+            (
+                vec!["--config", "-", "--config-format", "toml"],
+                None,
+                &toml[..],
+            ),
+            (vec!["--config", "-"], None, &json[..]),
+            (vec![], Some(&as_yaml), ""),
+            (vec![], Some(&as_toml), ""),
+            (vec!["--config-format", "yaml"], Some(&plain_yaml), ""),
+        ] {
+            let all = [command_of, &arguments].concat();
+            let mut command = command(&lab, &all);
+            command.envs(variable.map(|path| ("EDGEPASS_CONFIG", path)));
+            let output = with_input(command, stdin);
+            let (said, printed) = (text(&output.stderr), text(&output.stdout));
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{all:?} {variable:?}: {said}"
+            );
+            match command_of.first() {
+                Some(&"token") => assert!(printed.starts_with("ey"), "{all:?}: {printed}"),
+                _ => assert!(printed.contains("identity app\n"), "{all:?}: {printed}"),
+            }
+        }
+    }
+    // what another program gets is the same document, whatever it was written in
+    let envoy = |path: &str| {
+        let output = edgepass(&lab, &["envoy-config", path]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout).to_owned()
+    };
+    let of_json = envoy(&as_json);
+    for path in [&as_yaml, &as_toml, &as_json] {
+        let output = edgepass(&lab, &["config", "convert", path]);
+        let converted: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(converted, serde_json::from_str::<Value>(&json).unwrap());
+    }
+    assert_eq!(
+        (envoy(&as_yaml), envoy(&as_toml)),
+        (of_json.clone(), of_json)
+    );
+}
+
+/// The output of a command that gets this by standard input.
+fn with_input(mut command: Command, input: &str) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn mistakes_have_their_place_in_each_format() {
+    let lab = Lab::new();
+    let json = r#"{
+  "identities": {
+    "app": {"tenant_id": "t", "clientId": "c"},
+    "b": {"tenant_id": 5}
+  },
+  "certificates": {"k": {"certificate_file": "k.pem"}}
+}"#;
+    let yaml = "identities:\n  app:\n    tenant_id: t\n    clientId: c\n  b:\n    tenant_id: 5\n\
+                certificates:\n  k: {certificate_file: k.pem}\n";
+    let toml = "[identities.app]\ntenant_id = 't'\nclientId = 'c'\n[identities.b]\ntenant_id = 5\n\
+                [certificates.k]\ncertificate_file = 'k.pem'\n";
+    for (name, content, places) in [
+        ("a.json", json, ["3:31", "4:11", "6:26"]),
+        ("a.yaml", yaml, ["4:5", "6:5", "8:7"]),
+        ("a.toml", toml, ["3:1", "5:1", "7:1"]),
+    ] {
+        let path = lab.write(name, content);
+        let path = path.to_str().unwrap();
+        let output = edgepass(&lab, &["config", "check", path]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        for (setting, place) in [
+            "identities.app.clientId: unknown field",
+            "identities.b.tenant_id: expected a string, not a number",
+            "certificates.k.certificate_file: is a relative path",
+        ]
+        .iter()
+        .zip(places)
+        {
+            let mut paragraphs = said.split("edgepass: error: ");
+            let paragraph = paragraphs.find(|paragraph| paragraph.starts_with(setting));
+            let paragraph = paragraph.unwrap_or_else(|| panic!("{setting}: {said}"));
+            assert!(
+                paragraph.contains(&format!("\n  at: {path}:{place}\n  hint: ")),
+                "{place}: {paragraph}"
+            );
+        }
+        // one mistake, of each command, for a program
+        for arguments in [
+            vec!["token", "--config", path, "-o", "json"],
+            vec!["envoy-config", path, "--error-format", "json"],
+        ] {
+            let output = edgepass(&lab, &arguments);
+            let said: Value = serde_json::from_slice(&output.stderr).unwrap();
+            let place = said["error"]["place"].as_str().unwrap_or_default();
+            assert!(place.starts_with(&format!("{path}:")), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_configuration_to_begin_with_is_written_and_is_good() {
+    let lab = Lab::new();
+    let folder = lab.write("x", "").parent().unwrap().to_owned();
+    for (arguments, name, comments) in [
+        (vec![], "a.yaml", true),
+        (vec![], "a.toml", true),
+        (vec![], "a.json", false),
+        (vec![], "a", true),
+        (vec!["--format", "toml"], "b.conf", true),
+        (vec!["--format", "json"], "c.yaml", false),
+    ] {
+        let path = folder.join(name);
+        let path = path.to_str().unwrap();
+        let all = [&["config", "init", "-o", path][..], &arguments].concat();
+        let output = edgepass(&lab, &all);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(output.stdout.is_empty() && output.stderr.is_empty());
+        let written = std::fs::read_to_string(path).unwrap();
+        assert_eq!(
+            written.starts_with("# Configuration"),
+            comments,
+            "{written}"
+        );
+        assert!(
+            written.contains("azure-identity-token") || written.contains("federated_token_file")
+        );
+        let format = match (arguments.last(), name) {
+            (Some(format), _) => format,
+            (None, "a") => "yaml",
+            (None, name) => name.rsplit('.').next().unwrap(),
+        };
+        // what it was made of gives a token with it, and nothing else
+        for command_of in [
+            &["config", "check", "--strict"][..],
+            &["token", "-s", GRAPH, "-o", "token"],
+        ] {
+            let config = ["--config", path, "--config-format", format];
+            let output = edgepass(&lab, &[command_of, &config].concat());
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{written}: {}",
+                text(&output.stderr)
+            );
+        }
+        // and nobody's file is written over
+        let again = edgepass(&lab, &all);
+        let said = text(&again.stderr);
+        assert_eq!(again.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("is there already") && said.contains("--force"),
+            "{said}"
+        );
+        let forced = edgepass(&lab, &[&all[..], &["--force"]].concat());
+        assert_eq!(forced.status.code(), Some(0), "{}", text(&forced.stderr));
+        assert_eq!(std::fs::read_to_string(path).unwrap(), written);
+    }
+    let printed = edgepass(&lab, &["config", "init"]);
+    assert_eq!(
+        printed.stdout,
+        std::fs::read(folder.join("a.yaml")).unwrap()
+    );
+    let missing = edgepass(&lab, &["config", "init", "-o", "/nowhere/at/all.yaml"]);
+    let said = text(&missing.stderr);
+    assert_eq!(missing.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("/nowhere/at/all.yaml cannot be written"),
+        "{said}"
+    );
+    // a secret is named, and stays where it is
+    let mut command = command(&lab, &["config", "init"]);
+    command
+        .env_remove("AZURE_FEDERATED_TOKEN_FILE")
+        .env("AZURE_CLIENT_SECRET", "hunter2");
+    let output = command.output().unwrap();
+    let written = text(&output.stdout);
+    assert!(
+        written.contains("env: AZURE_CLIENT_SECRET") && !written.contains("hunter2"),
+        "{written}"
+    );
 }
 
 #[test]

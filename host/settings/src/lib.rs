@@ -4,6 +4,7 @@
 //! engine then checks as it checks any other, and what its user should know. Nothing here opens a connection.
 
 pub mod formats;
+pub mod init;
 
 use zeroize::Zeroizing;
 
