@@ -38,6 +38,7 @@ const PAGES: &[&str] = &[
     "docs/credentials/spiffe.md",
     "docs/environment.md",
     "docs/envoy.md",
+    "docs/formats.md",
     "docs/install.md",
     "host/README.md",
 ];
@@ -91,9 +92,20 @@ fn edgepass() -> PathBuf {
 
 #[test]
 fn configurations_are_valid() {
-    let configurations = all("json");
-    assert!(!configurations.is_empty(), "README shows a configuration");
-    let file = root().join("target/docs-config.json");
+    for (kind, ending) in [
+        ("json", "json"),
+        ("yaml edgepass", "yaml"),
+        ("toml edgepass", "toml"),
+    ] {
+        check_configurations(kind, ending);
+    }
+}
+
+/// The blocks of that kind are good configurations, in files with that ending.
+fn check_configurations(kind: &str, ending: &str) {
+    let configurations = all(kind);
+    assert!(!configurations.is_empty(), "no page shows a {kind}");
+    let file = root().join(format!("target/docs-config.{ending}"));
     for (page, text) in configurations {
         fs::write(&file, &text).expect("target/ can be written");
         let check = Command::new(edgepass())
@@ -109,6 +121,36 @@ fn configurations_are_valid() {
             "{page}: {}\n{text}",
             String::from_utf8_lossy(&check.stderr)
         );
+    }
+}
+
+/// The page of formats shows one document in two of them, and in files what it has people paste.
+#[test]
+fn formats_say_the_same() {
+    let of_kind = |kind: &str| -> Vec<String> {
+        let blocks = blocks(&page("docs/formats.md")).into_iter();
+        let found = blocks.filter(|(info, _)| info == kind);
+        found.map(|(_, text)| text).collect()
+    };
+    let json = |text: &str, ending: &str| {
+        let file = root().join(format!("target/docs-convert.{ending}"));
+        fs::write(&file, text).expect("target/ can be written");
+        let converted = Command::new(edgepass())
+            .args(["config", "convert"])
+            .arg(&file)
+            .env_clear()
+            .output()
+            .expect("the command runs");
+        assert!(converted.status.success(), "{text}");
+        serde_json::from_slice::<serde_json::Value>(&converted.stdout).expect("JSON")
+    };
+    let (yaml, toml) = (of_kind("yaml edgepass"), of_kind("toml edgepass"));
+    assert_eq!((yaml.len(), toml.len()), (3, 1), "one for each use");
+    assert_eq!(json(&yaml[0], "yaml"), json(&toml[0], "toml"));
+    let pasted = of_kind("sh").join("\n");
+    for shown in &yaml[1..] {
+        let (_, text) = shown.split_once('\n').expect("a first line with its name");
+        assert!(pasted.contains(&format!("\n{text}\nEND\n")), "{text}");
     }
 }
 
