@@ -1,25 +1,91 @@
 //! Settings that people already have, as configuration of edgepass.
 //!
 //! Each source is a module that reads text and variables and gives an [`Imported`]: the configuration document, which the
-//! engine then checks as it checks any other, and what its user should know. Nothing here opens a connection.
+//! engine then checks as it checks any other, and what its user should know. Nothing here opens a file or a connection.
+//!
+//! - [`appsettings`]: Microsoft.Identity.Web's sections of a .NET program's `appsettings.json`
+//! - [`social_auth`]: python-social-auth's settings, as variables or as a settings file
 
+pub mod appsettings;
 pub mod formats;
 pub mod init;
+pub mod social_auth;
 
+mod draft;
+mod json;
+mod layers;
+mod python;
+
+use std::path::Path;
+
+use edgepass_core::{ConfigError, Environment, Secret};
 use zeroize::Zeroizing;
+
+/// A settings file that has been read.
+#[derive(Clone, Copy)]
+pub struct File<'a> {
+    /// Its text.
+    pub text: &'a str,
+    /// What errors and notes call it.
+    pub name: &'a str,
+    /// The folder that relative paths in it begin at.
+    pub folder: &'a Path,
+}
 
 /// A configuration that was made of other settings.
 #[derive(Clone)]
 pub struct Imported {
-    /// The configuration document, JSON. It may hold secrets.
+    /// The configuration document, JSON. It may hold secrets (`certificate_base64`); those that need not stand in it are
+    /// variables that it names.
     pub document: Zeroizing<String>,
-    /// What its user should know of it: settings that were left out, and why.
+    /// What its user should know of it, a line each: settings that were left out, and why.
     pub notes: Vec<String>,
+    /// What it was made of, for people.
+    pub source: String,
+    /// The variables that the document names, with values that other settings have given.
+    variables: Vec<(String, Secret)>,
+    /// For places in the document, and for those variables, where they come from.
+    places: Vec<(String, String)>,
+}
+
+impl Imported {
+    /// The environment that the document is to be loaded with: that one, with the values that the document names.
+    #[must_use]
+    pub fn environment(&self, environment: Environment) -> Environment {
+        environment.with(self.variables.iter().cloned())
+    }
+
+    /// What is wrong with the document, said of the settings that it was made of.
+    #[must_use]
+    pub fn explain(&self, error: ConfigError) -> ConfigError {
+        let place = self.place(&error.setting).map(str::to_owned);
+        let Some(place) = place else {
+            return error;
+        };
+        let detail = error.into_detail();
+        let explained = ConfigError::new(place, detail.message);
+        match detail.hint {
+            Some(hint) => explained.hint(hint),
+            None => explained,
+        }
+    }
+
+    /// Where a place in the document comes from, or the one around it.
+    fn place(&self, setting: &str) -> Option<&str> {
+        let is_around = |known: &str| {
+            let rest = setting.strip_prefix(known);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let known = self.places.iter().filter(|(known, _)| is_around(known));
+        let nearest = known.max_by_key(|(known, _)| known.len());
+        nearest.map(|(_, place)| place.as_str())
+    }
 }
 
 impl std::fmt::Debug for Imported {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Imported")
+            .field("source", &self.source)
             .field("notes", &self.notes)
             .finish_non_exhaustive()
     }

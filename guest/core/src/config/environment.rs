@@ -78,6 +78,23 @@ impl fmt::Debug for Environment {
     }
 }
 
+impl Environment {
+    /// All variables that are set, each with its value: for settings whose names are not known beforehand.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let names = self.0.keys().map(String::as_str);
+        names.filter_map(|name| Some((name, self.get(name)?)))
+    }
+
+    /// The same with these variables besides, in the place of those of the same name.
+    #[must_use]
+    pub fn with(mut self, more: impl IntoIterator<Item = (String, Secret)>) -> Self {
+        for (name, value) in more {
+            self.0.insert(name, value);
+        }
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

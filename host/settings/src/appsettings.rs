@@ -1,0 +1,1069 @@
+//! Microsoft.Identity.Web's settings: the section `AzureAd` (or another one) of a .NET program's `appsettings.json`, and
+//! one of its `DownstreamApis`.
+//!
+//! The sources are Microsoft.Identity.Abstractions (`CredentialDescription`, `CredentialSource`, `DownstreamApiOptions`) and
+//! Microsoft.Identity.Web (`MergedOptions`, `CredentialsProvider`, `OidcIdpSignedAssertionLoader`). What concerns the
+//! signing in of people and the tokens that a web API is sent has no part in getting tokens for the program itself, and is
+//! left alone.
+
+use std::path::Path;
+
+use edgepass_core::{ConfigError, Environment};
+
+use crate::draft::{Draft, Node, Object, name_of, unset};
+use crate::layers::{Layers, Setting};
+use crate::{File, Imported};
+
+/// The section that Microsoft's templates use.
+pub const SECTION: &str = "AzureAd";
+
+/// Where a program's APIs are.
+const APIS: &str = "DownstreamApis";
+
+/// Where a pod has its token if no variable says it (Azure Workload Identity's usual place in Microsoft's own sidecar).
+const TOKEN_FILE: &str = "/var/run/secrets/azure/tokens/azure-identity-token";
+
+/// What an assertion of a workload is made for, unless something else is said.
+const EXCHANGE: &str = "api://AzureADTokenExchange";
+
+const DEFAULT_SCOPE: &str = "/.default";
+
+/// Names that mean many tenants.
+const META_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
+
+/// Makes a configuration of the settings of a .NET program: the file, and the variables of .NET's that go before it
+/// (`AzureAd__ClientId`). `section` is [`SECTION`] if it is left out. `api` names one of the `DownstreamApis`, whose scopes
+/// become those of requests that name none; with a single one that has an app's scopes it may be left out.
+///
+/// # Errors
+///
+/// With the first setting that is wrong, by its path, file and line, or by its variable.
+pub fn import(
+    file: &File<'_>,
+    section: Option<&str>,
+    api: Option<&str>,
+    environment: &Environment,
+) -> Result<Imported, ConfigError> {
+    let settings = Layers::read(file, environment)?;
+    let mut reader = Reader {
+        settings: &settings,
+        folder: file.folder,
+        environment,
+        draft: Draft::default(),
+    };
+    let api = reader.api(api)?;
+    let section = section
+        .or(api.as_ref().and_then(|api| api.section.as_deref()))
+        .unwrap_or(SECTION);
+    let name = name_of(section.rsplit(':').next().unwrap_or(section));
+    let at = format!("identities.{name}");
+    let identity = match &api {
+        Some(Api {
+            managed_identity: Some(selected),
+            ..
+        }) => reader.managed_identity(&at, selected.as_ref()),
+        _ => reader.identity(section, &name, &at, api.as_ref())?,
+    };
+    let mut identity = identity;
+    let mut source = format!("{}, section {section}", settings.name());
+    if let Some(api) = api {
+        let scopes = api.scopes.iter().map(|scope| Node::text(scope.as_str()));
+        identity.push(("scopes".to_owned(), Node::List(scopes.collect())));
+        reader.draft.place(format!("{at}.scopes"), api.from);
+        source.push_str(&format!(", API {}", api.name));
+    }
+    let mut draft = reader.draft;
+    draft.identities.push((name, Node::Object(identity)));
+    draft.finish(source)
+}
+
+/// One of the APIs that a program calls.
+struct Api {
+    name: String,
+    scopes: Vec<String>,
+    /// Where the scopes stand.
+    from: String,
+    tenant: Option<Setting>,
+    /// The section of the client that asks.
+    section: Option<String>,
+    /// Tokens are those of a managed identity, by its client ID if it is user-assigned.
+    managed_identity: Option<Option<Setting>>,
+}
+
+/// A kind of credential and its fields.
+struct Credential {
+    kind: &'static str,
+    fields: Object,
+    /// Where fields come from.
+    places: Vec<(&'static str, String)>,
+}
+
+/// One of a client's list that can be used.
+struct Usable {
+    /// The path of its entry.
+    path: String,
+    /// Where that stands.
+    from: String,
+    credential: Credential,
+}
+
+/// What becomes of an entry of `ClientCredentials`.
+enum Entry {
+    Credential(Credential),
+    /// It is not for this program to use: why, and what to use instead.
+    Unusable(String, String),
+    /// It says itself that it is not to be used.
+    Skipped,
+}
+
+/// How a client is asked for tokens.
+struct Client {
+    fields: Object,
+    /// Of an Entra tenant, and not of a server that is known by its token endpoint.
+    is_entra: bool,
+    is_adfs: bool,
+}
+
+struct Reader<'a> {
+    settings: &'a Layers,
+    folder: &'a Path,
+    environment: &'a Environment,
+    draft: Draft,
+}
+
+impl<'a> Reader<'a> {
+    fn identity(
+        &mut self,
+        section: &str,
+        name: &str,
+        at: &str,
+        api: Option<&Api>,
+    ) -> Result<Object, ConfigError> {
+        if !self.settings.has(section) {
+            return Err(self.no_section(section));
+        }
+        self.draft.place(at, self.settings.missing(section));
+        let tenant = api.and_then(|api| api.tenant.as_ref());
+        let client = self.client(section, at, tenant)?;
+        if let Some(api) = api.filter(|_| client.is_entra) {
+            check_scopes(api)?;
+        }
+        let credential = self.credential(section, name, at, &client)?;
+        self.note_unread(section);
+        let mut fields = client.fields;
+        fields.push(("credential".to_owned(), credential));
+        Ok(fields)
+    }
+
+    /// A client's own identity on this machine.
+    fn managed_identity(&mut self, at: &str, selected: Option<&Setting>) -> Object {
+        let mut fields = Object::new();
+        if let Some(selected) = selected {
+            fields.push(("client_id".to_owned(), Node::text(selected.text())));
+            let place = format!("{at}.credential.managed_identity");
+            self.draft.place(place, &selected.from);
+        }
+        let kind = Node::of("managed_identity", Node::Object(fields));
+        vec![("credential".to_owned(), kind)]
+    }
+
+    fn no_section(&self, section: &str) -> ConfigError {
+        let is_client = |name: &String| {
+            let has = |key| self.settings.get(&format!("{name}:{key}")).is_some();
+            has("ClientId") || has("ClientCredentials:0:SourceType")
+        };
+        let sections: Vec<String> = self.settings.children("");
+        let clients = sections.into_iter().filter(is_client);
+        let clients: Vec<String> = clients.map(|name| format!("`{name}`")).collect();
+        let error = ConfigError::new(
+            self.settings.name(),
+            format!("has no section `{section}`, and no variable {section}__… is set"),
+        );
+        error.hint(match clients.as_slice() {
+            [] => "name the section that has ClientId and ClientCredentials".to_owned(),
+            clients => format!("name its section: {}", clients.join(" or ")),
+        })
+    }
+
+    fn required(&self, path: &str) -> Result<&'a Setting, ConfigError> {
+        let found = self.settings.get(path);
+        found.ok_or_else(|| {
+            let variable = path.replace(':', "__");
+            unset(
+                self.settings.missing(path),
+                format!("set it, or {variable} in the environment"),
+            )
+        })
+    }
+
+    /// Who asks, and where.
+    fn client(
+        &mut self,
+        section: &str,
+        at: &str,
+        tenant_of_api: Option<&Setting>,
+    ) -> Result<Client, ConfigError> {
+        let get = |key: &str| self.settings.get(&format!("{section}:{key}"));
+        let (instance, tenant) = (get("Instance"), get("TenantId"));
+        let authority = get("Authority");
+        let policy = get("SignUpSignInPolicyId").or_else(|| get("DefaultUserFlow"));
+        let client_id = self.required(&format!("{section}:ClientId"))?;
+        let place = match (authority, instance.or(tenant)) {
+            (Some(authority), None) => of_authority(authority)?,
+            (ignored, _) => {
+                if let Some(ignored) = ignored {
+                    let note = "is not used: Instance and TenantId go before it";
+                    self.draft.notes.push(format!("{} {note}", ignored.from));
+                }
+                let url = match instance {
+                    Some(instance) => Url::of(instance)?,
+                    None => Url::public(self.settings.missing(&format!("{section}:Instance"))),
+                };
+                let domain = get("Domain").filter(|_| policy.is_some());
+                let tenant = match domain.or(tenant) {
+                    Some(tenant) => tenant,
+                    None => self.required(&format!("{section}:TenantId"))?,
+                };
+                Place {
+                    url,
+                    tenant: tenant.text().to_owned(),
+                    tenant_from: tenant.from.clone(),
+                    policy: policy.map(|policy| policy.text().to_owned()),
+                }
+            }
+        };
+        let mut place = place;
+        let many = |tenant: &str| {
+            let is = |meta: &&str| meta.eq_ignore_ascii_case(tenant);
+            META_TENANTS.iter().any(|meta| is(&meta))
+        };
+        if let Some(tenant) = tenant_of_api {
+            place.tenant = tenant.text().to_owned();
+            place.tenant_from.clone_from(&tenant.from);
+        } else if many(&place.tenant) {
+            let home = format!("{section}:AppHomeTenantId");
+            let home = self.settings.get(&home).ok_or_else(|| {
+                ConfigError::new(
+                    &place.tenant_from,
+                    format!(
+                        "is `{}`, but an app gets its tokens from one tenant (AADSTS9001023)",
+                        place.tenant
+                    ),
+                )
+                .hint(format!(
+                    "set {home} to the tenant that the app is registered in, or {} in the environment",
+                    home.replace(':', "__")
+                ))
+            })?;
+            place.tenant = home.text().to_owned();
+            place.tenant_from.clone_from(&home.from);
+        }
+        let mut client = place.client(at, &mut self.draft);
+        let id = ("client_id".to_owned(), Node::text(client_id.text()));
+        client.fields.push(id);
+        self.draft.place(format!("{at}.client_id"), &client_id.from);
+        if client.is_entra {
+            self.region(section, at, &mut client.fields);
+        }
+        Ok(client)
+    }
+
+    /// `AzureRegion`, which may say that the region is to be found: MSAL.NET looks at `REGION_NAME` first.
+    fn region(&mut self, section: &str, at: &str, fields: &mut Object) {
+        let Some(setting) = self.settings.get(&format!("{section}:AzureRegion")) else {
+            return;
+        };
+        let is_found = setting.text().eq_ignore_ascii_case("TryAutoDetect");
+        let region = match self.environment.get("REGION_NAME") {
+            _ if !is_found => setting.text().to_owned(),
+            Some(name) => name.trim().replace(' ', "").to_lowercase(),
+            None => {
+                self.draft.notes.push(format!(
+                    "{} is not used: the region is not looked for, and REGION_NAME is not set; the cloud's global \
+                     endpoint is asked",
+                    setting.from
+                ));
+                return;
+            }
+        };
+        fields.push(("region".to_owned(), Node::text(region)));
+        self.draft.place(format!("{at}.region"), &setting.from);
+    }
+
+    /// Says what has no effect although it is about the program's own tokens.
+    fn note_unread(&mut self, section: &str) {
+        for (key, why) in [
+            (
+                "ClientCapabilities",
+                "capabilities are not sent; a resource's claims challenge is answered all the same",
+            ),
+            (
+                "ExtraQueryParameters",
+                "nothing is added to the URL of a token request",
+            ),
+        ] {
+            let path = format!("{section}:{key}");
+            if self.settings.has(&path) {
+                let path = self.settings.missing(&path);
+                self.draft.notes.push(format!("{path} is not used: {why}"));
+            }
+        }
+    }
+
+    /// How a client proves who it is: its list, without those entries that cannot be used here.
+    fn credential(
+        &mut self,
+        section: &str,
+        name: &str,
+        at: &str,
+        client: &Client,
+    ) -> Result<Node, ConfigError> {
+        let found = self.usable(section, name, client)?;
+        let is_list = found.len() > 1;
+        let mut nodes = Vec::new();
+        for (index, usable) in found.into_iter().enumerate() {
+            let at = match is_list {
+                true => format!("{at}.credential[{index}]"),
+                false => format!("{at}.credential"),
+            };
+            nodes.push(self.placed(&at, usable));
+        }
+        match nodes.as_slice() {
+            [one] => Ok(one.clone()),
+            _ => Ok(Node::List(nodes)),
+        }
+    }
+
+    /// A credential as it stands in the document, at that place.
+    fn placed(&mut self, at: &str, usable: Usable) -> Node {
+        let Usable {
+            path,
+            from,
+            credential:
+                Credential {
+                    kind,
+                    fields,
+                    places,
+                },
+        } = usable;
+        for (field, from) in places {
+            self.draft.place(format!("{at}.{kind}.{field}"), from);
+        }
+        self.draft.place(at, from);
+        self.draft.move_places(&inner(&path), &format!("{at}.{kind}"));
+        Node::of(kind, Node::Object(fields))
+    }
+
+    /// The entries that can be used, at least one.
+    fn usable(
+        &mut self,
+        section: &str,
+        name: &str,
+        client: &Client,
+    ) -> Result<Vec<Usable>, ConfigError> {
+        let mut found = Vec::new();
+        let mut unusable = Vec::new();
+        let mut entries = 0_usize;
+        for path in self.entries(section) {
+            entries += 1;
+            let from = self.from(&path);
+            match self.entry(section, &path, name, client)? {
+                Entry::Credential(credential) => found.push(Usable {
+                    path,
+                    from,
+                    credential,
+                }),
+                Entry::Unusable(why, instead) => unusable.push((from, why, instead)),
+                Entry::Skipped => {}
+            }
+        }
+        if !found.is_empty() {
+            let notes = unusable
+                .into_iter()
+                .map(|(from, why, instead)| format!("{from} is left out: it {why}; {instead}"));
+            self.draft.notes.extend(notes);
+            return Ok(found);
+        }
+        let list = self.settings.missing(&format!("{section}:ClientCredentials"));
+        let others = unusable.len().saturating_sub(1);
+        Err(match unusable.into_iter().next() {
+            Some((from, why, instead)) => {
+                let others = match others {
+                    0 => String::new(),
+                    more => format!(" (and of {more} more none can be used)"),
+                };
+                ConfigError::new(from, format!("{why}{others}")).hint(instead)
+            }
+            None if entries > 0 => ConfigError::new(list, "has only entries with Skip")
+                .hint("take Skip out of the one that is to be used"),
+            None => unset(
+                list,
+                "write one: { \"SourceType\": \"SignedAssertionFilePath\" } in a pod with workload identity",
+            ),
+        })
+    }
+
+    /// The paths of a client's credentials: its list, or else what came before there was one.
+    fn entries(&mut self, section: &str) -> Vec<String> {
+        let of = |list: &str| -> Vec<String> {
+            let path = format!("{section}:{list}");
+            let children = self.settings.children(&path).into_iter();
+            children.map(|child| format!("{path}:{child}")).collect()
+        };
+        let listed = of("ClientCredentials");
+        let managed = format!("{section}:ClientCredentialsUsingManagedIdentity");
+        let secret = format!("{section}:ClientSecret");
+        let mut older = Vec::new();
+        if self.settings.has(&managed) {
+            older.push(managed);
+        }
+        if self.settings.get(&secret).is_some() {
+            older.push(secret);
+        }
+        older.extend(of("ClientCertificates"));
+        if listed.is_empty() {
+            return older;
+        }
+        for path in older {
+            let from = self.from(&path);
+            let note = "is not used: ClientCredentials goes before it";
+            self.draft.notes.push(format!("{from} {note}"));
+        }
+        listed
+    }
+
+    /// Where an entry stands: the setting that says what it is.
+    fn from(&self, path: &str) -> String {
+        let source = format!("{path}:SourceType");
+        let found = self.settings.get(&source);
+        let found = found.or_else(|| self.settings.get(path));
+        found.map_or_else(
+            || self.settings.missing(path),
+            |setting| setting.from.clone(),
+        )
+    }
+
+    fn entry(
+        &mut self,
+        section: &str,
+        path: &str,
+        name: &str,
+        client: &Client,
+    ) -> Result<Entry, ConfigError> {
+        if self.settings.flag(&format!("{path}:Skip"))? {
+            return Ok(Entry::Skipped);
+        }
+        let is = |key: &str| path.eq_ignore_ascii_case(&format!("{section}:{key}"));
+        let source = if is("ClientSecret") {
+            return Ok(self.secret(&self.required(path)?.clone()));
+        } else if is("ClientCredentialsUsingManagedIdentity") {
+            if !self.settings.flag(&format!("{path}:IsEnabled"))? {
+                return Ok(Entry::Skipped);
+            }
+            Source::SignedAssertionFromManagedIdentity
+        } else {
+            let setting = self.required(&format!("{path}:SourceType"))?;
+            Source::parse(setting)?
+        };
+        let bound = self.settings.flag(&format!("{path}:UseBoundCredential"))?;
+        if bound && !source.is_certificate() {
+            let setting = self.required(&format!("{path}:UseBoundCredential"))?;
+            self.draft.notes.push(format!(
+                "{} is not used: only a certificate is shown on the connection, so nothing binds {}",
+                setting.from,
+                source.name()
+            ));
+        }
+        let value = |keys: &[&str]| {
+            let paths = keys.iter().map(|key| format!("{path}:{key}"));
+            paths.filter_map(|path| self.settings.get(&path)).next()
+        };
+        Ok(match source {
+            Source::ClientSecret => {
+                let found = value(&["ClientSecret", "ReferenceOrValue"]);
+                let setting = match found {
+                    Some(setting) => setting,
+                    None => self.required(&format!("{path}:ClientSecret"))?,
+                };
+                self.secret(&setting.clone())
+            }
+            Source::SignedAssertionFilePath => {
+                let file = value(&[
+                    "SignedAssertionFileDiskPath",
+                    "SignedAssertionFilePath",
+                    "Container",
+                ]);
+                self.token_file(file)
+            }
+            Source::SignedAssertionFromManagedIdentity => {
+                let mut fields = Object::new();
+                let mut places = Vec::new();
+                if let Some(id) = value(&["ManagedIdentityClientId", "ReferenceOrValue"]) {
+                    fields.push(("client_id".to_owned(), Node::text(id.text())));
+                    places.push(("client_id", id.from.clone()));
+                }
+                if let Some(url) = value(&["TokenExchangeUrl"]) {
+                    let audience = url.text().trim_end_matches(DEFAULT_SCOPE);
+                    fields.push(("audience".to_owned(), Node::text(audience)));
+                    places.push(("audience", url.from.clone()));
+                }
+                Entry::Credential(Credential {
+                    kind: "managed_identity_assertion",
+                    fields,
+                    places,
+                })
+            }
+            Source::Path => {
+                let found = value(&["CertificateDiskPath", "Container"]);
+                let file = match found {
+                    Some(setting) => setting,
+                    None => self.required(&format!("{path}:CertificateDiskPath"))?,
+                };
+                let password = value(&["CertificatePassword", "ReferenceOrValue"]);
+                let field = Node::text(self.absolute(file.text()));
+                let files = ("certificate_file", field, file);
+                self.certificate(section, path, name, client, bound, files, password)?
+            }
+            Source::Base64Encoded => {
+                let found = value(&["Base64EncodedValue", "ReferenceOrValue"]);
+                let text = match found {
+                    Some(setting) => setting,
+                    None => self.required(&format!("{path}:Base64EncodedValue"))?,
+                };
+                let password = value(&["CertificatePassword", "Container"]);
+                let files = ("certificate_base64", Node::Text(text.value.clone()), text);
+                self.certificate(section, path, name, client, bound, files, password)?
+            }
+            Source::CustomSignedAssertion => self.custom(path, name)?,
+            other => {
+                let (why, instead) = other.instead();
+                Entry::Unusable(why.to_owned(), instead.to_owned())
+            }
+        })
+    }
+
+    fn secret(&mut self, setting: &Setting) -> Entry {
+        let variable = setting.variable.as_str();
+        self.draft
+            .variable(variable, setting.value.clone(), &setting.from);
+        Entry::Credential(Credential {
+            kind: "client_secret",
+            fields: vec![("env".to_owned(), Node::text(variable))],
+            places: vec![("env", setting.from.clone())],
+        })
+    }
+
+    fn token_file(&self, file: Option<&Setting>) -> Entry {
+        let mut fields = Object::new();
+        let mut places = Vec::new();
+        match file {
+            Some(file) => {
+                let path = Node::text(self.absolute(file.text()));
+                fields.push(("path".to_owned(), path));
+                places.push(("path", file.from.clone()));
+            }
+            // the engine takes that of the variable
+            None if self
+                .environment
+                .get(Environment::AZURE_FEDERATED_TOKEN_FILE)
+                .is_some() => {}
+            None => fields.push(("path".to_owned(), Node::text(TOKEN_FILE))),
+        }
+        Entry::Credential(Credential {
+            kind: "federated_token_file",
+            fields,
+            places,
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a certificate is made of")]
+    fn certificate(
+        &mut self,
+        section: &str,
+        path: &str,
+        name: &str,
+        client: &Client,
+        bound: bool,
+        (field, node, from): (&'static str, Node, &Setting),
+        password: Option<&Setting>,
+    ) -> Result<Entry, ConfigError> {
+        let name = format!("{name}-{}", self.draft.certificates.len());
+        let place = format!("certificates.{name}");
+        let mut files: Object = vec![(field.to_owned(), node)];
+        self.draft.place(format!("{place}.{field}"), &from.from);
+        self.draft.place(&place, self.from(path));
+        if let Some(password) = password {
+            let variable = password.variable.as_str();
+            files.push(("password_env".to_owned(), Node::text(variable)));
+            self.draft
+                .variable(variable, password.value.clone(), &password.from);
+            let place = format!("{place}.password_env");
+            self.draft.place(place, &password.from);
+        }
+        let files = (name.clone(), Node::Object(files));
+        self.draft.certificates.push(files);
+        let mut fields: Object = vec![("name".to_owned(), Node::text(name))];
+        if client.is_adfs {
+            fields.push(("algorithm".to_owned(), Node::text("RS256")));
+        }
+        if self.settings.flag(&format!("{section}:SendX5C"))? {
+            fields.push(("send_x5c".to_owned(), Node::Flag(true)));
+        }
+        let mut places = Vec::new();
+        if bound {
+            fields.push(("use_bound_credential".to_owned(), Node::Flag(true)));
+            let setting = self.required(&format!("{path}:UseBoundCredential"))?;
+            places.push(("use_bound_credential", setting.from.clone()));
+        }
+        Ok(Entry::Credential(Credential {
+            kind: "certificate",
+            fields,
+            places,
+        }))
+    }
+
+    /// An assertion by code of the program, of which Microsoft.Identity.Web brings one: that of Microsoft.Identity.Web.OidcFIC,
+    /// by which another client's token is the assertion.
+    fn custom(&mut self, path: &str, name: &str) -> Result<Entry, ConfigError> {
+        const PROVIDER: &str = "OidcIdpSignedAssertion";
+
+        let provider = self.required(&format!("{path}:CustomSignedAssertionProviderName"))?;
+        if !provider.text().eq_ignore_ascii_case(PROVIDER) {
+            return Ok(Entry::Unusable(
+                "is an assertion by code of the .NET program".to_owned(),
+                format!(
+                    "write a configuration with the credential kind executable or assertion_source, or use {PROVIDER}, \
+                     SignedAssertionFilePath or SignedAssertionFromManagedIdentity"
+                ),
+            ));
+        }
+        let data = format!("{path}:CustomSignedAssertionProviderData:ConfigurationSection");
+        let section = self.required(&data)?;
+        if !self.settings.has(section.text()) {
+            let message = format!("names the section `{}`, which is not there", section.text());
+            return Err(
+                ConfigError::new(&section.from, message).hint("write that section, or mend its name")
+            );
+        }
+        let at = inner(path);
+        let client = self.client(section.text(), &at, None)?;
+        for entry in self.entries(section.text()) {
+            let source = self.settings.get(&format!("{entry}:SourceType"));
+            let source = source.map(Source::parse).transpose()?;
+            if source == Some(Source::CustomSignedAssertion) {
+                return Ok(Entry::Unusable(
+                    format!("is proved by {}, which is proved by another one in turn", self.from(&entry)),
+                    "give the inner section a credential of its own".to_owned(),
+                ));
+            }
+        }
+        let is_bound = |usable: &Usable| {
+            let mut fields = usable.credential.fields.iter();
+            fields.any(|(name, _)| name == "use_bound_credential")
+        };
+        let (bound, plain): (Vec<Usable>, Vec<Usable>) =
+            self.usable(section.text(), name, &client)?.into_iter().partition(is_bound);
+        let mut plain = plain.into_iter();
+        let Some(first) = plain.next() else {
+            return Ok(Entry::Unusable(
+                "is proved by bound credentials alone".to_owned(),
+                "give the inner section one without UseBoundCredential".to_owned(),
+            ));
+        };
+        for Usable { from, .. } in plain.chain(bound) {
+            let note = "is left out: of the inner section one credential is used, the first that is not bound";
+            self.draft.notes.push(format!("{from} {note}"));
+        }
+        let mut fields = client.fields;
+        // the inner client is asked where the cloud says
+        fields.retain(|(name, _)| name != "region");
+        let exchange = self.settings.get(&format!("{path}:TokenExchangeUrl"));
+        let mut places = Vec::new();
+        if exchange.is_some() || !client.is_entra {
+            let url = exchange.map_or(EXCHANGE, Setting::text);
+            let scope = match url.ends_with(DEFAULT_SCOPE) {
+                true => url.to_owned(),
+                false => format!("{url}{DEFAULT_SCOPE}"),
+            };
+            fields.push(("scope".to_owned(), Node::text(scope)));
+            places.extend(exchange.map(|exchange| ("scope", exchange.from.clone())));
+        }
+        let credential = self.placed(&format!("{at}.credential"), first);
+        fields.push(("credential".to_owned(), credential));
+        Ok(Entry::Credential(Credential {
+            kind: "oidc_federation",
+            fields,
+            places,
+        }))
+    }
+
+    /// As .NET has it where the file is in the program's folder.
+    fn absolute(&self, path: &str) -> String {
+        if path.starts_with('/') || Path::new(path).is_absolute() {
+            return path.to_owned();
+        }
+        self.folder.join(path).to_string_lossy().into_owned()
+    }
+
+    /// The API of that name, or the one that there is.
+    fn api(&mut self, name: Option<&str>) -> Result<Option<Api>, ConfigError> {
+        let listed = self.settings.children(APIS);
+        let Some(name) = name else {
+            let apis = listed.iter().map(|name| format!("{APIS}:{name}"));
+            let mut apis = apis.filter_map(|path| {
+                let scopes = self.scopes(&path)?;
+                let is_of_app = |scope: &String| scope.ends_with(DEFAULT_SCOPE);
+                scopes.0.iter().all(is_of_app).then_some(path)
+            });
+            return match (apis.next(), apis.next()) {
+                (Some(path), None) => self.read_api(&path).map(Some),
+                _ => Ok(None),
+            };
+        };
+        let path = format!("{APIS}:{name}");
+        // older programs have a section of its own for each
+        if let Some(path) = [path.as_str(), name]
+            .into_iter()
+            .find(|path| self.settings.has(path))
+        {
+            return self.read_api(path).map(Some);
+        }
+        let names: Vec<String> = listed.iter().map(|name| format!("`{name}`")).collect();
+        Err(ConfigError::new(
+            self.settings.missing(APIS),
+            format!("has no API `{name}`"),
+        )
+        .hint(match names.as_slice() {
+            [] => format!("write it under {APIS}, with its Scopes"),
+            names => format!("name one of: {}", names.join(", ")),
+        }))
+    }
+
+    fn read_api(&mut self, path: &str) -> Result<Api, ConfigError> {
+        let get = |key: &str| self.settings.get(&format!("{path}:{key}"));
+        let managed = format!("{path}:AcquireTokenOptions:ManagedIdentity");
+        let is_managed = self.settings.has(&managed);
+        let (scopes, from) = self.scopes(path).ok_or_else(|| {
+            let scopes = format!("{path}:Scopes");
+            unset(
+                self.settings.missing(&scopes),
+                format!(
+                    "set it to a list with the resource's scope, [\"api://…{DEFAULT_SCOPE}\"], or {}__0 in the environment",
+                    scopes.replace(':', "__")
+                ),
+            )
+        })?;
+        let mut notes = Vec::new();
+        if let Some(setting) = get("RequestAppToken")
+            && !self.settings.flag(&format!("{path}:RequestAppToken"))?
+        {
+            notes.push(format!(
+                "{} is false: the program asks for its users there, and this token is the program's own",
+                setting.from
+            ));
+        }
+        if let Some(scheme) = get("ProtocolScheme")
+            && !scheme.text().eq_ignore_ascii_case("bearer")
+        {
+            let note = "is not used: the token is a bearer token";
+            notes.push(format!("{} {note}", scheme.from));
+        }
+        for option in ["FmiPath", "Claims", "PopPublicKey", "ExtraQueryParameters"] {
+            let option = format!("{path}:AcquireTokenOptions:{option}");
+            if self.settings.has(&option) {
+                let option = self.settings.missing(&option);
+                notes.push(format!("{option} is not used"));
+            }
+        }
+        let api = Api {
+            name: path.rsplit(':').next().unwrap_or(path).to_owned(),
+            scopes,
+            from,
+            tenant: get("AcquireTokenOptions:Tenant").cloned(),
+            section: get("AcquireTokenOptions:AuthenticationOptionsName")
+                .map(|setting| setting.text().to_owned()),
+            managed_identity: is_managed.then(|| {
+                let id = format!("{managed}:UserAssignedClientId");
+                self.settings.get(&id).cloned()
+            }),
+        };
+        self.draft.notes.append(&mut notes);
+        Ok(api)
+    }
+
+    /// The scopes of an API and where they stand: a list, or a text with blanks between them.
+    fn scopes(&self, path: &str) -> Option<(Vec<String>, String)> {
+        let path = format!("{path}:Scopes");
+        let items = self.settings.children(&path).into_iter();
+        let items = items.filter_map(|item| self.settings.get(&format!("{path}:{item}")));
+        let settings: Vec<&Setting> = match self.settings.get(&path) {
+            Some(text) => vec![text],
+            None => items.collect(),
+        };
+        let from = settings.first()?.from.clone();
+        let texts = settings.into_iter().map(Setting::text);
+        let scopes = texts.flat_map(str::split_whitespace).map(str::to_owned);
+        Some((scopes.collect(), from))
+    }
+}
+
+/// What the place of an inner client is called until its outer one has a place.
+fn inner(entry: &str) -> String {
+    format!("inner@{entry}")
+}
+
+/// Scopes of people's tokens are no scopes of an app's.
+fn check_scopes(api: &Api) -> Result<(), ConfigError> {
+    let Some(scope) = api.scopes.iter().find(|s| !s.ends_with(DEFAULT_SCOPE)) else {
+        return Ok(());
+    };
+    let resource = match scope.rsplit_once('/') {
+        Some((resource, _)) if resource.contains("://") && !resource.ends_with('/') => resource,
+        _ => "https://graph.microsoft.com",
+    };
+    Err(ConfigError::new(
+        &api.from,
+        format!("has `{scope}`, which is a scope of people's tokens: an app's token is for all that it was granted at a resource"),
+    )
+    .hint(format!(
+        "write the resource with {DEFAULT_SCOPE}, for example {resource}{DEFAULT_SCOPE}, and \"RequestAppToken\": true"
+    )))
+}
+
+/// An https URL in parts.
+struct Url {
+    authority: String,
+    /// The parts of its path.
+    path: Vec<String>,
+    from: String,
+}
+
+impl Url {
+    fn of(setting: &Setting) -> Result<Self, ConfigError> {
+        let text = setting.text();
+        let rest = text
+            .split_at_checked("https://".len())
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("https://"))
+            .map(|(_, rest)| rest);
+        let Some(rest) = rest else {
+            return Err(ConfigError::new(&setting.from, "is no https:// URL").hint(
+                "write it as https://login.microsoftonline.com/",
+            ));
+        };
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let path = path.split('/').filter(|part| !part.is_empty());
+        Ok(Self {
+            authority: authority.to_lowercase(),
+            path: path.map(str::to_owned).collect(),
+            from: setting.from.clone(),
+        })
+    }
+
+    fn public(from: String) -> Self {
+        Self {
+            authority: "login.microsoftonline.com".to_owned(),
+            path: Vec::new(),
+            from,
+        }
+    }
+}
+
+/// Where a client is asked for tokens, in Microsoft's terms.
+struct Place {
+    url: Url,
+    tenant: String,
+    tenant_from: String,
+    /// The user flow, of Azure AD B2C.
+    policy: Option<String>,
+}
+
+/// `https://host/tenant/v2.0`, `https://host/tenant/policy` of B2C, `https://tenant.ciamlogin.com`.
+fn of_authority(setting: &Setting) -> Result<Place, ConfigError> {
+    const CIAM: &str = ".ciamlogin.com";
+
+    let mut url = Url::of(setting)?;
+    let from = setting.from.clone();
+    url.path.retain(|part| part != "v2.0");
+    if url.path.first().is_some_and(|part| part == "tfp") {
+        url.path.remove(0);
+    }
+    let is_policy = |part: &String| part.to_lowercase().starts_with("b2c_");
+    let policy = url.path.pop_if(|part| is_policy(part));
+    let tenant = match (url.path.pop(), url.authority.strip_suffix(CIAM)) {
+        (Some(tenant), _) => tenant,
+        (None, Some(name)) => format!("{name}.onmicrosoft.com"),
+        (None, None) => {
+            return Err(ConfigError::new(&from, "names no tenant").hint(
+                "write it as https://login.microsoftonline.com/TENANT/v2.0; of servers other than Microsoft's write a \
+                 configuration with their token_endpoint",
+            ));
+        }
+    };
+    Ok(Place {
+        url,
+        tenant,
+        tenant_from: from,
+        policy,
+    })
+}
+
+impl Place {
+    /// The fields of a client that say where it is asked.
+    fn client(self, at: &str, draft: &mut Draft) -> Client {
+        let Self {
+            mut url,
+            tenant,
+            tenant_from,
+            policy,
+        } = self;
+        draft.trust_microsoft(&url.authority);
+        if url.path.first().is_some_and(|part| part == "tfp") {
+            url.path.remove(0);
+        }
+        let is_adfs = tenant.eq_ignore_ascii_case("adfs");
+        let is_entra = url.path.is_empty() && policy.is_none() && !is_adfs;
+        if is_entra {
+            draft.place(format!("{at}.authority_host"), url.from);
+            draft.place(format!("{at}.tenant_id"), tenant_from);
+            return Client {
+                fields: vec![
+                    (
+                        "authority_host".to_owned(),
+                        Node::text(format!("https://{}", url.authority)),
+                    ),
+                    ("tenant_id".to_owned(), Node::text(tenant)),
+                ],
+                is_entra,
+                is_adfs,
+            };
+        }
+        let mut path = url.path;
+        if policy.is_some() {
+            path.push("tfp".to_owned());
+        }
+        path.push(tenant);
+        path.extend(policy);
+        let version = if is_adfs { "oauth2" } else { "oauth2/v2.0" };
+        let endpoint = format!("https://{}/{}/{version}/token", url.authority, path.join("/"));
+        draft.place(format!("{at}.token_endpoint"), url.from);
+        Client {
+            fields: vec![("token_endpoint".to_owned(), Node::text(endpoint))],
+            is_entra,
+            is_adfs,
+        }
+    }
+}
+
+/// `CredentialSource` of Microsoft.Identity.Abstractions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Source {
+    Certificate,
+    KeyVault,
+    Base64Encoded,
+    Path,
+    StoreWithThumbprint,
+    StoreWithDistinguishedName,
+    ClientSecret,
+    SignedAssertionFromManagedIdentity,
+    SignedAssertionFilePath,
+    SignedAssertionFromVault,
+    AutoDecryptKeys,
+    CustomSignedAssertion,
+    ManagedCertificate,
+    StoreWithSubjectName,
+}
+
+impl Source {
+    /// All of them, by their numbers.
+    const ALL: [(&'static str, Self); 14] = [
+        ("Certificate", Self::Certificate),
+        ("KeyVault", Self::KeyVault),
+        ("Base64Encoded", Self::Base64Encoded),
+        ("Path", Self::Path),
+        ("StoreWithThumbprint", Self::StoreWithThumbprint),
+        (
+            "StoreWithDistinguishedName",
+            Self::StoreWithDistinguishedName,
+        ),
+        ("ClientSecret", Self::ClientSecret),
+        (
+            "SignedAssertionFromManagedIdentity",
+            Self::SignedAssertionFromManagedIdentity,
+        ),
+        ("SignedAssertionFilePath", Self::SignedAssertionFilePath),
+        ("SignedAssertionFromVault", Self::SignedAssertionFromVault),
+        ("AutoDecryptKeys", Self::AutoDecryptKeys),
+        ("CustomSignedAssertion", Self::CustomSignedAssertion),
+        ("ManagedCertificate", Self::ManagedCertificate),
+        ("StoreWithSubjectName", Self::StoreWithSubjectName),
+    ];
+
+    /// By its name, whose case does not count, or by its number, as .NET reads an enumeration.
+    fn parse(setting: &Setting) -> Result<Self, ConfigError> {
+        let text = setting.text();
+        let by_number = text.parse::<usize>().ok();
+        let known = Self::ALL.iter().enumerate();
+        let mut found = known.filter(|(number, (name, _))| {
+            by_number == Some(*number) || name.eq_ignore_ascii_case(text)
+        });
+        found.next().map(|(_, (_, source))| *source).ok_or_else(|| {
+            let names = Self::ALL.iter().map(|(name, _)| *name);
+            ConfigError::new(&setting.from, "is no source type of Microsoft.Identity.Web")
+                .hint(format!("expected {}", Vec::from_iter(names).join(", ")))
+        })
+    }
+
+    fn name(self) -> &'static str {
+        let mut known = Self::ALL.iter();
+        let found = known.find(|(_, source)| *source == self);
+        found.map_or("", |(name, _)| name)
+    }
+
+    /// Whether it is a certificate, here or elsewhere.
+    fn is_certificate(self) -> bool {
+        !matches!(
+            self,
+            Self::ClientSecret
+                | Self::SignedAssertionFromManagedIdentity
+                | Self::SignedAssertionFilePath
+                | Self::SignedAssertionFromVault
+                | Self::AutoDecryptKeys
+                | Self::CustomSignedAssertion
+        )
+    }
+
+    /// Why it is not used, and what to use instead.
+    fn instead(self) -> (&'static str, &'static str) {
+        match self {
+            Self::KeyVault => (
+                "is a certificate that is not read from Key Vault",
+                "have it written to a file (the Secrets Store CSI driver, `az keyvault secret download`) and use Path; or \
+                 use SignedAssertionFromManagedIdentity or SignedAssertionFilePath, which need no certificate",
+            ),
+            Self::StoreWithThumbprint
+            | Self::StoreWithDistinguishedName
+            | Self::StoreWithSubjectName => (
+                "is a certificate of a certificate store, which is Windows'",
+                "export it with its key and use Path (PFX or PEM), or Base64Encoded",
+            ),
+            Self::SignedAssertionFromVault => (
+                "is an assertion signed in Key Vault, which is not asked",
+                "use SignedAssertionFromManagedIdentity or SignedAssertionFilePath; or Path, with the key in a file",
+            ),
+            Self::ManagedCertificate => (
+                "is a certificate that Azure gives Microsoft's own services",
+                "use SignedAssertionFromManagedIdentity",
+            ),
+            Self::AutoDecryptKeys => (
+                "is for the decryption of tokens, and authenticates nobody",
+                "take it out, or write it under TokenDecryptionCredentials",
+            ),
+            // those that are used are not asked
+            _ => (
+                "is a certificate that the .NET program's code has",
+                "use Path (PFX or PEM), or Base64Encoded",
+            ),
+        }
+    }
+}
+

@@ -1,0 +1,515 @@
+//! Microsoft.Identity.Web's settings and what is made of them.
+
+use std::path::Path;
+
+use edgepass_core::{Config, Environment};
+use edgepass_settings::{File, Imported, appsettings};
+use serde_json::{Value, json};
+
+const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+const CLIENT: &str = "66666666-7777-8888-9999-000000000000";
+
+fn read(
+    text: &str,
+    section: Option<&str>,
+    api: Option<&str>,
+    environment: &[(&str, &str)],
+) -> Result<Imported, String> {
+    let file = File {
+        text,
+        name: "appsettings.json",
+        folder: Path::new("/app"),
+    };
+    let environment = Environment::from_pairs(environment.iter().copied());
+    appsettings::import(&file, section, api, &environment).map_err(|error| error.to_string())
+}
+
+fn document(imported: &Imported) -> Value {
+    serde_json::from_str(&imported.document).unwrap()
+}
+
+/// A section of a client with these settings besides.
+fn section(more: &Value) -> Value {
+    let mut section = json!({
+        "Instance": "https://login.microsoftonline.com/",
+        "TenantId": TENANT,
+        "ClientId": CLIENT,
+    });
+    for (name, value) in more.as_object().unwrap() {
+        section[name] = value.clone();
+    }
+    json!({ "AzureAd": section })
+}
+
+/// The one identity of what is made of settings.
+fn identity(settings: &Value) -> (Value, Imported) {
+    let imported = read(&settings.to_string(), None, None, &[]).unwrap();
+    let document = document(&imported);
+    (document["identities"]["AzureAd"].clone(), imported)
+}
+
+#[test]
+fn every_source_type_becomes_a_credential_or_says_what_to_use() {
+    for (entry, expected) in [
+        (
+            json!({ "SourceType": "ClientSecret", "ClientSecret": "hunter2" }),
+            Ok(json!({ "client_secret": { "env": "AzureAd__ClientCredentials__0__ClientSecret" } })),
+        ),
+        (
+            json!({ "SourceType": "SignedAssertionFilePath" }),
+            Ok(json!({ "federated_token_file": { "path": "/var/run/secrets/azure/tokens/azure-identity-token" } })),
+        ),
+        (
+            json!({ "SourceType": "SignedAssertionFilePath", "SignedAssertionFileDiskPath": "/run/token" }),
+            Ok(json!({ "federated_token_file": { "path": "/run/token" } })),
+        ),
+        // as the sidecar's own page has it
+        (
+            json!({ "SourceType": "SignedAssertionFilePath", "SignedAssertionFilePath": "/run/token" }),
+            Ok(json!({ "federated_token_file": { "path": "/run/token" } })),
+        ),
+        (
+            json!({ "SourceType": "SignedAssertionFromManagedIdentity" }),
+            Ok(json!({ "managed_identity_assertion": {} })),
+        ),
+        (
+            json!({
+                "SourceType": "signedassertionfrommanagedidentity", "ManagedIdentityClientId": CLIENT,
+                "TokenExchangeUrl": "api://AzureADTokenExchangeUSGov/.default",
+            }),
+            Ok(json!({ "managed_identity_assertion": {
+                "client_id": CLIENT, "audience": "api://AzureADTokenExchangeUSGov",
+            } })),
+        ),
+        (
+            json!({ "SourceType": "Path", "CertificateDiskPath": "certs/app.pfx" }),
+            Ok(json!({ "certificate": { "name": "AzureAd-0" } })),
+        ),
+        (
+            json!({ "SourceType": 3, "CertificateDiskPath": "/app.pfx", "UseBoundCredential": true }),
+            Ok(json!({ "certificate": { "name": "AzureAd-0", "use_bound_credential": true } })),
+        ),
+        (
+            json!({ "SourceType": "Base64Encoded", "Base64EncodedValue": "aHVudGVyMg==" }),
+            Ok(json!({ "certificate": { "name": "AzureAd-0" } })),
+        ),
+        // by the names that .NET's older programs use for all kinds
+        (
+            json!({ "SourceType": "Path", "Container": "/app.pfx", "ReferenceOrValue": "hunter2" }),
+            Ok(json!({ "certificate": { "name": "AzureAd-0" } })),
+        ),
+        (
+            json!({ "SourceType": "ClientSecret", "ReferenceOrValue": "hunter2" }),
+            Ok(json!({ "client_secret": { "env": "AzureAd__ClientCredentials__0__ReferenceOrValue" } })),
+        ),
+        (
+            json!({
+                "SourceType": "KeyVault", "KeyVaultUrl": "https://v.vault.azure.net", "KeyVaultCertificateName": "c",
+            }),
+            Err(["not read from Key Vault", "Secrets Store CSI"]),
+        ),
+        (
+            json!({ "SourceType": "StoreWithThumbprint", "CertificateThumbprint": "AB", "CertificateStorePath": "CurrentUser/My" }),
+            Err(["certificate store", "use Path"]),
+        ),
+        (
+            json!({ "SourceType": "StoreWithDistinguishedName", "CertificateDistinguishedName": "CN=x" }),
+            Err(["certificate store", "use Path"]),
+        ),
+        (json!({ "SourceType": "StoreWithSubjectName" }), Err(["certificate store", "use Path"])),
+        (json!({ "SourceType": "Certificate" }), Err(["code", "Base64Encoded"])),
+        (json!({ "SourceType": "SignedAssertionFromVault" }), Err(["signed in Key Vault", "SignedAssertionFilePath"])),
+        (json!({ "SourceType": "AutoDecryptKeys" }), Err(["decryption", "TokenDecryptionCredentials"])),
+        (json!({ "SourceType": "ManagedCertificate" }), Err(["Azure gives", "SignedAssertionFromManagedIdentity"])),
+        (
+            json!({ "SourceType": "CustomSignedAssertion", "CustomSignedAssertionProviderName": "Mine" }),
+            Err(["code of the .NET program", "executable"]),
+        ),
+        (json!({ "SourceType": "Secret" }), Err(["no source type", "ClientSecret"])),
+        (json!({ "SourceType": 14 }), Err(["no source type", "ClientSecret"])),
+        (json!({ "ClientSecret": "hunter2" }), Err(["SourceType", "is not set"])),
+        (json!({ "SourceType": "ClientSecret" }), Err(["ClientCredentials:0:ClientSecret", "is not set"])),
+        (json!({ "SourceType": "Path" }), Err(["CertificateDiskPath", "is not set"])),
+        (json!({ "SourceType": "Base64Encoded" }), Err(["Base64EncodedValue", "is not set"])),
+        (json!({ "SourceType": "Path", "CertificateDiskPath": "/c", "UseBoundCredential": "yes" }), Err(["UseBoundCredential", "true or false"])),
+        (json!({ "SourceType": "ClientSecret", "Skip": true }), Err(["only entries with Skip", "Skip"])),
+    ] {
+        let settings = section(&json!({ "ClientCredentials": [entry] }));
+        let read = read(&settings.to_string(), None, None, &[]);
+        match (read, expected) {
+            (Ok(imported), Ok(expected)) => {
+                let document = document(&imported);
+                assert_eq!(document["identities"]["AzureAd"]["credential"], expected);
+                let text = imported.document.as_str();
+                assert!(!text.contains("hunter2"), "{text}");
+                assert!(!format!("{imported:?}").contains("hunter2"));
+                let environment = imported.environment(Environment::default());
+                let loaded = Config::load(Some(text), &environment);
+                loaded.unwrap_or_else(|error| panic!("{error}: {text}"));
+            }
+            (Err(error), Err(parts)) => {
+                let place = "AzureAd:ClientCredentials";
+                assert!(error.starts_with(place) && error.contains("appsettings.json"), "{error}");
+                assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+                assert!(!error.contains("hunter2"), "{error}");
+            }
+            (Ok(imported), Err(parts)) => panic!("{parts:?}: {}", *imported.document),
+            (Err(error), Ok(expected)) => panic!("{expected}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn the_rest_of_a_list_is_used_where_an_entry_cannot_be() {
+    let settings = section(&json!({ "SendX5C": true, "ClientCredentials": [
+        { "SourceType": "StoreWithThumbprint", "CertificateThumbprint": "AB" },
+        { "SourceType": "Path", "CertificateDiskPath": "app.pfx", "CertificatePassword": "hunter2" },
+        { "SourceType": "SignedAssertionFilePath", "Skip": true },
+        { "SourceType": "ClientSecret", "ClientSecret": "hunter2", "UseBoundCredential": true },
+    ], "ClientSecret": "hunter2" }));
+    let (identity, imported) = identity(&settings);
+    assert_eq!(
+        identity["credential"],
+        json!([
+            { "certificate": { "name": "AzureAd-0", "send_x5c": true } },
+            { "client_secret": { "env": "AzureAd__ClientCredentials__3__ClientSecret" } },
+        ])
+    );
+    assert_eq!(
+        document(&imported)["certificates"],
+        json!({ "AzureAd-0": {
+            "certificate_file": "/app/app.pfx",
+            "password_env": "AzureAd__ClientCredentials__1__CertificatePassword",
+        } })
+    );
+    let environment = imported.environment(Environment::default());
+    assert_eq!(environment.get("AzureAd__ClientCredentials__1__CertificatePassword"), Some("hunter2"));
+    let [older, bound, store] = imported.notes.as_slice() else {
+        panic!("{:?}", imported.notes);
+    };
+    assert!(store.starts_with("AzureAd:ClientCredentials:0:SourceType (appsettings.json, line 1) is left out"), "{store}");
+    assert!(bound.starts_with("AzureAd:ClientCredentials:3:UseBoundCredential") && bound.contains("ClientSecret"), "{bound}");
+    assert!(older.starts_with("AzureAd:ClientSecret") && older.contains("ClientCredentials goes before it"), "{older}");
+}
+
+#[test]
+fn authorities_are_as_microsofts_libraries_read_them() {
+    let entra = |host: &str| json!({ "authority_host": format!("https://{host}"), "tenant_id": TENANT });
+    let endpoint = |url: &str| json!({ "token_endpoint": url });
+    let public = "login.microsoftonline.com";
+    for (settings, expected) in [
+        (json!({}), entra(public)),
+        (json!({ "Instance": "https://login.microsoftonline.us" }), entra("login.microsoftonline.us")),
+        (json!({ "Instance": null }), entra(public)),
+        (json!({ "Instance": "https://contoso.ciamlogin.com/" }), entra("contoso.ciamlogin.com")),
+        (json!({ "TenantId": "organizations", "AppHomeTenantId": TENANT }), entra(public)),
+        (
+            json!({ "Instance": "", "TenantId": "", "Authority": format!("https://{public}/{TENANT}/v2.0") }),
+            entra(public),
+        ),
+        (
+            json!({ "Instance": null, "TenantId": null, "Authority": "https://contoso.ciamlogin.com/" }),
+            json!({ "authority_host": "https://contoso.ciamlogin.com", "tenant_id": "contoso.onmicrosoft.com" }),
+        ),
+        (
+            json!({
+                "Instance": "https://fabrikam.b2clogin.com/tfp/", "Domain": "fabrikam.onmicrosoft.com",
+                "SignUpSignInPolicyId": "b2c_1_susi",
+            }),
+            endpoint("https://fabrikam.b2clogin.com/tfp/fabrikam.onmicrosoft.com/b2c_1_susi/oauth2/v2.0/token"),
+        ),
+        (
+            json!({
+                "Instance": null, "TenantId": null,
+                "Authority": "https://fabrikam.b2clogin.com/fabrikam.onmicrosoft.com/B2C_1_susi/v2.0",
+            }),
+            endpoint("https://fabrikam.b2clogin.com/tfp/fabrikam.onmicrosoft.com/B2C_1_susi/oauth2/v2.0/token"),
+        ),
+        (
+            json!({ "Instance": "https://adfs.contoso.example/", "TenantId": "adfs" }),
+            endpoint("https://adfs.contoso.example/adfs/oauth2/token"),
+        ),
+        (
+            json!({ "Instance": "https://x.dsts.core.example/dstsv2/", "TenantId": "7a433bfc" }),
+            endpoint("https://x.dsts.core.example/dstsv2/7a433bfc/oauth2/v2.0/token"),
+        ),
+    ] {
+        let mut more = settings.clone();
+        more["ClientCredentials"] = json!([{ "SourceType": "SignedAssertionFromManagedIdentity" }]);
+        let (mut identity, _) = identity(&section(&more));
+        let fields = identity.as_object_mut().unwrap();
+        assert_eq!(fields.remove("client_id"), Some(json!(CLIENT)));
+        fields.remove("credential");
+        assert_eq!(identity, expected, "{settings}");
+    }
+    for (settings, parts) in [
+        (json!({ "TenantId": "common" }), ["AzureAd:TenantId", "AppHomeTenantId"]),
+        (json!({ "TenantId": null }), ["AzureAd:TenantId", "AzureAd__TenantId"]),
+        (json!({ "ClientId": " " }), ["AzureAd:ClientId", "AzureAd__ClientId"]),
+        (json!({ "Instance": "login.microsoftonline.com" }), ["AzureAd:Instance (appsettings.json, line 1)", "https://"]),
+        (json!({ "Instance": null, "TenantId": null, "Authority": "https://idp.example/" }), ["AzureAd:Authority", "token_endpoint"]),
+    ] {
+        let mut more = settings.clone();
+        more["ClientCredentials"] = json!([{ "SourceType": "SignedAssertionFromManagedIdentity" }]);
+        let error = read(&section(&more).to_string(), None, None, &[]).unwrap_err();
+        assert!(parts.iter().all(|part| error.contains(part)), "{settings}: {error}");
+    }
+}
+
+#[test]
+fn regions_and_what_has_no_effect() {
+    for (region, variables, expected, notes) in [
+        ("westeurope", &[][..], json!("westeurope"), 0),
+        ("TryAutoDetect", &[("REGION_NAME", "West Europe")], json!("westeurope"), 0),
+        ("TryAutoDetect", &[], Value::Null, 1),
+    ] {
+        let settings = section(&json!({
+            "AzureRegion": region,
+            "ClientCredentials": [{ "SourceType": "SignedAssertionFromManagedIdentity" }],
+        }));
+        let imported = read(&settings.to_string(), None, None, variables).unwrap();
+        assert_eq!(document(&imported)["identities"]["AzureAd"]["region"], expected);
+        assert_eq!(imported.notes.len(), notes, "{:?}", imported.notes);
+    }
+    let (_, imported) = identity(&section(&json!({
+        "ClientCapabilities": ["cp1"], "ExtraQueryParameters": { "dc": "x" },
+        "ClientCredentials": [{ "SourceType": "SignedAssertionFromManagedIdentity" }],
+        // of the signing in of people
+        "CallbackPath": "/signin-oidc", "Domain": "contoso.example", "Audience": "api://x",
+    })));
+    let [capabilities, parameters] = imported.notes.as_slice() else {
+        panic!("{:?}", imported.notes);
+    };
+    assert!(capabilities.starts_with("AzureAd:ClientCapabilities (appsettings.json) is not used"));
+    assert!(parameters.starts_with("AzureAd:ExtraQueryParameters (appsettings.json) is not used"));
+}
+
+#[test]
+fn what_came_before_lists_is_read() {
+    let (secret, _) = identity(&section(&json!({ "ClientSecret": "hunter2" })));
+    assert_eq!(secret["credential"], json!({ "client_secret": { "env": "AzureAd__ClientSecret" } }));
+    let (certificates, _) = identity(&section(&json!({
+        "ClientCredentialsUsingManagedIdentity": { "IsEnabled": false },
+        "ClientCertificates": [{ "SourceType": "Path", "CertificateDiskPath": "/c.pfx" }],
+    })));
+    assert_eq!(certificates["credential"], json!({ "certificate": { "name": "AzureAd-0" } }));
+    let (managed, _) = identity(&section(&json!({
+        "ClientCredentialsUsingManagedIdentity": { "IsEnabled": true, "ManagedIdentityClientId": CLIENT },
+    })));
+    assert_eq!(managed["credential"], json!({ "managed_identity_assertion": { "client_id": CLIENT } }));
+}
+
+#[test]
+fn another_clients_token_is_an_assertion() {
+    let outer = json!({ "ClientCredentials": [{
+        "SourceType": "CustomSignedAssertion", "CustomSignedAssertionProviderName": "OidcIdpSignedAssertion",
+        "CustomSignedAssertionProviderData": { "ConfigurationSection": "Inner" },
+    }] });
+    let with = |inner: Value| {
+        let mut settings = section(&outer);
+        settings["Inner"] = inner;
+        settings
+    };
+    let (found, imported) = identity(&with(json!({
+        "Instance": "https://login.microsoftonline.com/", "TenantId": "fabrikam.example", "ClientId": "inner",
+        "ClientCredentials": [
+            { "SourceType": "Path", "CertificateDiskPath": "/c.pfx", "UseBoundCredential": true },
+            { "SourceType": "ClientSecret", "ClientSecret": "hunter2" },
+        ],
+    })));
+    assert_eq!(
+        found["credential"],
+        json!({ "oidc_federation": {
+            "authority_host": "https://login.microsoftonline.com", "tenant_id": "fabrikam.example",
+            "client_id": "inner",
+            "credential": { "client_secret": { "env": "Inner__ClientCredentials__1__ClientSecret" } },
+        } })
+    );
+    let environment = imported.environment(Environment::default());
+    Config::load(Some(&imported.document), &environment).unwrap();
+    // what the engine says of the inner one is said of the inner section
+    let (_, imported) = identity(&with(json!({
+        "TenantId": "fabrikam..example", "ClientId": "inner", "ClientSecret": "hunter2",
+    })));
+    let environment = imported.environment(Environment::default());
+    let error = Config::load(Some(&imported.document), &environment).unwrap_err();
+    let error = imported.explain(error).to_string();
+    assert!(error.starts_with("Inner:TenantId (appsettings.json, line 1): "), "{error}");
+    for (inner, part) in [
+        (json!({ "TenantId": TENANT, "ClientId": "inner", "ClientCredentials": outer["ClientCredentials"] }), "in turn"),
+        (json!({ "TenantId": TENANT, "ClientId": "inner" }), "Inner:ClientCredentials"),
+        (json!({ "TenantId": TENANT }), "Inner:ClientId"),
+        (json!({}), "which is not there"),
+    ] {
+        let error = read(&with(inner).to_string(), None, None, &[]).unwrap_err();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn the_file_is_json_as_dotnet_takes_it() {
+    let text = "\u{feff}// a comment\n{ /* another */\n  \"AzureAd:Instance\": \"https://login.microsoftonline.us/\",\n  \
+                \"azuread\": {\n    \"TENANTID\": \"contoso.example\",\n    \"ClientId\": \"c\",\n    \
+                \"ClientCredentials\": [ { \"SourceType\": \"SignedAssertionFilePath\", }, ],\n  },\n}\n";
+    let imported = read(text, None, None, &[]).unwrap();
+    assert_eq!(
+        document(&imported)["identities"]["AzureAd"],
+        json!({
+            "authority_host": "https://login.microsoftonline.us", "tenant_id": "contoso.example", "client_id": "c",
+            "credential": { "federated_token_file": { "path": "/var/run/secrets/azure/tokens/azure-identity-token" } },
+        })
+    );
+    for (text, parts) in [
+        ("", ["appsettings.json", "JSON object"]),
+        ("[]", ["appsettings.json", "JSON object"]),
+        ("{ \"AzureAd\": ", ["not JSON", "line 1"]),
+        ("{\n 'AzureAd': 1 }", ["not JSON", "line 2"]),
+        ("{\n \"AzureAd\": { \"ClientId\": \"hunter2\" \"TenantId\": 1 } }", ["not JSON", "line 2"]),
+        ("{ AzureAd: 1 }", ["not JSON", "line 1"]),
+        ("{ \"a\": 1 } { }", ["not JSON", "line 1"]),
+        (
+            "{ \"AzureAd\": { \"ClientId\": \"x\",\n\"clientid\": \"y\" } }",
+            ["AzureAd:clientid (appsettings.json, line 2)", "twice: AzureAd:ClientId (appsettings.json, line 1)"],
+        ),
+        ("{ \"Other\": { \"ClientId\": \"x\" } }", ["no section `AzureAd`", "name its section: `Other`"]),
+        ("{ \"Logging\": { \"x\": 1 } }", ["no section `AzureAd`", "has ClientId"]),
+    ] {
+        let error = read(text, None, None, &[]).unwrap_err();
+        assert!(parts.iter().all(|part| error.contains(part)), "{text}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    let deep = format!("{}1{}", "{\"a\":".repeat(5000), "}".repeat(5000));
+    assert!(read(&deep, None, None, &[]).is_err());
+    let many = format!("{{\"a\":[{}1]}}", "1,".repeat(20_000));
+    assert!(read(&many, None, None, &[]).unwrap_err().contains("more than 10000 settings"));
+    let long = format!("{{\"{}\":1}}", "a".repeat(2000));
+    assert!(read(&long, None, None, &[]).unwrap_err().contains("longer than 1024"));
+}
+
+#[test]
+fn variables_go_before_the_file() {
+    let settings = section(&json!({ "ClientCredentials": [
+        { "SourceType": "ClientSecret", "ClientSecret": "hunter2" },
+    ] }));
+    let variables = [
+        ("AzureAd__TenantId", "contoso.example"),
+        ("AZUREAD__CLIENTID", "other"),
+        ("AzureAd__Instance", " "),
+        ("azuread__clientcredentials__0__sourcetype", "SignedAssertionFilePath"),
+        ("AZURE_FEDERATED_TOKEN_FILE", "/run/token"),
+        ("AzureAd:ClientCredentials:1:SourceType", "ClientSecret"),
+        ("AzureAd__ClientCredentials__1__ClientSecret", "hunter3"),
+    ];
+    let imported = read(&settings.to_string(), None, None, &variables).unwrap();
+    assert_eq!(
+        document(&imported)["identities"]["AzureAd"],
+        json!({
+            "authority_host": "https://login.microsoftonline.com", "tenant_id": "contoso.example",
+            "client_id": "other",
+            "credential": [
+                { "federated_token_file": {} },
+                { "client_secret": { "env": "AzureAd__ClientCredentials__1__ClientSecret" } },
+            ],
+        })
+    );
+    // a program's settings may be variables alone
+    let all = [
+        ("AzureAd__TenantId", "contoso.example"),
+        ("AzureAd__ClientId", "c"),
+        ("AzureAd__ClientCredentials__10__SourceType", "SignedAssertionFromManagedIdentity"),
+        ("AzureAd__ClientCredentials__2__SourceType", "SignedAssertionFilePath"),
+    ];
+    let imported = read("{}", None, None, &all).unwrap();
+    let credential = &document(&imported)["identities"]["AzureAd"]["credential"];
+    let kinds: Vec<_> = credential.as_array().unwrap().iter().flat_map(|c| c.as_object().unwrap().keys()).collect();
+    assert_eq!(kinds, ["federated_token_file", "managed_identity_assertion"]);
+    let twice = [("AzureAd__ClientId", "a"), ("AZUREAD__CLIENTID", "b")];
+    let error = read(&settings.to_string(), None, None, &twice).unwrap_err();
+    assert!(error.contains("AzureAd__ClientId") && error.contains("AZUREAD__CLIENTID"), "{error}");
+    // an error is about the variable
+    let wrong = [("AzureAd__ClientCredentials__0__SourceType", "Secret")];
+    let error = read(&settings.to_string(), None, None, &wrong).unwrap_err();
+    assert!(error.starts_with("AzureAd__ClientCredentials__0__SourceType: "), "{error}");
+}
+
+#[test]
+fn an_api_gives_the_scopes() {
+    let mut settings = section(&json!({ "ClientCredentials": [{ "SourceType": "SignedAssertionFromManagedIdentity" }] }));
+    settings["Entra"] = settings["AzureAd"].clone();
+    settings["Entra"]["TenantId"] = json!("contoso.example");
+    settings["DownstreamApis"] = json!({
+        "Graph": { "BaseUrl": "https://graph.microsoft.com/v1.0", "RequestAppToken": true,
+            "Scopes": ["https://graph.microsoft.com/.default"] },
+        "Text": { "Scopes": "api://one/.default", "AcquireTokenOptions": {
+            "Tenant": "fabrikam.example", "AuthenticationOptionsName": "Entra" } },
+        "People": { "Scopes": ["User.Read"], "RequestAppToken": false },
+        "None": { "BaseUrl": "https://x.example" },
+        "Managed": { "Scopes": ["https://vault.azure.net/.default"], "ProtocolScheme": "MTLS_POP",
+            "AcquireTokenOptions": { "ManagedIdentity": { "UserAssignedClientId": CLIENT } } },
+    });
+    settings["Older"] = json!({ "Scopes": ["api://older/.default"] });
+    let text = settings.to_string();
+    let of = |api: &str, variables: &[(&str, &str)]| {
+        let imported = read(&text, None, Some(api), variables).unwrap();
+        let document = document(&imported);
+        let identities = document["identities"].as_object().unwrap();
+        let (name, identity) = identities.iter().next().unwrap();
+        (name.clone(), identity.clone(), imported)
+    };
+    let (name, graph, imported) = of("graph", &[]);
+    assert_eq!((name.as_str(), &graph["scopes"]), ("AzureAd", &json!(["https://graph.microsoft.com/.default"])));
+    assert_eq!(imported.source, "appsettings.json, section AzureAd, API graph");
+    let (_, graph, _) = of("Graph", &[("DownstreamApis__graph__Scopes__0", "api://other/.default")]);
+    assert_eq!(graph["scopes"], json!(["api://other/.default"]));
+    let (name, text_api, _) = of("Text", &[]);
+    assert_eq!((name.as_str(), &text_api["tenant_id"]), ("Entra", &json!("fabrikam.example")));
+    assert_eq!(text_api["scopes"], json!(["api://one/.default"]));
+    let (_, older, _) = of("Older", &[]);
+    assert_eq!(older["scopes"], json!(["api://older/.default"]));
+    let (_, managed, imported) = of("Managed", &[]);
+    assert_eq!(managed, json!({
+        "credential": { "managed_identity": { "client_id": CLIENT } },
+        "scopes": ["https://vault.azure.net/.default"],
+    }));
+    assert!(imported.notes[0].contains("ProtocolScheme"), "{:?}", imported.notes);
+    for (api, parts) in [
+        ("People", ["DownstreamApis:People:Scopes:0 (appsettings.json, line 1)", "User.Read"]),
+        ("None", ["DownstreamApis:None:Scopes", "DownstreamApis__None__Scopes__0"]),
+        ("Graf", ["DownstreamApis (appsettings.json): has no API `Graf`", "`Graph`"]),
+    ] {
+        let error = read(&text, None, Some(api), &[]).unwrap_err();
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    }
+    // the only one need not be named
+    assert!(document(&read(&text, None, None, &[]).unwrap())["identities"]["AzureAd"].get("scopes").is_none());
+    settings["DownstreamApis"] = json!({
+        "Graph": { "Scopes": ["https://graph.microsoft.com/.default"] }, "People": { "Scopes": ["User.Read"] },
+    });
+    let imported = read(&settings.to_string(), None, None, &[]).unwrap();
+    let only = document(&imported);
+    assert_eq!(only["identities"]["AzureAd"]["scopes"], json!(["https://graph.microsoft.com/.default"]));
+    // another section
+    let imported = read(&settings.to_string(), Some("entra"), None, &[]).unwrap();
+    assert_eq!(document(&imported)["identities"]["entra"]["tenant_id"], json!("contoso.example"));
+}
+
+#[test]
+fn what_the_engine_refuses_is_said_of_the_setting() {
+    let credentials = json!([{ "SourceType": "SignedAssertionFromManagedIdentity", "ManagedIdentityClientId": "x" }]);
+    for (settings, place) in [
+        (json!({ "TenantId": "a..b" }), "AzureAd:TenantId (appsettings.json, line 1): "),
+        (json!({ "ClientId": "<your client>" }), "AzureAd:ClientId (appsettings.json, line 1): "),
+        (json!({ "Instance": "https://login.example/" }), "AzureAd:Instance (appsettings.json, line 1): "),
+        (json!({ "ClientCredentials": credentials }), "AzureAd:ClientCredentials:0:ManagedIdentityClientId (appsettings.json, line 1): "),
+    ] {
+        let mut more = settings.clone();
+        if more.get("ClientCredentials").is_none() {
+            more["ClientCredentials"] = json!([{ "SourceType": "SignedAssertionFilePath" }]);
+        }
+        let (_, imported) = identity(&section(&more));
+        let environment = imported.environment(Environment::default());
+        let error = Config::load(Some(&imported.document), &environment).unwrap_err();
+        let error = imported.explain(error).to_string();
+        assert!(error.starts_with(place), "{error}");
+    }
+}
