@@ -120,7 +120,7 @@ pub fn text(bytes: &[u8]) -> Result<&str, &'static str> {
 }
 
 /// The text of a file. The error continues its name.
-fn read(path: &Path) -> Result<Zeroizing<String>, String> {
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, String> {
     let bytes = read_bounded(path, limits::CONFIG_BYTES).map_err(|error| match error {
         FileError::TooLarge { limit } => {
             format!("has more than {limit} bytes: is it the right file?")

@@ -90,6 +90,7 @@ mod proxy;
 mod roots;
 mod runtime;
 mod servers;
+mod settings;
 mod sources;
 mod tls_failure;
 mod tunnel;
@@ -110,3 +111,4 @@ pub use edgepass_core::{
 };
 pub use edgepass_core::{config, needs};
 pub use provider::{BuildError, Builder, Limits, Provider, Stats, process_environment};
+pub use settings::AppSettings;

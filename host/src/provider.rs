@@ -10,7 +10,7 @@ use edgepass_core::{
     ClientAssertion, Config, ConfigError, CredentialTrial, Environment, Error, ErrorClass,
     ErrorDetail, Grant, IdentityStatus, Needs, RejectionOutcome, Secret, TokenRequest, TokenSource,
 };
-use edgepass_settings::formats::{self, Format};
+use edgepass_settings::formats::Format;
 use hashbrown::HashMap;
 use tokio::sync::watch;
 use wasmtime::component::{Component, Linker};
@@ -31,6 +31,7 @@ use crate::notices::Notices;
 use crate::proxy::Proxies;
 use crate::roots::{Roots, RootsError};
 use crate::runtime;
+use crate::settings::{AppSettings, Given, Loaded};
 use crate::sources::Sources;
 
 /// Access tokens from the credential component.
@@ -56,6 +57,36 @@ impl Provider {
     /// Starts from a configuration.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// Of what this process was started with, as the command takes it: [`Builder::from_process`], built. Call it inside the
+    /// tokio runtime that the provider is to run on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    pub async fn from_environment() -> Result<Self, BuildError> {
+        Builder::from_process().build().await
+    }
+
+    /// Of the settings of a .NET program with Microsoft.Identity.Web: [`Builder::appsettings`] with the environment of
+    /// this process, built. Call it inside the tokio runtime that the provider is to run on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    pub async fn from_appsettings(settings: impl Into<AppSettings>) -> Result<Self, BuildError> {
+        Builder::from_process().appsettings(settings).build().await
+    }
+
+    /// Of a settings file of python-social-auth: [`Builder::social_auth`] with the environment of this process, built. Call
+    /// it inside the tokio runtime that the provider is to run on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    pub async fn from_social_auth(path: impl Into<PathBuf>) -> Result<Self, BuildError> {
+        Builder::from_process().social_auth(path).build().await
     }
 
     /// A token from the cache, or from the token endpoint. Callers that ask for the same at the same time share one
@@ -381,7 +412,7 @@ pub struct Stats {
 /// How a [`Provider`] is made.
 #[derive(Default)]
 pub struct Builder {
-    config: Option<Document>,
+    config: Option<Given>,
     environment: Environment,
     roots: Option<RootsSource>,
     certificates: BTreeMap<String, CertificateSource>,
@@ -400,12 +431,14 @@ enum RootsSource {
 impl Builder {
     /// What this process was started with, as the command takes it: the environment ([`process_environment`]), and the
     /// configuration file that `EDGEPASS_CONFIG` names or the JSON in `EDGEPASS_CONFIG_JSON`, if one of them is set.
+    /// Otherwise variables describe the identity: those of the Azure SDKs, or of python-social-auth.
     pub fn from_process() -> Self {
         Self {
             config: Document::of_variables(
                 std::env::var_os(Environment::EDGEPASS_CONFIG),
                 std::env::var_os(Environment::EDGEPASS_CONFIG_JSON),
-            ),
+            )
+            .map(Given::Document),
             environment: process_environment(),
             ..Self::default()
         }
@@ -415,7 +448,7 @@ impl Builder {
     #[must_use]
     pub fn config_json(mut self, json: impl Into<String>) -> Self {
         let json = Zeroizing::new(json.into());
-        self.config = Some(Document::Given(json, Format::Json));
+        self.config = Some(Given::Document(Document::Given(json, Format::Json)));
         self
     }
 
@@ -423,7 +456,7 @@ impl Builder {
     #[must_use]
     pub fn config_yaml(mut self, yaml: impl Into<String>) -> Self {
         let yaml = Zeroizing::new(yaml.into());
-        self.config = Some(Document::Given(yaml, Format::Yaml));
+        self.config = Some(Given::Document(Document::Given(yaml, Format::Yaml)));
         self
     }
 
@@ -431,7 +464,7 @@ impl Builder {
     #[must_use]
     pub fn config_toml(mut self, toml: impl Into<String>) -> Self {
         let toml = Zeroizing::new(toml.into());
-        self.config = Some(Document::Given(toml, Format::Toml));
+        self.config = Some(Given::Document(Document::Given(toml, Format::Toml)));
         self
     }
 
@@ -439,7 +472,26 @@ impl Builder {
     /// otherwise. It is read when this is built, and not again.
     #[must_use]
     pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.config = Some(Document::File(path.into()));
+        self.config = Some(Given::Document(Document::File(path.into())));
+        self
+    }
+
+    /// In the place of a configuration, the settings of a .NET program with Microsoft.Identity.Web: a path, or
+    /// [`AppSettings`] where the section is not `AzureAd` or an API is meant. Variables of the environment go before the file
+    /// as .NET has it (`AzureAd__ClientId`). It is read when this is built, and not again.
+    #[must_use]
+    pub fn appsettings(mut self, settings: impl Into<AppSettings>) -> Self {
+        self.config = Some(Given::AppSettings(settings.into()));
+        self
+    }
+
+    /// In the place of a configuration, the settings of a program with python-social-auth: JSON, or a module in Python of
+    /// plain assignments, which is read and never run. Each backend is an identity of the backend's name
+    /// (`azuread-tenant-oauth2`). It is read when this is built, and not again. As variables of the environment alone the
+    /// settings need no call.
+    #[must_use]
+    pub fn social_auth(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config = Some(Given::SocialAuth(path.into()));
         self
     }
 
@@ -513,13 +565,13 @@ impl Builder {
     ///
     /// When the configuration, a file that it names, or the environment is wrong.
     pub fn build_host(self) -> Result<Host, BuildError> {
-        let document = self.config.map(Document::load).transpose()?;
-        let json = document.as_ref().map(formats::Document::json);
-        let config = Config::load(json, &self.environment).map_err(|error| match &document {
-            Some(document) => document.explain(error),
-            None => unread(error, &self.environment),
-        })?;
-        let mut warnings = config.warnings(&self.environment);
+        let loaded = Loaded::of(self.config, &self.environment)?;
+        let environment = loaded.environment(self.environment);
+        let document = loaded.text();
+        let config = Config::load(document, &environment)
+            .map_err(|error| loaded.explain(error, |error| unread(error, &environment)))?;
+        let mut warnings = loaded.notes();
+        warnings.extend(config.warnings(&environment));
         let extra = config.host.extra_ca_file.as_ref().map(Path::new);
         let roots = match self.roots {
             Some(RootsSource::File(path)) => Roots::file(&path, extra, &mut warnings)?,
@@ -529,7 +581,7 @@ impl Builder {
                 None => Roots::system(extra, &mut warnings)?,
             },
         };
-        let proxies = Proxies::new(config.host.proxy.as_deref(), &self.environment)?;
+        let proxies = Proxies::new(config.host.proxy.as_deref(), &environment)?;
         for warning in &warnings {
             log::warn!("{warning}");
         }
@@ -537,7 +589,7 @@ impl Builder {
         for (name, files) in &config.certificates {
             certificates
                 .entry(name.clone())
-                .or_insert_with(|| CertificateSource::configured(files, &self.environment));
+                .or_insert_with(|| CertificateSource::configured(files, &environment));
         }
         if let Some(name) = config
             .unresolved_certificates()
@@ -555,11 +607,11 @@ impl Builder {
             .certificates
             .values()
             .any(|files| files.certificate_base64.is_some());
-        let shown = match json {
+        let shown = match document {
             Some(document) if has_keys => Some(without_keys(document)?),
             document => document.map(str::to_owned),
         };
-        let environment = guest_environment(shown.as_deref(), &self.environment, &needs);
+        let told = guest_environment(shown.as_deref(), &environment, &needs);
         let is_used = |name: &String| needs.certificates.iter().any(|need| need.name == *name);
         let unused_certificates = certificates.keys().filter(|name| !is_used(name));
         let unused_certificates = unused_certificates.cloned().collect();
@@ -571,7 +623,7 @@ impl Builder {
                     .through(proxies),
             ),
             way,
-            sources: Sources::new(needs.host_sources, &self.environment),
+            sources: Sources::new(needs.host_sources, &environment),
             certificates: Certificates::new(certificates),
             signatures: needs.signatures,
             certificate_needs: needs.certificates,
@@ -581,7 +633,7 @@ impl Builder {
             consumers: config.consumers,
             files: TokenFiles::new(needs.files.into_iter().map(|file| file.path)),
             assertions: self.assertions,
-            environment,
+            environment: told,
             memory_bytes: self.limits.memory_bytes,
             warnings,
         }))

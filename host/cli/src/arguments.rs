@@ -22,6 +22,7 @@ const TOKEN_EXAMPLES: &str = "\
 \u{1b}[1;4mExamples:\u{1b}[0m
   edgepass token --scope https://graph.microsoft.com/.default
   edgepass token --config edgepass.json --identity billing -o token
+  edgepass token --appsettings appsettings.json --api graph
   h=$(edgepass token -s api://app/.default -o header) && curl -H \"$h\" https://app.example/";
 
 const CHECK_EXAMPLES: &str = "\
@@ -50,7 +51,8 @@ const ENVOY_EXAMPLES: &str = "\
 ///
 /// The identity comes from the configuration (--config, or the path in EDGEPASS_CONFIG), or from AZURE_TENANT_ID,
 /// AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE alone, as a Kubernetes pod with workload identity has them. Variables of
-/// the Azure SDKs that are set and have no effect are named in a warning.
+/// the Azure SDKs that are set and have no effect are named in a warning. The settings of programs with Microsoft.Identity.Web
+/// (--appsettings) or python-social-auth (--social-auth, SOCIAL_AUTH_AZUREAD_…) are taken as they are.
 ///
 /// Of an option that is given twice the last one counts. Nothing is kept between two runs.
 ///
@@ -204,7 +206,7 @@ pub(crate) enum ConfigCommand {
 #[derive(Args)]
 pub(crate) struct CheckArguments {
     /// The configuration, `-` for standard input; as with --config.
-    #[arg(value_name = "FILE", conflicts_with = "config")]
+    #[arg(value_name = "FILE", conflicts_with_all = ["config", "appsettings", "social_auth"])]
     pub(crate) file: Option<PathBuf>,
 
     #[command(flatten)]
@@ -224,7 +226,7 @@ pub(crate) struct CheckArguments {
 #[derive(Args)]
 pub(crate) struct ConvertArguments {
     /// The configuration, `-` for standard input; as with --config.
-    #[arg(value_name = "FILE", conflicts_with = "config")]
+    #[arg(value_name = "FILE", conflicts_with_all = ["config", "appsettings", "social_auth"])]
     pub(crate) file: Option<PathBuf>,
 
     #[command(flatten)]
@@ -256,6 +258,26 @@ pub(crate) struct ConfigArguments {
     /// How the configuration is written, whatever the name of its file says; for standard input JSON if left out.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) config_format: Option<ConfigFormat>,
+
+    /// In the place of a configuration, the settings of a .NET program with Microsoft.Identity.Web, its appsettings.json; `-`
+    /// for standard input. Variables go before it as .NET has it (AzureAd__ClientId).
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub(crate) appsettings: Option<PathBuf>,
+
+    /// The section of the appsettings.json that describes the client; AzureAd if left out.
+    #[arg(long, value_name = "NAME", requires = "appsettings")]
+    pub(crate) section: Option<String>,
+
+    /// The API among the DownstreamApis of the appsettings.json whose scopes are asked for where no scope is given. A single
+    /// one with an app's scopes need not be named.
+    #[arg(long, value_name = "NAME", requires = "appsettings")]
+    pub(crate) api: Option<String>,
+
+    /// In the place of a configuration, the settings of a program with python-social-auth: JSON, or a module in Python of
+    /// plain assignments, as Django has it, which is read and never run; `-` for standard input. Each backend is an identity
+    /// of the backend's name. As variables (SOCIAL_AUTH_AZUREAD_…) the settings need no option.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "appsettings"])]
+    pub(crate) social_auth: Option<PathBuf>,
 }
 
 /// How a configuration is written.
@@ -283,7 +305,7 @@ impl From<ConfigFormat> for Format {
 #[derive(Args, Clone)]
 pub(crate) struct EnvoyConfigArguments {
     /// The configuration, `-` for standard input; as with --config.
-    #[arg(value_name = "FILE", conflicts_with = "config")]
+    #[arg(value_name = "FILE", conflicts_with_all = ["config", "appsettings", "social_auth"])]
     pub(crate) file: Option<PathBuf>,
 
     #[command(flatten)]

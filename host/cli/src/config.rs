@@ -13,6 +13,7 @@ use edgepass::{
 };
 use edgepass_core::inspect_jwt;
 use edgepass_settings::formats::{self, Format};
+use edgepass_settings::{File, Imported, appsettings, social_auth};
 use zeroize::Zeroizing;
 
 use super::arguments::{CheckArguments, ConfigArguments, ConfigFormat, ConvertArguments};
@@ -30,14 +31,16 @@ const TOKEN_FILE_BYTES: u64 = 128 * 1024;
 
 /// A configuration as it was given.
 pub(crate) struct Document {
-    /// The JSON text, whatever it was written in.
+    /// The JSON text, whatever it was written in or made of.
     pub(crate) text: Zeroizing<String>,
-    /// What was read, with its places.
-    source: formats::Document,
+    /// What was read, with its places; nothing where it was made of other settings.
+    source: Option<formats::Document>,
     /// What it is called: the file, mostly.
     name: String,
     /// What named it.
     setting: &'static str,
+    /// What it was made of, if it is no configuration of edgepass itself.
+    imported: Option<Imported>,
 }
 
 /// Checks the configuration whole, and says what it means. Files that only a running pod has are worth a warning and
@@ -62,7 +65,7 @@ fn check_document(
     warnings: &mut Warnings,
 ) -> Result<(), Failure> {
     let json = document.map(|document| document.text.as_str());
-    let environment = process_environment();
+    let environment = environment(document);
     let config = match Config::load(json, &environment) {
         Ok(config) => config,
         Err(_) => {
@@ -96,7 +99,8 @@ fn check_document(
     let problems = host.problems();
     drop(waiting);
     let misplaced = misplaced(json, &environment, &config);
-    let doubts: Vec<String> = [host.warnings(), &problems, &misplaced].concat();
+    let notes = document.map_or(&[][..], Document::notes);
+    let doubts: Vec<String> = [notes, host.warnings(), &problems, &misplaced].concat();
     if arguments.strict && !doubts.is_empty() {
         let mistake = |message| Mistake {
             setting: None,
@@ -364,15 +368,19 @@ fn each_value(place: &str, document: &serde_json::Value, take: &mut dyn FnMut(&s
 }
 
 /// Prints the document as JSON. Whether it makes sense is for `check` to say.
-pub(crate) fn convert(arguments: &ConvertArguments) -> Result<(), Failure> {
+pub(crate) fn convert(
+    arguments: &ConvertArguments,
+    warnings: &mut Warnings,
+) -> Result<(), Failure> {
     let source = ConfigArguments {
         config: arguments
             .file
             .clone()
             .or_else(|| arguments.config.config.clone()),
-        config_format: arguments.config.config_format,
+        ..arguments.config.clone()
     };
     let document = required(&source)?;
+    warnings.add(document.notes());
     output::write(document.text.as_bytes())?;
     match document.text.ends_with('\n') {
         true => Ok(()),
@@ -408,12 +416,26 @@ pub(crate) fn read(arguments: &ConfigArguments) -> Result<Option<Document>, Fail
     if let Some(path) = &arguments.config {
         return read_path(path, arguments.config_format).map(Some);
     }
+    if let Some(path) = &arguments.appsettings {
+        let (section, api) = (arguments.section.as_deref(), arguments.api.as_deref());
+        return import(path, "--appsettings", |file, environment| {
+            appsettings::import(file, section, api, environment)
+        })
+        .map(Some);
+    }
+    if let Some(path) = &arguments.social_auth {
+        return import(path, "--social-auth", social_auth::import).map(Some);
+    }
     let set = |name| {
         let value = std::env::var_os(name);
         value.filter(|value| value.to_str().is_none_or(|text| !text.trim().is_empty()))
     };
     match (set(PATH), set(TEXT)) {
-        (None, None) => Ok(None),
+        (None, None) => {
+            let imported = social_auth::import_environment(&process_environment());
+            let imported = imported.map_err(not_imported)?;
+            Ok(imported.map(|imported| Document::imported(imported, "")))
+        }
         (Some(path), None) => {
             read_file_of(Path::new(&path), PATH, arguments.config_format).map(Some)
         }
@@ -444,7 +466,7 @@ pub(crate) fn required(arguments: &ConfigArguments) -> Result<Document, Failure>
         )
     })?;
     // what is wrong with the file as a whole is said here, where its name is known
-    match Config::load(Some(&document.text), &process_environment()) {
+    match Config::load(Some(&document.text), &document.environment()) {
         Err(error) if error.setting == WHOLE => {
             Err(Failure::Mistakes(vec![explained(error, Some(&document))]))
         }
@@ -468,6 +490,44 @@ fn read_path(path: &Path, format: Option<ConfigFormat>) -> Result<Document, Fail
         ));
     }
     Document::of(&bytes, "standard input".to_owned(), SETTING, format)
+}
+
+/// A configuration that is made of the settings in that file.
+fn import(
+    path: &Path,
+    setting: &'static str,
+    make: impl FnOnce(&File<'_>, &Environment) -> Result<Imported, ConfigError>,
+) -> Result<Document, Failure> {
+    const KIND: &str = "settings file";
+
+    let (bytes, name) = if path.as_os_str() == STDIN {
+        let bytes = read_stdin("the settings", CONFIG_BYTES)?;
+        (bytes, "standard input".to_owned())
+    } else {
+        let bytes = read_file(path, setting, KIND, CONFIG_BYTES)?;
+        (bytes, path.display().to_string())
+    };
+    let bytes = Zeroizing::new(bytes);
+    let text = document_text(&bytes).map_err(|reason| {
+        Failure::setup(format!("the {KIND} {name} {reason}: write it as UTF-8"))
+    })?;
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let file = File {
+        text,
+        name: &name,
+        folder: whole.parent().unwrap_or(Path::new("/")),
+    };
+    let imported = make(&file, &process_environment()).map_err(not_imported)?;
+    Ok(Document::imported(imported, setting))
+}
+
+fn not_imported(error: ConfigError) -> Failure {
+    Failure::Mistakes(vec![Mistake::from(error.into_detail())])
+}
+
+/// The environment that a configuration, if there is one, is to be loaded with.
+pub(crate) fn environment(document: Option<&Document>) -> Environment {
+    document.map_or_else(process_environment, Document::environment)
 }
 
 /// What comes by standard input, and one byte more than the limit if it is larger. `what` is expected, for people.
@@ -516,15 +576,46 @@ impl Document {
         })?;
         Ok(Self {
             text: Zeroizing::new(source.json().to_owned()),
-            source,
+            source: Some(source),
             name,
             setting,
+            imported: None,
         })
     }
 
     /// Where a setting stands in it.
     pub(crate) fn place(&self, setting: &str) -> Option<String> {
-        self.source.place(setting)
+        self.source.as_ref()?.place(setting)
+    }
+
+    fn imported(imported: Imported, setting: &'static str) -> Self {
+        // with -v there are no warnings, because they are in the log
+        for note in &imported.notes {
+            log::warn!("{note}");
+        }
+        Self {
+            text: imported.document.clone(),
+            source: None,
+            name: imported.source.clone(),
+            setting,
+            imported: Some(imported),
+        }
+    }
+
+    /// The environment that it is to be loaded with.
+    pub(crate) fn environment(&self) -> Environment {
+        let environment = process_environment();
+        match &self.imported {
+            Some(imported) => imported.environment(environment),
+            None => environment,
+        }
+    }
+
+    /// What people should know of what it was made of.
+    pub(crate) fn notes(&self) -> &[String] {
+        self.imported
+            .as_ref()
+            .map_or(&[], |imported| &imported.notes)
     }
 }
 
@@ -551,6 +642,12 @@ pub(crate) fn explained(error: ConfigError, document: Option<&Document>) -> Mist
     let Some(document) = document else {
         return Mistake::from(error.into_detail());
     };
+    if let Some(imported) = &document.imported {
+        return Mistake::from(imported.explain(error).into_detail());
+    }
+    let Some(source) = &document.source else {
+        return Mistake::from(error.into_detail());
+    };
     // the library has read what it was made into, and knows no other places
     let detail = error.into_detail();
     let bare = ConfigError::new(detail.setting, detail.message);
@@ -558,11 +655,11 @@ pub(crate) fn explained(error: ConfigError, document: Option<&Document>) -> Mist
         Some(hint) => bare.hint(hint),
         None => bare,
     };
-    let mut mistake = Mistake::from(document.source.explain(bare).into_detail());
+    let mut mistake = Mistake::from(source.explain(bare).into_detail());
     if mistake.setting.as_deref() != Some(WHOLE) {
         return mistake;
     }
-    let is_json = document.source.format() == Format::Json;
+    let is_json = source.format() == Format::Json;
     match Format::guess(&document.text).filter(|_| is_json) {
         Some(guessed) => {
             let name = guessed.name();

@@ -12,7 +12,7 @@ mod volume;
 
 use std::path::{Path, PathBuf};
 
-use edgepass::process_environment;
+use edgepass::Environment;
 
 use self::plan::{Given, Plan};
 pub(crate) use self::upstream::Upstream;
@@ -39,7 +39,7 @@ pub(crate) fn run(
             .file
             .clone()
             .or_else(|| arguments.config.config.clone()),
-        config_format: arguments.config.config_format,
+        ..arguments.config.clone()
     };
     let is_stdin = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
     if is_stdin(&source.config) && is_stdin(&arguments.check) {
@@ -50,12 +50,14 @@ pub(crate) fn run(
         ));
     }
     let document = config::required(&source)?;
-    let done = run_with(&document.text, arguments, warnings);
+    warnings.add(document.notes());
+    let done = run_with(&document.text, &document.environment(), arguments, warnings);
     done.map_err(|failure| config::located(failure, Some(&document)))
 }
 
 fn run_with(
     json: &str,
+    environment: &Environment,
     arguments: &EnvoyConfigArguments,
     warnings: &mut Warnings,
 ) -> Result<(), Failure> {
@@ -68,9 +70,9 @@ fn run_with(
     // it is looked for where volumes are mounted
     let _waiting = watch::file("a file or folder that the configuration names");
     if let Some(file) = &arguments.check {
-        return compare(json, file, arguments);
+        return compare(json, environment, file, arguments);
     }
-    let plan = Plan::of(json, &process_environment(), given)?;
+    let plan = Plan::of(json, environment, given)?;
     warnings.add(&plan.warnings);
     let text = match &arguments.certificate {
         Some(name) => bootstrap::certificate(&plan, name, arguments)?,
@@ -96,7 +98,12 @@ fn run_with(
 }
 
 /// Says what of a file that is there does not fit.
-fn compare(json: &str, file: &Path, arguments: &EnvoyConfigArguments) -> Result<(), Failure> {
+fn compare(
+    json: &str,
+    environment: &Environment,
+    file: &Path,
+    arguments: &EnvoyConfigArguments,
+) -> Result<(), Failure> {
     let text = if file.as_os_str() == "-" {
         config::read_stdin("Envoy's configuration", ENVOY_BYTES)?
     } else {
@@ -109,7 +116,7 @@ fn compare(json: &str, file: &Path, arguments: &EnvoyConfigArguments) -> Result<
             "give the file that Envoy is started with",
         )
     })?;
-    let found = check::findings(json, &process_environment(), arguments, &text)?;
+    let found = check::findings(json, environment, arguments, &text)?;
     if found.is_empty() {
         return output::write(b"it fits the configuration\n");
     }

@@ -50,7 +50,7 @@ fn main() -> ExitCode {
             config::check(check, arguments.quiet, &mut warnings)
         }
         Command::Config(ConfigCommand::Init(init)) => init::run(init),
-        Command::Config(ConfigCommand::Convert(convert)) => config::convert(convert),
+        Command::Config(ConfigCommand::Convert(convert)) => config::convert(convert, &mut warnings),
         Command::Config(ConfigCommand::Schema) => config::schema(),
         Command::Config(ConfigCommand::Reference) => reference::print(),
         Command::EnvoyConfig(envoy) => envoy_config::run(envoy, &mut warnings),

@@ -5,10 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use edgepass::{
-    Builder, Error, ErrorClass, ErrorDetail, Provider, Refresh, Token, TokenRequest,
-    process_environment,
-};
+use edgepass::{Builder, Error, ErrorClass, ErrorDetail, Provider, Refresh, Token, TokenRequest};
 use zeroize::Zeroizing;
 
 use super::arguments::{TokenArguments, TokenFormat};
@@ -24,8 +21,8 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
     let deadline = arguments
         .timeout
         .map(|given| (given, watch::deadline(given)));
-    let environment = process_environment();
     let document = config::read(&arguments.config)?;
+    let environment = config::environment(document.as_ref());
     config::narrate(
         document.as_ref(),
         &environment,
@@ -74,6 +71,7 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
                 return Err(config::located(failure, document.as_ref()));
             }
         };
+        warnings.add(document.as_ref().map_or(&[], config::Document::notes));
         warnings.add(provider.warnings());
         let token = within(deadline, provider.get_token(&request)).await;
         let token = token.map_err(|error| Failure::from(with_proxy_named(error)))?;

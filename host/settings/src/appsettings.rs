@@ -350,7 +350,8 @@ impl<'a> Reader<'a> {
             self.draft.place(format!("{at}.{kind}.{field}"), from);
         }
         self.draft.place(at, from);
-        self.draft.move_places(&inner(&path), &format!("{at}.{kind}"));
+        self.draft
+            .move_places(&inner(&path), &format!("{at}.{kind}"));
         Node::of(kind, Node::Object(fields))
     }
 
@@ -384,7 +385,9 @@ impl<'a> Reader<'a> {
             self.draft.notes.extend(notes);
             return Ok(found);
         }
-        let list = self.settings.missing(&format!("{section}:ClientCredentials"));
+        let list = self
+            .settings
+            .missing(&format!("{section}:ClientCredentials"));
         let others = unusable.len().saturating_sub(1);
         Err(match unusable.into_iter().next() {
             Some((from, why, instead)) => {
@@ -641,9 +644,8 @@ impl<'a> Reader<'a> {
         let section = self.required(&data)?;
         if !self.settings.has(section.text()) {
             let message = format!("names the section `{}`, which is not there", section.text());
-            return Err(
-                ConfigError::new(&section.from, message).hint("write that section, or mend its name")
-            );
+            return Err(ConfigError::new(&section.from, message)
+                .hint("write that section, or mend its name"));
         }
         let at = inner(path);
         let client = self.client(section.text(), &at, None)?;
@@ -652,7 +654,10 @@ impl<'a> Reader<'a> {
             let source = source.map(Source::parse).transpose()?;
             if source == Some(Source::CustomSignedAssertion) {
                 return Ok(Entry::Unusable(
-                    format!("is proved by {}, which is proved by another one in turn", self.from(&entry)),
+                    format!(
+                        "is proved by {}, which is proved by another one in turn",
+                        self.from(&entry)
+                    ),
                     "give the inner section a credential of its own".to_owned(),
                 ));
             }
@@ -661,8 +666,10 @@ impl<'a> Reader<'a> {
             let mut fields = usable.credential.fields.iter();
             fields.any(|(name, _)| name == "use_bound_credential")
         };
-        let (bound, plain): (Vec<Usable>, Vec<Usable>) =
-            self.usable(section.text(), name, &client)?.into_iter().partition(is_bound);
+        let (bound, plain): (Vec<Usable>, Vec<Usable>) = self
+            .usable(section.text(), name, &client)?
+            .into_iter()
+            .partition(is_bound);
         let mut plain = plain.into_iter();
         let Some(first) = plain.next() else {
             return Ok(Entry::Unusable(
@@ -729,14 +736,14 @@ impl<'a> Reader<'a> {
             return self.read_api(path).map(Some);
         }
         let names: Vec<String> = listed.iter().map(|name| format!("`{name}`")).collect();
-        Err(ConfigError::new(
-            self.settings.missing(APIS),
-            format!("has no API `{name}`"),
+        Err(
+            ConfigError::new(self.settings.missing(APIS), format!("has no API `{name}`")).hint(
+                match names.as_slice() {
+                    [] => format!("write it under {APIS}, with its Scopes"),
+                    names => format!("name one of: {}", names.join(", ")),
+                },
+            ),
         )
-        .hint(match names.as_slice() {
-            [] => format!("write it under {APIS}, with its Scopes"),
-            names => format!("name one of: {}", names.join(", ")),
-        }))
     }
 
     fn read_api(&mut self, path: &str) -> Result<Api, ConfigError> {
@@ -846,9 +853,8 @@ impl Url {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("https://"))
             .map(|(_, rest)| rest);
         let Some(rest) = rest else {
-            return Err(ConfigError::new(&setting.from, "is no https:// URL").hint(
-                "write it as https://login.microsoftonline.com/",
-            ));
+            return Err(ConfigError::new(&setting.from, "is no https:// URL")
+                .hint("write it as https://login.microsoftonline.com/"));
         };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let path = path.split('/').filter(|part| !part.is_empty());
@@ -944,7 +950,11 @@ impl Place {
         path.push(tenant);
         path.extend(policy);
         let version = if is_adfs { "oauth2" } else { "oauth2/v2.0" };
-        let endpoint = format!("https://{}/{}/{version}/token", url.authority, path.join("/"));
+        let endpoint = format!(
+            "https://{}/{}/{version}/token",
+            url.authority,
+            path.join("/")
+        );
         draft.place(format!("{at}.token_endpoint"), url.from);
         Client {
             fields: vec![("token_endpoint".to_owned(), Node::text(endpoint))],
@@ -1066,4 +1076,3 @@ impl Source {
         }
     }
 }
-

@@ -379,7 +379,11 @@ impl Reader<'_> {
         let Some(first) = tokens.first() else {
             return;
         };
-        while self.blocks.last().is_some_and(|(block, _)| *block >= indent) {
+        while self
+            .blocks
+            .last()
+            .is_some_and(|(block, _)| *block >= indent)
+        {
             self.blocks.pop();
         }
         let word = first.name().unwrap_or_default();
@@ -440,7 +444,10 @@ impl Reader<'_> {
                 [] => None,
             };
             if let Some(bound) = bound {
-                self.unknown(std::slice::from_ref(*bound), "is imported from another module");
+                self.unknown(
+                    std::slice::from_ref(*bound),
+                    "is imported from another module",
+                );
             }
         }
     }
@@ -508,7 +515,9 @@ fn targets(tokens: &[Token]) -> &[Token] {
     let value = parts.pop().unwrap_or_default();
     match begins {
         "for" => {
-            let bound = after("for").split(|token| token.name() == Some("in")).next();
+            let bound = after("for")
+                .split(|token| token.name() == Some("in"))
+                .next();
             bound.unwrap_or_default()
         }
         "with" | "except" => after("as"),
@@ -648,10 +657,12 @@ impl<'t> Expression<'_, 't> {
                 "True" => Ok(Value::Flag(true)),
                 "False" => Ok(Value::Flag(false)),
                 name => match self.reader.module.names.get(name) {
-                    Some(Assigned { value: Ok(value), .. }) => Ok(value.clone()),
-                    Some(Assigned { line, .. }) => {
-                        Err(format!("is that of {name} (line {line}), which is no plain value"))
-                    }
+                    Some(Assigned {
+                        value: Ok(value), ..
+                    }) => Ok(value.clone()),
+                    Some(Assigned { line, .. }) => Err(format!(
+                        "is that of {name} (line {line}), which is no plain value"
+                    )),
                     None => Err(not_plain()),
                 },
             },
@@ -705,7 +716,9 @@ impl<'t> Expression<'_, 't> {
             [environ, open, ..] if environ.name() == Some("environ") && open.is("[") => {
                 (call + 2, "]")
             }
-            [getenv, open, ..] if getenv.name() == Some("getenv") && open.is("(") => (call + 2, ")"),
+            [getenv, open, ..] if getenv.name() == Some("getenv") && open.is("(") => {
+                (call + 2, ")")
+            }
             _ => return Ok(None),
         };
         self.rest = self.rest.get(open..).unwrap_or_default();
@@ -725,7 +738,9 @@ impl<'t> Expression<'_, 't> {
             })),
             (None, Some(default)) => Ok(Some(default)),
             (None, None) if close == ")" => Ok(Some(Value::None)),
-            (None, None) => Err(format!("is taken from the variable {name}, which is not set")),
+            (None, None) => Err(format!(
+                "is taken from the variable {name}, which is not set"
+            )),
         }
     }
 }

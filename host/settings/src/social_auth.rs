@@ -186,7 +186,10 @@ fn of_json(file: &File<'_>) -> Result<BTreeMap<String, Assigned>, ConfigError> {
         match leaf.path.as_slice() {
             [name] => {
                 let value = Ok(value);
-                if names.insert(name.clone(), Assigned { line, value }).is_some() {
+                if names
+                    .insert(name.clone(), Assigned { line, value })
+                    .is_some()
+                {
                     return Err(ConfigError::new(
                         format!("{name} ({}, line {line})", file.name),
                         "is there twice",
@@ -211,7 +214,10 @@ fn of_json(file: &File<'_>) -> Result<BTreeMap<String, Assigned>, ConfigError> {
 
 type Names = BTreeMap<String, Assigned>;
 
-fn of_python(file: &File<'_>, environment: &Environment) -> Result<(Names, Vec<usize>), ConfigError> {
+fn of_python(
+    file: &File<'_>,
+    environment: &Environment,
+) -> Result<(Names, Vec<usize>), ConfigError> {
     let module = python::read(file.text, environment).map_err(|(line, reason)| {
         ConfigError::new(format!("{}, line {line}", file.name), reason)
             .hint("give a settings module in Python, or the settings as JSON")
@@ -290,9 +296,9 @@ impl Settings<'_> {
             _ => &[],
         };
         let is_listed = |backend: &&Backend| {
-            listed.iter().any(|item| {
-                matches!(item, Value::Text { text, .. } if text.expose() == backend.class)
-            })
+            listed.iter().any(
+                |item| matches!(item, Value::Text { text, .. } if text.expose() == backend.class),
+            )
         };
         let of_list: Vec<_> = BACKENDS.iter().filter(is_listed).collect();
         if !of_list.is_empty() {
@@ -539,7 +545,9 @@ impl<'a> Importer<'a> {
             unused.map(note).collect()
         };
         if let Some(secret) = &secret {
-            self.draft.notes.extend(beside(secret, &[&assertion, &file]));
+            self.draft
+                .notes
+                .extend(beside(secret, &[&assertion, &file]));
             return Ok(self.held("client_secret", &at, secret, Object::new()));
         }
         let mut fields = Object::new();
@@ -558,17 +566,17 @@ impl<'a> Importer<'a> {
         }
         let Some(file) = file else {
             let setting = |name: &str| backend.own(name);
-            return Err(ConfigError::new(
-                self.place(&backend.own("…")),
-                "names no credential",
-            )
-            .hint(format!(
-                "set {}, {} or {}; in a pod with workload identity {} is set",
-                setting("FEDERATED_TOKEN_FILE"),
-                setting("CLIENT_ASSERTION"),
-                setting("SECRET"),
-                TOKEN_FILES[1]
-            )));
+            return Err(
+                ConfigError::new(self.place(&backend.own("…")), "names no credential").hint(
+                    format!(
+                        "set {}, {} or {}; in a pod with workload identity {} is set",
+                        setting("FEDERATED_TOKEN_FILE"),
+                        setting("CLIENT_ASSERTION"),
+                        setting("SECRET"),
+                        TOKEN_FILES[1]
+                    ),
+                ),
+            );
         };
         self.draft.place(&at, &file.from);
         fields.push(("path".to_owned(), Node::text(file.text())));
@@ -604,7 +612,10 @@ impl<'a> Importer<'a> {
             .filter(|other| other.text() != first.text())
             .map(|other| {
                 let python = "python-social-auth takes that variable first";
-                format!("{} is not used: {} is set, and {python}", other.from, first.from)
+                format!(
+                    "{} is not used: {} is set, and {python}",
+                    other.from, first.from
+                )
             })
             .collect();
         self.draft.notes.extend(notes);
@@ -702,16 +713,14 @@ fn authority_url(setting: &Setting) -> Result<(&str, &str), ConfigError> {
 }
 
 /// That a tenant is one and not many.
-fn check_tenant(
-    tenant: &str,
-    from: &str,
-    hint: impl FnOnce() -> String,
-) -> Result<(), Problem> {
+fn check_tenant(tenant: &str, from: &str, hint: impl FnOnce() -> String) -> Result<(), Problem> {
     let is = |many: &&str| many.eq_ignore_ascii_case(tenant);
     if ["common", "organizations", "consumers"].iter().any(is) {
         let message =
             format!("is `{tenant}`, and an app gets its tokens from one tenant (AADSTS9001023)");
-        return Err(Problem::NoTenant(ConfigError::new(from, message).hint(hint())));
+        return Err(Problem::NoTenant(
+            ConfigError::new(from, message).hint(hint()),
+        ));
     }
     Ok(())
 }

@@ -53,11 +53,15 @@ fn every_source_type_becomes_a_credential_or_says_what_to_use() {
     for (entry, expected) in [
         (
             json!({ "SourceType": "ClientSecret", "ClientSecret": "hunter2" }),
-            Ok(json!({ "client_secret": { "env": "AzureAd__ClientCredentials__0__ClientSecret" } })),
+            Ok(
+                json!({ "client_secret": { "env": "AzureAd__ClientCredentials__0__ClientSecret" } }),
+            ),
         ),
         (
             json!({ "SourceType": "SignedAssertionFilePath" }),
-            Ok(json!({ "federated_token_file": { "path": "/var/run/secrets/azure/tokens/azure-identity-token" } })),
+            Ok(
+                json!({ "federated_token_file": { "path": "/var/run/secrets/azure/tokens/azure-identity-token" } }),
+            ),
         ),
         (
             json!({ "SourceType": "SignedAssertionFilePath", "SignedAssertionFileDiskPath": "/run/token" }),
@@ -100,7 +104,9 @@ fn every_source_type_becomes_a_credential_or_says_what_to_use() {
         ),
         (
             json!({ "SourceType": "ClientSecret", "ReferenceOrValue": "hunter2" }),
-            Ok(json!({ "client_secret": { "env": "AzureAd__ClientCredentials__0__ReferenceOrValue" } })),
+            Ok(
+                json!({ "client_secret": { "env": "AzureAd__ClientCredentials__0__ReferenceOrValue" } }),
+            ),
         ),
         (
             json!({
@@ -116,23 +122,62 @@ fn every_source_type_becomes_a_credential_or_says_what_to_use() {
             json!({ "SourceType": "StoreWithDistinguishedName", "CertificateDistinguishedName": "CN=x" }),
             Err(["certificate store", "use Path"]),
         ),
-        (json!({ "SourceType": "StoreWithSubjectName" }), Err(["certificate store", "use Path"])),
-        (json!({ "SourceType": "Certificate" }), Err(["code", "Base64Encoded"])),
-        (json!({ "SourceType": "SignedAssertionFromVault" }), Err(["signed in Key Vault", "SignedAssertionFilePath"])),
-        (json!({ "SourceType": "AutoDecryptKeys" }), Err(["decryption", "TokenDecryptionCredentials"])),
-        (json!({ "SourceType": "ManagedCertificate" }), Err(["Azure gives", "SignedAssertionFromManagedIdentity"])),
+        (
+            json!({ "SourceType": "StoreWithSubjectName" }),
+            Err(["certificate store", "use Path"]),
+        ),
+        (
+            json!({ "SourceType": "Certificate" }),
+            Err(["code", "Base64Encoded"]),
+        ),
+        (
+            json!({ "SourceType": "SignedAssertionFromVault" }),
+            Err(["signed in Key Vault", "SignedAssertionFilePath"]),
+        ),
+        (
+            json!({ "SourceType": "AutoDecryptKeys" }),
+            Err(["decryption", "TokenDecryptionCredentials"]),
+        ),
+        (
+            json!({ "SourceType": "ManagedCertificate" }),
+            Err(["Azure gives", "SignedAssertionFromManagedIdentity"]),
+        ),
         (
             json!({ "SourceType": "CustomSignedAssertion", "CustomSignedAssertionProviderName": "Mine" }),
             Err(["code of the .NET program", "executable"]),
         ),
-        (json!({ "SourceType": "Secret" }), Err(["no source type", "ClientSecret"])),
-        (json!({ "SourceType": 14 }), Err(["no source type", "ClientSecret"])),
-        (json!({ "ClientSecret": "hunter2" }), Err(["SourceType", "is not set"])),
-        (json!({ "SourceType": "ClientSecret" }), Err(["ClientCredentials:0:ClientSecret", "is not set"])),
-        (json!({ "SourceType": "Path" }), Err(["CertificateDiskPath", "is not set"])),
-        (json!({ "SourceType": "Base64Encoded" }), Err(["Base64EncodedValue", "is not set"])),
-        (json!({ "SourceType": "Path", "CertificateDiskPath": "/c", "UseBoundCredential": "yes" }), Err(["UseBoundCredential", "true or false"])),
-        (json!({ "SourceType": "ClientSecret", "Skip": true }), Err(["only entries with Skip", "Skip"])),
+        (
+            json!({ "SourceType": "Secret" }),
+            Err(["no source type", "ClientSecret"]),
+        ),
+        (
+            json!({ "SourceType": 14 }),
+            Err(["no source type", "ClientSecret"]),
+        ),
+        (
+            json!({ "ClientSecret": "hunter2" }),
+            Err(["SourceType", "is not set"]),
+        ),
+        (
+            json!({ "SourceType": "ClientSecret" }),
+            Err(["ClientCredentials:0:ClientSecret", "is not set"]),
+        ),
+        (
+            json!({ "SourceType": "Path" }),
+            Err(["CertificateDiskPath", "is not set"]),
+        ),
+        (
+            json!({ "SourceType": "Base64Encoded" }),
+            Err(["Base64EncodedValue", "is not set"]),
+        ),
+        (
+            json!({ "SourceType": "Path", "CertificateDiskPath": "/c", "UseBoundCredential": "yes" }),
+            Err(["UseBoundCredential", "true or false"]),
+        ),
+        (
+            json!({ "SourceType": "ClientSecret", "Skip": true }),
+            Err(["only entries with Skip", "Skip"]),
+        ),
     ] {
         let settings = section(&json!({ "ClientCredentials": [entry] }));
         let read = read(&settings.to_string(), None, None, &[]);
@@ -149,7 +194,10 @@ fn every_source_type_becomes_a_credential_or_says_what_to_use() {
             }
             (Err(error), Err(parts)) => {
                 let place = "AzureAd:ClientCredentials";
-                assert!(error.starts_with(place) && error.contains("appsettings.json"), "{error}");
+                assert!(
+                    error.starts_with(place) && error.contains("appsettings.json"),
+                    "{error}"
+                );
                 assert!(parts.iter().all(|part| error.contains(part)), "{error}");
                 assert!(!error.contains("hunter2"), "{error}");
             }
@@ -183,26 +231,52 @@ fn the_rest_of_a_list_is_used_where_an_entry_cannot_be() {
         } })
     );
     let environment = imported.environment(Environment::default());
-    assert_eq!(environment.get("AzureAd__ClientCredentials__1__CertificatePassword"), Some("hunter2"));
+    assert_eq!(
+        environment.get("AzureAd__ClientCredentials__1__CertificatePassword"),
+        Some("hunter2")
+    );
     let [older, bound, store] = imported.notes.as_slice() else {
         panic!("{:?}", imported.notes);
     };
-    assert!(store.starts_with("AzureAd:ClientCredentials:0:SourceType (appsettings.json, line 1) is left out"), "{store}");
-    assert!(bound.starts_with("AzureAd:ClientCredentials:3:UseBoundCredential") && bound.contains("ClientSecret"), "{bound}");
-    assert!(older.starts_with("AzureAd:ClientSecret") && older.contains("ClientCredentials goes before it"), "{older}");
+    assert!(
+        store.starts_with(
+            "AzureAd:ClientCredentials:0:SourceType (appsettings.json, line 1) is left out"
+        ),
+        "{store}"
+    );
+    assert!(
+        bound.starts_with("AzureAd:ClientCredentials:3:UseBoundCredential")
+            && bound.contains("ClientSecret"),
+        "{bound}"
+    );
+    assert!(
+        older.starts_with("AzureAd:ClientSecret")
+            && older.contains("ClientCredentials goes before it"),
+        "{older}"
+    );
 }
 
 #[test]
 fn authorities_are_as_microsofts_libraries_read_them() {
-    let entra = |host: &str| json!({ "authority_host": format!("https://{host}"), "tenant_id": TENANT });
+    let entra =
+        |host: &str| json!({ "authority_host": format!("https://{host}"), "tenant_id": TENANT });
     let endpoint = |url: &str| json!({ "token_endpoint": url });
     let public = "login.microsoftonline.com";
     for (settings, expected) in [
         (json!({}), entra(public)),
-        (json!({ "Instance": "https://login.microsoftonline.us" }), entra("login.microsoftonline.us")),
+        (
+            json!({ "Instance": "https://login.microsoftonline.us" }),
+            entra("login.microsoftonline.us"),
+        ),
         (json!({ "Instance": null }), entra(public)),
-        (json!({ "Instance": "https://contoso.ciamlogin.com/" }), entra("contoso.ciamlogin.com")),
-        (json!({ "TenantId": "organizations", "AppHomeTenantId": TENANT }), entra(public)),
+        (
+            json!({ "Instance": "https://contoso.ciamlogin.com/" }),
+            entra("contoso.ciamlogin.com"),
+        ),
+        (
+            json!({ "TenantId": "organizations", "AppHomeTenantId": TENANT }),
+            entra(public),
+        ),
         (
             json!({ "Instance": "", "TenantId": "", "Authority": format!("https://{public}/{TENANT}/v2.0") }),
             entra(public),
@@ -216,14 +290,18 @@ fn authorities_are_as_microsofts_libraries_read_them() {
                 "Instance": "https://fabrikam.b2clogin.com/tfp/", "Domain": "fabrikam.onmicrosoft.com",
                 "SignUpSignInPolicyId": "b2c_1_susi",
             }),
-            endpoint("https://fabrikam.b2clogin.com/tfp/fabrikam.onmicrosoft.com/b2c_1_susi/oauth2/v2.0/token"),
+            endpoint(
+                "https://fabrikam.b2clogin.com/tfp/fabrikam.onmicrosoft.com/b2c_1_susi/oauth2/v2.0/token",
+            ),
         ),
         (
             json!({
                 "Instance": null, "TenantId": null,
                 "Authority": "https://fabrikam.b2clogin.com/fabrikam.onmicrosoft.com/B2C_1_susi/v2.0",
             }),
-            endpoint("https://fabrikam.b2clogin.com/tfp/fabrikam.onmicrosoft.com/B2C_1_susi/oauth2/v2.0/token"),
+            endpoint(
+                "https://fabrikam.b2clogin.com/tfp/fabrikam.onmicrosoft.com/B2C_1_susi/oauth2/v2.0/token",
+            ),
         ),
         (
             json!({ "Instance": "https://adfs.contoso.example/", "TenantId": "adfs" }),
@@ -243,16 +321,34 @@ fn authorities_are_as_microsofts_libraries_read_them() {
         assert_eq!(identity, expected, "{settings}");
     }
     for (settings, parts) in [
-        (json!({ "TenantId": "common" }), ["AzureAd:TenantId", "AppHomeTenantId"]),
-        (json!({ "TenantId": null }), ["AzureAd:TenantId", "AzureAd__TenantId"]),
-        (json!({ "ClientId": " " }), ["AzureAd:ClientId", "AzureAd__ClientId"]),
-        (json!({ "Instance": "login.microsoftonline.com" }), ["AzureAd:Instance (appsettings.json, line 1)", "https://"]),
-        (json!({ "Instance": null, "TenantId": null, "Authority": "https://idp.example/" }), ["AzureAd:Authority", "token_endpoint"]),
+        (
+            json!({ "TenantId": "common" }),
+            ["AzureAd:TenantId", "AppHomeTenantId"],
+        ),
+        (
+            json!({ "TenantId": null }),
+            ["AzureAd:TenantId", "AzureAd__TenantId"],
+        ),
+        (
+            json!({ "ClientId": " " }),
+            ["AzureAd:ClientId", "AzureAd__ClientId"],
+        ),
+        (
+            json!({ "Instance": "login.microsoftonline.com" }),
+            ["AzureAd:Instance (appsettings.json, line 1)", "https://"],
+        ),
+        (
+            json!({ "Instance": null, "TenantId": null, "Authority": "https://idp.example/" }),
+            ["AzureAd:Authority", "token_endpoint"],
+        ),
     ] {
         let mut more = settings.clone();
         more["ClientCredentials"] = json!([{ "SourceType": "SignedAssertionFromManagedIdentity" }]);
         let error = read(&section(&more).to_string(), None, None, &[]).unwrap_err();
-        assert!(parts.iter().all(|part| error.contains(part)), "{settings}: {error}");
+        assert!(
+            parts.iter().all(|part| error.contains(part)),
+            "{settings}: {error}"
+        );
     }
 }
 
@@ -260,7 +356,12 @@ fn authorities_are_as_microsofts_libraries_read_them() {
 fn regions_and_what_has_no_effect() {
     for (region, variables, expected, notes) in [
         ("westeurope", &[][..], json!("westeurope"), 0),
-        ("TryAutoDetect", &[("REGION_NAME", "West Europe")], json!("westeurope"), 0),
+        (
+            "TryAutoDetect",
+            &[("REGION_NAME", "West Europe")],
+            json!("westeurope"),
+            0,
+        ),
         ("TryAutoDetect", &[], Value::Null, 1),
     ] {
         let settings = section(&json!({
@@ -268,7 +369,10 @@ fn regions_and_what_has_no_effect() {
             "ClientCredentials": [{ "SourceType": "SignedAssertionFromManagedIdentity" }],
         }));
         let imported = read(&settings.to_string(), None, None, variables).unwrap();
-        assert_eq!(document(&imported)["identities"]["AzureAd"]["region"], expected);
+        assert_eq!(
+            document(&imported)["identities"]["AzureAd"]["region"],
+            expected
+        );
         assert_eq!(imported.notes.len(), notes, "{:?}", imported.notes);
     }
     let (_, imported) = identity(&section(&json!({
@@ -287,16 +391,25 @@ fn regions_and_what_has_no_effect() {
 #[test]
 fn what_came_before_lists_is_read() {
     let (secret, _) = identity(&section(&json!({ "ClientSecret": "hunter2" })));
-    assert_eq!(secret["credential"], json!({ "client_secret": { "env": "AzureAd__ClientSecret" } }));
+    assert_eq!(
+        secret["credential"],
+        json!({ "client_secret": { "env": "AzureAd__ClientSecret" } })
+    );
     let (certificates, _) = identity(&section(&json!({
         "ClientCredentialsUsingManagedIdentity": { "IsEnabled": false },
         "ClientCertificates": [{ "SourceType": "Path", "CertificateDiskPath": "/c.pfx" }],
     })));
-    assert_eq!(certificates["credential"], json!({ "certificate": { "name": "AzureAd-0" } }));
+    assert_eq!(
+        certificates["credential"],
+        json!({ "certificate": { "name": "AzureAd-0" } })
+    );
     let (managed, _) = identity(&section(&json!({
         "ClientCredentialsUsingManagedIdentity": { "IsEnabled": true, "ManagedIdentityClientId": CLIENT },
     })));
-    assert_eq!(managed["credential"], json!({ "managed_identity_assertion": { "client_id": CLIENT } }));
+    assert_eq!(
+        managed["credential"],
+        json!({ "managed_identity_assertion": { "client_id": CLIENT } })
+    );
 }
 
 #[test]
@@ -334,10 +447,19 @@ fn another_clients_token_is_an_assertion() {
     let environment = imported.environment(Environment::default());
     let error = Config::load(Some(&imported.document), &environment).unwrap_err();
     let error = imported.explain(error).to_string();
-    assert!(error.starts_with("Inner:TenantId (appsettings.json, line 1): "), "{error}");
+    assert!(
+        error.starts_with("Inner:TenantId (appsettings.json, line 1): "),
+        "{error}"
+    );
     for (inner, part) in [
-        (json!({ "TenantId": TENANT, "ClientId": "inner", "ClientCredentials": outer["ClientCredentials"] }), "in turn"),
-        (json!({ "TenantId": TENANT, "ClientId": "inner" }), "Inner:ClientCredentials"),
+        (
+            json!({ "TenantId": TENANT, "ClientId": "inner", "ClientCredentials": outer["ClientCredentials"] }),
+            "in turn",
+        ),
+        (
+            json!({ "TenantId": TENANT, "ClientId": "inner" }),
+            "Inner:ClientCredentials",
+        ),
         (json!({ "TenantId": TENANT }), "Inner:ClientId"),
         (json!({}), "which is not there"),
     ] {
@@ -364,26 +486,49 @@ fn the_file_is_json_as_dotnet_takes_it() {
         ("[]", ["appsettings.json", "JSON object"]),
         ("{ \"AzureAd\": ", ["not JSON", "line 1"]),
         ("{\n 'AzureAd': 1 }", ["not JSON", "line 2"]),
-        ("{\n \"AzureAd\": { \"ClientId\": \"hunter2\" \"TenantId\": 1 } }", ["not JSON", "line 2"]),
+        (
+            "{\n \"AzureAd\": { \"ClientId\": \"hunter2\" \"TenantId\": 1 } }",
+            ["not JSON", "line 2"],
+        ),
         ("{ AzureAd: 1 }", ["not JSON", "line 1"]),
         ("{ \"a\": 1 } { }", ["not JSON", "line 1"]),
         (
             "{ \"AzureAd\": { \"ClientId\": \"x\",\n\"clientid\": \"y\" } }",
-            ["AzureAd:clientid (appsettings.json, line 2)", "twice: AzureAd:ClientId (appsettings.json, line 1)"],
+            [
+                "AzureAd:clientid (appsettings.json, line 2)",
+                "twice: AzureAd:ClientId (appsettings.json, line 1)",
+            ],
         ),
-        ("{ \"Other\": { \"ClientId\": \"x\" } }", ["no section `AzureAd`", "name its section: `Other`"]),
-        ("{ \"Logging\": { \"x\": 1 } }", ["no section `AzureAd`", "has ClientId"]),
+        (
+            "{ \"Other\": { \"ClientId\": \"x\" } }",
+            ["no section `AzureAd`", "name its section: `Other`"],
+        ),
+        (
+            "{ \"Logging\": { \"x\": 1 } }",
+            ["no section `AzureAd`", "has ClientId"],
+        ),
     ] {
         let error = read(text, None, None, &[]).unwrap_err();
-        assert!(parts.iter().all(|part| error.contains(part)), "{text}: {error}");
+        assert!(
+            parts.iter().all(|part| error.contains(part)),
+            "{text}: {error}"
+        );
         assert!(!error.contains("hunter2"), "{error}");
     }
     let deep = format!("{}1{}", "{\"a\":".repeat(5000), "}".repeat(5000));
     assert!(read(&deep, None, None, &[]).is_err());
     let many = format!("{{\"a\":[{}1]}}", "1,".repeat(20_000));
-    assert!(read(&many, None, None, &[]).unwrap_err().contains("more than 10000 settings"));
+    assert!(
+        read(&many, None, None, &[])
+            .unwrap_err()
+            .contains("more than 10000 settings")
+    );
     let long = format!("{{\"{}\":1}}", "a".repeat(2000));
-    assert!(read(&long, None, None, &[]).unwrap_err().contains("longer than 1024"));
+    assert!(
+        read(&long, None, None, &[])
+            .unwrap_err()
+            .contains("longer than 1024")
+    );
 }
 
 #[test]
@@ -395,7 +540,10 @@ fn variables_go_before_the_file() {
         ("AzureAd__TenantId", "contoso.example"),
         ("AZUREAD__CLIENTID", "other"),
         ("AzureAd__Instance", " "),
-        ("azuread__clientcredentials__0__sourcetype", "SignedAssertionFilePath"),
+        (
+            "azuread__clientcredentials__0__sourcetype",
+            "SignedAssertionFilePath",
+        ),
         ("AZURE_FEDERATED_TOKEN_FILE", "/run/token"),
         ("AzureAd:ClientCredentials:1:SourceType", "ClientSecret"),
         ("AzureAd__ClientCredentials__1__ClientSecret", "hunter3"),
@@ -416,25 +564,47 @@ fn variables_go_before_the_file() {
     let all = [
         ("AzureAd__TenantId", "contoso.example"),
         ("AzureAd__ClientId", "c"),
-        ("AzureAd__ClientCredentials__10__SourceType", "SignedAssertionFromManagedIdentity"),
-        ("AzureAd__ClientCredentials__2__SourceType", "SignedAssertionFilePath"),
+        (
+            "AzureAd__ClientCredentials__10__SourceType",
+            "SignedAssertionFromManagedIdentity",
+        ),
+        (
+            "AzureAd__ClientCredentials__2__SourceType",
+            "SignedAssertionFilePath",
+        ),
     ];
     let imported = read("{}", None, None, &all).unwrap();
     let credential = &document(&imported)["identities"]["AzureAd"]["credential"];
-    let kinds: Vec<_> = credential.as_array().unwrap().iter().flat_map(|c| c.as_object().unwrap().keys()).collect();
-    assert_eq!(kinds, ["federated_token_file", "managed_identity_assertion"]);
+    let kinds: Vec<_> = credential
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|c| c.as_object().unwrap().keys())
+        .collect();
+    assert_eq!(
+        kinds,
+        ["federated_token_file", "managed_identity_assertion"]
+    );
     let twice = [("AzureAd__ClientId", "a"), ("AZUREAD__CLIENTID", "b")];
     let error = read(&settings.to_string(), None, None, &twice).unwrap_err();
-    assert!(error.contains("AzureAd__ClientId") && error.contains("AZUREAD__CLIENTID"), "{error}");
+    assert!(
+        error.contains("AzureAd__ClientId") && error.contains("AZUREAD__CLIENTID"),
+        "{error}"
+    );
     // an error is about the variable
     let wrong = [("AzureAd__ClientCredentials__0__SourceType", "Secret")];
     let error = read(&settings.to_string(), None, None, &wrong).unwrap_err();
-    assert!(error.starts_with("AzureAd__ClientCredentials__0__SourceType: "), "{error}");
+    assert!(
+        error.starts_with("AzureAd__ClientCredentials__0__SourceType: "),
+        "{error}"
+    );
 }
 
 #[test]
 fn an_api_gives_the_scopes() {
-    let mut settings = section(&json!({ "ClientCredentials": [{ "SourceType": "SignedAssertionFromManagedIdentity" }] }));
+    let mut settings = section(
+        &json!({ "ClientCredentials": [{ "SourceType": "SignedAssertionFromManagedIdentity" }] }),
+    );
     settings["Entra"] = settings["AzureAd"].clone();
     settings["Entra"]["TenantId"] = json!("contoso.example");
     settings["DownstreamApis"] = json!({
@@ -457,50 +627,109 @@ fn an_api_gives_the_scopes() {
         (name.clone(), identity.clone(), imported)
     };
     let (name, graph, imported) = of("graph", &[]);
-    assert_eq!((name.as_str(), &graph["scopes"]), ("AzureAd", &json!(["https://graph.microsoft.com/.default"])));
-    assert_eq!(imported.source, "appsettings.json, section AzureAd, API graph");
-    let (_, graph, _) = of("Graph", &[("DownstreamApis__graph__Scopes__0", "api://other/.default")]);
+    assert_eq!(
+        (name.as_str(), &graph["scopes"]),
+        ("AzureAd", &json!(["https://graph.microsoft.com/.default"]))
+    );
+    assert_eq!(
+        imported.source,
+        "appsettings.json, section AzureAd, API graph"
+    );
+    let (_, graph, _) = of(
+        "Graph",
+        &[("DownstreamApis__graph__Scopes__0", "api://other/.default")],
+    );
     assert_eq!(graph["scopes"], json!(["api://other/.default"]));
     let (name, text_api, _) = of("Text", &[]);
-    assert_eq!((name.as_str(), &text_api["tenant_id"]), ("Entra", &json!("fabrikam.example")));
+    assert_eq!(
+        (name.as_str(), &text_api["tenant_id"]),
+        ("Entra", &json!("fabrikam.example"))
+    );
     assert_eq!(text_api["scopes"], json!(["api://one/.default"]));
     let (_, older, _) = of("Older", &[]);
     assert_eq!(older["scopes"], json!(["api://older/.default"]));
     let (_, managed, imported) = of("Managed", &[]);
-    assert_eq!(managed, json!({
-        "credential": { "managed_identity": { "client_id": CLIENT } },
-        "scopes": ["https://vault.azure.net/.default"],
-    }));
-    assert!(imported.notes[0].contains("ProtocolScheme"), "{:?}", imported.notes);
+    assert_eq!(
+        managed,
+        json!({
+            "credential": { "managed_identity": { "client_id": CLIENT } },
+            "scopes": ["https://vault.azure.net/.default"],
+        })
+    );
+    assert!(
+        imported.notes[0].contains("ProtocolScheme"),
+        "{:?}",
+        imported.notes
+    );
     for (api, parts) in [
-        ("People", ["DownstreamApis:People:Scopes:0 (appsettings.json, line 1)", "User.Read"]),
-        ("None", ["DownstreamApis:None:Scopes", "DownstreamApis__None__Scopes__0"]),
-        ("Graf", ["DownstreamApis (appsettings.json): has no API `Graf`", "`Graph`"]),
+        (
+            "People",
+            [
+                "DownstreamApis:People:Scopes:0 (appsettings.json, line 1)",
+                "User.Read",
+            ],
+        ),
+        (
+            "None",
+            [
+                "DownstreamApis:None:Scopes",
+                "DownstreamApis__None__Scopes__0",
+            ],
+        ),
+        (
+            "Graf",
+            [
+                "DownstreamApis (appsettings.json): has no API `Graf`",
+                "`Graph`",
+            ],
+        ),
     ] {
         let error = read(&text, None, Some(api), &[]).unwrap_err();
         assert!(parts.iter().all(|part| error.contains(part)), "{error}");
     }
     // the only one need not be named
-    assert!(document(&read(&text, None, None, &[]).unwrap())["identities"]["AzureAd"].get("scopes").is_none());
+    assert!(
+        document(&read(&text, None, None, &[]).unwrap())["identities"]["AzureAd"]
+            .get("scopes")
+            .is_none()
+    );
     settings["DownstreamApis"] = json!({
         "Graph": { "Scopes": ["https://graph.microsoft.com/.default"] }, "People": { "Scopes": ["User.Read"] },
     });
     let imported = read(&settings.to_string(), None, None, &[]).unwrap();
     let only = document(&imported);
-    assert_eq!(only["identities"]["AzureAd"]["scopes"], json!(["https://graph.microsoft.com/.default"]));
+    assert_eq!(
+        only["identities"]["AzureAd"]["scopes"],
+        json!(["https://graph.microsoft.com/.default"])
+    );
     // another section
     let imported = read(&settings.to_string(), Some("entra"), None, &[]).unwrap();
-    assert_eq!(document(&imported)["identities"]["entra"]["tenant_id"], json!("contoso.example"));
+    assert_eq!(
+        document(&imported)["identities"]["entra"]["tenant_id"],
+        json!("contoso.example")
+    );
 }
 
 #[test]
 fn what_the_engine_refuses_is_said_of_the_setting() {
     let credentials = json!([{ "SourceType": "SignedAssertionFromManagedIdentity", "ManagedIdentityClientId": "x" }]);
     for (settings, place) in [
-        (json!({ "TenantId": "a..b" }), "AzureAd:TenantId (appsettings.json, line 1): "),
-        (json!({ "ClientId": "<your client>" }), "AzureAd:ClientId (appsettings.json, line 1): "),
-        (json!({ "Instance": "https://login.example/" }), "AzureAd:Instance (appsettings.json, line 1): "),
-        (json!({ "ClientCredentials": credentials }), "AzureAd:ClientCredentials:0:ManagedIdentityClientId (appsettings.json, line 1): "),
+        (
+            json!({ "TenantId": "a..b" }),
+            "AzureAd:TenantId (appsettings.json, line 1): ",
+        ),
+        (
+            json!({ "ClientId": "<your client>" }),
+            "AzureAd:ClientId (appsettings.json, line 1): ",
+        ),
+        (
+            json!({ "Instance": "https://login.example/" }),
+            "AzureAd:Instance (appsettings.json, line 1): ",
+        ),
+        (
+            json!({ "ClientCredentials": credentials }),
+            "AzureAd:ClientCredentials:0:ManagedIdentityClientId (appsettings.json, line 1): ",
+        ),
     ] {
         let mut more = settings.clone();
         if more.get("ClientCredentials").is_none() {

@@ -54,8 +54,16 @@ fn each_backend_becomes_an_identity() {
     for (backend, prefix, expected) in [
         ("azuread-oauth2", "AZUREAD_OAUTH2", entra(Some("v1.0"))),
         ("azuread-oauth2-v2", "AZUREAD_OAUTH2_V2", entra(None)),
-        ("azuread-tenant-oauth2", "AZUREAD_TENANT_OAUTH2", entra(Some("v1.0"))),
-        ("azuread-v2-tenant-oauth2", "AZUREAD_V2_TENANT_OAUTH2", entra(None)),
+        (
+            "azuread-tenant-oauth2",
+            "AZUREAD_TENANT_OAUTH2",
+            entra(Some("v1.0")),
+        ),
+        (
+            "azuread-v2-tenant-oauth2",
+            "AZUREAD_V2_TENANT_OAUTH2",
+            entra(None),
+        ),
         (
             "azuread-b2c-oauth2",
             "AZUREAD_B2C_OAUTH2",
@@ -66,24 +74,50 @@ fn each_backend_becomes_an_identity() {
             }),
         ),
     ] {
-        let names = ["KEY", "TENANT_ID", "FEDERATED_TOKEN_FILE", "TENANT_NAME", "POLICY"]
-            .map(|name| format!("SOCIAL_AUTH_{prefix}_{name}"));
+        let names = [
+            "KEY",
+            "TENANT_ID",
+            "FEDERATED_TOKEN_FILE",
+            "TENANT_NAME",
+            "POLICY",
+        ]
+        .map(|name| format!("SOCIAL_AUTH_{prefix}_{name}"));
         let values = [CLIENT, TENANT, "/run/token", "fabrikam", "B2C_1_signin"];
         let pairs: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(values).collect();
         let imported = variables(&pairs).unwrap().unwrap();
-        assert_eq!(identities(&imported), json!({ backend: expected.clone() }), "{backend}");
+        assert_eq!(
+            identities(&imported),
+            json!({ backend: expected.clone() }),
+            "{backend}"
+        );
         loaded(&imported, &pairs);
         // the same as a module and as JSON
-        let lines: String = pairs.iter().map(|(name, value)| format!("{name} = '{value}'\n")).collect();
-        let object: serde_json::Map<String, Value> =
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-        for (text, name) in [(lines, "settings.py"), (Value::Object(object).to_string(), "settings.json")] {
+        let lines: String = pairs
+            .iter()
+            .map(|(name, value)| format!("{name} = '{value}'\n"))
+            .collect();
+        let object: serde_json::Map<String, Value> = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .collect();
+        for (text, name) in [
+            (lines, "settings.py"),
+            (Value::Object(object).to_string(), "settings.json"),
+        ] {
             let imported = file(&text, name, &[]).unwrap();
-            assert_eq!(identities(&imported), json!({ backend: expected.clone() }), "{backend}: {text}");
+            assert_eq!(
+                identities(&imported),
+                json!({ backend: expected.clone() }),
+                "{backend}: {text}"
+            );
             loaded(&imported, &[]);
         }
     }
-    assert!(variables(&[("AZURE_CLIENT_ID", CLIENT), ("SOCIAL_AUTH_GITHUB_KEY", "x")]).unwrap().is_none());
+    assert!(
+        variables(&[("AZURE_CLIENT_ID", CLIENT), ("SOCIAL_AUTH_GITHUB_KEY", "x")])
+            .unwrap()
+            .is_none()
+    );
 }
 
 /// What is used of several, by social-core 7.0.0.
@@ -94,14 +128,24 @@ fn credentials_have_an_order() {
     let spiffe = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
     let of_file = |path: &str| json!({ "federated_token_file": { "path": path } });
     for (more, expected, notes) in [
-        (vec![(own("FEDERATED_TOKEN_FILE"), "/run/token")], of_file("/run/token"), 0),
         (
-            vec![("AZURE_FEDERATED_TOKEN_FILE".to_owned(), "/azure"), (own("FEDERATED_TOKEN_FILE"), "/run/token")],
+            vec![(own("FEDERATED_TOKEN_FILE"), "/run/token")],
+            of_file("/run/token"),
+            0,
+        ),
+        (
+            vec![
+                ("AZURE_FEDERATED_TOKEN_FILE".to_owned(), "/azure"),
+                (own("FEDERATED_TOKEN_FILE"), "/run/token"),
+            ],
             of_file("/azure"),
             1,
         ),
         (
-            vec![("AZURE_FEDERATED_TOKEN_FILE".to_owned(), "/azure"), ("OAUTH2_FEDERATED_TOKEN_FILE".to_owned(), "/oauth2")],
+            vec![
+                ("AZURE_FEDERATED_TOKEN_FILE".to_owned(), "/azure"),
+                ("OAUTH2_FEDERATED_TOKEN_FILE".to_owned(), "/oauth2"),
+            ],
             of_file("/oauth2"),
             1,
         ),
@@ -111,17 +155,28 @@ fn credentials_have_an_order() {
             0,
         ),
         (
-            vec![(own("CLIENT_ASSERTION"), jws), (own("CLIENT_ASSERTION_TYPE"), spiffe), ("AZURE_FEDERATED_TOKEN_FILE".to_owned(), "/azure")],
+            vec![
+                (own("CLIENT_ASSERTION"), jws),
+                (own("CLIENT_ASSERTION_TYPE"), spiffe),
+                ("AZURE_FEDERATED_TOKEN_FILE".to_owned(), "/azure"),
+            ],
             json!({ "client_assertion": { "env": own("CLIENT_ASSERTION"), "assertion_type": spiffe } }),
             1,
         ),
         (
-            vec![("AZURE_FEDERATED_TOKEN_FILE".to_owned(), "/azure"), (own("CLIENT_ASSERTION_TYPE"), spiffe)],
+            vec![
+                ("AZURE_FEDERATED_TOKEN_FILE".to_owned(), "/azure"),
+                (own("CLIENT_ASSERTION_TYPE"), spiffe),
+            ],
             json!({ "federated_token_file": { "path": "/azure", "assertion_type": spiffe } }),
             0,
         ),
         (
-            vec![(own("SECRET"), "hunter2"), (own("CLIENT_ASSERTION"), jws), (own("FEDERATED_TOKEN_FILE"), "/run/token")],
+            vec![
+                (own("SECRET"), "hunter2"),
+                (own("CLIENT_ASSERTION"), jws),
+                (own("FEDERATED_TOKEN_FILE"), "/run/token"),
+            ],
             json!({ "client_secret": { "env": own("SECRET") } }),
             2,
         ),
@@ -133,7 +188,10 @@ fn credentials_have_an_order() {
         ),
         // a template leaves out by a blank
         (
-            vec![(own("SECRET"), " "), (own("FEDERATED_TOKEN_FILE"), "/run/token")],
+            vec![
+                (own("SECRET"), " "),
+                (own("FEDERATED_TOKEN_FILE"), "/run/token"),
+            ],
             of_file("/run/token"),
             0,
         ),
@@ -142,8 +200,17 @@ fn credentials_have_an_order() {
         let mut pairs = vec![(key.as_str(), CLIENT), (tenant.as_str(), TENANT)];
         pairs.extend(more.iter().map(|(name, value)| (name.as_str(), *value)));
         let imported = variables(&pairs).unwrap().unwrap();
-        assert_eq!(identities(&imported)["azuread-oauth2"]["credential"], expected, "{more:?}");
-        assert_eq!(imported.notes.len(), notes, "{more:?}: {:?}", imported.notes);
+        assert_eq!(
+            identities(&imported)["azuread-oauth2"]["credential"],
+            expected,
+            "{more:?}"
+        );
+        assert_eq!(
+            imported.notes.len(),
+            notes,
+            "{more:?}: {:?}",
+            imported.notes
+        );
         assert!(!format!("{}{:?}", *imported.document, imported.notes).contains("hunter2"));
         loaded(&imported, &pairs);
     }
@@ -154,12 +221,21 @@ fn authorities_are_as_social_core_has_them() {
     for (prefix, more, expected) in [
         (
             "AZUREAD_V2_TENANT_OAUTH2",
-            vec![("TENANT_ID", TENANT), ("AUTHORITY_HOST", "login.microsoftonline.us")],
+            vec![
+                ("TENANT_ID", TENANT),
+                ("AUTHORITY_HOST", "login.microsoftonline.us"),
+            ],
             json!({ "authority_host": "https://login.microsoftonline.us", "tenant_id": TENANT }),
         ),
         (
             "AZUREAD_V2_TENANT_OAUTH2",
-            vec![("TENANT_ID", "ignored"), ("AUTHORITY_URL", "https://login.microsoftonline.us/contoso.example/")],
+            vec![
+                ("TENANT_ID", "ignored"),
+                (
+                    "AUTHORITY_URL",
+                    "https://login.microsoftonline.us/contoso.example/",
+                ),
+            ],
             json!({ "authority_host": "https://login.microsoftonline.us", "tenant_id": "contoso.example" }),
         ),
         (
@@ -169,32 +245,55 @@ fn authorities_are_as_social_core_has_them() {
         ),
         (
             "AZUREAD_B2C_OAUTH2",
-            vec![("POLICY", "b2c_1_x"), ("AUTHORITY_URL", "https://fabrikam.b2clogin.com/fabrikam.onmicrosoft.com")],
+            vec![
+                ("POLICY", "b2c_1_x"),
+                (
+                    "AUTHORITY_URL",
+                    "https://fabrikam.b2clogin.com/fabrikam.onmicrosoft.com",
+                ),
+            ],
             json!({ "token_endpoint": "https://fabrikam.b2clogin.com/fabrikam.onmicrosoft.com/oauth2/v2.0/token?p=b2c_1_x" }),
         ),
         (
             "AZUREAD_B2C_OAUTH2",
-            vec![("POLICY", "b2c_1_x"), ("TENANT_NAME", "fabrikam"), ("AUTHORITY_HOST", "login.fabrikam.example")],
+            vec![
+                ("POLICY", "b2c_1_x"),
+                ("TENANT_NAME", "fabrikam"),
+                ("AUTHORITY_HOST", "login.fabrikam.example"),
+            ],
             json!({ "token_endpoint": "https://login.fabrikam.example/fabrikam.onmicrosoft.com/oauth2/v2.0/token?p=b2c_1_x" }),
         ),
         (
             "AZUREAD_OAUTH2",
-            vec![("TENANT_ID", TENANT), ("RESOURCE", "https://graph.microsoft.com")],
+            vec![
+                ("TENANT_ID", TENANT),
+                ("RESOURCE", "https://graph.microsoft.com"),
+            ],
             json!({
                 "authority_host": "https://login.microsoftonline.com", "tenant_id": TENANT, "endpoint_version": "v1.0",
                 "scopes": ["https://graph.microsoft.com/.default"],
             }),
         ),
     ] {
-        let mut object = json!({ format!("SOCIAL_AUTH_{prefix}_KEY"): CLIENT, "SOCIAL_AUTH_SECRET": "hunter2" });
+        let mut object =
+            json!({ format!("SOCIAL_AUTH_{prefix}_KEY"): CLIENT, "SOCIAL_AUTH_SECRET": "hunter2" });
         for (name, value) in &more {
             object[format!("SOCIAL_AUTH_{prefix}_{name}")] = json!(value);
         }
         let imported = file(&object.to_string(), "settings.json", &[]).unwrap();
-        let mut identity = identities(&imported).as_object().unwrap().values().next().unwrap().clone();
+        let mut identity = identities(&imported)
+            .as_object()
+            .unwrap()
+            .values()
+            .next()
+            .unwrap()
+            .clone();
         let fields = identity.as_object_mut().unwrap();
         assert_eq!(fields.remove("client_id"), Some(json!(CLIENT)));
-        assert_eq!(fields.remove("credential"), Some(json!({ "client_secret": { "env": "SOCIAL_AUTH_SECRET" } })));
+        assert_eq!(
+            fields.remove("credential"),
+            Some(json!({ "client_secret": { "env": "SOCIAL_AUTH_SECRET" } }))
+        );
         assert_eq!(identity, expected, "{more:?}");
     }
 }
@@ -203,50 +302,158 @@ fn authorities_are_as_social_core_has_them() {
 fn what_is_wrong_is_named() {
     let own = |name: &str| format!("{OAUTH2}{name}");
     let b2c = |name: &str| format!("SOCIAL_AUTH_AZUREAD_B2C_OAUTH2_{name}");
-    let good = [("KEY", CLIENT), ("TENANT_ID", TENANT), ("FEDERATED_TOKEN_FILE", "/run/token")];
+    let good = [
+        ("KEY", CLIENT),
+        ("TENANT_ID", TENANT),
+        ("FEDERATED_TOKEN_FILE", "/run/token"),
+    ];
     for (name, value, parts) in [
-        (own("KEY"), "", ["SOCIAL_AUTH_AZUREAD_OAUTH2_KEY: is not set", "client"]),
-        (own("TENANT_ID"), "", ["SOCIAL_AUTH_AZUREAD_OAUTH2_TENANT_ID: is not set", "an app gets its tokens from one tenant"]),
-        (own("TENANT_ID"), "Common", ["SOCIAL_AUTH_AZUREAD_OAUTH2_TENANT_ID: is `Common`", "one tenant"]),
-        (own("FEDERATED_TOKEN_FILE"), "", ["names no credential", "AZURE_FEDERATED_TOKEN_FILE"]),
-        (own("AUTHORITY_HOST"), "https://login.microsoftonline.com", ["SOCIAL_AUTH_AZUREAD_OAUTH2_AUTHORITY_HOST: is a URL", "without https://"]),
-        (own("AUTHORITY_URL"), "https://login.microsoftonline.com/common", ["SOCIAL_AUTH_AZUREAD_OAUTH2_AUTHORITY_URL: is `common`", "one tenant"]),
-        (own("AUTHORITY_URL"), "https://login.microsoftonline.com/", ["AUTHORITY_URL: is no https:// URL with a path", "/TENANT"]),
-        (own("AUTHORITY_URL"), "http://login.microsoftonline.com/t", ["AUTHORITY_URL: is no https:// URL", "/TENANT"]),
-        (own("AUTHORITY_URL"), "https://u:hunter2@login.example/t", ["AUTHORITY_URL: is no https:// URL", "/TENANT"]),
-        (own("AUTHORITY_URL"), "https://login.example/t?x=1", ["AUTHORITY_URL: is no https:// URL", "query"]),
+        (
+            own("KEY"),
+            "",
+            ["SOCIAL_AUTH_AZUREAD_OAUTH2_KEY: is not set", "client"],
+        ),
+        (
+            own("TENANT_ID"),
+            "",
+            [
+                "SOCIAL_AUTH_AZUREAD_OAUTH2_TENANT_ID: is not set",
+                "an app gets its tokens from one tenant",
+            ],
+        ),
+        (
+            own("TENANT_ID"),
+            "Common",
+            [
+                "SOCIAL_AUTH_AZUREAD_OAUTH2_TENANT_ID: is `Common`",
+                "one tenant",
+            ],
+        ),
+        (
+            own("FEDERATED_TOKEN_FILE"),
+            "",
+            ["names no credential", "AZURE_FEDERATED_TOKEN_FILE"],
+        ),
+        (
+            own("AUTHORITY_HOST"),
+            "https://login.microsoftonline.com",
+            [
+                "SOCIAL_AUTH_AZUREAD_OAUTH2_AUTHORITY_HOST: is a URL",
+                "without https://",
+            ],
+        ),
+        (
+            own("AUTHORITY_URL"),
+            "https://login.microsoftonline.com/common",
+            [
+                "SOCIAL_AUTH_AZUREAD_OAUTH2_AUTHORITY_URL: is `common`",
+                "one tenant",
+            ],
+        ),
+        (
+            own("AUTHORITY_URL"),
+            "https://login.microsoftonline.com/",
+            ["AUTHORITY_URL: is no https:// URL with a path", "/TENANT"],
+        ),
+        (
+            own("AUTHORITY_URL"),
+            "http://login.microsoftonline.com/t",
+            ["AUTHORITY_URL: is no https:// URL", "/TENANT"],
+        ),
+        (
+            own("AUTHORITY_URL"),
+            "https://u:hunter2@login.example/t",
+            ["AUTHORITY_URL: is no https:// URL", "/TENANT"],
+        ),
+        (
+            own("AUTHORITY_URL"),
+            "https://login.example/t?x=1",
+            ["AUTHORITY_URL: is no https:// URL", "query"],
+        ),
         // the variables of the SDKs describe an identity by themselves
-        ("AZURE_CLIENT_ID".to_owned(), "other", ["SOCIAL_AUTH_AZUREAD_OAUTH2_KEY", "another client than AZURE_CLIENT_ID"]),
-        ("AZURE_TENANT_ID".to_owned(), "other", ["SOCIAL_AUTH_AZUREAD_OAUTH2_TENANT_ID", "another tenant than AZURE_TENANT_ID"]),
+        (
+            "AZURE_CLIENT_ID".to_owned(),
+            "other",
+            [
+                "SOCIAL_AUTH_AZUREAD_OAUTH2_KEY",
+                "another client than AZURE_CLIENT_ID",
+            ],
+        ),
+        (
+            "AZURE_TENANT_ID".to_owned(),
+            "other",
+            [
+                "SOCIAL_AUTH_AZUREAD_OAUTH2_TENANT_ID",
+                "another tenant than AZURE_TENANT_ID",
+            ],
+        ),
     ] {
         let mut pairs: Vec<(String, &str)> = good.map(|(name, value)| (own(name), value)).to_vec();
         pairs.retain(|(known, _)| *known != name);
         pairs.push((name.clone(), value));
-        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let pairs: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), *value))
+            .collect();
         let error = variables(&pairs).unwrap_err();
-        assert!(parts.iter().all(|part| error.contains(part)), "{name}={value}: {error}");
+        assert!(
+            parts.iter().all(|part| error.contains(part)),
+            "{name}={value}: {error}"
+        );
         assert!(!error.contains("hunter2"), "{error}");
     }
     for (missing, parts) in [
-        ("POLICY", ["SOCIAL_AUTH_AZUREAD_B2C_OAUTH2_POLICY: is not set", "b2c_"]),
-        ("TENANT_NAME", ["SOCIAL_AUTH_AZUREAD_B2C_OAUTH2_TENANT_NAME: is not set", "tenant's name"]),
+        (
+            "POLICY",
+            ["SOCIAL_AUTH_AZUREAD_B2C_OAUTH2_POLICY: is not set", "b2c_"],
+        ),
+        (
+            "TENANT_NAME",
+            [
+                "SOCIAL_AUTH_AZUREAD_B2C_OAUTH2_TENANT_NAME: is not set",
+                "tenant's name",
+            ],
+        ),
     ] {
-        let all = [("KEY", CLIENT), ("SECRET", "hunter2"), ("POLICY", "b2c_1_x"), ("TENANT_NAME", "fabrikam")];
-        let pairs: Vec<(String, &str)> = all.iter().filter(|(name, _)| *name != missing).map(|(name, value)| (b2c(name), *value)).collect();
-        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let all = [
+            ("KEY", CLIENT),
+            ("SECRET", "hunter2"),
+            ("POLICY", "b2c_1_x"),
+            ("TENANT_NAME", "fabrikam"),
+        ];
+        let pairs: Vec<(String, &str)> = all
+            .iter()
+            .filter(|(name, _)| *name != missing)
+            .map(|(name, value)| (b2c(name), *value))
+            .collect();
+        let pairs: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), *value))
+            .collect();
         let error = variables(&pairs).unwrap_err();
         assert!(parts.iter().all(|part| error.contains(part)), "{error}");
     }
-    let policy = json!({ b2c("KEY"): CLIENT, b2c("POLICY"): "signin", b2c("TENANT_NAME"): "fabrikam" });
+    let policy =
+        json!({ b2c("KEY"): CLIENT, b2c("POLICY"): "signin", b2c("TENANT_NAME"): "fabrikam" });
     let error = file(&policy.to_string(), "settings.json", &[]).unwrap_err();
     assert!(error.starts_with("SOCIAL_AUTH_AZUREAD_B2C_OAUTH2_POLICY (settings.json, line 1): does not begin with `b2c_`"), "{error}");
     // the same variables say the same
     let same = [
-        (own("KEY"), CLIENT), (own("TENANT_ID"), TENANT), ("AZURE_CLIENT_ID".to_owned(), CLIENT),
-        ("AZURE_TENANT_ID".to_owned(), TENANT), ("AZURE_FEDERATED_TOKEN_FILE".to_owned(), "/azure"),
-        ("AZURE_AUTHORITY_HOST".to_owned(), "https://login.microsoftonline.com/"), (own("AUTHORITY_HOST"), "login.microsoftonline.com"),
+        (own("KEY"), CLIENT),
+        (own("TENANT_ID"), TENANT),
+        ("AZURE_CLIENT_ID".to_owned(), CLIENT),
+        ("AZURE_TENANT_ID".to_owned(), TENANT),
+        ("AZURE_FEDERATED_TOKEN_FILE".to_owned(), "/azure"),
+        (
+            "AZURE_AUTHORITY_HOST".to_owned(),
+            "https://login.microsoftonline.com/",
+        ),
+        (own("AUTHORITY_HOST"), "login.microsoftonline.com"),
     ];
-    let pairs: Vec<(&str, &str)> = same.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let pairs: Vec<(&str, &str)> = same
+        .iter()
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect();
     loaded(&variables(&pairs).unwrap().unwrap(), &pairs);
 }
 
@@ -274,21 +481,29 @@ SOCIAL_AUTH_AZUREAD_B2C_OAUTH2_KEY = 'not among the backends'
     let [note] = imported.notes.as_slice() else {
         panic!("{:?}", imported.notes);
     };
-    assert!(note.starts_with("azuread-oauth2 is left out: SOCIAL_AUTH_AZUREAD_OAUTH2_TENANT_ID (settings.py)"), "{note}");
+    assert!(
+        note.starts_with(
+            "azuread-oauth2 is left out: SOCIAL_AUTH_AZUREAD_OAUTH2_TENANT_ID (settings.py)"
+        ),
+        "{note}"
+    );
     let text = format!("{text}SOCIAL_AUTH_AZUREAD_OAUTH2_TENANT_ID = 'fabrikam.example'\n");
     let imported = file(&text, "settings.py", &[]).unwrap();
     assert_eq!(identities(&imported).as_object().unwrap().len(), 2);
     // what none of them can have is an error
-    let text = text.replace("TENANT_ID = 'contoso.example'", "TENANT_ID = 'common'").replace("'fabrikam.example'", "''");
+    let text = text
+        .replace("TENANT_ID = 'contoso.example'", "TENANT_ID = 'common'")
+        .replace("'fabrikam.example'", "''");
     let error = file(&text, "settings.py", &[]).unwrap_err();
-    assert!(error.starts_with("SOCIAL_AUTH_AZUREAD_OAUTH2_TENANT_ID (settings.py)"), "{error}");
+    assert!(
+        error.starts_with("SOCIAL_AUTH_AZUREAD_OAUTH2_TENANT_ID (settings.py)"),
+        "{error}"
+    );
 }
 
 /// The value of a name in a module, as social-core would see it, told by the client that comes of it.
 fn key(module: &str, variables: &[(&str, &str)]) -> Result<String, String> {
-    let rest = format!(
-        "\n{OAUTH2}TENANT_ID = 'contoso.example'\n{OAUTH2}SECRET = 'x'\n"
-    );
+    let rest = format!("\n{OAUTH2}TENANT_ID = 'contoso.example'\n{OAUTH2}SECRET = 'x'\n");
     let imported = file(&format!("{module}{rest}"), "settings.py", variables)?;
     let client = &identities(&imported)["azuread-oauth2"]["client_id"];
     Ok(client.as_str().unwrap().to_owned())
@@ -311,32 +526,62 @@ fn plain_assignments_are_read() {
         ("K = '''a'''", "a"),
         ("K = r'a\\b'", "a\\b"),
         ("K = u'a'", "a"),
-        (r"K = '\x61\u0062\143\
-d'", "abcd"),
+        (
+            r"K = '\x61\u0062\143\
+d'",
+            "abcd",
+        ),
         (r#"K = 'it\'s"'"#, "it's\""),
         ("K = os.environ['APP_ID']", "from-variable"),
         ("K = os.environ.get('APP_ID')", "from-variable"),
         ("K = os.environ.get(\"NOTHING\", \"a\")", "a"),
         ("K = os.getenv('NOTHING', 'a')", "a"),
-        ("K = getenv('APP_ID', default) if 0 else 1\nK = environ.get('APP_ID')", "from-variable"),
+        (
+            "K = getenv('APP_ID', default) if 0 else 1\nK = environ.get('APP_ID')",
+            "from-variable",
+        ),
         ("K = os.environ.get('BLANK') or 'a'", "a"),
         ("ID = 'a'\nK = ID", "a"),
         ("K = 'first'\nK = 'a'", "a"),
         ("K = unknown()\nK = 'a'", "a"),
         ("if True:\n    K = 'b'\nK = 'a'", "a"),
-        ("\"\"\"A docstring with K = 'b' in it.\n\nK = 'c'\n\"\"\"\nK = 'a'", "a"),
-        ("K = 'a'\ndef f():\n    K = 'b'\n    if K:\n        K = 'c'\n", "a"),
-        ("K = 'a'\nclass C(Base):\n\n    K = 'b'\n\n    def f(self, K='c'):\n        self.K = K\n", "a"),
+        (
+            "\"\"\"A docstring with K = 'b' in it.\n\nK = 'c'\n\"\"\"\nK = 'a'",
+            "a",
+        ),
+        (
+            "K = 'a'\ndef f():\n    K = 'b'\n    if K:\n        K = 'c'\n",
+            "a",
+        ),
+        (
+            "K = 'a'\nclass C(Base):\n\n    K = 'b'\n\n    def f(self, K='c'):\n        self.K = K\n",
+            "a",
+        ),
         ("K = 'a'\nasync def f():\n    K = 'b'\n", "a"),
         ("K = 'a'\nprint(K, sep=K)\nlog.info('%s', K)\n", "a"),
-        ("K = 'a'\nif K == 'a':\n    OTHER = K\nfor k in [K]:\n    pass\n", "a"),
-        ("K = 'a'\nDATABASES = {'default': {'NAME': BASE / 'x', K: [1, (2,)]}}\nX = [y for y in f(K)]\n", "a"),
-        ("import os\nfrom pathlib import Path\nBASE = Path(__file__).resolve().parent\nK = 'a'", "a"),
+        (
+            "K = 'a'\nif K == 'a':\n    OTHER = K\nfor k in [K]:\n    pass\n",
+            "a",
+        ),
+        (
+            "K = 'a'\nDATABASES = {'default': {'NAME': BASE / 'x', K: [1, (2,)]}}\nX = [y for y in f(K)]\n",
+            "a",
+        ),
+        (
+            "import os\nfrom pathlib import Path\nBASE = Path(__file__).resolve().parent\nK = 'a'",
+            "a",
+        ),
         ("X = f\"{a['b']}\" % K\nK = 'a'", "a"),
-        ("X = -1_000.5e3 + 0xff @ y ** 2 if a <= b else lambda z: z != 1\nK = 'a'", "a"),
+        (
+            "X = -1_000.5e3 + 0xff @ y ** 2 if a <= b else lambda z: z != 1\nK = 'a'",
+            "a",
+        ),
         ("K = (\n'a'\n)\r\n", "a"),
         ("\u{feff}K = 'a'", "a"),
-        ("try:\n    from .local import *\nexcept ImportError:\n    pass\nK = 'a'", "a"),
+        (
+            "try:\n    from .local import *\nexcept ImportError:\n    pass\nK = 'a'",
+            "a",
+        ),
         ("größe = 'ä'\nK = größe", "ä"),
     ] {
         let module = module.replace('K', name);
@@ -362,19 +607,39 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
         ("K = '%s' % x", 1, "is no plain value"),
         ("K = other", 1, "is no plain value"),
         ("ID = env('x')\nK = ID", 2, "is that of ID (line 1)"),
-        ("K = os.environ['APP_ID']", 1, "the variable APP_ID, which is not set"),
+        (
+            "K = os.environ['APP_ID']",
+            1,
+            "the variable APP_ID, which is not set",
+        ),
         ("K = os.environ", 1, "is no plain value"),
         ("K = 1", 1, "is a number"),
         ("K = True", 1, "is True or False"),
         ("K = ['a']", 1, "is a list"),
         ("K = {'a': 1}", 1, "is a dictionary"),
         ("K = ('a', 'b')", 1, "is a list"),
-        ("if DEBUG:\n    K = 'a'", 2, "under a condition or in a loop"),
+        (
+            "if DEBUG:\n    K = 'a'",
+            2,
+            "under a condition or in a loop",
+        ),
         ("if DEBUG: K = 'a'", 1, "under a condition or in a loop"),
-        ("K = 'a'\ntry:\n    K = x\nexcept E:\n    pass", 3, "under a condition or in a loop"),
+        (
+            "K = 'a'\ntry:\n    K = x\nexcept E:\n    pass",
+            3,
+            "under a condition or in a loop",
+        ),
         ("for K in 'ab': pass", 1, "under a condition or in a loop"),
-        ("with f() as K:\n    pass", 1, "under a condition or in a loop"),
-        ("if x:\n  if y:\n    K += 'a'", 3, "under a condition or in a loop"),
+        (
+            "with f() as K:\n    pass",
+            1,
+            "under a condition or in a loop",
+        ),
+        (
+            "if x:\n  if y:\n    K += 'a'",
+            3,
+            "under a condition or in a loop",
+        ),
         ("K = 'a'\nK += 'b'", 2, "is changed after it was set"),
         ("K = 'a'\ndel K", 2, "is deleted"),
         ("K, OTHER = 'a', 'b'", 1, "set together with others"),
@@ -382,11 +647,18 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
         ("from .local import K", 1, "is imported"),
         ("from .local import (A, B as K,)", 1, "is imported"),
         ("import a.b as K", 1, "is imported"),
-        (&format!("K = {}'a'{}", "(".repeat(40), ")".repeat(40)), 1, "brackets within brackets"),
+        (
+            &format!("K = {}'a'{}", "(".repeat(40), ")".repeat(40)),
+            1,
+            "brackets within brackets",
+        ),
     ] {
         let error = key(&module.replace('K', name), &[]).unwrap_err();
         let place = format!("{name} (settings.py, line {line})");
-        assert!(error.starts_with(&place) && error.contains(part), "{module}: {error}");
+        assert!(
+            error.starts_with(&place) && error.contains(part),
+            "{module}: {error}"
+        );
     }
     for (module, line, part) in [
         ("K = 'a", 1, "string without an end"),
@@ -399,38 +671,88 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
     ] {
         let error = key(&module.replace('K', name), &[]).unwrap_err();
         let place = format!("settings.py, line {line}: ");
-        assert!(error.starts_with(&place) && error.contains(part), "{module}: {error}");
+        assert!(
+            error.starts_with(&place) && error.contains(part),
+            "{module}: {error}"
+        );
     }
     // a name that is not needed stops nobody
-    assert_eq!(key(&format!("{name} = 'a'\nDEBUG = env.bool('DEBUG')\n"), &[]).unwrap(), "a");
+    assert_eq!(
+        key(&format!("{name} = 'a'\nDEBUG = env.bool('DEBUG')\n"), &[]).unwrap(),
+        "a"
+    );
     let nothing = file("from .base import *\nDEBUG = True\n", "local.py", &[]).unwrap_err();
-    assert!(nothing.contains("local.py: has no settings") && nothing.contains("line 1 imports all names"), "{nothing}");
+    assert!(
+        nothing.contains("local.py: has no settings")
+            && nothing.contains("line 1 imports all names"),
+        "{nothing}"
+    );
     let long = "x = 1\n".repeat(100_000);
-    assert!(file(&long, "settings.py", &[]).unwrap_err().contains("longer than settings are"));
+    assert!(
+        file(&long, "settings.py", &[])
+            .unwrap_err()
+            .contains("longer than settings are")
+    );
 }
 
 #[test]
 fn a_variable_beside_the_file_must_say_the_same() {
     let name = "SOCIAL_AUTH_AZUREAD_OAUTH2_KEY";
     assert_eq!(key(&format!("{name} = 'a'"), &[(name, "a")]).unwrap(), "a");
-    assert_eq!(key(&format!("{name} = os.environ['{name}']"), &[(name, "b")]).unwrap(), "b");
+    assert_eq!(
+        key(&format!("{name} = os.environ['{name}']"), &[(name, "b")]).unwrap(),
+        "b"
+    );
     let error = key(&format!("{name} = 'a'"), &[(name, "hunter2")]).unwrap_err();
-    assert!(error.starts_with(&format!("{name} (settings.py, line 1): says something else than the variable {name}")), "{error}");
+    assert!(
+        error.starts_with(&format!(
+            "{name} (settings.py, line 1): says something else than the variable {name}"
+        )),
+        "{error}"
+    );
     assert!(!error.contains("hunter2"), "{error}");
 }
 
 #[test]
 fn json_is_read_by_its_lines() {
     let own = |name: &str| format!("{OAUTH2}{name}");
-    for (value, part) in [("1", "is a number"), ("true", "True or False"), ("[\"a\"]", "is a list"), ("null", "is not set")] {
+    for (value, part) in [
+        ("1", "is a number"),
+        ("true", "True or False"),
+        ("[\"a\"]", "is a list"),
+        ("null", "is not set"),
+    ] {
         let text = format!("{{\n  \"{}\": {value}\n}}", own("KEY"));
-        let text = text.replace("\n}", &format!(",\n \"{}\": \"t\", \"{}\": \"s\"\n}}", own("TENANT_ID"), own("SECRET")));
+        let text = text.replace(
+            "\n}",
+            &format!(
+                ",\n \"{}\": \"t\", \"{}\": \"s\"\n}}",
+                own("TENANT_ID"),
+                own("SECRET")
+            ),
+        );
         let error = file(&text, "settings.json", &[]).unwrap_err();
-        assert!(error.starts_with(&own("KEY")) && error.contains("settings.json") && error.contains(part), "{error}");
+        assert!(
+            error.starts_with(&own("KEY"))
+                && error.contains("settings.json")
+                && error.contains(part),
+            "{error}"
+        );
     }
     let twice = format!("{{\"{0}\": \"a\",\n\"{0}\": \"b\"}}", own("KEY"));
     let error = file(&twice, "settings.json", &[]).unwrap_err();
-    assert!(error.contains("line 2") && error.contains("twice"), "{error}");
-    assert!(file("{}", "settings.json", &[]).unwrap_err().contains("has no settings"));
-    assert!(file("", "settings.py", &[]).unwrap_err().contains("has no settings"));
+    assert!(
+        error.contains("line 2") && error.contains("twice"),
+        "{error}"
+    );
+    assert!(
+        file("{}", "settings.json", &[])
+            .unwrap_err()
+            .contains("has no settings")
+    );
+    assert!(
+        file("", "settings.py", &[])
+            .unwrap_err()
+            .contains("has no settings")
+    );
 }

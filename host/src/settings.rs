@@ -1,0 +1,154 @@
+//! Configurations that are made of other programs' settings.
+
+use std::path::{Path, PathBuf};
+
+use edgepass_core::{ConfigError, Environment};
+use edgepass_settings::{File, Imported, appsettings, formats, social_auth};
+
+use crate::document::{self, Document};
+
+/// The settings file of a .NET program with Microsoft.Identity.Web, `appsettings.json`.
+#[derive(Clone, Debug)]
+pub struct AppSettings {
+    file: PathBuf,
+    section: Option<String>,
+    api: Option<String>,
+}
+
+impl AppSettings {
+    /// That file, and of it the section `AzureAd`.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self {
+            file: path.into(),
+            section: None,
+            api: None,
+        }
+    }
+
+    /// Another section than `AzureAd`, `:` between the parts of its path.
+    #[must_use]
+    pub fn section(mut self, name: impl Into<String>) -> Self {
+        self.section = Some(name.into());
+        self
+    }
+
+    /// One of the `DownstreamApis`: its scopes are those of requests that name none.
+    #[must_use]
+    pub fn api(mut self, name: impl Into<String>) -> Self {
+        self.api = Some(name.into());
+        self
+    }
+}
+
+impl From<PathBuf> for AppSettings {
+    fn from(path: PathBuf) -> Self {
+        Self::file(path)
+    }
+}
+
+impl From<&Path> for AppSettings {
+    fn from(path: &Path) -> Self {
+        Self::file(path)
+    }
+}
+
+impl From<&str> for AppSettings {
+    fn from(path: &str) -> Self {
+        Self::file(path)
+    }
+}
+
+/// What a builder was given as its configuration.
+pub(crate) enum Given {
+    Document(Document),
+    AppSettings(AppSettings),
+    /// A settings file of python-social-auth.
+    SocialAuth(PathBuf),
+}
+
+/// A configuration that has been read.
+#[derive(Default)]
+pub(crate) struct Loaded {
+    document: Option<formats::Document>,
+    imported: Option<Imported>,
+}
+
+impl Loaded {
+    /// Reads what was given. Without anything the variables may be those of python-social-auth.
+    pub(crate) fn of(given: Option<Given>, environment: &Environment) -> Result<Self, ConfigError> {
+        let imported = match given {
+            Some(Given::Document(document)) => {
+                return Ok(Self {
+                    document: Some(document.load()?),
+                    imported: None,
+                });
+            }
+            Some(Given::AppSettings(settings)) => {
+                let AppSettings { file, section, api } = settings;
+                Some(with_file(&file, |file| {
+                    appsettings::import(file, section.as_deref(), api.as_deref(), environment)
+                })?)
+            }
+            Some(Given::SocialAuth(file)) => Some(with_file(&file, |file| {
+                social_auth::import(file, environment)
+            })?),
+            None => social_auth::import_environment(environment)?,
+        };
+        if let Some(imported) = &imported {
+            log::info!("configuration: {}", imported.source);
+        }
+        Ok(Self {
+            document: None,
+            imported,
+        })
+    }
+
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.imported {
+            Some(imported) => Some(imported.document.as_str()),
+            None => self.document.as_ref().map(formats::Document::json),
+        }
+    }
+
+    /// The environment that it is to be loaded with.
+    pub(crate) fn environment(&self, environment: Environment) -> Environment {
+        match &self.imported {
+            Some(imported) => imported.environment(environment),
+            None => environment,
+        }
+    }
+
+    /// What people should be told of what it was made of.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let imported = self.imported.as_ref();
+        imported.map_or_else(Vec::new, |imported| imported.notes.clone())
+    }
+
+    /// What is wrong with it, in terms of what it was made of or with its place. Without one it is what the environment
+    /// lacks.
+    pub(crate) fn explain(
+        &self,
+        error: ConfigError,
+        of_environment: impl FnOnce(ConfigError) -> ConfigError,
+    ) -> ConfigError {
+        match (&self.imported, &self.document) {
+            (Some(imported), _) => imported.explain(error),
+            (None, Some(document)) => document.explain(error),
+            (None, None) => of_environment(error),
+        }
+    }
+}
+
+fn with_file<T>(
+    path: &Path,
+    import: impl FnOnce(&File<'_>) -> Result<T, ConfigError>,
+) -> Result<T, ConfigError> {
+    let name = path.display().to_string();
+    let text = document::read(path).map_err(|reason| ConfigError::new(&name, reason))?;
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    import(&File {
+        text: &text,
+        name: &name,
+        folder: whole.parent().unwrap_or(Path::new("/")),
+    })
+}
