@@ -31,6 +31,10 @@ pub(crate) fn answer(world: &World, call: &Call, found: &mut Findings) -> Reply 
         [tenant, "oauth2", "v2.0", "token"] => {
             grant::token(world, call, tenant, Version::V2, found)
         }
+        // a user flow of Azure AD B2C, as Microsoft's libraries address it
+        ["tfp", tenant, _, "oauth2", "v2.0", "token"] => {
+            grant::token(world, call, tenant, Version::V2, found)
+        }
         [tenant, "oauth2", "token"] => grant::token(world, call, tenant, Version::V1, found),
         _ => return Reply::text(StatusCode::NOT_FOUND, "text/plain", "no such page\n"),
     };
