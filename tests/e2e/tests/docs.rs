@@ -39,6 +39,8 @@ const PAGES: &[&str] = &[
     "docs/environment.md",
     "docs/envoy.md",
     "docs/formats.md",
+    "docs/from-appsettings.md",
+    "docs/from-python-social-auth.md",
     "docs/install.md",
     "host/README.md",
 ];
@@ -152,6 +154,44 @@ fn formats_say_the_same() {
         let (_, text) = shown.split_once('\n').expect("a first line with its name");
         assert!(pasted.contains(&format!("\n{text}\nEND\n")), "{text}");
     }
+}
+
+/// Settings of other programs begin with a comment that says how they are given. They are checked in that way, with the file
+/// in the place of its name.
+#[test]
+fn settings_of_other_programs_are_valid() {
+    let comments = [("jsonc", "// "), ("python", "# ")];
+    let mut checked = 0;
+    for (kind, comment) in comments {
+        for (page, text) in all(kind) {
+            let given = text
+                .lines()
+                .next()
+                .and_then(|line| line.strip_prefix(comment));
+            let given = given.and_then(|line| line.strip_prefix("edgepass token "));
+            let given = given.unwrap_or_else(|| panic!("{page}: how is it given?\n{text}"));
+            let mut words = given.split_whitespace();
+            let (option, name) = (
+                words.next().expect("an option"),
+                words.next().expect("a file"),
+            );
+            let file = root().join("target").join(format!("docs-{name}"));
+            fs::write(&file, &text).expect("target/ can be written");
+            // which identity is of no interest to a check
+            let rest: Vec<&str> = words.take_while(|word| *word != "--identity").collect();
+            let check = Command::new(edgepass())
+                .args(["config", "check", option])
+                .arg(&file)
+                .args(rest)
+                .env_clear()
+                .output()
+                .expect("the command runs");
+            let said = String::from_utf8_lossy(&check.stderr);
+            assert!(check.status.success(), "{page}: {said}\n{text}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 8, "{checked} samples");
 }
 
 #[test]
