@@ -57,14 +57,13 @@ pub fn import(
         .unwrap_or(SECTION);
     let name = name_of(section.rsplit(':').next().unwrap_or(section));
     let at = format!("identities.{name}");
-    let identity = match &api {
+    let mut identity = match &api {
         Some(Api {
             managed_identity: Some(selected),
             ..
         }) => reader.managed_identity(&at, selected.as_ref()),
         _ => reader.identity(section, &name, &at, api.as_ref())?,
     };
-    let mut identity = identity;
     let mut source = format!("{}, section {section}", settings.name());
     if let Some(api) = api {
         let scopes = api.scopes.iter().map(|scope| Node::text(scope.as_str()));
@@ -208,7 +207,7 @@ impl<'a> Reader<'a> {
         let authority = get("Authority");
         let policy = get("SignUpSignInPolicyId").or_else(|| get("DefaultUserFlow"));
         let client_id = self.required(&format!("{section}:ClientId"))?;
-        let place = match (authority, instance.or(tenant)) {
+        let mut place = match (authority, instance.or(tenant)) {
             (Some(authority), None) => of_authority(authority)?,
             (ignored, _) => {
                 if let Some(ignored) = ignored {
@@ -232,15 +231,12 @@ impl<'a> Reader<'a> {
                 }
             }
         };
-        let mut place = place;
-        let many = |tenant: &str| {
-            let is = |meta: &&str| meta.eq_ignore_ascii_case(tenant);
-            META_TENANTS.iter().any(|meta| is(&meta))
-        };
+        let mut meta = META_TENANTS.iter();
+        let is_meta = meta.any(|meta| meta.eq_ignore_ascii_case(&place.tenant));
         if let Some(tenant) = tenant_of_api {
             place.tenant = tenant.text().to_owned();
             place.tenant_from.clone_from(&tenant.from);
-        } else if many(&place.tenant) {
+        } else if is_meta {
             let home = format!("{section}:AppHomeTenantId");
             let home = self.settings.get(&home).ok_or_else(|| {
                 ConfigError::new(

@@ -1,5 +1,11 @@
 //! Microsoft.Identity.Web's settings and what is made of them.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests stop at the first surprise, as tests do"
+)]
+
 use std::path::Path;
 
 use edgepass_core::{Config, Environment};

@@ -1,5 +1,12 @@
 //! python-social-auth's settings and what is made of them.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests stop at the first surprise, as tests do"
+)]
+
 use std::path::Path;
 
 use edgepass_core::{Config, Environment};

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use edgepass::{AppSettings, Builder, Environment, Provider, TokenRequest};
 use edgepass_core::sha256_hex;
 use edgepass_e2e::{Command, GRAPH, Lab, peers_python, peers_script};
-use edgepass_emulator::{App, JournalEntry, Mint, Tenant};
+use edgepass_emulator::{App, JournalEntry, ManagedIdentity, Mint, Tenant};
 use serde_json::{Value, json};
 
 /// An application that trusts somebody's tokens.
@@ -149,6 +149,13 @@ fn section(lab: &Lab, more: &Value) -> Value {
     section
 }
 
+fn user_assigned(lab: &Lab) -> Result<ManagedIdentity> {
+    let identities = lab.emulator.managed_identities();
+    let mut assigned = identities.into_iter();
+    let found = assigned.find(|identity| identity.resource_id.is_some());
+    found.context("a user-assigned identity")
+}
+
 /// A world in which `fabrikam.onmicrosoft.com` is the tenant, too.
 fn lab(test: &str) -> Result<Lab> {
     let lab = Lab::with_metadata(test)?;
@@ -171,11 +178,7 @@ async fn settings_of_dotnet_programs_give_tokens() -> Result<()> {
     lab.write("both.pem", &both)?;
     lab.evidence
         .secret("certificate, base64", &STANDARD.encode(&both));
-    let user = lab.emulator.managed_identities().into_iter();
-    let user = user
-        .filter(|identity| identity.resource_id.is_some())
-        .next_back();
-    let user = user.context("a user-assigned identity")?;
+    let user = user_assigned(&lab)?;
     let trusting =
         App::new(TRUSTING).federated(&lab.emulator.tenant_issuer(), &user.object_id, EXCHANGE);
     lab.emulator.register_app(trusting);
@@ -374,11 +377,7 @@ async fn settings_with_more_than_one_client_give_tokens() -> Result<()> {
     let audience = claims.aud.first().cloned().context("aud")?;
     lab.emulator
         .register_app(App::new(TRUSTING).federated(&issuer, &subject, &audience));
-    let user = lab.emulator.managed_identities().into_iter();
-    let user = user
-        .filter(|identity| identity.resource_id.is_some())
-        .next_back();
-    let user = user.context("a user-assigned identity")?;
+    let user = user_assigned(&lab)?;
     let text = json!({
         "Entra": section(&lab, &json!({
             "Instance": lab.emulator.authority(), "ClientId": TRUSTING, "ClientCredentials": [{
@@ -654,7 +653,7 @@ async fn python_social_auth_would_say_the_same_of_the_client() -> Result<()> {
                     match field.as_str() {
                         "client_id" | "client_assertion_type" => ours[field] = json!(value),
                         "client_secret" | "client_assertion" => {
-                            ours[field] = json!(sha256_hex(value.as_bytes()))
+                            ours[field] = json!(sha256_hex(value.as_bytes()));
                         }
                         _ => {}
                     }
@@ -930,7 +929,10 @@ fn refused(lab: &Lab, settings: &Settings, says: &[&str]) -> Result<()> {
     lab.emulator.clear_journal();
     let command = settings.command(lab, &["token", "--error-format", "json", "--scope", GRAPH])?;
     let (code, error) = command.run()?.error()?;
-    let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+    let text = |name: &str| {
+        let value = error.get(name).and_then(Value::as_str);
+        value.unwrap_or_default().to_owned()
+    };
     let told = format!("{} {}", text("message"), text("hint"));
     assert_eq!(
         (code, text("class")),
@@ -952,7 +954,8 @@ fn refused(lab: &Lab, settings: &Settings, says: &[&str]) -> Result<()> {
     // what a check says is the same
     let check = settings.command(lab, &["config", "check", "--error-format", "json"])?;
     let (code, checked) = check.run()?.error()?;
-    assert_eq!((code, &checked["message"]), (2, &json!(text("message"))));
+    assert_eq!(code, 2);
+    assert_eq!(checked.get("message"), Some(&json!(text("message"))));
     Ok(())
 }
 
@@ -1007,8 +1010,10 @@ fn what_was_used_is_said() -> Result<()> {
     );
 
     let prefix = "SOCIAL_AUTH_AZUREAD_OAUTH2_";
-    let mut settings = Settings::default();
-    settings.variables = of_backend(&lab, prefix);
+    let mut settings = Settings {
+        variables: of_backend(&lab, prefix),
+        ..Settings::default()
+    };
     settings.variables.insert(
         format!("{prefix}SECRET"),
         lab.emulator.client_secret().to_owned(),
