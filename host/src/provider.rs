@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use edgepass_core::config::ConsumersFile;
 use edgepass_core::{
@@ -420,6 +421,7 @@ pub struct Builder {
     #[cfg(feature = "compiler")]
     component: Option<Vec<u8>>,
     limits: Limits,
+    token_timeout: Option<Duration>,
     bypass: bool,
 }
 
@@ -444,7 +446,9 @@ impl Builder {
         }
     }
 
-    /// The configuration, JSON. Without one the environment must say everything.
+    /// The configuration, JSON. Without one the environment says everything, in the order of the Azure SDKs'
+    /// `DefaultAzureCredential`: a client secret or a certificate, workload identity, a job of GitHub Actions or Azure
+    /// Pipelines, and where nothing is set the managed identity of the machine.
     #[must_use]
     pub fn config_json(mut self, json: impl Into<String>) -> Self {
         let json = Zeroizing::new(json.into());
@@ -550,6 +554,15 @@ impl Builder {
         self
     }
 
+    /// How long an acquisition may take, for a program that waits no longer for a token: the credentials of a list share
+    /// that time, so that one that gives nothing leaves some to the next. It is half a minute at most, and so it is unless
+    /// this is called. What a call waits for is its caller's to bound.
+    #[must_use]
+    pub fn token_timeout(mut self, timeout: Duration) -> Self {
+        self.token_timeout = Some(timeout);
+        self
+    }
+
     /// Whether [`Provider::get_token`] may answer from the cache of the handle; it may unless told otherwise. Without it
     /// every call enters the component, which has a cache of its own: for measuring and testing that one.
     #[must_use]
@@ -568,8 +581,12 @@ impl Builder {
         let loaded = Loaded::of(self.config, &self.environment)?;
         let environment = loaded.environment(self.environment);
         let document = loaded.text();
-        let config = Config::load(document, &environment)
-            .map_err(|error| loaded.explain(error, |error| unread(error, &environment)))?;
+        let config = Config::load(document, &environment).map_err(|error| {
+            loaded.explain(error, |error| unread(error, document, &environment))
+        })?;
+        if let Some(error) = unread_instead(&config, document, &environment) {
+            return Err(error.into());
+        }
         let mut warnings = loaded.notes();
         warnings.extend(config.warnings(&environment));
         let extra = config.host.extra_ca_file.as_ref().map(Path::new);
@@ -611,7 +628,13 @@ impl Builder {
             Some(document) if has_keys => Some(without_keys(document)?),
             document => document.map(str::to_owned),
         };
-        let told = guest_environment(shown.as_deref(), &environment, &needs);
+        let mut told = guest_environment(shown.as_deref(), &environment, &needs);
+        told.extend(self.token_timeout.map(|timeout| {
+            (
+                Environment::EDGEPASS_TOKEN_TIMEOUT_MS.to_owned(),
+                timeout.as_millis().to_string(),
+            )
+        }));
         let is_used = |name: &String| needs.certificates.iter().any(|need| need.name == *name);
         let unused_certificates = certificates.keys().filter(|name| !is_used(name));
         let unused_certificates = unused_certificates.cloned().collect();
@@ -790,32 +813,46 @@ pub fn process_environment() -> Environment {
     }))
 }
 
-/// Says so where a variable that would have helped is not read by this program.
-fn unread(error: ConfigError, environment: &Environment) -> ConfigError {
+/// The variable that names a configuration which this program does not read.
+fn unread_variable(document: Option<&str>, environment: &Environment) -> Option<&'static str> {
     let named = [
         Environment::EDGEPASS_CONFIG,
         Environment::EDGEPASS_CONFIG_JSON,
-    ]
-    .into_iter()
-    .find(|name| environment.get(name).is_some());
-    let Some(name) = named else {
+    ];
+    let mut set = named
+        .into_iter()
+        .filter(|name| environment.get(name).is_some());
+    set.next().filter(|_| document.is_none())
+}
+
+/// Says so where a variable that would have helped is not read by this program.
+fn unread(error: ConfigError, document: Option<&str>, environment: &Environment) -> ConfigError {
+    let Some(name) = unread_variable(document, environment) else {
         return error;
     };
-    if error.setting != "configuration" {
-        let unread = format!(
-            "{name} is set, but this program does not read it: begin with Builder::from_process()"
-        );
-        let hint = match &error.hint {
-            Some(hint) => format!("{hint}; {unread}"),
-            None => unread,
-        };
-        return error.hint(hint);
-    }
-    ConfigError::new(
-        name,
-        "is set, but this program does not read it, and there is no other configuration",
+    let unread = format!(
+        "{name} is set, but this program does not read it: begin with Builder::from_process()"
+    );
+    let hint = match &error.hint {
+        Some(hint) => format!("{hint}; {unread}"),
+        None => unread,
+    };
+    error.hint(hint)
+}
+
+/// Where nothing but such a variable is set, it is what was meant, and not the managed identity of the machine.
+fn unread_instead(
+    config: &Config,
+    document: Option<&str>,
+    environment: &Environment,
+) -> Option<ConfigError> {
+    let says_nothing = config.is_of_the_environment() && config.needs().variables.is_empty();
+    let name = unread_variable(document, environment).filter(|_| says_nothing)?;
+    let message = "is set, but this program does not read it, and there is no other configuration";
+    Some(
+        ConfigError::new(name, message)
+            .hint("in the program, begin with Builder::from_process() or call .config_file()"),
     )
-    .hint("in the program, begin with Builder::from_process() or call .config_file()")
 }
 
 /// What the component is told: its configuration, and the variables that something was taken from. Not the rest of a

@@ -113,7 +113,7 @@ impl Plan {
 
     /// That error, as one of that credential.
     fn of_credential(&self, error: Error, at: usize) -> Error {
-        error.edit(|detail| {
+        self.identity.in_variables(error).edit(|detail| {
             detail.credential = Some(match &self.identity.source {
                 Source::Direct(direct) => direct.reference(),
                 Source::Exchange(exchange) => exchange.credentials.reference(at),
@@ -139,10 +139,14 @@ impl Plan {
     }
 }
 
-/// Gets a token, trying again where that may help, within [`FLIGHT_TIMEOUT_MS`].
+/// Gets a token, trying again where that may help, within [`FLIGHT_TIMEOUT_MS`] or what the driver gives it.
 pub(crate) async fn acquire(io: &Io, plan: &Plan, claims: Option<&str>) -> Result<Acquired, Error> {
     let mut last = None;
-    let deadline = io.now().mono_ms.saturating_add(FLIGHT_TIMEOUT_MS);
+    #[cfg(feature = "every-credential")]
+    let timeout_ms = io.flight_timeout_ms();
+    #[cfg(not(feature = "every-credential"))]
+    let timeout_ms = FLIGHT_TIMEOUT_MS;
+    let deadline = io.now().mono_ms.saturating_add(timeout_ms);
     let walk = Walk {
         io,
         plan,
@@ -153,7 +157,7 @@ pub(crate) async fn acquire(io: &Io, plan: &Plan, claims: Option<&str>) -> Resul
         settled: Vec::new(),
         last: &mut last,
     };
-    let outcome = race(walk.rounds(), io.sleep_ms(FLIGHT_TIMEOUT_MS)).await;
+    let outcome = race(walk.rounds(), io.sleep_ms(timeout_ms)).await;
     outcome.unwrap_or_else(|()| {
         Err(last.unwrap_or_else(|| {
             let message = format!("no token from {} in time", plan.server());
@@ -370,8 +374,15 @@ impl Walk<'_> {
             })
         });
         let others = others.flatten().collect();
+        #[cfg(feature = "every-credential")]
+        let is_here = refused.failure.availability != Availability::NotHere;
         let error = self.plan.of_credential(refused.failure.error, at);
         let error = error.edit(|detail| detail.attempts = others);
+        #[cfg(feature = "every-credential")]
+        let error = match is_here {
+            true => error,
+            false => self.plan.identity.nothing_there(error),
+        };
         *self.last = Some(error.clone());
         Failed {
             decides: cure.unwrap_or_else(|| error.clone()),
@@ -623,7 +634,7 @@ impl OneAttempt<'_> {
         race(gathered, self.io.sleep_ms(share_ms))
             .await
             .unwrap_or_else(|()| {
-                let message = format!("gave nothing in {} s", share_ms / 1000);
+                let message = format!("gave nothing in {share_ms} ms");
                 Err(Error::new(ErrorClass::Timeout, message).retryable().into())
             })
     }
@@ -758,7 +769,7 @@ pub(crate) async fn try_credentials(io: &Io, plan: &Plan) -> Vec<CredentialTrial
                 loaded
                     .await
                     .unwrap_or_else(|()| {
-                        let message = format!("gave nothing in {} s", share_ms / 1000);
+                        let message = format!("gave nothing in {share_ms} ms");
                         Err(Error::new(ErrorClass::Timeout, message).retryable().into())
                     })
                     .map_err(|failure| failure.error)

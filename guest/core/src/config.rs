@@ -24,6 +24,8 @@ mod schema;
 #[cfg(not(target_family = "wasm"))]
 mod spelling;
 mod variables;
+#[cfg(feature = "every-credential")]
+mod walk;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,6 +43,9 @@ pub use document::{ConsumersFile, HostFile};
 pub use environment::{ENVIRONMENT_IDENTITY, Environment};
 pub use error::{ConfigError, ConfigErrorDetail};
 pub use variables::{KnownVariables, Reading, VARIABLES};
+
+#[cfg(feature = "every-credential")]
+pub(crate) use walk::FromEnvironment;
 
 /// A configuration that has been checked whole.
 #[derive(Clone, Debug)]
@@ -74,6 +79,9 @@ pub struct IdentityConfig {
     pub scopes: Vec<String>,
     pub(crate) source: Source,
     needs: Needs,
+    /// Nothing is written down of it.
+    #[cfg(feature = "every-credential")]
+    pub(crate) environment: Option<FromEnvironment>,
 }
 
 /// Where an identity's tokens come from.
@@ -102,6 +110,11 @@ impl Config {
         needs
     }
 
+    /// Whether nothing is written down of its identity: the environment alone describes it.
+    pub fn is_of_the_environment(&self) -> bool {
+        self.environment_only
+    }
+
     /// Names of certificates that credentials use and `certificates` does not have. The embedding host may know them
     /// otherwise, so this is for the host to judge.
     pub fn unresolved_certificates(&self) -> BTreeSet<String> {
@@ -118,6 +131,39 @@ impl IdentityConfig {
     /// What a driver must be able to do for it.
     pub fn needs(&self) -> &Needs {
         &self.needs
+    }
+
+    /// Of an identity that the environment alone describes the credentials that come before its own, and why it is none of
+    /// them; nothing of one that is written down.
+    #[cfg(feature = "every-credential")]
+    pub fn passed(&self) -> &[crate::Attempt] {
+        self.environment
+            .as_ref()
+            .map_or(&[], |environment| &environment.passed)
+    }
+
+    /// That error, with variables in the place of settings where the identity has none.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn in_variables(&self, error: Error) -> Error {
+        match &self.environment {
+            Some(environment) => environment.explain(error),
+            None => error,
+        }
+    }
+
+    /// That error of a credential that is not here. Of the last one that an environment can mean it says what the others
+    /// lack, and time changes none of that.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn nothing_there(&self, error: Error) -> Error {
+        match (&self.environment, &self.source) {
+            (Some(environment), Source::Direct(_)) => environment.nothing_there(error),
+            _ => error,
+        }
+    }
+
+    #[cfg(not(feature = "every-credential"))]
+    pub(crate) fn in_variables(&self, error: Error) -> Error {
+        error
     }
 
     /// The client that it is, unless its tokens come from the platform.
@@ -152,6 +198,7 @@ impl IdentityConfig {
             Source::Direct(_) => request::check_direct_scopes(scopes),
             Source::Exchange(exchange) => request::check_scopes(&exchange.client.authority, scopes),
         }
+        .map_err(|error| self.in_variables(error))
     }
 
     /// Checks the tenant of a request and gives the one to use; `None` where there are no tenants.
@@ -161,6 +208,7 @@ impl IdentityConfig {
     /// Of the class [`InvalidRequest`](crate::ErrorClass::InvalidRequest), when the configuration does not allow that tenant.
     pub fn check_tenant(&self, requested: Option<&str>) -> Result<Option<String>, Error> {
         request::check_tenant(&self.name, self.client(), requested)
+            .map_err(|error| self.in_variables(error))
     }
 
     /// A description for people: lines, each with what it is about. Never a secret.
@@ -230,6 +278,9 @@ impl IdentityConfig {
             source,
             // follows from the others
             needs: _,
+            // changes no token
+            #[cfg(feature = "every-credential")]
+                environment: _,
         } = self;
         let mut out = Distinction::default();
         out.add(name);

@@ -42,6 +42,8 @@ mod private_key_jwt;
 mod secret_value;
 mod signed_assertion;
 #[cfg(feature = "every-credential")]
+mod silence;
+#[cfg(feature = "every-credential")]
 mod spiffe;
 #[cfg(feature = "every-credential")]
 mod token_proxy;
@@ -692,6 +694,32 @@ impl Credential {
         match self.proxy().and_then(|proxy| proxy.hint(kind)) {
             Some(hint) => error.hint(hint),
             None => error,
+        }
+    }
+}
+
+/// Those of an environment that describes them.
+#[cfg(feature = "every-credential")]
+impl CredentialFile {
+    pub(crate) fn of_github_actions() -> Self {
+        Self {
+            github_actions: Some(Default::default()),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn of_azure_pipelines() -> Self {
+        Self {
+            azure_pipelines: Some(Default::default()),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn of_managed_identity(client_id: Option<&str>) -> Self {
+        let document = managed_identity::ManagedIdentityFile::of(client_id);
+        Self {
+            managed_identity: Some(document),
+            ..Self::default()
         }
     }
 }

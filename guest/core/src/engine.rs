@@ -202,6 +202,13 @@ impl Engine {
         }
     }
 
+    /// How long an acquisition may take, milliseconds, for a driver whose callers wait no longer: the credentials of a list
+    /// share it. It is [`FLIGHT_TIMEOUT_MS`](crate::limits::FLIGHT_TIMEOUT_MS) unless it is told, and never more.
+    #[cfg(feature = "every-credential")]
+    pub fn limit_acquisitions(&mut self, ms: u64) {
+        self.io.set_flight_timeout_ms(ms);
+    }
+
     /// Asks for a token.
     pub fn request(&mut self, now: Now, request: &TokenRequest) -> Reply {
         self.io.set_now(now);

@@ -53,6 +53,8 @@ struct Shared {
     /// Assertions that are presented more than once, by what tells their credentials apart.
     #[cfg(feature = "every-credential")]
     shelves: Table<String, Shelf>,
+    #[cfg(feature = "every-credential")]
+    flight_timeout_ms: u64,
 }
 
 /// A JWT that was read from a file, and what it says of itself.
@@ -79,6 +81,8 @@ impl Io {
             standings: Standings::default(),
             #[cfg(feature = "every-credential")]
             shelves: Table::default(),
+            #[cfg(feature = "every-credential")]
+            flight_timeout_ms: crate::limits::FLIGHT_TIMEOUT_MS,
         })))
     }
 
@@ -300,6 +304,15 @@ impl Io {
 /// What flows of one credential share.
 #[cfg(feature = "every-credential")]
 impl Io {
+    /// How long an acquisition may take.
+    pub(crate) fn flight_timeout_ms(&self) -> u64 {
+        self.0.borrow().flight_timeout_ms
+    }
+
+    pub(crate) fn set_flight_timeout_ms(&self, ms: u64) {
+        self.0.borrow_mut().flight_timeout_ms = ms.min(crate::limits::FLIGHT_TIMEOUT_MS);
+    }
+
     /// Looks at what is kept under that key, and changes it.
     pub(crate) fn shelf<T>(&self, key: &str, look: impl FnOnce(&mut Shelf) -> T) -> T {
         let mut shared = self.0.borrow_mut();

@@ -147,62 +147,438 @@ fn a_document_without_identities_leaves_them_to_the_environment() {
     );
 }
 
+/// How the identity that the environment describes gets its tokens, in words.
+fn of_the_environment(pairs: &[(&str, &str)]) -> Result<String, ConfigError> {
+    let config = Config::load(None, &environment(pairs))?;
+    let identity = config.identities.get("default").unwrap();
+    let client = identity.client().map(|client| client.client_id.clone());
+    let words = identity.describe().into_iter();
+    let said = words.filter(|(what, _)| ["credential", "asks"].contains(what));
+    let said: Vec<String> = client
+        .into_iter()
+        .chain(said.map(|(_, text)| text))
+        .collect();
+    Ok(said.join(", "))
+}
+
+const SECRET_OF_IT: (&str, &str) = ("AZURE_CLIENT_SECRET", "hunter2");
+const CERTIFICATE_OF_IT: (&str, &str) = ("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pem");
+const TOKEN_FILE_OF_IT: (&str, &str) = ("AZURE_FEDERATED_TOKEN_FILE", TOKEN_FILE);
+const TENANT_OF_IT: (&str, &str) = ("AZURE_TENANT_ID", TENANT);
+const CLIENT_OF_IT: (&str, &str) = ("AZURE_CLIENT_ID", CLIENT);
+const GITHUB_URL: (&str, &str) = ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://gh.example/t?v=2");
+const GITHUB_TOKEN: (&str, &str) = ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "hunter2");
+const PIPELINES_URL: (&str, &str) = ("SYSTEM_OIDCREQUESTURI", "https://ado.example/t");
+const PIPELINES_TOKEN: (&str, &str) = ("SYSTEM_ACCESSTOKEN", "hunter2");
+const CONNECTION: (&str, &str) = (
+    "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
+    "99999999-aaaa-bbbb-cccc-dddddddddddd",
+);
+const OTHER: &str = "77777777-7777-8888-9999-000000000000";
+const CONNECTION_CLIENT: (&str, &str) = ("AZURESUBSCRIPTION_CLIENT_ID", OTHER);
+const CONNECTION_TENANT: (&str, &str) = ("AZURESUBSCRIPTION_TENANT_ID", TENANT);
+const ENDPOINT: (&str, &str) = ("IDENTITY_ENDPOINT", "http://127.0.0.1:41741/msi/token");
+const HEADER: (&str, &str) = ("IDENTITY_HEADER", "hunter2");
+const PROXY: (&str, &str) = ("AZURE_KUBERNETES_TOKEN_PROXY", "https://proxy.example");
+
+fn only(name: &'static str) -> (&'static str, &'static str) {
+    ("AZURE_TOKEN_CREDENTIALS", name)
+}
+
+/// The first set of variables in the order of the SDKs' chain is it, whatever comes after.
 #[test]
-fn nothing_at_all() {
-    let none = environment(&[
-        ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com"),
-        ("AZURE_TENANT_ID", " "),
-    ]);
-    let words = [
-        "EDGEPASS_CONFIG",
-        "AZURE_TENANT_ID",
-        "AZURE_CLIENT_ID",
-        "AZURE_FEDERATED_TOKEN_FILE",
-    ];
-    refused(Config::load(None, &none), "configuration", &words);
-    refused(
-        Config::load(Some("{}"), &none),
-        "configuration",
-        &["no identities"],
+fn the_environment_is_the_first_of_the_sdks_chain() {
+    let file = format!("{CLIENT}, federated token file {TOKEN_FILE}");
+    let secret = format!("{CLIENT}, client secret, in the configuration or environment");
+    let certificate = format!("{CLIENT}, certificate default, PS256");
+    let github = format!("{CLIENT}, GitHub Actions identity token for api://AzureADTokenExchange");
+    let pipelines = format!(
+        "{CLIENT}, Azure Pipelines identity token of the service connection {}",
+        CONNECTION.1
     );
+    let system = "169.254.169.254, system-assigned managed identity";
+    let user = format!("169.254.169.254, managed identity with client_id {CLIENT}");
+    let client = [TENANT_OF_IT, CLIENT_OF_IT];
+    for (pairs, expected) in [
+        (vec![], system),
+        (
+            vec![SECRET_OF_IT, CERTIFICATE_OF_IT, TOKEN_FILE_OF_IT],
+            &secret,
+        ),
+        (
+            vec![CERTIFICATE_OF_IT, TOKEN_FILE_OF_IT, GITHUB_URL],
+            &certificate,
+        ),
+        (vec![TOKEN_FILE_OF_IT, GITHUB_URL, GITHUB_TOKEN], &file),
+        (vec![TOKEN_FILE_OF_IT, ENDPOINT, HEADER], &file),
+        (vec![GITHUB_URL, GITHUB_TOKEN, PIPELINES_URL], &github),
+        (vec![GITHUB_URL, GITHUB_TOKEN, ENDPOINT, HEADER], &github),
+        (vec![PIPELINES_URL, PIPELINES_TOKEN, CONNECTION], &pipelines),
+        (
+            vec![
+                PIPELINES_URL,
+                PIPELINES_TOKEN,
+                CONNECTION,
+                CONNECTION_CLIENT,
+            ],
+            &pipelines,
+        ),
+        (vec![only("prod"), TOKEN_FILE_OF_IT, SECRET_OF_IT], &secret),
+        (
+            vec![
+                only(" workloadIdentityCredential "),
+                TOKEN_FILE_OF_IT,
+                SECRET_OF_IT,
+            ],
+            &file,
+        ),
+        (
+            vec![
+                only("EnvironmentCredential"),
+                CERTIFICATE_OF_IT,
+                TOKEN_FILE_OF_IT,
+            ],
+            &certificate,
+        ),
+        (
+            vec![only("managedidentitycredential"), SECRET_OF_IT, GITHUB_URL],
+            &user,
+        ),
+    ] {
+        let pairs = match pairs.as_slice() {
+            [] => Vec::new(),
+            pairs => [&client[..], pairs].concat(),
+        };
+        assert_eq!(of_the_environment(&pairs).unwrap(), expected, "{pairs:?}");
+    }
+    // the service connection's own client, and managed identities with and without one
+    for (pairs, expected) in [
+        (
+            vec![
+                PIPELINES_URL,
+                PIPELINES_TOKEN,
+                CONNECTION,
+                CONNECTION_CLIENT,
+                CONNECTION_TENANT,
+            ],
+            pipelines.replace(CLIENT, OTHER),
+        ),
+        (client.to_vec(), user.clone()),
+        (vec![CLIENT_OF_IT], user),
+        (
+            vec![ENDPOINT, HEADER],
+            "127.0.0.1:41741, system-assigned managed identity of App Service".to_owned(),
+        ),
+        (
+            vec![ENDPOINT, HEADER, CLIENT_OF_IT],
+            format!("127.0.0.1:41741, managed identity with client_id {CLIENT} of App Service"),
+        ),
+        // App Service says by itself that it is one
+        (
+            vec![ENDPOINT, HEADER, TENANT_OF_IT],
+            "127.0.0.1:41741, system-assigned managed identity of App Service".to_owned(),
+        ),
+    ] {
+        assert_eq!(of_the_environment(&pairs).unwrap(), expected, "{pairs:?}");
+    }
+}
+
+/// What is told to a component is what the host has found: the same variables, and no others.
+#[test]
+fn a_component_finds_what_its_host_has_found() {
+    let all = [
+        TENANT_OF_IT,
+        CLIENT_OF_IT,
+        SECRET_OF_IT,
+        CERTIFICATE_OF_IT,
+        TOKEN_FILE_OF_IT,
+        GITHUB_URL,
+        GITHUB_TOKEN,
+        PIPELINES_URL,
+        PIPELINES_TOKEN,
+        CONNECTION,
+        CONNECTION_CLIENT,
+        CONNECTION_TENANT,
+        ENDPOINT,
+        HEADER,
+        PROXY,
+        only("managedidentitycredential"),
+    ];
+    let mut found = BTreeSet::new();
+    for set in 0_u32..1 << all.len() {
+        let pairs = all.iter().enumerate();
+        let pairs: Vec<_> = pairs
+            .filter(|(bit, _)| set & (1 << bit) != 0)
+            .map(|(_, pair)| *pair)
+            .collect();
+        let Ok(config) = Config::load(None, &environment(&pairs)) else {
+            continue;
+        };
+        let told = config.needs().variables;
+        let told: Vec<_> = pairs
+            .iter()
+            .copied()
+            .filter(|(name, _)| told.iter().any(|variable| variable.name == *name))
+            .collect();
+        let again = Config::load(None, &environment(&told)).unwrap();
+        let of = |config: &Config| {
+            let identity = config.identities.get("default").unwrap().clone();
+            (
+                identity.distinction().expose().to_owned(),
+                identity.passed().to_vec(),
+            )
+        };
+        assert_eq!(of(&again), of(&config), "{pairs:?} {told:?}");
+        found.insert(of(&config).0);
+    }
+    assert!(found.len() >= 10, "{found:#?}");
 }
 
 #[test]
-fn half_an_environment_names_the_missing_variable() {
-    for missing in [
-        "AZURE_TENANT_ID",
+fn nothing_but_a_tenant() {
+    refused(
+        Config::load(None, &environment(&[TENANT_OF_IT])),
         "AZURE_CLIENT_ID",
-        "AZURE_FEDERATED_TOKEN_FILE",
+        &["is not set, and AZURE_TENANT_ID is", "managed identity"],
+    );
+    let blank = environment(&[("AZURE_TENANT_ID", " ")]);
+    assert!(Config::load(Some("{}"), &blank).is_ok());
+}
+
+/// What is set names what is missing, and no other credential takes its place.
+#[test]
+fn half_an_environment_names_the_missing_variable() {
+    let client = [TENANT_OF_IT, CLIENT_OF_IT];
+    for (pairs, missing, because) in [
+        (vec![SECRET_OF_IT, CLIENT_OF_IT], "AZURE_TENANT_ID", ""),
+        (
+            vec![SECRET_OF_IT, TENANT_OF_IT],
+            "AZURE_CLIENT_ID",
+            "AZURE_CLIENT_SECRET",
+        ),
+        (
+            vec![SECRET_OF_IT, ENDPOINT, HEADER],
+            "AZURE_CLIENT_ID",
+            "AZURE_CLIENT_SECRET",
+        ),
+        (vec![CERTIFICATE_OF_IT, CLIENT_OF_IT], "AZURE_TENANT_ID", ""),
+        (
+            vec![CERTIFICATE_OF_IT, TENANT_OF_IT],
+            "AZURE_CLIENT_ID",
+            "AZURE_CLIENT_CERTIFICATE_PATH",
+        ),
+        (
+            [
+                &client[..],
+                &[("AZURE_CLIENT_CERTIFICATE_PASSWORD", "hunter2")],
+            ]
+            .concat(),
+            "AZURE_CLIENT_CERTIFICATE_PATH",
+            "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+        ),
+        (vec![TOKEN_FILE_OF_IT, CLIENT_OF_IT], "AZURE_TENANT_ID", ""),
+        (
+            vec![TOKEN_FILE_OF_IT, TENANT_OF_IT],
+            "AZURE_CLIENT_ID",
+            "AZURE_FEDERATED_TOKEN_FILE",
+        ),
+        (
+            [&client[..], &[PROXY]].concat(),
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "AZURE_KUBERNETES_TOKEN_PROXY",
+        ),
+        (
+            [
+                &client[..],
+                &[TOKEN_FILE_OF_IT, ("AZURE_KUBERNETES_SNI_NAME", "n.example")],
+            ]
+            .concat(),
+            "AZURE_KUBERNETES_SNI_NAME",
+            "AZURE_KUBERNETES_TOKEN_PROXY",
+        ),
+        (
+            [&client[..], &[GITHUB_URL]].concat(),
+            GITHUB_TOKEN.0,
+            GITHUB_URL.0,
+        ),
+        (
+            [&client[..], &[GITHUB_TOKEN, ENDPOINT, HEADER]].concat(),
+            GITHUB_URL.0,
+            GITHUB_TOKEN.0,
+        ),
+        (
+            vec![GITHUB_URL, GITHUB_TOKEN],
+            "AZURE_CLIENT_ID",
+            GITHUB_URL.0,
+        ),
+        (
+            vec![GITHUB_URL, GITHUB_TOKEN, CLIENT_OF_IT],
+            "AZURE_TENANT_ID",
+            "",
+        ),
+        (
+            [&client[..], &[PIPELINES_URL, CONNECTION]].concat(),
+            PIPELINES_TOKEN.0,
+            PIPELINES_URL.0,
+        ),
+        (
+            [&client[..], &[PIPELINES_URL, PIPELINES_TOKEN]].concat(),
+            CONNECTION.0,
+            PIPELINES_URL.0,
+        ),
+        (vec![PIPELINES_TOKEN], PIPELINES_URL.0, PIPELINES_TOKEN.0),
+        (
+            vec![PIPELINES_URL, PIPELINES_TOKEN, CONNECTION],
+            "AZURE_CLIENT_ID",
+            PIPELINES_URL.0,
+        ),
+        (
+            vec![
+                PIPELINES_URL,
+                PIPELINES_TOKEN,
+                CONNECTION,
+                CONNECTION_TENANT,
+            ],
+            CONNECTION_CLIENT.0,
+            PIPELINES_URL.0,
+        ),
+        (
+            vec![
+                PIPELINES_URL,
+                PIPELINES_TOKEN,
+                CONNECTION,
+                CONNECTION_CLIENT,
+            ],
+            CONNECTION_TENANT.0,
+            "",
+        ),
+        (vec![ENDPOINT], "IDENTITY_HEADER", "IDENTITY_ENDPOINT"),
+        (
+            vec![HEADER, CLIENT_OF_IT],
+            "IDENTITY_ENDPOINT",
+            "IDENTITY_HEADER",
+        ),
+        (
+            vec![("IMDS_ENDPOINT", "http://127.0.0.1:40342")],
+            "IDENTITY_ENDPOINT",
+            "IMDS_ENDPOINT",
+        ),
+        (
+            vec![("MSI_SECRET", "hunter2")],
+            "MSI_ENDPOINT",
+            "MSI_SECRET",
+        ),
+        (
+            [
+                &client[..],
+                &[only("EnvironmentCredential"), TOKEN_FILE_OF_IT],
+            ]
+            .concat(),
+            "AZURE_CLIENT_SECRET",
+            "AZURE_TOKEN_CREDENTIALS",
+        ),
+        (
+            [
+                &client[..],
+                &[only("WorkloadIdentityCredential"), SECRET_OF_IT],
+            ]
+            .concat(),
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "AZURE_TOKEN_CREDENTIALS",
+        ),
     ] {
-        refused(
-            load_environment(&[(missing, "")]),
-            missing,
-            &["is not set", "set"],
-        );
+        let result = Config::load(None, &environment(&pairs));
+        refused(result, missing, &["is not", because]);
     }
 }
 
 #[test]
-fn two_credentials_in_the_environment() {
+fn credentials_that_are_no_workload_s() {
+    let developers = "the credentials of developers";
+    for (name, says) in [
+        ("dev", developers),
+        ("DEV", developers),
+        (
+            "AzureCliCredential",
+            "is AzureCliCredential: the credentials",
+        ),
+        ("visualstudiocodecredential", developers),
+        ("ClientSecretCredential", "names no credential"),
+        ("hunter2", "names no credential"),
+    ] {
+        refused(
+            load_environment(&[only(name)]),
+            "AZURE_TOKEN_CREDENTIALS",
+            &[says, "prod", "ManagedIdentityCredential"],
+        );
+    }
+    // a document has said which credential it is
+    let pairs = [WEBHOOK, &[only("dev")]].concat();
+    assert!(Config::load(Some(r#"{"identities": {"a": {}}}"#), &environment(&pairs)).is_ok());
+}
+
+/// An identity that is written down and names no credential: which is meant has to be written.
+#[test]
+fn two_credentials_for_an_identity_that_is_written_down() {
+    let pairs = [WEBHOOK, &[SECRET_OF_IT]].concat();
     refused(
-        load_environment(&[("AZURE_CLIENT_SECRET", "hunter2")]),
+        Config::load(Some(r#"{"identities": {"a": {}}}"#), &environment(&pairs)),
         "AZURE_CLIENT_SECRET",
         &["so is AZURE_FEDERATED_TOKEN_FILE", "unset one"],
     );
-    refused(
-        load_environment(&[("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pem")]),
-        "AZURE_CLIENT_CERTIFICATE_PATH",
-        &["so is AZURE_FEDERATED_TOKEN_FILE"],
+}
+
+/// An identity of which nothing is written down has no settings to be told of.
+#[test]
+fn an_environment_is_told_of_variables() {
+    let config = load_environment(&[]).unwrap();
+    let identity = config.identities.get("default").unwrap();
+    let error = identity.check_tenant(Some("b.example")).unwrap_err();
+    let hint = error.detail().hint.as_deref().unwrap();
+    assert!(
+        hint.starts_with("add it to AZURE_ADDITIONALLY_ALLOWED_TENANTS"),
+        "{hint}"
     );
-    refused(
-        load_environment(&[
-            ("AZURE_FEDERATED_TOKEN_FILE", ""),
-            ("AZURE_CLIENT_SECRET", "hunter2"),
-            ("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pem"),
-        ]),
-        "AZURE_CLIENT_CERTIFICATE_PATH",
-        &["so is AZURE_CLIENT_SECRET"],
-    );
+    let error = identity.check_scopes(&[]).unwrap_err();
+    let hint = error.detail().hint.as_deref().unwrap();
+    assert!(hint.ends_with("/.default"), "{hint}");
+    for (pairs, setting) in [
+        (vec![("AZURE_CLIENT_ID", "no-guid")], "AZURE_CLIENT_ID"),
+        (
+            vec![
+                ENDPOINT,
+                ("IMDS_ENDPOINT", "http://127.0.0.1:40342"),
+                CLIENT_OF_IT,
+            ],
+            "AZURE_CLIENT_ID",
+        ),
+        (
+            vec![
+                TENANT_OF_IT,
+                CLIENT_OF_IT,
+                PIPELINES_URL,
+                PIPELINES_TOKEN,
+                ("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "no-guid"),
+            ],
+            "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
+        ),
+        (
+            vec![
+                PIPELINES_URL,
+                PIPELINES_TOKEN,
+                CONNECTION,
+                CONNECTION_TENANT,
+                ("AZURESUBSCRIPTION_CLIENT_ID", "a b"),
+            ],
+            "AZURESUBSCRIPTION_CLIENT_ID",
+        ),
+    ] {
+        let error = Config::load(None, &environment(&pairs)).unwrap_err();
+        assert_eq!(error.setting, setting, "{error}");
+    }
+    let needs = identity.needs();
+    let settings = needs.files.iter().map(|file| file.setting.as_str());
+    assert_eq!(Vec::from_iter(settings), ["AZURE_FEDERATED_TOKEN_FILE"]);
 }
 
 #[test]
@@ -512,16 +888,24 @@ fn authority_hosts() {
         "AZURE_AUTHORITY_HOST",
         &["scheme `http`", "https"],
     );
+    // a document says it whole; the SDKs take the variable without the scheme
     refused(
-        host("login.microsoftonline.com"),
-        "AZURE_AUTHORITY_HOST",
+        load(&entra(
+            SECRET,
+            r#", "authority_host": "login.microsoftonline.com""#,
+        )),
+        "identities.app.authority_host",
         &["write https://login.microsoftonline.com"],
+    );
+    assert_eq!(
+        hosts(&host("login.microsoftonline.us").unwrap()),
+        BTreeSet::from(["login.microsoftonline.us".to_owned()])
     );
     let tenant = format!("https://login.microsoftonline.com/{TENANT}");
     refused(
         host(&tenant),
         "AZURE_AUTHORITY_HOST",
-        &["has the path", "tenant_id"],
+        &["has the path", "AZURE_TENANT_ID"],
     );
     refused(
         host("https://a@login.microsoftonline.com"),
@@ -1116,16 +1500,14 @@ fn unknown_fields_list_the_known_ones() {
 
 #[test]
 fn a_config_error_is_an_error_of_its_class() {
-    let error = Error::from(Config::load(None, &environment(&[])).unwrap_err());
+    let error = Error::from(Config::load(None, &environment(&[TENANT_OF_IT])).unwrap_err());
     assert_eq!(error.class(), ErrorClass::Configuration);
     assert!(
-        error
-            .to_string()
-            .starts_with("configuration: there is none"),
+        error.to_string().starts_with("AZURE_CLIENT_ID: is not set"),
         "{error}"
     );
     let hint = error.detail().hint.as_ref().unwrap();
-    assert!(hint.contains("EDGEPASS_CONFIG"), "{hint}");
+    assert!(hint.contains("AZURE_CLIENT_SECRET"), "{hint}");
 }
 
 #[test]

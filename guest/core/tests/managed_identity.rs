@@ -376,3 +376,55 @@ fn a_slow_service_is_waited_for_once_it_is_known_to_be_there() {
     play.complete(asked, Ok((200, token("access", DAY_S))));
     play.answered(ticket).unwrap();
 }
+
+/// Of every platform whose server has an address that is on each machine.
+#[test]
+fn a_platform_that_is_silent_leaves_time_to_the_next_credential() {
+    for (kind, variables) in [
+        (r#"{"managed_identity_assertion": {}}"#, &[][..]),
+        (r#"{"google_metadata": {}}"#, &[]),
+        (
+            r#"{"aws_web_identity": {}}"#,
+            &[("AWS_REGION", "eu-west-1")],
+        ),
+        (
+            r#"{"aws_web_identity": {}}"#,
+            &[
+                ("AWS_REGION", "eu-west-1"),
+                ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/keys"),
+                ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "hunter2"),
+            ],
+        ),
+    ] {
+        let identity = format!(
+            r#"{{"tenant_id": "t", "client_id": "c", "credential": [{kind}, {{"client_secret": {{"value": "s"}}}}]}}"#
+        );
+        let mut play = Play::of(&identity, variables);
+        let ticket = play.ask("r");
+        let (_, asked) = play.next();
+        play.pass(1_000);
+        let (probe, request) = play.next();
+        assert_eq!(request.path, asked.path, "{kind}");
+        let shown = format!("{:?}", request.headers);
+        assert_eq!(request.headers.len(), 1, "{kind}: {shown}");
+        play.complete(probe, Err(HttpErrorKind::Timeout));
+        let (exchange, _) = play.next();
+        play.complete(exchange, Ok((200, token("access", DAY_S))));
+        play.answered(ticket).unwrap();
+    }
+}
+
+/// A driver whose callers wait for a second gives each of two credentials its half.
+#[test]
+fn the_credentials_of_a_list_share_what_time_there_is() {
+    let identity = r#"{"tenant_id": "t", "client_id": "c", "credential": [
+        {"google_metadata": {}}, {"client_secret": {"value": "s"}}]}"#;
+    let mut play = Play::of(identity, &[]);
+    play.engine.limit_acquisitions(1_000);
+    let ticket = play.ask("r");
+    play.next();
+    play.pass(500);
+    let (exchange, _) = play.next();
+    play.complete(exchange, Ok((200, token("access", DAY_S))));
+    play.answered(ticket).unwrap();
+}

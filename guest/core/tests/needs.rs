@@ -381,7 +381,8 @@ fn variables_are_named_that_something_was_taken_from() {
             "AZURE_FEDERATED_TOKEN_FILE"
         ]
     );
-    assert_eq!(needs.variables[0].setting, "identities.default.tenant_id");
+    // nothing is written down that could be changed
+    assert_eq!(needs.variables[0].setting, "AZURE_TENANT_ID");
     assert!(needs.variables.iter().all(|variable| !variable.is_secret));
 
     let whole = r#"{"tenant_id": "t", "client_id": "c", "credential": {"federated_token_file": {"path": "/t"}}}"#;

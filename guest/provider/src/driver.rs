@@ -235,8 +235,13 @@ impl Driver {
         } else {
             config.consumers.check_client_assertion()
         };
+        let mut engine = Engine::new(config, effects::seed());
+        let timeout_ms = environment.get(Environment::EDGEPASS_TOKEN_TIMEOUT_MS);
+        if let Some(timeout_ms) = timeout_ms.and_then(|ms| ms.parse().ok()) {
+            engine.limit_acquisitions(timeout_ms);
+        }
         Ok(Self {
-            engine: Engine::new(config, effects::seed()),
+            engine,
             host_alone,
             may_have_assertions,
             waiting: BTreeMap::new(),

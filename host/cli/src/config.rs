@@ -11,6 +11,7 @@ use edgepass::{
     BuildError, Config, ConfigError, CredentialRef, CredentialState, CredentialStatus,
     CredentialTrial, Environment, Provider, document_text, process_environment,
 };
+use edgepass_core::config::ENVIRONMENT_IDENTITY;
 use edgepass_core::inspect_jwt;
 use edgepass_settings::formats::{self, Format};
 use edgepass_settings::{File, Imported, appsettings, social_auth};
@@ -241,6 +242,10 @@ pub(crate) async fn narrate_credentials(
         .collect();
     let is_list = credentials.len() > 1;
     let is_logged = log::log_enabled!(log::Level::Info);
+    // one that the platform gives tokens for has no client, and its credential no status
+    if credentials.is_empty() {
+        log::info!("the platform gave the token, without a credential of a client");
+    }
     for CredentialStatus { credential, state } in credentials {
         match state {
             CredentialState::Aside { failure, .. } if is_logged => {
@@ -300,7 +305,11 @@ fn files(config: &Config) -> Vec<(String, String)> {
         _ => None,
     });
     let certificates = config.certificates.iter().flat_map(|(name, files)| {
-        let setting = |field: &str| format!("certificates.{name}.{field}");
+        let setting =
+            |field: &str| match config.is_of_the_environment() && name == ENVIRONMENT_IDENTITY {
+                true => Environment::AZURE_CLIENT_CERTIFICATE_PATH.to_owned(),
+                false => format!("certificates.{name}.{field}"),
+            };
         let certificate = (files.certificate_file.clone(), setting("certificate_file"));
         let key = files.private_key_file.clone();
         let password = files.password_file.clone();
@@ -749,6 +758,9 @@ pub(crate) fn narrate(
             log::info!("configuration: {}", document.name);
         }
         Some(document) => log::info!("configuration: {} ({})", document.name, document.setting),
+        None if variables.is_empty() => {
+            log::info!("configuration: none, and no variable that says who this is");
+        }
         None => log::info!("configuration: none; {variables} say everything"),
     }
     if document.is_some() && !variables.is_empty() {
@@ -763,6 +775,9 @@ pub(crate) fn narrate(
         .into_iter()
         .map(|(what, value)| format!("{what} {value}"))
         .collect();
+    for passed in identity.passed() {
+        log::info!("credential {}: {}", passed.credential, passed.message);
+    }
     log::info!("identity {}: {}", identity.name, about.join("; "));
     for file in &identity.needs().files {
         if let FilePattern::Exact(path) = &file.path {

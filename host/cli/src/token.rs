@@ -39,6 +39,9 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
     if let Some(path) = &arguments.component {
         builder = with_component(builder, path)?;
     }
+    if let Some((_, at)) = deadline {
+        builder = builder.token_timeout(at.saturating_duration_since(Instant::now()));
+    }
     let request = TokenRequest {
         identity: arguments.identity.clone(),
         tenant: arguments.tenant.clone(),

@@ -6,14 +6,19 @@ use super::place::{Place, Setting};
 use super::{Environment, rules};
 use crate::authority::{ADFS, Authority, EndpointVersion};
 
-/// The authority and the tenant of an identity.
+/// The authority and the tenant of an identity; the variable is what names the tenant if nothing is written.
 pub(super) fn with_tenant(
     place: &Place<'_>,
     file: &IdentityFile,
     mut authority: Authority,
     tenant: Option<&Setting<'_>>,
+    variable: Option<&'static str>,
 ) -> Result<(Authority, Option<String>), ConfigError> {
-    if let Some(region) = place.optional("region", file.region.as_deref(), None) {
+    // what is written down is not moved from outside
+    let of_region = place
+        .is_environment_only()
+        .then_some(Environment::AZURE_REGIONAL_AUTHORITY_NAME);
+    if let Some(region) = place.optional("region", file.region.as_deref(), of_region) {
         region.check(rules::region)?;
         place.need_every_credential(region.name().to_owned());
         authority = check(region.name(), authority.in_region(region.value))?;
@@ -38,7 +43,7 @@ pub(super) fn with_tenant(
     if authority.is_entra() {
         let tenant = tenant.map(|tenant| tenant.value.to_owned());
         return match tenant.or(usual) {
-            None => Err(place.missing("tenant_id", Some(Environment::AZURE_TENANT_ID))),
+            None => Err(place.missing("tenant_id", variable)),
             tenant => Ok((authority, tenant)),
         };
     }

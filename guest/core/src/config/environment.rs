@@ -7,6 +7,21 @@ use crate::{Secret, Table};
 /// Name of the identity, and of its certificate, that the environment alone describes.
 pub const ENVIRONMENT_IDENTITY: &str = "default";
 
+/// The variables that name a client.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct ClientVariables {
+    pub(crate) client_id: &'static str,
+    pub(crate) tenant_id: &'static str,
+}
+
+impl ClientVariables {
+    /// Those of the Azure SDKs.
+    pub(crate) const AZURE: &'static Self = &Self {
+        client_id: Environment::AZURE_CLIENT_ID,
+        tenant_id: Environment::AZURE_TENANT_ID,
+    };
+}
+
 /// Environment variables by name. Any of them may hold a secret, so `Debug` prints the names alone.
 #[derive(Clone, Default)]
 pub struct Environment(Table<String, Secret>);
@@ -40,6 +55,10 @@ impl Environment {
     /// Tenants besides `AZURE_TENANT_ID` that a request may name, with `;` between them; `*` for any.
     pub const AZURE_ADDITIONALLY_ALLOWED_TENANTS: &'static str =
         "AZURE_ADDITIONALLY_ALLOWED_TENANTS";
+    /// The region whose servers are asked, as MSAL's environment has it.
+    pub const AZURE_REGIONAL_AUTHORITY_NAME: &'static str = "AZURE_REGIONAL_AUTHORITY_NAME";
+    /// Which credentials of the environment count: `prod` for all, or the name of one as the Azure SDKs have it.
+    pub const AZURE_TOKEN_CREDENTIALS: &'static str = "AZURE_TOKEN_CREDENTIALS";
     /// The path of the configuration. A component has no files, and takes none.
     pub const EDGEPASS_CONFIG: &'static str = "EDGEPASS_CONFIG";
     /// The configuration itself, JSON: how a host gives it to a component.
@@ -48,6 +67,9 @@ impl Environment {
     /// apply, and `cached-token` gives nothing while `get-token` has more to do than to serve the token (a refresh that
     /// is due). No setting of a user's: a host hands on no variable of this name.
     pub const EDGEPASS_CALLER: &'static str = "EDGEPASS_CALLER";
+    /// Set by a host that waits no longer than so many milliseconds for a token: the credentials of a list share that time.
+    /// No setting of a user's either.
+    pub const EDGEPASS_TOKEN_TIMEOUT_MS: &'static str = "EDGEPASS_TOKEN_TIMEOUT_MS";
     /// `host[:port],…` trusted as token endpoints besides the built-in clouds and `authority_hosts`.
     pub const EDGEPASS_AUTHORITY_HOSTS: &'static str = "EDGEPASS_AUTHORITY_HOSTS";
 

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use super::certificate_files::CertificateFiles;
 use super::document::{ConfigFile, IdentityFile};
+use super::environment::ClientVariables;
 use super::error::{ConfigError, check};
 use super::parse::OneOrMore;
 use super::place::{Loading, Place};
 use super::request::{check_direct_scopes, check_scopes};
+#[cfg(feature = "every-credential")]
+use super::walk;
 use super::{
     Client, Config, ENVIRONMENT_IDENTITY, Environment, Exchange, IdentityConfig, Source, rules,
 };
@@ -46,6 +49,7 @@ impl Config {
         }
         let loader = Loader {
             trusted: trusted_hosts(&file.authority_hosts, &loading)?,
+            variables: ClientVariables::AZURE,
         };
         // credentials that have a token endpoint of their own ask it, too
         #[cfg(feature = "every-credential")]
@@ -56,15 +60,13 @@ impl Config {
         let environment_only = file.identities.is_empty();
         if environment_only {
             let place = Place::environment(&loading);
-            require_any_source(&place, json.is_some())?;
-            let identity =
-                loader.identity(&place, ENVIRONMENT_IDENTITY, &IdentityFile::default())?;
+            let identity = loader.of_environment(&place, json.is_some())?;
             identities.insert(ENVIRONMENT_IDENTITY.to_owned(), Arc::new(identity));
         }
         for (name, identity) in &file.identities {
             let place = Place::new(format!("identities.{name}"), &loading);
             check(place.path(), rules::name(name))?;
-            let identity = loader.identity(&place, name, identity)?;
+            let identity = loader.identity(&place, name, identity, None)?;
             identities.insert(name.clone(), Arc::new(identity));
         }
         #[cfg(feature = "every-credential")]
@@ -95,14 +97,43 @@ const CLIENT_FIELDS: &[&str] = &[
 
 struct Loader {
     trusted: TrustedHosts,
+    /// What names the client where nothing is written.
+    variables: &'static ClientVariables,
 }
 
 impl Loader {
+    /// The one that is written down nowhere.
+    #[cfg(feature = "every-credential")]
+    fn of_environment(&self, place: &Place<'_>, _: bool) -> Result<IdentityConfig, ConfigError> {
+        let found = walk::find(place)?;
+        let loader = Self {
+            trusted: self.trusted.clone(),
+            variables: found.of.variables,
+        };
+        let identity = loader.identity(place, ENVIRONMENT_IDENTITY, &found.file, found.shortcut);
+        Ok(IdentityConfig {
+            environment: Some(found.of.clone()),
+            ..identity.map_err(|error| found.of.explain_config(error))?
+        })
+    }
+
+    #[cfg(not(feature = "every-credential"))]
+    fn of_environment(
+        &self,
+        place: &Place<'_>,
+        has_document: bool,
+    ) -> Result<IdentityConfig, ConfigError> {
+        require_any_source(place, has_document)?;
+        self.identity(place, ENVIRONMENT_IDENTITY, &IdentityFile::default(), None)
+    }
+
+    /// `shortcut` is the variable that stands for its credential, if that is known.
     fn identity(
         &self,
         place: &Place<'_>,
         name: &str,
         file: &IdentityFile,
+        shortcut: Option<&'static str>,
     ) -> Result<IdentityConfig, ConfigError> {
         let written = written_credentials(place, file)?;
         if let [(credential, written)] = written.as_slice()
@@ -119,7 +150,7 @@ impl Loader {
         };
         let credentials = if written.is_empty() {
             let place_of_one = place.inside("credential");
-            environment_credential(place, &place_of_one, file)?
+            environment_credential(place, &place_of_one, file, shortcut)?
                 .into_iter()
                 .collect()
         } else {
@@ -176,6 +207,8 @@ impl Loader {
                 credentials,
             })),
             needs: place.take_needs(),
+            #[cfg(feature = "every-credential")]
+            environment: None,
         })
     }
 
@@ -228,7 +261,7 @@ impl Loader {
             true => (self.other(place, file)?, None),
             false => self.entra(place, file)?,
         };
-        let variable = (!file.is_of_another_server()).then_some(Environment::AZURE_CLIENT_ID);
+        let variable = (!file.is_of_another_server()).then_some(self.variables.client_id);
         let client_id = place.required("client_id", file.client_id.as_deref(), variable)?;
         client_id.check(rules::client_id)?;
         Ok(Client {
@@ -255,7 +288,7 @@ impl Loader {
                 ),
             );
         }
-        let variable = Some(Environment::AZURE_TENANT_ID);
+        let variable = Some(self.variables.tenant_id);
         let tenant = place.optional("tenant_id", file.tenant_id.as_deref(), variable);
         let host = place.optional(
             "authority_host",
@@ -267,9 +300,21 @@ impl Loader {
             .as_ref()
             .map_or(("", public.as_str()), |host| (host.name(), host.value));
         check(name, rules::filled_in(host))?;
+        // the SDKs take the variable without the scheme as well
+        #[cfg(feature = "every-credential")]
+        let with_scheme = match name {
+            Environment::AZURE_AUTHORITY_HOST if !host.contains("://") => {
+                place.need_every_credential(name.to_owned());
+                format!("https://{host}")
+            }
+            _ => host.to_owned(),
+        };
+        #[cfg(feature = "every-credential")]
+        let host = with_scheme.as_str();
         let authority = check(name, Authority::entra(host, file.endpoint_version))?;
         #[cfg(feature = "every-credential")]
-        let (authority, tenant) = entra::with_tenant(place, file, authority, tenant.as_ref())?;
+        let (authority, tenant) =
+            entra::with_tenant(place, file, authority, tenant.as_ref(), variable)?;
         #[cfg(not(feature = "every-credential"))]
         let tenant = {
             let tenant = tenant.ok_or_else(|| place.missing("tenant_id", variable))?;
@@ -477,6 +522,8 @@ fn direct_identity(
         scopes,
         source: Source::Direct(Box::new(direct)),
         needs: place.take_needs(),
+        #[cfg(feature = "every-credential")]
+        environment: None,
     })
 }
 
@@ -485,6 +532,7 @@ fn environment_credential(
     place: &Place<'_>,
     credential: &Place<'_>,
     file: &IdentityFile,
+    only: Option<&'static str>,
 ) -> Result<Option<Credential>, ConfigError> {
     if file.is_of_another_server() {
         return Err(ConfigError::new(credential.path(), "is not set")
@@ -493,6 +541,7 @@ fn environment_credential(
     let known = || {
         let all = SHORTCUTS.iter().flatten();
         all.filter(|known| place.is_environment_only() || !known.environment_only)
+            .filter(|known| only.is_none_or(|only| known.variable == only))
     };
     let mut present = known().filter(|known| place.has_variable(known.variable));
     let Some(shortcut) = present.next() else {
@@ -524,6 +573,7 @@ fn environment_credential(
     shortcut.credential(credential)
 }
 
+#[cfg(not(feature = "every-credential"))]
 fn require_any_source(place: &Place<'_>, has_document: bool) -> Result<(), ConfigError> {
     let mut starters = SHORTCUTS.iter().flatten().map(|known| known.variable);
     if place.has_variable(Environment::AZURE_TENANT_ID)

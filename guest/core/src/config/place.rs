@@ -113,11 +113,15 @@ impl<'a> Place<'a> {
 
     /// Where in a document a field could be written, also if nothing is.
     pub(crate) fn setting(&self, field: &str) -> String {
-        if self.environment_only {
-            format!("identities.{ENVIRONMENT_IDENTITY}{}.{field}", self.path)
-        } else {
-            self.at(field)
+        if !self.environment_only {
+            return self.at(field);
         }
+        let path = format!("identities.{ENVIRONMENT_IDENTITY}{}.{field}", self.path);
+        #[cfg(feature = "every-credential")]
+        if let Some(variable) = super::walk::variable_for(&path) {
+            return variable.to_owned();
+        }
+        path
     }
 
     /// Whether credentials may be sent to that host and port.
@@ -266,6 +270,13 @@ impl<'a> Place<'a> {
     /// That a field is not there.
     pub(super) fn missing(&self, field: &str, variable: Option<&'static str>) -> ConfigError {
         match variable {
+            #[cfg(feature = "every-credential")]
+            Some(variable) if self.environment_only => {
+                ConfigError::new(variable, "is not set").hint(
+                    "set it to what the credential of the other variables belongs to, or name a configuration by EDGEPASS_CONFIG",
+                )
+            }
+            #[cfg(not(feature = "every-credential"))]
                 Some(variable) if self.environment_only => ConfigError::new(variable, "is not set")
                     .hint(format!(
                         "set it, or name a configuration by EDGEPASS_CONFIG (in a component: EDGEPASS_CONFIG_JSON) that has {field}"

@@ -107,7 +107,8 @@ pub(crate) fn region(region: &str) -> Result<(), Refusal> {
             FORM,
         ));
     }
-    if region.eq_ignore_ascii_case("tryautodetect") {
+    let asks = |word: &str| region.eq_ignore_ascii_case(word);
+    if asks("tryautodetect") || asks("true") {
         return Err(Refusal::new(
             "asks to find the region out, which is not done here",
             FORM,

@@ -85,16 +85,16 @@ pub const VARIABLES: &[KnownVariables] = &[
         ),
     },
     KnownVariables {
-        names: &["AZURE_REGIONAL_AUTHORITY_NAME"],
-        reading: Unread(
-            "regional endpoints are not asked, the cloud's global one is: unset it, or set AZURE_AUTHORITY_HOST and \
-             EDGEPASS_AUTHORITY_HOSTS to the region's host",
+        names: &[Environment::AZURE_REGIONAL_AUTHORITY_NAME],
+        reading: Read(
+            "the region whose servers are asked in place of the cloud's global ones, `region`; only without a configuration",
         ),
     },
     KnownVariables {
-        names: &["AZURE_TOKEN_CREDENTIALS"],
-        reading: Unread(
-            "there is no chain of credentials to choose from: the one whose variables are set is used; unset the others",
+        names: &[Environment::AZURE_TOKEN_CREDENTIALS],
+        reading: Read(
+            "which credentials count: `prod` for all, `EnvironmentCredential`, `WorkloadIdentityCredential` or \
+             `ManagedIdentityCredential` for one; only without a configuration",
         ),
     },
     KnownVariables {
@@ -149,8 +149,18 @@ pub const VARIABLES: &[KnownVariables] = &[
     },
     KnownVariables {
         names: &["AZURESUBSCRIPTION_CLIENT_ID", "AZURESUBSCRIPTION_TENANT_ID"],
-        reading: Unread(
-            "set AZURE_CLIENT_ID and AZURE_TENANT_ID to them, and write an identity whose credential is azure_pipelines",
+        reading: ReadPlatform(
+            "the client of that service connection, where neither AZURE_CLIENT_ID nor AZURE_TENANT_ID is set; only without a \
+             configuration",
+        ),
+    },
+    KnownVariables {
+        names: &[
+            "ACTIONS_ID_TOKEN_REQUEST_URL",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+        ],
+        reading: ReadPlatform(
+            "the token service of a GitHub Actions job, `credential.github_actions`",
         ),
     },
 ];
@@ -184,9 +194,10 @@ impl Config {
     pub fn warnings(&self, environment: &Environment) -> Vec<String> {
         let needs = self.needs();
         let is_used = |name: &str| needs.variables.iter().any(|variable| variable.name == name);
-        let describes = VARIABLES
-            .iter()
-            .any(|known| known.names.iter().any(|name| is_used(name)));
+        let describes = self.environment_only
+            || VARIABLES
+                .iter()
+                .any(|known| known.names.iter().any(|name| is_used(name)));
         let mut lines = environment.lines(|reading| match reading {
             Unread(what_to_do) => describes.then_some(what_to_do),
             Read(_) | ReadPlatform(_) => None,
@@ -257,7 +268,9 @@ mod tests {
                     // each has a form of its own, and is for one kind of credential
                     "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"
                     | "AZURE_CLIENT_CERTIFICATE_PASSWORD"
-                    | "AZURE_ADDITIONALLY_ALLOWED_TENANTS" => continue,
+                    | "AZURE_ADDITIONALLY_ALLOWED_TENANTS"
+                    | "AZURE_REGIONAL_AUTHORITY_NAME"
+                    | "AZURE_TOKEN_CREDENTIALS" => continue,
                     // none of them counts alone
                     name if name.starts_with("AZURE_KUBERNETES_") => continue,
                     _ => warnings(None, &pairs),

@@ -178,7 +178,9 @@ impl SupplyAssertion for AwsWebIdentity {
     async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
         let Some(service) = &self.service else {
             return Err(platform::not_here(
-                format!("no region of AWS is known: {REGION} is not set"),
+                format!(
+                    "no region of AWS is known: neither the setting region nor {REGION} nor {DEFAULT_REGION} is set"
+                ),
                 ELSEWHERE,
             ));
         };

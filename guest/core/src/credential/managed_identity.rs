@@ -47,6 +47,17 @@ object! {
     }
 }
 
+#[cfg(feature = "every-credential")]
+impl ManagedIdentityFile {
+    /// The user-assigned identity of that client ID, or the one that the system has assigned.
+    pub(super) fn of(client_id: Option<&str>) -> Self {
+        Self {
+            client_id: client_id.map(str::to_owned),
+            ..Self::default()
+        }
+    }
+}
+
 /// The same, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct ManagedIdentity(Source);

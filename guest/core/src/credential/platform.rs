@@ -8,7 +8,7 @@ use crate::authority::{Authority, Endpoint};
 use crate::config::error::{ConfigError, check};
 use crate::config::place::Place;
 use crate::config::{Client, rules};
-use crate::credential::{Failure, JWT_BEARER, Supplied};
+use crate::credential::{Failure, JWT_BEARER, Supplied, silence};
 use crate::distinction::Distinction;
 use crate::effect::{HttpErrorKind, HttpRequest, HttpResponse, Via};
 use crate::exchange::{self, Asked, Wanted, retry_after_ms};
@@ -176,7 +176,22 @@ impl Question<'_> {
             timeout_ms: HTTP_TIMEOUT_MS,
             max_response_bytes: MAX_RESPONSE_BYTES,
         };
-        let error = match io.http(request, Via::Public).await {
+        let answer = match server.scheme {
+            Scheme::Https => io.http(request, Via::Public).await,
+            Scheme::LinkLocalHttp => {
+                let answer = io.http(request.clone(), Via::Public);
+                let Some(answer) = silence::unless_silent(io, &request, answer).await else {
+                    let message = format!(
+                        "{who} is not here: nobody has answered at {} for {} ms",
+                        server.authority,
+                        silence::PROBE_MS
+                    );
+                    return Err(not_here(message, self.hint));
+                };
+                answer
+            }
+        };
+        let error = match answer {
             // all of them say 200; Azure Pipelines says 203 with a page to sign in
             Ok(response) if response.status == 200 => return Ok(response),
             Ok(response) => refused(who, server, &response, self.secrets, self.hint),

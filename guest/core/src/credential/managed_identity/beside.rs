@@ -115,7 +115,7 @@ impl Beside {
             place.variable_alone(azure_arc::IMDS_ENDPOINT);
             &azure_arc::PLATFORM
         } else {
-            return Ok(None);
+            return check_halves(place).map(|()| None);
         };
         Self::check(platform, selector, resource, place).map(Some)
     }
@@ -239,6 +239,35 @@ impl Beside {
         result
             .map_err(|refused| answer::failure(platform, selector, at.is_usual, refused, &secrets))
     }
+}
+
+/// What goes with what: of one without the other nobody knows which platform is meant, and to ask the metadata service
+/// then would be to ask somebody else.
+fn check_halves(place: &Place<'_>) -> Result<(), ConfigError> {
+    for (set, others) in [
+        (
+            IDENTITY_ENDPOINT,
+            &[IDENTITY_HEADER, azure_arc::IMDS_ENDPOINT][..],
+        ),
+        (IDENTITY_HEADER, &[IDENTITY_ENDPOINT]),
+        (service_fabric::THUMBPRINT, &[IDENTITY_ENDPOINT]),
+        (azure_arc::IMDS_ENDPOINT, &[IDENTITY_ENDPOINT]),
+        (azure_ml::SECRET, &[MSI_ENDPOINT]),
+    ] {
+        if !place.has_variable(set) {
+            continue;
+        }
+        let Some(absent) = others
+            .first()
+            .filter(|_| others.iter().all(|o| !place.has_variable(o)))
+        else {
+            continue;
+        };
+        return Err(ConfigError::new(*absent, format!("is not set, and {set} is")).hint(
+            "a platform sets all of its variables: hand all of them to this process, or unset them where the metadata service is meant",
+        ));
+    }
+    Ok(())
 }
 
 /// Of a platform whose variables are not set.

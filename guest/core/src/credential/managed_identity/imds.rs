@@ -9,14 +9,14 @@ use crate::authority::{Endpoint, canonical_authority};
 use crate::config::error::ConfigError;
 use crate::config::place::Place;
 use crate::credential::Failure;
+#[cfg(feature = "every-credential")]
+use crate::credential::silence;
 use crate::distinction::Distinction;
 use crate::effect::{HttpErrorKind, HttpResponse};
 use crate::exchange::Granted;
 use crate::flow::Io;
 use crate::needs::{Connection, PathPattern, Permission, Purpose, Scheme, is_link_local};
 use crate::{Error, ErrorClass, Secret};
-#[cfg(feature = "every-credential")]
-use crate::{effect::Via, flow::race};
 
 /// The same address on every machine.
 const ADDRESS: &str = "169.254.169.254";
@@ -38,16 +38,6 @@ const NOT_YET_MS: u64 = 2_000;
 /// The same after a 410: the service is being updated, which takes up to 70 s, milliseconds. It is as long as a call
 /// waits at most.
 const UPDATING_MS: u64 = 5_000;
-
-/// A token takes the service some milliseconds. After this long it is asked whether it is there at all, milliseconds: a
-/// machine elsewhere should not wait for the end of a request that nobody receives.
-#[cfg(feature = "every-credential")]
-const SLOW_MS: u64 = 1_000;
-
-/// How long it may take to say so, milliseconds. It is the Azure SDKs' bound for the same question; 300 ms were too short
-/// for machines under load.
-#[cfg(feature = "every-credential")]
-const PROBE_MS: u64 = 1_000;
 
 /// A managed identity at the metadata service.
 #[derive(Clone, Debug)]
@@ -129,15 +119,16 @@ impl Imds {
             correlation_id,
             timeout_ms,
         );
-        let answer = wire::send(io, request, correlation_id, &[]);
         // the filter has no room for the probe: who is silent there has its share of the time
         #[cfg(not(feature = "every-credential"))]
-        let result = answer.await;
+        let result = wire::send(io, request, correlation_id, &[]).await;
         #[cfg(feature = "every-credential")]
-        let Some(result) = self.unless_silent(io, answer, resource).await else {
+        let answer = wire::send(io, request.clone(), correlation_id, &[]);
+        #[cfg(feature = "every-credential")]
+        let Some(result) = silence::unless_silent(io, &request, answer).await else {
             let silent = Error::new(
                 ErrorClass::Timeout,
-                format!("nobody has answered there for {PROBE_MS} ms"),
+                format!("nobody has answered there for {} ms", silence::PROBE_MS),
             );
             return Err(Failure::not_here(self.nothing_there(silent).retryable()));
         };
@@ -155,31 +146,6 @@ impl Imds {
                 .hint("the metadata service of a machine answers without a proxy, and to this machine alone")
                 .into(),
         })
-    }
-
-    /// The answer, unless nobody is there to give one. The service refuses a request without `Metadata: true` at once,
-    /// however long it takes to get a token; and where there is no service nobody answers at its address.
-    #[cfg(feature = "every-credential")]
-    async fn unless_silent(
-        &self,
-        io: &Io,
-        answer: wire::Answer<'_>,
-        resource: &str,
-    ) -> Option<Result<Granted, Refused>> {
-        let probe = async {
-            io.sleep_ms(SLOW_MS).await;
-            let endpoint = Endpoint {
-                authority: self.authority.clone(),
-                path: self.path(resource),
-            };
-            let method = Purpose::ManagedIdentity.method();
-            let probe = wire::request(method, "http", endpoint, &[], &io.uuid(), PROBE_MS);
-            let kind = io.http(probe, Via::Public).await.err().map(|e| e.kind);
-            if !matches!(kind, Some(HttpErrorKind::Timeout | HttpErrorKind::Connect)) {
-                std::future::pending::<()>().await;
-            }
-        };
-        race(answer, probe).await.ok()
     }
 
     /// With the query that asks for a token for that resource.
