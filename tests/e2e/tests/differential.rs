@@ -4,6 +4,9 @@
 //!
 //! Another kind of credential is a row of [`ROWS`], another SDK one of [`SDKS`].
 
+#[path = "differential/environments.rs"]
+mod environments;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
