@@ -1,5 +1,6 @@
 //! Acceptance: assertions from other platforms and issuers, and the token proxy of AKS, through the real component.
 
+mod environment;
 mod executable;
 mod oidc;
 mod platforms;
