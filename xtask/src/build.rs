@@ -12,7 +12,7 @@
 use crate::digest::sha256;
 use crate::sh::{Cmd, step};
 use crate::stamp::{Stamp, identity};
-use crate::wasm_targets::{COMPONENT, FILTER};
+use crate::wasm_targets::GUEST;
 use crate::{componentize, optimise, setup, trim, wasm_targets, workspace};
 use anyhow::{Context as _, Result};
 use std::fs;
@@ -21,8 +21,43 @@ use std::path::{Path, PathBuf};
 /// What becomes of a guest crate's core module.
 struct Guest {
     package: &'static str,
-    target: &'static str,
+    batch: Batch,
     output: Output,
+}
+
+/// Guests that one run of cargo compiles: they have a profile and flags of their own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Batch {
+    Components,
+    Filter,
+}
+
+impl Batch {
+    pub(crate) const ALL: [Self; 2] = [Self::Components, Self::Filter];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Components => "the components",
+            Self::Filter => "the Envoy filter",
+        }
+    }
+
+    fn profile(self) -> &'static str {
+        match self {
+            Self::Components => "release",
+            Self::Filter => "filter",
+        }
+    }
+
+    /// For the compiler, beside those of every guest.
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Components => &[],
+            // SHA-256 as a loop instead of unrolled: 7 kB less for Envoy to compile at its start, and the filter digests
+            // some kilobytes an hour
+            Self::Filter => &["--cfg", "sha2_backend_soft=\"compact\""],
+        }
+    }
 }
 
 /// Where a guest ends.
@@ -39,22 +74,22 @@ enum Output {
 const GUESTS: &[Guest] = &[
     Guest {
         package: "edgepass-provider",
-        target: COMPONENT,
+        batch: Batch::Components,
         output: Output::Component("credential-provider.wasm"),
     },
     Guest {
         package: "consumer",
-        target: COMPONENT,
+        batch: Batch::Components,
         output: Output::TestComponent("consumer.wasm"),
     },
     Guest {
         package: "hostile",
-        target: COMPONENT,
+        batch: Batch::Components,
         output: Output::TestComponent("hostile.wasm"),
     },
     Guest {
         package: "edgepass-envoy",
-        target: FILTER,
+        batch: Batch::Filter,
         output: Output::Filter("edgepass-envoy.wasm"),
     },
 ];
@@ -211,33 +246,25 @@ pub(crate) fn binaries(names: &[&str]) -> Cmd {
     cmd
 }
 
-/// A cargo invocation over the guests of one wasm target.
-pub(crate) fn wasm(subcommand: &str, target: &str) -> Result<Cmd> {
-    let std = setup::std_for(target)?;
+/// A cargo invocation over the guests of one batch.
+pub(crate) fn wasm(subcommand: &str, batch: Batch) -> Result<Cmd> {
+    let std = setup::std_for(GUEST)?;
     let cmd = Cmd::cargo()
-        .args([subcommand, "--locked", "--profile", profile(target)])
+        .args([subcommand, "--locked", "--profile", batch.profile()])
         .arg("--config")
-        .arg(wasm_targets::same_places(target)?);
-    let mut cmd = std.apply(cmd.args(["--target", target]), target);
-    for guest in GUESTS.iter().filter(|guest| guest.target == target) {
+        .arg(wasm_targets::flags(batch.flags())?);
+    let mut cmd = std.apply(cmd.args(["--target", GUEST]), GUEST);
+    for guest in GUESTS.iter().filter(|guest| guest.batch == batch) {
         cmd = cmd.args(["-p", guest.package]);
     }
     Ok(cmd)
 }
 
-/// The wasm targets that the guests are built for.
-pub(crate) fn wasm_targets() -> Vec<&'static str> {
-    let mut targets: Vec<_> = GUESTS.iter().map(|guest| guest.target).collect();
-    targets.sort_unstable();
-    targets.dedup();
-    targets
-}
-
 /// The wasm artifacts alone: all that the filter needs.
 pub(crate) fn guests() -> Result<()> {
-    for target in wasm_targets() {
-        step(&format!("building the guests for {target}"), || {
-            wasm("build", target)?.run()
+    for batch in Batch::ALL {
+        step(&format!("building {}", batch.name()), || {
+            wasm("build", batch)?.run()
         })?;
     }
     step("making components and the filter", || {
@@ -254,11 +281,11 @@ pub(crate) fn guests() -> Result<()> {
                     Output::Filter(_) => {
                         let trimmed = workspace::target().join("trimmed.wasm");
                         trim::trim(&module, &trimmed)?;
-                        optimise::optimise(&trimmed, &output)?;
+                        optimise::optimise(&trimmed, &output, optimise::THOROUGHLY)?;
                     }
                     Output::Component(_) => {
                         let optimised = workspace::target().join("optimised.wasm");
-                        optimise::optimise(&module, &optimised)?;
+                        optimise::optimise(&module, &optimised, &[])?;
                         componentize::componentize(&optimised, &output)?;
                     }
                     Output::TestComponent(_) => componentize::componentize(&module, &output)?,
@@ -325,19 +352,10 @@ fn precompile() -> Result<()> {
     stamp.set()
 }
 
-/// The build profile of that target's guests.
-fn profile(target: &str) -> &'static str {
-    if target == FILTER {
-        "filter"
-    } else {
-        "release"
-    }
-}
-
 fn module(guest: &Guest) -> PathBuf {
     workspace::target()
-        .join(guest.target)
-        .join(profile(guest.target))
+        .join(GUEST)
+        .join(guest.batch.profile())
         .join(format!("{}.wasm", guest.package.replace('-', "_")))
 }
 

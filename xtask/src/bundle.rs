@@ -6,7 +6,7 @@
 
 use crate::digest::{self, Pieces};
 use crate::sh::{Cmd, step};
-use crate::wasm_targets::{COMPONENT, Std};
+use crate::wasm_targets::{GUEST, Std};
 use crate::{build, setup, workspace};
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -92,7 +92,7 @@ enum Verdict {
 
 impl Origin {
     fn of(component: &[u8]) -> Result<Self> {
-        let library = match setup::std_for(COMPONENT)? {
+        let library = match setup::std_for(GUEST)? {
             Std::Installed => "installed",
             Std::Private(_) => "source",
         };
@@ -153,7 +153,7 @@ fn sources() -> Result<String> {
     }
     let tree = Cmd::cargo()
         .args(["tree", "--locked", "--package", "edgepass-provider"])
-        .args(["--target", COMPONENT, "--edges", "normal,build"])
+        .args(["--target", GUEST, "--edges", "normal,build"])
         .args(["--prefix", "none", "--no-dedupe", "--format", "{p} {f}"])
         .read()?;
     // crates of this tree are shown with their folder

@@ -53,9 +53,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .args(["--", "-D", "warnings"])
             .run()
     })?;
-    for target in build::wasm_targets() {
-        step(&format!("clippy: guests for {target}"), || {
-            build::wasm("clippy", target)?
+    for batch in build::Batch::ALL {
+        step(&format!("clippy: {}", batch.name()), || {
+            build::wasm("clippy", batch)?
                 .env("CLIPPY_CONF_DIR", workspace::root().join(GUEST_RULES))
                 .args(["--", "-D", "warnings"])
                 .run()

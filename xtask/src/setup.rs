@@ -7,10 +7,8 @@ use anyhow::Result;
 
 pub(crate) fn run() -> Result<()> {
     let _lock = workspace::lock()?;
-    for target in wasm_targets::ALL {
-        let std = wasm_targets::ensure(target)?;
-        eprintln!("{target}: {}", std.describe());
-    }
+    let std = wasm_targets::ensure(wasm_targets::GUEST)?;
+    eprintln!("{}: {}", wasm_targets::GUEST, std.describe());
     for (name, place) in peers::ensure()?.list() {
         eprintln!("{name}: {}", workspace::shown(place));
     }

@@ -1,7 +1,7 @@
 //! `examples/component`, built as whoever starts from it builds it: a copy outside of this workspace, with cargo alone.
 
 use crate::sh::{Cmd, step};
-use crate::wasm_targets::COMPONENT;
+use crate::wasm_targets::GUEST;
 use crate::workspace::{self, Outside};
 use crate::{build, componentize, digest, setup};
 use anyhow::{Context as _, Result, ensure};
@@ -39,11 +39,11 @@ pub(crate) fn build() -> Result<()> {
             copy(&source, &folder.0)?;
             let target = workspace::target().join("template");
             let cmd = Cmd::cargo()
-                .args(["build", "--release", "--locked", "--target", COMPONENT])
+                .args(["build", "--release", "--locked", "--target", GUEST])
                 .env("CARGO_TARGET_DIR", &target)
                 .dir(&folder.0);
-            setup::std_for(COMPONENT)?.apply(cmd, COMPONENT).run()?;
-            let module = target.join(COMPONENT).join("release").join(MODULE);
+            setup::std_for(GUEST)?.apply(cmd, GUEST).run()?;
+            let module = target.join(GUEST).join("release").join(MODULE);
             let bytes = fs::read(&module)
                 .with_context(|| format!("cargo did not write {}", workspace::shown(&module)))?;
             workspace::write_if_changed(&workspace::components().join(MODULE), &bytes)?;

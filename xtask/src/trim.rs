@@ -24,12 +24,15 @@ const OWN: &[&str] = &[
     "on_tick",
 ];
 
+/// The SDK's allocator for what Envoy hands over, under the name that it has on this target. Envoy knows both.
+const ALLOCATE: (&str, &str) = ("malloc", "proxy_on_memory_allocate");
+
 /// What else Envoy needs of the module.
 const KEPT: &[&str] = &[
     "_initialize",
     "memory",
     "proxy_abi_version_0_2_1",
-    "proxy_on_memory_allocate",
+    ALLOCATE.1,
 ];
 
 pub(crate) fn trim(from: &Path, to: &Path) -> Result<()> {
@@ -38,6 +41,11 @@ pub(crate) fn trim(from: &Path, to: &Path) -> Result<()> {
         .generate_producers_section(false)
         .parse_file(from)
         .map_err(|error| anyhow!("cannot read {}: {error:#}", workspace::shown(from)))?;
+    for export in module.exports.iter_mut() {
+        if export.name == ALLOCATE.0 {
+            ALLOCATE.1.clone_into(&mut export.name);
+        }
+    }
     let unwanted: Vec<_> = module
         .exports
         .iter()
@@ -88,7 +96,9 @@ fn empty_dispatcher(module: &mut Module) -> Result<BTreeSet<FunctionId>> {
         .iter_local()
         .filter(|(id, _)| {
             let name = module.funcs.get(*id).name.as_deref().unwrap_or_default();
-            name.contains("proxy_wasm") && (name.contains("dispatcher") || name.contains("traits"))
+            let is_of = |of: &str| name.contains(of);
+            // the seed is that of the dispatcher's maps
+            is_of("proxy_wasm") && (is_of("dispatcher") || is_of("traits")) || is_of("foldhash")
         })
         .map(|(id, function)| (id, function.ty()))
         .collect();

@@ -1,4 +1,4 @@
-//! The wasm targets: the installed toolchain's, rustup's, or built from source.
+//! The wasm target: the installed toolchain's, rustup's, or built from source.
 //!
 //! A machine whose network does not reach the Rust download server can still
 //! reach a Debian mirror, and Debian has the standard library's source for the
@@ -17,19 +17,14 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The target of components: nothing is imported but what the world declares.
-pub(crate) const COMPONENT: &str = "wasm32-unknown-unknown";
-
-/// The target of proxy-wasm filters.
-pub(crate) const FILTER: &str = "wasm32-wasip1";
-
-/// Every wasm target that the tree builds for.
-pub(crate) const ALL: &[&str] = &[COMPONENT, FILTER];
+/// The target of every guest: nothing is imported but what a component's world declares, or a filter asks Envoy for by
+/// itself. The one with WASI would bring its libc, of which Envoy would compile 11 kB.
+pub(crate) const GUEST: &str = "wasm32-unknown-unknown";
 
 /// The variable that chooses where the standard library comes from.
 const CHOICE: &str = "EDGEPASS_WASM_STD";
 
-/// rustup fetches some 50 MB for both targets; where its server cannot be
+/// rustup fetches some 25 MB; where its server cannot be
 /// reached it would try for many minutes.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(150);
 
@@ -81,10 +76,10 @@ impl Std {
     }
 }
 
-/// A setting of cargo that has what is built for `target` name its dependencies' sources in the same way everywhere: a
+/// A setting of cargo with `more` flags for the compiler, that has what is built for [`GUEST`] name its dependencies' sources in the same way everywhere: a
 /// panic says where it is, and whoever builds it has his registry elsewhere. Without it the component would be another
 /// one for each builder, and name his folders.
-pub(crate) fn same_places(target: &str) -> Result<String> {
+pub(crate) fn flags(more: &[&str]) -> Result<String> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
         // deprecated for a case that only Windows has
         env::home_dir().map(|home| home.join(".cargo"))
@@ -101,7 +96,8 @@ pub(crate) fn same_places(target: &str) -> Result<String> {
         ));
     }
     flags.sort_unstable();
-    Ok(format!("target.{target}.rustflags={flags:?}"))
+    flags.extend(more.iter().map(ToString::to_string));
+    Ok(format!("target.{GUEST}.rustflags={flags:?}"))
 }
 
 /// Makes `target` usable by the first way that works here.
@@ -164,8 +160,7 @@ fn probe(target: &str, sysroot: Option<&Path>) -> Result<Result<(), anyhow::Erro
 fn by_rustup() -> Result<bool> {
     step("rustup target add", || {
         let outcome = Cmd::new("rustup")
-            .args(["target", "add"])
-            .args(ALL)
+            .args(["target", "add", GUEST])
             .timeout(RUSTUP_LIMIT)
             .attempt("rustup-target-add")?;
         match outcome {
@@ -270,9 +265,6 @@ impl Private {
             &format!("building the standard library for {target}"),
             || self.compile(target),
         )?;
-        if target == FILTER {
-            self.add_wasi_libc(target)?;
-        }
         fs::write(self.mark(target), &self.version).context("cannot mark the sysroot as complete")
     }
 
@@ -317,14 +309,14 @@ impl Private {
         self.folder.join("debian")
     }
 
-    /// Fetches and unpacks rust-src and wasi-libc, once for all targets.
+    /// Fetches and unpacks rust-src, once for all targets.
     /// Nothing is installed and nobody's apt state is touched.
     fn debian(&self) -> Result<()> {
         let done = self.folder.join("debian.ready");
         if done.exists() {
             return Ok(());
         }
-        step("fetching rust-src and wasi-libc from Debian", || {
+        step("fetching rust-src from Debian", || {
             let apt = Apt::new(self.folder.join("apt"))?;
             let mirror = apt.mirror()?;
             for suites in SUITES {
@@ -343,7 +335,7 @@ impl Private {
                     .copied()
                     .collect::<Vec<_>>()
                     .join(", "),
-                ALL.join(" ")
+                GUEST
             )
         })
     }
@@ -394,10 +386,6 @@ impl Private {
             b"[package]\nname = \"empty\"\nedition = \"2024\"\n\n[workspace]\n",
         )?;
         workspace::write_if_changed(&work.join("src/lib.rs"), b"#![no_std]\n")?;
-        if target == FILTER {
-            // std's build for WASI links against it
-            self.add_wasi_libc(target)?;
-        }
         Cmd::new(workspace::cargo())
             .args(["build", "--release", "--target", target])
             .arg("-Zbuild-std=std,panic_abort,panic_unwind,proc_macro")
@@ -430,30 +418,6 @@ impl Private {
         }
         // it is only needed once
         let _ = fs::remove_dir_all(&work);
-        Ok(())
-    }
-
-    /// The start-up objects and libc that rustc looks for beside its libraries.
-    fn add_wasi_libc(&self, target: &str) -> Result<()> {
-        self.debian()?;
-        let from = self.unpacked().join("usr/lib").join(target);
-        let from = if from.exists() {
-            from
-        } else {
-            // the name of the target before its components had versions
-            self.unpacked().join("usr/lib/wasm32-wasi")
-        };
-        let into = self.libraries(target).join("self-contained");
-        fs::create_dir_all(&into).context("cannot create the target's folder")?;
-        for entry in fs::read_dir(&from)
-            .with_context(|| format!("wasi-libc has no {}", workspace::shown(&from)))?
-            .flatten()
-        {
-            if entry.path().is_file() {
-                fs::copy(entry.path(), into.join(entry.file_name()))
-                    .context("cannot copy wasi-libc")?;
-            }
-        }
         Ok(())
     }
 }
@@ -514,23 +478,16 @@ impl Apt {
             eprintln!("    {suite}: no index (target/logs/apt-update-{suite}.log)");
             return Ok(false);
         }
-        let rows = apt("apt-cache")
-            .args(["madison", "rust-src", "wasi-libc"])
-            .read()?;
+        let rows = apt("apt-cache").args(["madison", "rust-src"]).read()?;
         let Some(rust_src) = pick(&rows, "rust-src", &format!("{version}+")) else {
             eprintln!("    {suite}: no rust-src {version}");
             return Ok(false);
         };
-        let Some(wasi_libc) = pick(&rows, "wasi-libc", "") else {
-            eprintln!("    {suite}: no wasi-libc");
-            return Ok(false);
-        };
-        eprintln!("    {suite}: rust-src {rust_src}, wasi-libc {wasi_libc}");
+        eprintln!("    {suite}: rust-src {rust_src}");
         let packages = self.folder.join("packages");
         apt("apt-get")
             .arg("download")
             .arg(format!("rust-src={rust_src}"))
-            .arg(format!("wasi-libc={wasi_libc}"))
             .dir(&packages)
             .timeout(APT_LIMIT)
             .quiet("apt-download")?;
@@ -566,7 +523,7 @@ impl Apt {
     }
 }
 
-const NO_APT: &str = "the standard library for wasm is built from Debian's rust-src where rustup cannot fetch it; install the targets with `rustup target add wasm32-unknown-unknown wasm32-wasip1` instead";
+const NO_APT: &str = "the standard library for wasm is built from Debian's rust-src where rustup cannot fetch it; install the target with `rustup target add wasm32-unknown-unknown` instead";
 
 /// The main archive in what `apt-get indextargets` lists, as `origin|label|component|base`.
 fn main_archive(listed: &str) -> Option<String> {
@@ -633,6 +590,5 @@ mod tests {
             Some("1.95.0+dfsg1-2~bpo13+1")
         );
         assert_eq!(pick(rows, "rust-src", "1.9+"), None);
-        assert_eq!(pick(rows, "wasi-libc", "").as_deref(), Some("0.0~git2026"));
     }
 }

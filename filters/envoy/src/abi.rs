@@ -30,6 +30,12 @@ mod imports {
     #[link(wasm_import_module = "wasi_snapshot_preview1")]
     unsafe extern "C" {
         pub(super) safe fn clock_time_get(clock: u32, precision: u64, time: &mut u64) -> u32;
+
+        pub(super) safe fn environ_sizes_get(count: &mut u32, bytes: &mut u32) -> u32;
+
+        pub(super) fn environ_get(variables: *mut u32, bytes: *mut u8) -> u32;
+
+        pub(super) fn random_get(bytes: *mut u8, count: usize) -> u32;
     }
 }
 
@@ -37,6 +43,31 @@ mod imports {
 pub(crate) fn monotonic_clock() -> Option<u64> {
     let mut time = 0;
     (imports::clock_time_get(MONOTONIC, 1, &mut time) == 0).then_some(time)
+}
+
+/// Fills it from Envoy's random source. `false` if there is none.
+pub(crate) fn random(bytes: &mut [u8]) -> bool {
+    // SAFETY: Envoy writes during the call alone, and no more than it is told
+    #[expect(unsafe_code, reason = "a call out of the module")]
+    let status = unsafe { imports::random_get(bytes.as_mut_ptr(), bytes.len()) };
+    status == 0
+}
+
+/// The variables that the VM was given: `NAME=VALUE` each, with a zero behind it. Empty if Envoy does not say.
+pub(crate) fn environment() -> Vec<u8> {
+    let (mut count, mut bytes) = (0, 0);
+    if imports::environ_sizes_get(&mut count, &mut bytes) != 0 {
+        return Vec::new();
+    }
+    let size = |number: u32| usize::try_from(number).unwrap_or_default();
+    let (mut places, mut text) = (vec![0; size(count)], vec![0; size(bytes)]);
+    // SAFETY: Envoy writes during the call alone, as much as it has said before; nothing runs between the two calls
+    #[expect(unsafe_code, reason = "a call out of the module")]
+    let status = unsafe { imports::environ_get(places.as_mut_ptr(), text.as_mut_ptr()) };
+    if status != 0 {
+        text.clear();
+    }
+    text
 }
 
 /// The number of the call. The SDK's function would keep it for the dispatcher, and leave copies of the headers behind.

@@ -12,7 +12,9 @@ use crate::{request, root};
 const CONTINUE: u32 = 0;
 const PAUSE: u32 = 1;
 
-proxy_wasm::main! {{}}
+proxy_wasm::main! {{
+    std::panic::set_hook(Box::new(|panic| crate::host::error(&panic.to_string())));
+}}
 
 #[unsafe(no_mangle)]
 extern "C" fn edgepass_on_context_create(id: u32, root: u32) {

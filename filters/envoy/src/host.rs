@@ -125,15 +125,15 @@ fn wall_clock() -> Option<u64> {
 /// A seed for jitter and unguessable names, or `None` without a random source.
 pub(crate) fn seed() -> Option<[u8; 32]> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).ok()?;
-    Some(seed)
+    abi::random(&mut seed).then_some(seed)
 }
 
 /// The variables that the VM was given.
 pub(crate) fn environment() -> Vec<(String, String)> {
-    // `vars` stops the program at one that is not text
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    let text = abi::environment();
+    text.split(|byte| *byte == 0)
+        .filter_map(|variable| std::str::from_utf8(variable).ok()?.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
 }
 

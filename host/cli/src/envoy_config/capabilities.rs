@@ -32,8 +32,6 @@ pub(super) const CAPABILITIES: &[&str] = &[
     "random_get",
     "environ_get",
     "environ_sizes_get",
-    "fd_write",
-    "proc_exit",
 ];
 
 /// What it needs as well to sign assertions: Envoy's function `sign`, in Envoy from 1.37 on.

@@ -326,7 +326,7 @@ fn what_envoy_was_told_wrongly_about_the_plugin_is_named() {
                 "proxy_log": {}, "proxy_get_property": {}, "proxy_get_buffer_bytes": {},
                 "proxy_get_shared_data": {}, "proxy_set_shared_data": {},
                 "proxy_set_tick_period_milliseconds": {}, "environ_get": {},
-                "environ_sizes_get": {}, "clock_time_get": {}, "fd_write": {}, "proc_exit": {}}}),
+                "environ_sizes_get": {}, "clock_time_get": {}}}),
             "configuration: there is no source of random numbers; allow random_get",
         ),
     ] {

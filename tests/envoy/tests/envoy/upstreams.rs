@@ -292,6 +292,8 @@ fn without_the_restriction_envoy_warns_of_nothing() {
     for (more, warns) in [(&[][..], true), (&["--no-capability-restriction"], false)] {
         let envoy = start(&lab, &plain(&lab), &[&["--upstream", &url], more].concat());
         assert_eq!(get(envoy.port(), "/").unwrap().status, 200);
+        // the log is written behind what happens, and this comes after all that is said at the start
+        envoy.until_logged("a new access token").unwrap();
         assert_eq!(envoy.log().contains("deprecated"), warns, "{}", envoy.log());
     }
 }
