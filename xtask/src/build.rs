@@ -30,22 +30,32 @@ struct Guest {
 pub(crate) enum Batch {
     Components,
     Filter,
+    /// The filter with everything. Its features are of dependencies too, so it is no part of another batch.
+    FullFilter,
 }
 
 impl Batch {
-    pub(crate) const ALL: [Self; 2] = [Self::Components, Self::Filter];
+    pub(crate) const ALL: [Self; 3] = [Self::Components, Self::Filter, Self::FullFilter];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Components => "the components",
             Self::Filter => "the Envoy filter",
+            Self::FullFilter => "the Envoy filter with every credential",
         }
     }
 
     fn profile(self) -> &'static str {
         match self {
             Self::Components => "release",
-            Self::Filter => "filter",
+            Self::Filter | Self::FullFilter => "filter",
+        }
+    }
+
+    fn features(self) -> &'static [&'static str] {
+        match self {
+            Self::Components | Self::Filter => &[],
+            Self::FullFilter => &["--features", "every-credential"],
         }
     }
 
@@ -55,7 +65,7 @@ impl Batch {
             Self::Components => &[],
             // SHA-256 as a loop instead of unrolled: 7 kB less for Envoy to compile at its start, and the filter digests
             // some kilobytes an hour
-            Self::Filter => &["--cfg", "sha2_backend_soft=\"compact\""],
+            Self::Filter | Self::FullFilter => &["--cfg", "sha2_backend_soft=\"compact\""],
         }
     }
 }
@@ -91,6 +101,11 @@ const GUESTS: &[Guest] = &[
         package: "edgepass-envoy",
         batch: Batch::Filter,
         output: Output::Filter("edgepass-envoy.wasm"),
+    },
+    Guest {
+        package: "edgepass-envoy",
+        batch: Batch::FullFilter,
+        output: Output::Filter("edgepass-envoy-full.wasm"),
     },
 ];
 
@@ -251,6 +266,7 @@ pub(crate) fn wasm(subcommand: &str, batch: Batch) -> Result<Cmd> {
     let std = setup::std_for(GUEST)?;
     let cmd = Cmd::cargo()
         .args([subcommand, "--locked", "--profile", batch.profile()])
+        .args(batch.features())
         .arg("--config")
         .arg(wasm_targets::flags(batch.flags())?);
     let mut cmd = std.apply(cmd.args(["--target", GUEST]), GUEST);
@@ -264,35 +280,16 @@ pub(crate) fn wasm(subcommand: &str, batch: Batch) -> Result<Cmd> {
 pub(crate) fn guests() -> Result<()> {
     for batch in Batch::ALL {
         step(&format!("building {}", batch.name()), || {
-            wasm("build", batch)?.run()
+            wasm("build", batch)?.run()?;
+            // at once: both filters are linked to one place
+            GUESTS
+                .iter()
+                .filter(|guest| guest.batch == batch)
+                .try_for_each(finish)
         })?;
     }
-    step("making components and the filter", || {
+    step("composing components", || {
         workspace::write_if_changed(&interface_file(), interface()?.as_bytes())?;
-        for guest in GUESTS {
-            let module = module(guest);
-            let output = output(guest);
-            let stamp = Stamp::new(
-                &format!("component-{}", guest.package),
-                &[&identity(&module), &identity(&this_program())],
-            );
-            if !(stamp.is_fresh() && output.exists()) {
-                match guest.output {
-                    Output::Filter(_) => {
-                        let trimmed = workspace::target().join("trimmed.wasm");
-                        trim::trim(&module, &trimmed)?;
-                        optimise::optimise(&trimmed, &output, optimise::THOROUGHLY)?;
-                    }
-                    Output::Component(_) => {
-                        let optimised = workspace::target().join("optimised.wasm");
-                        optimise::optimise(&module, &optimised, &[])?;
-                        componentize::componentize(&optimised, &output)?;
-                    }
-                    Output::TestComponent(_) => componentize::componentize(&module, &output)?,
-                }
-                stamp.set()?;
-            }
-        }
         let provider = workspace::dist().join(PROVIDER);
         for (consumer, result, allowed) in COMPOSED {
             let consumer = workspace::components().join(consumer);
@@ -313,6 +310,36 @@ pub(crate) fn guests() -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Makes of a linked module what it is for.
+fn finish(guest: &Guest) -> Result<()> {
+    let module = module(guest);
+    let output = output(guest);
+    let stamp = Stamp::new(
+        &format!(
+            "finished-{}",
+            output.file_name().unwrap_or_default().display()
+        ),
+        &[&identity(&module), &identity(&this_program())],
+    );
+    if stamp.is_fresh() && output.exists() {
+        return Ok(());
+    }
+    match guest.output {
+        Output::Filter(_) => {
+            let trimmed = workspace::target().join("trimmed.wasm");
+            trim::trim(&module, &trimmed)?;
+            optimise::optimise(&trimmed, &output, optimise::THOROUGHLY)?;
+        }
+        Output::Component(_) => {
+            let optimised = workspace::target().join("optimised.wasm");
+            optimise::optimise(&module, &optimised, &[])?;
+            componentize::componentize(&optimised, &output)?;
+        }
+        Output::TestComponent(_) => componentize::componentize(&module, &output)?,
+    }
+    stamp.set()
 }
 
 /// `edgepass:credentials` for those who call it: without what hosts implement and what names something of WASI.

@@ -128,6 +128,57 @@ pub(crate) fn seed() -> Option<[u8; 32]> {
     abi::random(&mut seed).then_some(seed)
 }
 
+/// Envoy's random source.
+#[cfg(feature = "every-credential")]
+pub(crate) struct Random;
+
+#[cfg(feature = "every-credential")]
+mod random {
+    use std::fmt;
+
+    use rsa::rand_core::{TryCryptoRng, TryRng};
+
+    use super::Random;
+    use crate::abi;
+
+    /// There are none, for example because the plugin's capabilities leave them out.
+    #[derive(Debug)]
+    pub(crate) struct NoNumbers;
+
+    impl fmt::Display for NoNumbers {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("there is no source of random numbers")
+        }
+    }
+
+    impl std::error::Error for NoNumbers {}
+
+    impl TryRng for Random {
+        type Error = NoNumbers;
+
+        fn try_next_u32(&mut self) -> Result<u32, NoNumbers> {
+            let mut bytes = [0; 4];
+            self.try_fill_bytes(&mut bytes)?;
+            Ok(u32::from_le_bytes(bytes))
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, NoNumbers> {
+            let mut bytes = [0; 8];
+            self.try_fill_bytes(&mut bytes)?;
+            Ok(u64::from_le_bytes(bytes))
+        }
+
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), NoNumbers> {
+            match abi::random(bytes) {
+                true => Ok(()),
+                false => Err(NoNumbers),
+            }
+        }
+    }
+
+    impl TryCryptoRng for Random {}
+}
+
 /// The variables that the VM was given.
 pub(crate) fn environment() -> Vec<(String, String)> {
     let text = abi::environment();

@@ -11,6 +11,8 @@ mod driver;
 mod entry;
 mod host;
 mod metrics;
+#[cfg(feature = "every-credential")]
+mod ps256;
 mod request;
 mod root;
 mod synthetic;

@@ -6,11 +6,18 @@ use std::rc::Rc;
 use edgepass_core::config::ConfigError;
 use edgepass_core::config::envoy::EnvoySharing;
 use edgepass_core::{Config, Environment};
-use edgepass_rules::{Lifecycle, Requests, Settings};
+use edgepass_rules::{Lifecycle, Module, Requests, Settings};
 
 use crate::driver::Calls;
 use crate::host::{self, Envoy};
 use crate::request;
+
+/// Which one this is.
+const MODULE: Module = if cfg!(feature = "every-credential") {
+    Module::Full
+} else {
+    Module::Default
+};
 
 /// How long after its configuration the filter first asks for a token, milliseconds. Envoy lets no time be zero.
 const FIRST_TICK_MS: u64 = 1;
@@ -92,7 +99,7 @@ impl Root {
             })?;
         let environment = Environment::from_pairs(host::environment());
         let config = Config::load(Some(&text), &environment)?;
-        let mut settings = Settings::check(&config)?;
+        let mut settings = Settings::check(&config, MODULE)?;
         let vm_id = host::property(&["plugin_vm_id"]).unwrap_or_default();
         if settings.sharing == EnvoySharing::PerProcess && vm_id.is_empty() {
             return Err(ConfigError::new(

@@ -5,8 +5,13 @@ use edgepass_core::config::CertificateFiles;
 use edgepass_core::config::{ConfigError, IdentityConfig};
 use edgepass_core::{Algorithm, Config, TokenRequest};
 
+use crate::module::{Module, is_for_full};
 use crate::rule::{RuleSettings, check_rules, identity_of};
 use crate::settings::refusal;
+
+/// Of what the full module has.
+const NOT_HERE: &str = "is not in edgepass-envoy.wasm";
+const ANOTHER_MODULE: &str = "load edgepass-envoy-full.wasm (`edgepass envoy-config --module full` is for that), or use federated_token_file";
 
 /// What has to be in Envoy's configuration for the rules.
 #[derive(Clone, Debug)]
@@ -31,12 +36,12 @@ pub struct Required<'c> {
 }
 
 impl<'c> Requirements<'c> {
-    /// Of that configuration, with or without a section `envoy`.
+    /// Of that configuration, with or without a section `envoy`, of Envoy and of that module.
     ///
     /// # Errors
     ///
-    /// With the setting of an identity that asks for what Envoy cannot do.
-    pub fn of(config: &'c Config) -> Result<Self, ConfigError> {
+    /// With the setting of an identity that asks for what Envoy cannot do, or what that module cannot.
+    pub fn of(config: &'c Config, module: Module) -> Result<Self, ConfigError> {
         let mut all = config.identities.values();
         if let Some(setting) = all.find_map(|identity| identity.needs().inline_secrets.first()) {
             return Err(refusal(
@@ -60,7 +65,7 @@ impl<'c> Requirements<'c> {
                 .iter()
                 .any(|known| known.identity.name == identity.name)
             {
-                identities.push(Required::of(identity, config)?);
+                identities.push(Required::of(identity, config, module)?);
             }
         }
         Ok(Self {
@@ -72,7 +77,11 @@ impl<'c> Requirements<'c> {
 }
 
 impl<'c> Required<'c> {
-    fn of(identity: &'c IdentityConfig, config: &'c Config) -> Result<Self, ConfigError> {
+    fn of(
+        identity: &'c IdentityConfig,
+        config: &'c Config,
+        module: Module,
+    ) -> Result<Self, ConfigError> {
         let needs = identity.needs();
         if let Some(setting) = &needs.assertion_source {
             return Err(refusal(
@@ -88,12 +97,18 @@ impl<'c> Required<'c> {
                 "the filter asks the metadata service alone: write imds",
             ));
         }
-        if let Some(setting) = needs.every_credential.first() {
-            let instead = match setting.ends_with(".issuer") {
-                true => "set token_endpoint: Envoy has to know a cluster for it beforehand",
-                false => "use federated_token_file",
-            };
-            return Err(refusal(setting, "is not available in Envoy", instead));
+        let mut beyond = needs.every_credential.iter();
+        if let Some(setting) = beyond.find(|setting| !module.has_kind(setting)) {
+            return Err(match is_for_full(setting) {
+                true => refusal(setting, NOT_HERE, ANOTHER_MODULE),
+                false => {
+                    let instead = match setting.ends_with(".issuer") {
+                        true => "set token_endpoint: Envoy has to know a cluster for it beforehand",
+                        false => "use federated_token_file",
+                    };
+                    refusal(setting, "is not available in Envoy", instead)
+                }
+            });
         }
         let mut signers = Vec::new();
         for signature in &needs.signatures {
@@ -104,15 +119,19 @@ impl<'c> Required<'c> {
                     "use the certificate kind, if the server knows the key by its certificate",
                 ));
             }
-            if !matches!(signature.algorithm, Algorithm::Rs256 | Algorithm::Es256) {
-                return Err(refusal(
-                    &signature.setting,
-                    &format!(
-                        "is {}, which Envoy has no function for",
-                        signature.algorithm.name()
-                    ),
-                    "set it to RS256, which Entra ID takes as well",
-                ));
+            match signature.algorithm {
+                Algorithm::Rs256 | Algorithm::Es256 => {}
+                Algorithm::Ps256 if module == Module::Full => {}
+                algorithm => {
+                    let what = format!("is {}, which Envoy has no function for", algorithm.name());
+                    let hint = match algorithm {
+                        Algorithm::Ps256 => {
+                            "set it to RS256, which Entra ID takes as well, or load edgepass-envoy-full.wasm, which signs by itself"
+                        }
+                        _ => "set it to RS256 or ES256",
+                    };
+                    return Err(refusal(&signature.setting, &what, hint));
+                }
             }
             let name = signature.certificate.as_str();
             signers.push((name, certificate_files(config, identity, name)?));

@@ -8,6 +8,7 @@ use edgepass_core::needs::FilePattern;
 use edgepass_core::{Config, Table, TokenRequest};
 
 use crate::inbound::Inbound;
+use crate::module::Module;
 use crate::requirements::Requirements;
 use crate::rule::RuleSettings;
 
@@ -72,12 +73,12 @@ pub fn of_certificate(certificate: &str, host: &str) -> String {
 }
 
 impl Settings {
-    /// Checks the section of a configuration.
+    /// Checks the section of a configuration for that module.
     ///
     /// # Errors
     ///
-    /// With the first setting that is wrong, or that Envoy cannot serve.
-    pub fn check(config: &Config) -> Result<Self, ConfigError> {
+    /// With the first setting that is wrong, or that Envoy or the module cannot serve.
+    pub fn check(config: &Config, module: Module) -> Result<Self, ConfigError> {
         let Some(file) = &config.envoy else {
             return Err(refusal(
                 "envoy",
@@ -111,7 +112,7 @@ impl Settings {
             rules,
             tokens,
             identities,
-        } = Requirements::of(config)?;
+        } = Requirements::of(config, module)?;
         let mut transport = Transport {
             token_clusters: file.token_clusters.clone(),
             files,

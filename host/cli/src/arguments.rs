@@ -328,7 +328,13 @@ pub(crate) struct EnvoyConfigArguments {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = listener)]
     pub(crate) admin: Option<SocketAddr>,
 
-    /// Path of the filter's module on Envoy's machine.
+    /// Which of the filter's modules Envoy runs: `full`, edgepass-envoy-full.wasm, signs PS256 and has the credentials
+    /// github_actions, azure_pipelines and google_metadata as well; it takes Envoy longer to start.
+    #[arg(long, value_name = "MODULE", value_enum, default_value_t = EnvoyModule::Default)]
+    pub(crate) module: EnvoyModule,
+
+    /// Path of the filter's module on Envoy's machine; with `--module full` it is /etc/envoy/edgepass-envoy-full.wasm if
+    /// left out.
     #[arg(
         long,
         value_name = "FILE",
@@ -381,8 +387,8 @@ pub(crate) struct EnvoyConfigArguments {
     #[arg(long, value_enum, default_value_t = EnvoyFormat::Envoy, conflicts_with_all = ["only", "check", "certificate"])]
     pub(crate) format: EnvoyFormat,
 
-    /// The image with the filter, in manifests.
-    #[arg(long, value_name = "REFERENCE", default_value = concat!("oci://registry.example/edgepass-envoy:", env!("CARGO_PKG_VERSION")))]
+    /// The image with the filter, in manifests; with `--module full` it is that of edgepass-envoy-full if left out.
+    #[arg(long, value_name = "REFERENCE", default_value = Self::IMAGE)]
     pub(crate) image: String,
 
     /// The name of the application, of its service account and of what belongs to it, in manifests.
@@ -420,9 +426,27 @@ pub(crate) struct EnvoyConfigArguments {
 impl EnvoyConfigArguments {
     /// Where an image of Envoy would have the filter.
     pub(crate) const WASM: &str = "/etc/envoy/edgepass-envoy.wasm";
+    pub(crate) const FULL_WASM: &str = "/etc/envoy/edgepass-envoy-full.wasm";
+    pub(crate) const IMAGE: &str = concat!(
+        "oci://registry.example/edgepass-envoy:",
+        env!("CARGO_PKG_VERSION")
+    );
+    pub(crate) const FULL_IMAGE: &str = concat!(
+        "oci://registry.example/edgepass-envoy-full:",
+        env!("CARGO_PKG_VERSION")
+    );
     /// Where Debian has it.
     pub(crate) const CA_FILE: &str = "/etc/ssl/certs/ca-certificates.crt";
     pub(crate) const SOCKET_DIR: &str = "/run/envoy";
+}
+
+/// A module of the filter.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum EnvoyModule {
+    /// edgepass-envoy.wasm.
+    Default,
+    /// edgepass-envoy-full.wasm.
+    Full,
 }
 
 /// What `envoy-config` prints.

@@ -65,6 +65,7 @@ fn run_with(
     let given = Given {
         upstreams: &arguments.upstream,
         naming: manifests::naming(arguments),
+        module: manifests::module(arguments),
         as_upstream_filter: arguments.upstream_filter,
     };
     // it is looked for where volumes are mounted
@@ -179,23 +180,27 @@ fn all_at_start(plan: &Plan) -> Vec<String> {
 /// What nobody has said, and is not there: Envoy may run on another machine, or it will not start.
 fn absent(plan: &Plan, arguments: &EnvoyConfigArguments) -> Vec<String> {
     let mut found = Vec::new();
-    let mut look = |option: &str, value: &str, usual: &str| {
+    let mut look = |option: &str, value: &str, usual: &[&str]| {
         let _waiting = watch::file(watch::named("file", Path::new(value), option));
-        if value == usual && !Path::new(value).exists() {
+        if usual.contains(&value) && !Path::new(value).exists() {
             found.push(format!("{option} ({value})"));
         }
     };
-    look("--wasm", &arguments.wasm, EnvoyConfigArguments::WASM);
+    look(
+        "--wasm",
+        &arguments.wasm,
+        &[EnvoyConfigArguments::WASM, EnvoyConfigArguments::FULL_WASM],
+    );
     look(
         "--ca-file",
         &arguments.ca_file,
-        EnvoyConfigArguments::CA_FILE,
+        &[EnvoyConfigArguments::CA_FILE],
     );
     if plan.files.is_some() {
         look(
             "--socket-dir",
             &arguments.socket_dir,
-            EnvoyConfigArguments::SOCKET_DIR,
+            &[EnvoyConfigArguments::SOCKET_DIR],
         );
     }
     if found.is_empty() {

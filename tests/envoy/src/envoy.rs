@@ -36,6 +36,24 @@ impl Envoy {
         concurrency: u32,
         write: impl FnOnce(&Path) -> String,
     ) -> Result<Self> {
+        Self::run(version, concurrency, &[], write)
+    }
+
+    /// The same in an environment of these variables alone.
+    pub fn start_in(
+        environment: &[(&str, String)],
+        concurrency: u32,
+        write: impl FnOnce(&Path) -> String,
+    ) -> Result<Self> {
+        Self::run(Version::Main, concurrency, environment, write)
+    }
+
+    fn run(
+        version: Version,
+        concurrency: u32,
+        environment: &[(&str, String)],
+        write: impl FnOnce(&Path) -> String,
+    ) -> Result<Self> {
         let dir = folder()?;
         let config = dir.join("envoy.yaml");
         fs::write(&config, write(&dir))?;
@@ -44,6 +62,7 @@ impl Envoy {
             .args(["--concurrency", &concurrency.to_string()])
             .args(["--use-dynamic-base-id", "--file-flush-interval-msec", "20"])
             .args(["--component-log-level", "wasm:debug"])
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .arg("--admin-address-path")
             .arg(dir.join("admin"))
             .arg("--log-path")

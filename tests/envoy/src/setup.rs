@@ -231,16 +231,25 @@ impl Setup {
 
 /// The compiled filter.
 pub fn filter_path() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("EDGEPASS_ENVOY_WASM") {
+    module("edgepass-envoy.wasm", "EDGEPASS_ENVOY_WASM")
+}
+
+/// The same with every credential.
+pub fn full_filter_path() -> Result<PathBuf> {
+    module("edgepass-envoy-full.wasm", "EDGEPASS_ENVOY_FULL_WASM")
+}
+
+fn module(name: &str, variable: &str) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
         return Ok(path.into());
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist/edgepass-envoy.wasm");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../dist")
+        .join(name);
     if path.exists() {
         return Ok(path);
     }
-    bail!(
-        "there is no dist/edgepass-envoy.wasm: run `cargo xtask build`, or set EDGEPASS_ENVOY_WASM to the module"
-    )
+    bail!("there is no dist/{name}: run `cargo xtask build`, or set {variable} to the module")
 }
 
 /// A listener at `address` with one virtual host. The router comes after `filters`.

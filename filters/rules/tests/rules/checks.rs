@@ -1,7 +1,7 @@
 //! What the filter refuses before the first request, and the command before it prints anything.
 
 use edgepass_core::{Config, ConfigError, Environment};
-use edgepass_rules::{Inbound, Requirements, Settings};
+use edgepass_rules::{Inbound, Module, Requirements, Settings};
 use serde_json::{Value, json};
 
 use super::support::document;
@@ -40,7 +40,7 @@ fn direct(value: &Value) -> Value {
 }
 
 fn refused(document: &Value) -> ConfigError {
-    let error = Settings::check(&load(document)).expect_err(&document.to_string());
+    let error = Settings::check(&load(document), Module::Default).expect_err(&document.to_string());
     assert!(error.hint.is_some(), "{error}");
     assert!(!error.to_string().contains("hunter2"), "{error}");
     error
@@ -75,15 +75,15 @@ fn what_no_envoy_can_do() {
         ),
         (
             credential(json!({"github_actions": {}})),
-            "identities.app.credential.github_actions: is not available in Envoy",
+            "identities.app.credential.github_actions: is not in edgepass-envoy.wasm; load edgepass-envoy-full.wasm",
         ),
         (
             credential(json!({"azure_pipelines": {}})),
-            "identities.app.credential.azure_pipelines: is not available in Envoy",
+            "identities.app.credential.azure_pipelines: is not in edgepass-envoy.wasm; load edgepass-envoy-full.wasm",
         ),
         (
             credential(json!({"google_metadata": {}})),
-            "identities.app.credential.google_metadata: is not available in Envoy",
+            "identities.app.credential.google_metadata: is not in edgepass-envoy.wasm; load edgepass-envoy-full.wasm",
         ),
         (
             credential(json!({"aws_web_identity": {}})),
@@ -158,10 +158,51 @@ fn what_no_envoy_can_do() {
     for (document, expected) in &cases {
         // the command asks for this alone at first, and gets the same answer
         let config = load(document);
-        let error = Requirements::of(&config).expect_err(expected);
+        let error = Requirements::of(&config, Module::Default).expect_err(expected);
         assert_eq!(error, refused(document));
     }
     each_begins(cases);
+}
+
+/// What the full module has: the other says where it is, and refuses the rest in the same words.
+#[test]
+fn what_the_full_module_can_do() {
+    let mut ps256 = files_of_k(&json!({"certificate_file": "/v/k.pem"}));
+    ps256["identities"]["app"]["credential"] = json!({"certificate": {"name": "k"}});
+    let google = json!({"google_metadata": {}});
+    let mut in_a_list = credential(json!([google, {"certificate": {"name": "k"}}]));
+    in_a_list["certificates"] = ps256["certificates"].clone();
+    for document in [
+        &ps256,
+        &credential(google),
+        &credential(json!({"github_actions": {}})),
+        &credential(json!({"azure_pipelines": {}})),
+        &in_a_list,
+    ] {
+        let config = load(document);
+        assert!(
+            Requirements::of(&config, Module::Full).is_ok(),
+            "{document}"
+        );
+        let error = refused(document);
+        let text = format!("{error} {}", error.hint.as_deref().unwrap_or_default());
+        assert!(text.contains("edgepass-envoy-full.wasm"), "{text}");
+    }
+    for credential in [
+        json!({"assertion_source": {}}),
+        json!({"aws_web_identity": {}}),
+        json!({"spiffe": {}}),
+        json!({"managed_identity_assertion": {"source": "cloud_shell"}}),
+        json!({"federated_token_file": {
+            "path": "/token", "token_proxy": {"url": "https://proxy.example"}
+        }}),
+    ] {
+        let document = with("/identities/app/credential", credential);
+        let config = load(&document);
+        let error = Requirements::of(&config, Module::Full).expect_err("it is not in Envoy");
+        assert_eq!(error, refused(&document));
+        assert!(!error.to_string().contains("full"), "{error}");
+    }
 }
 
 /// With a certificate of these files, which signs.
@@ -228,7 +269,8 @@ fn what_is_missing_in_envoys_configuration() {
             "envoy.files.strip_prefix: is not the beginning of the path that identity `app` reads",
         ),
     ]);
-    let settings = Settings::check(&load(&signing(json!({"cluster": "f"})))).unwrap();
+    let settings =
+        Settings::check(&load(&signing(json!({"cluster": "f"}))), Module::Default).unwrap();
     assert_eq!(settings.transport.signers.len(), 1);
 }
 
@@ -354,7 +396,8 @@ fn connections_with_and_without_a_certificate_do_not_meet() {
         );
         let mut clusters = one.clone();
         clusters[hint] = json!("own");
-        let settings = Settings::check(&load(&document(&a, &b, clusters.clone()))).unwrap();
+        let settings =
+            Settings::check(&load(&document(&a, &b, clusters.clone())), Module::Default).unwrap();
         let name = hint.split('@').next();
         let transport = &settings.transport;
         let cluster = |certificate| transport.token_cluster("idp.example", certificate).unwrap();
@@ -367,7 +410,7 @@ fn connections_with_and_without_a_certificate_do_not_meet() {
         refused(&document(&a, &b, clusters));
     }
     for (a, b) in [(bound("k"), bound("k")), (plain.clone(), plain)] {
-        assert!(Settings::check(&load(&document(&a, &b, one.clone()))).is_ok());
+        assert!(Settings::check(&load(&document(&a, &b, one.clone())), Module::Default).is_ok());
     }
 }
 
@@ -381,7 +424,7 @@ fn a_managed_identity_needs_the_cluster_of_the_metadata_service() {
         })
     };
     let good = load(&document(json!({"169.254.169.254": "imds"})));
-    let settings = Settings::check(&good).unwrap();
+    let settings = Settings::check(&good, Module::Default).unwrap();
     assert!(settings.transport.files.is_none() && settings.transport.signers.is_empty());
     assert_eq!(settings.tokens.len(), 1);
     each_begins([(
@@ -395,7 +438,7 @@ fn a_token_is_asked_for_once_whatever_the_number_of_rules() {
     let settings = Settings::check(&load(&with(
         "/envoy/rules",
         json!([{"match": {"host": "a.example"}}, {"disabled": true}, {"scopes": ["api://two/.default"]}, {}]),
-    )))
+    )), Module::Default)
     .unwrap();
     let tokens: Vec<_> = settings.rules.iter().map(|rule| rule.token).collect();
     assert_eq!(tokens, [Some(0), None, Some(1), Some(0)]);
@@ -410,8 +453,8 @@ fn identities_of_no_rule_may_need_what_envoy_has_not() {
     document["identities"]["other"] = document["identities"]["app"].clone();
     document["identities"]["other"]["credential"] = json!({"assertion_source": {}});
     let config = load(&document);
-    let requirements = Requirements::of(&config).unwrap();
+    let requirements = Requirements::of(&config, Module::Default).unwrap();
     assert_eq!(requirements.identities.len(), 1);
     assert_eq!(requirements.identities[0].identity.name, "app");
-    assert!(Settings::check(&config).is_ok());
+    assert!(Settings::check(&config, Module::Default).is_ok());
 }

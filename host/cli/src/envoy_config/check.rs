@@ -7,7 +7,7 @@ use edgepass::Environment;
 use serde_json::{Value, json};
 
 use super::plan::{Given, Plan, TokenCluster};
-use super::{bootstrap, plan};
+use super::{bootstrap, manifests, plan};
 use crate::arguments::EnvoyConfigArguments;
 use crate::failure::Failure;
 use crate::repeat;
@@ -51,6 +51,7 @@ pub(super) fn findings(
     let given = Given {
         upstreams: &arguments.upstream,
         naming: plan::Naming::Own,
+        module: manifests::module(arguments),
         as_upstream_filter: arguments.upstream_filter,
     };
     let mut expected = Plan::of(json, environment, given)?;

@@ -3,10 +3,12 @@
 
 use std::path::Path;
 
+use edgepass_rules::Module;
+
 use super::bootstrap;
 use super::plan::{Naming, Plan};
 use super::upstream::{Server, Target};
-use crate::arguments::{EnvoyConfigArguments, EnvoyFormat, Part};
+use crate::arguments::{EnvoyConfigArguments, EnvoyFormat, EnvoyModule, Part};
 use crate::failure::Failure;
 
 /// For whom a token of the cluster's issuer has to be, to be exchanged at Entra ID.
@@ -24,6 +26,14 @@ pub(super) fn naming(arguments: &EnvoyConfigArguments) -> Naming {
     }
 }
 
+/// Which of the filter's modules it is for.
+pub(super) fn module(arguments: &EnvoyConfigArguments) -> Module {
+    match arguments.module {
+        EnvoyModule::Default => Module::Default,
+        EnvoyModule::Full => Module::Full,
+    }
+}
+
 /// The options with what is usual there where they are left out.
 pub(super) fn usual(arguments: &EnvoyConfigArguments) -> EnvoyConfigArguments {
     let mut arguments = arguments.clone();
@@ -35,6 +45,15 @@ pub(super) fn usual(arguments: &EnvoyConfigArguments) -> EnvoyConfigArguments {
     };
     if arguments.socket_dir == EnvoyConfigArguments::SOCKET_DIR {
         folder.clone_into(&mut arguments.socket_dir);
+    }
+    if arguments.module == EnvoyModule::Full {
+        // its image has it under the name of the other
+        if arguments.format == EnvoyFormat::Envoy && arguments.wasm == EnvoyConfigArguments::WASM {
+            EnvoyConfigArguments::FULL_WASM.clone_into(&mut arguments.wasm);
+        }
+        if arguments.image == EnvoyConfigArguments::IMAGE {
+            EnvoyConfigArguments::FULL_IMAGE.clone_into(&mut arguments.image);
+        }
     }
     match arguments.format {
         EnvoyFormat::Kubernetes if arguments.wasm == EnvoyConfigArguments::WASM => {

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use edgepass::config::envoy::EnvoyFile;
 use edgepass::{Config, ConfigError, Environment};
+use edgepass_core::Algorithm;
 use edgepass_core::needs::Scheme;
 use edgepass_rules::{
-    Required, Requirements, Settings, certificate_files, check_served, of_certificate, request_path,
+    Module, Required, Requirements, Settings, certificate_files, check_served, of_certificate,
+    request_path,
 };
 
 use super::FILES_CLUSTER;
@@ -48,6 +50,7 @@ pub(super) struct Plan {
 pub(super) struct Given<'a> {
     pub(super) upstreams: &'a [Upstream],
     pub(super) naming: Naming,
+    pub(super) module: Module,
     /// Whether the filter stands in the upstreams' clusters, behind the routes.
     pub(super) as_upstream_filter: bool,
 }
@@ -111,14 +114,15 @@ impl Plan {
     ) -> Result<Self, Failure> {
         let nothing = Environment::default();
         let (config, environment) = match Config::load(Some(json), &nothing) {
-            Ok(config) => (config, &nothing),
-            Err(_) => {
+            // where a platform answers is in its own variables
+            Ok(config) if !asks_platforms(&config, given.module) => (config, &nothing),
+            Ok(_) | Err(_) => {
                 let config = Config::load(Some(json), environment);
                 (config.map_err(not_set)?, environment)
             }
         };
         let variables = variables(&config)?;
-        let warnings = config.warnings(environment);
+        let mut warnings = config.warnings(environment);
         // what the engine has read is JSON
         let mut document: Node =
             serde_json::from_str(json).map_err(|error| Failure::setup(error.to_string()))?;
@@ -135,7 +139,7 @@ impl Plan {
         let mut without_upstreams = document.copy();
         upstream::complete(&mut document, &upstreams);
         let config = Config::load(Some(&document.pretty()), environment)?;
-        let requirements = Requirements::of(&config).map_err(|error| {
+        let requirements = Requirements::of(&config, given.module).map_err(|error| {
             let detail = error.into_detail();
             let setting = upstream::setting_of(&detail.setting, own.len(), &upstreams);
             Failure::Setup {
@@ -144,6 +148,7 @@ impl Plan {
                 hint: detail.hint,
             }
         })?;
+        warnings.extend(requirements.identities.iter().filter_map(outside_of_job));
         let file = config.envoy.clone().unwrap_or_default();
         let reserved: Vec<&str> = upstreams.iter().map(|u| u.cluster.as_str()).collect();
         let token_clusters = token_clusters(&config, &file, &requirements.identities, &reserved)?;
@@ -163,12 +168,9 @@ impl Plan {
             files_read.extend(read);
         }
         let plugin = document.pretty();
-        Settings::check(&Config::load(Some(&plugin), environment)?)?;
+        Settings::check(&Config::load(Some(&plugin), environment)?, given.module)?;
         Ok(Self {
-            signs: requirements
-                .identities
-                .iter()
-                .any(|required| !required.signers.is_empty()),
+            signs: requirements.identities.iter().any(signs),
             plugin,
             warnings,
             variables,
@@ -235,15 +237,50 @@ fn complete(document: &mut Node, token_clusters: &[TokenCluster], files: Option<
     }
 }
 
+/// Whether the module asks platforms for it.
+fn asks_platforms(config: &Config, module: Module) -> bool {
+    module == Module::Full && !config.needs().every_credential.is_empty()
+}
+
+/// What a job shows where it asks for its identity token. It is in the environment of every step, and ends with the job.
+const OF_JOBS: [&str; 2] = ["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "SYSTEM_ACCESSTOKEN"];
+
 /// The variables that Envoy passes on to the filter. Not those that hold secrets, whosever they are: Envoy could pass them
-/// on, but then they would be in every virtual machine; and without them the filter refuses the configuration.
+/// on, but then they would be in every virtual machine; and without them the filter refuses the configuration. What a job
+/// has in its environment is nowhere else.
 fn variables(config: &Config) -> Result<Vec<String>, Failure> {
     let all = config.needs().variables;
-    if let Some(secret) = all.iter().find(|variable| variable.is_secret) {
+    let mut secrets = all.iter().filter(|variable| variable.is_secret);
+    if let Some(secret) = secrets.find(|variable| !OF_JOBS.contains(&variable.name.as_str())) {
         return Err(from_the_environment(secret.setting.clone()));
     }
     let names: BTreeSet<String> = all.into_iter().map(|variable| variable.name).collect();
     Ok(names.into_iter().collect())
+}
+
+/// A warning about an identity of a job whose variables are not here.
+fn outside_of_job(required: &Required<'_>) -> Option<String> {
+    let needs = required.identity.needs();
+    let of = |kind: &str| {
+        let mut all = needs.every_credential.iter();
+        all.find(|setting| setting.ends_with(kind))
+    };
+    let has = |name: &str| needs.variables.iter().any(|variable| variable.name == name);
+    let jobs = [".github_actions", ".azure_pipelines"]
+        .into_iter()
+        .zip(OF_JOBS);
+    jobs.filter(|(_, token)| !has(token)).find_map(|(kind, token)| {
+        let setting = of(kind)?;
+        Some(format!(
+            "{setting}: {token} is not set here, and where the job asks for its tokens is in its own variables: run this in the job, or Envoy has no cluster for it"
+        ))
+    })
+}
+
+/// Whether Envoy signs for it. PS256 the filter signs by itself.
+fn signs(required: &Required<'_>) -> bool {
+    let mut signatures = required.identity.needs().signatures.iter();
+    signatures.any(|signature| signature.algorithm != Algorithm::Ps256)
 }
 
 /// Whether a secret's variable is set here makes no difference.

@@ -9,6 +9,7 @@ mod data_path;
 mod documentation;
 mod fault_in_filter;
 mod faults;
+mod full;
 mod fuzz;
 mod generated;
 mod list;

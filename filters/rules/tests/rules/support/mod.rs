@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use edgepass_core::{Config, EffectId, Environment, Outcome};
-use edgepass_rules::{Lifecycle, Passage, Requests, Settings};
+use edgepass_rules::{Lifecycle, Module, Passage, Requests, Settings};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -121,7 +121,7 @@ impl World {
     /// Starts one more VM. Its number.
     pub(crate) fn start(&mut self) -> usize {
         let config = Config::load(Some(&self.document), &Environment::default()).unwrap();
-        let settings = Settings::check(&config).unwrap();
+        let settings = Settings::check(&config, Module::Default).unwrap();
         let requests = Requests::new(Proxy::new(&self.process), settings);
         let seed = self.dice.bytes();
         let lifecycle = Lifecycle::new(config, requests.settings(), seed, requests.host());
