@@ -405,6 +405,10 @@ fn release(world: &World, emulator: &Emulator) -> Result<()> {
                 workspace::dist().join("edgepass-envoy.wasm"),
             ),
             (
+                "wasm/edgepass-envoy-full.wasm",
+                workspace::dist().join("edgepass-envoy-full.wasm"),
+            ),
+            (
                 "wasm/credential-provider.wasm",
                 workspace::dist().join("credential-provider.wasm"),
             ),

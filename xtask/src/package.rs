@@ -246,7 +246,11 @@ fn archive(release: &Path) -> Result<()> {
         fs::read(path).with_context(|| format!("cannot read {}", workspace::shown(path)))
     };
     add("bin/edgepass", 0o755, read(&command)?);
-    for wasm in ["edgepass-envoy.wasm", "credential-provider.wasm"] {
+    for wasm in [
+        "edgepass-envoy.wasm",
+        "edgepass-envoy-full.wasm",
+        "credential-provider.wasm",
+    ] {
         add(&format!("wasm/{wasm}"), 0o644, read(&dist.join(wasm))?);
     }
     add(
@@ -324,6 +328,11 @@ fn linked_whole() -> Result<Vec<u8>> {
     fs::read(build::released().join("edgepass")).context("cannot read the command")
 }
 
+/// The filter's modules, each an image of its own.
+const FILTERS: [&str; 2] = ["edgepass-envoy", "edgepass-envoy-full"];
+
+const FILTER_IN_VOLUME: &str = "edgepass-envoy.wasm";
+
 fn images(layout: &Path, command: &[u8]) -> Result<()> {
     let annotations = [
         ("title", "edgepass"),
@@ -333,7 +342,6 @@ fn images(layout: &Path, command: &[u8]) -> Result<()> {
     ]
     .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.to_owned()));
     let mut layout = Layout::create(layout, annotations.into())?;
-    let filter = fs::read(workspace::dist().join("edgepass-envoy.wasm"))?;
     let component = fs::read(build::provider())?;
     let authorities = fs::read(AUTHORITIES).with_context(|| {
         format!("{AUTHORITIES} cannot be read: install the package ca-certificates")
@@ -359,25 +367,29 @@ fn images(layout: &Path, command: &[u8]) -> Result<()> {
         }),
         &[],
     )?;
-    layout.image(
-        "edgepass-envoy",
-        &[
-            File {
-                path: "plugin.wasm",
-                mode: 0o644,
-                content: filter.clone(),
-            },
-            // the name under which `envoy-config` and the chart look for it in a volume of the image
-            File {
-                path: "edgepass-envoy.wasm",
-                mode: 0o644,
-                content: filter.clone(),
-            },
-        ],
-        &json!({}),
-        &[("module.wasm.image/variant", "compat")],
-    )?;
-    layout.filter_artifact("edgepass-envoy-artifact", &filter)?;
+    for name in FILTERS {
+        let filter = fs::read(workspace::dist().join(format!("{name}.wasm")))?;
+        layout.image(
+            name,
+            &[
+                File {
+                    path: "plugin.wasm",
+                    mode: 0o644,
+                    content: filter.clone(),
+                },
+                // the name under which `envoy-config` and the chart look for it in a volume of the image, whichever it is:
+                // who takes the other image changes nothing else
+                File {
+                    path: FILTER_IN_VOLUME,
+                    mode: 0o644,
+                    content: filter.clone(),
+                },
+            ],
+            &json!({}),
+            &[("module.wasm.image/variant", "compat")],
+        )?;
+        layout.filter_artifact(&format!("{name}-artifact"), &filter)?;
+    }
     let (imports, exports) = interfaces(&component)?;
     layout.component("credential-provider", &component, &imports, &exports)?;
     layout.finish()
@@ -403,19 +415,21 @@ fn interfaces(component: &[u8]) -> Result<(Vec<String>, Vec<String>)> {
 
 fn check_images(layout: &Path) -> Result<()> {
     let reader = Reader::open(layout)?;
-    let filter = fs::read(workspace::dist().join("edgepass-envoy.wasm"))?;
-    for name in ["edgepass-envoy", "edgepass-envoy-artifact"] {
+    for image in FILTERS {
+        let filter = fs::read(workspace::dist().join(format!("{image}.wasm")))?;
+        for name in [image.to_owned(), format!("{image}-artifact")] {
+            ensure!(
+                reader.plugin(&name)? == filter,
+                "{name} holds another module"
+            );
+        }
+        // what a volume of the image has
+        let volume = reader.unpack(image)?;
         ensure!(
-            reader.plugin(name)? == filter,
-            "{name} holds another module"
+            volume.get(FILTER_IN_VOLUME) == Some(&(0o644, filter)),
+            "{image} has no {FILTER_IN_VOLUME}, or another one"
         );
     }
-    // what a volume of the image has
-    let volume = reader.unpack("edgepass-envoy")?;
-    ensure!(
-        volume.get("edgepass-envoy.wasm") == Some(&(0o644, filter)),
-        "edgepass-envoy has no edgepass-envoy.wasm, or another one"
-    );
     let component = reader.manifest("credential-provider")?;
     let [layer] = component.layers.as_slice() else {
         bail!("credential-provider has not one layer");

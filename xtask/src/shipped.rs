@@ -12,6 +12,14 @@ use std::fs;
 /// and the SPIFFE Workload API.
 const COMMAND_BYTES: usize = 10_200_000;
 
+/// The WebAssembly in bytes. Envoy compiles a filter at its start, once for every thread, and keeps the result; the full
+/// one is a third RSA. The component is in every process of the host.
+const WASM_BYTES: [(&str, usize); 3] = [
+    ("edgepass-envoy.wasm", 400_000),
+    ("edgepass-envoy-full.wasm", 700_000),
+    ("credential-provider.wasm", 700_000),
+];
+
 /// Crates of a WebAssembly compiler. Three more of the name `cranelift` hold the
 /// data structures that wasmtime's runtime shares with it.
 const COMPILER: &[&str] = &[
@@ -25,6 +33,22 @@ const COMPILER: &[&str] = &[
 
 pub(crate) fn check() -> Result<()> {
     step("looking at what users get", || {
+        for (name, limit) in WASM_BYTES {
+            let path = workspace::dist().join(name);
+            let bytes = fs::read(&path).with_context(|| {
+                format!(
+                    "cannot read {}: run `cargo xtask build`",
+                    workspace::shown(&path)
+                )
+            })?;
+            eprintln!("    dist/{name} has {} bytes", bytes.len());
+            if bytes.len() > limit {
+                bail!(
+                    "dist/{name} has {} bytes, {limit} is the limit: what has come in? (`twiggy top` on what cargo links, before it is trimmed)",
+                    bytes.len()
+                );
+            }
+        }
         let mut tree = Cmd::cargo().args(["tree", "--locked", "--edges", "normal"]);
         for (package, _) in COMMANDS {
             tree = tree.args(["--package", package]);

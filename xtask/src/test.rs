@@ -222,7 +222,9 @@ const ENVOY_TEST_THREADS: &str = "5";
 
 fn envoy(options: &Options) -> Result<()> {
     let program = peers::envoy()?;
-    counted(Cmd::cargo().args(["test", "--locked", "--quiet", "-p", "edgepass-envoy"]))?;
+    let filter = ["test", "--locked", "--quiet", "-p", "edgepass-envoy"];
+    // what both modules have is the same code
+    counted(Cmd::cargo().args(filter).arg("--all-features"))?;
     let manifests = Cmd::cargo().args(["test", "--locked", "--quiet", "-p", "edgepass-manifests"]);
     counted(manifests.env("EDGEPASS_HELM", peers::helm()?))?;
     // selected with all the others, so that the emulator is built with the same features

@@ -78,3 +78,106 @@ fn decode(pem: &[u8]) -> Option<(&str, Zeroizing<Vec<u8>>)> {
     der.truncate(length);
     Some((frame, der))
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng as _;
+    use rsa::pkcs1::EncodeRsaPrivateKey as _;
+    use rsa::pkcs8::EncodePrivateKey as _;
+    use rsa::rand_core::TryRng;
+
+    use super::*;
+
+    /// A key of 2048 bits as OpenSSL writes it, and one with a passphrase.
+    const KEY: &str = include_str!("../../../host/tests/pkcs12/plain.key");
+    const ENCRYPTED: &str = include_str!("../../../host/tests/pkcs12/traditional.key");
+
+    fn numbers() -> ChaCha20Rng {
+        ChaCha20Rng::seed_from_u64(7)
+    }
+
+    fn framed(kind: &str, der: &[u8]) -> String {
+        let body = STANDARD.encode(der);
+        format!("-----BEGIN {kind}-----\n{body}\n-----END {kind}-----")
+    }
+
+    #[test]
+    fn both_forms_of_a_key_sign_and_never_the_same_twice() {
+        let key = private_key(KEY.as_bytes()).unwrap();
+        let public = key.to_public_key();
+        let pkcs1 = framed("RSA PRIVATE KEY", key.to_pkcs1_der().unwrap().as_bytes());
+        let mut numbers = numbers();
+        let mut signatures = Vec::new();
+        for key in [KEY, &pkcs1, KEY] {
+            let signature = sign(key.as_bytes(), b"input", &mut numbers).unwrap();
+            public.pss_verify::<Sha256>(b"input", &signature).unwrap();
+            assert!(public.pss_verify::<Sha256>(b"other", &signature).is_err());
+            assert!(!signatures.contains(&signature));
+            signatures.push(signature);
+        }
+    }
+
+    #[test]
+    fn what_is_no_such_key_is_said() {
+        // as RFC 5915 has one, and the beginning of PKCS#8 with id-ecPublicKey
+        let curve = STANDARD.decode("MBwCAQAwEwYHKoZIzj0CAQYIKoZIzj0DAQcEAjAA");
+        let curve = framed("PRIVATE KEY", &curve.unwrap());
+        let sec1 = framed("EC PRIVATE KEY", b"0");
+        for key in [&curve, &sec1] {
+            let error = sign(key.as_bytes(), b"", &mut numbers()).unwrap_err();
+            assert!(
+                matches!(error, CertificateError::UnsupportedAlgorithm),
+                "{error:?}"
+            );
+        }
+        let small = PrivateKey::new(&mut numbers(), 1024).unwrap();
+        let small = framed("PRIVATE KEY", small.to_pkcs8_der().unwrap().as_bytes());
+        let text = KEY.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+        for (key, words) in [
+            (small.as_str(), "less than 2048 bits"),
+            (text.as_str(), "cannot be read"),
+            (ENCRYPTED, "without a passphrase"),
+            (&KEY[..200], "cannot be read"),
+            (&framed("PRIVATE KEY", b"1"), "cannot be read"),
+            (&framed("RSA PRIVATE KEY", b"1"), "cannot be read"),
+            ("", "cannot be read"),
+        ] {
+            let error = sign(key.as_bytes(), b"", &mut numbers()).unwrap_err();
+            assert!(
+                matches!(&error, CertificateError::Unavailable(said) if said.contains(words)),
+                "{error:?}"
+            );
+        }
+    }
+
+    /// Without random numbers nothing is signed that is not blinded.
+    #[test]
+    fn without_random_numbers_there_is_no_signature() {
+        struct None;
+
+        impl TryRng for None {
+            type Error = std::fmt::Error;
+
+            fn try_next_u32(&mut self) -> Result<u32, std::fmt::Error> {
+                Err(std::fmt::Error)
+            }
+
+            fn try_next_u64(&mut self) -> Result<u64, std::fmt::Error> {
+                Err(std::fmt::Error)
+            }
+
+            fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), std::fmt::Error> {
+                Err(std::fmt::Error)
+            }
+        }
+
+        impl TryCryptoRng for None {}
+
+        let error = sign(KEY.as_bytes(), b"", &mut None).unwrap_err();
+        assert!(
+            matches!(&error, CertificateError::Other(said) if said.contains("random_get")),
+            "{error:?}"
+        );
+    }
+}

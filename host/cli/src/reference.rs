@@ -37,6 +37,8 @@ const NATIVE: &str = "command, library";
 
 const ENVOY: &str = "Envoy";
 
+const IN_FULL_MODULE: &str = "command, library, Envoy (full module)";
+
 /// In the order of the page.
 const SECTIONS: &[Section] = &[
     Section {
@@ -196,7 +198,8 @@ const SECTIONS: &[Section] = &[
         place: "identities.NAME.credential.certificate",
         used_by: ALL,
         exceptions: &[],
-        note: "Envoy has no function for `PS256`: there set `RS256`, which Entra ID takes as well, or `ES256`.",
+        note: "Envoy has no function for `PS256`: there set `RS256`, which Entra ID takes as well, or `ES256`, or load \
+               [the full module](envoy.md#the-full-module).",
         example: r#"{
   "identities": { "app": {
     "tenant_id": "contoso.example",
@@ -213,7 +216,7 @@ const SECTIONS: &[Section] = &[
         used_by: ALL,
         exceptions: &[],
         note: "In Envoy the cluster of the token endpoint has the certificate on its connections, and `with-assertion` needs another \
-               `algorithm` than `PS256`.",
+               `algorithm` than `PS256`, or [the full module](envoy.md#the-full-module).",
         example: r#"{
   "identities": { "app": {
     "tenant_id": "contoso.example",
@@ -277,7 +280,7 @@ const SECTIONS: &[Section] = &[
         object: "GitHubActionsFile",
         heading: "github_actions",
         place: "identities.NAME.credential.github_actions",
-        used_by: NATIVE,
+        used_by: IN_FULL_MODULE,
         exceptions: &[],
         note: "The job needs `permissions: id-token: write`. A token is asked for at each exchange.",
         example: r#"{
@@ -292,7 +295,7 @@ const SECTIONS: &[Section] = &[
         object: "AzurePipelinesFile",
         heading: "azure_pipelines",
         place: "identities.NAME.credential.azure_pipelines",
-        used_by: NATIVE,
+        used_by: IN_FULL_MODULE,
         exceptions: &[],
         note: "The step needs `env: SYSTEM_ACCESSTOKEN: $(System.AccessToken)`. A token is asked for at each exchange.",
         example: r#"{
@@ -307,7 +310,7 @@ const SECTIONS: &[Section] = &[
         object: "GoogleMetadataFile",
         heading: "google_metadata",
         place: "identities.NAME.credential.google_metadata",
-        used_by: NATIVE,
+        used_by: IN_FULL_MODULE,
         exceptions: &[],
         note: "The federated credential names `https://accounts.google.com` and the numeric ID of the service account. \
                `GCE_METADATA_HOST` replaces the address of the metadata server.",

@@ -206,8 +206,8 @@ fn every_page_is_looked_at() {
     }
 }
 
-/// The table of kinds says which of them go into Envoy. Those do, by a configuration of their page, and the others are
-/// refused by name.
+/// The table of kinds says which of them go into Envoy, and into which module. Those do, by a configuration of their page,
+/// and the others are refused by name.
 #[test]
 fn kinds_go_into_envoy_as_the_table_says() {
     let table = page("docs/credentials/README.md");
@@ -222,13 +222,24 @@ fn kinds_go_into_envoy_as_the_table_says() {
         let of_kind = blocks(&page(&format!("docs/credentials/{file}")))
             .into_iter()
             .filter(|(info, text)| info == "json" && text.contains(&format!("\"{kind}\"")));
-        let said: Vec<(bool, String)> = of_kind
-            .map(|(_, text)| {
+        let of_kind: Vec<String> = of_kind.map(|(_, text)| text).collect();
+        assert!(!of_kind.is_empty(), "{kind}: no configuration");
+        let in_envoy = cells[4];
+        assert!(
+            ["yes", "full module", "no"]
+                .iter()
+                .any(|word| in_envoy.starts_with(word)),
+            "{kind}: {in_envoy}"
+        );
+        for module in ["default", "full"] {
+            let made = |text: &String| {
                 let file = root().join("target/docs-envoy.json");
-                fs::write(&file, &text).expect("target/ can be written");
+                fs::write(&file, text).expect("target/ can be written");
                 let made = Command::new(edgepass())
                     .args([
                         "envoy-config",
+                        "--module",
+                        module,
                         "--upstream",
                         "upstream.example:80",
                         "--config",
@@ -242,16 +253,23 @@ fn kinds_go_into_envoy_as_the_table_says() {
                     made.status.success(),
                     String::from_utf8_lossy(&made.stderr).into_owned(),
                 )
-            })
-            .collect();
-        assert!(!said.is_empty(), "{kind}: no configuration");
-        let works = said.iter().any(|(works, _)| *works);
-        assert_eq!(works, cells[4].starts_with("yes"), "{kind}: {said:?}");
-        let by_name = |said: &str| said.contains(&format!(".{kind}")) && said.contains("Envoy");
-        assert!(
-            works || said.iter().all(|(_, said)| by_name(said)),
-            "{kind} is not refused by its name: {said:?}"
-        );
+            };
+            let said: Vec<(bool, String)> = of_kind.iter().map(made).collect();
+            let works = said.iter().any(|(works, _)| *works);
+            let expected = in_envoy.starts_with("yes")
+                || in_envoy.starts_with("full module") && module == "full";
+            assert_eq!(works, expected, "{kind}, module {module}: {said:?}");
+            // and where another module would do, which
+            let why = match in_envoy.starts_with("full module") {
+                true => "edgepass-envoy-full.wasm",
+                false => "Envoy",
+            };
+            let by_name = |said: &str| said.contains(&format!(".{kind}")) && said.contains(why);
+            assert!(
+                works || said.iter().all(|(_, said)| by_name(said)),
+                "{kind} is not refused by its name: {said:?}"
+            );
+        }
     }
     assert!(kinds >= 16, "{kinds} kinds");
 }

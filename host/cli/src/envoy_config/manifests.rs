@@ -596,6 +596,44 @@ impl Context<'_> {
 mod tests {
     use super::*;
 
+    /// The image of a module has it under one name; without an image the file has the module's own.
+    #[test]
+    fn a_module_is_chosen_by_its_image_or_its_file() {
+        use crate::arguments::{Arguments, Command};
+        use clap::Parser as _;
+
+        let of = |more: &[&str]| {
+            let line = [&["edgepass", "envoy-config"], more].concat();
+            let Command::EnvoyConfig(arguments) = Arguments::parse_from(line).command else {
+                panic!("it is envoy-config");
+            };
+            let arguments = usual(&arguments);
+            let image = arguments.image.rsplit_once(':').unwrap().0.to_owned();
+            (image, arguments.wasm)
+        };
+        const IMAGE: &str = "oci://registry.example/edgepass-envoy";
+        for (more, image, wasm) in [
+            (&[][..], IMAGE, "/etc/envoy/edgepass-envoy.wasm"),
+            (
+                &["--module", "full"],
+                "oci://registry.example/edgepass-envoy-full",
+                "/etc/envoy/edgepass-envoy-full.wasm",
+            ),
+            (
+                &["--module", "full", "--format", "kubernetes"],
+                "oci://registry.example/edgepass-envoy-full",
+                "/opt/edgepass/edgepass-envoy.wasm",
+            ),
+            (
+                &["--module", "full", "--wasm", "/x.wasm", "--image", "r/i:1"],
+                "r/i",
+                "/x.wasm",
+            ),
+        ] {
+            assert_eq!(of(more), (image.to_owned(), wasm.to_owned()), "{more:?}");
+        }
+    }
+
     #[test]
     fn what_yaml_reads_as_something_else_is_no_plain_text() {
         for good in [

@@ -550,6 +550,85 @@ mod tests {
         }
     }
 
+    /// For the full module, in an environment.
+    fn full(config: &Value, variables: &[(&str, &str)]) -> Result<Plan, Failure> {
+        let given = Given {
+            module: Module::Full,
+            ..Given::default()
+        };
+        let environment = Environment::from_pairs(variables.iter().copied());
+        Plan::of(&config.to_string(), &environment, given)
+    }
+
+    #[test]
+    fn the_full_module_signs_ps256_by_itself() {
+        let mut config = json!({
+            "identities": {"app": identity(&json!({"certificate": {"name": "k"}}))},
+            "certificates": {"k": {"certificate_file": "/v/k.pem"}},
+        });
+        let (setting, message) = refused(&config);
+        assert_eq!(setting, "identities.app.credential.certificate.algorithm");
+        assert!(message.contains("PS256"), "{message}");
+        let plan = full(&config, &[]).ok().unwrap();
+        assert!(!plan.signs && plan.files.is_some());
+        config["identities"]["app"]["credential"]["certificate"]["algorithm"] = json!("RS256");
+        assert!(full(&config, &[]).ok().unwrap().signs);
+    }
+
+    /// What is printed for a platform is for where it is printed: whom to ask, and what is passed on to be shown there.
+    #[test]
+    fn a_job_s_variables_are_passed_on_and_no_other_secret_is() {
+        const URL: &str = "https://run-actions.example/42//idtoken/7?api-version=2.0";
+        let job = [
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "hunter2.of.job"),
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", URL),
+        ];
+        let github = json!({"github_actions": {}});
+        let config = json!({"identities": {"app": identity(&github)}});
+        let plan = full(&config, &job).ok().unwrap();
+        let hosts: Vec<&str> = plan
+            .token_clusters
+            .iter()
+            .map(|c| c.host.as_str())
+            .collect();
+        assert_eq!(hosts, ["login.microsoftonline.com", "run-actions.example"]);
+        assert_eq!(plan.variables, job.map(|(name, _)| name));
+        assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+        assert!(!plan.plugin.contains("hunter2") && !plan.plugin.contains("run-actions.example/"));
+
+        // outside of the job, and where half of it is missing
+        for variables in [&[][..], &job[1..]] {
+            let plan = full(&config, variables).ok().unwrap();
+            assert_eq!(plan.token_clusters.len(), 1);
+            assert!(
+                plan.warnings[0].starts_with("identities.app.credential.github_actions: "),
+                "{:?}",
+                plan.warnings
+            );
+        }
+
+        let secret = json!([{"client_secret": {"env": "SECRET"}}, github]);
+        let config = json!({"identities": {"app": identity(&secret)}});
+        match full(&config, &[job[0], job[1], ("SECRET", "hunter2")]) {
+            Err(Failure::Setup { setting, .. }) => assert_eq!(
+                setting.as_deref(),
+                Some("identities.app.credential[0].client_secret.env")
+            ),
+            _ => panic!("a secret of the environment is passed on"),
+        }
+        // the other module is given nothing of it, because it asks nobody
+        let config = json!({
+            "default_identity": "used",
+            "identities": {"used": federated("/a"), "app": identity(&github)},
+        });
+        let given = Given::default();
+        let environment = Environment::from_pairs(job);
+        let plan = Plan::of(&config.to_string(), &environment, given)
+            .ok()
+            .unwrap();
+        assert!(plan.variables.is_empty());
+    }
+
     #[test]
     fn clusters_are_named_after_their_hosts() {
         let mut config = json!({
