@@ -101,13 +101,7 @@ impl<'c> Required<'c> {
         if let Some(setting) = beyond.find(|setting| !module.has_kind(setting)) {
             return Err(match is_for_full(setting) {
                 true => refusal(setting, NOT_HERE, ANOTHER_MODULE),
-                false => {
-                    let instead = match setting.ends_with(".issuer") {
-                        true => "set token_endpoint: Envoy has to know a cluster for it beforehand",
-                        false => "use federated_token_file",
-                    };
-                    refusal(setting, "is not available in Envoy", instead)
-                }
+                false => refusal(setting, "is not available in Envoy", in_envoy(setting)),
             });
         }
         let mut signers = Vec::new();
@@ -139,6 +133,33 @@ impl<'c> Required<'c> {
         Ok(Self { identity, signers })
     }
 }
+
+/// What to write in the place of a setting that Envoy does without. The command says it; the filter has refused the setting
+/// before.
+#[cfg(not(target_family = "wasm"))]
+fn in_envoy(setting: &str) -> &'static str {
+    match setting.rsplit('.').next().unwrap_or_default() {
+        "issuer" => "set token_endpoint: Envoy has to know a cluster for it beforehand",
+        "authority_host" | "policy" | "token_endpoint" | "mtls_token_endpoint" => {
+            "set token_endpoint, and name its host in authority_hosts"
+        }
+        "region" | "AZURE_REGIONAL_AUTHORITY_NAME" => {
+            "write the region's host as authority_host, such as https://westus2.login.microsoft.com, and name it in authority_hosts"
+        }
+        "additional_parameters" | "resources" => {
+            "leave it out, or have a component or the library ask for these tokens"
+        }
+        "audience" => "write the audience itself",
+        _ => USE_A_FILE,
+    }
+}
+
+#[cfg(target_family = "wasm")]
+fn in_envoy(_: &str) -> &'static str {
+    USE_A_FILE
+}
+
+const USE_A_FILE: &str = "use federated_token_file";
 
 /// The files of a certificate that an identity uses.
 ///

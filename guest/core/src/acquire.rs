@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::authority::Authority;
 use crate::cache::{Acquired, CacheKey, Generation, KeyParts};
 use crate::config::{Exchange, IdentityConfig, Source};
+#[cfg(feature = "every-credential")]
+use crate::credential::discovery;
 use crate::credential::{
     Availability, ClientAuth, Credential, CredentialTrial, Credentials, Direct, DirectRequest,
     Failure, Purpose,
@@ -585,7 +587,7 @@ impl OneAttempt<'_> {
         if let (Err(error), Authority::Discovered(issuer)) = (&granted, &client.authority)
             && error.detail().oauth_error.is_none()
         {
-            exchange::discovery::renew(self.io, issuer);
+            discovery::renew(self.io, issuer);
         }
         #[cfg(feature = "every-credential")]
         if let (Err(error), Some(read)) = (&granted, &auth.read)

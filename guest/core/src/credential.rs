@@ -19,6 +19,8 @@ mod bound_certificate;
 mod certificate;
 mod client_assertion;
 mod client_secret;
+#[cfg(feature = "every-credential")]
+pub(crate) mod discovery;
 #[cfg(not(feature = "every-credential"))]
 mod elsewhere;
 #[cfg(feature = "every-credential")]
@@ -60,8 +62,6 @@ use crate::config::place::Place;
 use crate::config::{Client, rules};
 use crate::distinction::Distinction;
 use crate::effect::{HttpErrorKind, ReadError, Via};
-#[cfg(feature = "every-credential")]
-use crate::exchange::discovery;
 use crate::exchange::{Form, Granted};
 use crate::flow::{Io, OpenCertificate};
 use crate::inspect::JwtSummary;
@@ -75,7 +75,9 @@ pub use list::CredentialTrial;
 pub(crate) use list::{Credentials, Standings};
 
 #[cfg(feature = "every-credential")]
-pub(crate) use kept::{Fresh, Shelf, kept};
+pub(crate) use kept::Shelf;
+#[cfg(feature = "every-credential")]
+use kept::{Fresh, kept};
 pub(crate) use token_proxy::TokenProxy;
 
 #[cfg(not(feature = "every-credential"))]

@@ -2,8 +2,6 @@
 
 mod asked;
 mod body;
-#[cfg(feature = "every-credential")]
-pub(crate) mod discovery;
 mod form;
 mod transport;
 mod wanted;

@@ -150,13 +150,6 @@ pub const REJECTION_PATIENCE_MS: u64 = 2_000;
 /// them do not shut out those who ask for tokens.
 pub const MAX_ASSERTIONS: usize = 256;
 
-/// How long a server's metadata may take, milliseconds (MSAL.NET's bound for instance discovery). Two documents are asked for
-/// at most, and an exchange comes after them.
-pub const METADATA_TIMEOUT_MS: u64 = 10_000;
-
-/// The largest metadata of a server, bytes. Keycloak's, the longest of those looked at, has 7,000.
-pub const MAX_METADATA_BYTES: usize = 65_536;
-
 /// After this long a server's metadata is asked for again, milliseconds: servers that move announce it days before, and
 /// what they said does for as long as it works.
 pub const METADATA_RENEWAL_MS: u64 = 3_600_000;

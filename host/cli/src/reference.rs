@@ -72,9 +72,16 @@ const SECTIONS: &[Section] = &[
         heading: "An identity",
         place: "identities.NAME",
         used_by: ALL,
-        exceptions: &[],
-        note: "An identity of another server than Entra ID has a `token_endpoint`: then it takes nothing from the variables, \
-               needs `client_id` and `credential`, and has neither tenant nor cloud. One with `managed_identity` has nothing but \
+        exceptions: &[
+            ("additional_parameters", NATIVE),
+            ("issuer", NATIVE),
+            ("policy", NATIVE),
+            ("region", NATIVE),
+            ("resources", NATIVE),
+        ],
+        note: "An identity of another server than Entra ID has a `token_endpoint` or an `issuer`: then it takes nothing from \
+               the variables, needs `client_id` and `credential`, and has neither tenant nor cloud. [servers.md](servers.md) has \
+               an example of each kind of server. One with `managed_identity` has nothing but \
                `scopes` beside it.",
         example: r#"{
   "identities": {

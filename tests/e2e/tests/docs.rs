@@ -42,6 +42,7 @@ const PAGES: &[&str] = &[
     "docs/from-appsettings.md",
     "docs/from-python-social-auth.md",
     "docs/install.md",
+    "docs/servers.md",
     "host/README.md",
 ];
 

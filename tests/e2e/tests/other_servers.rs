@@ -533,13 +533,8 @@ async fn metadata_that_are_no_good_lead_nowhere() -> Result<()> {
             invalid,
             "token_endpoint is empty",
         ),
-        (
-            "too large",
-            Fault::oversize(100_000),
-            invalid,
-            "65536 bytes",
-        ),
-        ("a page", Fault::html(200), invalid, "page"),
+        ("too large", Fault::oversize(1_100_000), invalid, "bytes"),
+        ("a page", Fault::html(200), invalid, "is no JSON"),
         (
             "a redirect",
             Fault::redirect(302, elsewhere),

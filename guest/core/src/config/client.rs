@@ -113,8 +113,7 @@ impl Client {
             return Ok(Some(written.to_owned()));
         }
         #[cfg(not(feature = "every-credential"))]
-        return Err(ConfigError::new(setting, "is not available in Envoy")
-            .hint("write the audience itself"));
+        return Err(ConfigError::new(setting, "is not available in Envoy"));
         #[cfg(feature = "every-credential")]
         {
             place.need_every_credential(setting.clone());

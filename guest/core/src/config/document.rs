@@ -115,7 +115,11 @@ impl ConsumersFile {
 impl IdentityFile {
     /// Whether the server is another than Entra ID: then nothing comes from the variables.
     pub(super) fn is_of_another_server(&self) -> bool {
-        self.token_endpoint.is_some() || self.issuer.is_some()
+        #[cfg(feature = "every-credential")]
+        if self.issuer.is_some() {
+            return true;
+        }
+        self.token_endpoint.is_some()
     }
 
     /// The settings of a client that are there.
@@ -140,31 +144,35 @@ impl IdentityFile {
                 found.push(name);
             }
         }
-        found.extend(self.elsewhere());
-        found
-    }
-
-    /// Of those, the ones that are not in every build.
-    pub(super) fn elsewhere(&self) -> Vec<&'static str> {
         #[cfg(feature = "every-credential")]
-        let [resources, parameters] = [
-            !self.resources.is_empty(),
-            !self.additional_parameters.is_empty(),
-        ];
-        #[cfg(not(feature = "every-credential"))]
-        let [resources, parameters] = [
-            self.resources.is_some(),
-            self.additional_parameters.is_some(),
-        ];
-        let all = [
+        for (name, is_set) in [
             ("region", self.region.is_some()),
             ("policy", self.policy.is_some()),
             ("issuer", self.issuer.is_some()),
-            ("resources", resources),
-            ("additional_parameters", parameters),
+            ("resources", !self.resources.is_empty()),
+            (
+                "additional_parameters",
+                !self.additional_parameters.is_empty(),
+            ),
+        ] {
+            if is_set {
+                found.push(name);
+            }
+        }
+        found
+    }
+
+    /// A setting that this build does without.
+    #[cfg(not(feature = "every-credential"))]
+    pub(super) fn elsewhere(&self) -> Option<&'static str> {
+        let all = [
+            self.region.map(|()| "region"),
+            self.policy.map(|()| "policy"),
+            self.issuer.map(|()| "issuer"),
+            self.resources.map(|()| "resources"),
+            self.additional_parameters.map(|()| "additional_parameters"),
         ];
-        let found = all.into_iter().filter(|(_, is_set)| *is_set);
-        found.map(|(name, _)| name).collect()
+        all.into_iter().flatten().next()
     }
 }
 

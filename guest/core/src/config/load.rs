@@ -135,6 +135,14 @@ impl Loader {
         file: &IdentityFile,
         shortcut: Option<&'static str>,
     ) -> Result<IdentityConfig, ConfigError> {
+        // a proxy has to know before it starts whom it asks, and every byte makes it slower to start
+        #[cfg(not(feature = "every-credential"))]
+        if let Some(field) = file.elsewhere() {
+            return Err(ConfigError::new(
+                place.at(field),
+                "is not available in Envoy",
+            ));
+        }
         let written = written_credentials(place, file)?;
         if let [(credential, written)] = written.as_slice()
             && let Some(direct) = Direct::check(written, credential)?
@@ -249,14 +257,6 @@ impl Loader {
     }
 
     fn client(&self, place: &Place<'_>, file: &IdentityFile) -> Result<Client, ConfigError> {
-        // a proxy has to know before it starts whom it asks, and every byte makes it slower to start
-        #[cfg(not(feature = "every-credential"))]
-        if let Some(field) = file.elsewhere().first() {
-            return Err(
-                ConfigError::new(place.at(field), "is not available in Envoy")
-                    .hint("set token_endpoint, or leave it out"),
-            );
-        }
         let (authority, tenant) = match file.is_of_another_server() {
             true => (self.other(place, file)?, None),
             false => self.entra(place, file)?,

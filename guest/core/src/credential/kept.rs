@@ -29,10 +29,10 @@ const RENEW_AGAIN_MS: u64 = 30_000;
 type Asked<'a> = Pin<Box<dyn Future<Output = Result<Fresh, Failure>> + 'a>>;
 
 /// What was got, and how long it is good.
-pub(crate) struct Fresh {
-    pub(crate) text: Secret,
-    pub(crate) lifetime_ms: u64,
-    pub(crate) refresh_in_ms: Option<u64>,
+pub(super) struct Fresh {
+    pub(super) text: Secret,
+    pub(super) lifetime_ms: u64,
+    pub(super) refresh_in_ms: Option<u64>,
 }
 
 impl From<Granted> for Fresh {
@@ -96,7 +96,7 @@ impl Shelf {
 
 impl Kept {
     /// What is kept.
-    pub(crate) fn text(&self) -> &Secret {
+    pub(super) fn text(&self) -> &Secret {
         &self.token
     }
 
@@ -113,7 +113,7 @@ impl Kept {
 }
 
 /// The assertion that is kept under that key, or the one that `ask` brings.
-pub(crate) async fn kept(io: &Io, key: &str, ask: Asked<'_>) -> Result<Kept, Failure> {
+pub(super) async fn kept(io: &Io, key: &str, ask: Asked<'_>) -> Result<Kept, Failure> {
     loop {
         let now = io.now();
         let (usable, asking) = io.shelf(key, |shelf| {

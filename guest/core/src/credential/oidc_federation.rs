@@ -13,11 +13,11 @@ use crate::config::parameters;
 use crate::config::parse::{Parameters, object};
 use crate::config::place::Place;
 use crate::config::{Client, rules};
-use crate::credential::platform;
 use crate::credential::{
     Credential, CredentialFile, Failure, Fresh, JWT_BEARER, Kind, Purpose, Supplied,
     SupplyAssertion, kept,
 };
+use crate::credential::{discovery, platform};
 use crate::distinction::Distinction;
 use crate::exchange::{self, Asked, Form, Granted, Wanted};
 use crate::flow::Io;
@@ -236,7 +236,7 @@ impl OidcFederation {
         if let (Err(error), Authority::Discovered(issuer)) = (&granted, &self.client.authority)
             && error.detail().oauth_error.is_none()
         {
-            exchange::discovery::renew(io, issuer);
+            discovery::renew(io, issuer);
         }
         // the inner credential may be one that is kept, too
         if let (Err(error), Some(read)) = (&granted, &auth.read)
