@@ -327,27 +327,24 @@ impl Authority {
     }
 
     #[cfg(feature = "every-credential")]
-    /// The same in that region of the cloud.
-    pub(crate) fn in_region(self, name: &str) -> Result<Self, Refusal> {
+    /// Puts it into that region of its cloud.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn set_region(&mut self, name: &str) -> Result<(), Refusal> {
         match self {
             Self::Entra {
                 host,
-                version,
                 region,
                 path: TenantPath::Plain,
-            } if tenant_of_host(&host).is_none() => {
-                if let Some(region) = region.filter(|region| !region.eq_ignore_ascii_case(name)) {
+                ..
+            } if tenant_of_host(host).is_none() => {
+                if let Some(region) = region.as_ref().filter(|r| !r.eq_ignore_ascii_case(name)) {
                     return Err(Refusal::new(
                         format!("is `{name}`, and the authority host is that of `{region}`"),
                         "keep one of the two",
                     ));
                 }
-                Ok(Self::Entra {
-                    host,
-                    version,
-                    region: Some(name.to_ascii_lowercase()),
-                    path: TenantPath::Plain,
-                })
+                *region = Some(name.to_ascii_lowercase());
+                Ok(())
             }
             _ => Err(Refusal::new(
                 "is for the clouds of Entra ID, and the authority host is none of them",
@@ -356,38 +353,37 @@ impl Authority {
         }
     }
 
+    /// Gives it that policy of Azure AD B2C; without one, that none is needed.
     #[cfg(feature = "every-credential")]
-    /// The same by that policy of Azure AD B2C; without one, that none is needed.
-    pub(crate) fn by_policy(self, name: Option<&str>) -> Result<Self, Refusal> {
-        let is_b2c = matches!(&self, Self::Entra { host, .. } if is_tenants(host, B2C_HOSTS));
-        match (self, name) {
-            (_, None) if is_b2c => Err(Refusal::new(
-                "is not set, and the authority host is one of Azure AD B2C",
-                "write the user flow or custom policy, such as B2C_1_signin",
-            )),
-            (this, None) => Ok(this),
-            (
-                Self::Entra {
-                    host,
-                    version,
-                    region: None,
-                    path: TenantPath::Plain,
-                },
-                Some(name),
-            ) if cloud(&host).is_none() && !is_tenants(&host, CIAM_HOSTS) => Ok(Self::Entra {
-                host,
-                version,
-                region: None,
-                path: TenantPath::Policy(name.to_owned()),
-            }),
-            (_, Some(_)) => Err(Refusal::new(
-                "is for Azure AD B2C, and the authority host is none of its hosts",
-                "leave it out, or write https://NAME.b2clogin.com, or a domain of your own, as authority_host",
-            )),
+    pub(crate) fn set_policy(&mut self, name: Option<&str>) -> Result<(), Refusal> {
+        let is_b2c = matches!(self, Self::Entra { host, .. } if is_tenants(host, B2C_HOSTS));
+        let Some(name) = name else {
+            return match is_b2c {
+                true => Err(Refusal::new(
+                    "is not set, and the authority host is one of Azure AD B2C",
+                    "write the user flow or custom policy, such as B2C_1_signin",
+                )),
+                false => Ok(()),
+            };
+        };
+        if let Self::Entra {
+            host,
+            region: None,
+            path: path @ TenantPath::Plain,
+            ..
+        } = self
+            && cloud(host).is_none()
+            && !is_tenants(host, CIAM_HOSTS)
+        {
+            *path = TenantPath::Policy(name.to_owned());
+            return Ok(());
         }
+        Err(Refusal::new(
+            "is for Azure AD B2C, and the authority host is none of its hosts",
+            "leave it out, or write https://NAME.b2clogin.com, or a domain of your own, as authority_host",
+        ))
     }
 
-    #[cfg(feature = "every-credential")]
     /// The tenant that the host itself names: of Microsoft Entra External ID and of Azure AD B2C.
     pub(crate) fn tenant_of_host(&self) -> Option<String> {
         match self {
@@ -1082,7 +1078,8 @@ mod tests {
         ] {
             let authority = entra(&format!("https://{host}"));
             let cloud = authority.cloud();
-            let authority = authority.in_region(region).unwrap();
+            let mut authority = authority;
+            authority.set_region(region).unwrap();
             assert_eq!(authority.cloud(), cloud, "{host}");
             assert_eq!(
                 url(&authority, false).unwrap(),
@@ -1099,8 +1096,9 @@ mod tests {
                 "{host}"
             );
         }
-        let other = entra("https://eastus.login.microsoft.com").in_region("westus2");
-        let refusal = other.unwrap_err();
+        let refusal = entra("https://eastus.login.microsoft.com")
+            .set_region("westus2")
+            .unwrap_err();
         assert!(refusal.message.contains("eastus"), "{}", refusal.message);
         for host in [
             "https://contoso.ciamlogin.com",
@@ -1108,7 +1106,7 @@ mod tests {
             "https://dsts.example/dstsv2",
             "https://adfs.example/adfs",
         ] {
-            let refusal = entra(host).in_region("westus2").unwrap_err();
+            let refusal = entra(host).set_region("westus2").unwrap_err();
             assert!(
                 refusal.message.contains("clouds of Entra ID"),
                 "{host}: {}",
@@ -1147,7 +1145,8 @@ mod tests {
                 "https://adfs.contoso.example/adfs/oauth2/token",
             ),
         ] {
-            let authority = entra(host).by_policy(policy).unwrap();
+            let mut authority = entra(host);
+            authority.set_policy(policy).unwrap();
             assert_eq!(url(&authority, false).unwrap(), expected);
             assert_eq!(authority.cloud(), None, "{host}");
             if authority.is_entra() {
@@ -1164,7 +1163,7 @@ mod tests {
             entra("https://login.microsoftonline.com").tenant_of_host(),
             None
         );
-        let missing = entra("https://contoso.b2clogin.com").by_policy(None);
+        let missing = entra("https://contoso.b2clogin.com").set_policy(None);
         assert!(missing.unwrap_err().hint.contains("B2C_1_signin"));
         for host in [
             "https://login.microsoftonline.us",
@@ -1173,7 +1172,7 @@ mod tests {
             "https://adfs.example/adfs",
             "https://dsts.example/dstsv2",
         ] {
-            let refusal = entra(host).by_policy(policy).unwrap_err();
+            let refusal = entra(host).set_policy(policy).unwrap_err();
             assert!(refusal.message.contains("Azure AD B2C"), "{host}");
         }
     }

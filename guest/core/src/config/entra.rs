@@ -21,14 +21,14 @@ pub(super) fn with_tenant(
     if let Some(region) = place.optional("region", file.region.as_deref(), of_region) {
         region.check(rules::region)?;
         place.need_every_credential(region.name().to_owned());
-        authority = check(region.name(), authority.in_region(region.value))?;
+        check(region.name(), authority.set_region(region.value))?;
     }
     let policy = file.policy.as_deref();
     if let Some(policy) = policy {
         check(&place.at("policy"), rules::policy(policy))?;
         place.need_every_credential(place.at("policy"));
     }
-    authority = check(&place.setting("policy"), authority.by_policy(policy))?;
+    check(&place.setting("policy"), authority.set_policy(policy))?;
     if let Some(tenant) = tenant {
         tenant.check(rules::tenant)?;
     }
