@@ -120,6 +120,15 @@ fn identity(fields: &Value) -> Value {
     json!({ "identities": { "app": fields }, "authority_hosts": ["idp.example:8443"] })
 }
 
+/// A document with an identity of another server with these fields.
+fn other(fields: &Value) -> Value {
+    let mut identity = identity(fields);
+    let app = &mut identity["identities"]["app"];
+    app["client_id"] = json!("c");
+    app["credential"] = json!({ "assertion_source": {} });
+    identity
+}
+
 /// A document with that credential of a client of Entra ID.
 fn credential(credential: &Value) -> Value {
     identity(&json!({ "tenant_id": "t", "client_id": "c", "credential": credential }))
@@ -297,6 +306,9 @@ fn fields() -> Vec<Field> {
                     "https://login.microsoftonline.us/",
                     "HTTPS://idp.example:8443",
                     "https://login.microsoftonline.com:443",
+                    "https://contoso.ciamlogin.com",
+                    "https://idp.example:8443/dstsv2",
+                    "https://idp.example:8443/dstsv2/",
                 ],
                 &[
                     "",
@@ -308,6 +320,96 @@ fn fields() -> Vec<Field> {
                 ],
             ],
         ),
+        field(
+            |v| identity(&json!({ "authority_host": v, "tenant_id": "adfs" })),
+            [
+                &[
+                    "https://idp.example:8443/adfs",
+                    "https://idp.example:8443/ADFS/",
+                    "https://idp.example:8443",
+                ],
+                &[
+                    "https://idp.example:8443/adfs2",
+                    "https://idp.example:8443/adfs/ls",
+                ],
+            ],
+        ),
+        field(
+            |v| identity(&json!({ "region": v })),
+            [
+                &["westus2", "USGovVirginia"],
+                &[
+                    "",
+                    "west us 2",
+                    "west-us",
+                    "evil.example",
+                    "a/b",
+                    "TryAutoDetect",
+                ],
+            ],
+        ),
+        field(
+            |v| identity(&json!({ "policy": v, "authority_host": "https://contoso.b2clogin.com" })),
+            [
+                &["B2C_1_signin", "B2C_1A_sign-in"],
+                &["", "a/b", "..", "a b", "a?b"],
+            ],
+        ),
+        field(
+            |v| other(&json!({ "issuer": v })),
+            [
+                &[
+                    "https://idp.example:8443",
+                    "HTTPS://idp.example:8443/",
+                    "https://idp.example:8443/realms/a",
+                ],
+                &[
+                    "",
+                    "idp.example",
+                    "http://idp.example:8443",
+                    "https://idp.example:8443/?a=b",
+                    "https://idp.example:8443/#a",
+                    "https://idp.example:8443/a b",
+                    "https://idp.example:8443/.well-known/openid-configuration",
+                ],
+            ],
+        ),
+        field(
+            |v| other(&json!({ "token_endpoint": "https://idp.example:8443/t", "resources": [v] })),
+            [
+                &["https://api.example/x?y", "urn:example:a", "a:b"],
+                &[
+                    "",
+                    "api.example",
+                    "https://api.example/#x",
+                    "urn:a b",
+                    "urn:",
+                ],
+            ],
+        ),
+        Field {
+            document: |v| identity(&json!({ "additional_parameters": v })),
+            good: vec![
+                json!({}),
+                json!({ "audience": "https://api.example" }),
+                json!({ "a-b.c_D": ["x", "y z", "ü"] }),
+            ],
+            bad: vec![
+                json!([]),
+                json!("audience=x"),
+                json!({ "audience": "" }),
+                json!({ "audience": [] }),
+                json!({ "audience": ["x", ""] }),
+                json!({ "audience": "a\nb" }),
+                json!({ "audience": 5 }),
+                json!({ "audience": { "x": "y" } }),
+                json!({ "a b": "x" }),
+                json!({ "": "x" }),
+                json!({ "scope": "x" }),
+                json!({ "client_secret": "x" }),
+                json!({ "resource": "urn:a" }),
+            ],
+        },
         field(
             |v| identity(&json!({ "endpoint_version": v })),
             [&["v1.0", "v2.0"], &["", "v1", "2.0"]],
@@ -552,6 +654,8 @@ fn fields_that_exclude_or_need_each_other() {
             json!("https://idp.example:8443/mtls"),
         ),
         ("additionally_allowed_tenants", json!(["*"])),
+        ("region", json!("westus2")),
+        ("issuer", json!("https://idp.example:8443")),
     ];
     let bound = json!({ "bound_certificate": { "name": "k" } });
     for credential in [

@@ -147,6 +147,40 @@ fn what_no_envoy_can_do() {
             "identities.app.credential.private_key_jwt: is not available in Envoy",
         ),
         (
+            with("/identities/app/region", json!("westus2")),
+            "identities.app.region: is not available in Envoy; write the region's host as authority_host",
+        ),
+        (
+            with(
+                "/identities/app/additional_parameters",
+                json!({"fmi_path": "a"}),
+            ),
+            "identities.app.additional_parameters: is not available in Envoy; leave it out",
+        ),
+        (
+            with(
+                "/identities/app/authority_host",
+                json!("https://contoso.ciamlogin.com"),
+            ),
+            "identities.app.authority_host: is not available in Envoy; set token_endpoint",
+        ),
+        (
+            another_server(json!({"issuer": "https://idp.example"})),
+            "identities.app.issuer: is not available in Envoy; set token_endpoint",
+        ),
+        (
+            another_server(
+                json!({"token_endpoint": "https://idp.example/token", "resources": ["urn:a"]}),
+            ),
+            "identities.app.resources: is not available in Envoy; leave it out",
+        ),
+        (
+            another_server(
+                json!({"token_endpoint": "https://a.b2clogin.com/a/p/oauth2/v2.0/token"}),
+            ),
+            "identities.app.token_endpoint: is not available in Envoy; set token_endpoint, and name its host",
+        ),
+        (
             with("/identities/app/scopes", json!([])),
             "envoy.rules[0].scopes: there are none, neither here nor in identities.app.scopes",
         ),
@@ -209,6 +243,19 @@ fn what_the_full_module_can_do() {
 fn files_of_k(files: &Value) -> Value {
     let mut document = credential(json!({"certificate": {"name": "k", "algorithm": "RS256"}}));
     document["certificates"] = json!({ "k": files });
+    document
+}
+
+/// With an identity of another server.
+fn another_server(fields: Value) -> Value {
+    let mut identity = json!({
+        "client_id": "c", "scopes": ["api"], "credential": {"client_secret": {"file": "/x"}},
+    });
+    if let (Some(identity), Value::Object(fields)) = (identity.as_object_mut(), fields) {
+        identity.extend(fields);
+    }
+    let mut document = with("/identities/app", identity);
+    document["authority_hosts"] = json!(["idp.example"]);
     document
 }
 
