@@ -29,6 +29,12 @@
 //! out without entering the sandbox. [`blocking`] is for programs without an asynchronous runtime. Errors are one line;
 //! with `{:#}` the line says what to do as well.
 //!
+//! # Settings that a program already has
+//!
+//! [`Provider::from_appsettings`] takes those of a .NET program with Microsoft.Identity.Web (`appsettings.json`),
+//! [`Provider::from_social_auth`] those of a program with python-social-auth; the variables of the latter need no call. Errors
+//! name them as that program does, with file and line.
+//!
 //! # Network
 //!
 //! Token requests go through the HTTP proxy that `host.proxy` of the configuration names, or else `HTTPS_PROXY` or

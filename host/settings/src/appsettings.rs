@@ -44,7 +44,9 @@ pub fn import(
     api: Option<&str>,
     environment: &Environment,
 ) -> Result<Imported, ConfigError> {
-    let settings = Layers::read(file, environment)?;
+    let sections = [Some(section.unwrap_or(SECTION)), api, Some(APIS)];
+    let sections = Vec::from_iter(sections.into_iter().flatten());
+    let settings = Layers::read(file, &sections, environment)?;
     let mut reader = Reader {
         settings: &settings,
         folder: file.folder,
@@ -361,7 +363,7 @@ impl<'a> Reader<'a> {
         let mut found = Vec::new();
         let mut unusable = Vec::new();
         let mut entries = 0_usize;
-        for path in self.entries(section) {
+        for path in self.entries(section)? {
             entries += 1;
             let from = self.from(&path);
             match self.entry(section, &path, name, client)? {
@@ -403,13 +405,28 @@ impl<'a> Reader<'a> {
     }
 
     /// The paths of a client's credentials: its list, or else what came before there was one.
-    fn entries(&mut self, section: &str) -> Vec<String> {
-        let of = |list: &str| -> Vec<String> {
+    fn entries(&mut self, section: &str) -> Result<Vec<String>, ConfigError> {
+        let of = |list: &str| -> Result<Vec<String>, ConfigError> {
             let path = format!("{section}:{list}");
-            let children = self.settings.children(&path).into_iter();
-            children.map(|child| format!("{path}:{child}")).collect()
+            let children = self.settings.children(&path);
+            if children
+                .iter()
+                .any(|child| child.eq_ignore_ascii_case("SourceType"))
+            {
+                let one = self.from(&path);
+                return Err(ConfigError::new(
+                    one,
+                    format!("is that of one entry, and {list} is a list"),
+                )
+                .hint(format!(
+                    "write \"{list}\": [ {{ … }} ], or {}__0__SourceType",
+                    path.replace(':', "__")
+                )));
+            }
+            let children = children.into_iter();
+            Ok(children.map(|child| format!("{path}:{child}")).collect())
         };
-        let listed = of("ClientCredentials");
+        let listed = of("ClientCredentials")?;
         let managed = format!("{section}:ClientCredentialsUsingManagedIdentity");
         let secret = format!("{section}:ClientSecret");
         let mut older = Vec::new();
@@ -419,16 +436,16 @@ impl<'a> Reader<'a> {
         if self.settings.get(&secret).is_some() {
             older.push(secret);
         }
-        older.extend(of("ClientCertificates"));
+        older.extend(of("ClientCertificates")?);
         if listed.is_empty() {
-            return older;
+            return Ok(older);
         }
         for path in older {
             let from = self.from(&path);
             let note = "is not used: ClientCredentials goes before it";
             self.draft.notes.push(format!("{from} {note}"));
         }
-        listed
+        Ok(listed)
     }
 
     /// Where an entry stands: the setting that says what it is.
@@ -645,7 +662,7 @@ impl<'a> Reader<'a> {
         }
         let at = inner(path);
         let client = self.client(section.text(), &at, None)?;
-        for entry in self.entries(section.text()) {
+        for entry in self.entries(section.text())? {
             let source = self.settings.get(&format!("{entry}:SourceType"));
             let source = source.map(Source::parse).transpose()?;
             if source == Some(Source::CustomSignedAssertion) {

@@ -2,7 +2,7 @@
 //! file below and the variables above it (`Microsoft.Extensions.Configuration`: its JSON and environment providers).
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use edgepass_core::{ConfigError, Environment, Secret};
 
@@ -33,8 +33,13 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    /// The file, and the variables that go before it.
-    pub(crate) fn read(file: &File<'_>, environment: &Environment) -> Result<Self, ConfigError> {
+    /// The file, and the variables that go before it. Variables of the file's sections, and of those, must not contradict
+    /// each other; what others say is nothing to it.
+    pub(crate) fn read(
+        file: &File<'_>,
+        sections: &[&str],
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
         let mut settings: BTreeMap<String, (String, Setting)> = BTreeMap::new();
         for leaf in json::leaves(file)? {
             let path = leaf.path.join(":");
@@ -53,6 +58,9 @@ impl Layers {
             }
             settings.insert(path.to_lowercase(), (path, setting));
         }
+        let section = |path: &str| path.split(':').next().unwrap_or_default().to_lowercase();
+        let mut known: BTreeSet<String> = settings.keys().map(|path| section(path)).collect();
+        known.extend(sections.iter().map(|name| section(name)));
         let mut by_variable: BTreeMap<String, (&str, &str)> = BTreeMap::new();
         for (name, value) in environment.pairs() {
             if !(name.contains("__") || name.contains(':')) {
@@ -60,7 +68,9 @@ impl Layers {
             }
             let path = name.replace("__", ":");
             let other = by_variable.insert(path.to_lowercase(), (name, value));
-            if let Some((other, _)) = other.filter(|(_, other)| *other != value) {
+            let other =
+                other.filter(|(_, other)| *other != value && known.contains(&section(&path)));
+            if let Some((other, _)) = other {
                 return Err(ConfigError::new(
                     name,
                     format!("says something else than {other}, and both are the setting {path}"),

@@ -585,12 +585,30 @@ impl<'t> Expression<'_, 't> {
         let mut value = self.sum(depth)?;
         while self.rest.first().and_then(Token::name) == Some("or") {
             self.next();
-            let other = self.sum(depth)?;
-            if !value.is_true() {
-                value = other;
+            if value.is_true() {
+                self.pass_by()?;
+            } else {
+                value = self.sum(depth)?;
             }
         }
         Ok(value)
+    }
+
+    /// Leaves alone what Python does not look at behind an `or`: to the end of the value.
+    fn pass_by(&mut self) -> Result<(), String> {
+        let mut depth = 0_usize;
+        while let Some(token) = self.rest.first() {
+            match &token.kind {
+                Kind::Op("(" | "[" | "{") => depth += 1,
+                Kind::Op("," | ")" | "]" | "}") if depth == 0 => break,
+                Kind::Op(")" | "]" | "}") => depth -= 1,
+                // `a or b if c else d` is `d` where `c` is false
+                Kind::Name(name) if depth == 0 && name == "if" => return Err(NOT_PLAIN.to_owned()),
+                _ => {}
+            }
+            self.next();
+        }
+        Ok(())
     }
 
     /// `a + b`, of strings.

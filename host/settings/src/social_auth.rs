@@ -474,11 +474,19 @@ impl<'a> Importer<'a> {
         }
         let named = host.as_ref().map(|host| host.text().trim_end_matches('/'));
         if let Some(policy) = policy {
+            const DOMAIN: &str = ".onmicrosoft.com";
             let tenant = self.required(backend, "TENANT_NAME")?;
+            if tenant.text().contains('.') {
+                let error = ConfigError::new(
+                    &tenant.from,
+                    format!("has a dot, and python-social-auth puts {DOMAIN} behind it"),
+                );
+                return Err(error.hint("write the tenant's name alone").into());
+            }
             let usual = format!("{}.b2clogin.com", tenant.text().to_lowercase());
             let authority = named.unwrap_or(&usual);
             self.draft.trust_microsoft(authority);
-            let base = format!("{authority}/{}.onmicrosoft.com", tenant.text());
+            let base = format!("{authority}/{}{DOMAIN}", tenant.text());
             let from = host.as_ref().map_or(&tenant.from, |host| &host.from);
             self.draft.place(format!("{at}.token_endpoint"), from);
             return Ok(vec![text(

@@ -395,6 +395,19 @@ fn regions_and_what_has_no_effect() {
 }
 
 #[test]
+fn one_entry_is_no_list() {
+    for list in ["ClientCredentials", "ClientCertificates"] {
+        let settings = section(&json!({ list: { "sourcetype": "SignedAssertionFilePath" } }));
+        let error = read(&settings.to_string(), None, None, &[]).unwrap_err();
+        let place = format!("AzureAd:{list}:sourcetype (appsettings.json, line 1)");
+        assert!(
+            error.starts_with(&place) && error.contains("is a list"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn what_came_before_lists_is_read() {
     let (secret, _) = identity(&section(&json!({ "ClientSecret": "hunter2" })));
     assert_eq!(
@@ -591,6 +604,9 @@ fn variables_go_before_the_file() {
         kinds,
         ["federated_token_file", "managed_identity_assertion"]
     );
+    // what is none of these sections is nothing to them
+    let others = [("OTHER__A", "a"), ("other__a", "b")];
+    read(&settings.to_string(), None, None, &others).unwrap();
     let twice = [("AzureAd__ClientId", "a"), ("AZUREAD__CLIENTID", "b")];
     let error = read(&settings.to_string(), None, None, &twice).unwrap_err();
     assert!(
@@ -746,5 +762,31 @@ fn what_the_engine_refuses_is_said_of_the_setting() {
         let error = Config::load(Some(&imported.document), &environment).unwrap_err();
         let error = imported.explain(error).to_string();
         assert!(error.starts_with(place), "{error}");
+    }
+}
+
+/// Whatever is cut off or missing, there is an answer, and it repeats no value.
+#[test]
+fn nothing_is_repeated_of_a_file_that_is_broken_anywhere() {
+    let settings = section(&json!({ "ClientCredentials": [
+        { "SourceType": "ClientSecret", "ClientSecret": "hunter2" },
+        { "SourceType": "Path", "CertificateDiskPath": "/é", "CertificatePassword": "hunter2" },
+    ], "Authority": null, "SendX5C": true }));
+    let text = format!("// é\n{settings:#}");
+    for (at, _) in text.char_indices() {
+        let (before, rest) = text.split_at(at);
+        let mut after = rest.chars();
+        after.next();
+        for broken in [
+            before.to_owned(),
+            format!("{before}{}", after.as_str()),
+            format!("{before}\\{rest}"),
+        ] {
+            let said = match read(&broken, None, None, &[]) {
+                Ok(imported) => format!("{}{:?}", *imported.document, imported.notes),
+                Err(error) => error,
+            };
+            assert!(!said.contains("hunter2"), "{said}");
+        }
     }
 }

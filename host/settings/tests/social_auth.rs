@@ -444,6 +444,16 @@ fn what_is_wrong_is_named() {
         json!({ b2c("KEY"): CLIENT, b2c("POLICY"): "signin", b2c("TENANT_NAME"): "fabrikam" });
     let error = file(&policy.to_string(), "settings.json", &[]).unwrap_err();
     assert!(error.starts_with("SOCIAL_AUTH_AZUREAD_B2C_OAUTH2_POLICY (settings.json, line 1): does not begin with `b2c_`"), "{error}");
+    let domain = json!({
+        b2c("KEY"): CLIENT, b2c("POLICY"): "b2c_1_x", b2c("TENANT_NAME"): "fabrikam.onmicrosoft.com",
+    });
+    let error = file(&domain.to_string(), "settings.json", &[]).unwrap_err();
+    assert!(
+        error.starts_with(
+            "SOCIAL_AUTH_AZUREAD_B2C_OAUTH2_TENANT_NAME (settings.json, line 1): has a dot"
+        ),
+        "{error}"
+    );
     // the same variables say the same
     let same = [
         (own("KEY"), CLIENT),
@@ -548,6 +558,9 @@ d'",
             "from-variable",
         ),
         ("K = os.environ.get('BLANK') or 'a'", "a"),
+        ("K = 'a' or f(1, [2])", "a"),
+        ("K = ('a' or f(1, [2]) or 3)", "a"),
+        ("K = '' or None or 'a'", "a"),
         ("ID = 'a'\nK = ID", "a"),
         ("K = 'first'\nK = 'a'", "a"),
         ("K = unknown()\nK = 'a'", "a"),
@@ -612,6 +625,7 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
         ("K = 'a'.strip()", 1, "is no plain value"),
         ("K = 'a' if x else 'b'", 1, "is no plain value"),
         ("K = '%s' % x", 1, "is no plain value"),
+        ("K = 'a' or 'b' if x else 'c'", 1, "is no plain value"),
         ("K = other", 1, "is no plain value"),
         ("ID = env('x')\nK = ID", 2, "is that of ID (line 1)"),
         (
@@ -762,4 +776,36 @@ fn json_is_read_by_its_lines() {
             .unwrap_err()
             .contains("has no settings")
     );
+}
+
+/// Whatever is cut off or missing, there is an answer, and it repeats no value.
+#[test]
+fn nothing_is_repeated_of_settings_that_are_broken_anywhere() {
+    let module = format!(
+        "\"\"\"Größe\"\"\"\nimport os\n{OAUTH2}KEY = os.environ.get('X', \"a\") or f'{{x}}'\n\
+         {OAUTH2}TENANT_ID: str = ('t' \\\n 'u\\x41\\u0062')\nif [x for x in {{1: (2,)}}]:\n    {OAUTH2}SECRET = r'hunter2'\n\
+         {OAUTH2}SECRET = '''hunter2'''; Y = -1.5e3\n"
+    );
+    let json = format!(
+        "// é\n{{ \"{OAUTH2}KEY\": \"a\", /* b */ \"{OAUTH2}SECRET\": \"hunter2\", \"{OAUTH2}TENANT_ID\": \"\\u0041\", }}"
+    );
+    for (text, name) in [(module, "settings.py"), (json, "settings.json")] {
+        file(&text, name, &[]).unwrap();
+        for (at, _) in text.char_indices() {
+            let (before, rest) = text.split_at(at);
+            let mut after = rest.chars();
+            after.next();
+            for broken in [
+                before.to_owned(),
+                format!("{before}{}", after.as_str()),
+                format!("{before}\\{rest}"),
+            ] {
+                let said = match file(&broken, name, &[]) {
+                    Ok(imported) => format!("{}{:?}", *imported.document, imported.notes),
+                    Err(error) => error,
+                };
+                assert!(!said.contains("hunter2"), "{said}");
+            }
+        }
+    }
 }
