@@ -33,11 +33,47 @@ impl Peers {
     }
 }
 
-/// Installs what is pinned in `tests/peers` and not installed yet.
+/// Installs what is pinned in `tests/peers` and not installed yet, and the proxy that tokens are fetched through.
 pub(crate) fn ensure() -> Result<Peers> {
+    tinyproxy()?;
     Ok(Peers {
         python: python()?,
         node: node()?,
+    })
+}
+
+/// Unpacks Debian's tinyproxy where the tests look for it, if there is none on this machine. Any version will do.
+fn tinyproxy() -> Result<()> {
+    let home = folder().join("tinyproxy");
+    let is_there = Path::new("/usr/bin/tinyproxy").exists();
+    if is_there || home.join("usr/bin/tinyproxy").exists() {
+        return Ok(());
+    }
+    step("unpacking tinyproxy", || {
+        let missing =
+            "the tests go through the proxy tinyproxy: install it, or apt and dpkg, which fetch it";
+        fs::create_dir_all(&home).context("cannot make the folder of tinyproxy")?;
+        // it needs no rights: nothing is installed
+        Cmd::new("apt-get")
+            .args(["download", "tinyproxy-bin"])
+            .dir(&home)
+            .missing(missing)
+            .quiet("peers-tinyproxy")
+            .context(
+                "apt-get knows no tinyproxy-bin: run `apt-get update`, or install tinyproxy",
+            )?;
+        for entry in fs::read_dir(&home).context("cannot read the folder of tinyproxy")? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "deb") {
+                Cmd::new("dpkg-deb")
+                    .arg("-x")
+                    .arg(&path)
+                    .arg(&home)
+                    .missing(missing)
+                    .quiet("peers-tinyproxy")?;
+            }
+        }
+        Ok(())
     })
 }
 

@@ -416,7 +416,7 @@ const SECTIONS: &[Section] = &[
         place: "host",
         used_by: NATIVE,
         exceptions: &[],
-        note: "`--ca-file` goes before it, and it before `SSL_CERT_FILE` and `SSL_CERT_DIR`. In Envoy the clusters check servers.",
+        note: "`--ca-file` goes before `ca_file`, and that before `SSL_CERT_FILE` and `SSL_CERT_DIR`. [networks.md](networks.md) has the whole. In Envoy the clusters check servers.",
         example: r#"{
   "identities": { "vm": { "credential": { "managed_identity": {} } } },
   "host": { "ca_file": "/etc/ssl/certs/ca-certificates.crt" }

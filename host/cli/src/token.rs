@@ -170,7 +170,7 @@ fn with_proxy_named(error: Error) -> Error {
     let Some(name) = OF_HTTP.iter().find(|name| is_set(name)) else {
         return error;
     };
-    if USED.iter().any(|name| is_set(&name)) {
+    if USED.iter().any(is_set) {
         return error;
     }
     let proxy = format!(

@@ -2138,7 +2138,7 @@ fn a_token_comes_through_a_proxy_that_is_named_and_its_password_is_not() {
     assert!(
         said.contains(&format!(
             "the proxy {place} (ALL_PROXY) asks for credentials (407)"
-        )) && said.contains("hint: write them into ALL_PROXY: http://USER:PASSWORD@"),
+        )) && said.contains("write them into ALL_PROXY: http://USER:PASSWORD@"),
         "{said}"
     );
     let wrong = format!("http://user:hunter2x@{place}");

@@ -15,4 +15,5 @@ pub use evidence::{Evidence, warnings};
 pub use lab::{GRAPH, Lab, PATIENCE, until};
 pub use paths::{
     artifact, edgepass_bin, output_root, peers_node, peers_python, peers_script, secrets_root,
+    tinyproxy,
 };

@@ -37,6 +37,18 @@ pub fn peers_node() -> Result<PathBuf> {
     )
 }
 
+/// The proxy tinyproxy: this machine's, or what was unpacked of its package.
+pub fn tinyproxy() -> Result<PathBuf> {
+    let installed = PathBuf::from("/usr/bin/tinyproxy");
+    if installed.exists() {
+        return Ok(installed);
+    }
+    existing(
+        root().join("target/peers/tinyproxy/usr/bin/tinyproxy"),
+        "run `cargo xtask test`, which unpacks Debian's package",
+    )
+}
+
 /// A script of `tests/peers`.
 pub fn peers_script(name: &str) -> Result<PathBuf> {
     existing(

@@ -43,6 +43,7 @@ const PAGES: &[&str] = &[
     "docs/from-python-social-auth.md",
     "docs/install.md",
     "docs/servers.md",
+    "docs/networks.md",
     "host/README.md",
 ];
 
