@@ -67,6 +67,71 @@ async fn a_file_that_is_no_configuration_is_named_with_the_remedy() {
     }
 }
 
+#[tokio::test]
+async fn a_configuration_may_be_yaml_or_toml() {
+    let lab = Lab::new();
+    let config = lab.config(&token_file(&lab));
+    // JSON is YAML, and so is this
+    let yaml = format!("# ours\n{}", serde_json::to_string_pretty(&config).unwrap());
+    let app = &config["identities"]["app"];
+    let file = &app["credential"]["federated_token_file"]["path"];
+    let toml = format!(
+        "authority_hosts = {}\n[identities.app]\ntenant_id = {}\nclient_id = {}\nauthority_host = {}\n\
+         credential.federated_token_file.path = {file}\n",
+        config["authority_hosts"], app["tenant_id"], app["client_id"], app["authority_host"],
+    );
+    let (as_yaml, as_toml) = (lab.write("a.yaml", &yaml), lab.write("a.toml", &toml));
+    for builder in [
+        Provider::builder().config_yaml(yaml),
+        Provider::builder().config_toml(toml),
+        Provider::builder().config_file(as_yaml),
+        Provider::builder().config_file(as_toml),
+    ] {
+        let provider = builder.ca_file(lab.files.ca_file()).build().await.unwrap();
+        let token = provider.get_token(&graph()).await.unwrap();
+        assert!(token.expires_in() > Duration::from_secs(60));
+    }
+}
+
+#[tokio::test]
+async fn errors_of_a_configuration_have_their_place() {
+    let lab = Lab::new();
+    let yaml = "identities:\n  app:\n    tenant_id: t\n    client_id: 5\n";
+    let toml = "[identities.app]\ntenant_id = \"t\"\nclientId = \"c\"\n";
+    let json = "{\"identities\": {\n  \"app\": {}}, \"x\": 1}";
+    let file = lab.write("edgepass.yml", yaml);
+    let shown = file.display();
+    for (builder, says) in [
+        (
+            Provider::builder().config_yaml(yaml),
+            "identities.app.client_id: expected a string, not a number (line 4, column 5); put it into quotes".to_owned(),
+        ),
+        (
+            Provider::builder().config_file(&file),
+            format!("identities.app.client_id: expected a string, not a number ({shown}:4:5)"),
+        ),
+        (
+            Provider::builder().config_toml(toml),
+            "(line 3, column 1); did you mean `client_id`?".to_owned(),
+        ),
+        (
+            Provider::builder().config_json(json),
+            "x: unknown field `x`, expected one of".to_owned(),
+        ),
+        (
+            Provider::builder().config_json(json),
+            "(line 2, column 15)".to_owned(),
+        ),
+        (
+            Provider::builder().config_yaml("a: b\na: c\n"),
+            "configuration: duplicate name `a` (line 2, column 1)".to_owned(),
+        ),
+    ] {
+        let said = format!("{:#}", builder.build().await.unwrap_err());
+        assert!(said.contains(&says), "{said}");
+    }
+}
+
 /// Set in a process that is to play the program of the test below.
 const PLAYER: &str = "EDGEPASS_TEST_PLAYER";
 

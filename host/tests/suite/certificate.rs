@@ -196,6 +196,116 @@ async fn the_certificate_of_the_key_comes_first_whatever_the_order_in_the_file()
     }
 }
 
+/// A host and a provider with that certificate alone, from files.
+async fn of_files(lab: &Lab, credential: &Value, text: &str, key: &str) -> (Vec<String>, Provider) {
+    let mut config = lab.config(credential);
+    config["certificates"]["demo"] = json!({
+        "certificate_file": lab.write("c.pem", text),
+        "private_key_file": lab.write("k.pem", key),
+    });
+    let builder = || {
+        Provider::builder()
+            .config_json(config.to_string())
+            .ca_pem(lab.emulator.ca_pem())
+    };
+    let problems = builder().build_host().unwrap().problems();
+    (problems, builder().build().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_certificate_whose_time_is_over_or_has_not_come_is_not_ready() {
+    const DAY: i64 = 86_400;
+
+    let lab = Lab::new();
+    for (from, to, says, is_ready) in [
+        (
+            -10 * DAY,
+            -3 * DAY - 3600,
+            "certificate demo expired 3 days ago, 20",
+            false,
+        ),
+        (
+            2 * DAY + 3600,
+            9 * DAY,
+            "certificate demo becomes valid in 2 days, 20",
+            false,
+        ),
+        (
+            -100 * DAY,
+            5 * DAY + 3600,
+            "certificate demo expires in 5 days, 20",
+            true,
+        ),
+        (-DAY, 300 * DAY, "", true),
+    ] {
+        let options = CertificateOptions {
+            not_before_in: from,
+            not_after_in: to,
+            ..CertificateOptions::default()
+        };
+        let pair = lab.emulator.create_client_certificate("demo", &options);
+        let pair = pair.unwrap();
+        for credential in [certificate(), bound(), json!([certificate()])] {
+            let (problems, provider) = of_files(
+                &lab,
+                &credential,
+                &pair.certificate_pem,
+                &pair.private_key_pem,
+            )
+            .await;
+            assert_eq!(problems.is_empty(), says.is_empty(), "{problems:?}");
+            assert!(problems.concat().starts_with(says), "{problems:?}");
+            for identity in [None, Some("app")] {
+                let trials = provider.try_credentials(identity).await.unwrap();
+                let [trial] = trials.try_into().unwrap();
+                let problem = trial.problem.map(|error| format!("{error:#}"));
+                assert_eq!(problem.is_none(), is_ready, "{problem:?}");
+                let problem = problem.unwrap_or_default();
+                assert!(is_ready || problem.contains(says), "{problem}");
+            }
+        }
+    }
+    assert!(lab.emulator.token_requests().is_empty());
+}
+
+#[tokio::test]
+async fn certificates_of_another_chain_are_not_sent_and_are_named() {
+    let lab = Lab::new();
+    let options = CertificateOptions {
+        issued_by_ca: true,
+        ..CertificateOptions::default()
+    };
+    let pair = lab
+        .emulator
+        .create_client_certificate("issued", &options)
+        .unwrap();
+    let [leaf, root] = [pem(&pair.chain[0]), pem(&pair.chain[1])];
+    let other = stranger(&lab).certificate_pem;
+    let credential = json!({ "certificate": { "name": "demo", "send_x5c": true } });
+    for (text, left_out) in [
+        (format!("{leaf}{root}"), 0),
+        (format!("{leaf}{other}{root}"), 1),
+        // its issuer is not there, so nothing leads from it
+        (format!("{other}{leaf}"), 1),
+    ] {
+        lab.emulator
+            .set_certificate(lab.emulator.client_id(), &pair)
+            .unwrap();
+        let (problems, provider) = of_files(&lab, &credential, &text, &pair.private_key_pem).await;
+        assert_eq!(problems.len(), left_out, "{problems:?}");
+        for problem in problems {
+            assert!(
+                problem.contains("CN=stranger")
+                    && problem.contains("c.pem")
+                    && problem.contains("it is not sent"),
+                "{problem}"
+            );
+        }
+        // with `x5c` the emulator checks that each certificate is signed by the next
+        provider.get_token(&graph()).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn what_surrounds_the_lines_of_pem_is_no_part_of_it() {
     let lab = Lab::new();
