@@ -11,6 +11,7 @@ pub(crate) mod provider {
         world: "edgepass:credentials/provider",
         imports: {
             "edgepass:credentials/host-certificates.[method]certificate.chain": trappable,
+            "edgepass:credentials/host-certificates.[method]certificate.issuance": trappable,
             "edgepass:credentials/host-certificates.[method]certificate.sign": trappable,
             "edgepass:credentials/host-certificates.[method]certificate.send": trappable,
             "edgepass:credentials/host-certificates.open": trappable,

@@ -218,7 +218,7 @@ impl Egress {
         let path = uri.path_and_query().map_or("", |path| path.as_str());
         let here = || {
             let permissions = self.connections.iter().map(|c| &c.permission);
-            permissions.filter(|permission| permission.authority == host)
+            permissions.filter(|permission| permission.is_of(&host))
         };
         let fitting = || {
             let connections = self.connections.iter();

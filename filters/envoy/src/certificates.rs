@@ -59,6 +59,8 @@ impl Certificates {
         OpenedCertificate {
             handle,
             certificate_chain,
+            // Envoy gets its certificates from files
+            issuance: None,
         }
     }
 

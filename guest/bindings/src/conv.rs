@@ -683,6 +683,36 @@ impl From<wit::AssertionOptions> for core::AssertionOptions {
     }
 }
 
+impl From<core::Issuance> for wit::Issuance {
+    fn from(issuance: core::Issuance) -> Self {
+        let core::Issuance {
+            client_id,
+            tenant_id,
+            token_service,
+        } = issuance;
+        Self {
+            client_id,
+            tenant_id,
+            token_service,
+        }
+    }
+}
+
+impl From<wit::Issuance> for core::Issuance {
+    fn from(issuance: wit::Issuance) -> Self {
+        let wit::Issuance {
+            client_id,
+            tenant_id,
+            token_service,
+        } = issuance;
+        Self {
+            client_id,
+            tenant_id,
+            token_service,
+        }
+    }
+}
+
 /// The assertion leaves its wiping wrapper here.
 impl From<core::SuppliedAssertion> for wit::Assertion {
     fn from(core::SuppliedAssertion { token }: core::SuppliedAssertion) -> Self {

@@ -17,14 +17,12 @@ use crate::exchange::{self, Asked, Form, Wanted};
 use crate::flow::{Io, race};
 use crate::grant::{self, GrantKey};
 use crate::limits::{
-    CLOCK_SKEW_MS, EXPIRED_ASSERTION_GRACE_MS, FLIGHT_TIMEOUT_MS, HOST_CALL_TIMEOUT_MS,
-    HTTP_TIMEOUT_MS,
+    EXPIRED_ASSERTION_GRACE_MS, FLIGHT_TIMEOUT_MS, HOST_CALL_TIMEOUT_MS, HTTP_TIMEOUT_MS,
 };
 use crate::retry::{Attempts, Next, RetryClass, retry_class};
 use crate::text::duration;
 use crate::{
     Attempt, ClientAssertion, Error, ErrorClass, Grant, Secret, Table, TokenRequest, TokenType,
-    http_date,
 };
 
 /// A request, resolved against the configuration.
@@ -190,8 +188,8 @@ struct Refused {
     sent: bool,
     /// Of the material that was presented and refused.
     fingerprint: Option<String>,
-    /// Another attempt would build its assertion by a clock that shows something else.
-    other_clock: bool,
+    /// Another attempt would build its assertion by a clock that shows something else, or show another certificate.
+    differs_anew: bool,
     /// What it presented, which the server may say again in any later answer.
     secrets: Vec<Secret>,
 }
@@ -205,7 +203,7 @@ impl Refused {
             gives_way: false,
             sent: false,
             fingerprint: None,
-            other_clock: false,
+            differs_anew: false,
         }
     }
 
@@ -423,7 +421,7 @@ impl Walk<'_> {
             }
             let may_help = match retry_class(refused.error()) {
                 RetryClass::Reload => true,
-                RetryClass::None => refused.other_clock,
+                RetryClass::None => refused.differs_anew,
                 RetryClass::Time | RetryClass::Propagation => false,
             };
             // what was not presented was not refused, and is read anew at each attempt
@@ -572,13 +570,10 @@ impl OneAttempt<'_> {
                 Err(credential.explain(failure, error.kind))
             }
         };
-        let date = result
-            .as_ref()
-            .ok()
-            .and_then(|response| http_date::unix_seconds(response.header("date")?));
-        let other_clock = self.learn_clock(
+        let other_clock = exchange::learn_clock(
+            self.io,
             host,
-            date,
+            result.as_ref().ok(),
             auth.is_built_by_clock().then_some(clock_before),
             granted.as_ref().err(),
         );
@@ -589,6 +584,8 @@ impl OneAttempt<'_> {
         {
             discovery::renew(self.io, issuer);
         }
+        let other_certificate =
+            (result.as_ref().err()).is_some_and(|error| auth.is_issued_anew(error.kind));
         #[cfg(feature = "every-credential")]
         if let (Err(error), Some(read)) = (&granted, &auth.read)
             && error.detail().oauth_error.is_some()
@@ -613,7 +610,7 @@ impl OneAttempt<'_> {
                 },
                 sent: true,
                 fingerprint: auth.fingerprint(),
-                other_clock,
+                differs_anew: other_clock || other_certificate,
                 secrets: own,
                 ..Refused::of(error.into())
             }),
@@ -639,41 +636,6 @@ impl OneAttempt<'_> {
                 let message = format!("gave nothing in {share_ms} ms");
                 Err(Error::new(ErrorClass::Timeout, message).retryable().into())
             })
-    }
-
-    /// Takes in what an answer tells about the server's clock, and says whether that makes another attempt worth while.
-    /// `built_at_ms` is the Unix time by which an assertion was built for it, `refusal` what came instead of a token.
-    fn learn_clock(
-        &self,
-        host: &str,
-        date_unix_s: Option<u64>,
-        built_at_ms: Option<u64>,
-        refusal: Option<&Error>,
-    ) -> bool {
-        let now = self.io.now();
-        // a page of a proxy says nothing about the server, whatever its headers are
-        let is_its_own = refusal.is_none_or(|error| error.detail().oauth_error.is_some());
-        let Some(date_ms) = date_unix_s
-            .filter(|_| is_its_own)
-            .map(|seconds| seconds.saturating_mul(1000))
-        else {
-            return false;
-        };
-        let is_off = |by_ms: u64| by_ms.abs_diff(date_ms) > CLOCK_SKEW_MS;
-        let refused_assertion = refusal.and(built_at_ms).filter(|_| {
-            refusal.is_some_and(|error| error.class() == ErrorClass::CredentialRejected)
-        });
-        let learnt = built_at_ms.is_some_and(|built| built.abs_diff(now.unix_ms) > CLOCK_SKEW_MS);
-        self.io.edit_server_clock(host, |clock, now| {
-            match (refusal, built_at_ms) {
-                // the server did not want what was built by its supposed clock, or wants what the local clock builds
-                (Some(_), Some(_)) if refused_assertion.is_some() && learnt => clock.distrust(),
-                (None, Some(built)) if is_off(built) => clock.distrust(),
-                _ => clock.measure(date_ms, now, refused_assertion.is_some_and(is_off)),
-            }
-        });
-        let after = self.io.server_clock(host).estimate_ms(now);
-        refused_assertion.is_some_and(|built| built.abs_diff(after) > CLOCK_SKEW_MS)
     }
 
     fn timeout_ms(&self) -> u64 {

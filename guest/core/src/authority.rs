@@ -7,6 +7,9 @@ use crate::{Error, ErrorClass, Table};
 /// Network host of the public cloud, the authority of an identity that names none.
 pub const PUBLIC_HOST: &str = "login.microsoftonline.com";
 
+/// `aud` of a token that is exchanged in the public cloud, and in any other of which no other is documented.
+const PUBLIC_FEDERATION_AUDIENCE: &str = "api://AzureADTokenExchange";
+
 /// The port of https.
 const HTTPS_PORT: u16 = 443;
 
@@ -51,7 +54,7 @@ pub const CLOUDS: &[Cloud] = &[
         mtls_host: Some("mtlsauth.microsoft.com"),
         #[cfg(feature = "every-credential")]
         regional_host: Some("login.microsoft.com"),
-        federation_audience: Some("api://AzureADTokenExchange"),
+        federation_audience: Some(PUBLIC_FEDERATION_AUDIENCE),
     },
     Cloud {
         name: "China",
@@ -385,6 +388,7 @@ impl Authority {
     }
 
     /// The tenant that the host itself names: of Microsoft Entra External ID and of Azure AD B2C.
+    #[cfg(feature = "every-credential")]
     pub(crate) fn tenant_of_host(&self) -> Option<String> {
         match self {
             Self::Entra { host, .. } => tenant_of_host(host),
@@ -479,6 +483,25 @@ impl Authority {
             Self::Entra { host, .. } => cloud(host),
             _ => None,
         }
+    }
+
+    /// `aud` of a token that is exchanged there by workload identity federation: that of its cloud, or the public one's.
+    pub fn federation_audience(&self) -> &'static str {
+        let of_cloud = self.cloud().and_then(|cloud| cloud.federation_audience);
+        of_cloud.unwrap_or(PUBLIC_FEDERATION_AUDIENCE)
+    }
+
+    /// Where all of its cloud takes requests with a client certificate, whatever region is configured.
+    ///
+    /// # Errors
+    ///
+    /// When no such host is known of it.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn mtls_host(&self) -> Result<String, Error> {
+        let host = self.token_endpoint(Some("common"), true)?.authority;
+        let global = host.split_once('.').map(|(_, global)| global);
+        let global = global.filter(|global| global.starts_with("mtlsauth."));
+        Ok(global.map_or_else(|| host.clone(), str::to_owned))
     }
 
     /// The token endpoint for that tenant; `mtls` for requests on a connection with a client certificate.

@@ -78,6 +78,8 @@ pub(crate) use list::{Credentials, Standings};
 pub(crate) use kept::Shelf;
 #[cfg(feature = "every-credential")]
 use kept::{Fresh, kept};
+#[cfg(feature = "every-credential")]
+pub(crate) use signed_assertion::x5t_s256;
 pub(crate) use token_proxy::TokenProxy;
 
 #[cfg(not(feature = "every-credential"))]
@@ -85,6 +87,10 @@ use elsewhere as token_proxy;
 
 /// `client_assertion_type` of a JWT (RFC 7523 section 2.2).
 pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The same of an assertion that is bound to the certificate of the connection.
+#[cfg(feature = "every-credential")]
+pub(crate) const JWT_POP: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-pop";
 
 /// Makes of the table what is the same for all kinds: the object that users write, and the choice of the module.
 macro_rules! kinds {
@@ -157,7 +163,7 @@ macro_rules! kinds {
             /// The certificate that authenticates the connection of its requests.
             pub(crate) fn certificate(&self) -> Option<&str> {
                 match self {
-                    $(Self::$Kind(kind) => kind.certificate(),)*
+                    $(Self::$Kind(kind) => Authenticate::certificate(kind),)*
                 }
             }
 
@@ -211,7 +217,7 @@ macro_rules! kinds {
                     let mut out = Distinction::default();
                     match credential {
                         $(Self::$Kind(kind) => {
-                            let is_bound = kind.certificate().is_some();
+                            let is_bound = Authenticate::certificate(kind).is_some();
                             out.add(if is_bound { "" } else { stringify!($name) });
                             kind.distinguish(&mut out);
                         })*
@@ -438,6 +444,11 @@ pub(crate) trait Authenticate: Kind<Of = Client> {
 
 /// A kind that brings an assertion from somewhere and does no more.
 pub(crate) trait SupplyAssertion: Kind<Of = Client> {
+    /// The certificate that its assertions are bound to, and that authenticates the connection.
+    fn certificate(&self) -> Option<&str> {
+        None
+    }
+
     /// The proxy that the exchange goes to in place of the authority.
     fn proxy(&self) -> Option<&TokenProxy> {
         None
@@ -447,6 +458,10 @@ pub(crate) trait SupplyAssertion: Kind<Of = Client> {
 }
 
 impl<T: SupplyAssertion> Authenticate for T {
+    fn certificate(&self) -> Option<&str> {
+        SupplyAssertion::certificate(self)
+    }
+
     fn proxy(&self) -> Option<&TokenProxy> {
         SupplyAssertion::proxy(self)
     }
@@ -481,6 +496,10 @@ impl From<Supplied> for ClientAuth {
             assertion: Some(supplied.assertion),
             presented: supplied.presented,
             echoes: supplied.shown,
+            #[cfg(feature = "every-credential")]
+            generation: supplied.binding.as_ref().map(OpenCertificate::thumbprint),
+            #[cfg(feature = "every-credential")]
+            connection: supplied.binding,
             ..Self::default()
         }
     }
@@ -530,6 +549,9 @@ pub(crate) struct Supplied {
     presented: Option<Rc<JwtSummary>>,
     /// What was shown to others to get it: the server may be the same, and say it again.
     shown: Vec<Secret>,
+    /// The certificate that it is bound to.
+    #[cfg(feature = "every-credential")]
+    binding: Option<OpenCertificate>,
 }
 
 impl Supplied {
@@ -546,7 +568,16 @@ impl Supplied {
             },
             presented,
             shown: Vec::new(),
+            #[cfg(feature = "every-credential")]
+            binding: None,
         }
+    }
+
+    /// Of an assertion that counts on a connection with that certificate alone.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn bound_to(self, certificate: OpenCertificate) -> Self {
+        let binding = Some(certificate);
+        Self { binding, ..self }
     }
 
     #[cfg(feature = "every-credential")]
@@ -586,15 +617,30 @@ impl ClientAuth {
             .map_or(Via::Public, |opened| Via::Certificate(opened.handle))
     }
 
-    /// For a token that is bound to the certificate on the connection. Entra ID takes the certificate alone then, and wants
-    /// to be told; other servers bind what they issue to it by the client's registration (RFC 8705 section 3.4).
+    /// For a token that is bound to the certificate on the connection. Entra ID wants to be told, and takes the certificate
+    /// alone then, unless that proves nothing without the assertion that is bound to it; other servers bind what they issue
+    /// to it by the client's registration (RFC 8705 section 3.4).
     #[cfg(feature = "every-credential")]
     pub(crate) fn for_a_bound_token(mut self, authority: &Authority) -> Self {
         if authority.is_entra() {
-            self.assertion = None;
+            self.assertion.take_if(|own| own.assertion_type != JWT_POP);
             self.token_type = Some(crate::exchange::MTLS_POP);
         }
         self
+    }
+
+    /// Whether a handshake that was refused is worth another one: the platform issues another certificate then.
+    pub(crate) fn is_issued_anew(&self, kind: HttpErrorKind) -> bool {
+        #[cfg(feature = "every-credential")]
+        {
+            let connection = self.connection.as_ref();
+            connection.is_some_and(|opened| opened.issuance.is_some()) && kind.is_of_a_handshake()
+        }
+        #[cfg(not(feature = "every-credential"))]
+        {
+            let _ = kind;
+            false
+        }
     }
 
     /// One method a request (RFC 6749 section 2.3).

@@ -208,6 +208,15 @@ impl HttpErrorKind {
         ("tls-handshake", Self::Tls),
     ];
 
+    /// Whether the server may have ended a handshake because of the certificate that it was shown.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn is_of_a_handshake(self) -> bool {
+        matches!(
+            self,
+            Self::ClientCertificate | Self::NoClientCertificate | Self::Reset | Self::Tls
+        )
+    }
+
     /// The one for a proxy that opens no way now.
     #[cfg(feature = "every-credential")]
     pub const PROXY: &'static str = "proxy";
@@ -259,6 +268,19 @@ pub struct OpenedCertificate {
     pub handle: CertificateHandle,
     /// DER, leaf first; empty if there is a private key alone.
     pub certificate_chain: Vec<Vec<u8>>,
+    /// What the platform said that issued it, if one did.
+    pub issuance: Option<Issuance>,
+}
+
+/// What a platform says with a certificate that it issues for a key of the host: for whom it is, and who takes it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Issuance {
+    /// `client_id` of the managed identity.
+    pub client_id: String,
+    /// Its tenant.
+    pub tenant_id: String,
+    /// URL of the token service that takes the certificate, without tenant and path.
+    pub token_service: String,
 }
 
 /// What a requested assertion is for.

@@ -2,6 +2,7 @@
 
 mod asked;
 mod body;
+mod clock;
 mod form;
 mod transport;
 mod wanted;
@@ -14,6 +15,7 @@ use crate::{Error, ErrorClass, ErrorDetail, Secret, aadsts, challenge, http_date
 
 pub(crate) use asked::Asked;
 use body::Body;
+pub(crate) use clock::learn_clock;
 pub(crate) use form::{Form, request};
 pub(crate) use transport::no_response;
 #[cfg(feature = "every-credential")]

@@ -13,15 +13,15 @@ use std::task::{Context, Poll};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-#[cfg(feature = "every-credential")]
-use crate::credential::Shelf;
 use crate::credential::Standings;
+#[cfg(feature = "every-credential")]
+use crate::credential::{Shelf, x5t_s256};
 use crate::effect::{
     Algorithm, CertificateError, CertificateHandle, Effect, EffectId, HttpError, HttpErrorKind,
     HttpRequest, HttpResponse, Outcome, ReadError, Via,
 };
 #[cfg(feature = "every-credential")]
-use crate::effect::{AssertionError, AssertionOptions, SuppliedAssertion};
+use crate::effect::{AssertionError, AssertionOptions, Issuance, SuppliedAssertion};
 use crate::inspect::JwtSummary;
 use crate::limits::HOST_CALL_TIMEOUT_MS;
 use crate::time::ServerClock;
@@ -261,6 +261,8 @@ impl Io {
                 io: self.clone(),
                 handle: opened.handle,
                 chain: opened.certificate_chain,
+                #[cfg(feature = "every-credential")]
+                issuance: opened.issuance,
             }),
             Some(Outcome::Certificate(Err(error))) => Err(error),
             Some(_) => Err(CertificateError::Other(MISMATCH.into())),
@@ -378,9 +380,17 @@ pub(crate) struct OpenCertificate {
     io: Io,
     pub(crate) handle: CertificateHandle,
     pub(crate) chain: Vec<Vec<u8>>,
+    #[cfg(feature = "every-credential")]
+    pub(crate) issuance: Option<Issuance>,
 }
 
 impl OpenCertificate {
+    /// base64url SHA-256 of the certificate (RFC 7515 section 4.1.8); that of nothing if there is a key alone.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn thumbprint(&self) -> String {
+        x5t_s256(self.chain.first().map_or(&[], Vec::as_slice))
+    }
+
     pub(crate) async fn sign(
         &self,
         algorithm: Algorithm,

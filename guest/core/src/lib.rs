@@ -56,8 +56,8 @@ pub use config::{Config, ConfigError, Environment};
 pub use credential::CredentialTrial;
 pub use effect::{
     Algorithm, AssertionError, AssertionOptions, CertificateError, CertificateHandle, Effect,
-    EffectId, HttpError, HttpErrorKind, HttpRequest, HttpResponse, OpenedCertificate, Outcome,
-    ReadError, SuppliedAssertion, Via,
+    EffectId, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Issuance, OpenedCertificate,
+    Outcome, ReadError, SuppliedAssertion, Via,
 };
 pub use engine::{Completed, Engine, Reply, Ticket};
 pub use error::{Attempt, CredentialRef, Error, ErrorClass, ErrorDetail};

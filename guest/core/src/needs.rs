@@ -33,6 +33,9 @@ pub struct Needs {
     /// Assertions that the host itself gets, each from something on this machine.
     #[cfg(feature = "every-credential")]
     pub host_sources: Vec<HostSourceNeed>,
+    /// Certificates that the host gets from a platform, for keys of its own.
+    #[cfg(feature = "every-credential")]
+    pub issued_certificates: Vec<IssuedCertificateNeed>,
     /// The settings of what a build without the feature `every-credential` does without: the Envoy filter is one.
     pub every_credential: Vec<String>,
 }
@@ -108,6 +111,21 @@ pub struct ExecutableNeed {
     pub timeout_ms: u64,
 }
 
+/// A certificate that the metadata service of this machine issues (its credential protocol, version 2), for a key that the
+/// host makes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct IssuedCertificateNeed {
+    /// The setting of the credential.
+    pub setting: String,
+    /// By which the engine opens it: none that a configuration can give a certificate of its own.
+    pub name: String,
+    /// The metadata service: an address of this machine or its link, with the port if it is not 80.
+    pub authority: String,
+    /// The query of the requests there, which says whose certificate it is.
+    pub query: String,
+}
+
 /// One kind of request and the connection that it goes out on.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
@@ -127,7 +145,8 @@ pub struct Connection {
 pub struct Permission {
     /// Over what.
     pub scheme: Scheme,
-    /// Host, with the port if it is not the scheme's own.
+    /// Host, with the port if it is not the scheme's own. `*.` before it stands for one label, whichever it is: the
+    /// regions of a token service.
     pub authority: String,
     /// Which paths there.
     pub path: PathPattern,
@@ -268,6 +287,8 @@ impl Needs {
             servers,
             #[cfg(feature = "every-credential")]
             host_sources,
+            #[cfg(feature = "every-credential")]
+            issued_certificates,
             every_credential,
         } = other;
         add_each(&mut self.connections, connections);
@@ -280,6 +301,7 @@ impl Needs {
         {
             add_each(&mut self.servers, servers);
             add_each(&mut self.host_sources, host_sources);
+            add_each(&mut self.issued_certificates, issued_certificates);
         }
         add_each(&mut self.every_credential, every_credential);
         if self.assertion_source.is_none() {
@@ -324,7 +346,26 @@ impl Permission {
             Scheme::Https => scheme == "https",
             Scheme::LinkLocalHttp => scheme == "http" && is_this_machine(authority),
         };
-        is_scheme && self.authority == authority && self.path.matches(path)
+        is_scheme && self.is_of(authority) && self.path.matches(path)
+    }
+
+    /// Whether it is for requests to that host.
+    #[cfg(feature = "every-credential")]
+    pub fn is_of(&self, authority: &str) -> bool {
+        let Some(regions) = self.authority.strip_prefix("*.") else {
+            return self.authority == authority;
+        };
+        authority.split_once('.').is_some_and(|(region, rest)| {
+            rest == regions
+                && !region.is_empty()
+                && region.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        })
+    }
+
+    /// Whether it is for requests to that host.
+    #[cfg(not(feature = "every-credential"))]
+    pub fn is_of(&self, authority: &str) -> bool {
+        self.authority == authority
     }
 }
 

@@ -17,8 +17,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use edgepass_core::{
     AccessToken, CertificateError, CertificateHandle, ClientAssertion, Completed, Config,
     ConfigError, Effect, Engine, Environment, Error, HttpError, HttpErrorKind, HttpRequest,
-    HttpResponse, Now, OpenedCertificate, Outcome, ReadError, Refresh, Reply, SecretBytes,
-    TokenRequest, TokenSource, TokenType, Via,
+    HttpResponse, Issuance, Now, OpenedCertificate, Outcome, ReadError, Refresh, Reply,
+    SecretBytes, TokenRequest, TokenSource, TokenType, Via,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -71,6 +71,7 @@ struct Case {
     request: Ask,
     files: BTreeMap<String, Vec<u8>>,
     identities: BTreeMap<String, Vec<String>>,
+    issued: BTreeMap<String, Vec<Issued>>,
     http: Vec<Exchange>,
     expected: Expected,
 }
@@ -92,6 +93,20 @@ struct Ask {
 #[serde(deny_unknown_fields)]
 struct AskAssertion {
     audience: Option<String>,
+}
+
+/// What comes of a platform's issuing a certificate.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum Issued {
+    Certificate {
+        der: String,
+        client_id: String,
+        tenant_id: String,
+        token_service: String,
+    },
+    /// Why it does not.
+    Unavailable(String),
 }
 
 #[derive(Deserialize)]
@@ -204,6 +219,7 @@ impl Case {
             request: json(&path.join("request.json")).unwrap_or_default(),
             files,
             identities: json(&path.join("identities.json")).unwrap_or_default(),
+            issued: json(&path.join("issued.json")).unwrap_or_default(),
             http: json(&path.join("http.json")).unwrap_or_default(),
             expected: json(&path.join("expected.json")).expect("expected.json is there"),
         }
@@ -225,6 +241,7 @@ impl Case {
             engine: Engine::new(config, [3; 32]),
             mono_ms: 0,
             handles: Vec::new(),
+            refused: BTreeMap::new(),
             answered: 0,
             sent: Vec::new(),
         };
@@ -274,6 +291,8 @@ struct Play<'a> {
     engine: Engine,
     mono_ms: u64,
     handles: Vec<String>,
+    /// How many handshakes were refused, by the certificate: whoever issues them replaces a certificate that was.
+    refused: BTreeMap<String, usize>,
     answered: usize,
     /// Credentials as they went out: none may come back in an answer.
     sent: Vec<String>,
@@ -357,11 +376,31 @@ impl Play<'_> {
     }
 
     fn open(&mut self, name: &str) -> Result<OpenedCertificate, CertificateError> {
-        let chain = self
-            .case
-            .identities
-            .get(name)
-            .ok_or(CertificateError::NotFound)?;
+        let refused = self.refused.get(name).copied().unwrap_or_default();
+        let issued = self.case.issued.get(name);
+        let (chain, issuance) =
+            match issued.and_then(|issued| issued.get(refused).or(issued.last())) {
+                None => {
+                    let chain = self.case.identities.get(name);
+                    (chain.ok_or(CertificateError::NotFound)?.clone(), None)
+                }
+                Some(Issued::Unavailable(why)) => {
+                    return Err(CertificateError::Unavailable(why.clone()));
+                }
+                Some(Issued::Certificate {
+                    der,
+                    client_id,
+                    tenant_id,
+                    token_service,
+                }) => (
+                    vec![der.clone()],
+                    Some(Issuance {
+                        client_id: client_id.clone(),
+                        tenant_id: tenant_id.clone(),
+                        token_service: token_service.clone(),
+                    }),
+                ),
+            };
         self.handles.push(name.to_owned());
         Ok(OpenedCertificate {
             handle: CertificateHandle(self.handles.len() as u64),
@@ -369,6 +408,7 @@ impl Play<'_> {
                 .iter()
                 .map(|der| STANDARD.decode(der).expect("base64"))
                 .collect(),
+            issuance,
         })
     }
 
@@ -404,6 +444,9 @@ impl Play<'_> {
         });
         if !permitted {
             return Err(format!("no driver lets this out: {request:?}"));
+        }
+        if let (Some(name), Some(_)) = (via, &exchange.response.error) {
+            *self.refused.entry(name.clone()).or_default() += 1;
         }
         self.sent.extend(exchange.request.check(request)?);
         Ok(exchange.response.as_result())

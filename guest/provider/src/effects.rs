@@ -217,9 +217,11 @@ async fn open_certificate(
 ) -> Result<OpenedCertificate, CertificateError> {
     let certificate = host_certificates::open(name).await?;
     let certificate_chain = certificate.chain();
+    let issuance = certificate.issuance().map(Into::into);
     Ok(OpenedCertificate {
         handle: certificates.add(certificate),
         certificate_chain,
+        issuance,
     })
 }
 

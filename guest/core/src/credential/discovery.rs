@@ -108,6 +108,7 @@ async fn found(io: &Io, issuer: &Issuer, correlation_id: &str) -> Result<Fresh, 
                         text,
                         lifetime_ms: METADATA_LIFETIME_MS,
                         refresh_in_ms: Some(METADATA_RENEWAL_MS),
+                        bound_to: None,
                     });
                 }
                 Err(error) => error.edit(|detail| detail.http_status = Some(200)),

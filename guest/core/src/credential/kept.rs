@@ -33,6 +33,8 @@ pub(super) struct Fresh {
     pub(super) text: Secret,
     pub(super) lifetime_ms: u64,
     pub(super) refresh_in_ms: Option<u64>,
+    /// The thumbprint of the certificate that it is bound to.
+    pub(super) bound_to: Option<String>,
 }
 
 impl From<Granted> for Fresh {
@@ -41,6 +43,7 @@ impl From<Granted> for Fresh {
             text: granted.token,
             lifetime_ms: granted.lifetime_ms,
             refresh_in_ms: granted.refresh_in_ms,
+            bound_to: granted.certificate_thumbprint,
         }
     }
 }
@@ -50,6 +53,8 @@ impl From<Granted> for Fresh {
 pub(crate) struct Kept {
     pub(super) token: Secret,
     pub(super) presented: Option<Rc<JwtSummary>>,
+    /// The thumbprint of the certificate that it is bound to.
+    pub(super) bound_to: Option<String>,
     renew: Moment,
     end: Moment,
 }
@@ -106,6 +111,7 @@ impl Kept {
         Self {
             presented: inspect_jwt(fresh.text.expose()).map(Rc::new),
             token: fresh.text,
+            bound_to: fresh.bound_to,
             renew: Moment::after(now, renew.unwrap_or(life / 2)),
             end: Moment::after(now, life - END_MARGIN_MS.min(life / 20)),
         }

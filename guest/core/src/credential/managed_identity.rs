@@ -11,6 +11,8 @@ mod azure_ml;
 #[cfg(feature = "every-credential")]
 mod beside;
 #[cfg(feature = "every-credential")]
+mod bound;
+#[cfg(feature = "every-credential")]
 mod cloud_shell;
 mod imds;
 mod selector;
@@ -28,6 +30,8 @@ use crate::distinction::Distinction;
 use crate::exchange::Granted;
 use crate::flow::Io;
 
+#[cfg(feature = "every-credential")]
+pub(super) use bound::Bound;
 pub(super) use selector::Selector;
 pub(super) use source::{Source, SourceName};
 

@@ -9,6 +9,8 @@ use crate::config::error::{ConfigError, check};
 use crate::config::parse::object;
 use crate::config::place::Place;
 use crate::config::{Client, rules};
+#[cfg(feature = "every-credential")]
+use crate::credential::managed_identity::Bound;
 use crate::credential::managed_identity::{Selector, Source, SourceName};
 use crate::credential::{Failure, JWT_BEARER, Kind, Purpose, Supplied, SupplyAssertion};
 #[cfg(feature = "every-credential")]
@@ -20,9 +22,6 @@ use crate::inspect::inspect_jwt;
 use crate::limits::HTTP_TIMEOUT_MS;
 #[cfg(not(feature = "every-credential"))]
 use std::rc::Rc;
-
-/// `aud` of an assertion where the cloud has no other.
-const TOKEN_EXCHANGE: &str = "api://AzureADTokenExchange";
 
 object! {
     /// An assertion that is the token of a managed identity. Without any of the three IDs it is of the identity that the
@@ -41,14 +40,28 @@ object! {
         /// The audience that the federated credential expects; that of the identity's cloud by default, in the public
         /// one `api://AzureADTokenExchange`.
         audience: Option<String> = optional_text,
+        /// Have the metadata service of the virtual machine issue a certificate for a key of the host's, and show that on the
+        /// connection: the assertion counts nowhere else. Microsoft.Identity.Web calls it `UseBoundCredential`.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        use_bound_credential: bool = flag(false),
     }
 }
 
 /// The same, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct ManagedIdentityAssertion {
-    source: Source,
+    giver: Giver,
     audience: String,
+}
+
+/// Who gives the token.
+#[derive(Clone, Debug)]
+enum Giver {
+    /// The platform.
+    Platform(Source),
+    /// The token service of the cloud, on a connection with a certificate that the platform issues.
+    #[cfg(feature = "every-credential")]
+    Bound(Bound),
 }
 
 impl Kind for ManagedIdentityAssertion {
@@ -66,55 +79,94 @@ impl Kind for ManagedIdentityAssertion {
             object_id,
             resource_id,
             audience,
+            use_bound_credential,
         } = document;
         if let Some(audience) = audience {
             check(&place.at("audience"), rules::audience(audience))?;
         }
-        let of_cloud = client
-            .authority
-            .cloud()
-            .and_then(|cloud| cloud.federation_audience);
-        let audience = audience.as_deref().or(of_cloud).unwrap_or(TOKEN_EXCHANGE);
+        let audience = audience.as_deref();
+        let audience = audience.unwrap_or_else(|| client.authority.federation_audience());
         let audience = audience
             .strip_suffix(rules::DEFAULT_SCOPE)
             .unwrap_or(audience);
         let selector = Selector::check(place, client_id, object_id, resource_id)?;
+        let giver = match use_bound_credential {
+            false => Giver::Platform(Source::check(*source, selector, Some(audience), place)?),
+            #[cfg(feature = "every-credential")]
+            true => Giver::Bound(Bound::check(*source, selector, &client.authority, place)?),
+            #[cfg(not(feature = "every-credential"))]
+            true => {
+                return Err(ConfigError::new(
+                    place.at("use_bound_credential"),
+                    "is not available in Envoy",
+                )
+                .hint(
+                    "leave it out: the filter has no key for which a certificate could be issued",
+                ));
+            }
+        };
         Ok(Self {
-            source: Source::check(*source, selector, Some(audience), place)?,
+            giver,
             audience: audience.to_owned(),
         })
     }
 
     fn describe(&self) -> String {
-        format!("assertion of the {}", self.source.describe())
+        let giver = match &self.giver {
+            Giver::Platform(source) => source.describe(),
+            #[cfg(feature = "every-credential")]
+            Giver::Bound(bound) => bound.describe(),
+        };
+        format!("assertion of the {giver}")
     }
 
     fn distinguish(&self, out: &mut Distinction) {
-        let Self { source, audience } = self;
-        source.distinguish(out);
+        let Self { giver, audience } = self;
+        match giver {
+            Giver::Platform(source) => source.distinguish(out),
+            #[cfg(feature = "every-credential")]
+            Giver::Bound(bound) => {
+                out.add("bound");
+                bound.distinguish(out);
+            }
+        }
         out.add(audience);
     }
 }
 
 impl SupplyAssertion for ManagedIdentityAssertion {
+    #[cfg(feature = "every-credential")]
+    fn certificate(&self) -> Option<&str> {
+        match &self.giver {
+            Giver::Platform(_) => None,
+            Giver::Bound(bound) => Some(bound.certificate()),
+        }
+    }
+
+    #[cfg(feature = "every-credential")]
     async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
-        let ask = self
-            .source
-            .token(io, &self.audience, purpose.correlation_id, HTTP_TIMEOUT_MS);
-        #[cfg(feature = "every-credential")]
-        {
-            let mut key = Distinction::default();
-            self.distinguish(&mut key);
-            let ask = Box::pin(async { ask.await.map(Fresh::from) });
-            let kept = kept(io, &key.sha256_hex(), ask).await?;
-            Ok(Supplied::new(kept.token, JWT_BEARER, kept.presented))
-        }
-        // the filter's VMs share what comes of it, which takes long enough
-        #[cfg(not(feature = "every-credential"))]
-        {
-            let granted = ask.await?;
-            let presented = inspect_jwt(granted.token.expose()).map(Rc::new);
-            Ok(Supplied::new(granted.token, JWT_BEARER, presented))
-        }
+        let mut key = Distinction::default();
+        self.distinguish(&mut key);
+        let (key, audience, id) = (key.sha256_hex(), &self.audience, purpose.correlation_id);
+        let source = match &self.giver {
+            Giver::Platform(source) => source,
+            Giver::Bound(bound) => return bound.assertion(io, &key, audience, id).await,
+        };
+        let ask = source.token(io, audience, id, HTTP_TIMEOUT_MS);
+        let ask = Box::pin(async { ask.await.map(Fresh::from) });
+        let kept = kept(io, &key, ask).await?;
+        Ok(Supplied::new(kept.token, JWT_BEARER, kept.presented))
+    }
+
+    /// The filter's VMs share what comes of it, which takes long enough.
+    #[cfg(not(feature = "every-credential"))]
+    async fn assertion(&self, io: &Io, purpose: &Purpose<'_>) -> Result<Supplied, Failure> {
+        let Giver::Platform(source) = &self.giver;
+        let id = purpose.correlation_id;
+        let granted = source
+            .token(io, &self.audience, id, HTTP_TIMEOUT_MS)
+            .await?;
+        let presented = inspect_jwt(granted.token.expose()).map(Rc::new);
+        Ok(Supplied::new(granted.token, JWT_BEARER, presented))
     }
 }

@@ -19,7 +19,7 @@ use crate::credential::{
 };
 use crate::credential::{discovery, platform};
 use crate::distinction::Distinction;
-use crate::exchange::{self, Asked, Form, Granted, Wanted};
+use crate::exchange::{self, Asked, Form, Granted, Wanted, learn_clock};
 use crate::flow::Io;
 use crate::inspect::inspect_jwt;
 use crate::limits::HTTP_TIMEOUT_MS;
@@ -178,7 +178,8 @@ impl SupplyAssertion for OidcFederation {
 }
 
 impl OidcFederation {
-    /// The first of the two exchanges.
+    /// The first of the two exchanges. Its own assertion is built by the issuer's clock, as that of the second is by the
+    /// server's.
     async fn granted(
         &self,
         io: &Io,
@@ -190,68 +191,11 @@ impl OidcFederation {
             .credential
             .find_token_endpoint(io, &self.client, tenant, purpose.correlation_id)
             .await?;
-        let inner = Purpose {
-            identity: purpose.identity,
-            client_id: &self.client.client_id,
-            tenant: self.client.tenant.as_deref(),
-            endpoint: &endpoint,
-            audience: None,
-            claims: None,
-            correlation_id: purpose.correlation_id,
+        let granted = match self.exchanged(io, purpose, &endpoint, shown).await {
+            Err((_, true)) => self.exchanged(io, purpose, &endpoint, shown).await,
+            other => other,
         };
-        let auth = self.credential.authenticate(io, &inner).await?;
-        let mut form = Form::default();
-        form.add("client_id", self.client.client_id.as_str());
-        form.add("grant_type", "client_credentials");
-        if let Some(scope) = &self.scope {
-            form.add("scope", scope.as_str());
-        }
-        self.client.add_parameters(&mut form);
-        auth.add_to(&mut form);
-        let request = exchange::request(
-            &endpoint,
-            form,
-            auth.authorization.clone(),
-            purpose.correlation_id,
-            HTTP_TIMEOUT_MS,
-        );
-        let result = io.http(request, auth.via()).await;
-        let secrets = auth.secrets();
-        shown.borrow_mut().clone_from(&secrets);
-        let asked = Asked {
-            endpoint: &endpoint,
-            server_unix_s: io.now().unix_ms / 1000,
-            correlation_id: purpose.correlation_id,
-            presented: auth.presented.as_deref(),
-            wanted: Wanted::default(),
-            secrets: &secrets,
-        };
-        let granted = match &result {
-            Ok(response) => exchange::response(&asked, response),
-            Err(error) => {
-                let failure = exchange::no_response(&asked, error);
-                Err(self.credential.explain(failure, error.kind))
-            }
-        };
-        if let (Err(error), Authority::Discovered(issuer)) = (&granted, &self.client.authority)
-            && error.detail().oauth_error.is_none()
-        {
-            discovery::renew(io, issuer);
-        }
-        // the inner credential may be one that is kept, too
-        if let (Err(error), Some(read)) = (&granted, &auth.read)
-            && error.detail().oauth_error.is_some()
-        {
-            io.forget_assertion(read);
-        }
-        let granted = granted.map_err(|error| {
-            error.edit(|detail| {
-                detail.message = format!(
-                    "the assertion of client {}: {}",
-                    self.client.client_id, detail.message
-                );
-            })
-        })?;
+        let granted = granted.map_err(|(failure, _)| failure)?;
         if inspect_jwt(granted.token.expose()).is_none() {
             return Err(Error::new(
                 ErrorClass::InvalidResponse,
@@ -264,6 +208,90 @@ impl OidcFederation {
             .into());
         }
         Ok(granted)
+    }
+
+    /// One request for it; of a failure, whether the next would say other times.
+    async fn exchanged(
+        &self,
+        io: &Io,
+        purpose: &Purpose<'_>,
+        endpoint: &Endpoint,
+        shown: &RefCell<Vec<Secret>>,
+    ) -> Result<Granted, (Failure, bool)> {
+        let inner = Purpose {
+            identity: purpose.identity,
+            client_id: &self.client.client_id,
+            tenant: self.client.tenant.as_deref(),
+            endpoint,
+            audience: None,
+            claims: None,
+            correlation_id: purpose.correlation_id,
+        };
+        let auth = self.credential.authenticate(io, &inner).await;
+        let auth = auth.map_err(|failure| (failure, false))?;
+        let host = &endpoint.authority;
+        let clock_before = io.server_clock(host).estimate_ms(io.now());
+        let mut form = Form::default();
+        form.add("client_id", self.client.client_id.as_str());
+        form.add("grant_type", "client_credentials");
+        if let Some(scope) = &self.scope {
+            form.add("scope", scope.as_str());
+        }
+        self.client.add_parameters(&mut form);
+        auth.add_to(&mut form);
+        let request = exchange::request(
+            endpoint,
+            form,
+            auth.authorization.clone(),
+            purpose.correlation_id,
+            HTTP_TIMEOUT_MS,
+        );
+        let result = io.http(request, auth.via()).await;
+        let mut secrets = shown.borrow().clone();
+        secrets.extend(auth.secrets());
+        shown.borrow_mut().clone_from(&secrets);
+        let asked = Asked {
+            endpoint,
+            server_unix_s: io.server_clock(host).estimate_ms(io.now()) / 1000,
+            correlation_id: purpose.correlation_id,
+            presented: auth.presented.as_deref(),
+            wanted: Wanted::default(),
+            secrets: &secrets,
+        };
+        let granted = match &result {
+            Ok(response) => exchange::response(&asked, response),
+            Err(error) => {
+                let failure = exchange::no_response(&asked, error);
+                Err(self.credential.explain(failure, error.kind))
+            }
+        };
+        let other_clock = learn_clock(
+            io,
+            host,
+            result.as_ref().ok(),
+            auth.is_built_by_clock().then_some(clock_before),
+            granted.as_ref().err(),
+        );
+        if let (Err(error), Authority::Discovered(issuer)) = (&granted, &self.client.authority)
+            && error.detail().oauth_error.is_none()
+        {
+            discovery::renew(io, issuer);
+        }
+        // the inner credential may be one that is kept, too
+        if let (Err(error), Some(read)) = (&granted, &auth.read)
+            && error.detail().oauth_error.is_some()
+        {
+            io.forget_assertion(read);
+        }
+        granted.map_err(|error| {
+            let error = error.edit(|detail| {
+                detail.message = format!(
+                    "the assertion of client {}: {}",
+                    self.client.client_id, detail.message
+                );
+            });
+            (error.into(), other_clock)
+        })
     }
 }
 

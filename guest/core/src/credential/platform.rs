@@ -20,9 +20,6 @@ use crate::needs::{Connection, PathPattern, Permission, Purpose, Scheme, is_link
 use crate::text::{Needles, clean};
 use crate::{Error, ErrorClass, ErrorDetail, Secret, SecretBytes};
 
-/// `aud` of an assertion for Entra ID where the cloud has no other.
-const TOKEN_EXCHANGE: &str = "api://AzureADTokenExchange";
-
 /// The audience that is written, or that of the server: for Entra ID that of token exchanges in its cloud, for any other
 /// its token endpoint (RFC 7523 section 3), or its issuer where that is what is known of it.
 pub(super) fn audience(
@@ -37,9 +34,7 @@ pub(super) fn audience(
         return Ok(issuer.identifier.clone());
     }
     if client.authority.is_entra() {
-        let cloud = client.authority.cloud();
-        let audience = cloud.and_then(|cloud| cloud.federation_audience);
-        return Ok(audience.unwrap_or(TOKEN_EXCHANGE).to_owned());
+        return Ok(client.authority.federation_audience().to_owned());
     }
     let endpoint = client.token_endpoint(None, false);
     endpoint

@@ -410,6 +410,6 @@ fn may_be_rsa(der: &[u8]) -> bool {
 }
 
 /// base64url SHA-256 of the certificate (RFC 7515 section 4.1.8).
-fn x5t_s256(der: &[u8]) -> String {
+pub(crate) fn x5t_s256(der: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(der))
 }

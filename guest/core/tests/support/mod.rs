@@ -582,6 +582,7 @@ impl World {
                 let opened = OpenedCertificate {
                     handle: CertificateHandle(self.count),
                     certificate_chain: vec![self.certificate.clone()],
+                    issuance: None,
                 };
                 self.open_identities += 1;
                 self.schedule(self.true_ms, id, Outcome::Certificate(Ok(opened)));

@@ -54,10 +54,7 @@ impl Imds {
         resource: Option<&str>,
         place: &Place<'_>,
     ) -> Result<Self, ConfigError> {
-        let authority = match place.variable_alone(VARIABLE) {
-            Some(url) => authority_of(url)?,
-            None => ADDRESS.to_owned(),
-        };
+        let authority = authority(place)?;
         let imds = Self {
             selector,
             authority,
@@ -153,11 +150,7 @@ impl Imds {
         let mut query = form_urlencoded::Serializer::for_suffix(format!("{PATH}?"), PATH.len() + 1);
         query.append_pair("api-version", API_VERSION);
         query.append_pair("resource", resource);
-        if let Some((field, id)) = self.selector.id() {
-            let name = match field {
-                "resource_id" => "msi_res_id",
-                other => other,
-            };
+        if let Some((name, id)) = parameter(&self.selector) {
             query.append_pair(name, id);
         }
         query.finish()
@@ -224,6 +217,22 @@ fn again_later(error: Error, wait_ms: u64) -> Error {
     error
         .reclassify(ErrorClass::Server)
         .hint("the metadata service is starting or being updated, which takes about a minute")
+}
+
+/// Where the service is: at the same address on every machine, unless the variable says otherwise.
+pub(super) fn authority(place: &Place<'_>) -> Result<String, ConfigError> {
+    let replaced = place.variable_alone(VARIABLE).map(authority_of);
+    replaced.unwrap_or_else(|| Ok(ADDRESS.to_owned()))
+}
+
+/// The parameter by which the service knows which identity is meant.
+pub(super) fn parameter(selector: &Selector) -> Option<(&'static str, &str)> {
+    let (field, id) = selector.id()?;
+    let name = match field {
+        "resource_id" => "msi_res_id",
+        other => other,
+    };
+    Some((name, id))
 }
 
 /// `host[:port]` of the URL that replaces the service's.
