@@ -1,22 +1,27 @@
 //! Certificates whose private keys stay in the host: loaded from PEM or PKCS#12, loaded again when they rotate, used to
 //! sign and to authenticate connections.
 
+mod csr;
+mod issued;
 mod pair;
 mod pkcs12;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use edgepass_core::config::CertificateFiles;
-use edgepass_core::{Algorithm, Environment, Secret, SecretBytes};
+use edgepass_core::needs::IssuedCertificateNeed;
+use edgepass_core::{Algorithm, Environment, Issuance, Secret, SecretBytes};
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
+use self::issued::Issued;
 use self::pair::{Given, Life, Pair, SigningKey};
 pub(crate) use self::pair::{LoadError, SignError};
 use crate::egress::{Egress, Pool, PoolCell};
@@ -221,10 +226,17 @@ impl Password {
 }
 
 /// The certificates of one host, by name.
-pub(crate) struct Certificates(BTreeMap<String, Arc<Certificate>>);
+pub(crate) struct Certificates {
+    kept: BTreeMap<String, Arc<Certificate>>,
+    /// Those that platforms issue.
+    issued: BTreeMap<String, Issued>,
+}
 
 impl Certificates {
-    pub(crate) fn new(sources: BTreeMap<String, CertificateSource>) -> Self {
+    pub(crate) fn new(
+        sources: BTreeMap<String, CertificateSource>,
+        issued: Vec<IssuedCertificateNeed>,
+    ) -> Self {
         let certificate = |name: &String, source| {
             Arc::new(Certificate {
                 name: name.clone(),
@@ -232,23 +244,54 @@ impl Certificates {
                 state: Mutex::new(State::default()),
             })
         };
-        Self(
-            sources
+        let issued = issued.into_iter();
+        Self {
+            kept: sources
                 .into_iter()
                 .map(|(name, source)| (name.clone(), certificate(&name, source)))
                 .collect(),
-        )
+            issued: issued
+                .map(|need| (need.name.clone(), Issued::new(need)))
+                .collect(),
+        }
     }
 
+    /// Those that are read from somewhere.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &Certificate)> {
-        self.0
+        self.kept
             .iter()
             .map(|(name, certificate)| (name.as_str(), certificate.as_ref()))
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Certificate>> {
-        self.0.get(name)
+    /// The one of that name, of those.
+    pub(crate) fn get(&self, name: &str) -> Option<&Certificate> {
+        self.kept.get(name).map(Arc::as_ref)
     }
+
+    /// The one of that name as it is now, if there is one of that name.
+    pub(crate) async fn open(&self, name: &str) -> Option<Result<Arc<Snapshot>, OpenError>> {
+        if let Some(certificate) = self.kept.get(name).map(Arc::clone) {
+            let opened = tokio::task::spawn_blocking(move || certificate.current()).await;
+            return Some(match opened {
+                Ok(current) => current.map_err(|e| OpenError::Unavailable(e.to_string())),
+                Err(e) => Err(OpenError::Temporary(e.to_string())),
+            });
+        }
+        match self.issued.get(name) {
+            Some(issued) => Some(issued.current().await),
+            None => None,
+        }
+    }
+}
+
+/// Why a certificate cannot be opened, in words.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error("{0}")]
+    Unavailable(String),
+    /// The same may be had in a moment.
+    #[error("{0}")]
+    Temporary(String),
 }
 
 /// One name, and the certificate behind it now.
@@ -416,6 +459,10 @@ pub(crate) struct Snapshot {
     unused: Vec<String>,
     /// Its connections; they end with it.
     pool: PoolCell,
+    /// What the platform said that issued it.
+    issuance: Option<Issuance>,
+    /// A server has ended a handshake in which it was shown.
+    refused: AtomicBool,
 }
 
 impl Snapshot {
@@ -437,7 +484,42 @@ impl Snapshot {
             certified: pair.certified,
             signing: pair.signing,
             pool: PoolCell::default(),
+            issuance: None,
+            refused: AtomicBool::new(false),
         }
+    }
+
+    /// One that a platform has issued.
+    fn issued(name: &str, pair: Pair, issuance: Issuance) -> Self {
+        Self {
+            issuance: Some(issuance),
+            ..Self::new(name, pair)
+        }
+    }
+
+    /// What the platform said that issued it.
+    pub(crate) fn issuance(&self) -> Option<&Issuance> {
+        self.issuance.as_ref()
+    }
+
+    /// Takes in why a request on one of its connections has failed.
+    pub(crate) fn note(&self, error: &wasmtime_wasi_http::Error) {
+        use wasmtime_wasi_http::Error as E;
+
+        if matches!(
+            error,
+            E::TlsAlertReceived { .. }
+                | E::TlsProtocolError
+                | E::TlsCertificateError
+                | E::ConnectionTerminated
+        ) || matches!(error, E::InternalError(Some(reason)) if reason.starts_with("tls-handshake"))
+        {
+            self.refused.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// The name that credentials use.

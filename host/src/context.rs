@@ -17,7 +17,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::assertion::AssertionSource;
 use crate::bindings::{assertion_source, host_certificates, token_file};
 use crate::bounds::Bounds;
-use crate::certificate::{Certificates, Opened, SignError};
+use crate::certificate::{Certificates, OpenError, Opened, SignError};
 use crate::egress::{Egress, Hooks};
 use crate::files::{FileError, TokenFiles};
 use crate::notices::Notices;
@@ -313,18 +313,14 @@ impl<T: HostView> host_certificates::HostWithStore<T> for Imports {
         use host_certificates::CertificateError as E;
 
         let host = host(store);
-        let Some(certificate) = host.0.certificates.get(&name).map(Arc::clone) else {
-            return Ok(Err(E::NotFound));
-        };
-        match tokio::task::spawn_blocking(move || certificate.current()).await {
-            Ok(Ok(snapshot)) => {
-                Ok(Ok(store.with(|mut store| {
-                    store.get().table.push(Opened(snapshot))
-                })?))
+        Ok(match host.0.certificates.open(&name).await {
+            None => Err(E::NotFound),
+            Some(Ok(snapshot)) => {
+                Ok(store.with(|mut store| store.get().table.push(Opened(snapshot)))?)
             }
-            Ok(Err(e)) => Ok(Err(E::Unavailable(e.to_string()))),
-            Err(e) => Ok(Err(E::Other(e.to_string()))),
-        }
+            Some(Err(OpenError::Unavailable(reason))) => Err(E::Unavailable(reason)),
+            Some(Err(OpenError::Temporary(reason))) => Err(E::Other(reason)),
+        })
     }
 }
 
@@ -394,7 +390,10 @@ impl<T: HostView> host_certificates::HostCertificateWithStore<T> for Imports {
                 let (response, _processed) = Response::from_http(view.hooks, response);
                 Ok(Ok(view.table.push(response)?))
             }),
-            Err(e) => Ok(Err(error_code(e))),
+            Err(e) => {
+                snapshot.note(&e);
+                Ok(Err(error_code(e)))
+            }
         }
     }
 }
@@ -402,6 +401,14 @@ impl<T: HostView> host_certificates::HostCertificateWithStore<T> for Imports {
 impl host_certificates::HostCertificate for HostContextView<'_> {
     fn chain(&mut self, certificate: Resource<Opened>) -> wasmtime::Result<Vec<Vec<u8>>> {
         Ok(self.table.get(&certificate)?.0.chain())
+    }
+
+    fn issuance(
+        &mut self,
+        certificate: Resource<Opened>,
+    ) -> wasmtime::Result<Option<host_certificates::Issuance>> {
+        let issuance = self.table.get(&certificate)?.0.issuance().cloned();
+        Ok(issuance.map(Into::into))
     }
 
     fn drop(&mut self, certificate: Resource<Opened>) -> wasmtime::Result<()> {

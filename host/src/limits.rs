@@ -137,3 +137,18 @@ pub const PAIR_GRACE: Duration = Duration::from_secs(60);
 /// How long before its end a certificate is called one that expires soon, if it lives ten times as long: who renews by
 /// hand does so within that time. Of one that lives shorter it is a tenth of its life.
 pub const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// How long the metadata service may take to say who this machine is: it is on the machine's link, and answers in some
+/// milliseconds; where there is none nobody does.
+pub const METADATA_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long it may take to have a certificate issued. With the above it stays below what the engine waits for the host.
+pub const ISSUE_DEADLINE: Duration = Duration::from_secs(7);
+
+/// When a certificate could not be renewed, this long before it is tried again: a third of what a restart of the metadata
+/// service takes.
+pub const RENEW_AGAIN: Duration = Duration::from_secs(30);
+
+/// A certificate that came in the place of one that a server had refused is not replaced for that within this: then it is
+/// not the certificate that the server minds.
+pub const REISSUE_INTERVAL: Duration = Duration::from_secs(300);

@@ -647,7 +647,7 @@ impl Builder {
             ),
             way,
             sources: Sources::new(needs.host_sources, &environment),
-            certificates: Certificates::new(certificates),
+            certificates: Certificates::new(certificates, needs.issued_certificates),
             signatures: needs.signatures,
             certificate_needs: needs.certificates,
             default_identity: config.default_identity.clone(),

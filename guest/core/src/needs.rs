@@ -328,6 +328,33 @@ impl Needs {
     }
 }
 
+#[cfg(feature = "every-credential")]
+impl IssuedCertificateNeed {
+    /// Where the service says who the machine is.
+    pub const METADATA_PATH: &'static str = "/metadata/identity/getplatformmetadata";
+
+    /// Where it issues the certificate.
+    pub const ISSUE_PATH: &'static str = "/metadata/identity/issuecredential";
+
+    /// What the host asks there, and nobody else.
+    pub fn connections(&self) -> Vec<Connection> {
+        let connection = |path: &str, purpose| Connection {
+            permission: Permission {
+                scheme: Scheme::LinkLocalHttp,
+                authority: self.authority.clone(),
+                path: PathPattern::Exact(format!("{path}?{}", self.query)),
+                purpose,
+            },
+            certificate: None,
+            server_thumbprint: None,
+        };
+        vec![
+            connection(Self::METADATA_PATH, Purpose::ManagedIdentity),
+            connection(Self::ISSUE_PATH, Purpose::PlatformPost),
+        ]
+    }
+}
+
 impl Purpose {
     /// The one method of its requests.
     pub fn method(self) -> &'static str {

@@ -156,7 +156,8 @@ impl Pair {
         }))
     }
 
-    fn of(
+    /// The pair of a chain and a key that are there.
+    pub(super) fn of(
         chain: &[CertificateDer<'static>],
         der: &PrivateKeyDer<'static>,
         chain_place: &str,

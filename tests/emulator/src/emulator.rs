@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::clock::Clock;
+use crate::credentials::MachineKeys;
 use crate::directory::Directory;
 use crate::encoding::{base64url, guid, guid_from, random};
 use crate::faults::{Fault, FaultQueue};
@@ -378,6 +379,28 @@ impl Emulator {
     pub fn set_managed_identity_token_lifetime(&self, seconds: i64) {
         lock(&self.world().settings).managed_identity_token_lifetime = seconds;
         self.world().metadata_tokens.clear();
+    }
+
+    /// For which keys the metadata service issues certificates.
+    pub fn set_machine_keys(&self, keys: MachineKeys) {
+        self.world().pki.credentials.set_keys(keys);
+    }
+
+    /// The life of the certificates that it issues from now on, seconds.
+    pub fn set_issued_certificate_lifetime(&self, seconds: i64) {
+        self.world().pki.credentials.set_lifetime(seconds);
+    }
+
+    /// Refuses that many of the certificates that it issues next, in every
+    /// handshake.
+    pub fn refuse_issued_certificates(&self, count: usize) {
+        self.world().pki.credentials.refuse_next(count);
+    }
+
+    /// `x5t#S256` of the certificates that it has issued, the first one first.
+    #[must_use]
+    pub fn issued_certificates(&self) -> Vec<String> {
+        self.world().pki.credentials.issued()
     }
 
     /// What the federated credential of an application names as issuer that

@@ -4,6 +4,7 @@ mod broken_server;
 mod clock;
 mod connect_proxy;
 mod control;
+mod credentials;
 mod delivery;
 mod directory;
 mod discovery;
@@ -33,6 +34,7 @@ mod world;
 
 pub use broken_server::{BrokenServer, Stage};
 pub use connect_proxy::{ConnectProxy, Manner, TunnelRequest};
+pub use credentials::MachineKeys;
 pub use directory::Directory;
 pub use emulator::{Builder, Emulator, Faults};
 pub use errors::{Aadsts, TABLE};

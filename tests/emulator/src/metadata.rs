@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use http::{HeaderName, Method, StatusCode};
 use serde_json::{Map, Value, json};
 
+use crate::credentials;
 use crate::encoding::{base64url, random};
 use crate::lock;
 use crate::registry::{ManagedIdentity, Resource};
@@ -47,12 +48,16 @@ const SELECTORS: &[&str] = &[
 /// Answers a request to the metadata service.
 pub(crate) fn answer(world: &World, call: &Call) -> Reply {
     // The SDK for JavaScript ends the path with a slash.
-    let mut reply = match call.path.trim_end_matches('/') {
-        "/metadata/identity/oauth2/token" => match token(world, call) {
-            Ok(value) => Reply::json(StatusCode::OK, &value),
-            Err(refusal) => refusal.reply(),
-        },
-        _ => Reply::json(StatusCode::NOT_FOUND, &json!({ "error": "Not found" })),
+    let answer = match call.path.trim_end_matches('/') {
+        "/metadata/identity/oauth2/token" => Some(token(world, call)),
+        "/metadata/identity/getplatformmetadata" => Some(credentials::metadata(world, call)),
+        "/metadata/identity/issuecredential" => Some(credentials::issue(world, call)),
+        _ => None,
+    };
+    let mut reply = match answer {
+        Some(Ok(value)) => Reply::json(StatusCode::OK, &value),
+        Some(Err(refusal)) => refusal.reply(),
+        None => Reply::json(StatusCode::NOT_FOUND, &json!({ "error": "Not found" })),
     };
     reply.set(HeaderName::from_static("server"), "IMDS/150.870.65.1854");
     reply
@@ -296,7 +301,7 @@ impl Parameters {
 }
 
 /// The identity that the request means.
-fn identity(world: &World, parameters: &Parameters) -> Result<ManagedIdentity, Refusal> {
+pub(crate) fn identity(world: &World, parameters: &Parameters) -> Result<ManagedIdentity, Refusal> {
     let mut selected = None;
     for name in SELECTORS {
         let Some(value) = parameters.get(name)? else {

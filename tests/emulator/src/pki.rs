@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context as _, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize, SanType,
+    KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, PublicKeyData, RsaKeySize, SanType,
 };
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
@@ -21,6 +21,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureSc
 use sha1::Digest as _;
 
 use crate::clock::{date_time, real_now};
+use crate::credentials::Credentials;
 use crate::encoding::sha256_url;
 use crate::files::write_private;
 
@@ -46,6 +47,9 @@ const NAMES: &[&str] = &[
 /// A CA that exists as long as the emulator and signs what it needs.
 pub(crate) struct Pki {
     ca: CertifiedIssuer<'static, KeyPair>,
+    /// What the metadata service has issued, of which some may be refused in
+    /// a handshake.
+    pub(crate) credentials: Arc<Credentials>,
 }
 
 impl Pki {
@@ -60,6 +64,7 @@ impl Pki {
         set_validity(&mut params, -BACKDATE, SERVER_VALIDITY);
         Ok(Self {
             ca: CertifiedIssuer::self_signed(params, KeyPair::generate()?)?,
+            credentials: Arc::default(),
         })
     }
 
@@ -113,6 +118,7 @@ impl Pki {
             let verifier = AnyClientCertificate {
                 provider: Arc::clone(&provider),
                 mandatory,
+                credentials: Arc::clone(&self.credentials),
             };
             let mut config = ServerConfig::builder_with_provider(provider)
                 .with_safe_default_protocol_versions()?
@@ -148,6 +154,18 @@ impl Pki {
                 PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
             )?;
         Ok((Arc::new(config), thumbprint))
+    }
+
+    /// A certificate of the CA for that key, from now on.
+    pub(crate) fn sign(
+        &self,
+        mut params: CertificateParams,
+        key: &impl PublicKeyData,
+        lifetime: i64,
+    ) -> Result<Vec<u8>> {
+        params.use_authority_key_identifier_extension = true;
+        set_validity(&mut params, 0, lifetime);
+        Ok(params.signed_by(key, &self.ca)?.der().to_vec())
     }
 
     /// A client certificate with a new RSA key.
@@ -294,6 +312,7 @@ fn set_validity(params: &mut CertificateParams, from: i64, to: i64) {
 struct AnyClientCertificate {
     provider: Arc<CryptoProvider>,
     mandatory: bool,
+    credentials: Arc<Credentials>,
 }
 
 impl ClientCertVerifier for AnyClientCertificate {
@@ -307,10 +326,13 @@ impl ClientCertVerifier for AnyClientCertificate {
 
     fn verify_client_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
+        end_entity: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
+        if self.credentials.refuses(&sha256_url(end_entity)) {
+            return Err(rustls::CertificateError::Revoked.into());
+        }
         Ok(ClientCertVerified::assertion())
     }
 

@@ -14,6 +14,8 @@ pub(crate) struct Grantee {
     pub(crate) app: App,
     /// The certificate the token is bound to, for `mtls_pop`.
     pub(crate) bound_to: Option<String>,
+    /// Of a managed identity: its service principal.
+    pub(crate) object_id: Option<String>,
 }
 
 /// Issues the token and words the answer for the endpoint's version.
@@ -69,7 +71,8 @@ fn issue(
 ) -> Result<String, Refusal> {
     let (world, app, tenant) = (ask.world, &grantee.app, &ask.tenant.id);
     let authority = world.identity.authority();
-    let object_id = app.object_id(tenant);
+    let object_id = grantee.object_id.clone();
+    let object_id = object_id.unwrap_or_else(|| app.object_id(tenant));
     let mut claims = Map::new();
     // a token that is another application's assertion is of the second version, whose issuer federated credentials name
     let exchange = requested.eq_ignore_ascii_case(TOKEN_EXCHANGE);

@@ -38,6 +38,7 @@ pub(crate) fn answer(mut ask: TokenCall<'_>) -> Result<Value, Refusal> {
     let grantee = Grantee {
         app: client.app,
         bound_to,
+        object_id: client.object_id,
     };
     respond(&ask, &grantee, &requested, &resource)
 }

@@ -31,6 +31,14 @@ impl Proof {
         }
     }
 
+    /// The same where it is an outside issuer that says so.
+    pub(super) fn binding(&self) -> Option<&str> {
+        match self {
+            Self::Certificate(_) => None,
+            Self::Federated(thumbprint) => thumbprint.as_deref(),
+        }
+    }
+
     /// The journal's word for it.
     pub(super) fn name(&self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ mod secret;
 
 use crate::errors::Refusal;
 use crate::lock;
-use crate::registry::App;
+use crate::registry::{App, ManagedIdentity};
 use crate::request::TokenCall;
 
 /// An assertion that is a bearer: whoever holds it may use it.
@@ -21,6 +21,8 @@ pub(crate) struct Client {
     pub(crate) app: App,
     /// The connection's certificate, where the proof rests on it.
     pub(crate) bound_to: Option<String>,
+    /// Of a managed identity: its service principal.
+    pub(crate) object_id: Option<String>,
 }
 
 /// Decides who asks.
@@ -33,6 +35,9 @@ pub(crate) fn authenticate(ask: &mut TokenCall<'_>) -> Result<Client, Refusal> {
         Some(client_id) => client_id,
         None => ask.form.require("client_id")?.to_owned(),
     };
+    if let Some(client) = managed_identity(ask, &client_id)? {
+        return Ok(client);
+    }
     let app = find_app(ask, &client_id)?;
     let assertion = ask.form.get("client_assertion").map(ToOwned::to_owned);
 
@@ -59,6 +64,10 @@ pub(crate) fn authenticate(ask: &mut TokenCall<'_>) -> Result<Client, Refusal> {
                 return Err(Refusal::plain(392_200));
             }
             let proof = assertion::verify(ask, &app, &assertion)?;
+            if proof.binding().is_some() {
+                // It counts on a connection with its certificate alone.
+                return Err(Refusal::plain(392_200));
+            }
             ask.found.method_of_proof = Some(proof.name());
         }
         (None, None) => return Err(Refusal::plain(7_000_218)),
@@ -66,6 +75,7 @@ pub(crate) fn authenticate(ask: &mut TokenCall<'_>) -> Result<Client, Refusal> {
     Ok(Client {
         app,
         bound_to: None,
+        object_id: None,
     })
 }
 
@@ -103,13 +113,59 @@ fn over_mtls(
             if proof.certificate() != Some(tls.sha256.as_str()) {
                 return Err(Refusal::plain(500_181));
             }
+            // What an application signs itself is a bearer's; what an outside
+            // issuer has bound says so.
+            if proof.binding().is_some() != bound_by_assertion {
+                return Err(Refusal::new(
+                    9_002_313,
+                    "Invalid request. Request is malformed or invalid: the client_assertion_type is not that of the assertion.",
+                ));
+            }
             ask.found.method_of_proof = Some("bound-assertion");
         }
     }
     Ok(Client {
         app,
         bound_to: Some(tls.sha256),
+        object_id: None,
     })
+}
+
+/// A managed identity is no application: it has the certificate that its
+/// machine was issued, and nothing in the body but what it asks for.
+fn managed_identity(ask: &mut TokenCall<'_>, client_id: &str) -> Result<Option<Client>, Refusal> {
+    let identities = lock(&ask.world.registry).managed_identities().to_vec();
+    let mut identities = identities.into_iter();
+    let is_this = |one: &ManagedIdentity| one.client_id.eq_ignore_ascii_case(client_id);
+    let Some(identity) = identities.find(is_this) else {
+        return Ok(None);
+    };
+    let Some(tls) = ask.call.certificate.clone().filter(|_| ask.call.mtls) else {
+        return Err(Refusal::plain(392_200));
+    };
+    if ask.form.get("client_assertion").is_some() || ask.form.get("client_secret").is_some() {
+        return Err(Refusal::new(
+            9_002_313,
+            "Invalid request. Request is malformed or invalid: a managed identity proves itself by its certificate alone.",
+        ));
+    }
+    if ask.tenant.id != ask.world.identity.tenant
+        || !ask.world.pki.credentials.is_of(client_id, &tls.sha256)
+    {
+        return Err(Refusal::new(
+            700_027,
+            "The certificate of the connection was not issued for this managed identity.",
+        ));
+    }
+    if ask.call.now > tls.not_after {
+        return Err(Refusal::plain(392_204));
+    }
+    ask.found.method_of_proof = Some("tls-certificate");
+    Ok(Some(Client {
+        app: App::new(&identity.client_id),
+        bound_to: Some(tls.sha256),
+        object_id: Some(identity.object_id),
+    }))
 }
 
 fn find_app(ask: &TokenCall<'_>, client_id: &str) -> Result<App, Refusal> {
