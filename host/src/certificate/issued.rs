@@ -255,21 +255,20 @@ impl Issued {
         let words = words(answer);
         let lower = words.to_ascii_lowercase();
         let why = match status {
-            _ if !is_service => {
-                format!(
-                    "who answers at {} (HTTP {code}) is no metadata service of Azure",
-                    self.need.authority
-                )
-            }
-            StatusCode::NOT_FOUND if *method == Method::GET => format!(
-                "{service} knows version 1 alone (HTTP 404): it issues no certificates on this machine"
-            ),
+            // it is being updated, or throttles
             StatusCode::REQUEST_TIMEOUT | StatusCode::GONE | StatusCode::TOO_MANY_REQUESTS => {
                 return OpenError::Temporary(format!("{service} is not ready (HTTP {code})"));
             }
             _ if status.is_server_error() => {
                 return OpenError::Temporary(format!("{service} failed (HTTP {code}): {words}"));
             }
+            _ if !is_service => format!(
+                "who answers at {} (HTTP {code}) is no metadata service of Azure",
+                self.need.authority
+            ),
+            StatusCode::NOT_FOUND if *method == Method::GET => format!(
+                "{service} knows version 1 alone (HTTP 404): it issues no certificates on this machine"
+            ),
             _ if ["attest", "keyguard"]
                 .iter()
                 .any(|word| lower.contains(word)) =>
@@ -348,4 +347,121 @@ fn life(certificate: &[u8]) -> Option<Life> {
         not_before: UNIX_EPOCH + validity.not_before.to_unix_duration(),
         not_after: UNIX_EPOCH + validity.not_after.to_unix_duration(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn snapshot() -> Arc<Snapshot> {
+        let Requested { key, .. } = csr::new("client", "tenant", "{}").unwrap();
+        let pair = rcgen::KeyPair::try_from(key.secret_der()).unwrap();
+        let certificate = rcgen::CertificateParams::default()
+            .self_signed(&pair)
+            .unwrap();
+        let pair = Pair::of(&[certificate.der().clone()], &key, "", "").unwrap();
+        let issuance = Issuance {
+            client_id: String::new(),
+            tenant_id: String::new(),
+            token_service: String::new(),
+        };
+        Arc::new(Snapshot::issued("issued:x", pair, issuance))
+    }
+
+    /// Whatever the clocks of both sides show, there is a time until which it serves, and an earlier one for the next.
+    #[test]
+    fn a_certificate_is_renewed_at_half_of_what_is_left_of_it() {
+        let (snapshot, now, wall) = (snapshot(), Instant::now(), SystemTime::now());
+        let seconds = Duration::from_secs;
+        for (before, after, expected) in [
+            // ago, from now, and what is left
+            (0, 1000, 1000),
+            (900, 100, 100),
+            // the clock here is an hour behind: it begins in the future
+            (-3600, 4600, 4600),
+            // it is ahead, and the certificate over
+            (2000, -1000, 1000),
+        ] {
+            let at = |offset: i64| match u64::try_from(offset) {
+                Ok(offset) => wall + seconds(offset),
+                Err(_) => wall - seconds(offset.unsigned_abs()),
+            };
+            let life = Life {
+                not_before: at(-before),
+                not_after: at(after),
+            };
+            let kept = Kept::of(Arc::clone(&snapshot), life, wall, now);
+            assert_eq!(kept.end, now + seconds(expected), "{before} {after}");
+            let half = now + seconds(expected) / 2;
+            assert!(!kept.is_due(half - seconds(1)) && kept.is_due(half));
+        }
+    }
+
+    #[test]
+    fn a_refused_one_is_replaced_once_in_a_while() {
+        let (snapshot, now) = (snapshot(), Instant::now());
+        let life = Life {
+            not_before: SystemTime::now(),
+            not_after: SystemTime::now() + Duration::from_secs(86_400),
+        };
+        let mut kept = Kept::of(Arc::clone(&snapshot), life, SystemTime::now(), now);
+        assert!(!kept.is_due(now));
+        use wasmtime_wasi_http::Error as E;
+        for (error, refuses) in [
+            (E::ConnectionRefused, false),
+            (E::ConnectionReadTimeout, false),
+            (E::HttpRequestDenied, false),
+            (E::InternalError(Some("not-connected: x".to_owned())), false),
+            (
+                E::InternalError(Some("tls-certificate-untrusted: x".to_owned())),
+                false,
+            ),
+            (E::InternalError(Some("tls-handshake: x".to_owned())), true),
+        ] {
+            snapshot.note(&error);
+            assert_eq!(kept.is_due(now), refuses, "{error}");
+        }
+        kept.replaces_refused = Some(now);
+        assert!(!kept.is_due(now));
+        assert!(kept.is_due(now + limits::REISSUE_INTERVAL));
+    }
+
+    #[test]
+    fn metadata_is_whole_or_none() {
+        let whole = json!({ "clientId": "c", "tenantId": "t", "cuId": { "vmId": "v", "vmssId": "s" },
+            "attestationEndpoint": "https://x" });
+        let read = Metadata::of(&whole).unwrap();
+        assert_eq!(read.cu_id, r#"{"vmId":"v","vmssId":"s"}"#);
+        for (pointer, value, good) in [
+            ("/cuId/vmssId", Value::Null, true),
+            ("/cuId/vmssId", json!(""), true),
+            ("/attestationEndpoint", Value::Null, true),
+            ("/cuId", Value::Null, false),
+            ("/cuId", json!({}), false),
+            ("/clientId", json!(""), false),
+            ("/clientId", json!(7), false),
+            // nothing that a name could be made of otherwise
+            ("/clientId", json!("c,DC=x"), false),
+            ("/tenantId", json!("t+CN=x"), false),
+        ] {
+            let mut answer = whole.clone();
+            *answer.pointer_mut(pointer).unwrap() = value;
+            assert_eq!(Metadata::of(&answer).is_some(), good, "{answer}");
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_refusal_are_shown_in_either_form() {
+        for (answer, expected) in [
+            (json!({ "error": "e", "error_description": "d" }), "e: d"),
+            (json!({ "error": { "code": "c", "message": "m" } }), "c: m"),
+            (json!({ "message": "a\u{1b}b" }), "ab"),
+            (json!("text"), "without words"),
+            (Value::Null, "without words"),
+        ] {
+            assert_eq!(words(&answer), expected);
+        }
+    }
 }

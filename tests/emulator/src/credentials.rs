@@ -15,7 +15,7 @@ use rcgen::{
     PublicKeyData, SignatureAlgorithm,
 };
 use serde_json::{Value, json};
-use x509_parser::asn1_rs::{Any, Oid, oid};
+use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::oid_registry::{OID_DOMAIN_COMPONENT, OID_PKCS1_RSASSAPSS};
 use x509_parser::prelude::FromDer as _;
@@ -40,7 +40,9 @@ const VM_ID: &str = "3d1f3f6a-0000-4000-8000-0000000000a1";
 const SCALE_SET_ID: &str = "3d1f3f6a-0000-4000-8000-0000000000a2";
 
 /// Names the machine in a request for a certificate.
-const CU_ID: Oid<'static> = oid!(1.3.6.1.4.1.311.90.2.10);
+///
+/// DER of 1.3.6.1.4.1.311.90.2.10.
+const CU_ID: &[u8] = b"\x06\x0a\x2b\x06\x01\x04\x01\x82\x37\x5a\x02\x0a";
 
 /// For which keys the metadata service issues certificates.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -239,27 +241,25 @@ fn checked(world: &World, identity: &ManagedIdentity, der: &[u8]) -> Result<Key,
             "The subject of the certificate request is not CN={client}, DC={tenant}.",
         ));
     }
-    let machine = info
-        .attributes()
-        .iter()
-        .find(|attribute| attribute.oid == CU_ID)
-        .and_then(|attribute| only_text(attribute.value))
-        .and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let machine = machine(info.raw).and_then(|text| serde_json::from_str::<Value>(text).ok());
     if machine != Some(json!({ "vmId": VM_ID, "vmssId": SCALE_SET_ID })) {
         return Err(invalid("The certificate request names another machine."));
     }
     Ok(Key(info.subject_pki.subject_public_key.data.to_vec()))
 }
 
-/// The UTF8String that is alone in a set.
-fn only_text(set: &[u8]) -> Option<&str> {
-    let (rest, set) = Any::from_der(set).ok()?;
-    let (more, text) = Any::from_der(set.data).ok()?;
-    let is_set = set.header.tag().0 == 17 && rest.is_empty();
-    let is_text = text.header.tag().0 == 12 && more.is_empty();
-    std::str::from_utf8(text.data)
-        .ok()
-        .filter(|_| is_set && is_text)
+/// What the attribute says that names the machine. The parser keeps nothing of
+/// attributes that it does not know.
+fn machine(info: &[u8]) -> Option<&str> {
+    let mut places = (0..info.len()).filter(|at| info[*at..].starts_with(CU_ID));
+    let (at, None) = (places.next()?, places.next()) else {
+        return None;
+    };
+    let (_, set) = Any::from_der(&info[at + CU_ID.len()..]).ok()?;
+    let (rest, text) = Any::from_der(set.data).ok()?;
+    let is_text = set.header.tag() == Tag::Set && text.header.tag() == Tag::Utf8String;
+    let text = std::str::from_utf8(text.data).ok();
+    text.filter(|_| is_text && rest.is_empty())
 }
 
 /// A certificate that the machine's authority signs.
