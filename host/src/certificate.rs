@@ -5,6 +5,8 @@ mod csr;
 mod issued;
 mod pair;
 mod pkcs12;
+#[cfg(unix)]
+mod svid;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +26,8 @@ use zeroize::Zeroizing;
 use self::issued::Issued;
 use self::pair::{Given, Life, Pair, SigningKey};
 pub(crate) use self::pair::{LoadError, SignError};
+#[cfg(unix)]
+use self::svid::Workload;
 use crate::egress::{Egress, Pool, PoolCell};
 use crate::files::{self, Stamp};
 use crate::limits;
@@ -36,6 +40,8 @@ pub struct CertificateSource {
     /// In the certificate's content if there is none.
     private_key: Option<Content>,
     password: Option<Password>,
+    /// In the place of all that.
+    workload_api: Option<(PathBuf, Option<String>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,16 +58,15 @@ impl CertificateSource {
         Self {
             certificate: Some(Content::File(certificate.into())),
             private_key: private_key.map(Content::File),
-            password: None,
+            ..Self::none()
         }
     }
 
     /// A file with a private key alone: for credentials that name their key by `kid`.
     pub fn key_file(private_key: impl Into<PathBuf>) -> Self {
         Self {
-            certificate: None,
             private_key: Some(Content::File(private_key.into())),
-            password: None,
+            ..Self::none()
         }
     }
 
@@ -81,9 +86,8 @@ impl CertificateSource {
     /// PEM text of a private key alone.
     pub fn key_pem(private_key: impl Into<Vec<u8>>) -> Self {
         Self {
-            certificate: None,
             private_key: Some(Content::Given(SecretBytes::new(private_key))),
-            password: None,
+            ..Self::none()
         }
     }
 
@@ -96,8 +100,16 @@ impl CertificateSource {
     pub fn base64(text: impl Into<Secret>) -> Self {
         Self {
             certificate: Some(Content::Base64(text.into())),
-            private_key: None,
-            password: None,
+            ..Self::none()
+        }
+    }
+
+    /// The X.509-SVID that the SPIFFE Workload API at that Unix socket gives this process: of that SPIFFE ID, or else its
+    /// default one. The next is used when the agent sends it. On systems without such sockets there is none.
+    pub fn workload_api(socket: impl Into<PathBuf>, spiffe_id: Option<String>) -> Self {
+        Self {
+            workload_api: Some((socket.into(), spiffe_id)),
+            ..Self::none()
         }
     }
 
@@ -110,6 +122,9 @@ impl CertificateSource {
 
     /// What a configuration names.
     pub(crate) fn configured(files: &CertificateFiles, environment: &Environment) -> Self {
+        if let Some(socket) = files.workload_api() {
+            return Self::workload_api(socket, files.spiffe_id.clone());
+        }
         let private_key = files
             .private_key_file
             .as_ref()
@@ -132,14 +147,23 @@ impl CertificateSource {
             certificate,
             private_key,
             password: by_file.or_else(by_variable),
+            workload_api: None,
         }
     }
 
     fn given(bytes: Vec<u8>) -> Self {
         Self {
             certificate: Some(Content::Given(SecretBytes::new(bytes))),
+            ..Self::none()
+        }
+    }
+
+    fn none() -> Self {
+        Self {
+            certificate: None,
             private_key: None,
             password: None,
+            workload_api: None,
         }
     }
 
@@ -230,13 +254,25 @@ pub(crate) struct Certificates {
     kept: BTreeMap<String, Arc<Certificate>>,
     /// Those that platforms issue.
     issued: BTreeMap<String, Issued>,
+    /// Those that agents of SPIFFE give.
+    #[cfg(unix)]
+    workloads: BTreeMap<String, Workload>,
 }
 
 impl Certificates {
     pub(crate) fn new(
-        sources: BTreeMap<String, CertificateSource>,
+        mut sources: BTreeMap<String, CertificateSource>,
         issued: Vec<IssuedCertificateNeed>,
     ) -> Self {
+        #[cfg(unix)]
+        let workloads = sources
+            .extract_if(.., |_, source| source.workload_api.is_some())
+            .filter_map(|(name, source)| {
+                let (socket, id) = source.workload_api?;
+                let workload = Workload::new(&name, &socket.to_string_lossy(), id.as_deref());
+                Some((name, workload))
+            })
+            .collect();
         let certificate = |name: &String, source| {
             Arc::new(Certificate {
                 name: name.clone(),
@@ -253,14 +289,31 @@ impl Certificates {
             issued: issued
                 .map(|need| (need.name.clone(), Issued::new(need)))
                 .collect(),
+            #[cfg(unix)]
+            workloads,
         }
     }
 
-    /// Those that are read from somewhere.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &Certificate)> {
-        self.kept
+    /// What is named for one and is not there now, and what is doubtful of those that are, in words.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let kept = self
+            .kept
             .iter()
-            .map(|(name, certificate)| (name.as_str(), certificate.as_ref()))
+            .flat_map(|(name, certificate)| match certificate.current() {
+                Ok(current) => current.doubts(),
+                Err(error) => vec![format!("certificate {name} cannot be used now: {error}")],
+            });
+        #[cfg(unix)]
+        let workloads = self.workloads.iter().filter_map(|(name, workload)| {
+            let socket = workload.socket();
+            let error = std::fs::metadata(socket).err()?;
+            Some(format!(
+                "{socket} of certificate {name} cannot be used now: {error}"
+            ))
+        });
+        #[cfg(not(unix))]
+        let workloads = std::iter::empty();
+        kept.chain(workloads).collect()
     }
 
     /// The one of that name, of those.
@@ -276,6 +329,10 @@ impl Certificates {
                 Ok(current) => current.map_err(|e| OpenError::Unavailable(e.to_string())),
                 Err(e) => Err(OpenError::Temporary(e.to_string())),
             });
+        }
+        #[cfg(unix)]
+        if let Some(workload) = self.workloads.get(name) {
+            return Some(workload.current().await);
         }
         match self.issued.get(name) {
             Some(issued) => Some(issued.current().await),
@@ -377,6 +434,12 @@ impl Certificate {
     }
 
     fn read(&self) -> Result<Pair, LoadError> {
+        if let Some((socket, _)) = &self.source.workload_api {
+            return Err(LoadError::Malformed {
+                place: socket.display().to_string(),
+                reason: "this system has no Workload API on Unix sockets".to_owned(),
+            });
+        }
         let source = self.source.of_one_generation();
         let certificate = source.certificate.as_ref().map(Read::of).transpose()?;
         let private_key = source.private_key.as_ref().map(Read::of).transpose()?;

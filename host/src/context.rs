@@ -85,14 +85,7 @@ impl Host {
                 .err()
                 .map(|e| format!("{path} cannot be read now: {e}"))
         });
-        let certificates =
-            self.0
-                .certificates
-                .all()
-                .flat_map(|(name, certificate)| match certificate.current() {
-                    Ok(current) => current.doubts(),
-                    Err(e) => vec![format!("certificate {name} cannot be used now: {e}")],
-                });
+        let certificates = self.0.certificates.problems();
         let unused = self.0.unused_certificates.iter().map(|name| {
             format!(
                 "certificate {name} is used by no credential, so nothing is signed or sent with it"

@@ -111,6 +111,10 @@ pub const WORKLOAD_API_BYTES: usize = 4 * edgepass_core::limits::MAX_ASSERTION_B
 /// How long it may take. It is on this machine, and signs one token.
 pub const WORKLOAD_API_DEADLINE: Duration = Duration::from_secs(5);
 
+/// When it could not be asked for a certificate and there is one, this long before it is asked again: an agent starts
+/// within seconds.
+pub const WORKLOAD_API_AGAIN: Duration = Duration::from_secs(5);
+
 /// What a command may print, bytes: an assertion and what is around it.
 pub const EXECUTABLE_BYTES: usize = edgepass_core::limits::MAX_ASSERTION_BYTES + 4 * 1024;
 

@@ -1,7 +1,7 @@
-//! JWT-SVIDs from the SPIFFE Workload API: one call of gRPC on a Unix socket.
+//! JWT-SVIDs and X.509-SVIDs from the SPIFFE Workload API: calls of gRPC on a Unix socket.
 //!
-//! It is written out over the HTTP/2 that is here anyway. A gRPC library would bring more than thirty crates for two
-//! messages of three strings, and be in no command that ships.
+//! It is written out over the HTTP/2 that is here anyway. A gRPC library would bring more than thirty crates for a few
+//! messages of a few strings, and be in no command that ships.
 //!
 //! Sources: SPIFFE Workload API sections 3 to 6 and its `workload.proto`; SPIFFE Workload Endpoint sections 2 to 4; gRPC over
 //! HTTP/2.
@@ -12,17 +12,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use edgepass_core::needs::WorkloadApiNeed;
 use edgepass_core::{AssertionError, Secret, SuppliedAssertion};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
+use x509_cert::der::Decode as _;
+use x509_cert::der::asn1::AnyRef;
 use zeroize::Zeroizing;
 
 use crate::limits;
 
-const METHOD: &str = "http://localhost/SpiffeWorkloadAPI/FetchJWTSVID";
+/// The call for tokens, and the one for certificates, which goes on for as long as somebody listens.
+const FETCH_JWT: &str = "http://localhost/SpiffeWorkloadAPI/FetchJWTSVID";
+const FETCH_X509: &str = "http://localhost/SpiffeWorkloadAPI/FetchX509SVID";
 
 /// Shows that nobody made this process send somebody else's request (SPIFFE Workload Endpoint section 6.2).
 const SECURITY_HEADER: &str = "workload.spiffe.io";
@@ -40,8 +46,106 @@ pub(crate) async fn assertion(need: &WorkloadApiNeed) -> Result<SuppliedAssertio
     }
 }
 
-async fn fetch(need: &WorkloadApiNeed) -> Result<Secret, AssertionError> {
-    let stream = UnixStream::connect(Path::new(&need.socket)).await;
+/// The X.509-SVIDs of a workload, as they come.
+pub(crate) struct Svids {
+    spiffe_id: Option<String>,
+    body: Incoming,
+    /// What has come of the next message.
+    buffer: Zeroizing<Vec<u8>>,
+    _driver: Driver,
+}
+
+/// A certificate and its key.
+#[derive(Debug)]
+pub(crate) struct Svid {
+    /// DER, leaf first.
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: Zeroizing<PrivateKeyDer<'static>>,
+}
+
+impl Svids {
+    /// Begins to listen.
+    pub(crate) async fn open(
+        socket: &str,
+        spiffe_id: Option<&str>,
+    ) -> Result<Self, AssertionError> {
+        // `X509SVIDRequest` has no fields
+        let (response, driver) = call(socket, FETCH_X509, framed(&[])).await?;
+        let (head, body) = response.into_parts();
+        status(&head.headers)?;
+        Ok(Self {
+            spiffe_id: spiffe_id.map(str::to_owned),
+            body,
+            buffer: Zeroizing::default(),
+            _driver: driver,
+        })
+    }
+
+    /// The next one, which may be days away. An error is the end.
+    pub(crate) async fn next(&mut self) -> Result<Svid, AssertionError> {
+        loop {
+            if let Some((message, length)) = whole(&self.buffer) {
+                let svid = svid(message, self.spiffe_id.as_deref());
+                // what is moved up has been somewhere else: the old place is wiped
+                self.buffer =
+                    Zeroizing::new(self.buffer.get(length..).unwrap_or_default().to_vec());
+                return svid;
+            }
+            let frame = match self.body.frame().await {
+                None => return Err(AssertionError::Temporary("it has hung up".to_owned())),
+                Some(frame) => frame.map_err(|e| {
+                    AssertionError::Temporary(format!("the connection failed: {e}"))
+                })?,
+            };
+            if let Some(trailers) = frame.trailers_ref() {
+                status(trailers)?;
+            }
+            if let Some(data) = frame.data_ref() {
+                if self.buffer.len() + data.len() > limits::WORKLOAD_API_BYTES {
+                    return Err(AssertionError::Other("its answer is too long".to_owned()));
+                }
+                let mut longer = Zeroizing::new(Vec::with_capacity(self.buffer.len() + data.len()));
+                longer.extend_from_slice(&self.buffer);
+                longer.extend_from_slice(data);
+                self.buffer = longer;
+            }
+        }
+    }
+}
+
+/// The one with that ID in an `X509SVIDResponse`, or the first, which is the default one.
+fn svid(message: &[u8], id: Option<&str>) -> Result<Svid, AssertionError> {
+    let odd = || AssertionError::Other("its answer is no X.509-SVID".to_owned());
+    let svids = fields(message, 1).ok_or_else(odd)?;
+    let is_wanted = |svid: &&&[u8]| id.is_none_or(|id| field(svid, 1) == Some(id.as_bytes()));
+    let found = svids.iter().find(is_wanted).ok_or_else(|| {
+        AssertionError::Other(match id {
+            Some(id) => format!("it has no X.509-SVID of {id} for this process"),
+            None => "it has no X.509-SVID for this process".to_owned(),
+        })
+    })?;
+    let mut rest = field(found, 2).ok_or_else(odd)?;
+    let mut chain = Vec::new();
+    while !rest.is_empty() {
+        let (_, after) = AnyRef::from_der_partial(rest).map_err(|_| odd())?;
+        let (one, _) = rest.split_at(rest.len() - after.len());
+        chain.push(CertificateDer::from(one.to_vec()));
+        rest = after;
+    }
+    let key = PrivatePkcs8KeyDer::from(field(found, 3).ok_or_else(odd)?.to_vec());
+    Ok(Svid {
+        chain,
+        key: Zeroizing::new(PrivateKeyDer::from(key)),
+    })
+}
+
+/// A connection for one call, and the head of the answer.
+async fn call(
+    socket: &str,
+    method: &str,
+    message: Vec<u8>,
+) -> Result<(Response<Incoming>, Driver), AssertionError> {
+    let stream = UnixStream::connect(Path::new(socket)).await;
     let stream = stream.map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => AssertionError::NotConfigured,
         std::io::ErrorKind::ConnectionRefused => {
@@ -53,26 +157,31 @@ async fn fetch(need: &WorkloadApiNeed) -> Result<Secret, AssertionError> {
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
         .map_err(broken)?;
-    let _driver = Driver(tokio::spawn(async move {
+    let driver = Driver(tokio::spawn(async move {
         // what became of it the request says
         let _ = connection.await;
     }));
     let request = Request::builder()
         .method(Method::POST)
-        .uri(METHOD)
+        .uri(method)
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .header(SECURITY_HEADER, "true")
-        .body(Full::new(Bytes::from(question(need))))
+        .body(Full::new(Bytes::from(message)))
         .map_err(|e| AssertionError::Other(e.to_string()))?;
     let response = sender.send_request(request).await.map_err(broken)?;
-    let (head, body) = response.into_parts();
-    if head.status != StatusCode::OK {
+    if response.status() != StatusCode::OK {
         return Err(AssertionError::Other(format!(
             "it answered HTTP {}, so it is no Workload API",
-            head.status.as_u16()
+            response.status().as_u16()
         )));
     }
+    Ok((response, driver))
+}
+
+async fn fetch(need: &WorkloadApiNeed) -> Result<Secret, AssertionError> {
+    let (response, _driver) = call(&need.socket, FETCH_JWT, question(need)).await?;
+    let (head, body) = response.into_parts();
     // an answer without a message has its status in its headers
     let mut is_said = status(&head.headers)?;
     let body = Limited::new(body, limits::WORKLOAD_API_BYTES)
@@ -145,20 +254,30 @@ fn question(need: &WorkloadApiNeed) -> Vec<u8> {
     if let Some(id) = &need.spiffe_id {
         put(2, id);
     }
-    // not compressed, and its length
+    framed(&message)
+}
+
+/// A message as gRPC sends it: not compressed, and its length.
+fn framed(message: &[u8]) -> Vec<u8> {
     let mut framed = vec![0];
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
     framed.extend_from_slice(&length.to_be_bytes());
-    framed.extend_from_slice(&message);
+    framed.extend_from_slice(message);
     framed
 }
 
-/// The token of the first identity in a `JWTSVIDResponse`, which is the default one.
-fn answer(framed: &[u8]) -> Option<&str> {
+/// The message that is there whole, and how long it is with what is before it.
+fn whole(framed: &[u8]) -> Option<(&[u8], usize)> {
     let (compressed, rest) = framed.split_first()?;
     let (length, message) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     let message = message.get(..length).filter(|_| *compressed == 0)?;
+    Some((message, length.saturating_add(5)))
+}
+
+/// The token of the first identity in a `JWTSVIDResponse`, which is the default one.
+fn answer(framed: &[u8]) -> Option<&str> {
+    let (message, _) = whole(framed)?;
     let svid = field(message, 1)?;
     let token = std::str::from_utf8(field(svid, 2)?).ok()?;
     (!token.is_empty()).then_some(token)
@@ -170,24 +289,42 @@ const LENGTH_DELIMITED: u8 = 2;
 /// The first text or message in that field of a message of Protocol Buffers.
 fn field(mut message: &[u8], wanted: u64) -> Option<&[u8]> {
     while !message.is_empty() {
-        let (tag, rest) = number(message)?;
-        let (length, rest) = match tag & 7 {
-            0 => (0, number(rest)?.1),
-            1 => (8, rest),
-            2 => {
-                let (length, rest) = number(rest)?;
-                (usize::try_from(length).ok()?, rest)
-            }
-            5 => (4, rest),
-            _ => return None,
-        };
-        let (value, rest) = rest.split_at_checked(length)?;
-        if tag == wanted << 3 | u64::from(LENGTH_DELIMITED) {
+        let (number, value, rest) = next_field(message)?;
+        if let (true, Some(value)) = (number == wanted, value) {
             return Some(value);
         }
         message = rest;
     }
     None
+}
+
+/// All of them, if the message is whole.
+fn fields(mut message: &[u8], wanted: u64) -> Option<Vec<&[u8]>> {
+    let mut found = Vec::new();
+    while !message.is_empty() {
+        let (number, value, rest) = next_field(message)?;
+        found.extend(value.filter(|_| number == wanted));
+        message = rest;
+    }
+    Some(found)
+}
+
+/// The number of the first field, its value if that is a text or a message, and what is after it.
+fn next_field(message: &[u8]) -> Option<(u64, Option<&[u8]>, &[u8])> {
+    let (tag, rest) = number(message)?;
+    let (length, rest) = match tag & 7 {
+        0 => (0, number(rest)?.1),
+        1 => (8, rest),
+        2 => {
+            let (length, rest) = number(rest)?;
+            (usize::try_from(length).ok()?, rest)
+        }
+        5 => (4, rest),
+        _ => return None,
+    };
+    let (value, rest) = rest.split_at_checked(length)?;
+    let is_text = tag & 7 == u64::from(LENGTH_DELIMITED);
+    Some((tag >> 3, is_text.then_some(value), rest))
 }
 
 /// A number of Protocol Buffers: seven bits a byte, the lowest first.

@@ -80,9 +80,9 @@ impl Kept {
 
 /// From when to when a certificate is good.
 #[derive(Clone, Copy)]
-struct Life {
+pub(super) struct Life {
     not_before: SystemTime,
-    not_after: SystemTime,
+    pub(super) not_after: SystemTime,
 }
 
 impl Issued {
@@ -340,7 +340,7 @@ fn words(answer: &Value) -> String {
     printable(&said.join(": "), MAX_WORDS_CHARS)
 }
 
-fn life(certificate: &[u8]) -> Option<Life> {
+pub(super) fn life(certificate: &[u8]) -> Option<Life> {
     let certificate = CertificateInner::<Raw>::from_der(certificate).ok()?;
     let validity = certificate.tbs_certificate().validity();
     Some(Life {

@@ -465,9 +465,23 @@ impl Emulator {
     /// Serves the SPIFFE Workload API on a Unix socket at that path, to whoever
     /// connects: JWT-SVIDs of two identities, of which [`TokenService::Spiffe`] has
     /// the default one.
+    ///
+    /// It has X.509-SVIDs of the same identities from the first call of
+    /// [`Self::rotate_svids`] on.
     pub fn serve_workload_api(&self, path: &Path) -> Result<()> {
         let runtime = self.runtime.as_ref().context("it has stopped")?;
         crate::services::workload_api::serve(path, &self.shared.0, runtime)
+    }
+
+    /// Makes new X.509-SVIDs, and sends them to whoever listens at the Workload
+    /// API; that of the default identity comes back.
+    pub fn rotate_svids(&self) -> Result<ClientCertificate> {
+        self.world().services.svids.rotate(&self.world().pki)
+    }
+
+    /// Has no X.509-SVID for the workload any more.
+    pub fn withdraw_svids(&self) {
+        self.world().services.svids.withdraw();
     }
 
     /// Stops listening and drops every connection.

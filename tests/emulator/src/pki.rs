@@ -168,6 +168,28 @@ impl Pki {
         Ok(params.signed_by(key, &self.ca)?.der().to_vec())
     }
 
+    /// A certificate of the CA with a new RSA key for a workload of that SPIFFE
+    /// ID (X.509-SVID section 5: the ID is the one URI in it).
+    pub(crate) fn svid(&self, id: &str) -> Result<ClientCertificate> {
+        let key = new_rsa_key()?;
+        let mut params = CertificateParams::default();
+        params.subject_alt_names.push(SanType::URI(id.try_into()?));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ClientAuth,
+            ExtendedKeyUsagePurpose::ServerAuth,
+        ];
+        params.use_authority_key_identifier_extension = true;
+        set_validity(&mut params, -BACKDATE, DAY);
+        let certificate = params.signed_by(&key, &self.ca)?;
+        Ok(ClientCertificate {
+            certificate_pem: certificate.pem(),
+            private_key_pem: key.serialize_pem(),
+            thumbprint: sha256_url(certificate.der()),
+            chain: vec![certificate.der().to_vec(), self.ca.der().to_vec()],
+        })
+    }
+
     /// A client certificate with a new RSA key.
     pub(crate) fn client_certificate(
         &self,

@@ -85,6 +85,8 @@ pub(crate) struct TokenServices {
     /// What a job shows to its service.
     request_token: String,
     aws: aws::Role,
+    /// The certificates of the workload.
+    pub(crate) svids: workload_api::Certificates,
 }
 
 impl TokenServices {
@@ -115,6 +117,7 @@ impl TokenServices {
             issuers,
             request_token: format!("job.{}", base64url(&random::<24>())),
             aws: aws::Role::new(),
+            svids: workload_api::Certificates::default(),
         })
     }
 

@@ -4,7 +4,7 @@ use super::parse::object;
 use crate::Secret;
 
 object! {
-    /// Files of one certificate and its key, or of a key alone. They are read again when they change.
+    /// Where one certificate and its key come from, or a key alone. Files are read again when they change.
     #[derive(Clone, Debug, Default, Eq, PartialEq)]
     pub struct CertificateFiles {
         /// The certificate chain, in any order: PEM, or PKCS#12 (PFX). May hold the key as well, as the credential bundle
@@ -23,16 +23,30 @@ object! {
         pub password_file: Option<String> = optional_text,
         /// Environment variable that holds that password.
         pub password_env: Option<String> = optional_text,
+        /// In the place of all files: the socket of a SPIFFE Workload API, `unix:///path`. Certificate and key are the
+        /// X.509-SVID that it gives this process, and the next when it gives that.
+        pub spiffe_socket: Option<String> = optional_text,
+        /// With `spiffe_socket`: which of the process's identities, `spiffe://…`, if it has several; its default one
+        /// otherwise.
+        pub spiffe_id: Option<String> = optional_text,
     }
 }
 
 impl CertificateFiles {
+    /// The absolute path of the socket of the Workload API, if the certificate comes from there.
+    #[cfg(feature = "every-credential")]
+    pub fn workload_api(&self) -> Option<String> {
+        let socket = self.spiffe_socket.as_ref()?;
+        Some(super::rules::socket_path(socket))
+    }
+
     /// The setting that only a driver with a key store of its own can follow: Envoy reads PEM without a password.
     pub fn beyond_pem(&self) -> Option<&'static str> {
         [
             ("certificate_base64", self.certificate_base64.is_some()),
             ("password_file", self.password_file.is_some()),
             ("password_env", self.password_env.is_some()),
+            ("spiffe_socket", self.spiffe_socket.is_some()),
             ("private_key_file", self.certificate_file.is_empty()),
         ]
         .into_iter()

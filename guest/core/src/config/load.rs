@@ -648,6 +648,15 @@ fn check_certificate_files(
 /// That certificate and password each come from one place.
 #[cfg(feature = "every-credential")]
 fn check_sources(place: &Place<'_>, files: &CertificateFiles) -> Result<(), ConfigError> {
+    if let Some(socket) = &files.spiffe_socket {
+        return check_workload_api(place, files, socket);
+    }
+    if files.spiffe_id.is_some() {
+        return Err(
+            ConfigError::new(place.at("spiffe_id"), "is set without spiffe_socket")
+                .hint("name the socket of the Workload API as well, or leave it out"),
+        );
+    }
     let given =
         u8::from(!files.certificate_file.is_empty()) + u8::from(files.certificate_base64.is_some());
     if given > 1 {
@@ -669,6 +678,44 @@ fn check_sources(place: &Place<'_>, files: &CertificateFiles) -> Result<(), Conf
         );
     }
     Ok(())
+}
+
+/// That a certificate of the Workload API is that and nothing else.
+#[cfg(feature = "every-credential")]
+fn check_workload_api(
+    place: &Place<'_>,
+    files: &CertificateFiles,
+    socket: &str,
+) -> Result<(), ConfigError> {
+    let CertificateFiles {
+        certificate_file,
+        certificate_base64,
+        private_key_file,
+        password_file,
+        password_env,
+        spiffe_socket: _,
+        spiffe_id,
+    } = files;
+    for (field, is_set) in [
+        ("certificate_file", !certificate_file.is_empty()),
+        ("certificate_base64", certificate_base64.is_some()),
+        ("private_key_file", private_key_file.is_some()),
+        ("password_file", password_file.is_some()),
+        ("password_env", password_env.is_some()),
+    ] {
+        if is_set {
+            let message = format!("has {field} and spiffe_socket");
+            return Err(ConfigError::new(place.path(), message)
+                .hint("keep one of them: the Workload API gives certificate and key"));
+        }
+    }
+    let setting = place.at("spiffe_socket");
+    check(&setting, rules::filled_in(socket))?;
+    check(&setting, rules::unix_socket(socket))?;
+    match spiffe_id {
+        Some(id) => check(&place.at("spiffe_id"), rules::spiffe_id(id)),
+        None => Ok(()),
+    }
 }
 
 fn trusted_hosts(named: &[String], loading: &Loading<'_>) -> Result<TrustedHosts, ConfigError> {

@@ -248,6 +248,28 @@ pub(crate) fn unix_socket(uri: &str) -> Result<(), Refusal> {
     self::path(path)
 }
 
+/// The path in such an address.
+#[cfg(feature = "every-credential")]
+pub(crate) fn socket_path(uri: &str) -> String {
+    let path = uri.trim_start_matches("unix:");
+    format!("/{}", path.trim_start_matches('/'))
+}
+
+/// A SPIFFE ID (SPIFFE-ID section 2).
+#[cfg(feature = "every-credential")]
+pub(crate) fn spiffe_id(id: &str) -> Result<(), Refusal> {
+    /// SPIFFE-ID section 2.3.
+    const MAX_ID_CHARS: usize = 2048;
+    audience(id)?;
+    if !id.starts_with("spiffe://") || id.len() > MAX_ID_CHARS {
+        return Err(Refusal::new(
+            "is not a SPIFFE ID",
+            "write it as spiffe://trust-domain/path",
+        ));
+    }
+    Ok(())
+}
+
 /// A name of a server for TLS (RFC 6066 section 3): a DNS name, no address and no port.
 #[cfg(feature = "every-credential")]
 pub(crate) fn server_name(name: &str) -> Result<(), Refusal> {

@@ -191,11 +191,14 @@ impl OidcFederation {
             .credential
             .find_token_endpoint(io, &self.client, tenant, purpose.correlation_id)
             .await?;
-        let granted = match self.exchanged(io, purpose, &endpoint, shown).await {
-            Err((_, true)) => self.exchanged(io, purpose, &endpoint, shown).await,
-            other => other,
+        let mut again = true;
+        let granted = loop {
+            match self.exchanged(io, purpose, &endpoint, shown).await {
+                Err((_, true)) if again => again = false,
+                Ok(granted) => break granted,
+                Err((failure, _)) => return Err(failure),
+            }
         };
-        let granted = granted.map_err(|(failure, _)| failure)?;
         if inspect_jwt(granted.token.expose()).is_none() {
             return Err(Error::new(
                 ErrorClass::InvalidResponse,

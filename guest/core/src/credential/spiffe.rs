@@ -24,9 +24,6 @@ use crate::needs::{HostSource, HostSourceNeed, WorkloadApiNeed};
 /// Where the Workload API is (SPIFFE Workload Endpoint section 4).
 const SOCKET: &str = "SPIFFE_ENDPOINT_SOCKET";
 
-/// A SPIFFE ID, characters (SPIFFE-ID section 2.3).
-const MAX_ID_CHARS: usize = 2048;
-
 object! {
     /// A JWT-SVID from the SPIFFE Workload API.
     #[derive(Clone, Debug, Default)]
@@ -65,12 +62,7 @@ impl Kind for Spiffe {
     ) -> Result<Self, ConfigError> {
         let audience = platform::audience(document.audience.as_deref(), place, client)?;
         if let Some(id) = &document.spiffe_id {
-            let setting = place.at("spiffe_id");
-            check(&setting, rules::audience(id))?;
-            if !id.starts_with("spiffe://") || id.len() > MAX_ID_CHARS {
-                return Err(ConfigError::new(setting, "is not a SPIFFE ID")
-                    .hint("write it as spiffe://trust-domain/path"));
-            }
+            check(&place.at("spiffe_id"), rules::spiffe_id(id))?;
         }
         let socket = place.optional("socket", document.socket.as_deref(), Some(SOCKET));
         let source = place.path().to_owned();
@@ -79,10 +71,8 @@ impl Kind for Spiffe {
             Some(socket) => {
                 socket.check(rules::filled_in)?;
                 socket.check(rules::unix_socket)?;
-                let path = socket.value.trim_start_matches("unix:");
-                let path = format!("/{}", path.trim_start_matches('/'));
                 Some(WorkloadApiNeed {
-                    socket: path,
+                    socket: rules::socket_path(socket.value),
                     audience,
                     spiffe_id: document.spiffe_id.clone(),
                 })

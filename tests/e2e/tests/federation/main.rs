@@ -6,6 +6,7 @@ mod oidc;
 mod platforms;
 mod spiffe;
 mod token_proxy;
+mod x509_svid;
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;

@@ -1,8 +1,11 @@
-//! The SPIFFE Workload API on a Unix socket, as far as it hands out JWT-SVIDs. It knows gRPC as well as one call needs.
+//! The SPIFFE Workload API on a Unix socket, as far as it hands out SVIDs of both kinds. It knows gRPC as well as two calls
+//! need.
 
 use std::convert::Infallible;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -13,13 +16,17 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
 
 use super::TokenService;
 use crate::issuer::Mint;
+use crate::pki::{ClientCertificate, Pki};
 use crate::world::World;
-use frames::Frames;
 
 /// The identities of the workload, the default one first.
 const IDENTITIES: [&str; 2] = [
@@ -51,38 +58,139 @@ pub(crate) fn serve(path: &Path, world: &Arc<World>, runtime: &Runtime) -> Resul
     Ok(())
 }
 
-async fn answer(world: &World, request: Request<Incoming>) -> Response<Frames> {
+/// The X.509-SVIDs of the workload, one for each of its identities, as they are now.
+pub(crate) struct Certificates(watch::Sender<Vec<Svid>>);
+
+#[derive(Clone)]
+struct Svid {
+    id: &'static str,
+    certificate: ClientCertificate,
+}
+
+impl Default for Certificates {
+    fn default() -> Self {
+        Self(watch::Sender::new(Vec::new()))
+    }
+}
+
+impl Certificates {
+    /// Makes them anew, and sends them to whoever listens; that of the default
+    /// identity comes back.
+    pub(crate) fn rotate(&self, pki: &Pki) -> Result<ClientCertificate> {
+        let svid = |id: &'static str| {
+            let certificate = pki.svid(id)?;
+            Ok(Svid { id, certificate })
+        };
+        let svids = IDENTITIES.into_iter().map(svid);
+        let svids = svids.collect::<Result<Vec<_>>>()?;
+        let first = svids.first().context("no identity")?.certificate.clone();
+        self.0.send_replace(svids);
+        Ok(first)
+    }
+
+    /// Has no more of them, and hangs up.
+    pub(crate) fn withdraw(&self) {
+        self.0.send_replace(Vec::new());
+    }
+}
+
+async fn answer(world: &Arc<World>, request: Request<Incoming>) -> Response<Answer> {
     let (head, body) = request.into_parts();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let result = if head.uri.path() != "/SpiffeWorkloadAPI/FetchJWTSVID"
-        || header("content-type") != Some("application/grpc")
-        || header("te") != Some("trailers")
-    {
-        Err((12, "not that method of gRPC"))
-    } else if header("workload.spiffe.io") != Some("true") {
-        Err((3, "security header missing from request"))
-    } else {
-        match body.collect().await {
-            Ok(body) => svid(world, &body.to_bytes()),
-            Err(_) => Err((13, "the request broke off")),
+    let is_grpc =
+        header("content-type") == Some("application/grpc") && header("te") == Some("trailers");
+    let is_meant = header("workload.spiffe.io") == Some("true");
+    let body = body.collect().await.map(|body| body.to_bytes());
+    let (frames, messages) = mpsc::unbounded_channel();
+    let result = match (head.uri.path(), body) {
+        (_, Err(_)) => Err((13, "the request broke off")),
+        (_, Ok(_)) if is_grpc && !is_meant => Err((3, "security header missing from request")),
+        ("/SpiffeWorkloadAPI/FetchJWTSVID", Ok(body)) if is_grpc => {
+            svid(world, &body).map(|svid| {
+                let _ = frames.send(Frame::data(svid));
+            })
         }
+        ("/SpiffeWorkloadAPI/FetchX509SVID", Ok(body)) if is_grpc && *body == [0; 5] => {
+            tokio::spawn(x509_svids(Arc::clone(world), frames.clone()));
+            return grpc(messages);
+        }
+        _ => Err((12, "not that method of gRPC")),
     };
-    let mut trailers = HeaderMap::new();
-    let (code, said) = result.as_ref().err().copied().unwrap_or((0, ""));
-    trailers.insert("grpc-status", HeaderValue::from(code));
-    trailers.insert("grpc-message", HeaderValue::from_static(said));
-    let mut frames: Vec<Frame<Bytes>> = result.into_iter().map(Frame::data).collect();
-    frames.push(Frame::trailers(trailers));
-    let mut response = Response::new(Frames::new(frames));
+    let _ = frames.send(trailers(result.err()));
+    grpc(messages)
+}
+
+fn grpc(messages: UnboundedReceiver<Frame<Bytes>>) -> Response<Answer> {
+    let mut response = Response::new(Answer(messages));
     let grpc = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert("content-type", grpc);
     response
 }
 
+fn trailers(refusal: Option<(u16, &'static str)>) -> Frame<Bytes> {
+    let mut trailers = HeaderMap::new();
+    let (code, said) = refusal.unwrap_or((0, ""));
+    trailers.insert("grpc-status", HeaderValue::from(code));
+    trailers.insert("grpc-message", HeaderValue::from_static(said));
+    Frame::trailers(trailers)
+}
+
+/// Sends them, and those that take their place, until nobody listens.
+async fn x509_svids(world: Arc<World>, frames: UnboundedSender<Frame<Bytes>>) {
+    let svids = &world.services.svids;
+    let mut changes = svids.0.subscribe();
+    loop {
+        let now = changes.borrow_and_update().clone();
+        if now.is_empty() {
+            let _ = frames.send(trailers(Some((7, "no identity issued"))));
+            return;
+        }
+        let mut message = Vec::new();
+        for Svid { id, certificate } in &now {
+            let mut svid = Vec::new();
+            let Some(leaf) = certificate.chain.first() else {
+                return;
+            };
+            let Ok(key) =
+                PrivatePkcs8KeyDer::from_pem_slice(certificate.private_key_pem.as_bytes())
+            else {
+                return;
+            };
+            put(&mut svid, 0x0a, id.as_bytes());
+            put(&mut svid, 0x12, leaf);
+            put(&mut svid, 0x1a, key.secret_pkcs8_der());
+            put(&mut svid, 0x22, certificate.chain.last().unwrap_or(leaf));
+            put(&mut message, 0x0a, &svid);
+        }
+        // in two pieces, as a network may bring it
+        let framed = framed(&message);
+        let (first, second) = framed.split_at(framed.len() / 2);
+        for piece in [first, second] {
+            if frames
+                .send(Frame::data(Bytes::copy_from_slice(piece)))
+                .is_err()
+            {
+                return;
+            }
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    let mut framed = vec![0];
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    framed.extend_from_slice(&length.to_be_bytes());
+    framed.extend_from_slice(message);
+    framed
+}
+
 /// The framed answer to a framed question.
-fn svid(world: &World, framed: &[u8]) -> Result<Bytes, (u16, &'static str)> {
+fn svid(world: &World, asked: &[u8]) -> Result<Bytes, (u16, &'static str)> {
     let invalid = |what| (3, what);
-    let (prefix, message) = framed
+    let (prefix, message) = asked
         .split_first_chunk::<5>()
         .ok_or(invalid("no message"))?;
     let [0, length @ ..] = *prefix else {
@@ -130,11 +238,7 @@ fn svid(world: &World, framed: &[u8]) -> Result<Bytes, (u16, &'static str)> {
         put(&mut svid, 0x12, token.as_bytes());
         put(&mut message, 0x0a, &svid);
     }
-    let length = u32::try_from(message.len()).map_err(|_| (13, "too long"))?;
-    let mut framed = vec![0];
-    framed.extend_from_slice(&length.to_be_bytes());
-    framed.extend_from_slice(&message);
-    Ok(framed.into())
+    Ok(framed(&message).into())
 }
 
 fn put(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
@@ -158,32 +262,17 @@ fn short(bytes: &[u8]) -> Option<(usize, &[u8])> {
     (high & 0x80 == 0).then(|| (usize::from(*high) << 7 | usize::from(low & 0x7f), rest))
 }
 
-/// A body of frames that are there.
-mod frames {
-    use std::convert::Infallible;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
+/// A body of frames that come.
+struct Answer(UnboundedReceiver<Frame<Bytes>>);
 
-    use bytes::Bytes;
-    use http_body::Frame;
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
 
-    pub(super) struct Frames(std::vec::IntoIter<Frame<Bytes>>);
-
-    impl Frames {
-        pub(super) fn new(frames: Vec<Frame<Bytes>>) -> Self {
-            Self(frames.into_iter())
-        }
-    }
-
-    impl http_body::Body for Frames {
-        type Data = Bytes;
-        type Error = Infallible;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            Poll::Ready(self.0.next().map(Ok))
-        }
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|frame| frame.map(Ok))
     }
 }

@@ -5,6 +5,8 @@
 //! The host does what takes the key: it asks the service, and keeps the certificate until it is time for the next. What is
 //! posted on the connection is the engine's, as with any other certificate.
 
+use std::pin::Pin;
+
 use super::beside::Beside;
 use super::imds;
 use super::selector::Selector;
@@ -15,7 +17,7 @@ use crate::config::place::Place;
 use crate::config::rules;
 use crate::credential::{Failure, Fresh, JWT_POP, Supplied, kept};
 use crate::distinction::Distinction;
-use crate::effect::{CertificateError, HttpErrorKind, Issuance, Via};
+use crate::effect::{CertificateError, Issuance, Via};
 use crate::exchange::{self, Asked, Form, Granted, MTLS_POP, Wanted, learn_clock};
 use crate::flow::{Io, OpenCertificate};
 use crate::limits::HTTP_TIMEOUT_MS;
@@ -35,8 +37,8 @@ const PREFIX: &str = "issued:";
 /// call is somebody's fault.
 const MAX_ROUNDS: usize = 3;
 
-/// Characters that are shown of a URL in an answer that is not used: a host name and what is before it.
-const MAX_SHOWN_CHARS: usize = 256;
+/// Characters of an answer that is not used, and of what is said of it.
+const MAX_SHOWN_CHARS: usize = 600;
 
 /// Where the same machine gets tokens without a certificate of its own.
 const WITHOUT: &str =
@@ -61,6 +63,8 @@ struct Opened {
     client_id: String,
     endpoint: Endpoint,
 }
+
+type Opening<'a> = Pin<Box<dyn Future<Output = Result<Opened, Failure>> + 'a>>;
 
 impl Bound {
     /// One whose tokens are for that client's cloud.
@@ -200,31 +204,35 @@ impl Bound {
         audience: &str,
         correlation_id: &str,
     ) -> Result<Granted, Failure> {
-        let opened = self.open(io).await?;
-        let (failure, kind) = match self.ask(io, &opened, audience, correlation_id).await {
-            Ok(granted) => return Ok(granted),
-            Err(refused) => refused,
-        };
-        if !kind.is_some_and(HttpErrorKind::is_of_a_handshake) {
-            return Err(failure);
-        }
-        match self.open(io).await {
-            Ok(again) if again.thumbprint != opened.thumbprint => self
-                .ask(io, &again, audience, correlation_id)
-                .await
-                .map_err(|(failure, _)| failure),
-            // what the server did with the one before says more
-            _ => Err(failure),
+        let mut refused: Option<(String, Failure)> = None;
+        loop {
+            let opened = self.open(io).await;
+            if let Some((before, failure)) = &refused
+                && opened
+                    .as_ref()
+                    .is_ok_and(|opened| opened.thumbprint == *before)
+            {
+                return Err(failure.clone());
+            }
+            let opened = opened?;
+            match self.ask(io, &opened, audience, correlation_id).await {
+                Ok(granted) => return Ok(granted),
+                Err((failure, is_refusal)) if is_refusal && refused.is_none() => {
+                    refused = Some((opened.thumbprint, failure));
+                }
+                Err((failure, _)) => return Err(failure),
+            }
         }
     }
 
+    /// One request for it; of a failure, whether another certificate may be what is wanted.
     async fn ask(
         &self,
         io: &Io,
         opened: &Opened,
         audience: &str,
         correlation_id: &str,
-    ) -> Result<Granted, (Failure, Option<HttpErrorKind>)> {
+    ) -> Result<Granted, (Failure, bool)> {
         let Opened {
             certificate,
             thumbprint,
@@ -264,83 +272,82 @@ impl Bound {
                     detail.message
                 );
             });
-            (error.into(), result.err().map(|error| error.kind))
+            let is_refusal = result.is_err_and(|error| error.kind.is_of_a_handshake());
+            (error.into(), is_refusal)
         })
     }
 
-    async fn open(&self, io: &Io) -> Result<Opened, Failure> {
-        let opened = io.open_certificate(&self.certificate).await;
-        let certificate = opened.map_err(|error| self.unavailable(&error))?;
-        let Some(issuance) = certificate.issuance.clone() else {
-            return Err(self.unavailable(&CertificateError::Unavailable(
-                "the host does not say who issued it".to_owned(),
-            )));
-        };
-        let endpoint = self.endpoint(&issuance)?;
-        Ok(Opened {
-            thumbprint: certificate.thumbprint(),
-            certificate,
-            client_id: issuance.client_id,
-            endpoint,
+    /// Boxed, so that there is one such flow: two await it.
+    fn open<'a>(&'a self, io: &'a Io) -> Opening<'a> {
+        Box::pin(async {
+            let opened = io.open_certificate(&self.certificate).await;
+            let certificate = opened.map_err(|error| self.unavailable(&error))?;
+            let Some(issuance) = certificate.issuance.clone() else {
+                return Err(self.unavailable(&CertificateError::NotFound));
+            };
+            Ok(Opened {
+                endpoint: self.endpoint(&issuance)?,
+                thumbprint: certificate.thumbprint(),
+                certificate,
+                client_id: issuance.client_id,
+            })
         })
     }
 
     /// Where the service says that the certificate is taken, if that is the token service of the cloud.
     fn endpoint(&self, issuance: &Issuance) -> Result<Endpoint, Failure> {
-        let refuse = |what: String| {
-            Error::new(
+        let Issuance {
+            client_id,
+            tenant_id,
+            token_service,
+        } = issuance;
+        let endpoint = Endpoint::parse(token_service).ok().filter(|endpoint| {
+            let region = endpoint.authority.split_once('.');
+            let is_of_cloud = endpoint.authority == self.token_host
+                || region.is_some_and(|(_, host)| host == self.token_host);
+            is_of_cloud
+                && endpoint.path == "/"
+                && rules::tenant(tenant_id).is_ok()
+                && rules::client_id(client_id).is_ok()
+        });
+        match endpoint {
+            Some(endpoint) => Ok(Endpoint {
+                path: format!("/{tenant_id}{TOKEN_PATH}"),
+                ..endpoint
+            }),
+            None => Err(Error::new(
                 ErrorClass::InvalidResponse,
                 format!(
-                    "the metadata service at {} names {what} for the certificate of the {}",
-                    self.authority,
-                    self.selector.describe()
+                    "the metadata service at {} names {token_service} for client {client_id} of tenant {tenant_id}, which is not of {}",
+                    self.authority, self.token_host
                 ),
             )
             .hint("its answer is not used: it may be of another cloud than authority_host, or no metadata service")
-        };
-        if rules::tenant(&issuance.tenant_id).is_err()
-            || rules::client_id(&issuance.client_id).is_err()
-        {
-            return Err(refuse("no tenant or no client".to_owned()).into());
+            .edit(|detail| detail.message = crate::printable(&detail.message, MAX_SHOWN_CHARS))
+            .into()),
         }
-        let mut endpoint = Endpoint::parse(&issuance.token_service)
-            .map_err(|_| refuse("a token service that is no https URL".to_owned()))?;
-        let is_of_cloud = endpoint.authority == self.token_host
-            || endpoint
-                .authority
-                .split_once('.')
-                .is_some_and(|(_, host)| host == self.token_host);
-        if !is_of_cloud || endpoint.path != "/" {
-            let named = crate::printable(&issuance.token_service, MAX_SHOWN_CHARS);
-            return Err(refuse(format!(
-                "{named} as token service, which is not of {},",
-                self.token_host
-            ))
-            .into());
-        }
-        endpoint.path = format!("/{}{TOKEN_PATH}", issuance.tenant_id);
-        Ok(endpoint)
     }
 
     fn unavailable(&self, error: &CertificateError) -> Failure {
-        let whose = self.selector.describe();
-        let unavailable = |why: &str| {
-            Error::new(
-                ErrorClass::CredentialUnavailable,
-                format!("no certificate for the {whose}: {why}"),
-            )
+        let (reason, is_here, retryable) = match error {
+            CertificateError::NotFound | CertificateError::UnsupportedAlgorithm => {
+                ("this host gets none", false, false)
+            }
+            CertificateError::Unavailable(reason) => (reason.as_str(), false, false),
+            CertificateError::Other(reason) => (reason.as_str(), true, true),
         };
-        match error {
-            CertificateError::NotFound => {
-                Failure::not_here(unavailable("this host gets none").hint(WITHOUT))
-            }
-            CertificateError::Unavailable(reason) => {
-                Failure::not_here(unavailable(reason).hint(WITHOUT))
-            }
-            CertificateError::Other(reason) => unavailable(reason).retryable().into(),
-            CertificateError::UnsupportedAlgorithm => {
-                unavailable("its key is of another kind").into()
-            }
+        let error = Error::new(
+            ErrorClass::CredentialUnavailable,
+            format!(
+                "no certificate for the {}: {reason}",
+                self.selector.describe()
+            ),
+        )
+        .hint(WITHOUT)
+        .edit(|detail| detail.retryable = retryable);
+        match is_here {
+            true => error.into(),
+            false => Failure::not_here(error),
         }
     }
 }
