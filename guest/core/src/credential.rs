@@ -490,16 +490,23 @@ fn no_say(purpose: &Purpose<'_>, credential: &str) -> Failure {
 }
 
 impl From<Supplied> for ClientAuth {
+    // one function, whichever kind has supplied it
+    #[inline(never)]
     fn from(supplied: Supplied) -> Self {
+        #[cfg(feature = "every-credential")]
+        let (connection, generation) = match supplied.binding {
+            Some(binding) => (Some(binding.certificate), Some(binding.thumbprint)),
+            None => (None, None),
+        };
         Self {
             read: Some(supplied.assertion.assertion.clone()),
             assertion: Some(supplied.assertion),
             presented: supplied.presented,
             echoes: supplied.shown,
             #[cfg(feature = "every-credential")]
-            generation: supplied.binding.as_ref().map(OpenCertificate::thumbprint),
+            generation,
             #[cfg(feature = "every-credential")]
-            connection: supplied.binding,
+            connection,
             ..Self::default()
         }
     }
@@ -551,7 +558,14 @@ pub(crate) struct Supplied {
     shown: Vec<Secret>,
     /// The certificate that it is bound to.
     #[cfg(feature = "every-credential")]
-    binding: Option<OpenCertificate>,
+    binding: Option<Box<Binding>>,
+}
+
+/// A certificate that an assertion is bound to.
+#[cfg(feature = "every-credential")]
+pub(crate) struct Binding {
+    pub(crate) certificate: OpenCertificate,
+    pub(crate) thumbprint: String,
 }
 
 impl Supplied {
@@ -575,9 +589,11 @@ impl Supplied {
 
     /// Of an assertion that counts on a connection with that certificate alone.
     #[cfg(feature = "every-credential")]
-    pub(crate) fn bound_to(self, certificate: OpenCertificate) -> Self {
-        let binding = Some(certificate);
-        Self { binding, ..self }
+    pub(crate) fn bound_to(self, binding: Binding) -> Self {
+        Self {
+            binding: Some(Box::new(binding)),
+            ..self
+        }
     }
 
     #[cfg(feature = "every-credential")]

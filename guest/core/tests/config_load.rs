@@ -1281,6 +1281,10 @@ fn certificate_files() {
             r#"{"certificate_base64": "aHVudGVyMg=="}"#,
             Some("certificate_base64"),
         ),
+        (
+            r#"{"spiffe_socket": "unix:///run/agent.sock", "spiffe_id": "spiffe://x/y"}"#,
+            Some("spiffe_socket"),
+        ),
     ] {
         let config = load(&of(files)).unwrap();
         let found = config.certificates.get("k").unwrap();
@@ -1314,6 +1318,41 @@ fn certificate_files() {
             r#"{"certificate_file": "/c", "password_file": "p"}"#,
             ".password_file",
             "absolute",
+        ),
+        (
+            r#"{"spiffe_socket": "/run/agent.sock"}"#,
+            ".spiffe_socket",
+            "is not unix:",
+        ),
+        (
+            r#"{"spiffe_socket": "unix:///run/agent.sock", "spiffe_id": "x/y"}"#,
+            ".spiffe_id",
+            "is not a SPIFFE ID",
+        ),
+        (
+            r#"{"certificate_file": "/c", "spiffe_id": "spiffe://x/y"}"#,
+            ".spiffe_id",
+            "without spiffe_socket",
+        ),
+        (
+            r#"{"spiffe_socket": "unix:///run/agent.sock", "certificate_file": "/c"}"#,
+            "",
+            "certificate_file and spiffe_socket",
+        ),
+        (
+            r#"{"spiffe_socket": "unix:///run/agent.sock", "certificate_base64": "aHVudGVyMg=="}"#,
+            "",
+            "certificate_base64 and spiffe_socket",
+        ),
+        (
+            r#"{"spiffe_socket": "unix:///run/agent.sock", "private_key_file": "/k"}"#,
+            "",
+            "private_key_file and spiffe_socket",
+        ),
+        (
+            r#"{"spiffe_socket": "unix:///run/agent.sock", "password_env": "P"}"#,
+            "",
+            "password_env and spiffe_socket",
         ),
     ] {
         refused(load(&of(files)), &format!("certificates.k{field}"), &[says]);

@@ -240,6 +240,87 @@ fn what_a_host_gets_from_its_machine_is_named() {
     assert_eq!(command.arguments, ["-x"]);
 }
 
+/// The metadata service is the host's alone to ask, and the token service is the cloud's, of whatever region.
+#[test]
+fn a_certificate_that_is_issued_is_for_the_host_to_get() {
+    let identity = r#"{"tenant_id": "t", "client_id": "c", "credential": {"managed_identity_assertion": {
+        "resource_id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i",
+        "use_bound_credential": true}}}"#;
+    let moved = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:4000")];
+    for (variables, service) in [(&[][..], "169.254.169.254"), (&moved, "127.0.0.1:4000")] {
+        let needs = config(identity, variables).needs();
+        let [issued] = &needs.issued_certificates[..] else {
+            panic!("{needs:?}");
+        };
+        let setting = "identities.app.credential.managed_identity_assertion";
+        assert_eq!(issued.setting, setting);
+        assert!(issued.name.contains(setting) && issued.name != setting);
+        assert_eq!(issued.authority, service);
+        assert_eq!(
+            issued.query,
+            "cred-api-version=2.0&msi_res_id=%2Fsubscriptions%2Fs%2FresourceGroups%2Fg%2Fproviders%2F\
+             Microsoft.ManagedIdentity%2FuserAssignedIdentities%2Fi"
+        );
+        assert!(needs.certificates.is_empty() && needs.signatures.is_empty());
+        let setting = format!("{setting}.use_bound_credential");
+        assert_eq!(needs.every_credential, [setting]);
+        // with the certificate, and to nobody else
+        for connection in &needs.connections {
+            assert_eq!(connection.certificate.as_ref(), Some(&issued.name));
+            assert_eq!(connection.permission.scheme, Scheme::Https);
+        }
+        let permits = |host: &str, path: &str| {
+            let mut permissions = needs.connections.iter().map(|c| &c.permission);
+            permissions.any(|permission| permission.permits("https", host, path))
+        };
+        let token = "/11111111-2222-3333-4444-555555555555/oauth2/v2.0/token";
+        for (host, path, good) in [
+            ("mtlsauth.microsoft.com", token, true),
+            ("mtlsauth.microsoft.com", "/t/oauth2/v2.0/token", true),
+            ("westus2.mtlsauth.microsoft.com", token, true),
+            ("mtlsauth.microsoft.com", "/a/b/oauth2/v2.0/token", false),
+            ("mtlsauth.microsoft.com", "/t/oauth2/v2.0/authorize", false),
+            (".mtlsauth.microsoft.com", token, false),
+            ("a.b.mtlsauth.microsoft.com", token, false),
+            ("a-b.mtlsauth.microsoft.com", token, false),
+            ("evilmtlsauth.microsoft.com", token, false),
+            ("mtlsauth.microsoft.com.evil.example", token, false),
+            ("*.mtlsauth.microsoft.com", token, false),
+            ("login.microsoftonline.com", token, false),
+        ] {
+            assert_eq!(permits(host, path), good, "{host} {path}");
+        }
+        // what the host asks
+        let asked: Vec<_> = issued
+            .connections()
+            .into_iter()
+            .map(|c| {
+                (
+                    c.permission.purpose.method(),
+                    c.permission.authority,
+                    c.permission.path,
+                )
+            })
+            .collect();
+        let path = |path: &str| PathPattern::Exact(format!("{path}?{}", issued.query));
+        assert_eq!(
+            asked,
+            [
+                (
+                    "GET",
+                    service.to_owned(),
+                    path("/metadata/identity/getplatformmetadata")
+                ),
+                (
+                    "POST",
+                    service.to_owned(),
+                    path("/metadata/identity/issuecredential")
+                ),
+            ]
+        );
+    }
+}
+
 /// The authority is not among the connections of an identity that has a token proxy.
 #[test]
 fn a_token_proxy_takes_the_place_of_the_authority() {

@@ -272,9 +272,10 @@ const SECTIONS: &[Section] = &[
         heading: "managed_identity_assertion",
         place: "identities.NAME.credential.managed_identity_assertion",
         used_by: ALL,
-        exceptions: &[],
+        exceptions: &[("use_bound_credential", NATIVE)],
         note: "`source` and the three IDs are as in `managed_identity`. The assertion is kept to near its end, and asked for once however \
-               many exchanges need it.",
+               many exchanges need it. With `use_bound_credential` it is asked for on a connection with a certificate that the machine is \
+               issued, and counts on such connections alone.",
         example: r#"{
   "identities": { "app": {
     "tenant_id": "contoso.example",
@@ -405,6 +406,8 @@ const SECTIONS: &[Section] = &[
             ("certificate_base64", NATIVE),
             ("password_file", NATIVE),
             ("password_env", NATIVE),
+            ("spiffe_socket", NATIVE),
+            ("spiffe_id", NATIVE),
         ],
         note: "Key and password stay in the host: a component is shown neither. In Envoy, which reads PEM alone, the filter reads a key that it signs with as one of its files, and a certificate on connections is the \
                cluster's: `edgepass envoy-config` writes both.",

@@ -15,11 +15,11 @@ use crate::authority::{Authority, Endpoint};
 use crate::config::error::ConfigError;
 use crate::config::place::Place;
 use crate::config::rules;
-use crate::credential::{Failure, Fresh, JWT_POP, Supplied, kept};
+use crate::credential::{Binding, Failure, Fresh, JWT_POP, Supplied, kept};
 use crate::distinction::Distinction;
 use crate::effect::{CertificateError, Issuance, Via};
 use crate::exchange::{self, Asked, Form, Granted, MTLS_POP, Wanted, learn_clock};
-use crate::flow::{Io, OpenCertificate};
+use crate::flow::Io;
 use crate::limits::HTTP_TIMEOUT_MS;
 use crate::needs::{Connection, IssuedCertificateNeed, PathPattern, Permission, Purpose, Scheme};
 use crate::{Error, ErrorClass, TokenType};
@@ -58,8 +58,7 @@ pub(in crate::credential) struct Bound {
 
 /// The certificate as it is now.
 struct Opened {
-    certificate: OpenCertificate,
-    thumbprint: String,
+    binding: Binding,
     client_id: String,
     endpoint: Endpoint,
 }
@@ -169,9 +168,9 @@ impl Bound {
             let kept = kept(io, key, ask).await?;
             let opened = self.open(io).await?;
             // the server compares, so both are of one generation or nothing is presented
-            if kept.bound_to.as_deref() == Some(opened.thumbprint.as_str()) {
+            if kept.bound_to.as_ref() == Some(&opened.binding.thumbprint) {
                 let supplied = Supplied::new(kept.token, JWT_POP, kept.presented);
-                return Ok(supplied.bound_to(opened.certificate));
+                return Ok(supplied.bound_to(opened.binding));
             }
             io.forget_assertion(&kept.token);
         }
@@ -210,7 +209,7 @@ impl Bound {
             if let Some((before, failure)) = &refused
                 && opened
                     .as_ref()
-                    .is_ok_and(|opened| opened.thumbprint == *before)
+                    .is_ok_and(|opened| opened.binding.thumbprint == *before)
             {
                 return Err(failure.clone());
             }
@@ -218,7 +217,7 @@ impl Bound {
             match self.ask(io, &opened, audience, correlation_id).await {
                 Ok(granted) => return Ok(granted),
                 Err((failure, is_refusal)) if is_refusal && refused.is_none() => {
-                    refused = Some((opened.thumbprint, failure));
+                    refused = Some((opened.binding.thumbprint, failure));
                 }
                 Err((failure, _)) => return Err(failure),
             }
@@ -234,8 +233,11 @@ impl Bound {
         correlation_id: &str,
     ) -> Result<Granted, (Failure, bool)> {
         let Opened {
-            certificate,
-            thumbprint,
+            binding:
+                Binding {
+                    certificate,
+                    thumbprint,
+                },
             client_id,
             endpoint,
         } = opened;
@@ -287,8 +289,10 @@ impl Bound {
             };
             Ok(Opened {
                 endpoint: self.endpoint(&issuance)?,
-                thumbprint: certificate.thumbprint(),
-                certificate,
+                binding: Binding {
+                    thumbprint: certificate.thumbprint(),
+                    certificate,
+                },
                 client_id: issuance.client_id,
             })
         })
