@@ -317,8 +317,8 @@ impl Authority {
         })
     }
 
-    #[cfg(feature = "every-credential")]
     /// AD FS on that host.
+    #[cfg(feature = "every-credential")]
     pub(crate) fn adfs(host: String) -> Self {
         Self::Generic {
             token_endpoint: Endpoint {
@@ -329,8 +329,8 @@ impl Authority {
         }
     }
 
-    #[cfg(feature = "every-credential")]
     /// Puts it into that region of its cloud.
+    #[cfg(feature = "every-credential")]
     #[cfg(feature = "every-credential")]
     pub(crate) fn set_region(&mut self, name: &str) -> Result<(), Refusal> {
         match self {
@@ -683,8 +683,8 @@ fn is_of_a_tenant_or_region(authority: &str) -> bool {
             .is_some_and(|(_, global)| CLOUDS.iter().any(|cloud| cloud.has(global)))
 }
 
-#[cfg(feature = "every-credential")]
 /// Whether that is the host of one tenant: a name and that end.
+#[cfg(feature = "every-credential")]
 fn is_tenants(authority: &str, end: &str) -> bool {
     let name = authority.strip_suffix(end);
     name.is_some_and(|name| !name.is_empty() && !name.contains(['.', ':']))
@@ -705,8 +705,8 @@ fn without_region(authority: &str) -> Option<(&str, &str)> {
     can_be.then_some((region, global))
 }
 
-#[cfg(feature = "every-credential")]
 /// The region and the cloud whose host there that is.
+#[cfg(feature = "every-credential")]
 fn regional(authority: &str) -> Option<(&str, &'static Cloud)> {
     let (region, global) = without_region(authority)?;
     Some((region, cloud(global)?))
