@@ -142,6 +142,8 @@ struct Scripted {
     body: Option<String>,
     /// In place of a response.
     error: Option<String>,
+    /// What the driver says of that.
+    detail: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -522,13 +524,15 @@ impl Scripted {
                 "server-certificate-unfit" => HttpErrorKind::ServerCertificateUnfit,
                 "client-certificate" => HttpErrorKind::ClientCertificate,
                 "no-client-certificate" => HttpErrorKind::NoClientCertificate,
+                "proxy" => HttpErrorKind::Proxy,
+                "proxy-refused" => HttpErrorKind::ProxyRefused,
                 "timeout" => HttpErrorKind::Timeout,
                 "body-too-large" => HttpErrorKind::BodyTooLarge,
                 other => panic!("no such failure: {other}"),
             };
             return Err(HttpError {
                 kind,
-                detail: String::new(),
+                detail: self.detail.clone().unwrap_or_default(),
             });
         }
         let mut headers: Vec<_> = self.headers.clone().into_iter().collect();
