@@ -592,11 +592,6 @@ impl Document {
         })
     }
 
-    /// Where a setting stands in it.
-    pub(crate) fn place(&self, setting: &str) -> Option<String> {
-        self.source.as_ref()?.place(setting)
-    }
-
     fn imported(imported: Imported, setting: &'static str) -> Self {
         // with -v there are no warnings, because they are in the log
         for note in &imported.notes {
@@ -628,12 +623,19 @@ impl Document {
     }
 }
 
-/// A failure with the places of its settings in the document.
+/// A failure with the places of its settings in the document, and what the document's format has to do with it.
 pub(crate) fn located(failure: Failure, document: Option<&Document>) -> Failure {
-    match document {
-        Some(document) => failure.at(|setting| document.place(setting)),
-        None => failure,
-    }
+    let Some(source) = document.and_then(|document| document.source.as_ref()) else {
+        return failure;
+    };
+    failure.with_each(|mistake| {
+        if mistake.place.is_none() {
+            mistake.place = mistake.setting.as_deref().and_then(|s| source.place(s));
+        }
+        if mistake.place.is_some() && mistake.hint.is_none() {
+            mistake.hint = source.hint(&mistake.message).map(str::to_owned);
+        }
+    })
 }
 
 /// What to do about a text that looks like another format than the one that it was read as.

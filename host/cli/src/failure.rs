@@ -164,21 +164,14 @@ impl Failure {
         }
     }
 
-    /// The same with the places of its settings in a text, as far as `place` knows them.
-    pub(crate) fn at(self, place: impl Fn(&str) -> Option<String>) -> Self {
+    /// The same with what a document knows of each of its settings.
+    pub(crate) fn with_each(self, complete: impl Fn(&mut Mistake)) -> Self {
         if !matches!(self, Self::Setup { .. } | Self::Mistakes(_)) {
             return self;
         }
         let mut mistakes = self.mistakes();
-        for mistake in &mut mistakes {
-            let setting = mistake.setting.as_deref();
-            let known = setting.filter(|_| mistake.place.is_none()).and_then(&place);
-            mistake.place = mistake.place.take().or(known);
-        }
-        match mistakes.iter().any(|mistake| mistake.place.is_some()) {
-            true => Self::Mistakes(mistakes),
-            false => self,
-        }
+        mistakes.iter_mut().for_each(complete);
+        Self::Mistakes(mistakes)
     }
 
     /// As [`Self::exit_status`].
@@ -666,13 +659,8 @@ mod tests {
 
     #[test]
     fn a_setting_is_shown_with_its_place() {
-        let wrong = || Failure::setting("identities.a.scopes", "is wrong", "look");
-        let place = |setting: &str| {
-            setting
-                .starts_with("identities")
-                .then(|| "f.yaml:3:5".to_owned())
-        };
-        let shown = wrong().at(place);
+        let wrong = Failure::setting("identities.a.scopes", "is wrong", "look");
+        let shown = wrong.with_each(|mistake| mistake.place = Some("f.yaml:3:5".to_owned()));
         assert_eq!(
             shown.text(false),
             "edgepass: error: identities.a.scopes: is wrong\n  at: f.yaml:3:5\n  hint: look\n"
@@ -680,17 +668,9 @@ mod tests {
         let json = shown.json(&Warnings::default());
         assert_eq!(json["error"]["place"], "f.yaml:3:5");
         assert_eq!(json["error"]["setting"], "identities.a.scopes");
-        // one that is known stays
-        let moved = shown.at(|_| Some("elsewhere".to_owned()));
-        assert!(moved.text(false).contains("at: f.yaml:3:5"));
-        for other in [
-            Failure::setting("AZURE_TENANT_ID", "x", "y"),
-            Failure::setup("x"),
-            refused(),
-        ] {
-            let (before, after) = (other.text(false), other.at(place).text(false));
-            assert_eq!(before, after);
-        }
+        // what is about no settings is what it was
+        let after = refused().with_each(|mistake| mistake.message.clear());
+        assert_eq!(refused().text(false), after.text(false));
     }
 
     #[test]

@@ -35,10 +35,8 @@ pub(crate) fn run(arguments: &InitArguments) -> Result<(), Failure> {
 
 /// Writes the file whole, and never over another unless that is wanted.
 fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
-    let shown = match path.to_str().filter(|path| repeat::is_harmless(path)) {
-        Some(path) => path,
-        None => "what it names",
-    };
+    let shown = path.to_str().filter(|path| repeat::is_harmless(path));
+    let shown = shown.unwrap_or("what it names");
     let mut options = OpenOptions::new();
     match force {
         true => options.write(true).create(true).truncate(true),

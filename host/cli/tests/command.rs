@@ -1609,14 +1609,14 @@ fn a_configuration_may_be_yaml_or_toml() {
             (
                 vec!["--config", "-", "--config-format", "yaml"],
                 None,
-                &yaml[..],
+                yaml.as_str(),
             ),
             (
                 vec!["--config", "-", "--config-format", "toml"],
                 None,
-                &toml[..],
+                toml.as_str(),
             ),
-            (vec!["--config", "-"], None, &json[..]),
+            (vec!["--config", "-"], None, json.as_str()),
             (vec![], Some(&as_yaml), ""),
             (vec![], Some(&as_toml), ""),
             (vec!["--config-format", "yaml"], Some(&plain_yaml), ""),
@@ -1721,6 +1721,7 @@ fn mistakes_have_their_place_in_each_format() {
             let said: Value = serde_json::from_slice(&output.stderr).unwrap();
             let place = said["error"]["place"].as_str().unwrap_or_default();
             assert!(place.starts_with(&format!("{path}:")), "{said}");
+            assert!(said["error"]["hint"].is_string(), "{said}");
         }
     }
 }

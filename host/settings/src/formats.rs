@@ -107,7 +107,8 @@ pub struct Document {
 enum Places {
     /// Found out where they are asked for.
     OfJson,
-    Known(Node),
+    /// Of a text.
+    Known(Node, Zeroizing<String>),
 }
 
 impl Document {
@@ -133,20 +134,20 @@ impl Document {
                 format!("longer than {MAX_CONFIG_BYTES} bytes"),
                 "keep secrets and certificates in files and name those",
             );
-            return Err(long.into_error(name.as_deref()));
+            return Err(long.into_error(text, name.as_deref()));
         }
         let root = match format {
             Format::Toml => toml::read(text),
             _ => yaml::read(text),
         };
-        let root = root.map_err(|wrong| wrong.into_error(name.as_deref()))?;
+        let root = root.map_err(|wrong| wrong.into_error(text, name.as_deref()))?;
         let mut json = Zeroizing::new(String::with_capacity(MAX_CONFIG_BYTES));
         root.write(&mut json);
         Ok(Self {
             json,
             format,
             name,
-            places: Places::Known(root),
+            places: Places::Known(root, Zeroizing::new(text.to_owned())),
         })
     }
 
@@ -163,17 +164,18 @@ impl Document {
     /// Where a setting stands, as errors name it: `edgepass.yaml:12:7`. Of one that is not there it is the nearest around it.
     /// `None` of what is no setting of the document, such as a variable.
     pub fn place(&self, setting: &str) -> Option<String> {
-        let place = match &self.places {
-            Places::Known(root) => root.find(setting),
-            Places::OfJson => json::find(&self.json, setting),
+        let (text, offset) = match &self.places {
+            Places::Known(root, text) => (text, root.find(setting)),
+            Places::OfJson => (&self.json, json::find(&self.json, setting)),
         };
-        place.map(|place| place.named(self.name.as_deref()))
+        offset.map(|offset| Place::of(text, offset).named(self.name.as_deref()))
     }
 
     /// The same error with its place, and with a hint where it is about what the format makes of a text.
     #[must_use]
     pub fn explain(&self, error: ConfigError) -> ConfigError {
-        let error = match self.hint(&error) {
+        let hint = error.hint.is_none().then(|| self.hint(&error.message));
+        let error = match hint.flatten() {
             Some(hint) => error.hint(hint),
             None => error,
         };
@@ -193,23 +195,25 @@ impl Document {
         }
     }
 
-    fn hint(&self, error: &ConfigError) -> Option<&'static str> {
-        let is_text = error.message.starts_with("expected a string, not ");
-        match &error.hint {
-            None if is_text && error.message.ends_with(" a number") => {
-                Some("put it into quotes: a text may look like a number")
-            }
-            None if is_text && error.message.ends_with(" a boolean") => {
-                Some("put it into quotes: a text may look like a truth value")
-            }
-            None if error.message.ends_with("true or false, not a string") => {
-                Some("write true or false, without quotes")
-            }
-            None if error.message.ends_with("a number, not a string") => {
-                Some("write the number without quotes")
-            }
-            _ => None,
-        }
+    /// What to do about an error without a hint, where it is about what the format makes of a text.
+    pub fn hint(&self, message: &str) -> Option<&'static str> {
+        [
+            (
+                "a string, not a number",
+                "put it into quotes: a text may look like a number",
+            ),
+            (
+                "a string, not a boolean",
+                "put it into quotes: a text may look like a truth value",
+            ),
+            (
+                "true or false, not a string",
+                "write true or false, without quotes",
+            ),
+            ("a number, not a string", "write the number without quotes"),
+        ]
+        .into_iter()
+        .find_map(|(end, hint)| message.ends_with(end).then_some(hint))
     }
 }
 
@@ -262,7 +266,8 @@ fn said(message: &str) -> Option<Place> {
 /// What is wrong with a text.
 struct Wrong {
     error: ConfigError,
-    place: Option<Place>,
+    /// The byte at which it is wrong.
+    at: Option<usize>,
 }
 
 impl Wrong {
@@ -270,30 +275,30 @@ impl Wrong {
         let setting = if setting.is_empty() { WHOLE } else { setting };
         Self {
             error: ConfigError::new(setting, message).hint(hint),
-            place: None,
+            at: None,
         }
     }
 
-    fn at(self, place: Place) -> Self {
+    fn at(self, offset: usize) -> Self {
         Self {
-            place: Some(place),
+            at: Some(offset),
             ..self
         }
     }
 
-    fn into_error(self, name: Option<&str>) -> ConfigError {
-        match (self.place, name) {
-            (Some(place), name) => self.error.at(place.named(name)),
+    fn into_error(self, text: &str, name: Option<&str>) -> ConfigError {
+        match (self.at, name) {
+            (Some(at), name) => self.error.at(Place::of(text, at).named(name)),
             (None, Some(name)) => self.error.at(printable(name, usize::MAX)),
             (None, None) => self.error,
         }
     }
 }
 
-/// A value and where it stands.
+/// A value and the byte at which it stands.
 #[derive(Clone)]
 struct Node {
-    place: Place,
+    at: usize,
     value: Value,
 }
 
@@ -311,16 +316,16 @@ enum Value {
 #[derive(Clone)]
 struct Field {
     name: String,
-    /// Of the name.
-    place: Place,
+    /// Where the name stands.
+    at: usize,
     value: Node,
 }
 
 impl Node {
     /// Where that setting stands, or what is nearest around it; `None` if not even its first name is there.
-    fn find(&self, setting: &str) -> Option<Place> {
+    fn find(&self, setting: &str) -> Option<usize> {
         if setting == WHOLE {
-            return Some(self.place);
+            return Some(self.at);
         }
         let mut node = self;
         let mut found = None;
@@ -334,7 +339,7 @@ impl Node {
                     let Some(field) = fitting.max_by_key(|field| field.name.len()) else {
                         break;
                     };
-                    found = Some(field.place);
+                    found = Some(field.at);
                     rest = path.strip_prefix(field.name.as_str()).unwrap_or_default();
                     node = &field.value;
                 }
@@ -345,7 +350,7 @@ impl Node {
                     let Some(item) = items.get(index) else {
                         break;
                     };
-                    found = Some(item.place);
+                    found = Some(item.at);
                     rest = after;
                     node = item;
                 }
@@ -438,32 +443,32 @@ fn inside(path: &str, name: &str) -> String {
 }
 
 /// Of a name that an object has twice.
-fn repeated(path: &str, name: &str, place: Place) -> Wrong {
+fn repeated(path: &str, name: &str, at: usize) -> Wrong {
     let name = printable(name, MAX_SHOWN_CHARS);
     Wrong::new(
         path,
         format!("duplicate name `{name}`"),
         "keep one of the two",
     )
-    .at(place)
+    .at(at)
 }
 
-fn too_deep(path: &str, place: Place) -> Wrong {
+fn too_deep(path: &str, at: usize) -> Wrong {
     Wrong::new(
         path,
         format!("is nested deeper than {MAX_DEPTH} values"),
         "no setting is that deep: look at the indentation and at brackets",
     )
-    .at(place)
+    .at(at)
 }
 
-fn too_many(place: Place) -> Wrong {
+fn too_many(at: usize) -> Wrong {
     Wrong::new(
         "",
         format!("has more than {MAX_VALUES} values, aliases written out"),
         "write fewer identities into one document, and no aliases of aliases",
     )
-    .at(place)
+    .at(at)
 }
 
 #[cfg(test)]

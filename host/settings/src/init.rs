@@ -503,12 +503,11 @@ fn yaml(entries: &[Entry], depth: usize, out: &mut String) {
                 text.push_str(&format!("{indent}{}:\n", entry.name));
                 yaml(fields, depth + 1, &mut text);
             }
-            Value::Texts(texts) => {
-                text.push_str(&format!("{indent}{}:\n", entry.name));
-                for one in texts {
-                    text.push_str(&format!("{indent}  - {}\n", plain(one)));
-                }
-            }
+            Value::Texts(_) => text.push_str(&format!(
+                "{indent}{}: {}\n",
+                entry.name,
+                inline(&entry.value)
+            )),
             Value::Text(one) => text.push_str(&format!("{indent}{}: {}\n", entry.name, plain(one))),
             Value::Flag(flag) => text.push_str(&format!("{indent}{}: {flag}\n", entry.name)),
         }
@@ -542,10 +541,15 @@ fn toml(entries: &[Entry], path: &str, is_active: bool, out: &mut String) {
         let line = format!("{} = {}\n", entry.name, inline(&entry.value));
         push(is_active && entry.is_active, &line, out);
     }
-    for entry in entries.iter().filter(is_table) {
+    let tables = entries.iter().filter(is_table).enumerate();
+    for (at, entry) in tables {
         let Value::Object(fields) = &entry.value else {
             continue;
         };
+        let is_first = at == 0 && entries.iter().all(|entry| is_table(&entry));
+        if !is_first && !out.ends_with("\n\n") {
+            out.push('\n');
+        }
         let path = match path {
             "" => entry.name.to_owned(),
             path => format!("{path}.{}", entry.name),
@@ -556,15 +560,9 @@ fn toml(entries: &[Entry], path: &str, is_active: bool, out: &mut String) {
         }
         // a table of nothing but tables needs no head of its own
         if fields.is_empty() || fields.iter().any(|field| !is_table(&field)) {
-            if !out.is_empty() && entry.comment.is_empty() {
-                out.push('\n');
-            }
             push(is_active, &format!("[{path}]\n"), out);
         }
         toml(fields, &path, is_active, out);
-        if !out.ends_with("\n\n") {
-            out.push('\n');
-        }
     }
 }
 
@@ -728,11 +726,12 @@ mod tests {
             // lines that are settings with a `#` before them, and no prose
             let taken: String = text
                 .lines()
-                .map(|line| match line.trim_start().strip_prefix('#') {
-                    Some(rest) if !rest.starts_with([' ', ':']) => {
-                        format!("{}{rest}\n", &line[..line.len() - line.trim_start().len()])
+                .map(|line| {
+                    let indent = " ".repeat(line.len() - line.trim_start().len());
+                    match line.trim_start().strip_prefix('#') {
+                        Some(rest) if !rest.starts_with([' ', ':']) => format!("{indent}{rest}\n"),
+                        _ => format!("{line}\n"),
                     }
-                    _ => format!("{line}\n"),
                 })
                 .collect();
             assert_ne!(taken, text);

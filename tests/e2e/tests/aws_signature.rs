@@ -83,7 +83,10 @@ async fn a_request_to_aws_is_signed_as_botocore_signs_it() -> Result<()> {
         // the emulator knows other keys: it is the request that counts
         let answer = builder.build().await?;
         let answer = answer.get_token(&TokenRequest::for_scopes([GRAPH])).await;
-        ensure!(answer.is_err(), "the emulator took these keys: {access_key}");
+        ensure!(
+            answer.is_err(),
+            "the emulator took these keys: {access_key}"
+        );
         let journal = lab.emulator.journal();
         let asked = journal.first().context("nothing was asked")?;
         let header = |name: &str| asked.header(name).unwrap_or_default().to_owned();

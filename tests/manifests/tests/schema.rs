@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use edgepass_core::{Config, Environment};
+use edgepass_settings::formats::{Document, Format};
+use edgepass_settings::init::beginning;
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
@@ -818,6 +820,41 @@ fn without_each(document: &Value) -> Vec<(String, Value)> {
         (pointer, document)
     };
     all.into_iter().map(without).collect()
+}
+
+/// What the command writes to begin with, in each format, is what an editor accepts.
+#[test]
+fn a_configuration_to_begin_with_is_valid() {
+    let validator = validator();
+    let entra = [("AZURE_TENANT_ID", "t.example"), ("AZURE_CLIENT_ID", "c")];
+    for more in [
+        &[][..],
+        &[("AZURE_FEDERATED_TOKEN_FILE", "/t")],
+        &[
+            ("AZURE_CLIENT_SECRET", "x"),
+            ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.us"),
+        ],
+        &[
+            ("AZURE_CLIENT_CERTIFICATE_PATH", "C:\\k.pfx"),
+            ("AZURE_CLIENT_CERTIFICATE_PASSWORD", "x"),
+        ],
+        &[
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x.example/"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "x"),
+        ],
+        &[("SPIFFE_ENDPOINT_SOCKET", "unix:///s")],
+    ] {
+        let environment = Environment::from_pairs(entra.iter().chain(more).copied());
+        for format in [Format::Json, Format::Yaml, Format::Toml] {
+            let text = beginning(&environment, format).unwrap().text;
+            let document = Document::read(&text, format, None).unwrap();
+            let document: Value = serde_json::from_str(document.json()).unwrap();
+            let valid = validator
+                .validate(&document)
+                .map_err(|error| error.to_string());
+            assert_eq!(valid, Ok(()), "{text}");
+        }
+    }
 }
 
 /// What is missing because of something elsewhere in the document, or of what a server is: a schema cannot know.

@@ -1,15 +1,15 @@
 //! Where settings stand in a JSON text.
 
-use super::{Place, WHOLE, index, is_next};
+use super::{WHOLE, index, is_next};
 
-/// Where that setting stands, or what is nearest around it; `None` if not even its first name is there, or the text is no
+/// The byte at which that setting stands, or what is nearest around it; `None` if not even its first name is there, or the text is no
 /// JSON.
-pub(super) fn find(text: &str, setting: &str) -> Option<Place> {
+pub(super) fn find(text: &str, setting: &str) -> Option<usize> {
     let mut reader = Reader { text, at: 0 };
     reader.blanks();
     let root = reader.at;
     if setting == WHOLE {
-        return Some(Place::of(text, root));
+        return Some(root);
     }
     // what is skipped over is JSON to its end, so that nothing is found in what the engine did not read
     reader.skip()?;
@@ -45,7 +45,7 @@ pub(super) fn find(text: &str, setting: &str) -> Option<Place> {
         found = Some(here.0);
         reader.at = here.1;
     }
-    found.map(|at| Place::of(text, at))
+    found
 }
 
 struct Reader<'t> {

@@ -1,28 +1,29 @@
 //! YAML (1.2, core schema), as a tree with places.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use edgepass_core::limits::MAX_CONFIG_BYTES;
 use edgepass_core::printable;
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
+use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{
-    Field, MAX_DEPTH, MAX_SHOWN_CHARS, MAX_VALUES, Node, Place, Value, Wrong, inside, repeated,
-    too_deep, too_many,
+    Field, MAX_DEPTH, MAX_SHOWN_CHARS, MAX_VALUES, Node, Value, Wrong, inside, repeated, too_deep,
+    too_many,
 };
 
 pub(super) fn read(text: &str) -> Result<Node, Wrong> {
     let options = granit_parser::options! { emit_comments: false };
     let mut reader = Reader {
+        text,
         events: Parser::new_from_str_with_options(text, options),
         anchors: BTreeMap::new(),
         values: 0,
         bytes: 0,
     };
     let (mut document, mut end) = (None, None);
-    while let Some((event, place)) = reader.next()? {
+    while let Some((event, at)) = reader.next()? {
         match event {
             Event::DocumentStart(..) => {
                 if document.is_some() {
@@ -31,14 +32,14 @@ pub(super) fn read(text: &str) -> Result<Node, Wrong> {
                         "has more than one document",
                         "keep one: take out what begins with ---",
                     )
-                    .at(place));
+                    .at(at));
                 }
-                let Some((event, place)) = reader.next()? else {
+                let Some((event, at)) = reader.next()? else {
                     break;
                 };
-                document = Some(reader.node("", event, place, 0)?);
+                document = Some(reader.node("", event, at, 0)?);
             }
-            Event::StreamEnd => end = Some(place),
+            Event::StreamEnd => end = Some(at),
             _ => {}
         }
     }
@@ -47,11 +48,11 @@ pub(super) fn read(text: &str) -> Result<Node, Wrong> {
         // nothing but comments
         Some(Node {
             value: Value::Null,
-            place,
-        }) => Err(empty().at(place)),
+            at,
+        }) => Err(empty().at(at)),
         Some(document) => Ok(document),
         None => Err(match end {
-            Some(place) => empty().at(place),
+            Some(at) => empty().at(at),
             None => empty(),
         }),
     }
@@ -65,6 +66,7 @@ struct Anchored {
 }
 
 struct Reader<'t> {
+    text: &'t str,
     events: Parser<'t, StrInput<'t>>,
     anchors: BTreeMap<usize, Anchored>,
     /// How many values there are so far, and how long their texts are.
@@ -73,16 +75,16 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    fn next(&mut self) -> Result<Option<(Event<'t>, Place)>, Wrong> {
+    fn next(&mut self) -> Result<Option<(Event<'t>, usize)>, Wrong> {
         match self.events.next() {
             None => Ok(None),
-            Some(Ok((event, span))) => Ok(Some((event, place(&span)))),
-            Some(Err(error)) => Err(not_yaml(&error)),
+            Some(Ok((event, span))) => Ok(Some((event, offset(self.text, &span.start)))),
+            Some(Err(error)) => Err(not_yaml(self.text, &error)),
         }
     }
 
     /// The next event inside of something.
-    fn within(&mut self, path: &str, outer: Place) -> Result<(Event<'t>, Place), Wrong> {
+    fn within(&mut self, path: &str, outer: usize) -> Result<(Event<'t>, usize), Wrong> {
         let next = self.next()?;
         next.ok_or_else(|| Wrong::new(path, "has no end", "close what is open there").at(outer))
     }
@@ -91,7 +93,7 @@ impl<'t> Reader<'t> {
         &mut self,
         path: &str,
         event: Event<'t>,
-        at: Place,
+        at: usize,
         depth: usize,
     ) -> Result<Node, Wrong> {
         if depth > MAX_DEPTH {
@@ -145,7 +147,7 @@ impl<'t> Reader<'t> {
                 .at(at));
             }
         };
-        let node = Node { place: at, value };
+        let node = Node { at, value };
         if anchor != 0 {
             let anchored = Anchored {
                 node: node.clone(),
@@ -157,8 +159,9 @@ impl<'t> Reader<'t> {
         Ok(node)
     }
 
-    fn fields(&mut self, path: &str, outer: Place, depth: usize) -> Result<Vec<Field>, Wrong> {
+    fn fields(&mut self, path: &str, outer: usize, depth: usize) -> Result<Vec<Field>, Wrong> {
         let mut fields: Vec<Field> = Vec::new();
+        let mut names = BTreeSet::new();
         loop {
             let (event, at) = self.within(path, outer)?;
             let name = match event {
@@ -185,7 +188,7 @@ impl<'t> Reader<'t> {
                     .at(at));
                 }
             };
-            if fields.iter().any(|field| field.name == name) {
+            if !names.insert(name.clone()) {
                 return Err(repeated(path, &name, at));
             }
             let path = inside(path, &name);
@@ -193,13 +196,13 @@ impl<'t> Reader<'t> {
             fields.push(Field {
                 value: self.node(&path, event, value_at, depth + 1)?,
                 name,
-                place: at,
+                at,
             });
         }
     }
 
     /// Counts, before anything is copied.
-    fn count(&mut self, values: usize, bytes: usize, at: Place) -> Result<(), Wrong> {
+    fn count(&mut self, values: usize, bytes: usize, at: usize) -> Result<(), Wrong> {
         self.values = self.values.saturating_add(values);
         self.bytes = self.bytes.saturating_add(bytes);
         if self.values > MAX_VALUES {
@@ -219,7 +222,7 @@ impl<'t> Reader<'t> {
 
 impl Value {
     /// The same once more, where that is not too deep.
-    fn clone_within(&self, depth: usize, path: &str, at: Place) -> Result<Self, Wrong> {
+    fn clone_within(&self, depth: usize, path: &str, at: usize) -> Result<Self, Wrong> {
         fn height(value: &Value) -> usize {
             let inside = match value {
                 Value::List(items) => items.iter().map(|item| height(&item.value)).max(),
@@ -238,16 +241,15 @@ impl Value {
     }
 }
 
-fn place(span: &Span) -> Place {
-    Place {
-        line: span.start.line(),
-        column: span.start.col() + 1,
-    }
+/// The byte of a place; the parser counts characters where it does not know it.
+fn offset(text: &str, marker: &Marker) -> usize {
+    let counted = || text.char_indices().nth(marker.index());
+    let known = marker.byte_offset();
+    known.unwrap_or_else(|| counted().map_or(text.len(), |(offset, _)| offset))
 }
 
-fn not_yaml(error: &ScanError) -> Wrong {
+fn not_yaml(text: &str, error: &ScanError) -> Wrong {
     let message = printable(&error.info(), MAX_SHOWN_CHARS);
-    let at = error.marker();
     let hint = if message.contains("tab") {
         "indent with blanks"
     } else if message.contains("anchor") {
@@ -255,14 +257,11 @@ fn not_yaml(error: &ScanError) -> Wrong {
     } else {
         "mind the indentation and quotes at that place; a text with special characters needs quotes"
     };
-    Wrong::new("", format!("not YAML: {message}"), hint).at(Place {
-        line: at.line().max(1),
-        column: at.col() + 1,
-    })
+    Wrong::new("", format!("not YAML: {message}"), hint).at(offset(text, error.marker()))
 }
 
 /// Tags make other things of a value, or call for code.
-fn untagged(path: &str, has_tag: bool, at: Place) -> Result<(), Wrong> {
+fn untagged(path: &str, has_tag: bool, at: usize) -> Result<(), Wrong> {
     match has_tag {
         false => Ok(()),
         true => Err(Wrong::new(
@@ -279,7 +278,7 @@ fn scalar(
     path: &str,
     mut text: Cow<'_, str>,
     style: ScalarStyle,
-    at: Place,
+    at: usize,
 ) -> Result<Value, Wrong> {
     let value = if style == ScalarStyle::Plain {
         plain(&text)
