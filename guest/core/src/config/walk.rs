@@ -504,8 +504,8 @@ impl FromEnvironment {
             setting,
             message,
             hint,
-            // of a document, and there is none
-            place: _,
+            // a place is one of a document, and there is none
+            ..
         } = error.into_detail();
         let plain = ConfigError::new(self.in_variables(&setting), self.in_variables(&message));
         match hint {
