@@ -334,7 +334,7 @@ fn finish(guest: &Guest) -> Result<()> {
         }
         Output::Component(_) => {
             let optimised = workspace::target().join("optimised.wasm");
-            optimise::optimise(&module, &optimised, &[])?;
+            optimise::optimise(&module, &optimised, optimise::THOROUGHLY)?;
             componentize::componentize(&optimised, &output)?;
         }
         Output::TestComponent(_) => componentize::componentize(&module, &output)?,
