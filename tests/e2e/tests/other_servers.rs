@@ -562,11 +562,8 @@ async fn metadata_that_are_no_good_lead_nowhere() -> Result<()> {
         assert_eq!(lab.emulator.token_requests().len(), 0, "{what}");
         // what does not last is looked at again
         lab.emulator.faults().clear();
-        let token = provider.get_token(&TokenRequest {
-            refresh: Refresh::Force,
-            ..request.clone()
-        });
-        lab.issued(&token.await.context(what)?);
+        let anew = request.clone().with_refresh(Refresh::Force);
+        lab.issued(&provider.get_token(&anew).await.context(what)?);
         lab.emulator.clear_journal();
     }
     // slow, cut off, torn down: time cures it within the call
