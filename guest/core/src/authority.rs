@@ -279,7 +279,9 @@ impl Authority {
         }
         #[cfg(feature = "every-credential")]
         let path = match url.rest.trim_matches('/') {
-            path if path.eq_ignore_ascii_case(ADFS) => return Ok(Self::adfs(url.authority)),
+            path if path.eq_ignore_ascii_case(ADFS) && cloud(&url.authority).is_none() => {
+                return Ok(Self::adfs(url.authority));
+            }
             path if path.eq_ignore_ascii_case(DSTS.trim_matches('/')) => TenantPath::Dsts,
             _ => TenantPath::Plain,
         };

@@ -453,11 +453,13 @@ fn by_issuer(lab: &Lab, credential: &Value) -> (String, Value) {
         lab.emulator.authority(),
         lab.emulator.tenant()
     );
-    config["identities"]["app"] = json!({
-        "issuer": issuer,
-        "client_id": lab.emulator.client_id(),
-        "credential": credential,
-    });
+    if let Some(app) = config.pointer_mut("/identities/app") {
+        *app = json!({
+            "issuer": issuer,
+            "client_id": lab.emulator.client_id(),
+            "credential": credential,
+        });
+    }
     (issuer, config)
 }
 

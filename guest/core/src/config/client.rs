@@ -93,6 +93,9 @@ impl Client {
                 server_thumbprint: None,
             });
         }
+        // of several credentials each asks for the same metadata
+        #[cfg(feature = "every-credential")]
+        own.retain(|connection| !needs.connections.contains(connection));
         // before those of the credential
         needs.connections.splice(0..0, own);
     }

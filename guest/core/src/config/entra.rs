@@ -33,7 +33,8 @@ pub(super) fn with_tenant(
         tenant.check(rules::tenant)?;
     }
     let is_adfs = |tenant: &&Setting<'_>| tenant.value.eq_ignore_ascii_case(ADFS);
-    if authority.is_entra() && tenant.as_ref().is_some_and(is_adfs) {
+    let can_be_adfs = authority.is_entra() && authority.cloud().is_none();
+    if can_be_adfs && tenant.as_ref().is_some_and(is_adfs) {
         authority = Authority::adfs(authority.network_host());
     }
     let usual = authority.tenant_of_host().filter(|_| tenant.is_none());
