@@ -127,6 +127,10 @@ pub const PASSWORD_FILE_BYTES: u64 = 4096;
 /// A file of certification authorities, bytes. The system's bundles have some 250 KiB.
 pub const CA_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// How long files of certification authorities are taken to be on the file systems of this machine that they were on: a
+/// mount that is replaced by a server's, and hangs, holds up what is asked for in that time and no more.
+pub const CA_FILE_IS_LOCAL: Duration = Duration::from_secs(1);
+
 /// Reads of a certificate and key that do not belong together, before the pair counts as inconsistent. Both files
 /// are being replaced, and each is read at another moment.
 pub const PAIR_READS: u32 = 5;

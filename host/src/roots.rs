@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -28,7 +29,14 @@ const CERT_DIR: &str = "SSL_CERT_DIR";
 pub(crate) struct Roots {
     sources: Arc<Sources>,
     mounts: Mounts,
-    current: Mutex<Option<Current>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Current>,
+    /// When all files were found to be of this machine.
+    local_at: Option<Instant>,
 }
 
 struct Sources {
@@ -158,22 +166,25 @@ impl Roots {
         Ok(Self {
             sources: Arc::new(sources),
             mounts: Mounts::default(),
-            current: Mutex::new(current),
+            state: Mutex::new(State {
+                current,
+                local_at: None,
+            }),
         })
     }
 
     /// The store as it is now. One whose files cannot be used any more stays: somebody is replacing them.
     pub(crate) async fn load(&self) -> Result<Arc<RootCertStore>, RootsError> {
-        let mut current = self.current.lock().await;
-        let paths = self.sources.paths();
-        let stamps = if paths.iter().all(|path| self.mounts.is_local(path)) {
+        let mut state = self.state.lock().await;
+        let State { current, local_at } = &mut *state;
+        let stamps = if self.is_local(local_at) {
             self.sources.stamps()
         } else {
             let sources = Arc::clone(&self.sources);
             let stamps = tokio::task::spawn_blocking(move || sources.stamps());
             stamps.await.unwrap_or_default()
         };
-        if let Some(known) = &*current
+        if let Some(known) = current
             && known.stamps == stamps
         {
             return Ok(Arc::clone(&known.store));
@@ -189,7 +200,7 @@ impl Roots {
                 reason: e.to_string(),
             })
         });
-        match (gathered, &mut *current) {
+        match (gathered, current) {
             // files that were only written again are the same, and keep their connections
             (Ok((store, _)), Some(known)) if store.roots == known.store.roots => {
                 known.stamps = stamps;
@@ -216,6 +227,20 @@ impl Roots {
             }
             (Err(problem), None) => Err(problem),
         }
+    }
+}
+
+impl Roots {
+    /// Whether looking at the files blocks for no longer than a disk may take. Asking that costs more than looking at them,
+    /// so it is not asked for each exchange of a busy program.
+    fn is_local(&self, local_at: &mut Option<Instant>) -> bool {
+        if local_at.is_some_and(|at| at.elapsed() < limits::CA_FILE_IS_LOCAL) {
+            return true;
+        }
+        let paths = self.sources.paths();
+        let is_local = paths.iter().all(|path| self.mounts.is_local(path));
+        *local_at = is_local.then(Instant::now);
+        is_local
     }
 }
 
@@ -530,8 +555,9 @@ mod tests {
     }
 
     fn count(roots: &Roots) -> usize {
-        let current = roots.current.try_lock().unwrap();
-        current.as_ref().map_or(0, |current| current.store.len())
+        let state = roots.state.try_lock().unwrap();
+        let current = state.current.as_ref();
+        current.map_or(0, |current| current.store.len())
     }
 
     fn broken() -> String {
