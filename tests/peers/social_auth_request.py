@@ -1,8 +1,9 @@
-"""Says how python-social-auth would authenticate as a client, with the settings of a module, or of the environment.
+"""Says how python-social-auth would authenticate as a client.
 
-    social_auth_request.py BACKEND [SETTINGS.py]
+    social_auth_request.py JOBS.json
 
-Prints what a test needs to know: where it would ask, and what the form would say of the client. Secrets are digests.
+Each job has the name of a `backend`, the `variables` of its environment, and may have a settings `module`. Prints, for
+each, what a test needs to know: where it would ask, and what the form would say of the client. Secrets are digests.
 """
 
 import hashlib
@@ -28,15 +29,17 @@ BACKENDS = (
     AzureADB2COAuth2,
 )
 
-module = runpy.run_path(sys.argv[2]) if len(sys.argv) > 2 else None
-
 
 class Strategy(BaseStrategy):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
     def get_setting(self, name):
-        if module is not None:
-            return module[name]
+        if self.module is not None:
+            return self.module[name]
         # a deployment's template leaves a variable out by a blank
-        value = os.environ[name] if name.startswith("SOCIAL_AUTH_") else ""
+        value = os.environ.get(name, "") if name.startswith("SOCIAL_AUTH_") else ""
         if not value.strip():
             raise KeyError(name)
         return value
@@ -48,16 +51,24 @@ class Strategy(BaseStrategy):
         return path
 
 
-backend = next(each for each in BACKENDS if each.name == sys.argv[1])(
-    Strategy(), redirect_uri="https://app.example/complete"
-)
-form = backend.auth_complete_params()
-url = urlsplit(backend.access_token_url())
-said = {"host": url.netloc, "path": url.path, "query": url.query}
-for name in ("client_id", "client_assertion_type"):
-    if form.get(name):
-        said[name] = form[name]
-for name in ("client_secret", "client_assertion"):
-    if form.get(name):
-        said[name] = hashlib.sha256(form[name].encode()).hexdigest()
-print(json.dumps(said))
+def said(job):
+    os.environ.clear()
+    os.environ.update(job["variables"])
+    module = runpy.run_path(job["module"]) if job.get("module") else None
+    kind = next(each for each in BACKENDS if each.name == job["backend"])
+    backend = kind(Strategy(module), redirect_uri="https://app.example/complete")
+    form = backend.auth_complete_params()
+    url = urlsplit(backend.access_token_url())
+    out = {"host": url.netloc, "path": url.path, "query": url.query}
+    for name in ("client_id", "client_assertion_type"):
+        if form.get(name):
+            out[name] = form[name]
+    for name in ("client_secret", "client_assertion"):
+        if form.get(name):
+            out[name] = hashlib.sha256(form[name].encode()).hexdigest()
+    return out
+
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    jobs = json.load(file)
+print(json.dumps([said(job) for job in jobs]))

@@ -617,86 +617,90 @@ async fn settings_of_python_social_auth_give_tokens() -> Result<()> {
 async fn python_social_auth_would_say_the_same_of_the_client() -> Result<()> {
     let lab = lab("imports_social_auth_peer")?;
     lab.emulator.refuse_replay(false);
-    let mut compared = 0;
+    let mut jobs = Vec::new();
+    let mut ours = Vec::new();
     for (backend, prefix, _) in BACKENDS {
         let mut all = set_ups(&lab)?;
         let token = lab.emulator.issuer().mint(&Mint::default())?;
         lab.evidence.secret("prebuilt assertion", &token);
+        let other_type = vec![
+            ("CLIENT_ASSERTION", token),
+            ("CLIENT_ASSERTION_TYPE", SPIFFE.to_owned()),
+        ];
         // refused by Entra ID, and sent as it is
-        all.push((
-            "another type",
-            vec![
-                ("CLIENT_ASSERTION", token),
-                ("CLIENT_ASSERTION_TYPE", SPIFFE.to_owned()),
-            ],
-            vec![],
-            "",
-        ));
+        all.push(("another type", other_type, vec![], ""));
         for (name, credential, variables, _) in all {
             let mut settings = of_backend(&lab, prefix);
-            settings.extend(
-                credential
-                    .into_iter()
-                    .map(|(name, value)| (format!("{prefix}{name}"), value)),
-            );
+            let credential = credential.into_iter();
+            settings.extend(credential.map(|(name, value)| (format!("{prefix}{name}"), value)));
+            // JSON is no form of python-social-auth's own
             for form in forms(&lab, &settings)?.into_iter().take(2) {
                 let form = form.with(variables.clone());
                 let what = format!("{backend}, {name}, {:?}", form.file);
-                let theirs = theirs(&lab, backend, &form).context(what.clone())?;
-                lab.emulator.clear_journal();
-                let provider = form.builder(&lab).build().await?;
-                let _ = provider.get_token(&TokenRequest::for_scopes([GRAPH])).await;
-                let requests = lab.emulator.token_requests();
-                let request = requests.first().context(what.clone())?;
-                let mut ours = json!({ "host": request.host, "path": request.path, "query": request.query.trim_start_matches('?') });
-                for (field, value) in request.form() {
-                    match field.as_str() {
-                        "client_id" | "client_assertion_type" => ours[field] = json!(value),
-                        "client_secret" | "client_assertion" => {
-                            ours[field] = json!(sha256_hex(value.as_bytes()));
-                        }
-                        _ => {}
+                let module = match &form.file {
+                    Some((_, path)) => {
+                        let own = lab.scratch().join(format!("settings-{}.py", jobs.len()));
+                        std::fs::copy(path, &own)?;
+                        json!(own)
                     }
-                }
-                // for people of all tenants it asks another place; an app has one tenant
-                let mut theirs = theirs;
-                if let Some(path) = theirs["path"]
-                    .as_str()
-                    .and_then(|path| path.strip_prefix("/common/"))
-                {
-                    ensure!(
-                        !backend.contains("tenant") && !backend.contains("b2c"),
-                        "{what}: {theirs}"
-                    );
-                    theirs["path"] = json!(format!("/{}/{path}", lab.emulator.tenant()));
-                }
-                assert_eq!(ours, theirs, "{what}");
-                compared += 1;
+                    None => Value::Null,
+                };
+                jobs.push(json!({
+                    "backend": backend, "variables": form.environment(&lab), "module": module,
+                }));
+                ours.push((what, said(&lab, &form).await?));
             }
         }
     }
-    assert_eq!(compared, BACKENDS.len() * 8 * 2);
-    Ok(())
-}
-
-fn theirs(lab: &Lab, backend: &str, settings: &Settings) -> Result<Value> {
-    let mut command = Command::other(lab, Path::new(&peers_python()?))
+    assert_eq!(ours.len(), BACKENDS.len() * 8 * 2);
+    let jobs = lab.write("jobs.json", json!(jobs).to_string())?;
+    let ran = Command::other(&lab, Path::new(&peers_python()?))
         .bare()
         .arg(
             peers_script("social_auth_request.py")?
                 .display()
                 .to_string(),
         )
-        .arg(backend);
-    for (name, value) in settings.environment(lab) {
-        command = command.env(&name, value);
-    }
-    if let Some((_, path)) = &settings.file {
-        command = command.arg(path.display().to_string());
-    }
-    let ran = command.run()?;
+        .arg(jobs.display().to_string())
+        .run()?;
     ensure!(ran.code == Some(0), "{}", ran.stderr);
-    Ok(serde_json::from_str(&ran.stdout)?)
+    let theirs: Vec<Value> = serde_json::from_str(&ran.stdout)?;
+    assert_eq!(theirs.len(), ours.len());
+    for ((what, ours), mut theirs) in ours.into_iter().zip(theirs) {
+        // for people of all tenants it asks another place; an app has one tenant
+        let path = theirs.get("path").and_then(Value::as_str);
+        if let Some(path) = path.and_then(|path| path.strip_prefix("/common/")) {
+            let is_common = what.starts_with("azuread-oauth2");
+            ensure!(is_common, "{what}: {theirs}");
+            theirs["path"] = json!(format!("/{}/{path}", lab.emulator.tenant()));
+        }
+        assert_eq!(ours, theirs, "{what}");
+    }
+    Ok(())
+}
+
+/// What the request for a token says of the client, and where it goes. Secrets are digests.
+async fn said(lab: &Lab, settings: &Settings) -> Result<Value> {
+    lab.emulator.clear_journal();
+    let provider = settings.builder(lab).build().await?;
+    // whether there is one is nothing to this test
+    let _ = provider.get_token(&TokenRequest::for_scopes([GRAPH])).await;
+    let requests = lab.emulator.token_requests();
+    let request = requests.first().context("nothing was sent")?;
+    let mut said = serde_json::Map::new();
+    said.insert("host".to_owned(), json!(request.host));
+    said.insert("path".to_owned(), json!(request.path));
+    let query = request.query.trim_start_matches('?');
+    said.insert("query".to_owned(), json!(query));
+    for (field, value) in request.form() {
+        let value = match field.as_str() {
+            "client_id" | "client_assertion_type" => value,
+            "client_secret" | "client_assertion" => sha256_hex(value.as_bytes()),
+            _ => continue,
+        };
+        said.insert(field, json!(value));
+    }
+    Ok(Value::Object(said))
 }
 
 /// Each error names the source, and the line or the variable; nothing is sent.
