@@ -1,0 +1,141 @@
+//! Where a client is asked for tokens.
+
+use edgepass_core::ConfigError;
+
+use crate::draft::{Draft, Node, Object};
+use crate::layers::Setting;
+
+/// How a client is asked for tokens.
+pub(super) struct Client {
+    pub(super) fields: Object,
+    /// Of an Entra tenant, and not of a server that is known by its token endpoint.
+    pub(super) is_entra: bool,
+    pub(super) is_adfs: bool,
+}
+
+/// An https URL in parts.
+pub(super) struct Url {
+    pub(super) authority: String,
+    /// The parts of its path.
+    pub(super) path: Vec<String>,
+    pub(super) from: String,
+}
+
+impl Url {
+    pub(super) fn of(setting: &Setting) -> Result<Self, ConfigError> {
+        let text = setting.text();
+        let rest = text
+            .split_at_checked("https://".len())
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("https://"))
+            .map(|(_, rest)| rest);
+        let Some(rest) = rest else {
+            return Err(ConfigError::new(&setting.from, "is no https:// URL")
+                .hint("write it as https://login.microsoftonline.com/"));
+        };
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let path = path.split('/').filter(|part| !part.is_empty());
+        Ok(Self {
+            authority: authority.to_lowercase(),
+            path: path.map(str::to_owned).collect(),
+            from: setting.from.clone(),
+        })
+    }
+
+    pub(super) fn public(from: String) -> Self {
+        Self {
+            authority: "login.microsoftonline.com".to_owned(),
+            path: Vec::new(),
+            from,
+        }
+    }
+}
+
+/// Where a client is asked for tokens, in Microsoft's terms.
+pub(super) struct Place {
+    pub(super) url: Url,
+    pub(super) tenant: String,
+    pub(super) tenant_from: String,
+    /// The user flow, of Azure AD B2C.
+    pub(super) policy: Option<String>,
+}
+
+/// `https://host/tenant/v2.0`, `https://host/tenant/policy` of B2C, `https://tenant.ciamlogin.com`.
+pub(super) fn of_authority(setting: &Setting) -> Result<Place, ConfigError> {
+    const CIAM: &str = ".ciamlogin.com";
+
+    let mut url = Url::of(setting)?;
+    let from = setting.from.clone();
+    url.path.retain(|part| part != "v2.0");
+    if url.path.first().is_some_and(|part| part == "tfp") {
+        url.path.remove(0);
+    }
+    let is_policy = |part: &String| part.to_lowercase().starts_with("b2c_");
+    let policy = url.path.pop_if(|part| is_policy(part));
+    let tenant = match (url.path.pop(), url.authority.strip_suffix(CIAM)) {
+        (Some(tenant), _) => tenant,
+        (None, Some(name)) => format!("{name}.onmicrosoft.com"),
+        (None, None) => {
+            return Err(ConfigError::new(&from, "names no tenant").hint(
+                "write it as https://login.microsoftonline.com/TENANT/v2.0; of servers other than Microsoft's write a \
+                 configuration with their token_endpoint",
+            ));
+        }
+    };
+    Ok(Place {
+        url,
+        tenant,
+        tenant_from: from,
+        policy,
+    })
+}
+
+impl Place {
+    /// The fields of a client that say where it is asked.
+    pub(super) fn client(self, at: &str, draft: &mut Draft) -> Client {
+        let Self {
+            mut url,
+            tenant,
+            tenant_from,
+            policy,
+        } = self;
+        draft.trust_microsoft(&url.authority);
+        if url.path.first().is_some_and(|part| part == "tfp") {
+            url.path.remove(0);
+        }
+        let is_adfs = tenant.eq_ignore_ascii_case("adfs");
+        let is_entra = url.path.is_empty() && policy.is_none() && !is_adfs;
+        if is_entra {
+            draft.place(format!("{at}.authority_host"), url.from);
+            draft.place(format!("{at}.tenant_id"), tenant_from);
+            return Client {
+                fields: vec![
+                    (
+                        "authority_host".to_owned(),
+                        Node::text(format!("https://{}", url.authority)),
+                    ),
+                    ("tenant_id".to_owned(), Node::text(tenant)),
+                ],
+                is_entra,
+                is_adfs,
+            };
+        }
+        let mut path = url.path;
+        if policy.is_some() {
+            path.push("tfp".to_owned());
+        }
+        path.push(tenant);
+        path.extend(policy);
+        let version = if is_adfs { "oauth2" } else { "oauth2/v2.0" };
+        let endpoint = format!(
+            "https://{}/{}/{version}/token",
+            url.authority,
+            path.join("/")
+        );
+        draft.place(format!("{at}.token_endpoint"), url.from);
+        Client {
+            fields: vec![("token_endpoint".to_owned(), Node::text(endpoint))],
+            is_entra,
+            is_adfs,
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The parts that a module consists of.
+
+use edgepass_core::Secret;
+
+use super::NotRead;
+
+/// Parts of one module: a program's settings have some thousands.
+const MAX_TOKENS: usize = 200_000;
+
+/// What a part is.
+#[derive(Clone, PartialEq)]
+pub(super) enum Kind {
+    Name(String),
+    /// `None` for bytes and for what is only known when it is run.
+    Text(Option<Secret>),
+    Number,
+    Op(&'static str),
+    Newline,
+}
+
+/// A part and where it stands.
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    pub(super) line: usize,
+    /// Blanks before the line that it is on.
+    pub(super) indent: usize,
+}
+
+impl Token {
+    pub(super) fn name(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Name(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is(&self, op: &str) -> bool {
+        matches!(&self.kind, Kind::Op(own) if *own == op)
+    }
+}
+
+/// Longer ones before those that they begin with.
+const OPERATORS: &[&str] = &[
+    "**=", "//=", ">>=", "<<=", "...", "==", "!=", "<=", ">=", "->", ":=", "+=", "-=", "*=", "/=",
+    "%=", "@=", "&=", "|=", "^=", "**", "//", ">>", "<<", "=", "(", ")", "[", "]", "{", "}", ",",
+    ":", ";", ".", "+", "-", "*", "/", "%", "@", "&", "|", "^", "~", "<", ">", "!", "$", "?", "`",
+];
+
+/// Takes a text apart.
+pub(super) struct Lexer<'a> {
+    rest: &'a str,
+    line: usize,
+    indent: usize,
+    depth: usize,
+    tokens: Vec<Token>,
+}
+
+impl<'a> Lexer<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self {
+            rest: text.strip_prefix('\u{feff}').unwrap_or(text),
+            line: 1,
+            indent: 0,
+            depth: 0,
+            tokens: Vec::new(),
+        }
+    }
+
+    pub(super) fn tokens(mut self) -> Result<Vec<Token>, NotRead> {
+        self.begin_line();
+        while let Some(next) = self.rest.chars().next() {
+            if self.tokens.len() > MAX_TOKENS {
+                return Err((self.line, "is longer than settings are"));
+            }
+            match next {
+                '\n' => {
+                    self.take("\n");
+                    if self.depth == 0 {
+                        self.push(Kind::Newline, self.line);
+                    }
+                    self.line += 1;
+                    if self.depth == 0 {
+                        self.begin_line();
+                    }
+                }
+                '#' => {
+                    let end = self.rest.find('\n').unwrap_or(self.rest.len());
+                    self.skip(end);
+                }
+                '\\' => {
+                    self.take("\\");
+                    self.take("\r");
+                    if !self.take("\n") {
+                        return Err((self.line, "has a backslash where none can be"));
+                    }
+                    self.line += 1;
+                }
+                c if c.is_whitespace() => self.skip(c.len_utf8()),
+                '"' | '\'' => self.text("")?,
+                c if c.is_ascii_digit() => {
+                    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+                    let end = self.rest.find(|c| !is_part(c)).unwrap_or(self.rest.len());
+                    self.skip(end);
+                    self.push(Kind::Number, self.line);
+                }
+                c if c.is_alphabetic() || c == '_' => self.name()?,
+                _ => self.operator()?,
+            }
+        }
+        self.push(Kind::Newline, self.line);
+        Ok(self.tokens)
+    }
+
+    fn begin_line(&mut self) {
+        let is_blank = |c| matches!(c, ' ' | '\t' | '\u{c}');
+        let blanks = self.rest.find(|c| !is_blank(c));
+        self.indent = blanks.unwrap_or(self.rest.len());
+        self.skip(self.indent);
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
+    }
+
+    fn take(&mut self, text: &str) -> bool {
+        let rest = self.rest.strip_prefix(text);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn push(&mut self, kind: Kind, line: usize) {
+        self.tokens.push(Token {
+            kind,
+            line,
+            indent: self.indent,
+        });
+    }
+
+    fn name(&mut self) -> Result<(), NotRead> {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let end = self.rest.find(|c| !is_part(c)).unwrap_or(self.rest.len());
+        let (name, rest) = self.rest.split_at_checked(end).unwrap_or_default();
+        let is_prefix = name.len() <= 2 && name.chars().all(|c| "rRbBuUfFtT".contains(c));
+        self.rest = rest;
+        if is_prefix && rest.starts_with(['"', '\'']) {
+            return self.text(name);
+        }
+        self.push(Kind::Name(name.to_owned()), self.line);
+        Ok(())
+    }
+
+    fn operator(&mut self) -> Result<(), NotRead> {
+        let known = OPERATORS.iter().find(|op| self.rest.starts_with(**op));
+        let Some(op) = known else {
+            return Err((self.line, "is no Python"));
+        };
+        match *op {
+            "(" | "[" | "{" => self.depth += 1,
+            ")" | "]" | "}" => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        self.skip(op.len());
+        self.push(Kind::Op(op), self.line);
+        Ok(())
+    }
+
+    /// A string literal behind its prefix.
+    fn text(&mut self, prefix: &str) -> Result<(), NotRead> {
+        const OPEN: &str = "has a string without an end";
+
+        let begin = self.line;
+        let has = |letter| prefix.to_ascii_lowercase().contains(letter);
+        let (is_raw, is_known) = (has('r'), !(has('b') || has('f') || has('t')));
+        let quotes = ["\"\"\"", "'''", "\"", "'"];
+        let quote = quotes.iter().find(|quote| self.take(quote));
+        let quote = *quote.ok_or((begin, OPEN))?;
+        // room for all of it, so that no copy of a secret stays behind
+        let end = self.rest.find(quote).unwrap_or_default();
+        let mut text = String::with_capacity(end.max(64) * 2);
+        loop {
+            if self.take(quote) {
+                break;
+            }
+            let next = self.rest.chars().next().ok_or((begin, OPEN))?;
+            self.skip(next.len_utf8());
+            match next {
+                '\n' if quote.len() == 1 => return Err((begin, OPEN)),
+                '\n' => {
+                    self.line += 1;
+                    text.push('\n');
+                }
+                // line ends are all the same to Python
+                '\r' if self.rest.starts_with('\n') => {}
+                '\\' if is_raw => {
+                    text.push('\\');
+                    // a quote behind it ends nothing
+                    if let Some(next) = self.rest.chars().next() {
+                        self.skip(next.len_utf8());
+                        self.line += usize::from(next == '\n');
+                        text.push(next);
+                    }
+                }
+                '\\' => self.escape(&mut text)?,
+                next => text.push(next),
+            }
+        }
+        let text = Secret::new(text);
+        self.push(Kind::Text(is_known.then_some(text)), begin);
+        Ok(())
+    }
+
+    fn escape(&mut self, text: &mut String) -> Result<(), NotRead> {
+        let next = self.rest.chars().next().unwrap_or_default();
+        self.skip(next.len_utf8());
+        let digits = match next {
+            'x' => 2,
+            'u' => 4,
+            'U' => 8,
+            _ => 0,
+        };
+        let plain = match next {
+            '\n' => {
+                self.line += 1;
+                return Ok(());
+            }
+            '\r' => {
+                self.line += usize::from(self.take("\n"));
+                return Ok(());
+            }
+            '\\' | '\'' | '"' => next,
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'a' => '\u{7}',
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'v' => '\u{b}',
+            '0'..='7' => {
+                let mut code = next.to_digit(8).unwrap_or_default();
+                for _ in 0..2 {
+                    let Some(digit) = self.rest.chars().next().and_then(|c| c.to_digit(8)) else {
+                        break;
+                    };
+                    self.skip(1);
+                    code = code * 8 + digit;
+                }
+                char::from_u32(code).unwrap_or_default()
+            }
+            _ if digits > 0 => {
+                let code = self.rest.get(..digits);
+                let code = code.and_then(|code| u32::from_str_radix(code, 16).ok());
+                let code = code.and_then(char::from_u32);
+                self.skip(digits);
+                code.ok_or((self.line, "has an escape in a string that is no character"))?
+            }
+            'N' => return Err((self.line, "has a character by its name (\\N) in a string")),
+            other => {
+                // Python keeps what it does not know
+                text.push('\\');
+                other
+            }
+        };
+        text.push(plain);
+        Ok(())
+    }
+}
