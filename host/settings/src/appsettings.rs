@@ -102,6 +102,16 @@ struct Usable {
     credential: Credential,
 }
 
+/// One that cannot be used here.
+struct Unusable {
+    /// Where its entry stands.
+    from: String,
+    /// Continues that.
+    why: String,
+    /// What to use in its place.
+    instead: String,
+}
+
 /// What becomes of an entry of `ClientCredentials`.
 enum Entry {
     Credential(Credential),
@@ -303,6 +313,10 @@ impl<'a> Reader<'a> {
         client: &Client,
     ) -> Result<Node, ConfigError> {
         let found = self.usable(section, name, client)?;
+        let found = found.map_err(|unusable| {
+            let Unusable { from, why, instead } = unusable;
+            ConfigError::new(from, why).hint(instead)
+        })?;
         let is_list = found.len() > 1;
         let mut nodes = Vec::new();
         for (index, usable) in found.into_iter().enumerate() {
@@ -345,7 +359,7 @@ impl<'a> Reader<'a> {
         section: &str,
         name: &str,
         client: &Client,
-    ) -> Result<Vec<Usable>, ConfigError> {
+    ) -> Result<Result<Vec<Usable>, Unusable>, ConfigError> {
         let mut found = Vec::new();
         let mut unusable = Vec::new();
         let mut entries = 0_usize;
@@ -358,32 +372,39 @@ impl<'a> Reader<'a> {
                     from,
                     credential,
                 }),
-                Entry::Unusable(why, instead) => unusable.push((from, why, instead)),
+                Entry::Unusable(why, instead) => unusable.push(Unusable { from, why, instead }),
                 Entry::Skipped => {}
             }
         }
         if !found.is_empty() {
-            let notes = unusable
-                .into_iter()
-                .map(|(from, why, instead)| format!("{from} is left out: it {why}; {instead}"));
+            let notes = unusable.into_iter().map(|unusable| {
+                let Unusable { from, why, instead } = unusable;
+                format!("{from} is left out: it {why}; {instead}")
+            });
             self.draft.notes.extend(notes);
-            return Ok(found);
+            return Ok(Ok(found));
+        }
+        let others = unusable.len().saturating_sub(1);
+        if let Some(mut first) = unusable.into_iter().next() {
+            match others {
+                0 => {}
+                1 => first
+                    .why
+                    .push_str(", and the other entry cannot be used either"),
+                more => {
+                    let more = format!(", and the {more} other entries cannot be used either");
+                    first.why.push_str(&more);
+                }
+            }
+            return Ok(Err(first));
         }
         let list = self
             .settings
             .missing(&format!("{section}:ClientCredentials"));
-        let others = unusable.len().saturating_sub(1);
-        Err(match unusable.into_iter().next() {
-            Some((from, why, instead)) => {
-                let others = match others {
-                    0 => String::new(),
-                    more => format!(" (and of {more} more none can be used)"),
-                };
-                ConfigError::new(from, format!("{why}{others}")).hint(instead)
-            }
-            None if entries > 0 => ConfigError::new(list, "has only entries with Skip")
+        Err(match entries {
+            1.. => ConfigError::new(list, "has only entries with Skip")
                 .hint("take Skip out of the one that is to be used"),
-            None => unset(
+            0 => unset(
                 list,
                 "write one: { \"SourceType\": \"SignedAssertionFilePath\" } in a pod with workload identity",
             ),
@@ -665,10 +686,16 @@ impl<'a> Reader<'a> {
             let mut fields = usable.credential.fields.iter();
             fields.any(|(name, _)| name == "use_bound_credential")
         };
-        let (bound, plain): (Vec<Usable>, Vec<Usable>) = self
-            .usable(section.text(), name, &client)?
-            .into_iter()
-            .partition(is_bound);
+        let usable = match self.usable(section.text(), name, &client)? {
+            Ok(usable) => usable,
+            Err(Unusable { from, why, instead }) => {
+                return Ok(Entry::Unusable(
+                    format!("is proved by {from}, which {why}"),
+                    instead,
+                ));
+            }
+        };
+        let (bound, plain): (Vec<Usable>, Vec<Usable>) = usable.into_iter().partition(is_bound);
         let mut plain = plain.into_iter();
         let Some(first) = plain.next() else {
             return Ok(Entry::Unusable(

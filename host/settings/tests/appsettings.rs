@@ -470,6 +470,31 @@ fn another_clients_token_is_an_assertion() {
         error.starts_with("Inner:TenantId (appsettings.json, line 1): "),
         "{error}"
     );
+    // one that cannot be used is none, and the rest of the list is
+    let store = json!([{ "SourceType": "KeyVault" }, { "SourceType": "StoreWithThumbprint" }]);
+    let mut settings =
+        with(json!({ "TenantId": TENANT, "ClientId": "inner", "ClientCredentials": store }));
+    let error = read(&settings.to_string(), None, None, &[]).unwrap_err();
+    let parts = [
+        "AzureAd:ClientCredentials:0:SourceType",
+        "is proved by Inner:ClientCredentials:0:SourceType",
+        "not read from Key Vault, and the other entry cannot be used either",
+    ];
+    assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    let list = settings["AzureAd"]["ClientCredentials"]
+        .as_array_mut()
+        .unwrap();
+    list.push(json!({ "SourceType": "SignedAssertionFromManagedIdentity" }));
+    let (rest, imported) = identity(&settings);
+    assert_eq!(
+        rest["credential"],
+        json!({ "managed_identity_assertion": {} })
+    );
+    assert!(
+        imported.notes[0].contains("is left out: it is proved by Inner"),
+        "{:?}",
+        imported.notes
+    );
     for (inner, part) in [
         (
             json!({ "TenantId": TENANT, "ClientId": "inner", "ClientCredentials": outer["ClientCredentials"] }),
