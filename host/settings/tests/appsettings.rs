@@ -320,7 +320,11 @@ fn authorities_are_as_microsofts_libraries_read_them() {
     ] {
         let mut more = settings.clone();
         more["ClientCredentials"] = json!([{ "SourceType": "SignedAssertionFromManagedIdentity" }]);
-        let (mut identity, _) = identity(&section(&more));
+        let (mut identity, imported) = identity(&section(&more));
+        let own = "adfs.contoso.example,x.dsts.core.example";
+        let environment = Environment::from_pairs([("EDGEPASS_AUTHORITY_HOSTS", own)]);
+        Config::load(Some(&imported.document), &environment)
+            .unwrap_or_else(|error| panic!("{error}: {}", *imported.document));
         let fields = identity.as_object_mut().unwrap();
         assert_eq!(fields.remove("client_id"), Some(json!(CLIENT)));
         fields.remove("credential");

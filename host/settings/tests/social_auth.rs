@@ -288,6 +288,8 @@ fn authorities_are_as_social_core_has_them() {
             object[format!("SOCIAL_AUTH_{prefix}_{name}")] = json!(value);
         }
         let imported = file(&object.to_string(), "settings.json", &[]).unwrap();
+        let own = "idp.example:8443,login.fabrikam.example";
+        loaded(&imported, &[("EDGEPASS_AUTHORITY_HOSTS", own)]);
         let mut identity = identities(&imported)
             .as_object()
             .unwrap()
