@@ -88,7 +88,8 @@ pub struct ErrorDetail {
     pub identity: Option<String>,
     /// The credential whose failure this is.
     pub credential: Option<CredentialRef>,
-    /// The identity's other credentials that were tried in vain.
+    /// The identity's other credentials that were tried in vain; where the environment alone describes it and nobody is there
+    /// who gives tokens, those that it might have meant and whose variables are not set.
     pub attempts: Vec<Attempt>,
     /// Whether the same request may succeed later by itself.
     pub retryable: bool,

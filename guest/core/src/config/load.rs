@@ -49,6 +49,7 @@ impl Config {
         }
         let loader = Loader {
             trusted: trusted_hosts(&file.authority_hosts, &loading)?,
+            #[cfg(feature = "every-credential")]
             variables: ClientVariables::AZURE,
         };
         // credentials that have a token endpoint of their own ask it, too
@@ -98,6 +99,7 @@ const CLIENT_FIELDS: &[&str] = &[
 struct Loader {
     trusted: TrustedHosts,
     /// What names the client where nothing is written.
+    #[cfg(feature = "every-credential")]
     variables: &'static ClientVariables,
 }
 
@@ -115,6 +117,16 @@ impl Loader {
             environment: Some(found.of.clone()),
             ..identity.map_err(|error| found.of.explain_config(error))?
         })
+    }
+
+    #[cfg(feature = "every-credential")]
+    fn variables(&self) -> &'static ClientVariables {
+        self.variables
+    }
+
+    #[cfg(not(feature = "every-credential"))]
+    fn variables(&self) -> &'static ClientVariables {
+        ClientVariables::AZURE
     }
 
     #[cfg(not(feature = "every-credential"))]
@@ -261,7 +273,7 @@ impl Loader {
             true => (self.other(place, file)?, None),
             false => self.entra(place, file)?,
         };
-        let variable = (!file.is_of_another_server()).then_some(self.variables.client_id);
+        let variable = (!file.is_of_another_server()).then_some(self.variables().client_id);
         let client_id = place.required("client_id", file.client_id.as_deref(), variable)?;
         client_id.check(rules::client_id)?;
         Ok(Client {
@@ -288,7 +300,7 @@ impl Loader {
                 ),
             );
         }
-        let variable = Some(self.variables.tenant_id);
+        let variable = Some(self.variables().tenant_id);
         let tenant = place.optional("tenant_id", file.tenant_id.as_deref(), variable);
         let host = place.optional(
             "authority_host",

@@ -12,7 +12,7 @@ use crate::credential::{Failure, JWT_BEARER, Supplied, silence};
 use crate::distinction::Distinction;
 use crate::effect::{HttpErrorKind, HttpRequest, HttpResponse, Via};
 use crate::exchange::{self, Asked, Wanted, retry_after_ms};
-use crate::flow::Io;
+use crate::flow::{Io, race};
 use crate::inspect::inspect_jwt;
 use crate::json::Json;
 use crate::limits::{HTTP_TIMEOUT_MS, MAX_ASSERTION_BYTES, MAX_RESPONSE_BYTES};
@@ -174,8 +174,8 @@ impl Question<'_> {
         let answer = match server.scheme {
             Scheme::Https => io.http(request, Via::Public).await,
             Scheme::LinkLocalHttp => {
-                let answer = io.http(request.clone(), Via::Public);
-                let Some(answer) = silence::unless_silent(io, &request, answer).await else {
+                let silence = silence::silence(io, &request);
+                let Ok(answer) = race(io.http(request, Via::Public), silence).await else {
                     let message = format!(
                         "{who} is not here: nobody has answered at {} for {} ms",
                         server.authority,

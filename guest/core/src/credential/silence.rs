@@ -6,10 +6,11 @@
 //! that is slow is asked that: whoever does not even refuse is not there.
 
 use std::future::{Future, pending};
+use std::pin::Pin;
 
 use crate::SecretBytes;
 use crate::effect::{HttpErrorKind, HttpRequest, Via};
-use crate::flow::{Io, race};
+use crate::flow::Io;
 
 /// A token takes such a server some milliseconds. After this long it is asked whether it is there at all, milliseconds.
 pub(super) const SLOW_MS: u64 = 1_000;
@@ -18,20 +19,21 @@ pub(super) const SLOW_MS: u64 = 1_000;
 /// for machines under load.
 pub(super) const PROBE_MS: u64 = 1_000;
 
-/// The answer to that request, unless nobody is there to give one. No secret of the request goes into the second one.
-pub(super) async fn unless_silent<T>(
-    io: &Io,
+/// Ends when it is known that nobody is there to answer that request, and else never. No secret of it goes into the
+/// second one.
+///
+/// Boxed, so that it is there once for all who are asked.
+pub(super) fn silence<'a>(
+    io: &'a Io,
     request: &HttpRequest,
-    answer: impl Future<Output = T>,
-) -> Option<T> {
+) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
+    let headers = request.headers.iter();
     let probe = HttpRequest {
         method: request.method,
         scheme: request.scheme,
         authority: request.authority.clone(),
         path: request.path.clone(),
-        headers: request
-            .headers
-            .iter()
+        headers: headers
             .filter(|(name, _)| *name == "user-agent")
             .cloned()
             .collect(),
@@ -39,12 +41,11 @@ pub(super) async fn unless_silent<T>(
         timeout_ms: PROBE_MS,
         max_response_bytes: request.max_response_bytes,
     };
-    let silence = async {
+    Box::pin(async move {
         io.sleep_ms(SLOW_MS).await;
         let kind = io.http(probe, Via::Public).await.err().map(|e| e.kind);
         if !matches!(kind, Some(HttpErrorKind::Timeout | HttpErrorKind::Connect)) {
             pending::<()>().await;
         }
-    };
-    race(answer, silence).await.ok()
+    })
 }

@@ -9,14 +9,14 @@ use crate::authority::{Endpoint, canonical_authority};
 use crate::config::error::ConfigError;
 use crate::config::place::Place;
 use crate::credential::Failure;
-#[cfg(feature = "every-credential")]
-use crate::credential::silence;
 use crate::distinction::Distinction;
 use crate::effect::{HttpErrorKind, HttpResponse};
 use crate::exchange::Granted;
 use crate::flow::Io;
 use crate::needs::{Connection, PathPattern, Permission, Purpose, Scheme, is_link_local};
 use crate::{Error, ErrorClass, Secret};
+#[cfg(feature = "every-credential")]
+use crate::{credential::silence, flow::race};
 
 /// The same address on every machine.
 const ADDRESS: &str = "169.254.169.254";
@@ -120,9 +120,9 @@ impl Imds {
         #[cfg(not(feature = "every-credential"))]
         let result = wire::send(io, request, correlation_id, &[]).await;
         #[cfg(feature = "every-credential")]
-        let answer = wire::send(io, request.clone(), correlation_id, &[]);
+        let silence = silence::silence(io, &request);
         #[cfg(feature = "every-credential")]
-        let Some(result) = silence::unless_silent(io, &request, answer).await else {
+        let Ok(result) = race(wire::send(io, request, correlation_id, &[]), silence).await else {
             let silent = Error::new(
                 ErrorClass::Timeout,
                 format!("nobody has answered there for {} ms", silence::PROBE_MS),
