@@ -840,14 +840,16 @@ fn unread(error: ConfigError, document: Option<&str>, environment: &Environment)
     error.hint(hint)
 }
 
-/// Where nothing but such a variable is set, it is what was meant, and not the managed identity of the machine.
+/// Where such a variable is set and no client is, it is what was meant, and not the managed identity of the machine.
 fn unread_instead(
     config: &Config,
     document: Option<&str>,
     environment: &Environment,
 ) -> Option<ConfigError> {
-    let says_nothing = config.is_of_the_environment() && config.needs().variables.is_empty();
-    let name = unread_variable(document, environment).filter(|_| says_nothing)?;
+    let mut identities = config.identities.values();
+    let names_no_client =
+        config.is_of_the_environment() && identities.all(|one| one.client().is_none());
+    let name = unread_variable(document, environment).filter(|_| names_no_client)?;
     let message = "is set, but this program does not read it, and there is no other configuration";
     Some(
         ConfigError::new(name, message)

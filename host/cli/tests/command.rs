@@ -615,7 +615,7 @@ fn a_file_that_never_comes_is_named_and_bounded() {
         (
             &["-v"],
             &[("AZURE_FEDERATED_TOKEN_FILE", file)],
-            "silent/file (identities.default.",
+            "silent/file (AZURE_FEDERATED_TOKEN_FILE)",
         ),
         // these are read beside the rest, which sees the deadline
         (&["-c", &stuck_token], &[], ""),
@@ -1073,13 +1073,13 @@ fn variables_that_are_not_used_are_named_and_the_token_comes() {
     let lab = Lab::new();
     let run = |arguments: &[&str]| {
         command(&lab, arguments)
-            .env("AZURE_REGIONAL_AUTHORITY_NAME", "westeurope")
+            .env("AZURE_IDENTITY_DISABLE_CP1", "true")
             .env("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN", "true")
             .output()
             .unwrap()
     };
     let names = [
-        "AZURE_REGIONAL_AUTHORITY_NAME",
+        "AZURE_IDENTITY_DISABLE_CP1",
         "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN",
     ];
     let output = run(&["token", "--scope", GRAPH]);
@@ -1136,21 +1136,22 @@ fn who_has_no_credential_is_told_of_the_variables_that_are_none() {
         .env_remove("AZURE_FEDERATED_TOKEN_FILE")
         .env("AZURE_USERNAME", "user")
         .env("AZURE_PASSWORD", "hunter2")
+        .env("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1")
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(1));
     let said: Value = serde_json::from_slice(&output.stderr).unwrap();
-    assert_eq!(
-        said["error"]["setting"], "AZURE_FEDERATED_TOKEN_FILE",
-        "{said}"
-    );
-    assert!(
-        said["warnings"][0]
-            .as_str()
-            .unwrap()
-            .starts_with("AZURE_USERNAME, AZURE_PASSWORD are not used"),
-        "{said}"
-    );
+    let hint = said["error"]["hint"].as_str().unwrap();
+    assert!(hint.contains("AZURE_FEDERATED_TOKEN_FILE"), "{said}");
+    let warnings = said["warnings"].as_array().unwrap().iter();
+    let warnings: Vec<_> = warnings.map(|line| line.as_str().unwrap()).collect();
+    for expected in [
+        "AZURE_USERNAME, AZURE_PASSWORD are not used: people's",
+        "AZURE_TENANT_ID is not used: a managed identity has no use for it",
+    ] {
+        let is_there = warnings.iter().any(|line| line.starts_with(expected));
+        assert!(is_there, "{expected}: {said}");
+    }
     assert!(!text(&output.stderr).contains("hunter2"));
 }
 

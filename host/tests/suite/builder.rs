@@ -140,10 +140,10 @@ const PLAYER: &str = "EDGEPASS_TEST_PLAYER";
 fn from_process_takes_what_the_command_takes() {
     if std::env::var_os(PLAYER).is_some() {
         let said = match Builder::from_process().build_blocking() {
-            Ok(provider) => {
-                let token = provider.get_token(&graph()).unwrap();
-                format!("identity {}", token.identity)
-            }
+            Ok(provider) => match provider.get_token(&graph()) {
+                Ok(token) => format!("identity {}", token.identity),
+                Err(e) => format!("no token {e:#}"),
+            },
             Err(e) => format!("error {e:#}"),
         };
         println!("player: {said}");
@@ -223,7 +223,12 @@ fn from_process_takes_what_the_command_takes() {
     let pipe = pipe.display().to_string();
     let said = play(Some(&pipe), &variables);
     assert!(said.ends_with("it is not a regular file"), "{said}");
-    let said = play(None, &[]);
+    let nobody = "http://127.0.0.1:1".to_owned();
+    let said = play(None, &[("AZURE_POD_IDENTITY_AUTHORITY_HOST", nobody)]);
+    assert!(
+        said.starts_with("no token no metadata service answers"),
+        "{said}"
+    );
     assert!(said.contains("EDGEPASS_CONFIG"), "{said}");
 }
 
@@ -237,11 +242,15 @@ async fn a_program_that_does_not_read_the_variable_is_told_so() {
             let environment = Environment::from_pairs([&set, more].concat());
             Provider::builder().environment(environment).build()
         };
-        let said = format!("{:#}", build(&[]).await.unwrap_err());
-        assert!(
-            said.starts_with(&format!("{name}: {UNREAD}")) && said.contains("from_process"),
-            "{said}"
-        );
+        // nor is it a managed identity that is meant
+        let client = ("AZURE_CLIENT_ID", "66666666-7777-8888-9999-000000000000");
+        for more in [&[][..], &[client]] {
+            let said = format!("{:#}", build(more).await.unwrap_err());
+            assert!(
+                said.starts_with(&format!("{name}: {UNREAD}")) && said.contains("from_process"),
+                "{said}"
+            );
+        }
         // the remedy of another mistake would otherwise be to set what is set, and may be the right one
         for (client_id, remedy) in [("", "set it"), ("\"client\"", "without")] {
             let more = [

@@ -204,16 +204,20 @@ impl Config {
         });
         // with a document it is the document that says which variables count
         if self.environment_only {
+            let has_client = self.identities.values().any(|one| one.client().is_some());
+            let why = if has_client {
+                "the credential that the other variables describe has no use for it; unset it"
+            } else {
+                "a managed identity has no use for it; unset it, or set AZURE_CLIENT_SECRET, AZURE_CLIENT_CERTIFICATE_PATH or \
+                 AZURE_FEDERATED_TOKEN_FILE as well"
+            };
             for known in VARIABLES {
                 for name in known.names {
                     if matches!(known.reading, Read(_))
                         && environment.get(name).is_some()
                         && !is_used(name)
                     {
-                        lines.push(format!(
-                            "{name} is not used: the credential that the other variables describe has no use for it; \
-                             unset it"
-                        ));
+                        lines.push(format!("{name} is not used: {why}"));
                     }
                 }
             }
