@@ -150,7 +150,9 @@ fn a_document_without_identities_leaves_them_to_the_environment() {
 /// How the identity that the environment describes gets its tokens, in words.
 fn of_the_environment(pairs: &[(&str, &str)]) -> Result<String, ConfigError> {
     let config = Config::load(None, &environment(pairs))?;
-    let identity = config.identities.get("default").unwrap();
+    let Some(identity) = config.identities.get("default") else {
+        panic!("the environment describes one");
+    };
     let client = identity.client().map(|client| client.client_id.clone());
     let words = identity.describe().into_iter();
     let said = words.filter(|(what, _)| ["credential", "asks"].contains(what));
