@@ -1817,6 +1817,59 @@ fn a_configuration_to_begin_with_is_written_and_is_good() {
 }
 
 #[test]
+fn an_assertion_that_has_ended_is_not_ready() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    let lab = Lab::new();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.unwrap().as_secs();
+    for (from, to, says) in [
+        (now - 600, now + 600, None),
+        // an exchange would still be tried with it
+        (now - 600, now - 60, Some("the assertion expired")),
+        (now - 90_000, now - 86_400, Some("expired 24 h ago")),
+        (
+            now + 7_300,
+            now + 9_000,
+            Some("the assertion becomes valid in 2 h"),
+        ),
+    ] {
+        let claims = json!({ "iss": "https://i.example", "sub": "s", "nbf": from, "exp": to });
+        let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let token = format!(
+            "{}.{}.c2ln",
+            part(&json!({ "alg": "RS256" })),
+            part(&claims)
+        );
+        let file = lab.write("token", &token);
+        for credential in [
+            json!({ "federated_token_file": { "path": file } }),
+            json!({ "client_assertion": { "file": file } }),
+            json!({ "client_assertion": { "value": token } }),
+        ] {
+            let config = lab.write("config.json", lab.config(&credential).to_string());
+            let output = edgepass(
+                &lab,
+                &["config", "check", "--try", config.to_str().unwrap()],
+            );
+            let (said, printed) = (text(&output.stderr), text(&output.stdout));
+            match says {
+                None => assert!(printed.contains("is ready"), "{credential}: {said}"),
+                Some(says) => {
+                    assert_eq!(output.status.code(), Some(2), "{credential}: {printed}");
+                    assert!(
+                        said.contains("is not ready") && said.contains(says),
+                        "{said}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(lab.emulator.token_requests().is_empty());
+}
+
+#[test]
 fn all_mistakes_are_named_at_once() {
     let lab = Lab::new();
     let path = lab.write(
