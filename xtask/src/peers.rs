@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Peers {
     python: Option<PathBuf>,
     node: Option<PathBuf>,
+    rust: Option<PathBuf>,
 }
 
 impl Peers {
@@ -21,6 +22,9 @@ impl Peers {
         }
         if let Some(node) = &self.node {
             cmd = cmd.env("EDGEPASS_PEERS_NODE", node);
+        }
+        if let Some(rust) = &self.rust {
+            cmd = cmd.env("EDGEPASS_PEERS_RUST", rust);
         }
         cmd
     }
@@ -39,6 +43,7 @@ pub(crate) fn ensure() -> Result<Peers> {
     Ok(Peers {
         python: python()?,
         node: node()?,
+        rust: rust()?,
     })
 }
 
@@ -183,6 +188,39 @@ fn python() -> Result<Option<PathBuf>> {
         stamp.set()
     })?;
     Ok(Some(python))
+}
+
+/// The Azure SDK for Rust where it signs with OpenSSL: a program of its own, because nothing of edgepass has that.
+fn rust() -> Result<Option<PathBuf>> {
+    let source = workspace::root().join("tests/peers/azure_identity_certificate");
+    if !source.exists() {
+        return Ok(None);
+    }
+    let home = folder().join("rust");
+    let program = home.join("debug/azure-identity-certificate");
+    let read = |name: &str| {
+        let path = source.join(name);
+        fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", workspace::shown(&path)))
+    };
+    let (lock, code) = (read("Cargo.lock")?, read("src/main.rs")?);
+    let stamp = Stamp::new("peers-rust", &[&lock, &code]);
+    if stamp.is_fresh() && program.exists() {
+        return Ok(Some(program));
+    }
+    step("building the Rust peer", || {
+        Cmd::cargo()
+            .args(["build", "--locked", "--manifest-path"])
+            .arg(source.join("Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&home)
+            .quiet("peers-rust")
+            .context(
+                "the Azure SDK for Rust signs with OpenSSL: on Debian it needs the packages libssl-dev and pkg-config",
+            )?;
+        stamp.set()
+    })?;
+    Ok(Some(program))
 }
 
 fn node() -> Result<Option<PathBuf>> {

@@ -14,6 +14,6 @@ pub use command::{Command, Ran};
 pub use evidence::{Evidence, warnings};
 pub use lab::{GRAPH, Lab, PATIENCE, until};
 pub use paths::{
-    artifact, edgepass_bin, output_root, peers_node, peers_python, peers_script, secrets_root,
-    tinyproxy,
+    artifact, edgepass_bin, output_root, peers_node, peers_python, peers_rust, peers_script,
+    secrets_root, tinyproxy,
 };

@@ -49,6 +49,14 @@ pub fn tinyproxy() -> Result<PathBuf> {
     )
 }
 
+/// The program that gets a token with a certificate by the Azure SDK for Rust.
+pub fn peers_rust() -> Result<PathBuf> {
+    let built = "target/peers/rust/debug/azure-identity-certificate";
+    let path =
+        std::env::var_os("EDGEPASS_PEERS_RUST").map_or_else(|| root().join(built), PathBuf::from);
+    existing(path, "run `cargo xtask test`, which builds the Rust peer")
+}
+
 /// A script of `tests/peers`.
 pub fn peers_script(name: &str) -> Result<PathBuf> {
     existing(

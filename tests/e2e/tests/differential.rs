@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use edgepass::TokenRequest;
-use edgepass_e2e::{Command, GRAPH, Lab, peers_node, peers_python, peers_script};
+use edgepass_e2e::{Command, GRAPH, Lab, peers_node, peers_python, peers_rust, peers_script};
 use edgepass_emulator::JournalEntry;
 use serde_json::{Map, Value, json};
 
@@ -51,7 +51,7 @@ const ROWS: &[Row] = &[
         credential: || json!({ "certificate": { "name": "c" } }),
         certificate: |material| json!({ "certificate_file": material.store, "password_file": material.password }),
         arguments: |material| vec![shown(&material.store), "--password".into(), PASSWORD.into()],
-        sdks: &["azure-identity", "msal"],
+        sdks: &["azure-identity", "msal", "azure_identity"],
     },
     Row {
         name: "certificate, PKCS#12, with its chain",
@@ -66,7 +66,7 @@ const ROWS: &[Row] = &[
                 PASSWORD.into(),
             ]
         },
-        sdks: &["azure-identity", "msal"],
+        sdks: &["azure-identity", "msal", "azure_identity"],
     },
 ];
 
@@ -163,6 +163,14 @@ const SDKS: &[Sdk] = &[
         },
         // not one
         differences: &[],
+    },
+    Sdk {
+        name: "azure_identity",
+        command: |lab| Ok(Command::other(lab, &peers_rust()?).arg(GRAPH)),
+        differences: &[
+            (EVERY_ROW, RS256, OLDER_FORM),
+            (EVERY_ROW, NO_SHA256, OLDER_FORM),
+        ],
     },
 ];
 
@@ -277,6 +285,10 @@ fn theirs(
     lab.emulator.clear_journal();
     let mut command = (sdk.command)(lab)?;
     for argument in (row.arguments)(material) {
+        if argument == "--chain" {
+            // one has no other way to be told
+            command = command.env("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN", "true");
+        }
         command = command.arg(argument);
     }
     let ran = command.run()?;

@@ -117,6 +117,21 @@ async fn an_outside_token_may_be_bound_to_the_certificate() {
     post(&shared().issuer().token().unwrap())
         .await
         .refused(500_181);
+
+    // It is what its type says, and counts nowhere else.
+    let issuer = shared().app(id).unwrap().federated_credentials[0].clone();
+    let other = register(shared(), |app| {
+        with(app, 0).federated(&issuer.issuer, &issuer.subject, &issuer.audience)
+    });
+    let token = bound_to(thumbprint);
+    present(&bound(0), &other, &token).await.refused(9_002_313);
+    present(&Client::new(shared()), &other, &token)
+        .await
+        .refused(392_200);
+    let own = assertion(0, &other).sign();
+    post_assertion_to(&bound(0), shared(), &other, &own, JWT_POP)
+        .await
+        .refused(9_002_313);
 }
 
 #[tokio::test]
