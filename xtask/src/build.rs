@@ -330,7 +330,11 @@ fn finish(guest: &Guest) -> Result<()> {
         Output::Filter(_) => {
             let trimmed = workspace::target().join("trimmed.wasm");
             trim::trim(&module, &trimmed)?;
-            optimise::optimise(&trimmed, &output, optimise::THOROUGHLY)?;
+            let how = match guest.batch {
+                Batch::FullFilter => optimise::QUICKLY,
+                Batch::Components | Batch::Filter => optimise::THOROUGHLY,
+            };
+            optimise::optimise(&trimmed, &output, how)?;
         }
         Output::Component(_) => {
             let optimised = workspace::target().join("optimised.wasm");

@@ -95,6 +95,22 @@ pub(crate) fn check() -> Result<()> {
     })
 }
 
+impl Ban {
+    /// `name`, or `name:<1.2` for the versions before that.
+    fn is_of(&self, package: &Package) -> bool {
+        let numbers = |version: &str| -> Vec<u64> {
+            let parts = version.split(['.', '-', '+']);
+            parts.map_while(|part| part.parse().ok()).collect()
+        };
+        match self.name.split_once(":<") {
+            None => self.name == package.name,
+            Some((name, version)) => {
+                name == package.name && numbers(&package.version) < numbers(version)
+            }
+        }
+    }
+}
+
 impl Rules {
     /// What speaks against a package.
     fn against(&self, package: &Package) -> Vec<String> {
@@ -108,7 +124,7 @@ impl Rules {
         if source != CRATES_IO {
             say(format!("comes from {source}, not from crates.io"));
         }
-        if let Some(ban) = self.bans.deny.iter().find(|ban| ban.name == package.name) {
+        if let Some(ban) = self.bans.deny.iter().find(|ban| ban.is_of(package)) {
             say(format!("is banned: {}", ban.reason));
         }
         match &package.license {
@@ -151,7 +167,11 @@ mod tests {
         allow = ["MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception"]
         exceptions = [{ crate = "roots", allow = ["CDLA-Permissive-2.0"] }]
         [bans]
-        deny = [{ crate = "openssl-sys", reason = "one TLS" }]
+        deny = [
+            { crate = "openssl-sys", reason = "one TLS" },
+            { crate = "leaky:<1.10", reason = "it leaks" },
+            { crate = "mended:<0.10", reason = "it leaked" },
+        ]
     "#;
 
     fn package(name: &str, license: Option<&str>, source: Option<&str>) -> Package {
@@ -188,6 +208,10 @@ mod tests {
         let rules: Rules = toml::from_str(RULES).expect("rules");
         let banned = rules.against(&package("openssl-sys", Some("MIT"), Some(CRATES_IO)));
         assert_eq!(banned, ["openssl-sys 1.0.0: is banned: one TLS"]);
+        let banned = rules.against(&package("leaky", Some("MIT"), Some(CRATES_IO)));
+        assert_eq!(banned, ["leaky 1.0.0: is banned: it leaks"]);
+        let mended = package("mended", Some("MIT"), Some(CRATES_IO));
+        assert!(rules.against(&mended).is_empty());
         let foreign = rules.against(&package("a", Some("MIT"), Some("git+https://a.example")));
         assert_eq!(foreign.len(), 1, "{foreign:?}");
         assert!(rules.against(&package("ours", None, None)).is_empty());

@@ -18,15 +18,20 @@ const FEATURES: &[&str] = &[
     "--enable-sign-ext",
 ];
 
-/// What takes longer, and pays where code is start-up time: functions that are alike become one, the flow of each is made
-/// anew from its parts, and constants that are added to addresses go into the loads. That differs where a sum wraps around
-/// into the first kilobyte, which is the end of the stack: what wraps has overflown it, and traps now.
+/// Has constants that are added to addresses go into the loads. That differs where a sum wraps around into the first
+/// kilobyte, which is the end of the stack: what wraps has overflown it, and traps now.
+const NEAR_ADDRESSES: &str = "--low-memory-unused";
+
+/// What pays at once where code is start-up time.
+pub(crate) const QUICKLY: &[&str] = &[NEAR_ADDRESSES];
+
+/// What takes longer, for one per cent more: functions that are alike become one, and the flow of each is made anew from its
+/// parts.
 pub(crate) const THOROUGHLY: &[&str] = &[
-    "--low-memory-unused",
+    NEAR_ADDRESSES,
     "--merge-similar-functions",
     "--flatten",
     "--rereloop",
-    "-Oz",
 ];
 
 /// Writes a core module anew, smaller. Its custom sections stay.

@@ -74,7 +74,7 @@ fn with_certificate(lab: &Lab, credential: Value) -> Value {
 
 /// A configuration of the application that trusts that platform, which has a list: a job or machine elsewhere goes on with
 /// a token file.
-fn trusting(lab: &Lab, platform: TokenService, credential: Value) -> Value {
+fn trusting(lab: &Lab, platform: TokenService, credential: &Value) -> Value {
     let app = App::new(TRUSTING).federated(platform.issuer(), platform.subject(), EXCHANGE);
     lab.emulator.register_app(app);
     let mut config = plain(lab);
@@ -193,7 +193,7 @@ fn platforms_are_asked_through_clusters() {
     ] {
         let lab = Lab::start_with_metadata().unwrap();
         let upstream = Upstream::start().unwrap();
-        let config = trusting(&lab, platform, credential);
+        let config = trusting(&lab, platform, &credential);
         let variables = lab.emulator.token_service_variables(platform);
         let (envoy, answer) = run(&lab, &upstream, &config, &variables);
         assert_eq!(
