@@ -93,10 +93,13 @@ impl Roots {
                 extra: None,
             }),
             mounts: Mounts::default(),
-            current: Mutex::new(Some(Current {
-                store: nobody,
-                stamps: Vec::new(),
-            })),
+            state: Mutex::new(State {
+                current: Some(Current {
+                    store: nobody,
+                    stamps: Vec::new(),
+                }),
+                local_at: None,
+            }),
         }
     }
 
