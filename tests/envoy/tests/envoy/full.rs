@@ -224,6 +224,44 @@ fn platforms_are_asked_through_clusters() {
     }
 }
 
+/// A machine of another cloud: what Google's server would be asked for is not there, and the machine's managed identity is.
+#[test]
+fn a_managed_identity_takes_the_place_of_what_is_not_there() {
+    let lab = Lab::start_with_metadata().unwrap();
+    let upstream = Upstream::start().unwrap();
+    let identities = lab.emulator.managed_identities();
+    let mut assigned = identities.iter().filter(|one| one.resource_id.is_some());
+    let assigned = assigned.next().unwrap();
+    let issuer = lab.emulator.tenant_issuer();
+    let app = App::new(TRUSTING).federated(&issuer, &assigned.object_id, EXCHANGE);
+    lab.emulator.register_app(app);
+    let mut config = plain(&lab);
+    let identity = &mut config["identities"]["app"];
+    identity["client_id"] = json!(TRUSTING);
+    identity["credential"] = json!([
+        {"google_metadata": {"service_account": "nobody@edgepass.iam.gserviceaccount.com"}},
+        {"managed_identity_assertion": {"client_id": assigned.client_id}},
+    ]);
+    let machine = lab.emulator.metadata_authority().unwrap();
+    let host = machine.trim_start_matches("http://").to_owned();
+    let variables = [
+        (
+            "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+            format!("http://{host}"),
+        ),
+        ("GCE_METADATA_HOST", host),
+    ];
+    let (envoy, answer) = run(&lab, &upstream, &config, &variables);
+    assert_eq!(answer.status, 200, "{answer:?}\n{}", envoy.log());
+    let asked = lab.emulator.token_requests();
+    assert_eq!(asked.len(), 1);
+    let assertion = asked[0].field("client_assertion").unwrap();
+    assert_eq!(part(&assertion, 1)["sub"], assigned.object_id);
+    envoy
+        .until_logged("google_metadata `credential[0]` is left aside")
+        .unwrap();
+}
+
 /// Outside of a job the list goes on. The command has said so, and Envoy says it once.
 #[test]
 fn away_from_its_platform_a_list_goes_on() {
