@@ -289,11 +289,11 @@ const LENGTH_DELIMITED: u8 = 2;
 /// The first text or message in that field of a message of Protocol Buffers.
 fn field(mut message: &[u8], wanted: u64) -> Option<&[u8]> {
     while !message.is_empty() {
-        let (number, value, rest) = next_field(message)?;
-        if let (true, Some(value)) = (number == wanted, value) {
-            return Some(value);
+        let next = next_field(message)?;
+        if next.number == wanted && next.value.is_some() {
+            return next.value;
         }
-        message = rest;
+        message = next.rest;
     }
     None
 }
@@ -302,15 +302,24 @@ fn field(mut message: &[u8], wanted: u64) -> Option<&[u8]> {
 fn fields(mut message: &[u8], wanted: u64) -> Option<Vec<&[u8]>> {
     let mut found = Vec::new();
     while !message.is_empty() {
-        let (number, value, rest) = next_field(message)?;
-        found.extend(value.filter(|_| number == wanted));
-        message = rest;
+        let next = next_field(message)?;
+        found.extend(next.value.filter(|_| next.number == wanted));
+        message = next.rest;
     }
     Some(found)
 }
 
-/// The number of the first field, its value if that is a text or a message, and what is after it.
-fn next_field(message: &[u8]) -> Option<(u64, Option<&[u8]>, &[u8])> {
+/// A field of a message.
+struct Field<'a> {
+    number: u64,
+    /// If it is a text or a message.
+    value: Option<&'a [u8]>,
+    /// What is after it.
+    rest: &'a [u8],
+}
+
+/// The first one.
+fn next_field(message: &[u8]) -> Option<Field<'_>> {
     let (tag, rest) = number(message)?;
     let (length, rest) = match tag & 7 {
         0 => (0, number(rest)?.1),
@@ -324,7 +333,11 @@ fn next_field(message: &[u8]) -> Option<(u64, Option<&[u8]>, &[u8])> {
     };
     let (value, rest) = rest.split_at_checked(length)?;
     let is_text = tag & 7 == u64::from(LENGTH_DELIMITED);
-    Some((tag >> 3, is_text.then_some(value), rest))
+    Some(Field {
+        number: tag >> 3,
+        value: is_text.then_some(value),
+        rest,
+    })
 }
 
 /// A number of Protocol Buffers: seven bits a byte, the lowest first.
@@ -411,5 +424,64 @@ mod tests {
         let mut compressed = whole;
         compressed[0] = 1;
         assert_eq!(answer(&compressed), None);
+    }
+
+    /// Of several the one that is asked for, and nothing of a message that is cut off or turned.
+    #[test]
+    fn an_x509_svid_is_the_one_that_is_wanted() {
+        let of = |id: &str, chain: &[u8], key: &[u8]| {
+            let mut svid = Vec::new();
+            for (tag, value) in [
+                (0x0a, id.as_bytes()),
+                (0x12, chain),
+                (0x1a, key),
+                (0x22, b"\x30\0"),
+            ] {
+                svid.extend([tag, u8::try_from(value.len()).unwrap()]);
+                svid.extend_from_slice(value);
+            }
+            let mut message = vec![0x0a, u8::try_from(svid.len()).unwrap()];
+            message.extend(svid);
+            message
+        };
+        // two certificates as far as DER goes, one after the other
+        let chain = b"\x30\x03\x02\x01\x01\x30\x03\x02\x01\x02";
+        let mut message = of("spiffe://x/a", chain, b"key a");
+        message.extend(of("spiffe://x/b", &chain[..5], b"key b"));
+        for (id, certificates, key) in [
+            (None, 2, &b"key a"[..]),
+            (Some("spiffe://x/a"), 2, b"key a"),
+            (Some("spiffe://x/b"), 1, b"key b"),
+        ] {
+            let found = svid(&message, id).unwrap();
+            assert_eq!(found.chain.len(), certificates);
+            assert_eq!(found.key.secret_der(), key);
+        }
+        for bad in [
+            &b""[..],
+            &message[..message.len() - 1],
+            b"\x0a\x00",
+            b"\x0b",
+        ] {
+            assert!(svid(bad, None).is_err(), "{bad:?}");
+        }
+        assert!(svid(&message, Some("spiffe://x/c")).is_err());
+        assert!(svid(&of("i", b"\x30\x09\x02", b"k"), None).is_err());
+        for at in 0..message.len() {
+            for bit in 0..8 {
+                let mut turned = message.clone();
+                turned[at] ^= 1 << bit;
+                // an answer or an error, and no end of the program
+                let found = svid(&turned, None).map(|found| found.chain.len());
+                assert!(found.is_ok_and(|count| count <= 2) || svid(&turned, None).is_err());
+            }
+        }
+        // messages come one after the other, and in pieces
+        let two = [framed(&message), framed(b"next")].concat();
+        assert_eq!(whole(&two[..4]), None);
+        assert_eq!(whole(&two[..message.len() + 4]), None);
+        let (first, length) = whole(&two).unwrap();
+        assert_eq!((first, length), (&message[..], message.len() + 5));
+        assert_eq!(whole(&two[length..]), Some((&b"next"[..], 9)));
     }
 }

@@ -114,6 +114,16 @@ impl Lab {
         config
     }
 
+    /// The same of another client.
+    #[must_use]
+    pub fn config_of(&self, client_id: &str, credential: &Value, certificates: Value) -> Value {
+        let mut config = self.config_with(credential, certificates);
+        if let Some(place) = config.pointer_mut("/identities/app/client_id") {
+            *place = json!(client_id);
+        }
+        config
+    }
+
     /// A provider builder in the emulator's environment.
     pub fn provider(&self) -> Builder {
         Provider::builder()

@@ -46,8 +46,7 @@ async fn provider(lab: &Lab, credential: &Value) -> Result<Provider> {
     let issuer = lab.emulator.tenant_issuer();
     let app = App::new(TRUSTING).federated(&issuer, &user.object_id, EXCHANGE);
     lab.emulator.register_app(app);
-    let mut config = lab.config_with(credential, json!({}));
-    config["identities"]["app"]["client_id"] = json!(TRUSTING);
+    let config = lab.config_of(TRUSTING, credential, json!({}));
     let variables = [(
         "AZURE_POD_IDENTITY_AUTHORITY_HOST",
         lab.metadata_authority()?,
@@ -145,13 +144,18 @@ async fn the_assertion_counts_on_no_other_connection() -> Result<()> {
         .and_then(|request| request.field("client_assertion"));
     let stolen = stolen.context("nothing was exchanged")?;
     lab.evidence.secret("assertion", &stolen);
-    for certificate in [None, Some("demo")] {
-        let mut config = lab.config(&json!({ "client_assertion": { "value": stolen } }));
-        config["identities"]["app"]["client_id"] = json!(TRUSTING);
-        if certificate.is_some() {
-            config["identities"]["app"]["credential"] =
-                json!({ "bound_certificate": { "name": "demo" } });
-        }
+    let demo = json!({ "demo": {
+        "certificate_file": lab.files.certificate_file(),
+        "private_key_file": lab.files.private_key_file(),
+    } });
+    for (credential, certificates) in [
+        (
+            json!({ "client_assertion": { "value": stolen } }),
+            json!({}),
+        ),
+        (json!({ "bound_certificate": { "name": "demo" } }), demo),
+    ] {
+        let config = lab.config_of(TRUSTING, &credential, certificates);
         let other = lab.configured(&config).build().await?;
         let error = refused(&lab, &other).await?;
         assert!(!error.detail().aadsts.is_empty(), "{error}");

@@ -251,11 +251,14 @@ fn checked(world: &World, identity: &ManagedIdentity, der: &[u8]) -> Result<Key,
 /// What the attribute says that names the machine. The parser keeps nothing of
 /// attributes that it does not know.
 fn machine(info: &[u8]) -> Option<&str> {
-    let mut places = (0..info.len()).filter(|at| info[*at..].starts_with(CU_ID));
-    let (at, None) = (places.next()?, places.next()) else {
+    let mut places = info
+        .windows(CU_ID.len())
+        .enumerate()
+        .filter(|(_, window)| *window == CU_ID);
+    let ((at, _), None) = (places.next()?, places.next()) else {
         return None;
     };
-    let (_, set) = Any::from_der(&info[at + CU_ID.len()..]).ok()?;
+    let (_, set) = Any::from_der(info.get(at + CU_ID.len()..)?).ok()?;
     let (rest, text) = Any::from_der(set.data).ok()?;
     let is_text = set.header.tag() == Tag::Set && text.header.tag() == Tag::Utf8String;
     let text = std::str::from_utf8(text.data).ok();

@@ -32,8 +32,7 @@ fn register(lab: &Lab, certificates: &[&ClientCertificate]) -> Result<()> {
 }
 
 async fn provider(lab: &Lab, credential: &Value, svid: Value) -> Result<Provider> {
-    let mut config = lab.config_with(credential, json!({ "svid": svid }));
-    config["identities"]["app"]["client_id"] = json!(TRUSTING);
+    let config = lab.config_of(TRUSTING, credential, json!({ "svid": svid }));
     Ok(lab.configured(&config).build().await?)
 }
 

@@ -1,5 +1,5 @@
-//! Gets one token with a certificate, by the Azure SDK for Rust: `azure-identity-certificate SCOPE FILE [--chain] --password
-//! PASSWORD`, as `certificate_token.py`. Prints nothing of the token.
+//! Gets one token with a certificate, by the Azure SDK for Rust: `azure-identity-certificate SCOPE FILE --password PASSWORD`.
+//! Client, tenant and authority come from the environment. Prints nothing of the token.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,15 +10,12 @@ use azure_identity::{ClientCertificateCredential, ClientCertificateCredentialOpt
 
 fn main() -> Result<(), Box<dyn Error>> {
     let given: Vec<String> = std::env::args().skip(1).collect();
-    let (scope, file, rest) = match given.as_slice() {
-        [scope, file, rest @ ..] => (scope, file, rest),
-        _ => return Err("usage: azure-identity-certificate SCOPE FILE [--chain] [--password PASSWORD]".into()),
+    let [scope, file, flag, password] = given.as_slice() else {
+        return Err("usage: azure-identity-certificate SCOPE FILE --password PASSWORD".into());
     };
-    // the chain is sent by its variable AZURE_CLIENT_SEND_CERTIFICATE_CHAIN, and by nothing else
-    let password = match rest.iter().position(|one| one == "--password") {
-        Some(at) => rest.get(at + 1).cloned(),
-        None => None,
-    };
+    if flag != "--password" {
+        return Err(format!("{flag} is not known here").into());
+    }
     let authorities = std::fs::read(std::env::var("SSL_CERT_FILE")?)?;
     let mut client = reqwest::Client::builder().no_proxy();
     for authority in reqwest::Certificate::from_pem_bundle(&authorities)? {
@@ -29,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             transport: Some(Transport::new(Arc::new(client.build()?))),
             ..ClientOptions::default()
         },
-        password: password.map(Into::into),
+        password: Some(password.clone().into()),
     };
     let credential = ClientCertificateCredential::new(
         std::env::var("AZURE_TENANT_ID")?,
