@@ -182,7 +182,7 @@ impl Proxy {
         let form = if source == SETTING {
             "write http://HOST:PORT, or \"none\" for direct connections"
         } else {
-            "write http://HOST:PORT, or with credentials http://USER:PASSWORD@HOST:PORT; or unset it"
+            "write http://HOST:PORT, or with credentials http://USER:PASSWORD@HOST:PORT; for direct connections unset it, or set host.proxy to \"none\""
         };
         let url = url.trim();
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
