@@ -229,6 +229,47 @@ mod tests {
     }
 
     #[test]
+    fn the_format_goes_by_the_name_of_the_file() {
+        let folder = std::env::temp_dir().join(format!("edgepass-document-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (yaml, toml, json) = ("a: {b: x}\n", "a.b = \"x\"\n", "{\"a\":{\"b\":\"x\"}}");
+        for (name, text, format) in [
+            ("c.yaml", yaml, Format::Yaml),
+            ("c.yml", yaml, Format::Yaml),
+            ("c.toml", toml, Format::Toml),
+            ("c.json", json, Format::Json),
+            ("c", json, Format::Json),
+        ] {
+            let path = folder.join(name);
+            std::fs::write(&path, text).unwrap();
+            for document in [
+                Document::File(path.clone()),
+                Document::Variable(path.clone()),
+            ] {
+                let document = document.load().unwrap();
+                assert_eq!(
+                    (document.json(), document.format()),
+                    (json, format),
+                    "{name}"
+                );
+                let place = document.place("a.b").unwrap_or_default();
+                assert!(place.contains(":1:"), "{name}: {place}");
+            }
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+        let text = Document::of_variables(None, Some(json.into())).unwrap();
+        let place = text.load().unwrap().place("a.b").unwrap_or_default();
+        assert_eq!(place, "EDGEPASS_CONFIG_JSON:1:7");
+        // a variable is JSON, whatever it looks like
+        assert!(
+            Document::of_variables(None, Some(yaml.into()))
+                .unwrap()
+                .load()
+                .is_ok_and(|d| d.format() == Format::Json)
+        );
+    }
+
+    #[test]
     fn what_is_no_text_is_named_as_what_it_is() {
         let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
             text.encode_utf16().flat_map(bytes).collect()
