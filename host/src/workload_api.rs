@@ -471,9 +471,11 @@ mod tests {
             for bit in 0..8 {
                 let mut turned = message.clone();
                 turned[at] ^= 1 << bit;
-                // an answer or an error, and no end of the program
-                let found = svid(&turned, None).map(|found| found.chain.len());
-                assert!(found.is_ok_and(|count| count <= 2) || svid(&turned, None).is_err());
+                // an answer that is in it or an error, and no end of the program
+                if let Ok(found) = svid(&turned, None) {
+                    let bytes: usize = found.chain.iter().map(|one| one.len()).sum();
+                    assert!(bytes + found.key.secret_der().len() <= turned.len());
+                }
             }
         }
         // messages come one after the other, and in pieces
