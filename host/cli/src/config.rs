@@ -229,9 +229,12 @@ fn trials(
 
 /// Says which credential of several brought the token, and why others did not: in the log where there is one, and otherwise
 /// as warnings, because nothing else tells of a credential that has ended.
+///
+/// `direct` is what brought it where the identity has no credential of a client.
 pub(crate) async fn narrate_credentials(
     provider: &Provider,
     identity: &str,
+    direct: &str,
     warnings: &mut Warnings,
 ) {
     let status = provider.status().await.unwrap_or_default();
@@ -242,9 +245,9 @@ pub(crate) async fn narrate_credentials(
         .collect();
     let is_list = credentials.len() > 1;
     let is_logged = log::log_enabled!(log::Level::Info);
-    // one that the platform gives tokens for has no client, and its credential no status
+    // that of a platform is no client's, and has no status
     if credentials.is_empty() {
-        log::info!("the platform gave the token, without a credential of a client");
+        log::info!("credential {direct}: brought the token");
     }
     for CredentialStatus { credential, state } in credentials {
         match state {
@@ -736,17 +739,19 @@ fn unknown_certificates(config: &Config) -> Vec<Mistake> {
 }
 
 /// Says in the log which configuration, identity and files a command works with.
+///
+/// Gives the identity's credential in words; nothing where nothing is logged.
 pub(crate) fn narrate(
     document: Option<&Document>,
     environment: &Environment,
     identity: Option<&str>,
-) {
+) -> String {
     if !log::log_enabled!(log::Level::Info) {
-        return;
+        return String::new();
     }
     let json = document.map(|document| document.text.as_str());
     let Ok(config) = Config::load(json, environment) else {
-        return;
+        return String::new();
     };
     let variables: BTreeSet<String> = config
         .needs()
@@ -770,11 +775,11 @@ pub(crate) fn narrate(
     }
     let name = identity.or(config.default_identity.as_deref());
     let Some(identity) = name.and_then(|name| config.identities.get(name)) else {
-        return;
+        return String::new();
     };
-    let about: Vec<String> = identity
-        .describe()
-        .into_iter()
+    let described = identity.describe();
+    let about: Vec<String> = described
+        .iter()
         .map(|(what, value)| format!("{what} {value}"))
         .collect();
     for passed in identity.passed() {
@@ -790,6 +795,9 @@ pub(crate) fn narrate(
             );
         }
     }
+    let mut described = described.into_iter();
+    let credential = described.find(|(what, _)| *what == "credential");
+    credential.map_or_else(String::new, |(_, words)| words)
 }
 
 /// What an assertion in a file says of itself, never the assertion. A pipe is left to whoever reads it for good.

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
         .map(|given| (given, watch::deadline(given)));
     let document = config::read(&arguments.config)?;
     let environment = config::environment(document.as_ref());
-    config::narrate(
+    let direct = config::narrate(
         document.as_ref(),
         &environment,
         arguments.identity.as_deref(),
@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
         warnings.add(provider.warnings());
         let token = within(deadline, provider.get_token(&request)).await;
         let token = token.map_err(|error| Failure::from(with_proxy_named(error)))?;
-        config::narrate_credentials(&provider, &token.identity, warnings).await;
+        config::narrate_credentials(&provider, &token.identity, &direct, warnings).await;
         Ok((provider, token))
     });
     let (provider, token) = match got {

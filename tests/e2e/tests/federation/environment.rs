@@ -181,7 +181,11 @@ async fn every_platform_gives_a_token_and_nothing_is_configured() -> Result<()> 
         assert_eq!(claim(token, what)?, json!(id), "{name}");
         assert_eq!(printed["identity"], "default");
         ensure!(ran.stderr.contains(credential), "{name}: {}", ran.stderr);
-        ensure!(ran.stderr.contains("the token"), "{name}: {}", ran.stderr);
+        ensure!(
+            ran.stderr.contains(": brought the token"),
+            "{name}: {}",
+            ran.stderr
+        );
     }
     Ok(())
 }
