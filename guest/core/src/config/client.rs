@@ -93,9 +93,6 @@ impl Client {
                 server_thumbprint: None,
             });
         }
-        // of several credentials each asks for the same metadata
-        #[cfg(feature = "every-credential")]
-        own.retain(|connection| !needs.connections.contains(connection));
         // before those of the credential
         needs.connections.splice(0..0, own);
     }
@@ -233,9 +230,9 @@ fn discovered(
             out.extend(endpoints);
         }
     }
-    for document in &issuer.documents {
-        let path = PathPattern::Exact(document.path.clone());
-        out.push(https(&document.authority, path, Purpose::Metadata, None));
+    for path in issuer.metadata_paths() {
+        let path = PathPattern::Exact(path);
+        out.push(https(issuer.host(), path, Purpose::Metadata, None));
     }
     out
 }

@@ -4,7 +4,7 @@ use super::document::IdentityFile;
 use super::error::{ConfigError, check};
 use super::place::{Place, Setting};
 use super::{Environment, rules};
-use crate::authority::{ADFS, Authority, EndpointVersion};
+use crate::authority::{ADFS, Authority};
 
 /// The authority and the tenant of an identity; the variable is what names the tenant if nothing is written.
 pub(super) fn with_tenant(
@@ -61,25 +61,19 @@ pub(super) fn with_tenant(
 
 /// What AD FS has not.
 fn check_adfs(place: &Place<'_>, file: &IdentityFile) -> Result<(), ConfigError> {
-    for (field, is_set) in [
-        (
-            "endpoint_version",
-            file.endpoint_version != EndpointVersion::default(),
-        ),
-        ("region", file.region.is_some()),
-        ("policy", file.policy.is_some()),
-        (
-            "additionally_allowed_tenants",
-            !file.additionally_allowed_tenants.is_empty(),
-        ),
-    ] {
-        if is_set {
-            return Err(ConfigError::new(
-                place.at(field),
-                "is for Entra ID, but the authority host is that of AD FS",
-            )
-            .hint(format!("leave {field} out")));
-        }
+    const NONE: &[&str] = &[
+        "endpoint_version",
+        "region",
+        "policy",
+        "additionally_allowed_tenants",
+    ];
+    let mut fields = file.client_fields().into_iter();
+    if let Some(field) = fields.find(|field| NONE.contains(field)) {
+        return Err(ConfigError::new(
+            place.at(field),
+            "is for Entra ID, but the authority host is that of AD FS",
+        )
+        .hint(format!("leave {field} out")));
     }
     let variable = Environment::AZURE_ADDITIONALLY_ALLOWED_TENANTS;
     if place.is_environment_only() && place.has_variable(variable) {

@@ -86,15 +86,16 @@ async fn found(io: &Io, issuer: &Issuer, correlation_id: &str) -> Result<Fresh, 
         _ => u8::from(error.detail().retryable),
     };
     let mut reported: Option<Error> = None;
-    for document in &issuer.documents {
+    let server = Server {
+        scheme: Scheme::Https,
+        authority: issuer.host().to_owned(),
+    };
+    for path in issuer.metadata_paths() {
         let question = Question {
             who: "the server",
-            server: &Server {
-                scheme: Scheme::Https,
-                authority: document.authority.clone(),
-            },
+            server: &server,
             purpose: Purpose::Metadata,
-            path: document.path.clone(),
+            path: path.clone(),
             headers: vec![("accept", Secret::new("application/json"))],
             body: SecretBytes::default(),
             secrets: &[],
@@ -102,7 +103,7 @@ async fn found(io: &Io, issuer: &Issuer, correlation_id: &str) -> Result<Fresh, 
             hint: CHECK,
         };
         let error = match question.ask(io).await {
-            Ok(response) => match read(issuer, document, &response) {
+            Ok(response) => match read(issuer, &path, &response) {
                 Ok(text) => {
                     return Ok(Fresh {
                         text,
@@ -133,13 +134,12 @@ async fn found(io: &Io, issuer: &Issuer, correlation_id: &str) -> Result<Fresh, 
 }
 
 /// The token endpoint, and in another line the one for mutual TLS if there is one.
-fn read(issuer: &Issuer, document: &Endpoint, response: &HttpResponse) -> Result<Secret, Error> {
+fn read(issuer: &Issuer, path: &str, response: &HttpResponse) -> Result<Secret, Error> {
     fn text(value: Option<&Json>) -> Option<&str> {
         value.and_then(Json::text).map(Secret::expose)
     }
-    let Endpoint { authority, path } = document;
     let invalid = |what: &str| {
-        let message = format!("{authority}{path} {what}");
+        let message = format!("{}{path} {what}", issuer.host());
         Error::new(ErrorClass::InvalidResponse, message).hint(CHECK)
     };
     let Ok(metadata) = Json::parse_answer(response.body.expose()) else {
