@@ -195,27 +195,10 @@ pub enum Authority {
 pub struct Issuer {
     /// Its identifier to the letter (RFC 8414 section 2).
     pub identifier: String,
-    /// The path in it, without a slash at its end.
-    path: String,
+    /// Its metadata, in the order in which they are asked for.
+    pub documents: [Endpoint; 2],
     /// The hosts that its endpoints may be at, its own first.
     pub hosts: Vec<String>,
-}
-
-#[cfg(feature = "every-credential")]
-impl Issuer {
-    /// Its own host, with the port if it is not 443.
-    pub fn host(&self) -> &str {
-        self.hosts.first().map_or("", String::as_str)
-    }
-
-    /// The paths of its metadata there, in the order in which they are asked for.
-    pub fn metadata_paths(&self) -> [String; 2] {
-        let path = &self.path;
-        [
-            format!("/.well-known/oauth-authorization-server{path}"),
-            format!("{path}/.well-known/openid-configuration"),
-        ]
-    }
 }
 
 /// What stands around the tenant in the path of a token endpoint.
@@ -442,7 +425,7 @@ impl Authority {
             Self::Entra { host, .. } => host.clone(),
             Self::Generic { token_endpoint, .. } => token_endpoint.authority.clone(),
             #[cfg(feature = "every-credential")]
-            Self::Discovered(issuer) => issuer.host().to_owned(),
+            Self::Discovered(issuer) => issuer.hosts.first().cloned().unwrap_or_default(),
         }
     }
 
@@ -451,12 +434,25 @@ impl Authority {
     pub(crate) fn discovered(identifier: &str, trusted: &TrustedHosts) -> Result<Self, Refusal> {
         let Endpoint { authority, path } = issuer(identifier)?;
         trusted.check(&authority)?;
-        let named = trusted.0.keys().filter(|host| **host != authority);
-        let named: Vec<String> = named.cloned().collect();
+        let path = path.trim_end_matches('/');
+        let documents = [
+            format!("/.well-known/oauth-authorization-server{path}"),
+            format!("{path}/.well-known/openid-configuration"),
+        ];
+        let documents = documents.map(|path| Endpoint {
+            authority: authority.clone(),
+            path,
+        });
+        let mut hosts = vec![authority];
+        for host in trusted.0.keys() {
+            if !hosts.contains(host) {
+                hosts.push(host.clone());
+            }
+        }
         Ok(Self::Discovered(Issuer {
             identifier: identifier.to_owned(),
-            path: path.trim_end_matches('/').to_owned(),
-            hosts: std::iter::once(authority).chain(named).collect(),
+            documents,
+            hosts,
         }))
     }
 

@@ -230,9 +230,9 @@ fn discovered(
             out.extend(endpoints);
         }
     }
-    for path in issuer.metadata_paths() {
-        let path = PathPattern::Exact(path);
-        out.push(https(issuer.host(), path, Purpose::Metadata, None));
+    for document in &issuer.documents {
+        let path = PathPattern::Exact(document.path.clone());
+        out.push(https(&document.authority, path, Purpose::Metadata, None));
     }
     out
 }

@@ -86,16 +86,15 @@ async fn found(io: &Io, issuer: &Issuer, correlation_id: &str) -> Result<Fresh, 
         _ => u8::from(error.detail().retryable),
     };
     let mut reported: Option<Error> = None;
-    let server = Server {
-        scheme: Scheme::Https,
-        authority: issuer.host().to_owned(),
-    };
-    for path in issuer.metadata_paths() {
+    for document in &issuer.documents {
         let question = Question {
             who: "the server",
-            server: &server,
+            server: &Server {
+                scheme: Scheme::Https,
+                authority: document.authority.clone(),
+            },
             purpose: Purpose::Metadata,
-            path: path.clone(),
+            path: document.path.clone(),
             headers: vec![("accept", Secret::new("application/json"))],
             body: SecretBytes::default(),
             secrets: &[],
@@ -103,7 +102,7 @@ async fn found(io: &Io, issuer: &Issuer, correlation_id: &str) -> Result<Fresh, 
             hint: CHECK,
         };
         let error = match question.ask(io).await {
-            Ok(response) => match read(issuer, &path, &response) {
+            Ok(response) => match read(issuer, document, &response) {
                 Ok(text) => {
                     return Ok(Fresh {
                         text,
@@ -134,12 +133,13 @@ async fn found(io: &Io, issuer: &Issuer, correlation_id: &str) -> Result<Fresh, 
 }
 
 /// The token endpoint, and in another line the one for mutual TLS if there is one.
-fn read(issuer: &Issuer, path: &str, response: &HttpResponse) -> Result<Secret, Error> {
+fn read(issuer: &Issuer, document: &Endpoint, response: &HttpResponse) -> Result<Secret, Error> {
     fn text(value: Option<&Json>) -> Option<&str> {
         value.and_then(Json::text).map(Secret::expose)
     }
+    let Endpoint { authority, path } = document;
     let invalid = |what: &str| {
-        let message = format!("{}{path} {what}", issuer.host());
+        let message = format!("{authority}{path} {what}");
         Error::new(ErrorClass::InvalidResponse, message).hint(CHECK)
     };
     let Ok(metadata) = Json::parse_answer(response.body.expose()) else {
