@@ -333,7 +333,6 @@ impl Authority {
 
     /// Puts it into that region of its cloud.
     #[cfg(feature = "every-credential")]
-    #[cfg(feature = "every-credential")]
     pub(crate) fn set_region(&mut self, name: &str) -> Result<(), Refusal> {
         match self {
             Self::Entra {

@@ -109,10 +109,10 @@ const SECTIONS: &[Section] = &[
         exceptions: &[
             ("assertion_source", "library"),
             ("aws_web_identity", NATIVE),
-            ("azure_pipelines", NATIVE),
+            ("azure_pipelines", IN_FULL_MODULE),
             ("executable", NATIVE),
-            ("github_actions", NATIVE),
-            ("google_metadata", NATIVE),
+            ("github_actions", IN_FULL_MODULE),
+            ("google_metadata", IN_FULL_MODULE),
             ("oidc_federation", NATIVE),
             ("private_key_jwt", NATIVE),
             ("spiffe", NATIVE),

@@ -1,6 +1,8 @@
 //! A certification request (PKCS#10, RFC 2986) in the form that Azure's metadata service takes: signed with RSA-PSS, with the
 //! identity of the machine as an attribute.
 
+use std::fmt;
+
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::KeyPair as _;
@@ -43,44 +45,60 @@ pub(super) fn new(client_id: &str, tenant_id: &str, cu_id: &str) -> Result<Reque
     let key = KeyPair::generate(KeySize::Rsa2048).map_err(|e| format!("no key was made: {e}"))?;
     let private: Pkcs8V1Der<'_> = key.as_der().map_err(|e| e.to_string())?;
     let private = PrivatePkcs8KeyDer::from(private.as_ref().to_vec());
+    let private = Zeroizing::new(PrivateKeyDer::from(private));
     let public: PublicKeyX509Der<'_> = key.public_key().as_der().map_err(|e| e.to_string())?;
     let signing = SigningKey::Rsa(Box::new(key));
     let request = written(client_id, tenant_id, cu_id, public.as_ref(), |info| {
-        signing.sign(Algorithm::Ps256, info).ok()
+        let signed = signing.sign(Algorithm::Ps256, info);
+        signed.map_err(|_| "the key does not sign PS256")
     });
     Ok(Requested {
-        key: Zeroizing::new(PrivateKeyDer::from(private)),
+        key: private,
         request: request.map_err(|e| format!("no request was written: {e}"))?,
     })
 }
 
-fn written(
+fn written<E: fmt::Display>(
     client_id: &str,
     tenant_id: &str,
     cu_id: &str,
     public_key: &[u8],
-    sign: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
-) -> x509_cert::der::Result<Vec<u8>> {
+    sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
+) -> Result<Vec<u8>, String> {
+    let info = info(client_id, tenant_id, cu_id, public_key).map_err(|e| e.to_string())?;
+    let signed = info.to_der().map_err(|e| e.to_string())?;
+    let signature = sign(&signed).map_err(|e| format!("it was not signed: {e}"))?;
+    request(info, &signature).map_err(|e| e.to_string())
+}
+
+/// What is signed.
+fn info(
+    client_id: &str,
+    tenant_id: &str,
+    cu_id: &str,
+    public_key: &[u8],
+) -> x509_cert::der::Result<CertReqInfo> {
     let name: Name = format!("CN={client_id},DC={tenant_id}").parse()?;
     let mut values = SetOfVec::new();
     values.insert(Any::encode_from(&Utf8StringRef::new(cu_id)?)?)?;
     let mut attributes = SetOfVec::new();
     attributes.insert(Attribute { oid: CU_ID, values })?;
-    let info = CertReqInfo {
+    Ok(CertReqInfo {
         version: Version::V1,
         subject: name,
         public_key: SubjectPublicKeyInfoOwned::from_der(public_key)?,
         attributes,
-    };
-    // no key of RSA signs to nothing; what it gives in its place no server takes
-    let signature = sign(&info.to_der()?).unwrap_or_default();
+    })
+}
+
+fn request(info: CertReqInfo, signature: &[u8]) -> x509_cert::der::Result<Vec<u8>> {
     CertReq {
         info,
         algorithm: AlgorithmIdentifierOwned {
             oid: RSASSA_PSS,
             parameters: Some(Any::from_der(PSS_SHA256)?),
         },
-        signature: BitString::from_bytes(&signature)?,
+        signature: BitString::from_bytes(signature)?,
     }
     .to_der()
 }

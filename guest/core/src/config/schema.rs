@@ -363,10 +363,15 @@ fn rules() -> Vec<(&'static str, Value)> {
             "OidcFederationFile",
             json!({
                 "required": ["client_id", "credential"],
-                "anyOf": [{ "required": ["tenant_id"] }, { "required": ["token_endpoint"] }],
-                "dependentSchemas": { "token_endpoint": { "properties": {
-                    "credential": without_variables(),
-                } } },
+                "anyOf": [
+                    { "required": ["tenant_id"] },
+                    { "required": ["token_endpoint"] },
+                    { "required": ["issuer"] },
+                ],
+                "dependentSchemas": {
+                    "token_endpoint": { "properties": { "credential": without_variables() } },
+                    "issuer": { "properties": { "credential": without_variables() } },
+                },
             }),
         ),
         ("TokenProxyFile", json!({ "required": ["url"] })),

@@ -492,7 +492,7 @@ impl FromEnvironment {
             detail.attempts.clone_from(&self.passed);
             detail.retryable = false;
             detail.hint = Some(match detail.hint.take() {
-                Some(hint) => format!("{hint}: {NOTHING_SET}"),
+                Some(hint) => format!("{hint}; or {NOTHING_SET}"),
                 None => NOTHING_SET.to_owned(),
             });
         })

@@ -256,7 +256,8 @@ fn token_file(
 }
 
 fn is_token_file(setting: &str) -> bool {
-    setting.contains("federated_token_file") || setting.starts_with("AZURE_FEDERATED_TOKEN_FILE")
+    setting.ends_with("federated_token_file.path")
+        || setting.starts_with("AZURE_FEDERATED_TOKEN_FILE")
 }
 
 /// A name of its own for each upstream, after its host.
