@@ -732,7 +732,10 @@ impl<'a> Reader<'a> {
 
     /// As .NET has it where the file is in the program's folder.
     fn absolute(&self, path: &str) -> String {
-        if path.starts_with('/') || Path::new(path).is_absolute() {
+        // what a file holds in the place of its path: the engine refuses it, and does not repeat it
+        let is_content =
+            path.starts_with("eyJ") || path.starts_with("-----BEGIN") || path.len() > 255;
+        if is_content || path.starts_with('/') || Path::new(path).is_absolute() {
             return path.to_owned();
         }
         self.folder.join(path).to_string_lossy().into_owned()

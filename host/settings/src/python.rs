@@ -5,12 +5,17 @@
 mod expression;
 mod lexer;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use edgepass_core::{Environment, Secret};
 
 use self::expression::Expression;
 use self::lexer::{Kind, Lexer, Token};
+
+/// Characters and values that are made of others while a module is read. Settings are some hundred; a name that is twice the
+/// one before, line after line, would be more than a machine has.
+const MAX_MADE: usize = 1 << 20;
 
 /// What a module assigns.
 pub(crate) struct Module {
@@ -58,6 +63,17 @@ impl Value {
         }
     }
 
+    /// Characters, and one for each value.
+    fn size(&self) -> usize {
+        match self {
+            Self::Text { text, .. } => text.expose().len().saturating_add(1),
+            Self::List(items) => items
+                .iter()
+                .fold(1, |sum, item| sum.saturating_add(item.size())),
+            Self::None | Self::Flag(_) | Self::Number | Self::Other => 1,
+        }
+    }
+
     /// What it is, for people.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -84,14 +100,20 @@ pub(crate) fn read(text: &str, environment: &Environment) -> Result<Module, NotR
             star_imports: Vec::new(),
         },
         blocks: Vec::new(),
+        room: Cell::new(MAX_MADE),
+        other_environment: None,
     };
     for line in tokens.split(|token| token.kind == Kind::Newline) {
         let Some(first) = line.first() else {
             continue;
         };
         let indent = first.indent;
-        for statement in statements(line) {
-            reader.statement(indent, statement);
+        for (index, statement) in statements(line).into_iter().enumerate() {
+            // what follows in `if …: a = 1; b = 2` is in the block as well
+            reader.statement(
+                indent + usize::from(index > 0 && begins_block(first)),
+                statement,
+            );
         }
     }
     Ok(reader.module)
@@ -117,6 +139,10 @@ struct Reader<'a> {
     module: Module,
     /// The blocks around a statement: how far each is indented, and whether names in it are not the module's.
     blocks: Vec<(usize, bool)>,
+    /// What is left of [`MAX_MADE`].
+    room: Cell<usize>,
+    /// The line that gives variables of the environment other values, and whether also to those that are set.
+    other_environment: Option<(usize, bool)>,
 }
 
 impl Reader<'_> {
@@ -124,6 +150,7 @@ impl Reader<'_> {
         let Some(first) = tokens.first() else {
             return;
         };
+        self.look_for_changes(tokens);
         while self
             .blocks
             .last()
@@ -138,10 +165,16 @@ impl Reader<'_> {
         };
         let is_scope = matches!(begins, "def" | "class");
         let is_inside = self.blocks.iter().any(|(_, is_scope)| *is_scope);
-        if tokens.last().is_some_and(|last| last.is(":")) {
+        if begins_block(first) || tokens.last().is_some_and(|last| last.is(":")) {
             self.blocks.push((indent, is_scope));
         }
         if is_inside || is_scope {
+            if !is_inside && let Some(at) = tokens.iter().position(|t| t.name() == Some(begins)) {
+                self.unknown(
+                    tokens.get(at + 1..at + 2).unwrap_or_default(),
+                    "is defined by the module",
+                );
+            }
             return;
         }
         let in_block = !self.blocks.is_empty();
@@ -154,6 +187,56 @@ impl Reader<'_> {
             _ if in_block => self.unknown(targets(tokens), BLOCK),
             _ => self.assignment(tokens),
         }
+    }
+
+    /// What gives values to names, or to variables, other than by an assignment.
+    fn look_for_changes(&mut self, tokens: &[Token]) {
+        for (at, token) in tokens.iter().enumerate() {
+            let is_next = |op: &str| tokens.get(at + 1).is_some_and(|next| next.is(op));
+            let after = |places: usize| tokens.get(at + places).and_then(Token::name);
+            if token.is(":=") {
+                let name = at.checked_sub(1).and_then(|before| tokens.get(before));
+                self.unknown(
+                    name.map_or(&[], std::slice::from_ref),
+                    "is set within a value",
+                );
+            }
+            match token.name().unwrap_or_default() {
+                "exec" | "globals" | "vars" | "locals" | "setattr" if is_next("(") => {
+                    self.forget(token.line, "may set any name");
+                }
+                "global" => {
+                    let names = tokens.get(at + 1..).unwrap_or_default();
+                    self.unknown(names, "is set by a function");
+                }
+                "load_dotenv" | "read_env" if is_next("(") => {
+                    self.other_environment.get_or_insert((token.line, false));
+                }
+                "environ" if is_next(".") && after(2) == Some("setdefault") => {
+                    self.other_environment.get_or_insert((token.line, false));
+                }
+                "environ" if is_next(".") && after(2) == Some("update") => {
+                    self.other_environment = Some((token.line, true));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// No name has a value that is known, because of that line.
+    fn forget(&mut self, line: usize, why: &str) {
+        let known = self.module.names.values_mut();
+        for assigned in known.filter(|assigned| assigned.value.is_ok()) {
+            assigned.value = Err(format!("may be set anew by line {line}, which {why}"));
+        }
+    }
+
+    /// Room for a value that is made of others.
+    fn make(&self, value: Value) -> Result<Value, String> {
+        let left = self.room.get().checked_sub(value.size());
+        let left = left.ok_or("is made of more than settings have")?;
+        self.room.set(left);
+        Ok(value)
     }
 
     /// None of those names has a value that is known here.
@@ -177,6 +260,7 @@ impl Reader<'_> {
             && star.is("*")
         {
             self.module.star_imports.push(star.line);
+            self.forget(star.line, "imports all names of another module");
             return;
         }
         for part in names.split(|token| token.is(",")) {
@@ -189,10 +273,7 @@ impl Reader<'_> {
                 [] => None,
             };
             if let Some(bound) = bound {
-                self.unknown(
-                    std::slice::from_ref(*bound),
-                    "is imported from another module",
-                );
+                self.unknown(std::slice::from_ref(*bound), IMPORTED);
             }
         }
     }
@@ -220,7 +301,7 @@ impl Reader<'_> {
                 [name] if name.name().is_some() => {
                     let line = name.line;
                     let name = name.name().unwrap_or_default().to_owned();
-                    let value = value.clone();
+                    let value = value.clone().and_then(|value| self.make(value));
                     self.module.names.insert(name, Assigned { line, value });
                 }
                 // `name["key"] = …`, `name.part = …`
@@ -237,7 +318,18 @@ impl Reader<'_> {
     }
 }
 
+/// Whether what follows a word on its line, or below it, is a block.
+fn begins_block(first: &Token) -> bool {
+    const WORDS: &[&str] = &[
+        "if", "elif", "else", "for", "while", "try", "except", "finally", "with", "async", "def",
+        "class",
+    ];
+    first.name().is_some_and(|word| WORDS.contains(&word))
+}
+
 const NOT_PLAIN: &str = "is no plain value, and a settings module is read, not run";
+
+const IMPORTED: &str = "is imported from another module";
 
 const BLOCK: &str = "is set under a condition or in a loop, and a settings module is read, not run";
 
@@ -251,6 +343,11 @@ fn targets(tokens: &[Token]) -> &[Token] {
     let mut parts = split_at_top(tokens, "=");
     let value = parts.pop().unwrap_or_default();
     match begins {
+        // `except …: name = …`: rather a name too many than one too few
+        "for" | "with" | "except" if !parts.is_empty() => {
+            let before = tokens.len() - value.len();
+            tokens.get(..before).unwrap_or_default()
+        }
         "for" => {
             let bound = after("for")
                 .split(|token| token.name() == Some("in"))

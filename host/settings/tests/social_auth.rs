@@ -675,6 +675,77 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
             1,
             "brackets within brackets",
         ),
+        (
+            &format!("K = {}'a'{}", "getenv(".repeat(20_000), ")".repeat(20_000)),
+            1,
+            "brackets within brackets",
+        ),
+        (
+            "K = 'a'\nfrom .local import *",
+            1,
+            "may be set anew by line 2, which imports all names",
+        ),
+        (
+            "K = 'a'\ntry:\n    from .local import *\nexcept E:\n    pass",
+            1,
+            "may be set anew by line 3",
+        ),
+        (
+            "K = 'a'\nexec(open('local.py').read())",
+            1,
+            "may be set anew by line 2",
+        ),
+        (
+            "K = 'a'\nglobals()['x'] = 'b'",
+            1,
+            "may be set anew by line 2",
+        ),
+        (
+            "K = 'a'\nif x:\n    vars().update(y)",
+            1,
+            "may be set anew by line 3",
+        ),
+        (
+            "K = 'a'\ndef f():\n    global K\n    K = 'b'",
+            3,
+            "is set by a function",
+        ),
+        ("K = 'a'\nx = (K := 'b')", 2, "is set within a value"),
+        (
+            "K = 'a'\ntry:\n    x = 1\nexcept E: K = 'b'",
+            4,
+            "under a condition or in a loop",
+        ),
+        (
+            "K = 'a'\nwith x: K = 'b'",
+            2,
+            "under a condition or in a loop",
+        ),
+        (
+            "K = 'a'\nif x: y = 1; K = 'b'",
+            2,
+            "under a condition or in a loop",
+        ),
+        (
+            "def getenv(x): return 'b'\nK = getenv('A')",
+            2,
+            "is taken from getenv, which line 1 makes another",
+        ),
+        (
+            "environ = {'A': 'b'}\nK = environ['A']",
+            2,
+            "is taken from environ, which line 1 makes another",
+        ),
+        (
+            "load_dotenv()\nK = os.environ.get('A', 'b')",
+            2,
+            "the variable A, which line 1 may set",
+        ),
+        (
+            "os.environ.setdefault('A', 'a')\nK = os.getenv('A', 'b')",
+            2,
+            "the variable A, which line 1 may set",
+        ),
     ] {
         let error = key(&module.replace('K', name), &[]).unwrap_err();
         let place = format!("{name} (settings.py, line {line})");
@@ -810,4 +881,25 @@ fn nothing_is_repeated_of_settings_that_are_broken_anywhere() {
             }
         }
     }
+}
+
+/// What is made of what was made before is bounded, whether or not it is used.
+#[test]
+fn what_a_module_makes_is_bounded() {
+    for (first, join) in [("'aaaaaaaa'", "{0} + {0}"), ("['a']", "[{0}, {0}]")] {
+        let mut module = format!("A0 = {first}\n");
+        for index in 1..60 {
+            let before = join.replace("{0}", &format!("A{}", index - 1));
+            module.push_str(&format!("A{index} = {before}\n"));
+        }
+        module.push_str(&format!("{OAUTH2}KEY = A59\n"));
+        let error = key(&module, &[]).unwrap_err();
+        assert!(error.contains("is that of A59"), "{error}");
+    }
+    let again = format!(
+        "A = '{}'\n{}{OAUTH2}KEY = 'a'\n",
+        "a".repeat(10_000),
+        "B = A\n".repeat(1_000)
+    );
+    assert_eq!(key(&again, &[]).unwrap(), "a");
 }

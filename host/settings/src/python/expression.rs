@@ -89,6 +89,7 @@ impl<'r, 't> Expression<'r, 't> {
                 }
                 _ => return Err(NOT_PLAIN.to_owned()),
             };
+            value = self.reader.make(value)?;
         }
         Ok(value)
     }
@@ -98,7 +99,7 @@ impl<'r, 't> Expression<'r, 't> {
         if depth > MAX_DEPTH {
             return Err("has brackets within brackets beyond what settings have".to_owned());
         }
-        if let Some(value) = self.variable()? {
+        if let Some(value) = self.variable(depth)? {
             return Ok(value);
         }
         let token = self.next().ok_or_else(not_plain)?;
@@ -140,7 +141,7 @@ impl<'r, 't> Expression<'r, 't> {
                 name => match self.reader.module.names.get(name) {
                     Some(Assigned {
                         value: Ok(value), ..
-                    }) => Ok(value.clone()),
+                    }) => self.reader.make(value.clone()),
                     Some(Assigned { line, .. }) => Err(format!(
                         "is that of {name} (line {line}), which is no plain value"
                     )),
@@ -180,7 +181,7 @@ impl<'r, 't> Expression<'r, 't> {
     }
 
     /// `os.environ["X"]`, `os.environ.get("X", "d")`, `os.getenv("X", "d")`, and without `os.`.
-    fn variable(&mut self) -> Result<Option<Value>, String> {
+    fn variable(&mut self, depth: usize) -> Result<Option<Value>, String> {
         let (names, call) = match self.rest {
             [os, dot, rest @ ..] if os.name() == Some("os") && dot.is(".") => (rest, 2),
             rest => (rest, 0),
@@ -202,8 +203,18 @@ impl<'r, 't> Expression<'r, 't> {
             }
             _ => return Ok(None),
         };
+        // a function, a dictionary or an environment of the module's own
+        let first = self.rest.first().and_then(Token::name).unwrap_or_default();
+        if let Some(own) = self.reader.module.names.get(first)
+            && !matches!(&own.value, Err(reason) if reason == super::IMPORTED)
+        {
+            return Err(format!(
+                "is taken from {first}, which line {} makes another",
+                own.line
+            ));
+        }
         self.rest = self.rest.get(open..).unwrap_or_default();
-        let (mut arguments, _) = self.items(close, 0)?;
+        let (mut arguments, _) = self.items(close, depth)?;
         let default = match arguments.len() {
             2 if close == ")" => arguments.pop(),
             _ => None,
@@ -212,7 +223,15 @@ impl<'r, 't> Expression<'r, 't> {
             return Err(NOT_PLAIN.to_owned());
         };
         let name = name.expose();
-        match (self.reader.environment.get(name), default) {
+        let value = self.reader.environment.get(name);
+        if let Some((line, all)) = self.reader.other_environment
+            && (all || value.is_none())
+        {
+            return Err(format!(
+                "is taken from the variable {name}, which line {line} may set"
+            ));
+        }
+        match (value, default) {
             (Some(value), _) => Ok(Some(Value::Text {
                 text: Secret::new(value),
                 variable: Some(name.to_owned()),
