@@ -88,19 +88,26 @@ pub(crate) struct Stamp {
     modified: Option<SystemTime>,
     length: u64,
     inode: u64,
+    /// When the file itself was last touched, which no program can set: seconds and nanoseconds. A copy in place may have
+    /// the length and the date of what it replaces.
+    changed: (i64, i64),
 }
 
 impl Stamp {
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let metadata = std::fs::metadata(path)?;
         #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
+        let (inode, changed) = {
+            use std::os::unix::fs::MetadataExt as _;
+            (metadata.ino(), (metadata.ctime(), metadata.ctime_nsec()))
+        };
         #[cfg(not(unix))]
-        let inode = 0;
+        let (inode, changed) = (0, (0, 0));
         Ok(Self {
             modified: metadata.modified().ok(),
             length: metadata.len(),
             inode,
+            changed,
         })
     }
 }

@@ -588,7 +588,7 @@ impl OneAttempt<'_> {
             (result.as_ref().err()).is_some_and(|error| auth.is_issued_anew(error.kind));
         #[cfg(feature = "every-credential")]
         if let (Err(error), Some(read)) = (&granted, &auth.read)
-            && error.detail().oauth_error.is_some()
+            && exchange::is_refusal(error)
         {
             self.io.forget_assertion(read);
         }

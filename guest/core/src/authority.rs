@@ -818,7 +818,7 @@ pub(crate) fn canonical_authority(authority: &str, own_port: u16) -> Result<Stri
     };
     if !valid {
         return Err(Refusal::new(
-            format!("`{host}` is not a host name"),
+            "has a host that is not a host name",
             "use letters, digits, `-` and `.`",
         ));
     }

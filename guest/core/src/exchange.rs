@@ -36,6 +36,14 @@ pub(crate) struct Granted {
     pub(crate) certificate_thumbprint: Option<String>,
 }
 
+/// Whether a token server has refused what was presented, and does not only answer badly for now (RFC 6749 section 5.2): one
+/// that is overloaded says so in the form of an OAuth error as well.
+#[cfg(feature = "every-credential")]
+pub(crate) fn is_refusal(error: &Error) -> bool {
+    let detail = error.detail();
+    detail.oauth_error.is_some() && !detail.retryable
+}
+
 /// Reads a response. Some servers say 201 or 203 where RFC 6749 section 5.1 has 200, and some refuse with 200.
 pub(crate) fn response(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error> {
     match response.status {

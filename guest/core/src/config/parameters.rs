@@ -93,7 +93,7 @@ pub(crate) fn additional(
     for (name, values) in written {
         let setting = inside.at(name);
         place.need_every_credential(inside.path().to_owned());
-        if let Some((_, hint)) = OWN.iter().find(|(own, _)| own == name) {
+        if let Some((_, hint)) = OWN.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)) {
             return Err(ConfigError::new(setting, "is sent by edgepass itself").hint(*hint));
         }
         check(&setting, rules::parameter_name(name))?;

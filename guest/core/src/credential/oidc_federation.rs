@@ -282,7 +282,7 @@ impl OidcFederation {
         }
         // the inner credential may be one that is kept, too
         if let (Err(error), Some(read)) = (&granted, &auth.read)
-            && error.detail().oauth_error.is_some()
+            && exchange::is_refusal(error)
         {
             io.forget_assertion(read);
         }

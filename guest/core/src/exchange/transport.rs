@@ -107,7 +107,7 @@ pub(crate) fn no_response(asked: &Asked<'_>, error: &HttpError) -> Error {
         HttpErrorKind::BodyTooLarge => (
             ErrorClass::InvalidResponse,
             format!(
-                "{host} answered with more than {MAX_RESPONSE_BYTES} bytes, which is not a token response"
+                "{host} answered with more than {MAX_RESPONSE_BYTES} bytes, which no answer of a token server has"
             ),
             false,
             "check that the authority host is a token endpoint",
