@@ -276,6 +276,9 @@ impl Loader {
         let variable = (!file.is_of_another_server()).then_some(self.variables().client_id);
         let client_id = place.required("client_id", file.client_id.as_deref(), variable)?;
         client_id.check(rules::client_id)?;
+        if variable.is_some() {
+            client_id.check(rules::no_secret_of_entra)?;
+        }
         Ok(Client {
             #[cfg(feature = "every-credential")]
             parameters: parameters::of_identity(place, file, &authority)?,

@@ -150,6 +150,18 @@ pub(crate) fn client_id(client_id: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A client ID is sent as it is and comes back in errors, so a secret in its place would be shown. Entra ID's secrets have a
+/// `~`, which none of its client IDs has.
+pub(crate) fn no_secret_of_entra(client_id: &str) -> Result<(), Refusal> {
+    if client_id.contains('~') {
+        return Err(Refusal::new(
+            "looks like a client secret",
+            "write the application (client) ID there, and the secret in its place: the two may be swapped",
+        ));
+    }
+    Ok(())
+}
+
 /// Names of identities and certificates.
 pub(crate) fn name(name: &str) -> Result<(), Refusal> {
     const FORM: &str = "use letters, digits, `.`, `_` and `-`";
@@ -547,6 +559,15 @@ mod tests {
                 ("idé", "non-ASCII"),
                 (&"a".repeat(513), "longer than 512"),
             ],
+        );
+    }
+
+    #[test]
+    fn secrets_of_entra_are_no_client_ids() {
+        check(
+            no_secret_of_entra,
+            &["66666666-7777-8888-9999-000000000000", "app-1"],
+            &[("abc8Q~hunter2", "client secret")],
         );
     }
 
