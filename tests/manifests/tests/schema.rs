@@ -865,6 +865,12 @@ const ONLY_THE_ENGINE_KNOWS: &[&str] = &[
     "is not for Entra ID",
     "does not end in /.default",
     "its token would go there",
+    "a platform sets all of its variables",
+    "is not set, and the authority host is one of Azure AD B2C",
+    "is for Azure AD B2C, and the authority host is none of its hosts",
+    "Entra ID takes one resource",
+    "is `issuer`, and the identity names none",
+    "is the same credential as",
 ];
 
 #[test]
