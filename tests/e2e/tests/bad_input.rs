@@ -478,7 +478,7 @@ fn answers() -> Result<()> {
         (
             Fault::oversize(10_000_000),
             "invalid-response",
-            &["more than", "is not a token response"],
+            &["more than", "which no answer of a token server has"],
             1,
         ),
         (
