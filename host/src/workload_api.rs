@@ -84,7 +84,7 @@ impl Svids {
     /// The next one, which may be days away. An error is the end.
     pub(crate) async fn next(&mut self) -> Result<Svid, AssertionError> {
         loop {
-            if let Some((message, length)) = whole(&self.buffer) {
+            if let Some((message, length)) = whole(&self.buffer)? {
                 let svid = svid(message, self.spiffe_id.as_deref());
                 // what is moved up has been somewhere else: the old place is wiped
                 self.buffer =
@@ -102,7 +102,7 @@ impl Svids {
             }
             if let Some(data) = frame.data_ref() {
                 if self.buffer.len() + data.len() > limits::WORKLOAD_API_BYTES {
-                    return Err(AssertionError::Other("its answer is too long".to_owned()));
+                    return Err(too_long());
                 }
                 let mut longer = Zeroizing::new(Vec::with_capacity(self.buffer.len() + data.len()));
                 longer.extend_from_slice(&self.buffer);
@@ -197,7 +197,7 @@ async fn fetch(need: &WorkloadApiNeed) -> Result<Secret, AssertionError> {
         ));
     }
     let message = Zeroizing::new(body.to_bytes().to_vec());
-    let token = answer(&message).ok_or_else(|| {
+    let token = answer(&message)?.ok_or_else(|| {
         AssertionError::Other(format!(
             "its answer of {} bytes has no JWT-SVID",
             message.len()
@@ -226,8 +226,7 @@ fn status(headers: &HeaderMap) -> Result<bool, AssertionError> {
         None => Ok(false),
         Some("0") => Ok(true),
         Some(code) => {
-            let said = text("grpc-message").unwrap_or_default();
-            let reason = format!("it says (gRPC status {code}): {said}");
+            let reason = format!("it says (gRPC status {code}): {}", said(headers));
             Err(if PASSING.contains(&code) {
                 AssertionError::Temporary(reason)
             } else {
@@ -235,6 +234,15 @@ fn status(headers: &HeaderMap) -> Result<bool, AssertionError> {
             })
         }
     }
+}
+
+/// What gRPC says of a failure: percent-encoded UTF-8 ("Percent-Encoded" of gRPC over HTTP/2), without what a terminal would
+/// obey.
+fn said(headers: &HeaderMap) -> String {
+    let encoded = headers.get("grpc-message").map(|value| value.as_bytes());
+    let text = percent_encoding::percent_decode(encoded.unwrap_or_default());
+    let text = text.decode_utf8_lossy();
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// `JWTSVIDRequest`: the audience, and the identity if there are several.
@@ -266,21 +274,37 @@ fn framed(message: &[u8]) -> Vec<u8> {
     framed
 }
 
-/// The message that is there whole, and how long it is with what is before it.
-fn whole(framed: &[u8]) -> Option<(&[u8], usize)> {
-    let (compressed, rest) = framed.split_first()?;
-    let (length, message) = rest.split_first_chunk::<4>()?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    let message = message.get(..length).filter(|_| *compressed == 0)?;
-    Some((message, length.saturating_add(5)))
+/// The message if it is there whole, and how long it is with what is before it. An error is one that can never be read.
+fn whole(framed: &[u8]) -> Result<Option<(&[u8], usize)>, AssertionError> {
+    let Some((compressed, rest)) = framed.split_first() else {
+        return Ok(None);
+    };
+    if *compressed != 0 {
+        let why = "its answer is compressed, which nobody asked for";
+        return Err(AssertionError::Other(why.to_owned()));
+    }
+    let Some((length, message)) = rest.split_first_chunk::<4>() else {
+        return Ok(None);
+    };
+    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+    if length > limits::WORKLOAD_API_BYTES {
+        return Err(too_long());
+    }
+    let message = message.get(..length);
+    Ok(message.map(|message| (message, length.saturating_add(5))))
+}
+
+fn too_long() -> AssertionError {
+    AssertionError::Other("its answer is too long".to_owned())
 }
 
 /// The token of the first identity in a `JWTSVIDResponse`, which is the default one.
-fn answer(framed: &[u8]) -> Option<&str> {
-    let (message, _) = whole(framed)?;
-    let svid = field(message, 1)?;
-    let token = std::str::from_utf8(field(svid, 2)?).ok()?;
-    (!token.is_empty()).then_some(token)
+fn answer(framed: &[u8]) -> Result<Option<&str>, AssertionError> {
+    let token = |message| {
+        let token = std::str::from_utf8(field(field(message, 1)?, 2)?).ok()?;
+        (!token.is_empty()).then_some(token)
+    };
+    Ok(whole(framed)?.and_then(|(message, _)| token(message)))
 }
 
 /// The wire type of texts and messages.
@@ -393,23 +417,25 @@ mod tests {
             message
         };
         let good = of(svid);
-        assert_eq!(answer(&framed(&good)), Some("a.b.c"));
+        assert_eq!(answer(&framed(&good)), Ok(Some("a.b.c")));
         // two, and fields of the future of each wire type
         let mut more = b"\x78\xff\x01\x79\0\0\0\0\0\0\0\0\x7d\0\0\0\0".to_vec();
         more.extend_from_slice(&good);
         more.extend_from_slice(&of(b"\x12\x05d.e.f"));
-        assert_eq!(answer(&framed(&more)), Some("a.b.c"));
+        assert_eq!(answer(&framed(&more)), Ok(Some("a.b.c")));
         // whatever is cut off or turned is no token, and no end of the program
         let whole = framed(&good);
         for end in 0..whole.len() {
-            assert_eq!(answer(&whole[..end]), None, "{end}");
+            assert_eq!(answer(&whole[..end]), Ok(None), "{end}");
         }
         for at in 0..whole.len() {
             for bit in 0..8 {
                 let mut turned = whole.clone();
                 turned[at] ^= 1 << bit;
-                let found = answer(&turned);
-                assert!(found.is_none_or(|token| token.len() <= whole.len()));
+                // what can never be read is said at once, and not waited for
+                if let Ok(Some(token)) = answer(&turned) {
+                    assert!(token.len() <= whole.len());
+                }
             }
         }
         for bad in [
@@ -419,11 +445,12 @@ mod tests {
             b"\x0b",
             b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
         ] {
-            assert_eq!(answer(&framed(bad)), None, "{bad:?}");
+            assert_eq!(answer(&framed(bad)), Ok(None), "{bad:?}");
         }
         let mut compressed = whole;
         compressed[0] = 1;
-        assert_eq!(answer(&compressed), None);
+        assert!(answer(&compressed).is_err());
+        assert!(answer(b"\0\xff\xff\xff\xff").is_err());
     }
 
     /// Of several the one that is asked for, and nothing of a message that is cut off or turned.
@@ -480,10 +507,24 @@ mod tests {
         }
         // messages come one after the other, and in pieces
         let two = [framed(&message), framed(b"next")].concat();
-        assert_eq!(whole(&two[..4]), None);
-        assert_eq!(whole(&two[..message.len() + 4]), None);
-        let (first, length) = whole(&two).unwrap();
+        assert_eq!(whole(&two[..4]), Ok(None));
+        assert_eq!(whole(&two[..message.len() + 4]), Ok(None));
+        let (first, length) = whole(&two).unwrap().unwrap();
         assert_eq!((first, length), (&message[..], message.len() + 5));
-        assert_eq!(whole(&two[length..]), Some((&b"next"[..], 9)));
+        assert_eq!(whole(&two[length..]), Ok(Some((&b"next"[..], 9))));
+    }
+
+    #[test]
+    fn what_an_agent_says_is_shown_as_it_is_meant() {
+        for (sent, expected) in [
+            ("no identity issued", "no identity issued"),
+            ("no identity for \u{25}C3\u{25}A9", "no identity for \u{e9}"),
+            ("a%1b[31mb%0a%zz%", "a[31mb%zz%"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-message", sent.parse().unwrap());
+            assert_eq!(said(&headers), expected);
+        }
+        assert_eq!(said(&HeaderMap::new()), "");
     }
 }

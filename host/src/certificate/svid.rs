@@ -6,6 +6,10 @@ use std::time::{Instant, SystemTime};
 
 use edgepass_core::AssertionError;
 use tokio::task::JoinHandle;
+use x509_cert::certificate::{CertificateInner, Raw};
+use x509_cert::der::Decode as _;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
 
 use super::issued::life;
 use super::pair::Pair;
@@ -108,7 +112,7 @@ impl Workload {
                 let why = format!("the SPIFFE Workload API at {at}: {why}");
                 return Err(OpenError::Unavailable(why));
             }
-            other => OpenError::Unavailable(format!("{other:?}")),
+            _ => OpenError::Unavailable(format!("the SPIFFE Workload API at {at} cannot be asked")),
         };
         match usable {
             Some(snapshot) => {
@@ -132,14 +136,19 @@ impl Workload {
     async fn listen(&self) -> Result<(Arc<Snapshot>, JoinHandle<()>), AssertionError> {
         let mut svids = Svids::open(&self.socket, self.spiffe_id.as_deref()).await?;
         let first = svids.next().await?;
-        let snapshot = take_in(&self.name, &self.kept, &first)?;
+        let id = self.spiffe_id.clone();
+        let snapshot = take_in(&self.name, id.as_deref(), &self.kept, &first)?;
         let (name, kept) = (self.name.clone(), Arc::clone(&self.kept));
         let task = tokio::spawn(async move {
             loop {
                 let next = svids.next().await;
-                let taken = next.and_then(|svid| take_in(&name, &kept, &svid));
+                let taken = next.and_then(|svid| take_in(&name, id.as_deref(), &kept, &svid));
                 if let Err(error) = taken {
-                    log::info!("certificate {name}: its agent is not heard any more: {error:?}");
+                    let why = match error {
+                        AssertionError::Temporary(why) | AssertionError::Other(why) => why,
+                        _ => "it is not there".to_owned(),
+                    };
+                    log::info!("certificate {name}: its agent is not heard any more: {why}");
                     return;
                 }
             }
@@ -148,14 +157,21 @@ impl Workload {
     }
 }
 
+/// `id` is whom the certificate itself must name, whatever the agent calls it (X509-SVID sections 2 and 4).
 fn take_in(
     name: &str,
+    id: Option<&str>,
     kept: &Mutex<Option<Kept>>,
     svid: &Svid,
 ) -> Result<Arc<Snapshot>, AssertionError> {
     let odd = |why: String| AssertionError::Other(format!("its X.509-SVID cannot be used: {why}"));
     let leaf = svid.chain.first().map(AsRef::as_ref).and_then(life);
     let leaf = leaf.ok_or_else(|| odd("it has no certificate".to_owned()))?;
+    if let Some(id) = id
+        && !svid.chain.first().is_some_and(|leaf| names(leaf, id))
+    {
+        return Err(odd(format!("its certificate is not that of {id}")));
+    }
     let pair = Pair::of(&svid.chain, &svid.key, "its answer", "its answer");
     let pair = pair.map_err(|e| odd(e.to_string()))?;
     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,4 +188,54 @@ fn take_in(
         end: leaf.not_after,
     });
     Ok(snapshot)
+}
+
+/// Whether that is the URI in the subject alternative name, of which an X.509-SVID has one.
+fn names(leaf: &[u8], id: &str) -> bool {
+    let Ok(leaf) = CertificateInner::<Raw>::from_der(leaf) else {
+        return false;
+    };
+    let alternative = leaf.tbs_certificate().get_extension::<SubjectAltName>();
+    let Ok(Some((_, SubjectAltName(all)))) = alternative else {
+        return false;
+    };
+    let uris = all.iter().filter_map(|name| match name {
+        GeneralName::UniformResourceIdentifier(uri) => Some(uri.as_str()),
+        _ => None,
+    });
+    uris.eq([id])
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    use super::*;
+
+    const ID: &str = "spiffe://a.example/b";
+
+    fn leaf(uris: &[&str]) -> Vec<u8> {
+        let mut params = CertificateParams::new(["a.example".to_owned()]).unwrap();
+        for uri in uris {
+            let uri = SanType::URI((*uri).try_into().unwrap());
+            params.subject_alt_names.push(uri);
+        }
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn a_certificate_names_whom_it_is_of() {
+        for (uris, expected) in [
+            (&[ID][..], true),
+            (&[], false),
+            (&["spiffe://a.example/evil"], false),
+            (&["spiffe://a.example/b/"], false),
+            (&["spiffe://a.example/evil", ID], false),
+            (&[ID, "spiffe://a.example/evil"], false),
+        ] {
+            assert_eq!(names(&leaf(uris), ID), expected, "{uris:?}");
+        }
+        assert!(!names(b"no certificate", ID));
+    }
 }
