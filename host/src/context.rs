@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use edgepass_core::config::ConsumersFile;
 use edgepass_core::needs::{CertificateNeed, SignatureNeed};
-use edgepass_core::{Algorithm, Environment};
+use edgepass_core::{Algorithm, Environment, Secret};
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
@@ -44,7 +44,7 @@ pub(crate) struct Reach {
     pub(crate) assertions: Option<Box<dyn AssertionSource>>,
     /// What gives assertions of this machine's own.
     pub(crate) sources: Sources,
-    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) environment: Vec<(String, Secret)>,
     /// What components may ask that this host's provider serves.
     pub(crate) consumers: ConsumersFile,
     pub(crate) memory_bytes: usize,
@@ -67,7 +67,7 @@ impl Reach {
 impl Host {
     /// The environment that a component gets.
     #[cfg(test)]
-    pub(crate) fn told(&self) -> &[(String, String)] {
+    pub(crate) fn told(&self) -> &[(String, Secret)] {
         &self.0.environment
     }
 
@@ -131,13 +131,13 @@ impl Host {
     /// but a provider and what was composed with it by somebody who looked at its imports (`cargo xtask compose` does).
     /// The environment of the store has the provider's configuration and the variables that it names.
     pub fn context(&self) -> Context {
-        self.with_environment(WasiCtx::builder().envs(&self.0.environment))
+        self.with_environment(&mut WasiCtx::builder())
     }
 
     /// The same for a component that this host alone calls.
     pub(crate) fn own_context(&self) -> Context {
         let own = (Environment::EDGEPASS_CALLER, "host");
-        self.with_environment(WasiCtx::builder().envs(&self.0.environment).envs(&[own]))
+        self.with_environment(WasiCtx::builder().envs(&[own]))
     }
 
     pub(crate) fn notices(&self) -> Option<&Notices> {
@@ -149,6 +149,9 @@ impl Host {
     }
 
     fn with_environment(&self, wasi: &mut WasiCtxBuilder) -> Context {
+        for (name, value) in &self.0.environment {
+            wasi.env(name, value.expose());
+        }
         Context {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),

@@ -15,7 +15,7 @@ use edgepass_settings::formats::Format;
 use hashbrown::HashMap;
 use tokio::sync::watch;
 use wasmtime::component::{Component, Linker};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::address_space;
 use crate::assertion::AssertionSource;
@@ -626,13 +626,13 @@ impl Builder {
             .any(|files| files.certificate_base64.is_some());
         let shown = match document {
             Some(document) if has_keys => Some(without_keys(document)?),
-            document => document.map(str::to_owned),
+            document => document.map(Secret::new),
         };
-        let mut told = guest_environment(shown.as_deref(), &environment, &needs);
+        let mut told = guest_environment(shown, &environment, &needs);
         told.extend(self.token_timeout.map(|timeout| {
             (
                 Environment::EDGEPASS_TOKEN_TIMEOUT_MS.to_owned(),
-                timeout.as_millis().to_string(),
+                Secret::new(timeout.as_millis().to_string()),
             )
         }));
         let is_used = |name: &String| needs.certificates.iter().any(|need| need.name == *name);
@@ -860,30 +860,34 @@ fn unread_instead(
 /// What the component is told: its configuration, and the variables that something was taken from. Not the rest of a
 /// process's environment.
 fn guest_environment(
-    config: Option<&str>,
+    config: Option<Secret>,
     environment: &Environment,
     needs: &Needs,
-) -> Vec<(String, String)> {
+) -> Vec<(String, Secret)> {
     let told = needs.variables.iter().filter(|v| !v.is_of_the_host());
     let names: BTreeSet<&str> = told.map(|v| v.name.as_str()).collect();
     let mut out: Vec<_> = names
         .into_iter()
         .filter_map(|name| {
             let value = environment.get(name)?;
-            Some((name.to_owned(), value.to_owned()))
+            Some((name.to_owned(), Secret::new(value)))
         })
         .collect();
-    out.extend(config.map(|json| {
-        (
-            Environment::EDGEPASS_CONFIG_JSON.to_owned(),
-            json.to_owned(),
-        )
-    }));
+    out.extend(config.map(|json| (Environment::EDGEPASS_CONFIG_JSON.to_owned(), json)));
     out
 }
 
 /// The configuration without the private keys that it has in it: those stay in the host.
-fn without_keys(document: &str) -> Result<String, BuildError> {
+fn without_keys(document: &str) -> Result<Secret, BuildError> {
+    fn wipe(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) => text.zeroize(),
+            serde_json::Value::Array(items) => items.iter_mut().for_each(wipe),
+            serde_json::Value::Object(fields) => fields.values_mut().for_each(wipe),
+            _ => {}
+        }
+    }
+
     let unreadable =
         |e: serde_json::Error| ConfigError::new("configuration", format!("not JSON: {e}"));
     let text = document.trim_start_matches('\u{feff}');
@@ -892,10 +896,13 @@ fn without_keys(document: &str) -> Result<String, BuildError> {
     let certificates = certificates.and_then(serde_json::Value::as_object_mut);
     for files in certificates.into_iter().flat_map(|map| map.values_mut()) {
         if let Some(base64) = files.get_mut("certificate_base64") {
+            wipe(base64);
             *base64 = serde_json::Value::from("kept by the host");
         }
     }
-    Ok(document.to_string())
+    let shown = Secret::new(document.to_string());
+    wipe(&mut document);
+    Ok(shown)
 }
 
 /// Calls in flight, by key (single flight).
@@ -973,8 +980,11 @@ mod tests {
                 builder = builder.config_json(config);
             }
             let host = builder.build_host().unwrap();
-            let told = host.told();
-            let text = format!("{told:?}");
+            let told = host
+                .told()
+                .iter()
+                .map(|(name, value)| (name, value.expose()));
+            let text = format!("{:?}", told.collect::<Vec<_>>());
             assert!(
                 !text.contains("hunter2") && !text.contains("aHVudGVyMg"),
                 "{text}"

@@ -54,13 +54,14 @@ pub(crate) fn random(bytes: &mut [u8]) -> bool {
 }
 
 /// The variables that the VM was given: `NAME=VALUE` each, with a zero behind it. Empty if Envoy does not say.
-pub(crate) fn environment() -> Vec<u8> {
+/// There may be secrets in it: a job's token.
+pub(crate) fn environment() -> Zeroizing<Vec<u8>> {
     let (mut count, mut bytes) = (0, 0);
     if imports::environ_sizes_get(&mut count, &mut bytes) != 0 {
-        return Vec::new();
+        return Zeroizing::default();
     }
     let size = |number: u32| usize::try_from(number).unwrap_or_default();
-    let (mut places, mut text) = (vec![0; size(count)], vec![0; size(bytes)]);
+    let (mut places, mut text) = (vec![0; size(count)], Zeroizing::new(vec![0; size(bytes)]));
     // SAFETY: Envoy writes during the call alone, as much as it has said before; nothing runs between the two calls
     #[expect(unsafe_code, reason = "a call out of the module")]
     let status = unsafe { imports::environ_get(places.as_mut_ptr(), text.as_mut_ptr()) };

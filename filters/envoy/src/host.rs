@@ -5,7 +5,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use edgepass_core::{Now, Zeroizing};
+use edgepass_core::{Environment, Now, Zeroizing};
 use edgepass_rules::{Host, Level, Properties};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
@@ -180,12 +180,12 @@ mod random {
 }
 
 /// The variables that the VM was given.
-pub(crate) fn environment() -> Vec<(String, String)> {
+pub(crate) fn environment() -> Environment {
     let text = abi::environment();
-    text.split(|byte| *byte == 0)
-        .filter_map(|variable| std::str::from_utf8(variable).ok()?.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    let variables = text.split(|byte| *byte == 0);
+    Environment::from_pairs(
+        variables.filter_map(|variable| std::str::from_utf8(variable).ok()?.split_once('=')),
+    )
 }
 
 /// The configuration of the plugin.

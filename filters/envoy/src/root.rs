@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use edgepass_core::Config;
 use edgepass_core::config::ConfigError;
 use edgepass_core::config::envoy::EnvoySharing;
-use edgepass_core::{Config, Environment};
 use edgepass_rules::{Lifecycle, Module, Requests, Settings};
 
 use crate::driver::Calls;
@@ -97,7 +97,7 @@ impl Root {
                     "give it as google.protobuf.StringValue with the JSON text as its value",
                 )
             })?;
-        let environment = Environment::from_pairs(host::environment());
+        let environment = host::environment();
         let config = Config::load(Some(&text), &environment)?;
         let mut settings = Settings::check(&config, MODULE)?;
         let vm_id = host::property(&["plugin_vm_id"]).unwrap_or_default();
