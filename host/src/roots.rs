@@ -307,8 +307,11 @@ fn of_variables(
     let (store, unusable) = bundle.finish();
     if store.is_empty() {
         let problem = problems.into_iter().next();
-        let problem =
-            problem.unwrap_or_else(|| format!("{names}: no certificate there can be used"));
+        let problem = problem.unwrap_or_else(|| {
+            let places = file.into_iter().chain(folders.iter().map(PathBuf::as_path));
+            let places = places.map(shown).collect::<Vec<_>>().join(", ");
+            format!("{names} ({places}): no certificate there can be used")
+        });
         return Err(RootsError::Variable { problem });
     }
     warnings.extend(problems);
