@@ -166,9 +166,8 @@ async fn a_version_1_certificate_authenticates_connections() {
     assert!(request.host.starts_with("mtlsauth."), "{}", request.host);
 }
 
-#[tokio::test]
-async fn the_certificate_of_the_key_comes_first_whatever_the_order_in_the_file() {
-    let lab = Lab::new();
+/// A certificate of the emulator's authority, and it and the authority's in PEM.
+fn issued(lab: &Lab) -> (ClientCertificate, [String; 2]) {
     let options = CertificateOptions {
         issued_by_ca: true,
         ..CertificateOptions::default()
@@ -177,7 +176,14 @@ async fn the_certificate_of_the_key_comes_first_whatever_the_order_in_the_file()
         .emulator
         .create_client_certificate("issued", &options)
         .unwrap();
-    let [leaf, root] = [pem(&pair.chain[0]), pem(&pair.chain[1])];
+    let texts = [pem(&pair.chain[0]), pem(&pair.chain[1])];
+    (pair, texts)
+}
+
+#[tokio::test]
+async fn the_certificate_of_the_key_comes_first_whatever_the_order_in_the_file() {
+    let lab = Lab::new();
+    let (pair, [leaf, root]) = issued(&lab);
     let other = stranger(&lab).certificate_pem;
     for text in [
         format!("{leaf}{root}"),
@@ -271,15 +277,7 @@ async fn a_certificate_whose_time_is_over_or_has_not_come_is_not_ready() {
 #[tokio::test]
 async fn certificates_of_another_chain_are_not_sent_and_are_named() {
     let lab = Lab::new();
-    let options = CertificateOptions {
-        issued_by_ca: true,
-        ..CertificateOptions::default()
-    };
-    let pair = lab
-        .emulator
-        .create_client_certificate("issued", &options)
-        .unwrap();
-    let [leaf, root] = [pem(&pair.chain[0]), pem(&pair.chain[1])];
+    let (pair, [leaf, root]) = issued(&lab);
     let other = stranger(&lab).certificate_pem;
     let credential = json!({ "certificate": { "name": "demo", "send_x5c": true } });
     for (text, left_out) in [

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use edgepass::{Builder, Environment, Provider, Token};
-use edgepass_emulator::{Directory, Emulator, JournalEntry, Mint};
+use edgepass::{Builder, Environment, Provider, Refresh, Token, TokenRequest};
+use edgepass_emulator::{Directory, Emulator, JournalEntry, ManagedIdentity, Mint};
 use serde_json::{Value, json};
 
 use crate::command::Command;
@@ -15,6 +15,21 @@ use crate::evidence::Evidence;
 
 /// The scope that most tests ask for.
 pub const GRAPH: &str = "https://graph.microsoft.com/.default";
+
+/// A request for [`GRAPH`].
+#[must_use]
+pub fn graph() -> TokenRequest {
+    TokenRequest::for_scopes([GRAPH])
+}
+
+/// The same, past every cache.
+#[must_use]
+pub fn forced() -> TokenRequest {
+    TokenRequest {
+        refresh: Refresh::Force,
+        ..graph()
+    }
+}
 
 /// How long [`until`] waits: more than any retry of the engine takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -136,6 +151,21 @@ impl Lab {
         Provider::builder()
             .config_json(config.to_string())
             .ca_file(self.files.ca_file())
+    }
+
+    /// The same on the machine of the metadata service.
+    pub fn on_the_machine(&self, config: &Value) -> Result<Builder> {
+        let metadata = self.metadata_authority()?;
+        let variables = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", metadata)];
+        let builder = self.configured(config);
+        Ok(builder.environment(Environment::from_pairs(variables)))
+    }
+
+    /// The machine's identity that is a resource of its own.
+    pub fn user_assigned(&self) -> Result<ManagedIdentity> {
+        let mut identities = self.emulator.managed_identities().into_iter();
+        let assigned = identities.find(|identity| identity.resource_id.is_some());
+        assigned.context("no identity is assigned")
     }
 
     /// The base of the machine's metadata service.

@@ -12,7 +12,7 @@ mod paths;
 
 pub use command::{Command, Ran};
 pub use evidence::{Evidence, warnings};
-pub use lab::{GRAPH, Lab, PATIENCE, until};
+pub use lab::{GRAPH, Lab, PATIENCE, forced, graph, until};
 pub use paths::{
     artifact, edgepass_bin, output_root, peers_node, peers_python, peers_rust, peers_script,
     secrets_root, tinyproxy,

@@ -4,9 +4,9 @@
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use edgepass::{Environment, Error, ErrorClass, Provider, Refresh, TokenRequest, TokenType};
-use edgepass_e2e::{GRAPH, Lab};
-use edgepass_emulator::{App, Fault, MachineKeys, ManagedIdentity};
+use edgepass::{Error, ErrorClass, Provider, TokenRequest, TokenType};
+use edgepass_e2e::{GRAPH, Lab, forced};
+use edgepass_emulator::{App, Fault, MachineKeys};
 use serde_json::{Value, json};
 
 /// The resource whose tokens are assertions.
@@ -17,24 +17,9 @@ const TRUSTING: &str = "7c1d2e3f-0000-4000-8000-000000000002";
 
 const JWT_POP: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-pop";
 
-fn forced() -> TokenRequest {
-    TokenRequest {
-        refresh: Refresh::Force,
-        ..TokenRequest::for_scopes([GRAPH])
-    }
-}
-
-fn user_assigned(lab: &Lab) -> Result<ManagedIdentity> {
-    let identities = lab.emulator.managed_identities();
-    let mut assigned = identities
-        .into_iter()
-        .filter(|identity| identity.resource_id.is_some());
-    assigned.next().context("there is none")
-}
-
 /// The credential, bound or not.
 fn credential(lab: &Lab, bound: bool) -> Result<Value> {
-    let client_id = user_assigned(lab)?.client_id;
+    let client_id = lab.user_assigned()?.client_id;
     Ok(json!({ "managed_identity_assertion": {
         "client_id": client_id, "use_bound_credential": bound,
     } }))
@@ -42,19 +27,12 @@ fn credential(lab: &Lab, bound: bool) -> Result<Value> {
 
 /// A provider of the trusting application, on the machine of the metadata service.
 async fn provider(lab: &Lab, credential: &Value) -> Result<Provider> {
-    let user = user_assigned(lab)?;
+    let user = lab.user_assigned()?;
     let issuer = lab.emulator.tenant_issuer();
     let app = App::new(TRUSTING).federated(&issuer, &user.object_id, EXCHANGE);
     lab.emulator.register_app(app);
     let config = lab.config_of(TRUSTING, credential, json!({}));
-    let variables = [(
-        "AZURE_POD_IDENTITY_AUTHORITY_HOST",
-        lab.metadata_authority()?,
-    )];
-    let builder = lab
-        .configured(&config)
-        .environment(Environment::from_pairs(variables));
-    Ok(builder.build().await?)
+    Ok(lab.on_the_machine(&config)?.build().await?)
 }
 
 async fn refused(lab: &Lab, provider: &Provider) -> Result<Error> {
@@ -73,7 +51,7 @@ fn claims(jwt: &str) -> Result<Value> {
 async fn an_application_is_proved_by_the_certificate_that_its_machine_is_issued() -> Result<()> {
     let lab = Lab::with_metadata("bound_managed_identity")?;
     let provider = provider(&lab, &credential(&lab, true)?).await?;
-    let user = user_assigned(&lab)?;
+    let user = lab.user_assigned()?;
     let text = lab.issued(&provider.get_token(&forced()).await?);
     assert_eq!(claims(&text)?["appid"], json!(TRUSTING));
 

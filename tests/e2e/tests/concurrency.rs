@@ -4,14 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use edgepass::{Provider, Refresh, TokenRequest, TokenSource};
-use edgepass_e2e::{GRAPH, Lab, PATIENCE, until};
+use edgepass_e2e::{Lab, PATIENCE, graph, until};
 use edgepass_emulator::Fault;
 
 const VAULT: &str = "https://vault.azure.net/.default";
-
-fn graph() -> TokenRequest {
-    TokenRequest::for_scopes([GRAPH])
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_cold_callers_cause_one_exchange() -> Result<()> {

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use edgepass::{AppSettings, Builder, Environment, Provider, TokenRequest};
 use edgepass_core::sha256_hex;
 use edgepass_e2e::{Command, GRAPH, Lab, peers_python, peers_script};
-use edgepass_emulator::{App, JournalEntry, ManagedIdentity, Mint, Tenant};
+use edgepass_emulator::{App, JournalEntry, Mint, Tenant};
 use serde_json::{Value, json};
 
 /// An application that trusts somebody's tokens.
@@ -149,13 +149,6 @@ fn section(lab: &Lab, more: &Value) -> Value {
     section
 }
 
-fn user_assigned(lab: &Lab) -> Result<ManagedIdentity> {
-    let identities = lab.emulator.managed_identities();
-    let mut assigned = identities.into_iter();
-    let found = assigned.find(|identity| identity.resource_id.is_some());
-    found.context("a user-assigned identity")
-}
-
 /// A world in which `fabrikam.onmicrosoft.com` is the tenant, too.
 fn lab(test: &str) -> Result<Lab> {
     let lab = Lab::with_metadata(test)?;
@@ -178,7 +171,7 @@ async fn settings_of_dotnet_programs_give_tokens() -> Result<()> {
     lab.write("both.pem", &both)?;
     lab.evidence
         .secret("certificate, base64", &STANDARD.encode(&both));
-    let user = user_assigned(&lab)?;
+    let user = lab.user_assigned()?;
     let trusting =
         App::new(TRUSTING).federated(&lab.emulator.tenant_issuer(), &user.object_id, EXCHANGE);
     lab.emulator.register_app(trusting);
@@ -377,7 +370,7 @@ async fn settings_with_more_than_one_client_give_tokens() -> Result<()> {
     let audience = claims.aud.first().cloned().context("aud")?;
     lab.emulator
         .register_app(App::new(TRUSTING).federated(&issuer, &subject, &audience));
-    let user = user_assigned(&lab)?;
+    let user = lab.user_assigned()?;
     let text = json!({
         "Entra": section(&lab, &json!({
             "Instance": lab.emulator.authority(), "ClientId": TRUSTING, "ClientCredentials": [{

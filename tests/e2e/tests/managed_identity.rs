@@ -2,8 +2,8 @@
 //! assertion that is exchanged for one.
 
 use anyhow::{Context as _, Result};
-use edgepass::{Environment, ErrorClass, Provider, Refresh, TokenRequest, TokenSource};
-use edgepass_e2e::{GRAPH, Lab};
+use edgepass::{ErrorClass, Provider, TokenSource};
+use edgepass_e2e::{GRAPH, Lab, forced, graph};
 use edgepass_emulator::{App, Fault, ManagedIdentity};
 use serde_json::{Value, json};
 
@@ -13,31 +13,13 @@ const EXCHANGE: &str = "api://AzureADTokenExchange";
 /// An application that trusts the user-assigned identity.
 const TRUSTING: &str = "7c1d2e3f-0000-4000-8000-000000000001";
 
-fn graph() -> TokenRequest {
-    TokenRequest::for_scopes([GRAPH])
-}
-
-fn forced() -> TokenRequest {
-    TokenRequest {
-        refresh: Refresh::Force,
-        ..graph()
-    }
-}
-
 /// A provider on the machine of the metadata service.
 async fn provider(lab: &Lab, identity: &Value) -> Result<Provider> {
     let config = json!({
         "authority_hosts": [format!("localhost:{}", lab.emulator.port())],
         "identities": { "app": identity },
     });
-    let variables = [(
-        "AZURE_POD_IDENTITY_AUTHORITY_HOST",
-        lab.metadata_authority()?,
-    )];
-    let builder = lab
-        .configured(&config)
-        .environment(Environment::from_pairs(variables));
-    Ok(builder.build().await?)
+    Ok(lab.on_the_machine(&config)?.build().await?)
 }
 
 /// An identity whose token is the managed identity's own.
@@ -53,14 +35,6 @@ fn federated(lab: &Lab, which: &Value) -> Value {
         "authority_host": lab.emulator.authority(),
         "credential": { "managed_identity_assertion": which },
     })
-}
-
-fn user_assigned(lab: &Lab) -> Result<ManagedIdentity> {
-    let identities = lab.emulator.managed_identities();
-    let mut assigned = identities
-        .into_iter()
-        .filter(|identity| identity.resource_id.is_some());
-    assigned.next().context("there is none")
 }
 
 #[tokio::test]
@@ -105,7 +79,7 @@ async fn the_machines_own_identity_needs_no_setting() -> Result<()> {
 #[tokio::test]
 async fn a_user_assigned_identity_is_chosen_by_any_of_its_names() -> Result<()> {
     let lab = Lab::with_metadata("managed_identity_chosen")?;
-    let user = user_assigned(&lab)?;
+    let user = lab.user_assigned()?;
     let resource_id = user.resource_id.clone().context("it is user-assigned")?;
     for (setting, parameter, value) in [
         ("client_id", "client_id", &user.client_id),
@@ -128,7 +102,7 @@ async fn a_user_assigned_identity_is_chosen_by_any_of_its_names() -> Result<()> 
 #[tokio::test]
 async fn its_token_is_the_assertion_of_an_application_that_trusts_it() -> Result<()> {
     let lab = Lab::with_metadata("managed_identity_assertion")?;
-    let user = user_assigned(&lab)?;
+    let user = lab.user_assigned()?;
     lab.emulator.register_app(App::new(TRUSTING).federated(
         &lab.emulator.tenant_issuer(),
         &user.object_id,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use edgepass::{Environment, ErrorClass, Provider, TokenRequest};
-use edgepass_e2e::{Command, GRAPH, Lab, peers_node, peers_python, peers_script};
+use edgepass_e2e::{Command, GRAPH, Lab, graph, peers_node, peers_python, peers_script};
 use edgepass_emulator::{App, Fault, JournalEntry, ManagedIdentity, Platform};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -197,7 +197,7 @@ impl Row {
 
     /// The system-assigned identity and the user-assigned one by each of its names.
     fn selectors(&self, lab: &Lab) -> Result<Vec<Value>> {
-        let user = user_assigned(lab)?;
+        let user = lab.user_assigned()?;
         let mut selectors = vec![json!({})];
         for id in self.ids {
             selectors.push(json!({ *id: match *id {
@@ -214,12 +214,6 @@ fn machine(lab: &Lab) -> Result<ManagedIdentity> {
     let mut identities = lab.emulator.managed_identities().into_iter();
     let own = identities.find(|identity| identity.resource_id.is_none());
     own.context("the machine has no identity of its own")
-}
-
-fn user_assigned(lab: &Lab) -> Result<ManagedIdentity> {
-    let mut identities = lab.emulator.managed_identities().into_iter();
-    let assigned = identities.find(|identity| identity.resource_id.is_some());
-    assigned.context("no identity is assigned")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -430,10 +424,6 @@ async fn a_key_that_anybody_could_have_written_is_not_read() -> Result<()> {
         "{error}"
     );
     Ok(())
-}
-
-fn graph() -> TokenRequest {
-    TokenRequest::for_scopes([GRAPH])
 }
 
 async fn provider(lab: &Lab, row: &Row, identity: &Value) -> Result<Provider> {

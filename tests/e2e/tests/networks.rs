@@ -9,8 +9,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use edgepass::{Builder, Environment, ErrorClass, Provider, Refresh, TokenRequest};
-use edgepass_e2e::{GRAPH, Lab, tinyproxy, until};
+use edgepass::{Builder, Environment, ErrorClass, Provider, TokenRequest};
+use edgepass_e2e::{GRAPH, Lab, forced, graph, tinyproxy, until};
 use edgepass_emulator::{BrokenServer, ConnectProxy, Emulator, Manner, Platform, Stage};
 use serde_json::{Value, json};
 
@@ -23,17 +23,6 @@ const NAMES: [&str; 6] = [
     "HTTP_PROXY",
     "http_proxy",
 ];
-
-fn graph() -> TokenRequest {
-    TokenRequest::for_scopes([GRAPH])
-}
-
-fn forced() -> TokenRequest {
-    TokenRequest {
-        refresh: Refresh::Force,
-        ..graph()
-    }
-}
 
 /// An emulator that is an authority of the internet: nothing but a proxy knows its name.
 fn far_away(test: &str) -> Result<Lab> {

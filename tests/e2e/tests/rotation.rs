@@ -3,17 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use edgepass::{ErrorClass, Refresh, TokenRequest};
-use edgepass_e2e::{GRAPH, Lab, PATIENCE, artifact, memory};
+use edgepass::{ErrorClass, TokenRequest};
+use edgepass_e2e::{GRAPH, Lab, PATIENCE, artifact, forced, memory};
 use edgepass_emulator::{Fault, Mint};
 use serde_json::json;
-
-fn forced() -> TokenRequest {
-    TokenRequest {
-        refresh: Refresh::Force,
-        ..TokenRequest::for_scopes([GRAPH])
-    }
-}
 
 #[tokio::test]
 async fn the_next_exchange_uses_the_rotated_token() -> Result<()> {

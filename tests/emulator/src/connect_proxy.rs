@@ -7,8 +7,6 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -73,12 +71,7 @@ impl ConnectProxy {
     pub fn start_with_tls() -> Result<Self> {
         let pki = Pki::generate()?;
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let (chain, key) = pki.server_certificate(&names)?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key)))?;
+        let config = pki.server_config(&names)?;
         Self::new(
             Some(TlsAcceptor::from(Arc::new(config))),
             Some(pki.ca_pem()),

@@ -89,6 +89,12 @@ impl Pki {
         Ok((chain, key.serialize_der()))
     }
 
+    /// TLS with such a certificate, for clients that show none.
+    pub(crate) fn server_config(&self, names: &[String]) -> Result<ServerConfig> {
+        let (chain, key) = self.server_certificate(names)?;
+        anonymous_clients(chain, key)
+    }
+
     /// TLS for both listeners; they differ in whether a handshake without a
     /// client certificate succeeds.
     pub(crate) fn server_configs(&self, extra_names: &[String]) -> Result<[Arc<ServerConfig>; 2]> {
@@ -145,14 +151,8 @@ impl Pki {
         let certificate = params.self_signed(&key)?;
         let digest = sha1::Sha1::digest(certificate.der());
         let thumbprint = digest.iter().map(|byte| format!("{byte:02X}")).collect();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-            )?;
+        let chain = vec![certificate.der().clone()];
+        let config = anonymous_clients(chain, key.serialize_der())?;
         Ok((Arc::new(config), thumbprint))
     }
 
@@ -320,6 +320,14 @@ pub(crate) fn new_rsa_key() -> Result<KeyPair> {
         &PKCS_RSA_SHA256,
         RsaKeySize::_2048,
     )?)
+}
+
+fn anonymous_clients(chain: Vec<CertificateDer<'static>>, key: Vec<u8>) -> Result<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key)))?)
 }
 
 fn set_validity(params: &mut CertificateParams, from: i64, to: i64) {

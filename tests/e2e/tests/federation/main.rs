@@ -11,8 +11,8 @@ mod x509_svid;
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use edgepass::{Environment, Provider, Refresh, TokenRequest};
-use edgepass_e2e::{GRAPH, Lab};
+use edgepass::{Environment, Provider};
+use edgepass_e2e::{Lab, forced, graph};
 use edgepass_emulator::App;
 use serde_json::{Value, json};
 
@@ -21,17 +21,6 @@ const EXCHANGE: &str = "api://AzureADTokenExchange";
 
 /// An application that trusts somebody outside.
 const TRUSTING: &str = "7c1d2e3f-0000-4000-8000-00000000000a";
-
-fn graph() -> TokenRequest {
-    TokenRequest::for_scopes([GRAPH])
-}
-
-fn forced() -> TokenRequest {
-    TokenRequest {
-        refresh: Refresh::Force,
-        ..graph()
-    }
-}
 
 /// An identity of the trusting application.
 fn document(lab: &Lab, credential: &Value) -> Value {
