@@ -142,6 +142,27 @@ impl IdentityConfig {
             .map_or(&[], |environment| &environment.passed)
     }
 
+    /// The kinds of its credentials in their order, as a configuration names them.
+    #[cfg(feature = "every-credential")]
+    pub fn kinds(&self) -> Vec<String> {
+        match &self.source {
+            Source::Direct(direct) => vec![direct.reference().kind],
+            Source::Exchange(exchange) => {
+                let credentials = exchange.credentials.iter();
+                credentials
+                    .map(|credential| credential.reference().kind)
+                    .collect()
+            }
+        }
+    }
+
+    /// Of an identity that the environment alone describes the variables that name its client and its tenant.
+    #[cfg(feature = "every-credential")]
+    pub fn client_variables(&self) -> Option<(&'static str, &'static str)> {
+        let variables = self.environment.as_ref()?.variables;
+        Some((variables.client_id, variables.tenant_id))
+    }
+
     /// That error, with variables in the place of settings where the identity has none.
     #[cfg(feature = "every-credential")]
     pub(crate) fn in_variables(&self, error: Error) -> Error {

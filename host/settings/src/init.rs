@@ -1,9 +1,24 @@
 //! A configuration to begin with: commented, and made of what the environment shows. What is no secret is written as it is;
 //! a secret is named by its variable or file, and never written.
+//!
+//! Which credential the environment means is not decided here: it is the one that the engine takes without a configuration.
+//! What the engine looks for at no time without one (SPIFFE, AWS) comes before the managed identity that it takes where it
+//! finds nothing.
 
 use edgepass_core::{Config, ConfigError, Environment};
 
 use crate::formats::{Format, quoted};
+
+/// The kind that has no client.
+const MANAGED_IDENTITY: &str = "managed_identity";
+
+/// Of these one says that there is a platform of managed identities.
+const PLATFORMS: [&str; 4] = [
+    "IDENTITY_ENDPOINT",
+    "MSI_ENDPOINT",
+    "IMDS_ENDPOINT",
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+];
 
 /// Where everything is explained.
 const REFERENCE: &str = "https://github.com/edgepass/edgepass/blob/main/docs/configuration.md";
@@ -25,14 +40,16 @@ pub struct Beginning {
 ///
 /// # Errors
 ///
-/// When a variable has a value that no configuration can have, with its name.
+/// When the environment describes an identity in part, as without a configuration, or a variable has a value that no
+/// configuration can have, with its name.
 pub fn beginning(environment: &Environment, format: Format) -> Result<Beginning, ConfigError> {
+    let meant = Meant::of(environment)?;
     let mut seen = Seen {
         environment,
         variables: Vec::new(),
         settings: Vec::new(),
     };
-    let document = document(&mut seen);
+    let document = document(&mut seen, &meant);
     let json = rendered(&document, Format::Json);
     if let Err(error) = Config::load(Some(&json), environment) {
         let mut settings = seen.settings.iter();
@@ -78,6 +95,36 @@ fn head(variables: &[&str], format: Format) -> String {
          {}\n",
         editor.replacen('#', "#   #", 1)
     )
+}
+
+/// What the engine takes the environment for.
+struct Meant {
+    /// The kind of credential.
+    kind: String,
+    /// The variables that name the client, and the tenant.
+    client: (&'static str, &'static str),
+    /// Nothing was found: it is the managed identity of whatever machine this is.
+    is_default: bool,
+}
+
+impl Meant {
+    fn of(environment: &Environment) -> Result<Self, ConfigError> {
+        let config = Config::load(None, environment)?;
+        let identity = config.identities.values().next();
+        let kind = identity.and_then(|identity| identity.kinds().into_iter().next());
+        let kind = kind.unwrap_or_default();
+        let names_it = PLATFORMS.iter().chain(&["AZURE_TOKEN_CREDENTIALS"]);
+        let is_named = names_it
+            .into_iter()
+            .any(|name| environment.get(name).is_some());
+        Ok(Self {
+            is_default: kind == MANAGED_IDENTITY && !is_named,
+            kind,
+            client: identity
+                .and_then(|identity| identity.client_variables())
+                .unwrap_or(("AZURE_CLIENT_ID", "AZURE_TENANT_ID")),
+        })
+    }
 }
 
 /// The environment, and what was taken of it.
@@ -163,13 +210,16 @@ struct Shown {
     is_direct: bool,
 }
 
-fn document(seen: &mut Seen<'_>) -> Vec<Entry> {
-    let mut shown = shown(seen).into_iter();
+fn document(seen: &mut Seen<'_>, meant: &Meant) -> Vec<Entry> {
+    let mut shown = shown(seen, meant);
+    // the others stay in their order
+    shown.sort_by_key(|shown| shown.kind.name != meant.kind || meant.is_default);
+    let mut shown = shown.into_iter();
     let first = shown.next();
     let is_direct = first.as_ref().is_some_and(|first| first.is_direct);
     let mut identity = Vec::new();
     if !is_direct {
-        identity.extend(client(seen));
+        identity.extend(client(seen, meant));
     }
     identity.push(aside(entry(
         "What is asked for where a request names no scope.",
@@ -212,14 +262,11 @@ fn document(seen: &mut Seen<'_>) -> Vec<Entry> {
 }
 
 /// What names the client at Entra ID.
-fn client(seen: &mut Seen<'_>) -> Vec<Entry> {
+fn client(seen: &mut Seen<'_>, meant: &Meant) -> Vec<Entry> {
     let setting = |field: &str| format!("identities.app.{field}");
-    let tenant = seen
-        .value("AZURE_TENANT_ID", &setting("tenant_id"))
-        .or_else(|| seen.value("AZURESUBSCRIPTION_TENANT_ID", &setting("tenant_id")));
-    let client = seen
-        .value("AZURE_CLIENT_ID", &setting("client_id"))
-        .or_else(|| seen.value("AZURESUBSCRIPTION_CLIENT_ID", &setting("client_id")));
+    let (of_client, of_tenant) = meant.client;
+    let tenant = seen.value(of_tenant, &setting("tenant_id"));
+    let client = seen.value(of_client, &setting("client_id"));
     let mut out = vec![
         text(
             match tenant {
@@ -248,6 +295,13 @@ fn client(seen: &mut Seen<'_>) -> Vec<Entry> {
         Some(_) => line,
         None => aside(line),
     });
+    if let Some(region) = seen.value("AZURE_REGIONAL_AUTHORITY_NAME", &setting("region")) {
+        out.push(text(
+            "The region whose endpoint is asked.",
+            "region",
+            region,
+        ));
+    }
     let tenants = seen.value(
         "AZURE_ADDITIONALLY_ALLOWED_TENANTS",
         &setting("additionally_allowed_tenants[0]"),
@@ -277,8 +331,8 @@ fn template_credential() -> Entry {
     )
 }
 
-/// The ways that the environment shows, in the order in which the Azure SDKs and then the platforms come.
-fn shown(seen: &mut Seen<'_>) -> Vec<Shown> {
+/// The ways that the environment shows.
+fn shown(seen: &mut Seen<'_>, meant: &Meant) -> Vec<Shown> {
     let mut out = Vec::new();
     let mut of_client = |kind: Entry| {
         out.push(Shown {
@@ -363,12 +417,14 @@ fn shown(seen: &mut Seen<'_>) -> Vec<Shown> {
             is_direct: false,
         });
     }
-    let platforms = ["IDENTITY_ENDPOINT", "MSI_ENDPOINT", "IMDS_ENDPOINT"];
-    // beside another way the client's ID is that of the client
-    let is_there = platforms.into_iter().filter(|name| seen.has(name)).count() > 0;
-    if is_there {
+    let is_there = PLATFORMS.into_iter().filter(|name| seen.has(name)).count() > 0;
+    let is_meant = meant.kind == MANAGED_IDENTITY
+        && (!meant.is_default
+            || out.is_empty() && seen.environment.get("AZURE_CLIENT_ID").is_some());
+    if is_there || is_meant {
         let setting = credential("managed_identity.client_id");
-        let of_user = match out.is_empty() {
+        // beside another way the client's ID is that of the client
+        let of_user = match is_meant {
             true => seen.value("AZURE_CLIENT_ID", &setting),
             false => None,
         };
@@ -595,7 +651,30 @@ mod tests {
                 vec![],
                 "federated token file /var/run/secrets/azure/tokens/azure-identity-token",
             ),
-            (entra.clone(), "federated token file"),
+            // without a credential they name an identity of the machine, as the SDKs have it
+            (entra.clone(), OTHER),
+            (vec![("AZURE_CLIENT_ID", OTHER)], OTHER),
+            (
+                with(&[
+                    ("AZURE_CLIENT_SECRET", "hunter2"),
+                    ("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential"),
+                ]),
+                OTHER,
+            ),
+            (
+                with(&[
+                    ("AZURE_CLIENT_SECRET", "hunter2"),
+                    ("GITHUB_ACTIONS", "true"),
+                ]),
+                "client secret",
+            ),
+            (
+                with(&[
+                    ("AZURE_CLIENT_SECRET", "hunter2"),
+                    ("AZURE_REGIONAL_AUTHORITY_NAME", "westus2"),
+                ]),
+                "westus2",
+            ),
             (
                 with(&[
                     ("AZURE_FEDERATED_TOKEN_FILE", "/var/run/secrets/tokens/t"),
@@ -672,7 +751,11 @@ mod tests {
                     ("IDENTITY_ENDPOINT", "http://127.0.0.1:41/msi/token"),
                     ("IDENTITY_HEADER", "hunter2"),
                 ]),
-                "federated token file /t",
+                "client secret",
+            ),
+            (
+                vec![("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1")],
+                "managed identity",
             ),
         ]
     }
@@ -747,20 +830,85 @@ mod tests {
         }
     }
 
+    /// Of every set of these variables: what is written is what a token is got with where nothing is written, or it is
+    /// refused in the same words.
     #[test]
-    fn a_variable_that_cannot_be_written_is_named() {
-        for (name, value) in [
-            ("AZURE_TENANT_ID", "common"),
-            ("AZURE_CLIENT_ID", "a b"),
-            ("AZURE_FEDERATED_TOKEN_FILE", "token"),
-            ("AZURE_AUTHORITY_HOST", "http://login.example"),
-            ("AZURE_ADDITIONALLY_ALLOWED_TENANTS", "a/b"),
-        ] {
-            let environment = Environment::from_pairs([(name, value)]);
-            let error = beginning(&environment, Format::Yaml).unwrap_err();
-            assert_eq!(error.setting, name, "{error}");
-            assert!(error.hint.is_some(), "{error}");
+    fn what_is_written_is_who_asks_without_it() {
+        const SETS: [&[(&str, &str)]; 14] = [
+            &[("AZURE_TENANT_ID", GUID)],
+            &[("AZURE_CLIENT_ID", OTHER)],
+            &[("AZURE_CLIENT_SECRET", "hunter2")],
+            &[("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pem")],
+            &[("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN", "yes")],
+            &[("AZURE_FEDERATED_TOKEN_FILE", "/t")],
+            &[("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.us")],
+            &[("AZURE_REGIONAL_AUTHORITY_NAME", "westus2")],
+            &[("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")],
+            &[
+                (
+                    "ACTIONS_ID_TOKEN_REQUEST_URL",
+                    "https://x.actions.githubusercontent.com/t?a=b",
+                ),
+                ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "hunter2"),
+            ],
+            &[
+                ("SYSTEM_OIDCREQUESTURI", "https://dev.azure.com/x"),
+                ("SYSTEM_ACCESSTOKEN", "hunter2"),
+                ("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", GUID),
+            ],
+            &[
+                ("AZURESUBSCRIPTION_CLIENT_ID", OTHER),
+                ("AZURESUBSCRIPTION_TENANT_ID", GUID),
+            ],
+            &[
+                ("IDENTITY_ENDPOINT", "http://127.0.0.1:41/msi"),
+                ("IDENTITY_HEADER", "hunter2"),
+            ],
+            &[("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1")],
+        ];
+        /// What counts of an identity, without its name.
+        fn who(config: &Config) -> (Vec<String>, Option<String>, Option<String>) {
+            let identity = config.identities.values().next().unwrap();
+            let about = identity.describe().into_iter();
+            let endpoint = about
+                .clone()
+                .find(|(what, _)| ["asks", "token endpoint"].contains(what));
+            let client = identity.client();
+            (
+                identity.kinds(),
+                client.map(|client| format!("{} {:?}", client.client_id, client.tenant)),
+                endpoint.map(|(_, said)| said),
+            )
         }
+        let (mut same, mut refused) = (0, 0);
+        for set in 0..1_u32 << SETS.len() {
+            let chosen = SETS.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1);
+            let pairs: Vec<_> = chosen
+                .flat_map(|(_, pairs)| pairs.iter().copied())
+                .collect();
+            let environment = Environment::from_pairs(pairs.iter().copied());
+            let begun = beginning(&environment, Format::Json);
+            match (Config::load(None, &environment), begun) {
+                (Ok(without), Ok(begun)) => {
+                    // the template, where nothing says who this is
+                    if begun.text.contains(CLIENT) || begun.variables.is_empty() {
+                        let kinds = who(&without).0;
+                        assert_eq!(kinds, [MANAGED_IDENTITY], "{pairs:?}");
+                        continue;
+                    }
+                    let with = Config::load(Some(&begun.text), &environment);
+                    let with = with.unwrap_or_else(|e| panic!("{pairs:?}: {e}\n{}", begun.text));
+                    assert_eq!(who(&with), who(&without), "{pairs:?}\n{}", begun.text);
+                    same += 1;
+                }
+                (Err(error), Err(begun)) => {
+                    assert_eq!(begun.to_string(), error.to_string(), "{pairs:?}");
+                    refused += 1;
+                }
+                (without, begun) => panic!("{pairs:?}: {without:?}, {begun:?}"),
+            }
+        }
+        assert!(same > 1_000 && refused > 1_000, "{same}, {refused}");
     }
 
     #[test]
@@ -768,10 +916,12 @@ mod tests {
         let environment = Environment::from_pairs([
             ("AZURE_FEDERATED_TOKEN_FILE", "/t"),
             ("AZURE_CLIENT_SECRET", "x"),
+            ("AZURE_CLIENT_ID", OTHER),
+            ("AZURE_TENANT_ID", GUID),
         ]);
         let text = beginning(&environment, Format::Yaml).unwrap().text;
         assert!(
-            text.contains("other kinds as well: client_secret."),
+            text.contains("other kinds as well: federated_token_file."),
             "{text}"
         );
     }
