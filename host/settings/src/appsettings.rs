@@ -208,6 +208,20 @@ impl<'a> Reader<'a> {
         let mut place = match (authority, instance.or(tenant)) {
             (Some(authority), None) => of_authority(authority)?,
             (ignored, _) => {
+                if let (Some(authority), None) = (ignored, instance) {
+                    // Microsoft.Identity.Web reads it where neither of the two is set, and fails without the one
+                    let meant = Url::of(authority)?.authority;
+                    let public = Url::public(String::new()).authority;
+                    if meant != public {
+                        let instance = self.settings.missing(&format!("{section}:Instance"));
+                        let message = format!(
+                            "is not set, and {} is read only where TenantId is not set either",
+                            authority.from
+                        );
+                        let hint = format!("set it to https://{meant}/, or unset TenantId");
+                        return Err(ConfigError::new(instance, message).hint(hint));
+                    }
+                }
                 if let Some(ignored) = ignored {
                     let note = "is not used: Instance and TenantId go before it";
                     self.draft.notes.push(format!("{} {note}", ignored.from));

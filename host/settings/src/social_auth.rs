@@ -631,6 +631,37 @@ impl<'a> Importer<'a> {
     }
 
     /// That the variables of the Azure SDKs, which describe an identity by themselves, do not mean another one.
+    /// What a backend ends up with: another setting may say it, or social-core's default.
+    fn meant(&self, backend: &Backend, setting: &str) -> Result<Option<Setting>, ConfigError> {
+        let is_place = ["AUTHORITY_HOST", "TENANT_ID"].contains(&setting);
+        let url = match is_place {
+            true => self.get(backend, "AUTHORITY_URL")?,
+            false => None,
+        };
+        let part = |text: &str, from: String| Setting {
+            text: Secret::new(text),
+            from,
+            variable: String::new(),
+        };
+        match (url, setting) {
+            (Some(url), "AUTHORITY_HOST") => {
+                let host = authority_url(&url)?.0;
+                Ok(Some(part(host, url.from.clone())))
+            }
+            (Some(url), _) => {
+                let path = authority_url(&url)?.1;
+                let is_tenant = !path.contains('/');
+                Ok(is_tenant.then(|| part(path, url.from.clone())))
+            }
+            (None, "AUTHORITY_HOST") => Ok(self.get(backend, setting)?.or_else(|| {
+                // of B2C it is made of the tenant's name, which no variable of the SDKs has
+                let is_usual = !matches!(backend.kind, Kind::B2c);
+                is_usual.then(|| part(PUBLIC_HOST, self.place(&backend.own(setting))))
+            })),
+            (None, _) => self.get(backend, setting),
+        }
+    }
+
     fn check_conflicts(&self, backends: &[&Backend]) -> Result<(), ConfigError> {
         for (setting, variable, what) in [
             ("KEY", Environment::AZURE_CLIENT_ID, "client"),
@@ -649,7 +680,7 @@ impl<'a> Importer<'a> {
                 let text = text.trim().trim_end_matches('/');
                 text.trim_start_matches("https://").to_owned()
             };
-            let of_backends = backends.iter().map(|backend| self.get(backend, setting));
+            let of_backends = backends.iter().map(|backend| self.meant(backend, setting));
             let settings: Vec<Setting> = of_backends
                 .collect::<Result<Vec<_>, _>>()?
                 .into_iter()

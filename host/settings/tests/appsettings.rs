@@ -351,6 +351,14 @@ fn authorities_are_as_microsofts_libraries_read_them() {
             json!({ "Instance": null, "TenantId": null, "Authority": "https://idp.example/" }),
             ["AzureAd:Authority", "token_endpoint"],
         ),
+        // the tenant would be asked for at another cloud
+        (
+            json!({ "Instance": null, "Authority": "https://login.microsoftonline.us/x/v2.0" }),
+            [
+                "AzureAd:Instance (appsettings.json): is not set",
+                "https://login.microsoftonline.us/",
+            ],
+        ),
     ] {
         let mut more = settings.clone();
         more["ClientCredentials"] = json!([{ "SourceType": "SignedAssertionFromManagedIdentity" }]);

@@ -396,6 +396,15 @@ fn what_is_wrong_is_named() {
                 "another tenant than AZURE_TENANT_ID",
             ],
         ),
+        // social-core's own host where none is set
+        (
+            "AZURE_AUTHORITY_HOST".to_owned(),
+            "https://login.microsoftonline.us",
+            [
+                "SOCIAL_AUTH_AZUREAD_OAUTH2_AUTHORITY_HOST: ",
+                "another authority than AZURE_AUTHORITY_HOST",
+            ],
+        ),
     ] {
         let mut pairs: Vec<(String, &str)> = good.map(|(name, value)| (own(name), value)).to_vec();
         pairs.retain(|(known, _)| *known != name);
@@ -456,6 +465,39 @@ fn what_is_wrong_is_named() {
         ),
         "{error}"
     );
+    // a URL says both
+    let url = "https://login.microsoftonline.us/contoso.example";
+    for (name, value, expected) in [
+        (
+            "AZURE_AUTHORITY_HOST",
+            "https://login.microsoftonline.com",
+            Some("authority"),
+        ),
+        (
+            "AZURE_AUTHORITY_HOST",
+            "https://login.microsoftonline.us/",
+            None,
+        ),
+        ("AZURE_TENANT_ID", TENANT, Some("tenant")),
+        ("AZURE_TENANT_ID", "contoso.example", None),
+    ] {
+        let [key, secret, place] = ["KEY", "SECRET", "AUTHORITY_URL"].map(own);
+        let pairs = [
+            (key.as_str(), CLIENT),
+            (&secret, "hunter2"),
+            (&place, url),
+            (name, value),
+        ];
+        let error = variables(&pairs).err();
+        let says = expected.map(|what| format!("{place}: names another {what} than {name}"));
+        assert_eq!(
+            error
+                .as_ref()
+                .map(|error| says.as_ref().is_some_and(|says| error.starts_with(says))),
+            expected.map(|_| true),
+            "{error:?}"
+        );
+    }
     // the same variables say the same
     let same = [
         (own("KEY"), CLIENT),
