@@ -37,6 +37,8 @@ pub(crate) struct Assigned {
 #[derive(Clone)]
 pub(crate) enum Value {
     None,
+    /// None because that variable is not set.
+    Unset(String),
     Flag(bool),
     /// Which one is nothing that settings here need.
     Number,
@@ -55,7 +57,7 @@ impl Value {
     /// Python's truth value.
     pub(crate) fn is_true(&self) -> bool {
         match self {
-            Self::None => false,
+            Self::None | Self::Unset(_) => false,
             Self::Flag(flag) => *flag,
             Self::Text { text, .. } => !text.expose().is_empty(),
             Self::List(items) => !items.is_empty(),
@@ -70,14 +72,14 @@ impl Value {
             Self::List(items) => items
                 .iter()
                 .fold(1, |sum, item| sum.saturating_add(item.size())),
-            Self::None | Self::Flag(_) | Self::Number | Self::Other => 1,
+            Self::None | Self::Unset(_) | Self::Flag(_) | Self::Number | Self::Other => 1,
         }
     }
 
     /// What it is, for people.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Self::None => "None",
+            Self::None | Self::Unset(_) => "None",
             Self::Flag(_) => "True or False",
             Self::Number => "a number",
             Self::Text { .. } => "a string",

@@ -379,14 +379,7 @@ impl<'a> Importer<'a> {
     /// Looked up as social-core does it: the backend's own, then that of all backends, and in a file the bare name. The
     /// first that is there counts, also if it is empty; then there is no value.
     fn get(&self, backend: &Backend, setting: &str) -> Result<Option<Setting>, ConfigError> {
-        let names = [
-            backend.own(setting),
-            format!("{PREFIX}{setting}"),
-            setting.to_owned(),
-        ];
-        // bare names mean something else in most environments
-        let bare = matches!(self.settings, Settings::File { .. });
-        for name in names.into_iter().take(if bare { 3 } else { 2 }) {
+        for name in self.names(backend, setting) {
             if let Some(found) = self.settings.named(&name)? {
                 return Ok(Some(found).filter(|found| !found.text().is_empty()));
             }
@@ -394,9 +387,42 @@ impl<'a> Importer<'a> {
         Ok(None)
     }
 
+    /// The names of a setting, the first that is there counts.
+    fn names(&self, backend: &Backend, setting: &str) -> impl Iterator<Item = String> {
+        let names = [
+            backend.own(setting),
+            format!("{PREFIX}{setting}"),
+            setting.to_owned(),
+        ];
+        // bare names mean something else in most environments
+        let bare = matches!(self.settings, Settings::File { .. });
+        names.into_iter().take(if bare { 3 } else { 2 })
+    }
+
+    /// Of a setting that takes a variable which is not set, that.
+    fn unset_variable(&self, backend: &Backend, setting: &str) -> Option<ConfigError> {
+        let Settings::File { file, names } = self.settings else {
+            return None;
+        };
+        let mut known = self.names(backend, setting);
+        let (name, assigned) = known.find_map(|name| names.get(&name).map(|a| (name, a)))?;
+        let Ok(Value::Unset(variable)) = &assigned.value else {
+            return None;
+        };
+        let from = format!("{name} ({}, line {})", file.name, assigned.line);
+        let error = ConfigError::new(
+            from,
+            format!("takes the variable {variable}, which is not set"),
+        );
+        Some(error.hint(format!("set {variable}, or write the value itself there")))
+    }
+
     fn required(&self, backend: &Backend, setting: &str) -> Result<Setting, ConfigError> {
         let found = self.get(backend, setting)?;
         found.ok_or_else(|| {
+            if let Some(error) = self.unset_variable(backend, setting) {
+                return error;
+            }
             let own = backend.own(setting);
             let meant = match setting {
                 "KEY" => "the application (client) ID",
@@ -573,6 +599,13 @@ impl<'a> Importer<'a> {
             return Ok(self.held(kind, &at, assertion, fields));
         }
         let Some(file) = file else {
+            let own = ["FEDERATED_TOKEN_FILE", "CLIENT_ASSERTION", "SECRET"];
+            let mut unset = own
+                .iter()
+                .filter_map(|name| self.unset_variable(backend, name));
+            if let Some(error) = unset.next() {
+                return Err(error);
+            }
             let setting = |name: &str| backend.own(name);
             return Err(
                 ConfigError::new(self.place(&backend.own("…")), "names no credential").hint(

@@ -666,6 +666,9 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
         ("K = env('APP_ID')", 1, "is no plain value"),
         ("\n\nK = f'{x}'", 3, "is no plain value"),
         ("K = b'a'", 1, "is no plain value"),
+        ("K = '\\N{DASH}'", 1, "is no plain value"),
+        ("K = '\\ud800'", 1, "is no plain value"),
+        ("K = '\\u12'", 1, "is no plain value"),
         ("K = 'a'.strip()", 1, "is no plain value"),
         ("K = 'a' if x else 'b'", 1, "is no plain value"),
         ("K = '%s' % x", 1, "is no plain value"),
@@ -800,8 +803,6 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
         ("K = 'a", 1, "string without an end"),
         ("\nK = '''a", 2, "string without an end"),
         ("K = 'a\n'", 1, "string without an end"),
-        ("K = '\\N{DASH}'", 1, "by its name"),
-        ("K = '\\ud800'", 1, "no character"),
         ("K = \\ 'a'", 1, "backslash"),
         ("K = \u{1f600}", 1, "no Python"),
     ] {
@@ -812,11 +813,29 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
             "{module}: {error}"
         );
     }
+    // what is None for a variable that is not set says so
+    for (key, secret, line, variable) in [
+        ("os.environ.get('ID')", "'x'", 1, "ID"),
+        ("'a'", "os.getenv('S')", 2, "S"),
+        ("'a'", "os.environ.get('S', os.environ.get('T'))", 2, "T"),
+    ] {
+        let module = format!(
+            "{OAUTH2}KEY = {key}\n{OAUTH2}SECRET = {secret}\n{OAUTH2}TENANT_ID = 'contoso.example'\n"
+        );
+        let error = file(&module, "settings.py", &[]).unwrap_err();
+        let says =
+            format!("(settings.py, line {line}): takes the variable {variable}, which is not set");
+        assert!(error.contains(&says), "{error}");
+    }
     // a name that is not needed stops nobody
-    assert_eq!(
-        key(&format!("{name} = 'a'\nDEBUG = env.bool('DEBUG')\n"), &[]).unwrap(),
-        "a"
-    );
+    for other in [
+        "env.bool('DEBUG')",
+        "'\\N{BULLET} \\ud83d\\ude00'",
+        "b'\\u', b'\\N'",
+    ] {
+        let module = format!("{name} = 'a'\nDEBUG = {other}\n");
+        assert_eq!(key(&module, &[]).unwrap(), "a", "{other}");
+    }
     let nothing = file("from .base import *\nDEBUG = True\n", "local.py", &[]).unwrap_err();
     assert!(
         nothing.contains("local.py: has no settings")

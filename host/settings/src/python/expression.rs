@@ -237,7 +237,7 @@ impl<'r, 't> Expression<'r, 't> {
                 variable: Some(name.to_owned()),
             })),
             (None, Some(default)) => Ok(Some(default)),
-            (None, None) if close == ")" => Ok(Some(Value::None)),
+            (None, None) if close == ")" => Ok(Some(Value::Unset(name.to_owned()))),
             (None, None) => Err(format!(
                 "is taken from the variable {name}, which is not set"
             )),

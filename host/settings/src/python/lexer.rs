@@ -170,7 +170,7 @@ impl<'a> Lexer<'a> {
 
         let begin = self.line;
         let has = |letter| prefix.to_ascii_lowercase().contains(letter);
-        let (is_raw, is_known) = (has('r'), !(has('b') || has('f') || has('t')));
+        let (is_raw, mut is_known) = (has('r'), !(has('b') || has('f') || has('t')));
         let quotes = ["\"\"\"", "'''", "\"", "'"];
         let quote = quotes.iter().find(|quote| self.take(quote));
         let quote = *quote.ok_or((begin, OPEN))?;
@@ -200,7 +200,7 @@ impl<'a> Lexer<'a> {
                         text.push(next);
                     }
                 }
-                '\\' => self.escape(&mut text)?,
+                '\\' => is_known &= self.escape(&mut text),
                 next => text.push(next),
             }
         }
@@ -209,7 +209,9 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    fn escape(&mut self, text: &mut String) -> Result<(), NotRead> {
+    /// Reads an escape, and says whether it is a character that is known here: one that is named (`\N`), and one that is
+    /// none, are left to Python, for this string alone.
+    fn escape(&mut self, text: &mut String) -> bool {
         let next = self.rest.chars().next().unwrap_or_default();
         self.skip(next.len_utf8());
         let digits = match next {
@@ -221,11 +223,11 @@ impl<'a> Lexer<'a> {
         let plain = match next {
             '\n' => {
                 self.line += 1;
-                return Ok(());
+                return true;
             }
             '\r' => {
                 self.line += usize::from(self.take("\n"));
-                return Ok(());
+                return true;
             }
             '\\' | '\'' | '"' => next,
             'n' => '\n',
@@ -249,11 +251,15 @@ impl<'a> Lexer<'a> {
             _ if digits > 0 => {
                 let code = self.rest.get(..digits);
                 let code = code.and_then(|code| u32::from_str_radix(code, 16).ok());
-                let code = code.and_then(char::from_u32);
-                self.skip(digits);
-                code.ok_or((self.line, "has an escape in a string that is no character"))?
+                if code.is_some() {
+                    self.skip(digits);
+                }
+                match code.and_then(char::from_u32) {
+                    Some(character) => character,
+                    None => return false,
+                }
             }
-            'N' => return Err((self.line, "has a character by its name (\\N) in a string")),
+            'N' => return false,
             other => {
                 // Python keeps what it does not know
                 text.push('\\');
@@ -261,6 +267,6 @@ impl<'a> Lexer<'a> {
             }
         };
         text.push(plain);
-        Ok(())
+        true
     }
 }
