@@ -280,6 +280,16 @@ pub(crate) struct ConfigArguments {
     pub(crate) social_auth: Option<PathBuf>,
 }
 
+impl ConfigArguments {
+    /// The same of a command that takes the file as its argument, too.
+    pub(crate) fn or_file(&self, file: Option<&PathBuf>) -> Self {
+        Self {
+            config: file.or(self.config.as_ref()).cloned(),
+            ..self.clone()
+        }
+    }
+}
+
 /// How a configuration is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum ConfigFormat {

@@ -384,15 +384,10 @@ pub(crate) fn convert(
     arguments: &ConvertArguments,
     warnings: &mut Warnings,
 ) -> Result<(), Failure> {
-    let source = ConfigArguments {
-        config: arguments
-            .file
-            .clone()
-            .or_else(|| arguments.config.config.clone()),
-        ..arguments.config.clone()
-    };
+    let source = arguments.config.or_file(arguments.file.as_ref());
     let document = required(&source)?;
     warnings.add(document.notes());
+    warnings.add(&document.held_apart());
     output::write(document.text.as_bytes())?;
     match document.text.ends_with('\n') {
         true => Ok(()),
@@ -616,6 +611,32 @@ impl Document {
             Some(imported) => imported.environment(environment),
             None => environment,
         }
+    }
+
+    /// What the document itself does not hold: variables that it names and that nobody has set, because other settings have
+    /// their values; and what of it no file for others should hold.
+    fn held_apart(&self) -> Vec<String> {
+        let Some(imported) = &self.imported else {
+            return Vec::new();
+        };
+        let environment = process_environment();
+        let names = imported.variables();
+        let unset = names.filter(|name| environment.get(name).is_none());
+        let mut lines: Vec<String> = unset
+            .map(|name| {
+                format!(
+                    "the document takes a secret from the variable {name}, which is not set: {} has its value",
+                    self.name
+                )
+            })
+            .collect();
+        if self.text.contains("certificate_base64") {
+            lines.push(
+                "the document holds a private key (certificate_base64): keep it as a secret, or write certificate_file"
+                    .to_owned(),
+            );
+        }
+        lines
     }
 
     /// What people should know of what it was made of.

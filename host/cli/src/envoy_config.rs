@@ -16,7 +16,7 @@ use edgepass::Environment;
 
 use self::plan::{Given, Plan};
 pub(crate) use self::upstream::Upstream;
-use super::arguments::{ConfigArguments, EnvoyConfigArguments, EnvoyFormat};
+use super::arguments::{EnvoyConfigArguments, EnvoyFormat};
 use super::failure::{Failure, Warnings};
 use super::{config, output, watch};
 
@@ -34,13 +34,7 @@ pub(crate) fn run(
     arguments: &EnvoyConfigArguments,
     warnings: &mut Warnings,
 ) -> Result<(), Failure> {
-    let source = ConfigArguments {
-        config: arguments
-            .file
-            .clone()
-            .or_else(|| arguments.config.config.clone()),
-        ..arguments.config.clone()
-    };
+    let source = arguments.config.or_file(arguments.file.as_ref());
     let is_stdin = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
     if is_stdin(&source.config) && is_stdin(&arguments.check) {
         return Err(Failure::setting(

@@ -334,6 +334,10 @@ fn for_the_command(hint: &str) -> String {
     [
         ("EDGEPASS_CONFIG", "--config or EDGEPASS_CONFIG"),
         ("host.ca_file", "--ca-file, host.ca_file"),
+        (
+            "give a scope such as https://graph.microsoft.com/.default",
+            "give --scope, such as https://graph.microsoft.com/.default, or --api of an appsettings.json",
+        ),
     ]
     .into_iter()
     .fold(hint, |hint, (name, names)| {

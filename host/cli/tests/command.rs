@@ -1662,6 +1662,46 @@ fn a_configuration_may_be_yaml_or_toml() {
     );
 }
 
+#[test]
+fn what_is_made_of_other_settings_says_what_it_does_not_hold() {
+    let lab = Lab::new();
+    let path = lab.root().join("appsettings.json");
+    let settings = |credential: Value| {
+        json!({ "AzureAd": {
+            "Instance": "https://login.microsoftonline.com/", "TenantId": "contoso.example",
+            "ClientId": "11111111-2222-3333-4444-555555555555", "ClientCredentials": [credential],
+        } })
+    };
+    let path = path.to_str().unwrap();
+    for (credential, says) in [
+        (
+            json!({ "SourceType": "ClientSecret", "ClientSecret": "hunter2" }),
+            &["the variable AzureAd__ClientCredentials__0__ClientSecret, which is not set"][..],
+        ),
+        (
+            json!({ "SourceType": "Base64Encoded", "Base64EncodedValue": "aHVudGVyMg==" }),
+            &["a private key (certificate_base64)"],
+        ),
+        (json!({ "SourceType": "SignedAssertionFilePath" }), &[]),
+    ] {
+        std::fs::write(path, settings(credential).to_string()).unwrap();
+        let output = edgepass(&lab, &["config", "convert", "--appsettings", path]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(
+            !said.contains("hunter2") && !said.contains("aHVudGVyMg"),
+            "{said}"
+        );
+        assert!(says.iter().all(|part| said.contains(part)), "{said}");
+        assert_eq!(said.is_empty(), says.is_empty(), "{said}");
+    }
+    // where no scope is given it is said how one is, by the names of options
+    let output = edgepass(&lab, &["token", "--appsettings", path]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    assert!(said.contains("--scope") && said.contains("--api"), "{said}");
+}
+
 /// The output of a command that gets this by standard input.
 fn with_input(mut command: Command, input: &str) -> Output {
     let mut child = command

@@ -5,6 +5,8 @@
 //!
 //! - [`appsettings`]: Microsoft.Identity.Web's sections of a .NET program's `appsettings.json`
 //! - [`social_auth`]: python-social-auth's settings, as variables or as a settings file
+//! - [`formats`]: the configuration itself in YAML, TOML and JSON, with the place of each setting
+//! - [`init`]: a configuration to begin with, made of what the environment shows
 
 pub mod appsettings;
 pub mod formats;
@@ -53,6 +55,11 @@ impl Imported {
     #[must_use]
     pub fn environment(&self, environment: Environment) -> Environment {
         environment.with(self.variables.iter().cloned())
+    }
+
+    /// The variables that the document names and whose values other settings have given.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.variables.iter().map(|(name, _)| name.as_str())
     }
 
     /// What is wrong with the document, said of the settings that it was made of.
