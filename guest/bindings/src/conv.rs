@@ -37,6 +37,42 @@ same_cases! {
     Algorithm { EdDsa, Es256, Es384, Ps256, Rs256 }
 }
 
+/// Both ways between two records with the same fields. All are named, so that a new one is missed at compile time; `maybe` is
+/// an optional one whose content has two types.
+macro_rules! same_fields {
+    ($($name:ident { $($field:ident $($maybe:ident)?),* $(,)? })*) => {$(
+        impl From<core::$name> for wit::$name {
+            fn from(value: core::$name) -> Self {
+                let core::$name { $($field),* } = value;
+                Self { $($field: same_fields!(@ $field $($maybe)?)),* }
+            }
+        }
+
+        impl From<wit::$name> for core::$name {
+            fn from(value: wit::$name) -> Self {
+                let wit::$name { $($field),* } = value;
+                Self { $($field: same_fields!(@ $field $($maybe)?)),* }
+            }
+        }
+    )*};
+    (@ $field:ident) => { $field.into() };
+    (@ $field:ident maybe) => { $field.map(Into::into) };
+}
+
+same_fields! {
+    AssertionOptions {
+        identity, client_id, tenant, token_endpoint, audience, claims, correlation_id, client_capabilities, fmi_path,
+        source,
+    }
+    Attempt { credential, class, message }
+    CredentialRef { kind, name }
+    CredentialStatus { credential, state }
+    CredentialTrial { credential, description, problem maybe }
+    Failure { class, message, at }
+    Issuance { client_id, tenant_id, token_service }
+    TokenStatus { scopes, tenant, grant, token_type, state, expires_on, refresh_on }
+}
+
 macro_rules! error_class_conversions {
     ($($(#[$doc:meta])* $class:ident $name:literal,)*) => {
         impl From<wit::ErrorClass> for ErrorClass {
@@ -393,58 +429,6 @@ impl From<wit::CredentialError> for core::Error {
     }
 }
 
-impl From<core::CredentialRef> for wit::CredentialRef {
-    fn from(core::CredentialRef { kind, name }: core::CredentialRef) -> Self {
-        Self { kind, name }
-    }
-}
-
-impl From<wit::CredentialRef> for core::CredentialRef {
-    fn from(wit::CredentialRef { kind, name }: wit::CredentialRef) -> Self {
-        Self { kind, name }
-    }
-}
-
-impl From<core::Attempt> for wit::Attempt {
-    fn from(attempt: core::Attempt) -> Self {
-        Self {
-            credential: attempt.credential.into(),
-            class: attempt.class.into(),
-            message: attempt.message,
-        }
-    }
-}
-
-impl From<wit::Attempt> for core::Attempt {
-    fn from(attempt: wit::Attempt) -> Self {
-        Self {
-            credential: attempt.credential.into(),
-            class: attempt.class.into(),
-            message: attempt.message,
-        }
-    }
-}
-
-impl From<core::Failure> for wit::Failure {
-    fn from(core::Failure { class, message, at }: core::Failure) -> Self {
-        Self {
-            class: class.into(),
-            message,
-            at,
-        }
-    }
-}
-
-impl From<wit::Failure> for core::Failure {
-    fn from(wit::Failure { class, message, at }: wit::Failure) -> Self {
-        Self {
-            class: class.into(),
-            message,
-            at,
-        }
-    }
-}
-
 impl From<core::CredentialState> for wit::CredentialState {
     fn from(state: core::CredentialState) -> Self {
         match state {
@@ -475,16 +459,6 @@ impl From<wit::CredentialState> for core::CredentialState {
     }
 }
 
-impl From<core::CredentialTrial> for wit::CredentialTrial {
-    fn from(trial: core::CredentialTrial) -> Self {
-        Self {
-            credential: trial.credential.into(),
-            description: trial.description,
-            problem: trial.problem.map(Into::into),
-        }
-    }
-}
-
 impl From<core::Error> for wit::CredentialProblem {
     fn from(error: core::Error) -> Self {
         Self {
@@ -511,16 +485,6 @@ impl From<wit::CredentialProblem> for core::Error {
     }
 }
 
-impl From<wit::CredentialTrial> for core::CredentialTrial {
-    fn from(trial: wit::CredentialTrial) -> Self {
-        Self {
-            credential: trial.credential.into(),
-            description: trial.description,
-            problem: trial.problem.map(Into::into),
-        }
-    }
-}
-
 impl From<core::IdentityStatus> for wit::IdentityStatus {
     fn from(status: core::IdentityStatus) -> Self {
         let core::IdentityStatus {
@@ -541,25 +505,8 @@ impl From<core::IdentityStatus> for wit::IdentityStatus {
                 })
                 .collect(),
             last_failure: last_failure.map(Into::into),
-            credentials: credentials
-                .into_iter()
-                .map(|status| wit::CredentialStatus {
-                    credential: status.credential.into(),
-                    state: status.state.into(),
-                })
-                .collect(),
-            tokens: tokens
-                .into_iter()
-                .map(|token| wit::TokenStatus {
-                    scopes: token.scopes,
-                    tenant: token.tenant,
-                    grant: token.grant.into(),
-                    token_type: token.token_type.into(),
-                    state: token.state.into(),
-                    expires_on: token.expires_on,
-                    refresh_on: token.refresh_on,
-                })
-                .collect(),
+            credentials: credentials.into_iter().map(Into::into).collect(),
+            tokens: tokens.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -580,25 +527,8 @@ impl From<wit::IdentityStatus> for core::IdentityStatus {
             identity,
             counters: core::Counters::from_named(named),
             last_failure: last_failure.map(Into::into),
-            credentials: credentials
-                .into_iter()
-                .map(|status| core::CredentialStatus {
-                    credential: status.credential.into(),
-                    state: status.state.into(),
-                })
-                .collect(),
-            tokens: tokens
-                .into_iter()
-                .map(|token| core::TokenStatus {
-                    scopes: token.scopes,
-                    tenant: token.tenant,
-                    grant: token.grant.into(),
-                    token_type: token.token_type.into(),
-                    state: token.state.into(),
-                    expires_on: token.expires_on,
-                    refresh_on: token.refresh_on,
-                })
-                .collect(),
+            credentials: credentials.into_iter().map(Into::into).collect(),
+            tokens: tokens.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -621,94 +551,6 @@ impl From<wit::CertificateError> for core::CertificateError {
             wit::CertificateError::Unavailable(why) => Self::Unavailable(why),
             wit::CertificateError::UnsupportedAlgorithm => Self::UnsupportedAlgorithm,
             wit::CertificateError::Other(why) => Self::Other(why),
-        }
-    }
-}
-
-impl From<core::AssertionOptions> for wit::AssertionOptions {
-    fn from(options: core::AssertionOptions) -> Self {
-        let core::AssertionOptions {
-            identity,
-            client_id,
-            tenant,
-            token_endpoint,
-            audience,
-            claims,
-            correlation_id,
-            client_capabilities,
-            fmi_path,
-            source,
-        } = options;
-        Self {
-            identity,
-            client_id,
-            tenant,
-            token_endpoint,
-            audience,
-            claims,
-            correlation_id,
-            client_capabilities,
-            fmi_path,
-            source,
-        }
-    }
-}
-
-impl From<wit::AssertionOptions> for core::AssertionOptions {
-    fn from(options: wit::AssertionOptions) -> Self {
-        let wit::AssertionOptions {
-            identity,
-            client_id,
-            tenant,
-            token_endpoint,
-            audience,
-            claims,
-            correlation_id,
-            client_capabilities,
-            fmi_path,
-            source,
-        } = options;
-        Self {
-            identity,
-            client_id,
-            tenant,
-            token_endpoint,
-            audience,
-            claims,
-            correlation_id,
-            client_capabilities,
-            fmi_path,
-            source,
-        }
-    }
-}
-
-impl From<core::Issuance> for wit::Issuance {
-    fn from(issuance: core::Issuance) -> Self {
-        let core::Issuance {
-            client_id,
-            tenant_id,
-            token_service,
-        } = issuance;
-        Self {
-            client_id,
-            tenant_id,
-            token_service,
-        }
-    }
-}
-
-impl From<wit::Issuance> for core::Issuance {
-    fn from(issuance: wit::Issuance) -> Self {
-        let wit::Issuance {
-            client_id,
-            tenant_id,
-            token_service,
-        } = issuance;
-        Self {
-            client_id,
-            tenant_id,
-            token_service,
         }
     }
 }
