@@ -826,7 +826,11 @@ fn without_each(document: &Value) -> Vec<(String, Value)> {
 #[test]
 fn a_configuration_to_begin_with_is_valid() {
     let validator = validator();
-    let entra = [("AZURE_TENANT_ID", "t.example"), ("AZURE_CLIENT_ID", "c")];
+    let client = "11111111-2222-3333-4444-555555555555";
+    let entra = [
+        ("AZURE_TENANT_ID", "t.example"),
+        ("AZURE_CLIENT_ID", client),
+    ];
     for more in [
         &[][..],
         &[("AZURE_FEDERATED_TOKEN_FILE", "/t")],
