@@ -346,7 +346,10 @@ mod tests {
                 ..request("a")
             },
             TokenRequest {
-                grant: Grant::OnBehalfOf(Secret::new("u")),
+                grant: Grant::OnBehalfOf {
+                    assertion: Some(Secret::new("u")),
+                    session_key: None,
+                },
                 ..request("a")
             },
         ] {

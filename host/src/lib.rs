@@ -113,7 +113,7 @@ pub use edgepass_core::{
     AccessToken, Attempt, ClientAssertion, Config, ConfigError, Counters, CredentialRef,
     CredentialState, CredentialStatus, CredentialTrial, Environment, Error, ErrorClass,
     ErrorDetail, Failure, Grant, IdentityStatus, Refresh, RejectionOutcome, Secret, SecretBytes,
-    TokenRequest, TokenSource, TokenState, TokenStatus, TokenType,
+    TokenRequest, TokenSource, TokenState, TokenStatus, TokenType, UserReference,
 };
 pub use edgepass_core::{config, needs};
 pub use provider::{BuildError, Builder, Limits, Provider, Stats, process_environment};

@@ -30,7 +30,9 @@ macro_rules! same_cases {
 
 same_cases! {
     TokenType { Bearer, MtlsPop }
-    GrantKind { ClientCredentials, OnBehalfOf, AuthorizationCode, RefreshToken, JwtBearer, TokenExchange }
+    GrantKind {
+        ClientCredentials, OnBehalfOf, AuthorizationCode, RefreshToken, JwtBearer, TokenExchange, Agent, AgentUser
+    }
     TokenSource { Exchange, Cache, SharedExchange }
     TokenState { Fresh, RefreshDue, Expiring, Rejected }
     RejectionOutcome { Invalidated, AlreadyReplaced, Kept }
@@ -171,11 +173,15 @@ impl From<wit::Grant> for core::Grant {
     fn from(grant: wit::Grant) -> Self {
         match grant {
             wit::Grant::ClientCredentials => Self::ClientCredentials,
-            wit::Grant::OnBehalfOf(assertion) => Self::OnBehalfOf(Secret::new(assertion)),
+            wit::Grant::OnBehalfOf(grant) => Self::OnBehalfOf {
+                assertion: grant.assertion.map(Secret::new),
+                session_key: grant.session_key.map(Secret::new),
+            },
             wit::Grant::AuthorizationCode(grant) => Self::AuthorizationCode {
                 code: Secret::new(grant.code),
                 redirect_uri: grant.redirect_uri,
                 code_verifier: grant.code_verifier.map(Secret::new),
+                nonce: grant.nonce,
             },
             wit::Grant::RefreshToken(token) => Self::RefreshToken(Secret::new(token)),
             wit::Grant::JwtBearer(assertion) => Self::JwtBearer(Secret::new(assertion)),
@@ -189,6 +195,14 @@ impl From<wit::Grant> for core::Grant {
                 resource: grant.resource,
                 requested_token_type: grant.requested_token_type,
             },
+            wit::Grant::Agent(agent) => Self::Agent(agent),
+            wit::Grant::AgentUser(grant) => Self::AgentUser {
+                agent: grant.agent,
+                user: match grant.user {
+                    wit::UserReference::Username(name) => core::UserReference::Username(name),
+                    wit::UserReference::ObjectId(id) => core::UserReference::ObjectId(id),
+                },
+            },
         }
     }
 }
@@ -199,15 +213,23 @@ impl TryFrom<core::Grant> for wit::Grant {
     fn try_from(grant: core::Grant) -> Result<Self, core::Error> {
         Ok(match grant {
             core::Grant::ClientCredentials => Self::ClientCredentials,
-            core::Grant::OnBehalfOf(assertion) => Self::OnBehalfOf(bare(&assertion)),
+            core::Grant::OnBehalfOf {
+                assertion,
+                session_key,
+            } => Self::OnBehalfOf(wit::OnBehalfOf {
+                assertion: assertion.as_ref().map(bare),
+                session_key: session_key.as_ref().map(bare),
+            }),
             core::Grant::AuthorizationCode {
                 code,
                 redirect_uri,
                 code_verifier,
+                nonce,
             } => Self::AuthorizationCode(wit::AuthorizationCode {
                 code: bare(&code),
                 redirect_uri,
                 code_verifier: code_verifier.as_ref().map(bare),
+                nonce,
             }),
             core::Grant::RefreshToken(token) => Self::RefreshToken(bare(&token)),
             core::Grant::JwtBearer(assertion) => Self::JwtBearer(bare(&assertion)),
@@ -225,6 +247,14 @@ impl TryFrom<core::Grant> for wit::Grant {
                 audience,
                 resource,
                 requested_token_type,
+            }),
+            core::Grant::Agent(agent) => Self::Agent(agent),
+            core::Grant::AgentUser { agent, user } => Self::AgentUser(wit::AgentUser {
+                agent,
+                user: match user {
+                    core::UserReference::Username(name) => wit::UserReference::Username(name),
+                    core::UserReference::ObjectId(id) => wit::UserReference::ObjectId(id),
+                },
             }),
             // the engine may know a grant before the interface does
             _ => {
@@ -763,11 +793,24 @@ mod tests {
         let secret = Secret::new;
         for grant in [
             core::Grant::ClientCredentials,
-            core::Grant::OnBehalfOf(secret("a")),
+            core::Grant::OnBehalfOf {
+                assertion: Some(secret("a")),
+                session_key: Some(secret("k")),
+            },
+            core::Grant::Agent("agent".to_owned()),
+            core::Grant::AgentUser {
+                agent: "agent".to_owned(),
+                user: core::UserReference::Username("ada@contoso.example".to_owned()),
+            },
+            core::Grant::AgentUser {
+                agent: "agent".to_owned(),
+                user: core::UserReference::ObjectId("o".to_owned()),
+            },
             core::Grant::AuthorizationCode {
                 code: secret("c"),
                 redirect_uri: "https://app.test/".to_owned(),
                 code_verifier: Some(secret("v")),
+                nonce: Some("n".to_owned()),
             },
             core::Grant::RefreshToken(secret("r")),
             core::Grant::JwtBearer(secret("j")),

@@ -1118,7 +1118,10 @@ mod tests {
         allow_every_grant();
         let mut engine = engine();
         let request = TokenRequest {
-            grant: Grant::OnBehalfOf("alice's-token".into()),
+            grant: Grant::OnBehalfOf {
+                assertion: Some("alice's-token".into()),
+                session_key: None,
+            },
             ..TokenRequest::for_scopes(["read"])
         };
         let Reply::Pending(ticket) = engine.request(Now::default(), &request) else {

@@ -3,7 +3,7 @@
 use crate::authority::{Authority, EndpointVersion};
 use crate::distinction::Distinction;
 use crate::exchange::Form;
-use crate::{Error, ErrorClass, Grant, GrantKind, Secret, TokenType};
+use crate::{Error, ErrorClass, Grant, GrantKind, Secret, TokenType, UserReference};
 
 /// What tells the tokens of two grants apart: the kind, and a digest of the subject and the options. Never a token
 /// itself, so that a key may be kept, compared and printed.
@@ -25,18 +25,32 @@ impl GrantKey {
                     sha256: None,
                 };
             }
-            Grant::OnBehalfOf(token) => {
-                digest.add(token.expose());
+            Grant::OnBehalfOf {
+                assertion,
+                session_key,
+            } => {
+                // a session is the same whatever assertion begins or renews it
+                match session_key {
+                    Some(key) => {
+                        digest.add_optional(Some(key.expose()));
+                    }
+                    None => {
+                        digest.add_optional(None);
+                        digest.add_optional(assertion.as_ref().map(Secret::expose));
+                    }
+                }
                 GrantKind::OnBehalfOf
             }
             Grant::AuthorizationCode {
                 code,
                 redirect_uri,
                 code_verifier,
+                nonce,
             } => {
                 digest.add(code.expose());
                 digest.add(redirect_uri);
                 digest.add_optional(code_verifier.as_ref().map(Secret::expose));
+                digest.add_optional(nonce.as_deref());
                 GrantKind::AuthorizationCode
             }
             Grant::RefreshToken(token) => {
@@ -64,6 +78,20 @@ impl GrantKey {
                 digest.add_all(resource);
                 digest.add_optional(requested_token_type.as_deref());
                 GrantKind::TokenExchange
+            }
+            Grant::Agent(agent) => {
+                digest.add(agent);
+                GrantKind::Agent
+            }
+            Grant::AgentUser { agent, user } => {
+                digest.add(agent);
+                let (kind, name) = match user {
+                    UserReference::Username(name) => ("username", name),
+                    UserReference::ObjectId(id) => ("object-id", id),
+                };
+                digest.add(kind);
+                digest.add(name);
+                GrantKind::AgentUser
             }
         };
         Self {
@@ -101,8 +129,12 @@ pub(crate) fn is_single_use(grant: &Grant) -> bool {
 /// The tokens inside a grant: they are sent, and must not come back in a message.
 pub(crate) fn secrets(grant: &Grant) -> Vec<Secret> {
     match grant {
-        Grant::ClientCredentials => Vec::new(),
-        Grant::OnBehalfOf(token) | Grant::RefreshToken(token) | Grant::JwtBearer(token) => {
+        Grant::ClientCredentials | Grant::Agent(_) | Grant::AgentUser { .. } => Vec::new(),
+        Grant::OnBehalfOf {
+            assertion,
+            session_key,
+        } => assertion.iter().chain(session_key).cloned().collect(),
+        Grant::RefreshToken(token) | Grant::JwtBearer(token) => {
             vec![token.clone()]
         }
         Grant::AuthorizationCode {
@@ -170,11 +202,12 @@ fn client_credentials(form: &mut Form<'_>, authority: &Authority, scopes: &[Stri
 fn name(grant: &Grant) -> Option<&'static str> {
     match grant {
         Grant::ClientCredentials => None,
-        Grant::OnBehalfOf(_) => Some("the on-behalf-of grant"),
+        Grant::OnBehalfOf { .. } => Some("the on-behalf-of grant"),
         Grant::AuthorizationCode { .. } => Some("the authorization-code grant"),
         Grant::RefreshToken(_) => Some("the refresh-token grant"),
         Grant::JwtBearer(_) => Some("the jwt-bearer grant"),
         Grant::TokenExchange { .. } => Some("the token-exchange grant"),
+        Grant::Agent(_) | Grant::AgentUser { .. } => Some("the grant of agent identities"),
     }
 }
 
@@ -211,17 +244,29 @@ pub(crate) mod tests {
     pub(crate) fn any_grant(random: &mut ChaCha8Rng) -> Grant {
         const TEXTS: [&str; 6] = ["", "a", "aa", "b", "alice's token", "bob's token"];
         let mut below = |bound: u64| random.next_u64() % bound;
-        let kind = below(6);
+        let kind = below(8);
         let mut text = || TEXTS[usize::try_from(below(6)).unwrap()].to_owned();
         match kind {
             0 => Grant::ClientCredentials,
-            1 => Grant::OnBehalfOf(text().into()),
+            1 => Grant::OnBehalfOf {
+                assertion: Some(text().into()),
+                session_key: None,
+            },
             2 => Grant::RefreshToken(text().into()),
             3 => Grant::JwtBearer(text().into()),
             4 => Grant::AuthorizationCode {
                 code: text().into(),
                 redirect_uri: text(),
                 code_verifier: Some(text()).filter(|text| text != "a").map(Secret::new),
+                nonce: Some(text()).filter(|text| text != "b"),
+            },
+            5 => Grant::Agent(text()),
+            6 => Grant::AgentUser {
+                agent: text(),
+                user: match text().as_str() {
+                    "a" => UserReference::Username(text()),
+                    _ => UserReference::ObjectId(text()),
+                },
             },
             _ => Grant::TokenExchange {
                 subject_token: text().into(),

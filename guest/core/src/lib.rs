@@ -65,7 +65,7 @@ pub use inspect::{JwtSummary, inspect_jwt};
 pub use needs::Needs;
 pub use request::{
     AccessToken, ClientAssertion, Grant, GrantKind, Refresh, RejectionOutcome, TokenRequest,
-    TokenSource, TokenType,
+    TokenSource, TokenType, UserReference,
 };
 pub use secret::{Secret, SecretBytes, Zeroizing, sha256_hex, wipe};
 pub use status::{

@@ -87,8 +87,14 @@ pub enum Grant {
     /// RFC 6749 section 4.4.
     #[default]
     ClientCredentials,
-    /// Entra on-behalf-of.
-    OnBehalfOf(Secret),
+    /// Entra on-behalf-of. One of the two is there, or both.
+    OnBehalfOf {
+        /// The user's access token, which was issued for the identity.
+        assertion: Option<Secret>,
+        /// A session that outlives the user's access token: with an assertion it begins, or is renewed, and the refresh
+        /// token is kept for it; without one what is kept is used. Who knows it gets the user's tokens.
+        session_key: Option<Secret>,
+    },
     /// RFC 6749 section 4.1.3.
     AuthorizationCode {
         /// The code.
@@ -97,6 +103,8 @@ pub enum Grant {
         redirect_uri: String,
         /// The PKCE verifier.
         code_verifier: Option<Secret>,
+        /// The nonce of the authorization request, which the ID token must have.
+        nonce: Option<String>,
     },
     /// RFC 6749 section 6.
     RefreshToken(Secret),
@@ -117,6 +125,24 @@ pub enum Grant {
         /// `requested_token_type`.
         requested_token_type: Option<String>,
     },
+    /// Entra agent identities: the application token of the agent with that client id, whose blueprint is the identity.
+    Agent(String),
+    /// The same for a user whom the agent acts for.
+    AgentUser {
+        /// Client id of the agent identity.
+        agent: String,
+        /// The user.
+        user: UserReference,
+    },
+}
+
+/// Names a user of a tenant.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum UserReference {
+    /// The user principal name.
+    Username(String),
+    /// The object id.
+    ObjectId(String),
 }
 
 /// A grant without what is in it.
@@ -134,6 +160,10 @@ pub enum GrantKind {
     JwtBearer,
     /// RFC 8693.
     TokenExchange,
+    /// Entra agent identities.
+    Agent,
+    /// The same for a user.
+    AgentUser,
 }
 
 /// The kind of token wanted.

@@ -95,6 +95,7 @@ fn nothing_shows_a_secret_when_it_is_formatted() -> Result<()> {
         code: secret(),
         redirect_uri: "https://x".into(),
         code_verifier: Some(secret()),
+        nonce: None,
     };
     let assertion = ClientAssertion {
         assertion: secret(),
@@ -155,7 +156,10 @@ fn nothing_shows_a_secret_when_it_is_formatted() -> Result<()> {
             format!(
                 "{:#?}",
                 [
-                    Grant::OnBehalfOf(secret()),
+                    Grant::OnBehalfOf {
+                        assertion: Some(secret()),
+                        session_key: Some(secret()),
+                    },
                     Grant::RefreshToken(secret()),
                     Grant::JwtBearer(secret())
                 ]
