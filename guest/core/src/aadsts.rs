@@ -146,6 +146,11 @@ const TABLE: &[Aadsts] = &[
         "the user assertion is not acceptable: its audience must be this app, and it must be in date",
     ),
     row(
+        500131,
+        Kind::Credential,
+        "the user assertion is for another audience: it must be a token for this app",
+    ),
+    row(
         500133,
         Kind::Credential,
         "the user assertion has expired: sign the user in again",
@@ -373,6 +378,36 @@ const TABLE: &[Aadsts] = &[
     row(700082, Kind::Interaction, SIGN_IN),
     row(700084, Kind::Interaction, SIGN_IN),
     row(
+        50011,
+        Kind::Request,
+        "register the redirect URI for the app, to the letter",
+    ),
+    row(
+        500112,
+        Kind::Request,
+        "redeem the code with the redirect URI of the authorization request, to the letter",
+    ),
+    row(
+        501481,
+        Kind::Request,
+        "the code verifier is none of this code's: keep it with the session in which the authorization request was made",
+    ),
+    row(
+        50148,
+        Kind::Request,
+        "the code verifier is none of this code's: keep it with the session in which the authorization request was made",
+    ),
+    row(
+        54005,
+        Kind::Request,
+        "a code is for one redemption: begin a new authorization request, or use the refresh token",
+    ),
+    row(
+        28000,
+        Kind::Request,
+        "ask for the scopes of one resource at a time",
+    ),
+    row(
         90014,
         Kind::Request,
         "a required field of the request is missing",
@@ -499,6 +534,11 @@ pub(crate) fn hint(code: u32) -> Option<&'static str> {
 /// one made long ago; either way the same assertion succeeds a little later.
 pub(crate) fn is_propagation(code: u32) -> bool {
     matches!(code, 70021 | 700211 | 700212 | 700213)
+}
+
+/// Whether the assertion of a user is at fault, where one was presented.
+pub(crate) fn of_subject(code: u32) -> bool {
+    matches!(code, 50013 | 500131 | 500133)
 }
 
 /// Whether the credential may have been rotated since it was read, so that reading it again may cure it.

@@ -40,20 +40,19 @@ impl Plan {
         identity: Arc<IdentityConfig>,
         request: &TokenRequest,
     ) -> Result<Self, Error> {
+        #[cfg(not(feature = "every-credential"))]
         grant::check_supported(&request.grant, request.token_type)?;
+        #[cfg(feature = "every-credential")]
+        grant::check(
+            &request.grant,
+            identity.client().map(|client| &client.authority),
+        )?;
         #[cfg(feature = "every-credential")]
         if identity.client().is_none() && request.token_type == TokenType::MtlsPop {
             return Err(unbound(&identity.name));
         }
         if identity.client().is_none() && request.grant != Grant::ClientCredentials {
-            return Err(Error::new(
-                ErrorClass::InvalidRequest,
-                format!(
-                    "identity `{}` gets its tokens from the platform, which gives none for others",
-                    identity.name
-                ),
-            )
-            .hint("name an identity with a client of its own"));
+            return Err(grant::not_of_a_platform(&identity.name));
         }
         let asked = if request.scopes.is_empty() {
             &identity.scopes
@@ -61,7 +60,7 @@ impl Plan {
             &request.scopes
         };
         Ok(Self {
-            scopes: identity.check_scopes(asked)?,
+            scopes: identity.check_scopes_of(grant::kind(&request.grant), asked)?,
             tenant: identity.check_tenant(request.tenant.as_deref())?,
             identity,
             grant: request.grant.clone(),
@@ -531,7 +530,7 @@ impl OneAttempt<'_> {
         form.add("client_id", client.client_id.as_str());
         auth.add_to(&mut form);
         let Plan { grant, scopes, .. } = self.plan;
-        grant::add_to(&mut form, grant, &client.authority, scopes).map_err(Refused::from)?;
+        grant::add_to(&mut form, grant, &client.authority, scopes);
         #[cfg(feature = "every-credential")]
         client.add_parameters(&mut form);
         if let Some(claims) = self.claims {
@@ -559,6 +558,7 @@ impl OneAttempt<'_> {
             wanted: Wanted {
                 token_type: self.plan.token_type,
                 token_exchange: matches!(grant, Grant::TokenExchange { .. }),
+                has_subject: matches!(grant, Grant::OnBehalfOf { .. }),
                 certificate_thumbprint: auth.connection.as_ref().and(auth.generation.as_deref()),
             },
             secrets: &secrets,

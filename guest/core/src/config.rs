@@ -34,8 +34,10 @@ use std::sync::Arc;
 use crate::authority::Authority;
 use crate::credential::{Credentials, Direct};
 use crate::distinction::Distinction;
+#[cfg(feature = "every-credential")]
+use crate::grant;
 use crate::needs::Needs;
-use crate::{Error, Secret, Table};
+use crate::{Error, GrantKind, Secret, Table};
 
 pub use certificate_files::CertificateFiles;
 pub use client::Client;
@@ -220,6 +222,42 @@ impl IdentityConfig {
             Source::Exchange(exchange) => request::check_scopes(&exchange.client.authority, scopes),
         }
         .map_err(|error| self.in_variables(error))
+    }
+
+    /// The same for another grant than the application's own: where a user is meant, Entra ID takes several scopes of one
+    /// resource, and those of OpenID Connect beside them.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Self::check_scopes`].
+    pub fn check_scopes_of(
+        &self,
+        grant: GrantKind,
+        scopes: &[String],
+    ) -> Result<Vec<String>, Error> {
+        let of_a_user = !matches!(grant, GrantKind::ClientCredentials | GrantKind::Agent);
+        match &self.source {
+            Source::Exchange(exchange) if of_a_user => {
+                request::check_delegated_scopes(&exchange.client.authority, grant, scopes)
+                    .map_err(|error| self.in_variables(error))
+            }
+            _ => self.check_scopes(scopes),
+        }
+    }
+
+    /// Whether its server has that grant.
+    ///
+    /// # Errors
+    ///
+    /// Of the class [`Unsupported`](crate::ErrorClass::Unsupported) with what there is in its place, or
+    /// [`InvalidRequest`](crate::ErrorClass::InvalidRequest) where the platform gives the tokens.
+    #[cfg(feature = "every-credential")]
+    pub fn check_grant(&self, kind: GrantKind) -> Result<(), Error> {
+        match &self.source {
+            Source::Exchange(exchange) => grant::check_server(kind, &exchange.client.authority),
+            Source::Direct(_) if kind == GrantKind::ClientCredentials => Ok(()),
+            Source::Direct(_) => Err(grant::not_of_a_platform(&self.name)),
+        }
     }
 
     /// Checks the tenant of a request and gives the one to use; `None` where there are no tenants.

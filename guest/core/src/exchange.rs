@@ -179,7 +179,14 @@ fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
         codes.extend(aadsts_in(description));
     }
     let claims = text("claims");
-    let class = classify(status, &oauth_error, &codes, claims.is_some());
+    let class = if asked.wanted.has_subject && codes.iter().any(|code| aadsts::of_subject(*code)) {
+        // the user's token is at fault, and no other credential of the client changes that
+        ErrorClass::Refused
+    } else if is_for_a_person(&oauth_error, text("suberror")) {
+        ErrorClass::InteractionRequired
+    } else {
+        classify(status, &oauth_error, &codes, claims.is_some())
+    };
     let hint = codes
         .iter()
         .find_map(|code| match asked.presented {
@@ -219,6 +226,17 @@ fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
             ..ErrorDetail::default()
         },
     )
+}
+
+/// Whether Entra says with `suberror` that somebody has to agree or to sign in: `invalid_grant` is for that as well.
+fn is_for_a_person(oauth_error: &str, suberror: Option<&str>) -> bool {
+    const OF_A_PERSON: [&str; 4] = [
+        "additional_action",
+        "basic_action",
+        "consent_required",
+        "user_password_expired",
+    ];
+    oauth_error == "invalid_grant" && suberror.is_some_and(|said| OF_A_PERSON.contains(&said))
 }
 
 /// `error` decides (RFC 6749 section 5.2, and Microsoft's advice); codes only where `error` is too coarse, because

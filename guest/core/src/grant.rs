@@ -1,9 +1,28 @@
 //! Grants: what each puts into the form, and whose token it brings.
 
+#[cfg(feature = "every-credential")]
+mod authorization_code;
+#[cfg(feature = "every-credential")]
+mod jwt_bearer;
+#[cfg(feature = "every-credential")]
+mod on_behalf_of;
+#[cfg(feature = "every-credential")]
+mod refresh_token;
+#[cfg(feature = "every-credential")]
+mod subject;
+#[cfg(feature = "every-credential")]
+mod token_exchange;
+
+#[cfg(not(feature = "every-credential"))]
+use crate::TokenType;
 use crate::authority::{Authority, EndpointVersion};
 use crate::distinction::Distinction;
 use crate::exchange::Form;
-use crate::{Error, ErrorClass, Grant, GrantKind, Secret, TokenType, UserReference};
+use crate::{Error, ErrorClass, Grant, GrantKind, Secret, UserReference};
+
+/// `grant_type` of RFC 7523 section 2.1.
+#[cfg(feature = "every-credential")]
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// What tells the tokens of two grants apart: the kind, and a digest of the subject and the options. Never a token
 /// itself, so that a key may be kept, compared and printed.
@@ -29,16 +48,8 @@ impl GrantKey {
                 assertion,
                 session_key,
             } => {
-                // a session is the same whatever assertion begins or renews it
-                match session_key {
-                    Some(key) => {
-                        digest.add_optional(Some(key.expose()));
-                    }
-                    None => {
-                        digest.add_optional(None);
-                        digest.add_optional(assertion.as_ref().map(Secret::expose));
-                    }
-                }
+                digest.add_optional(assertion.as_ref().map(Secret::expose));
+                digest.add_optional(session_key.as_ref().map(Secret::expose));
                 GrantKind::OnBehalfOf
             }
             Grant::AuthorizationCode {
@@ -101,18 +112,98 @@ impl GrantKey {
     }
 }
 
-/// What this build answers for grants that are designed but not made.
+/// Checks what a grant presents, and that the server has it. Nothing has been sent then.
+#[cfg(feature = "every-credential")]
+pub(crate) fn check(grant: &Grant, authority: Option<&Authority>) -> Result<(), Error> {
+    #[cfg(test)]
+    if tests::every_grant() {
+        return Ok(());
+    }
+    let Some(authority) = authority else {
+        // the platform's own tokens; who asks for others is told so elsewhere
+        return Ok(());
+    };
+    check_server(kind(grant), authority)?;
+    match grant {
+        Grant::ClientCredentials => Ok(()),
+        Grant::OnBehalfOf {
+            assertion,
+            session_key,
+        } => on_behalf_of::check(assertion.as_ref(), session_key.as_ref()),
+        Grant::AuthorizationCode {
+            code,
+            redirect_uri,
+            code_verifier,
+            ..
+        } => authorization_code::check(code, redirect_uri, code_verifier.as_ref()),
+        Grant::RefreshToken(token) => refresh_token::check(token),
+        Grant::JwtBearer(assertion) => jwt_bearer::check(assertion),
+        Grant::TokenExchange { .. } => match token_exchange_of(grant) {
+            Some(exchange) => exchange.check(),
+            None => Ok(()),
+        },
+        Grant::Agent(_) | Grant::AgentUser { .. } => {
+            Err(unsupported("the grant of agent identities"))
+        }
+    }
+}
+
+/// Whether such a server has that grant.
+///
+/// # Errors
+///
+/// Of the class `unsupported`, with what the server has in its place.
+#[cfg(feature = "every-credential")]
+pub(crate) fn check_server(kind: GrantKind, authority: &Authority) -> Result<(), Error> {
+    let (message, hint) = match (kind, authority.is_entra()) {
+        (GrantKind::OnBehalfOf, false) => (
+            "the on-behalf-of grant is Entra ID's, and the identity's server is another",
+            "use the token-exchange grant (RFC 8693), or jwt-bearer (RFC 7523), as the server has it",
+        ),
+        (GrantKind::Agent | GrantKind::AgentUser, false) => (
+            "agent identities are Entra ID's, and the identity's server is another",
+            "use the token-exchange grant (RFC 8693) with an actor token, if the server has it",
+        ),
+        (GrantKind::JwtBearer, true) => (
+            "Entra ID has the jwt-bearer grant for on-behalf-of alone",
+            "use the on-behalf-of grant",
+        ),
+        (GrantKind::TokenExchange, true) => (
+            "Entra ID has no token exchange (RFC 8693)",
+            "use the on-behalf-of grant for a user's token, and a federated credential for a workload's",
+        ),
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorClass::Unsupported, message).hint(hint))
+}
+
+/// A build that needs the application's own bearer tokens alone has the form of those alone.
+#[cfg(not(feature = "every-credential"))]
 pub(crate) fn check_supported(grant: &Grant, token_type: TokenType) -> Result<(), Error> {
     #[cfg(test)]
     if tests::every_grant() {
         return Ok(());
     }
-    match (name(grant), token_type) {
-        // no rule of a filter asks for one
-        #[cfg(not(feature = "every-credential"))]
-        (None, TokenType::MtlsPop) => Err(unsupported("the mtls-pop token type")),
-        (None, _) => Ok(()),
-        (Some(name), _) => Err(unsupported(name)),
+    match (grant, token_type) {
+        (Grant::ClientCredentials, TokenType::Bearer) => Ok(()),
+        (Grant::ClientCredentials, TokenType::MtlsPop) => {
+            Err(unsupported("the mtls-pop token type"))
+        }
+        _ => Err(unsupported("any grant but client-credentials")),
+    }
+}
+
+/// A grant without what is in it.
+pub(crate) fn kind(grant: &Grant) -> GrantKind {
+    match grant {
+        Grant::ClientCredentials => GrantKind::ClientCredentials,
+        Grant::OnBehalfOf { .. } => GrantKind::OnBehalfOf,
+        Grant::AuthorizationCode { .. } => GrantKind::AuthorizationCode,
+        Grant::RefreshToken(_) => GrantKind::RefreshToken,
+        Grant::JwtBearer(_) => GrantKind::JwtBearer,
+        Grant::TokenExchange { .. } => GrantKind::TokenExchange,
+        Grant::Agent(_) => GrantKind::Agent,
+        Grant::AgentUser { .. } => GrantKind::AgentUser,
     }
 }
 
@@ -157,35 +248,78 @@ pub(crate) fn secrets(grant: &Grant) -> Vec<Secret> {
 }
 
 /// The grant's part of the form.
-pub(crate) fn add_to(
-    form: &mut Form<'_>,
-    grant: &Grant,
+pub(crate) fn add_to<'a>(
+    form: &mut Form<'a>,
+    grant: &'a Grant,
     authority: &Authority,
     scopes: &[String],
-) -> Result<(), Error> {
-    match name(grant) {
-        None => {
+) {
+    #[cfg(not(feature = "every-credential"))]
+    {
+        // there is no other
+        let _ = grant;
+        client_credentials(form, authority, scopes);
+    }
+    #[cfg(feature = "every-credential")]
+    match grant {
+        Grant::OnBehalfOf { assertion, .. } => {
+            on_behalf_of::add_to(form, assertion.as_ref(), authority, scopes);
+        }
+        Grant::AuthorizationCode {
+            code,
+            redirect_uri,
+            code_verifier,
+            ..
+        } => {
+            let verifier = code_verifier.as_ref();
+            authorization_code::add_to(form, code, redirect_uri, verifier, authority, scopes);
+        }
+        Grant::RefreshToken(token) => refresh_token::add_to(form, token, authority, scopes),
+        Grant::JwtBearer(assertion) => jwt_bearer::add_to(form, assertion, authority, scopes),
+        Grant::TokenExchange { .. } => {
+            if let Some(exchange) = token_exchange_of(grant) {
+                exchange.add_to(form, authority, scopes);
+            }
+        }
+        Grant::ClientCredentials | Grant::Agent(_) | Grant::AgentUser { .. } => {
             client_credentials(form, authority, scopes);
-            Ok(())
         }
-        // stands in for the forms to come, so that the cache is tested with every grant
-        #[cfg(test)]
-        Some(name) => {
-            form.add("grant_type", name);
-            let secrets = secrets(grant).into_iter();
-            secrets.for_each(|secret| form.add("assertion", secret.expose().to_owned()));
-            Ok(())
-        }
-        #[cfg(not(test))]
-        Some(name) => Err(unsupported(name)),
     }
 }
 
-/// RFC 6749 section 4.4.2; `resource` instead of `scope` at Entra's v1 endpoint.
+#[cfg(feature = "every-credential")]
+fn token_exchange_of(grant: &Grant) -> Option<token_exchange::TokenExchange<'_>> {
+    let Grant::TokenExchange {
+        subject_token,
+        subject_token_type,
+        actor,
+        audience,
+        resource,
+        requested_token_type,
+    } = grant
+    else {
+        return None;
+    };
+    Some(token_exchange::TokenExchange {
+        subject: (subject_token, subject_token_type),
+        actor: actor.as_ref(),
+        audience,
+        resource,
+        requested_token_type: requested_token_type.as_deref(),
+    })
+}
+
+/// RFC 6749 section 4.4.2.
 fn client_credentials(form: &mut Form<'_>, authority: &Authority, scopes: &[String]) {
     form.add("grant_type", "client_credentials");
+    add_scopes(form, authority, scopes);
+}
+
+/// `scope`; `resource` in its place at Entra's v1 endpoint.
+fn add_scopes(form: &mut Form<'_>, authority: &Authority, scopes: &[String]) {
     let scope = scopes.join(" ");
     match authority {
+        _ if scope.is_empty() => {}
         Authority::Entra {
             version: EndpointVersion::V1,
             ..
@@ -193,28 +327,25 @@ fn client_credentials(form: &mut Form<'_>, authority: &Authority, scopes: &[Stri
             let resource = scope.strip_suffix("/.default").unwrap_or(&scope);
             form.add("resource", resource.to_owned());
         }
-        _ if scope.is_empty() => {}
         _ => form.add("scope", scope),
     }
 }
 
-/// The grants that are designed but not made.
-fn name(grant: &Grant) -> Option<&'static str> {
-    match grant {
-        Grant::ClientCredentials => None,
-        Grant::OnBehalfOf { .. } => Some("the on-behalf-of grant"),
-        Grant::AuthorizationCode { .. } => Some("the authorization-code grant"),
-        Grant::RefreshToken(_) => Some("the refresh-token grant"),
-        Grant::JwtBearer(_) => Some("the jwt-bearer grant"),
-        Grant::TokenExchange { .. } => Some("the token-exchange grant"),
-        Grant::Agent(_) | Grant::AgentUser { .. } => Some("the grant of agent identities"),
-    }
+/// A platform's tokens are the workload's own.
+pub(crate) fn not_of_a_platform(identity: &str) -> Error {
+    Error::new(
+        ErrorClass::InvalidRequest,
+        format!(
+            "identity `{identity}` gets its tokens from the platform, which gives none for others"
+        ),
+    )
+    .hint("name an identity with a client of its own")
 }
 
 fn unsupported(name: &str) -> Error {
     Error::new(
         ErrorClass::Unsupported,
-        format!("{name} is not supported by this version; supported is client-credentials"),
+        format!("{name} is not supported by this version"),
     )
 }
 

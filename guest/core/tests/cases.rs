@@ -16,8 +16,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use edgepass_core::{
     AccessToken, CertificateError, CertificateHandle, ClientAssertion, Completed, Config,
-    ConfigError, Effect, Engine, Environment, Error, HttpError, HttpErrorKind, HttpRequest,
-    HttpResponse, Issuance, Now, OpenedCertificate, Outcome, ReadError, Refresh, Reply,
+    ConfigError, Effect, Engine, Environment, Error, Grant, HttpError, HttpErrorKind, HttpRequest,
+    HttpResponse, Issuance, Now, OpenedCertificate, Outcome, ReadError, Refresh, Reply, Secret,
     SecretBytes, TokenRequest, TokenSource, TokenType, Via,
 };
 use serde::Deserialize;
@@ -85,8 +85,78 @@ struct Ask {
     claims: Option<String>,
     force: bool,
     mtls_pop: bool,
+    grant: Option<AskGrant>,
     /// Not a token, but the assertion alone.
     assertion: Option<AskAssertion>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum AskGrant {
+    OnBehalfOf {
+        assertion: Option<String>,
+        session_key: Option<String>,
+    },
+    AuthorizationCode {
+        code: String,
+        redirect_uri: String,
+        code_verifier: Option<String>,
+        nonce: Option<String>,
+    },
+    RefreshToken(String),
+    JwtBearer(String),
+    TokenExchange {
+        subject_token: String,
+        subject_token_type: String,
+        actor: Option<(String, String)>,
+        #[serde(default)]
+        audience: Vec<String>,
+        #[serde(default)]
+        resource: Vec<String>,
+        requested_token_type: Option<String>,
+    },
+}
+
+impl From<AskGrant> for Grant {
+    fn from(grant: AskGrant) -> Self {
+        match grant {
+            AskGrant::OnBehalfOf {
+                assertion,
+                session_key,
+            } => Self::OnBehalfOf {
+                assertion: assertion.map(Secret::new),
+                session_key: session_key.map(Secret::new),
+            },
+            AskGrant::AuthorizationCode {
+                code,
+                redirect_uri,
+                code_verifier,
+                nonce,
+            } => Self::AuthorizationCode {
+                code: Secret::new(code),
+                redirect_uri,
+                code_verifier: code_verifier.map(Secret::new),
+                nonce,
+            },
+            AskGrant::RefreshToken(token) => Self::RefreshToken(Secret::new(token)),
+            AskGrant::JwtBearer(assertion) => Self::JwtBearer(Secret::new(assertion)),
+            AskGrant::TokenExchange {
+                subject_token,
+                subject_token_type,
+                actor,
+                audience,
+                resource,
+                requested_token_type,
+            } => Self::TokenExchange {
+                subject_token: Secret::new(subject_token),
+                subject_token_type,
+                actor: actor.map(|(token, kind)| (Secret::new(token), kind)),
+                audience,
+                resource,
+                requested_token_type,
+            },
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -348,6 +418,10 @@ impl Play<'_> {
             scopes: ask.scopes.clone(),
             tenant: ask.tenant.clone(),
             claims: ask.claims.clone(),
+            grant: ask
+                .grant
+                .clone()
+                .map_or(Grant::ClientCredentials, Grant::from),
             refresh: if ask.force {
                 Refresh::Force
             } else {
@@ -640,6 +714,9 @@ fn check_token(token: &AccessToken, wanted: &Value) -> Checked {
         "identity": token.identity,
         "source": source,
         "certificate_thumbprint": token.certificate_thumbprint,
+        "refresh_token": token.refresh_token.as_ref().map(Secret::expose),
+        "id_token": token.id_token.as_ref().map(Secret::expose),
+        "issued_token_type": token.issued_token_type,
     });
     let mut wanted = wanted.clone();
     // jitter: a range of unix seconds

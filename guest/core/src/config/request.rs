@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::rules;
 use crate::authority::{Authority, EndpointVersion, Refusal};
-use crate::{Error, ErrorClass};
+use crate::{Error, ErrorClass, GrantKind};
 
 /// Checks the scopes of a client-credentials request and gives them without repetitions, in their order.
 ///
@@ -26,6 +26,91 @@ pub(super) fn check_direct_scopes(scopes: &[String]) -> Result<Vec<String>, Erro
     one_resource(&out, EndpointVersion::V1)?;
     Ok(out)
 }
+
+/// Checks the scopes of a request for a user. Those of OpenID Connect ask for no access to a resource; of the others Entra
+/// ID takes what is of one resource (AADSTS28000), and `.default` by itself (AADSTS70011).
+pub(super) fn check_delegated_scopes(
+    authority: &Authority,
+    grant: GrantKind,
+    scopes: &[String],
+) -> Result<Vec<String>, Error> {
+    let out = each_once(scopes)?;
+    let Authority::Entra { version, .. } = authority else {
+        return Ok(out);
+    };
+    let error =
+        |message: String, hint: &str| Error::new(ErrorClass::InvalidRequest, message).hint(hint);
+    let (own, others): (Vec<&String>, Vec<&String>) = out
+        .iter()
+        .partition(|scope| OPENID_SCOPES.contains(&scope.as_str()));
+    // a code and a refresh token stand for scopes that a person has agreed to
+    let may_be_none = matches!(
+        grant,
+        GrantKind::AuthorizationCode | GrantKind::RefreshToken
+    );
+    if others.is_empty() && !may_be_none {
+        return Err(error(
+            "no scope of a resource: neither the request nor the identity names one".to_owned(),
+            "give a scope such as https://graph.microsoft.com/User.Read, or set the identity's scopes",
+        ));
+    }
+    if *version == EndpointVersion::V1 {
+        if let Some(scope) = own.first() {
+            return Err(error(
+                format!(
+                    "scope `{scope}` is none of a resource, and the v1 endpoint takes a resource alone"
+                ),
+                "leave it out, or set endpoint_version to 2",
+            ));
+        }
+        if others.len() > 1 {
+            one_resource(&out, *version)?;
+        }
+        return Ok(out);
+    }
+    let mut resources = others.iter().map(|scope| resource_of(scope));
+    if let Some(first) = resources.next()
+        && let Some(other) = resources.find(|other| !other.eq_ignore_ascii_case(first))
+    {
+        let name = |resource: &str| match resource {
+            "" => "Microsoft Graph".to_owned(),
+            resource => format!("`{resource}`"),
+        };
+        return Err(error(
+            format!(
+                "scopes of two resources, but Entra ID gives a token for one at a time ({} and {})",
+                name(first),
+                name(other)
+            ),
+            "ask once for each resource",
+        ));
+    }
+    let is_default = |scope: &&&String| scope.ends_with(rules::DEFAULT_SCOPE);
+    if others.len() > 1
+        && let Some(scope) = others.iter().find(is_default)
+    {
+        return Err(error(
+            format!(
+                "scope `{scope}` stands for all that was agreed to, and there are others beside it"
+            ),
+            "ask for either that alone, or for the others",
+        ));
+    }
+    Ok(out)
+}
+
+/// What a scope is of: all before its last `/`. One without is Microsoft Graph's.
+fn resource_of(scope: &str) -> &str {
+    const GRAPH: &str = "https://graph.microsoft.com";
+    let resource = scope.rsplit_once('/').map_or("", |(resource, _)| resource);
+    if resource.eq_ignore_ascii_case(GRAPH) {
+        return "";
+    }
+    resource
+}
+
+/// Scopes that are of no resource (OpenID Connect Core sections 3.1.2.1, 5.4 and 11).
+const OPENID_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 fn each_once(scopes: &[String]) -> Result<Vec<String>, Error> {
     let mut out: Vec<String> = Vec::with_capacity(scopes.len());

@@ -12,6 +12,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) token_type: TokenType,
     /// It is a token exchange, which may issue what is no access token.
     pub(crate) token_exchange: bool,
+    /// An assertion of a user was presented besides the client's own.
+    pub(crate) has_subject: bool,
     /// Thumbprint of the certificate that authenticated the connection.
     pub(crate) certificate_thumbprint: Option<&'a str>,
 }

@@ -257,6 +257,7 @@ impl Bound {
             wanted: Wanted {
                 token_type: TokenType::MtlsPop,
                 token_exchange: false,
+                has_subject: false,
                 certificate_thumbprint: Some(thumbprint),
             },
             secrets: &[],
