@@ -47,7 +47,10 @@ impl CallerRequest {
     /// For the caller with that token.
     pub fn of(&self, subject: &Secret) -> TokenRequest {
         let grant = match &self.grant {
-            CallerGrant::OnBehalfOf => Grant::OnBehalfOf(subject.clone()),
+            CallerGrant::OnBehalfOf => Grant::OnBehalfOf {
+                assertion: Some(subject.clone()),
+                session_key: None,
+            },
             CallerGrant::TokenExchange {
                 subject_token_type,
                 audience,
@@ -237,7 +240,7 @@ impl Callers {
         false
     }
 
-    /// A token has come for that caller, whose value is made of it by `value`. The edition that serves it.
+    /// A token has come for that caller, which ends and is to be renewed then; `value` makes the header value of it.
     pub(crate) fn granted(
         &mut self,
         key: &CallerKey,
@@ -253,15 +256,15 @@ impl Callers {
         };
         let (expires, refresh) = times;
         caller.asked = false;
-        let was_refused = std::mem::take(&mut caller.refused);
+        if std::mem::take(&mut caller.refused) {
+            // the next refusal has another cause than its age
+            caller.kept_until = now.mono_ms.saturating_add(limits::REJECTION_COOLDOWN_MS);
+        }
         let pause = Moment::after(now, RENEWAL_PAUSE_MS);
         // the engine may have answered with the one that there is, and look for another behind it
         let refresh = if refresh.reached(now) { pause } else { refresh };
         if let Some(known) = caller.token.as_mut().filter(|known| known.token == *token) {
             (known.expires, known.refresh) = (expires, refresh);
-            if was_refused {
-                caller.kept_until = now.mono_ms.saturating_add(limits::REJECTION_COOLDOWN_MS);
-            }
             return;
         }
         let new = CallerToken {
@@ -271,10 +274,6 @@ impl Callers {
             refresh,
             edition,
         };
-        if was_refused {
-            // the next refusal has another cause than its age
-            caller.kept_until = now.mono_ms.saturating_add(limits::REJECTION_COOLDOWN_MS);
-        }
         if let Some(old) = caller.token.replace(new) {
             caller.before = Some(old.value);
         }

@@ -5,6 +5,7 @@
 //! the instances of one process share it, and what becomes of it when it is refused or expires. All of it reaches the
 //! proxy through [`Host`] and [`Driver`], so it runs natively, in tests and in a simulation of several instances.
 
+mod callers;
 mod host;
 mod inbound;
 mod lifecycle;
@@ -20,6 +21,7 @@ mod token;
 
 pub use edgepass_core::config::envoy as document;
 
+pub use callers::{CallerGrant, CallerRequest, MAX_CALLERS};
 pub use host::{Driver, Host, Level};
 pub use inbound::Inbound;
 pub use lifecycle::Lifecycle;

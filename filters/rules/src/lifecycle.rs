@@ -6,11 +6,13 @@
 use edgepass_core::config::envoy::EnvoySharing;
 use edgepass_core::{
     AccessToken, Completed, Config, EffectId, Engine, Error, ErrorClass, Moment, Now, Outcome,
-    Refresh, RejectionOutcome, Reply, TokenRequest, challenge, limits,
+    Refresh, RejectionOutcome, Reply, Table, Ticket, TokenRequest, TokenSource, challenge, limits,
 };
 
+use crate::callers::CallerKey;
 use crate::host::{Driver, Host, Level};
-use crate::requests::{Outage, Requests};
+use crate::module::HAS_CALLERS;
+use crate::requests::{Outage, Requests, Wanted};
 use crate::settings::Settings;
 use crate::share::{self, Rejection, Shared};
 use crate::token::{Flight, TokenState};
@@ -22,6 +24,9 @@ const RETRY_MS: u64 = 500;
 /// The longest such wait, milliseconds: how late at most an outage's end is seen.
 const MAX_RETRY_MS: u64 = 8_000;
 
+/// How long after one caller's failure was logged no other's is, milliseconds.
+const QUIET_MS: u64 = 1_000;
+
 /// How long after the start the ticks come fast whether or not a request waits, milliseconds.
 const START_MS: u64 = 2_000;
 
@@ -29,6 +34,10 @@ const START_MS: u64 = 2_000;
 pub struct Lifecycle {
     engine: Engine,
     tokens: Vec<TokenState>,
+    /// What was asked for callers.
+    asking: Table<Ticket, Asking>,
+    /// A failure of a caller's is not logged before that, monotonic milliseconds.
+    quiet_until_ms: u64,
     sharing: EnvoySharing,
     /// This VM's name in leases.
     owner: u64,
@@ -56,6 +65,8 @@ impl Lifecycle {
         Self {
             engine: Engine::new(config, seed),
             tokens,
+            asking: Table::new(),
+            quiet_until_ms: 0,
             sharing: settings.sharing,
             owner,
             starts_until_ms: host.now().mono_ms.saturating_add(START_MS),
@@ -80,6 +91,10 @@ impl Lifecycle {
         };
         for index in 0..turn.lifecycle.tokens.len() {
             turn.tend(index);
+        }
+        if HAS_CALLERS {
+            let wanted = requests.take_wanted().into_iter();
+            wanted.for_each(|wanted| turn.ask_for_caller(wanted));
         }
         turn.pump();
         for (index, token) in self.tokens.iter_mut().enumerate() {
@@ -113,6 +128,12 @@ impl Lifecycle {
         self.engine.complete(id, outcome, requests.now());
         self.advance(requests, driver);
     }
+}
+
+/// The engine has been asked for the token of a caller.
+struct Asking {
+    key: CallerKey,
+    since_mono_ms: u64,
 }
 
 /// One call of [`Lifecycle::advance`], during which time stands still.
@@ -193,6 +214,65 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
             }
         }
         self.ask(index, &request);
+    }
+
+    /// Asks for the token of a caller.
+    fn ask_for_caller(&mut self, wanted: Wanted) {
+        let settings = self.requests.settings();
+        let rule = settings.rules.get(wanted.key.rule);
+        let Some(caller) = rule.and_then(|rule| rule.caller.as_ref()) else {
+            return;
+        };
+        let mut request = caller.of(&wanted.subject);
+        if let Some(sha256) = wanted.instead_of {
+            request.refresh = Refresh::IfTokenIs(sha256);
+        }
+        let asking = Asking {
+            key: wanted.key,
+            since_mono_ms: self.now.mono_ms,
+        };
+        match self.lifecycle.engine.request(self.now, &request) {
+            Reply::Ready(result) => self.answer_caller(&asking, &result),
+            Reply::Pending(ticket) => {
+                self.lifecycle.asking.insert(ticket, asking);
+            }
+        }
+    }
+
+    /// The engine has answered what it was asked for a caller.
+    fn answer_caller(&mut self, asking: &Asking, result: &Result<AccessToken, Error>) {
+        let settings = self.requests.settings();
+        let rule = settings.rules.get(asking.key.rule);
+        if let Some(caller) = rule.and_then(|rule| rule.caller.as_ref()) {
+            let asked = &caller.request;
+            match result {
+                Ok(granted) if granted.source == TokenSource::Exchange => {
+                    let took_ms = self.now.mono_ms.saturating_sub(asking.since_mono_ms);
+                    self.driver.refreshed(asked, granted.expires_on, took_ms);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    self.driver.failed(asked, error);
+                    self.log_caller(asked, error);
+                }
+            }
+        }
+        self.requests.answer_caller(&asking.key, result);
+    }
+
+    /// Callers come with what they like, so not each of their failures is a line.
+    fn log_caller(&mut self, asked: &TokenRequest, error: &Error) {
+        if self.now.mono_ms < self.lifecycle.quiet_until_ms {
+            return;
+        }
+        self.lifecycle.quiet_until_ms = self.now.mono_ms.saturating_add(QUIET_MS);
+        let line = format!(
+            "identity {}, {}: no access token for a caller ({}): {error}",
+            asked.identity.as_deref().unwrap_or_default(),
+            asked.scopes.join(" "),
+            error.class().name(),
+        );
+        self.requests.host().log(Level::Warn, &line);
     }
 
     fn ask(&mut self, index: usize, request: &TokenRequest) {
@@ -362,8 +442,13 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
                     let flight = token.flight.as_ref().filter(|f| f.ticket == ticket)?;
                     Some((index, flight.since_mono_ms))
                 });
-                if let (Some((index, since)), Completed::Token(result)) = (found, completed) {
+                let Completed::Token(result) = completed else {
+                    continue;
+                };
+                if let Some((index, since)) = found {
                     self.answered(index, result, since);
+                } else if HAS_CALLERS && let Some(asking) = self.lifecycle.asking.remove(&ticket) {
+                    self.answer_caller(&asking, &result);
                 }
             } else if let Some((id, effect)) = engine.next_effect() {
                 if let Some(outcome) = self.driver.begin(id, effect) {

@@ -10,7 +10,15 @@ pub enum Module {
     Full,
 }
 
+/// Whether this build has the tokens of callers: the full module, the command, and tests.
+pub(crate) const HAS_CALLERS: bool = cfg!(any(feature = "callers", not(target_family = "wasm")));
+
 impl Module {
+    /// Whether it gets tokens for callers.
+    pub(crate) fn has_callers(self) -> bool {
+        HAS_CALLERS && self == Self::Full
+    }
+
     /// Whether it has a kind of credential that is not in every build of the engine.
     pub(crate) fn has_kind(self, setting: &str) -> bool {
         self == Self::Full && is_for_full(setting)

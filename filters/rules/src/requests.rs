@@ -3,10 +3,13 @@
 
 use std::cell::{Cell, RefCell};
 
-use edgepass_core::{Now, Secret, Table, limits};
+use edgepass_core::{AccessToken, Error, Moment, Now, Secret, Table, limits};
 
+use crate::callers::{CallerKey, Callers, Found, answer_of, bearer};
 use crate::host::Host;
+use crate::inbound::AUTHORIZATION;
 use crate::matching::fits;
+use crate::module::HAS_CALLERS;
 use crate::rule::RuleSettings;
 use crate::settings::Settings;
 use crate::share::Rejection;
@@ -39,6 +42,9 @@ pub const NO_TOKEN_YET: &str = "no-token-yet";
 /// Its value when there is no room to wait.
 const TOO_MANY_WAIT: &str = "busy";
 
+/// Its value where a rule gets the tokens of its callers, and there is none to get one for.
+const NO_CALLER: &str = "no-caller-token";
+
 /// Its value when it depends on the reader of the path which rule the request is for.
 const AMBIGUOUS_PATH: &str = "ambiguous-path";
 
@@ -48,6 +54,9 @@ pub struct Requests<H> {
     settings: Settings,
     rules: Vec<RuleState>,
     held: RefCell<Table<u32, Held>>,
+    callers: RefCell<Callers>,
+    /// What is to be asked of the engine for callers.
+    wanted: RefCell<Vec<Wanted>>,
     rejections: RefCell<Table<usize, Rejection>>,
     /// By token.
     outages: RefCell<Table<usize, Outage>>,
@@ -124,9 +133,20 @@ struct Ready {
     token: Secret,
 }
 
+/// A token that a caller is to have.
+pub(crate) struct Wanted {
+    pub(crate) key: CallerKey,
+    /// What came with the request.
+    pub(crate) subject: Secret,
+    /// Lower-case hex SHA-256 of the token that was refused.
+    pub(crate) instead_of: Option<String>,
+}
+
 /// A request that waits.
 struct Held {
     rule: usize,
+    /// Whose token it waits for, where each caller has one.
+    caller: Option<CallerKey>,
     deadline_mono_ms: u64,
 }
 
@@ -161,6 +181,8 @@ impl<H: Host> Requests<H> {
             settings,
             rules,
             held: RefCell::default(),
+            callers: RefCell::default(),
+            wanted: RefCell::default(),
             rejections: RefCell::default(),
             outages: RefCell::default(),
             carried: RefCell::default(),
@@ -195,7 +217,8 @@ impl<H: Host> Requests<H> {
             refuse_path(|status, headers, body| self.host.respond(status, headers, body));
             return Passage::Stop;
         };
-        let Some((index, rule, state)) = found.filter(|(_, rule, _)| rule.token.is_some()) else {
+        let has_tokens = |rule: &RuleSettings| rule.token.is_some() || rule.caller.is_some();
+        let Some((index, rule, state)) = found.filter(|(_, rule, _)| has_tokens(rule)) else {
             return Passage::Continue;
         };
         if self.settings.skip_preflight && self.is_preflight() {
@@ -208,13 +231,16 @@ impl<H: Host> Requests<H> {
                 false => Place::BehindListener,
             });
         }
+        if HAS_CALLERS && rule.caller.is_some() {
+            return self.pass_for_caller(id, index, rule);
+        }
         let ready = state.ready.borrow();
         let Some(ready) = ready.as_ref().filter(|_| !self.is_to_wait(state)) else {
             drop(ready);
             return self.hold(id, index);
         };
-        self.inject(rule, state, ready);
-        self.remember(id, index, state);
+        self.inject(rule, state, &ready.value);
+        self.remember(id, index, state.edition.get());
         Passage::Continue
     }
 
@@ -250,10 +276,17 @@ impl<H: Host> Requests<H> {
         let Some(carried) = carried.filter(|carried| carried.request == id) else {
             return;
         };
-        let found = self.settings.rules.get(carried.rule);
-        let Some((rule, state)) = found.zip(self.rules.get(carried.rule)) else {
+        let Some((rule, state)) = self.rule(carried.rule) else {
             return;
         };
+        if HAS_CALLERS && rule.caller.is_some() {
+            // what a challenge asks for is the caller's to satisfy, who sees it
+            let now = self.now();
+            if self.callers.borrow_mut().refuse(carried.edition, now) {
+                count(&self.counts.rejected);
+            }
+            return;
+        }
         let current = state
             .ready
             .borrow()
@@ -298,7 +331,7 @@ impl<H: Host> Requests<H> {
                 && held.deadline_mono_ms < outage.next_attempt_mono_ms
         };
         for (id, held) in self.take_held(in_vain) {
-            self.give_up(id, &held, &outage.class);
+            self.give_up(id, &held, |this| this.refuse(&outage.class));
         }
         self.outages.borrow_mut().insert(token, outage);
     }
@@ -393,6 +426,43 @@ impl<H: Host> Requests<H> {
         }
     }
 
+    /// What callers are to have since the last time.
+    pub(crate) fn take_wanted(&self) -> Vec<Wanted> {
+        std::mem::take(&mut self.wanted.borrow_mut())
+    }
+
+    /// What the engine says of the token of a caller. Who waits for it goes on, or is told.
+    pub(crate) fn answer_caller(&self, key: &CallerKey, result: &Result<AccessToken, Error>) {
+        let now = self.now();
+        let Some((rule, _)) = self.rule(key.rule) else {
+            return;
+        };
+        let mut callers = self.callers.borrow_mut();
+        match result {
+            Ok(granted) => {
+                let expires = Moment::at_unix_s(granted.expires_on, now);
+                let refresh = Moment::at_unix_s(granted.refresh_on, now);
+                callers.granted(key, &granted.token, (expires, refresh), now, |token| {
+                    Secret::new(format!("{}{}{}", rule.before, token.expose(), rule.after))
+                });
+            }
+            Err(error) => callers.failed(key, error.detail().retry_after_ms, now),
+        }
+        drop(callers);
+        for (id, held) in self.take_held(|held| held.caller.as_ref() == Some(key)) {
+            match result {
+                Err(error) if self.value_for(&held).is_none() => {
+                    let (status, challenge) = answer_of(error);
+                    let class = error.class().name();
+                    self.give_up(id, &held, |this| {
+                        this.challenge(status, class, challenge.as_deref());
+                    });
+                }
+                _ => self.end_wait(id, held, NO_TOKEN_YET),
+            }
+        }
+    }
+
     pub(crate) fn has_held(&self) -> bool {
         !self.held.borrow().is_empty()
     }
@@ -432,7 +502,7 @@ impl<H: Host> Requests<H> {
     }
 
     /// Remembers which token a request carries.
-    fn remember(&self, request: u32, rule: usize, state: &RuleState) {
+    fn remember(&self, request: u32, rule: usize, edition: u32) {
         if !self.settings.refresh_on_401 {
             return;
         }
@@ -444,7 +514,7 @@ impl<H: Host> Requests<H> {
             *place = Carried {
                 request,
                 rule,
-                edition: state.edition.get(),
+                edition,
             };
         }
     }
@@ -474,13 +544,102 @@ impl<H: Host> Requests<H> {
         state.suspended_until.get() > 0 && self.held.borrow().len() < MAX_HELD
     }
 
+    /// Decides about a request whose token is its caller's.
+    fn pass_for_caller(&self, id: u32, index: usize, rule: &RuleSettings) -> Passage {
+        let authorization = self.host.request_header(AUTHORIZATION);
+        let authorization = authorization.map(Secret::new);
+        let subject = authorization.as_ref().and_then(|a| bearer(a.expose()));
+        let Some(subject) = subject else {
+            if self.carries_ours(index, rule) {
+                return Passage::Continue;
+            }
+            return self.end_without(index, |this| {
+                this.challenge(401, NO_CALLER, Some("Bearer"));
+            });
+        };
+        let key = CallerKey::new(index, &subject);
+        let now = self.now();
+        if !self.callers.borrow().knows(&key) && self.carries_ours(index, rule) {
+            return Passage::Continue;
+        }
+        let may_wait = !self.closed.get() && self.held.borrow().len() < MAX_HELD;
+        let found = self.callers.borrow_mut().find(key, now, may_wait);
+        let want = |instead_of| {
+            self.wanted.borrow_mut().push(Wanted {
+                key,
+                subject,
+                instead_of,
+            });
+            self.hurry();
+        };
+        match found {
+            Found::Ready {
+                value,
+                edition,
+                ask,
+            } => {
+                if ask {
+                    want(None);
+                }
+                let before = RefCell::default();
+                let inbound = &self.settings.inbound;
+                inbound.replace(&self.host, &rule.header, &value, &before);
+                count(&self.counts.injected);
+                self.remember(id, index, edition);
+                Passage::Continue
+            }
+            Found::Wait { ask, instead_of } if may_wait => {
+                if ask {
+                    want(instead_of);
+                }
+                count(&self.counts.held);
+                let held = Held {
+                    rule: index,
+                    caller: Some(key),
+                    deadline_mono_ms: now.mono_ms.saturating_add(self.settings.deadline_ms),
+                };
+                self.held.borrow_mut().insert(id, held);
+                self.hurry();
+                Passage::Stop
+            }
+            found => {
+                if let Found::Wait { ask: true, .. } = found {
+                    // nobody asks for it after all
+                    self.callers.borrow_mut().failed(&key, None, now);
+                }
+                count(&self.counts.failed);
+                self.refuse(TOO_MANY_WAIT);
+                Passage::Stop
+            }
+        }
+    }
+
+    /// Whether the request at hand is another attempt at one that has a token of ours already.
+    fn carries_ours(&self, index: usize, rule: &RuleSettings) -> bool {
+        if self.place.get() != Place::BeforeUpstream {
+            return false;
+        }
+        let value = self.host.request_header(&rule.header).map(Secret::new);
+        value.is_some_and(|value| self.callers.borrow().is_ours(index, value.expose()))
+    }
+
+    /// The value that a request which waits is to carry, and which edition of its token that is.
+    fn value_for(&self, held: &Held) -> Option<(Secret, u32)> {
+        if HAS_CALLERS && let Some(key) = &held.caller {
+            return self.callers.borrow().serving(key, self.now());
+        }
+        let state = self.rules.get(held.rule)?;
+        let ready = state.ready.borrow();
+        let value = ready.as_ref().map(|ready| ready.value.clone())?;
+        Some((value, state.edition.get()))
+    }
+
     /// Lets a request wait no longer. One for which there is a token after all goes on with it.
     fn end_wait(&self, id: u32, held: Held, class: &str) {
-        let state = self.rules.get(held.rule);
-        if state.is_some_and(|state| state.ready.borrow().is_some()) {
+        if self.value_for(&held).is_some() {
             self.release(id, held);
         } else {
-            self.give_up(id, &held, class);
+            self.give_up(id, &held, |this| this.refuse(class));
         }
     }
 
@@ -494,13 +653,14 @@ impl<H: Host> Requests<H> {
         let outages = self.outages.borrow();
         let outage = self.token_of(rule).and_then(|token| outages.get(&token));
         if let Some(outage) = outage.filter(|outage| deadline < outage.next_attempt_mono_ms) {
-            return self.end_without(rule, &outage.class);
+            return self.end_without(rule, |this| this.refuse(&outage.class));
         }
         count(&self.counts.held);
         self.held.borrow_mut().insert(
             id,
             Held {
                 rule,
+                caller: None,
                 deadline_mono_ms: deadline,
             },
         );
@@ -516,22 +676,22 @@ impl<H: Host> Requests<H> {
         let Some((rule, state)) = self.rule(held.rule) else {
             return;
         };
-        let Some(ready) = state.ready.borrow().clone() else {
+        let Some((value, edition)) = self.value_for(&held) else {
             // letting another one go on has led to the token's being taken back
             self.held.borrow_mut().insert(id, held);
             return;
         };
         if self.host.enter(id) {
-            self.inject(rule, state, &ready);
-            self.remember(id, held.rule, state);
+            self.inject(rule, state, &value);
+            self.remember(id, held.rule, edition);
             self.host.resume();
         }
         self.host.leave();
     }
 
-    fn give_up(&self, id: u32, held: &Held, class: &str) {
+    fn give_up(&self, id: u32, held: &Held, answer: impl FnOnce(&Self)) {
         if self.host.enter(id)
-            && let Passage::Continue = self.end_without(held.rule, class)
+            && let Passage::Continue = self.end_without(held.rule, answer)
         {
             self.host.resume();
         }
@@ -539,7 +699,7 @@ impl<H: Host> Requests<H> {
     }
 
     /// What becomes of the request at hand if it is to wait no longer.
-    fn end_without(&self, rule: usize, class: &str) -> Passage {
+    fn end_without(&self, rule: usize, answer: impl FnOnce(&Self)) -> Passage {
         match self.rule(rule) {
             Some((rule, state)) if self.settings.fail_open => {
                 self.go_without(rule, state);
@@ -547,7 +707,7 @@ impl<H: Host> Requests<H> {
             }
             _ => {
                 count(&self.counts.failed);
-                self.refuse(class);
+                answer(self);
                 Passage::Stop
             }
         }
@@ -561,11 +721,18 @@ impl<H: Host> Requests<H> {
         count(&self.counts.passed_without);
     }
 
-    fn inject(&self, rule: &RuleSettings, state: &RuleState, ready: &Ready) {
+    fn inject(&self, rule: &RuleSettings, state: &RuleState, value: &Secret) {
         self.settings
             .inbound
-            .replace(&self.host, &rule.header, &ready.value, &state.before);
+            .replace(&self.host, &rule.header, value, &state.before);
         count(&self.counts.injected);
+    }
+
+    fn challenge(&self, status: u32, class: &str, challenge: Option<&str>) {
+        let text = "no access token for the caller of this request";
+        answer(status, class, challenge, text, |status, headers, body| {
+            self.host.respond(status, headers, body);
+        });
     }
 
     fn refuse(&self, class: &str) {
@@ -577,18 +744,31 @@ impl<H: Host> Requests<H> {
 
 /// Answers the request at hand: short, and with nothing in it that came from elsewhere.
 pub fn refuse(class: &str, respond: impl FnOnce(u32, &[(&str, &str)], &str)) {
-    answer(503, class, "no access token for this request", respond);
+    answer(
+        503,
+        class,
+        None,
+        "no access token for this request",
+        respond,
+    );
 }
 
 fn refuse_path(respond: impl FnOnce(u32, &[(&str, &str)], &str)) {
     let text =
         "servers read the path of this request in different ways, and it decides about the token";
-    answer(400, AMBIGUOUS_PATH, text, respond);
+    answer(400, AMBIGUOUS_PATH, None, text, respond);
 }
 
-fn answer(status: u32, class: &str, text: &str, respond: impl FnOnce(u32, &[(&str, &str)], &str)) {
+fn answer(
+    status: u32,
+    class: &str,
+    challenge: Option<&str>,
+    text: &str,
+    respond: impl FnOnce(u32, &[(&str, &str)], &str),
+) {
     let body = format!("edgepass: {text} ({class})\n");
-    let headers = [(ERROR_HEADER, class), ("content-type", "text/plain")];
+    let mut headers = vec![(ERROR_HEADER, class), ("content-type", "text/plain")];
+    headers.extend(challenge.map(|challenge| ("www-authenticate", challenge)));
     respond(status, &headers, &body);
 }
 

@@ -10,7 +10,7 @@ use crate::rule::{RuleSettings, check_rules, identity_of};
 use crate::settings::refusal;
 
 /// Of what the full module has.
-const NOT_HERE: &str = "is not in edgepass-envoy.wasm";
+pub(crate) const NOT_HERE: &str = "is not in edgepass-envoy.wasm";
 const ANOTHER_MODULE: &str = "load edgepass-envoy-full.wasm (`edgepass envoy-config --module full` is for that), or use federated_token_file";
 
 /// What has to be in Envoy's configuration for the rules.
@@ -58,9 +58,11 @@ impl<'c> Requirements<'c> {
                 "put it into files and name those",
             ));
         }
-        let (rules, tokens) = check_rules(config)?;
+        let (rules, tokens) = check_rules(config, module)?;
         let mut identities: Vec<Required<'c>> = Vec::new();
-        for identity in tokens.iter().filter_map(|token| identity_of(token, config)) {
+        let callers = rules.iter().filter_map(|rule| rule.caller.as_ref());
+        let asked = tokens.iter().chain(callers.map(|caller| &caller.request));
+        for identity in asked.filter_map(|token| identity_of(token, config)) {
             if !identities
                 .iter()
                 .any(|known| known.identity.name == identity.name)

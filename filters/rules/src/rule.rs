@@ -1,11 +1,14 @@
 //! The rules: which requests each is for, whose token they get, and in which header.
 
-use edgepass_core::config::envoy::{EnvoyMatchFile, EnvoyRuleFile};
+use edgepass_core::config::envoy::{EnvoyGrant, EnvoyMatchFile, EnvoyRuleFile};
 use edgepass_core::config::{ConfigError, IdentityConfig};
-use edgepass_core::{Config, TokenRequest};
+use edgepass_core::{Config, GrantKind, TokenRequest};
 
+use crate::callers::{CallerGrant, CallerRequest};
 use crate::inbound::AUTHORIZATION;
+use crate::module::Module;
 use crate::path::is_plain;
+use crate::requirements::NOT_HERE;
 use crate::settings::{MAX_TEXT_CHARS, refusal};
 
 /// Rules. Each request tries them in order, so a list longer than this is a mistake rather than a policy.
@@ -13,6 +16,9 @@ pub const MAX_RULES: usize = 256;
 
 /// The place of the token in `format`.
 const TOKEN: &str = "{token}";
+
+/// What callers bring unless it is said otherwise (RFC 8693 section 3).
+const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// Headers that decide where a request goes or how long it is; a token in one of them would break it.
 const RESERVED_HEADERS: [&str; 6] = [
@@ -30,8 +36,10 @@ const RESERVED_HEADERS: [&str; 6] = [
 pub struct RuleSettings {
     /// The requests it is for.
     pub matching: EnvoyMatchFile,
-    /// Index into the tokens; `None` leaves the requests as they are.
+    /// Index into the tokens; `None` leaves the requests as they are, or their tokens are those of their callers.
     pub token: Option<usize>,
+    /// What is asked for each caller.
+    pub caller: Option<CallerRequest>,
     /// The header that carries the token, lower case.
     pub header: String,
     /// What stands before the token.
@@ -43,6 +51,7 @@ pub struct RuleSettings {
 /// The rules of the section, never none, and the tokens that they need, each once.
 pub(crate) fn check_rules(
     config: &Config,
+    module: Module,
 ) -> Result<(Vec<RuleSettings>, Vec<TokenRequest>), ConfigError> {
     let everything = [EnvoyRuleFile::default()];
     let rules = match &config.envoy {
@@ -62,19 +71,25 @@ pub(crate) fn check_rules(
         let place = format!("envoy.rules[{index}]");
         check_match(&place, &rule.matching)?;
         let (before, after) = format_of(&place, rule.format.as_deref())?;
-        let token = if rule.disabled {
-            None
-        } else {
-            let request = request_of(&place, rule, config)?;
-            let known = tokens.iter().position(|known| *known == request);
-            Some(known.unwrap_or_else(|| {
-                tokens.push(request);
-                tokens.len() - 1
-            }))
-        };
+        let (mut token, mut caller) = (None, None);
+        let grant = grant_of(&place, rule, module)?;
+        if !rule.disabled {
+            let request = request_of(&place, rule, grant.as_ref(), config)?;
+            match grant {
+                Some(grant) => caller = Some(CallerRequest { request, grant }),
+                None => {
+                    let known = tokens.iter().position(|known| *known == request);
+                    token = Some(known.unwrap_or_else(|| {
+                        tokens.push(request);
+                        tokens.len() - 1
+                    }));
+                }
+            }
+        }
         checked.push(RuleSettings {
             matching: rule.matching.clone(),
             token,
+            caller,
             header: check_header(&format!("{place}.header"), rule.header.as_deref())?,
             before,
             after,
@@ -115,8 +130,14 @@ pub(crate) fn check_header(setting: &str, name: Option<&str>) -> Result<String, 
 fn request_of(
     place: &str,
     rule: &EnvoyRuleFile,
+    grant: Option<&CallerGrant>,
     config: &Config,
 ) -> Result<TokenRequest, ConfigError> {
+    let kind = match grant {
+        None => GrantKind::ClientCredentials,
+        Some(CallerGrant::OnBehalfOf) => GrantKind::OnBehalfOf,
+        Some(CallerGrant::TokenExchange { .. }) => GrantKind::TokenExchange,
+    };
     let name = rule.identity.as_ref().or(config.default_identity.as_ref());
     let Some(name) = name else {
         return Err(refusal(
@@ -133,12 +154,17 @@ fn request_of(
             &format!("there are: {}", known.join(", ")),
         ));
     };
+    #[cfg(any(feature = "callers", not(target_family = "wasm")))]
+    identity
+        .check_grant(kind)
+        .map_err(|error| ConfigError::from_error(format!("{place}.grant"), &error))?;
     let scopes = if rule.scopes.is_empty() {
         &identity.scopes
     } else {
         &rule.scopes
     };
-    if scopes.is_empty() {
+    let may_be_none = matches!(grant, Some(CallerGrant::TokenExchange { .. }));
+    if scopes.is_empty() && !may_be_none {
         return Err(refusal(
             &format!("{place}.scopes"),
             &format!("there are none, neither here nor in identities.{name}.scopes"),
@@ -146,12 +172,49 @@ fn request_of(
         ));
     }
     let scopes = identity
-        .check_scopes(scopes)
+        .check_scopes_of(kind, scopes)
         .map_err(|error| ConfigError::from_error(format!("{place}.scopes"), &error))?;
     Ok(TokenRequest {
         identity: Some(name.clone()),
         scopes,
         ..TokenRequest::default()
+    })
+}
+
+/// The grant of a rule whose tokens are those of its callers.
+fn grant_of(
+    place: &str,
+    rule: &EnvoyRuleFile,
+    module: Module,
+) -> Result<Option<CallerGrant>, ConfigError> {
+    if rule.grant != EnvoyGrant::ClientCredentials && !module.has_callers() {
+        return Err(refusal(
+            &format!("{place}.grant"),
+            NOT_HERE,
+            "load edgepass-envoy-full.wasm (`edgepass envoy-config --module full` is for that)",
+        ));
+    }
+    let exchange = rule.token_exchange.clone();
+    if exchange.is_some() && rule.grant != EnvoyGrant::TokenExchange {
+        return Err(refusal(
+            &format!("{place}.token_exchange"),
+            "is for the grant token-exchange",
+            "set grant to token-exchange, or leave this out",
+        ));
+    }
+    Ok(match rule.grant {
+        EnvoyGrant::ClientCredentials => None,
+        EnvoyGrant::OnBehalfOf => Some(CallerGrant::OnBehalfOf),
+        EnvoyGrant::TokenExchange => {
+            let exchange = exchange.unwrap_or_default();
+            let own = exchange.subject_token_type;
+            Some(CallerGrant::TokenExchange {
+                subject_token_type: own.unwrap_or_else(|| ACCESS_TOKEN_TYPE.to_owned()),
+                audience: exchange.audience,
+                resource: exchange.resource,
+                requested_token_type: exchange.requested_token_type,
+            })
+        }
     })
 }
 

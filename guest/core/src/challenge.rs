@@ -1,7 +1,7 @@
 //! Claims challenges: what a resource server wants to see in the next token, and how it says so.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use crate::json::Json;
 use crate::limits::MAX_CLAIMS_BYTES;
@@ -77,6 +77,18 @@ pub fn from_www_authenticate(value: &str) -> Option<Challenge> {
         .position(|challenge| challenge.claims.is_some())
         .unwrap_or(0);
     (chosen < bearers.len()).then(|| bearers.swap_remove(chosen))
+}
+
+/// The `WWW-Authenticate` value that tells a caller what is to be satisfied first: the claims of a challenge, as Entra's
+/// clients read them, or a person's consent or sign-in (RFC 6750 section 3).
+pub fn to_www_authenticate(claims: Option<&str>) -> String {
+    match claims {
+        Some(claims) => format!(
+            "Bearer error=\"insufficient_claims\", claims=\"{}\"",
+            STANDARD.encode(claims)
+        ),
+        None => "Bearer error=\"interaction_required\"".to_owned(),
+    }
 }
 
 impl Challenge {

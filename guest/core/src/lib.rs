@@ -67,7 +67,7 @@ pub use request::{
     AccessToken, ClientAssertion, Grant, GrantKind, Refresh, RejectionOutcome, TokenRequest,
     TokenSource, TokenType, UserReference,
 };
-pub use secret::{Secret, SecretBytes, Zeroizing, sha256_hex, wipe};
+pub use secret::{Secret, SecretBytes, Zeroizing, sha256, sha256_hex, wipe};
 pub use status::{
     Counters, CredentialState, CredentialStatus, Failure, IdentityStatus, TokenState, TokenStatus,
 };

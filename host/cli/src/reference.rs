@@ -502,6 +502,15 @@ const SECTIONS: &[Section] = &[
         example: "",
     },
     Section {
+        object: "EnvoyTokenExchangeFile",
+        heading: "A token exchange",
+        place: "envoy.rules[].token_exchange",
+        used_by: ENVOY,
+        exceptions: &[],
+        note: "[Tokens of callers](envoy.md#tokens-of-callers) says what becomes of it.",
+        example: "",
+    },
+    Section {
         object: "EnvoyMatchFile",
         heading: "What a rule is for",
         place: "envoy.rules[].match",

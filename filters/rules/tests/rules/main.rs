@@ -3,6 +3,7 @@
 // tells the lints that helpers are test code too
 #![cfg(test)]
 
+mod callers;
 mod checks;
 mod lifecycle;
 mod requests;

@@ -63,6 +63,11 @@ object! {
         /// The scopes of that token; the identity's if left out.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub scopes: Vec<String> = texts,
+        /// Whose token they get: the identity's own, or one for each caller.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub grant: EnvoyGrant = choice,
+        /// What the grant `token-exchange` sends besides the caller's token.
+        pub token_exchange: Option<EnvoyTokenExchangeFile> = optional_object,
         /// Leave these requests as they are.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub disabled: bool = flag(false),
@@ -113,6 +118,11 @@ object! {
         /// The scopes; the identity's if left out.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub scopes: Vec<String> = texts,
+        /// Whose token the requests get: the identity's own, or one for each caller.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub grant: EnvoyGrant = choice,
+        /// What the grant `token-exchange` sends besides the caller's token.
+        pub token_exchange: Option<EnvoyTokenExchangeFile> = optional_object,
         /// The request header that carries the token; `authorization` if left out.
         pub header: Option<String> = optional_text,
         /// Its value, with `{token}` where the token goes; `Bearer {token}` if left out.
@@ -120,6 +130,54 @@ object! {
         /// Leave these requests as they are.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub disabled: bool = flag(false),
+    }
+}
+
+/// Whose token requests get.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename_all = "kebab-case"))]
+pub enum EnvoyGrant {
+    /// The identity's own.
+    #[default]
+    ClientCredentials,
+    /// One for the caller, by Entra's on-behalf-of: the bearer token that the request came with is the assertion.
+    OnBehalfOf,
+    /// One for the caller, by RFC 8693: the bearer token that the request came with is the subject token.
+    TokenExchange,
+}
+
+impl EnvoyGrant {
+    /// How it is written.
+    pub fn name(self) -> &'static str {
+        let mut choices = Self::CHOICES.iter();
+        let of = choices.find(|(_, grant)| *grant == self);
+        of.map_or("", |(name, _)| name)
+    }
+}
+
+impl Choice for EnvoyGrant {
+    const CHOICES: &[(&str, Self)] = &[
+        ("client-credentials", Self::ClientCredentials),
+        ("on-behalf-of", Self::OnBehalfOf),
+        ("token-exchange", Self::TokenExchange),
+    ];
+}
+
+object! {
+    /// What a token exchange sends besides the caller's token (RFC 8693 section 2.1).
+    #[derive(Clone, Debug, Default, Eq, PartialEq)]
+    pub struct EnvoyTokenExchangeFile {
+        /// `subject_token_type`: what callers bring; `urn:ietf:params:oauth:token-type:access_token` if left out.
+        pub subject_token_type: Option<String> = optional_text,
+        /// `audience`, as often as given: the names of the services that the token is for.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub audience: Vec<String> = texts,
+        /// `resource`, as often as given: their URIs.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub resource: Vec<String> = texts,
+        /// `requested_token_type`.
+        pub requested_token_type: Option<String> = optional_text,
     }
 }
 

@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use edgepass::Config;
-use edgepass::config::envoy::{EnvoyMatchFile, EnvoyRuleFile, EnvoyUpstreamFile};
+use edgepass::config::envoy::{
+    EnvoyGrant, EnvoyMatchFile, EnvoyRuleFile, EnvoyTokenExchangeFile, EnvoyUpstreamFile,
+};
 use edgepass_rules::is_plain;
 
 use super::document::Node;
@@ -410,17 +412,20 @@ fn written(index: usize, file: &EnvoyUpstreamFile) -> Result<Target, Failure> {
         let (how, fix) = wrong.split_once("; ").unwrap_or((&wrong, FORM));
         Failure::setting(format!("{setting}.url"), how, fix)
     })?;
-    let named = file.identity.is_some() || !file.scopes.is_empty();
+    let has_grant = file.grant != EnvoyGrant::default() || file.token_exchange.is_some();
+    let named = file.identity.is_some() || !file.scopes.is_empty() || has_grant;
     if named && file.disabled {
         return Err(Failure::setting(
             format!("{setting}.disabled"),
             "is set, and so is what token these requests get",
-            "leave out either that, or identity and scopes",
+            "leave out either that, or identity, scopes and grant",
         ));
     }
     let rule = EnvoyRuleFile {
         identity: file.identity.clone(),
         scopes: file.scopes.clone(),
+        grant: file.grant,
+        token_exchange: file.token_exchange.clone(),
         disabled: file.disabled,
         ..EnvoyRuleFile::default()
     };
@@ -505,10 +510,36 @@ fn rule(target: &Target) -> Option<Node> {
         let scopes = rule.scopes.iter().map(|scope| Node::text(scope)).collect();
         node.field("scopes", Node::List(scopes));
     }
+    if rule.grant != EnvoyGrant::default() {
+        node.field("grant", Node::text(rule.grant.name()));
+    }
+    if let Some(exchange) = &rule.token_exchange {
+        node.field("token_exchange", token_exchange(exchange));
+    }
     if rule.disabled {
         node.field("disabled", Node::yes());
     }
     Some(node)
+}
+
+fn token_exchange(file: &EnvoyTokenExchangeFile) -> Node {
+    let mut node = Node::object();
+    let texts = [
+        ("subject_token_type", &file.subject_token_type),
+        ("requested_token_type", &file.requested_token_type),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            node.field(name, Node::text(text));
+        }
+    }
+    for (name, list) in [("audience", &file.audience), ("resource", &file.resource)] {
+        if !list.is_empty() {
+            let list = list.iter().map(|text| Node::text(text)).collect();
+            node.field(name, Node::List(list));
+        }
+    }
+    node
 }
 
 /// Whether each upstream has its rule. `own` are the rules that the document has itself.

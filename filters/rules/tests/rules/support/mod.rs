@@ -47,10 +47,10 @@ impl Dice {
     }
 }
 
-/// A configuration with one identity and that `envoy` section, to which the clusters are added.
+/// A configuration with an identity, one of another server, and that `envoy` section, to which the clusters are added.
 pub(crate) fn document(envoy: &Value) -> String {
     let mut envoy = envoy.clone();
-    envoy["token_clusters"] = json!({"login.microsoftonline.com": "idp"});
+    envoy["token_clusters"] = json!({"login.microsoftonline.com": "idp", "idp.example": "idp"});
     envoy["files"] = json!({"cluster": "token_files"});
     json!({
         "identities": {"app": {
@@ -58,7 +58,13 @@ pub(crate) fn document(envoy: &Value) -> String {
             "client_id": "c",
             "scopes": ["api://one/.default"],
             "credential": {"client_secret": {"file": "/secret"}},
+        }, "elsewhere": {
+            "token_endpoint": "https://idp.example/token",
+            "client_id": "c",
+            "credential": {"client_secret": {"file": "/secret"}},
         }},
+        "default_identity": "app",
+        "authority_hosts": ["idp.example"],
         "envoy": envoy,
     })
     .to_string()
@@ -121,7 +127,11 @@ impl World {
     /// Starts one more VM. Its number.
     pub(crate) fn start(&mut self) -> usize {
         let config = Config::load(Some(&self.document), &Environment::default()).unwrap();
-        let settings = Settings::check(&config, Module::Default).unwrap();
+        let module = match self.document.contains("\"grant\"") {
+            true => Module::Full,
+            false => Module::Default,
+        };
+        let settings = Settings::check(&config, module).unwrap();
         let requests = Requests::new(Proxy::new(&self.process), settings);
         let seed = self.dice.bytes();
         let lifecycle = Lifecycle::new(config, requests.settings(), seed, requests.host());

@@ -38,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) headers: BTreeMap<String, String>,
     state: State,
     www_authenticate: Option<String>,
+    /// That the caller was told.
+    challenge: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -130,6 +132,11 @@ impl Proxy {
             State::Sent => Fate::Sent(request.headers.get("authorization").cloned()),
             State::Answered(class) => Fate::Refused(class.clone()),
         }
+    }
+
+    /// The challenge with which a request was answered in place of the upstream.
+    pub(crate) fn challenge(&self, id: u32) -> Option<String> {
+        self.requests.borrow()[&id].challenge.clone()
     }
 
     pub(crate) fn headers(&self, id: u32) -> BTreeMap<String, String> {
@@ -263,8 +270,18 @@ impl Host for Proxy {
         assert!(body.starts_with("edgepass: "));
         let class = headers.iter().find(|(name, _)| *name == "x-edgepass-error");
         let class = class.expect("it has a class").1.to_owned();
-        assert_eq!(status, if class == "ambiguous-path" { 400 } else { 503 });
-        self.edit_at_hand(|request| request.state = State::Answered(class));
+        let challenge = headers.iter().find(|(name, _)| *name == "www-authenticate");
+        let challenge = challenge.map(|(_, value)| (*value).to_owned());
+        let expected = match (class.as_str(), &challenge) {
+            (_, Some(_)) => 401,
+            ("ambiguous-path", None) => 400,
+            _ => 503,
+        };
+        assert_eq!(status, expected);
+        self.edit_at_hand(|request| {
+            request.state = State::Answered(class);
+            request.challenge = challenge;
+        });
     }
 }
 
@@ -359,7 +376,10 @@ impl Driver for Effects {
     }
 
     fn refreshed(&mut self, asked: &TokenRequest, _: u64, _: u64) {
-        assert_eq!(asked.identity.as_deref(), Some("app"));
+        assert!(matches!(
+            asked.identity.as_deref(),
+            Some("app" | "elsewhere")
+        ));
         self.server.borrow_mut().taken += 1;
     }
 

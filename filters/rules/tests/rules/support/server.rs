@@ -49,6 +49,8 @@ pub(crate) struct Server {
     pub(crate) held_until: u64,
     /// Tokens and their true ends.
     pub(crate) issued: BTreeMap<String, u64>,
+    /// For whom, where that was somebody.
+    pub(crate) subjects: BTreeMap<String, String>,
     pub(crate) revoked: Vec<String>,
     last: Option<String>,
     dice: Dice,
@@ -74,6 +76,7 @@ impl Server {
             seen: Vec::new(),
             held_until: 0,
             issued: BTreeMap::new(),
+            subjects: BTreeMap::new(),
             revoked: Vec::new(),
             last: None,
             dice: Dice::new(seed ^ 1),
@@ -135,7 +138,21 @@ impl Server {
             Mood::Well if self.refuses_claims && has_claims(request) => {
                 (400, r#"{"error":"invalid_request"}"#.to_owned())
             }
-            Mood::Well => (200, self.issue(true_ms)),
+            Mood::Well => match subject(request) {
+                Some(subject) if subject.starts_with("bad") => {
+                    (400, r#"{"error":"invalid_grant"}"#.to_owned())
+                }
+                Some(subject) if subject.starts_with("mfa") => (
+                    400,
+                    r#"{"error":"interaction_required","error_codes":[50076],"claims":"{\"access_token\":{\"acrs\":{\"essential\":true}}}"}"#.to_owned(),
+                ),
+                subject => {
+                    let body = self.issue(true_ms);
+                    let token = self.last.clone().unwrap_or_default();
+                    self.subjects.extend(subject.map(|subject| (token, subject)));
+                    (200, body)
+                }
+            },
             Mood::Same => {
                 let again = self.last.clone().and_then(|token| {
                     let left_s = self.issued[&token].saturating_sub(true_ms) / 1000;
@@ -176,6 +193,13 @@ impl Server {
         let life = self.lifetime_s.to_string();
         body(&token, self.expires_in.unwrap_or(&life), self.refresh_in_s)
     }
+}
+
+/// The caller whose token is exchanged.
+fn subject(request: &HttpRequest) -> Option<String> {
+    let mut form = form_urlencoded::parse(request.body.expose());
+    let found = form.find(|(name, _)| matches!(&**name, "assertion" | "subject_token"));
+    found.map(|(_, value)| value.into_owned())
 }
 
 fn has_claims(request: &HttpRequest) -> bool {
