@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "every-credential")]
 use crate::authority::Authority;
-use crate::cache::{Acquired, CacheKey, Generation, KeyParts};
+use crate::cache::{Acquired, Generation, KeyParts};
 use crate::config::{Exchange, IdentityConfig, Source};
 #[cfg(feature = "every-credential")]
 use crate::credential::discovery;
@@ -15,7 +15,7 @@ use crate::credential::{
 use crate::effect::HttpErrorKind;
 use crate::exchange::{self, Asked, Form, Wanted};
 use crate::flow::{Io, race};
-use crate::grant::{self, GrantKey};
+use crate::grant;
 use crate::limits::{
     EXPIRED_ASSERTION_GRACE_MS, FLIGHT_TIMEOUT_MS, HOST_CALL_TIMEOUT_MS, HTTP_TIMEOUT_MS,
 };
@@ -78,7 +78,8 @@ impl Plan {
         })
     }
 
-    pub(crate) fn key(&self) -> CacheKey {
+    /// What it has in common with others of its kind, whoever they are for.
+    pub(crate) fn key_parts(&self) -> KeyParts {
         let mut scopes = self.scopes.clone();
         let client = self.identity.client();
         if client.is_none_or(|client| client.authority.is_entra()) {
@@ -87,22 +88,21 @@ impl Plan {
                 .iter_mut()
                 .for_each(|scope| scope.make_ascii_lowercase());
         }
-        CacheKey::new(KeyParts {
+        KeyParts {
             identity: self.identity.name.clone(),
             tenant: self.tenant.clone(),
-            grant: GrantKey::of(&self.grant),
             // in order and each once
             scopes: Table::from_iter(scopes.into_iter().map(|scope| (scope, ())))
                 .into_iter()
                 .map(|(scope, ())| scope)
                 .collect(),
             token_type: self.token_type,
-        })
+        }
     }
 
-    /// Whether the same exchange may be made again: see [`grant::is_single_use`].
+    /// Whether the same exchange may be made again: see [`GrantKind::is_single_use`](crate::GrantKind::is_single_use).
     pub(crate) fn is_repeatable(&self) -> bool {
-        !grant::is_single_use(&self.grant)
+        !self.grant.kind().is_single_use()
     }
 
     /// Whether its request can carry the claims of a challenge.

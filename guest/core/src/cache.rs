@@ -1,47 +1,63 @@
 //! Tokens that were got, and when they are served, renewed and forgotten.
 
 use std::cell::OnceCell;
-use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::hash::BuildHasher as _;
 use std::ops::Deref;
 use std::rc::Rc;
 
 use crate::exchange::Granted;
 use crate::flow::Io;
 use crate::grant::GrantKey;
+use crate::keyed::{Ends, Key, Lasting, SWEPT_AT_ONCE, Seed};
 use crate::limits::{
-    EXPIRY_MARGIN_MS, MAX_CACHED_TOKENS, MAX_REFRESH_BACKOFF_MS, MAX_REFUSED_CLAIMS,
-    REFRESH_BACKOFF_MS, REFRESH_JITTER_PERCENT, REJECTION_BURST, REJECTION_COOLDOWN_MS,
+    EXPIRY_MARGIN_MS, MAX_CACHED_TOKENS, MAX_LISTED_USER_TOKENS, MAX_REFRESH_BACKOFF_MS,
+    MAX_REFUSED_CLAIMS, MAX_TOKEN_BYTES, MAX_USER_TOKENS, REFRESH_BACKOFF_MS,
+    REFRESH_JITTER_PERCENT, REJECTION_BURST, REJECTION_COOLDOWN_MS,
 };
 use crate::pace::Pace;
 use crate::retry;
 use crate::time::Moment;
 use crate::{
-    AccessToken, Now, RejectionOutcome, Secret, Table, TokenSource, TokenState, TokenStatus,
-    TokenType, sha256_hex,
+    AccessToken, Now, RejectionOutcome, Secret, TokenSource, TokenState, TokenStatus, TokenType,
+    sha256_hex,
 };
 
-/// What makes two requests the same. Never the client's assertion itself, and never a challenge's claims: those replace
-/// the cached token. Client and token endpoint follow from the identity and the tenant.
+/// What makes two requests the same. Never the client's assertion itself, nor a user's, and never a challenge's claims:
+/// those replace the cached token. Client and token endpoint follow from the identity and the tenant.
 ///
-/// A clone is the same key without a look at it: the tables whose keys come from one resolved request compare addresses.
+/// What all users of one question have in common is there once, so that a key is small and a clone of it is cheap.
 #[derive(Clone, Debug)]
-pub(crate) struct CacheKey(Rc<KeyParts>);
+pub(crate) struct CacheKey {
+    digest: u64,
+    /// Whose token it is: the application's own, or that of the subject whom the grant names.
+    pub(crate) grant: GrantKey,
+    parts: Rc<KeyParts>,
+}
 
-/// What a [`CacheKey`] is made of.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+/// What a [`CacheKey`] is made of, but for the grant.
+#[derive(Debug, Eq, Hash, PartialEq)]
 pub(crate) struct KeyParts {
     pub(crate) identity: String,
     pub(crate) tenant: Option<String>,
-    /// Whose token it is: the application's own, or that of the subject whom the grant names.
-    pub(crate) grant: GrantKey,
     /// Sorted; in lower case where the authority does not tell letters apart.
     pub(crate) scopes: Vec<String>,
     pub(crate) token_type: TokenType,
 }
 
 impl CacheKey {
-    pub(crate) fn new(parts: KeyParts) -> Self {
-        Self(Rc::new(parts))
+    pub(crate) fn new(parts: Rc<KeyParts>, grant: GrantKey, seed: &Seed) -> Self {
+        let digest = seed.hash_one((&parts, &grant));
+        Self {
+            digest,
+            grant,
+            parts,
+        }
+    }
+
+    /// Whether it is the application's own token, and no user's.
+    pub(crate) fn is_own(&self) -> bool {
+        self.grant.is_own()
     }
 }
 
@@ -49,22 +65,13 @@ impl Deref for CacheKey {
     type Target = KeyParts;
 
     fn deref(&self) -> &KeyParts {
-        &self.0
+        &self.parts
     }
 }
 
-impl Ord for CacheKey {
-    fn cmp(&self, other: &Self) -> Ordering {
-        if Rc::ptr_eq(&self.0, &other.0) {
-            return Ordering::Equal;
-        }
-        self.0.cmp(&other.0)
-    }
-}
-
-impl PartialOrd for CacheKey {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+impl Key for CacheKey {
+    fn digest(&self) -> u64 {
+        self.digest
     }
 }
 
@@ -72,7 +79,41 @@ impl Eq for CacheKey {}
 
 impl PartialEq for CacheKey {
     fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
+        self.digest == other.digest
+            && self.grant == other.grant
+            && (Rc::ptr_eq(&self.parts, &other.parts) || self.parts == other.parts)
+    }
+}
+
+/// What the application has for itself, and what all its users have. Each has its bounds, so that no number of users
+/// takes from the application, or keeps it out.
+#[derive(Debug, Default)]
+pub(crate) struct Shares<T> {
+    pub(crate) own: T,
+    pub(crate) users: T,
+}
+
+impl<T> Shares<T> {
+    pub(crate) fn of(&self, key: &CacheKey) -> &T {
+        match key.is_own() {
+            true => &self.own,
+            false => &self.users,
+        }
+    }
+
+    pub(crate) fn of_mut(&mut self, key: &CacheKey) -> &mut T {
+        match key.is_own() {
+            true => &mut self.own,
+            false => &mut self.users,
+        }
+    }
+
+    pub(crate) fn both(&self) -> [&T; 2] {
+        [&self.own, &self.users]
+    }
+
+    pub(crate) fn both_mut(&mut self) -> [&mut T; 2] {
+        [&mut self.own, &mut self.users]
     }
 }
 
@@ -119,7 +160,8 @@ pub(crate) struct Entry {
     /// The claims it was got with.
     claims: Option<String>,
     failures: u32,
-    last_used: u64,
+    /// What it was counted with.
+    bytes: usize,
     /// The one before, where that is to live longer: a server that says of a token that it ends in a moment, by mistake
     /// or not, must not leave those without one who had a good one.
     outliving: Option<Box<Entry>>,
@@ -171,6 +213,26 @@ impl Entry {
     fn is_searched(&self) -> bool {
         let suspicion = self.suspicion.as_ref();
         suspicion.is_some_and(|suspicion| suspicion.search == Search::Due)
+    }
+
+    /// What it takes of the memory, with its place in the cache.
+    fn size(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let secret = |secret: &Option<Secret>| secret.as_ref().map_or(0, |s| s.expose().len());
+        let token = &self.token;
+        let claims = self.suspicion.as_ref().and_then(|s| s.claims.as_ref());
+        ENTRY_BYTES
+            + token.token.expose().len()
+            + token.token_type.len()
+            + token.scope.len()
+            + token.identity.len()
+            + secret(&token.refresh_token)
+            + secret(&token.id_token)
+            + text(&token.issued_token_type)
+            + text(&token.certificate_thumbprint)
+            + text(&self.claims)
+            + claims.map_or(0, String::len)
+            + self.outliving.as_ref().map_or(0, |before| before.size())
     }
 
     fn freshness(&self, now: Now) -> Freshness {
@@ -237,7 +299,7 @@ impl Entry {
 
     /// Of this one and the one before, the one that is good and lives longer than the next one. One is not good for which
     /// a challenge was satisfied: the identity provider itself has revoked it.
-    fn into_outliving(mut self, next: (&Secret, Moment), now: Now) -> Option<Box<Self>> {
+    fn into_outliving(mut self: Box<Self>, next: (&Secret, Moment), now: Now) -> Option<Box<Self>> {
         let (token, expires) = next;
         let before = self.outliving.take();
         let good = |entry: &Self| {
@@ -246,7 +308,7 @@ impl Entry {
         };
         before
             .filter(|before| good(before))
-            .or_else(|| good(&self).then(|| Box::new(self)))
+            .or_else(|| good(&self).then_some(self))
     }
 
     /// Takes a refusal in. `claims` is what its challenge asks for.
@@ -294,23 +356,153 @@ impl Entry {
     }
 }
 
-/// The tokens by key.
-#[derive(Debug, Default)]
-pub(crate) struct Cache {
-    entries: Table<CacheKey, Entry>,
-    /// Digests of the claims that a server has refused lately, and until when on the monotonic clock that counts.
-    refused_claims: Vec<(CacheKey, String, u64)>,
-    uses: u64,
+impl Ends for Box<Entry> {
+    fn end_mono_ms(&self) -> u64 {
+        let own = self.expires.clocks().mono_ms;
+        let before = self.outliving.as_ref().map(Self::end_mono_ms);
+        before.map_or(own, |before| before.max(own))
+    }
 }
 
+/// What an entry takes besides its texts: itself, its key, its places in the lists, and what an allocator adds to each of
+/// some seven allocations.
+const ENTRY_BYTES: usize = size_of::<Entry>() + size_of::<CacheKey>() + 176;
+
+/// How much a store may hold.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    tokens: usize,
+    bytes: usize,
+}
+
+/// Tokens by key, the ones that were used last kept.
+struct Store {
+    entries: Lasting<CacheKey, Box<Entry>>,
+    /// What they take.
+    bytes: usize,
+    budget: Budget,
+    /// Digests of the claims that a server has refused lately, and until when on the monotonic clock that counts.
+    refused_claims: VecDeque<(CacheKey, String, u64)>,
+}
+
+impl Store {
+    fn new(budget: Budget) -> Self {
+        Self {
+            entries: Lasting::default(),
+            bytes: 0,
+            budget,
+            refused_claims: VecDeque::new(),
+        }
+    }
+
+    fn get_mut(&mut self, key: &CacheKey) -> Option<&mut Box<Entry>> {
+        self.entries.map_mut().get_mut(key)
+    }
+
+    /// The entry that lives, as the one that was used last.
+    fn use_living(&mut self, key: &CacheKey, now: Now) -> Option<&mut Entry> {
+        let slot = self.entries.map().slot(key)?;
+        if !self.entries.map_mut().at_mut(slot)?.lives(now) {
+            self.remove_at(slot);
+            return None;
+        }
+        self.entries.map_mut().touch(slot);
+        self.entries
+            .map_mut()
+            .at_mut(slot)
+            .map(|entry| &mut **entry)
+    }
+
+    /// Drops some of those that have ended: whoever never comes back does not ask for them.
+    fn sweep(&mut self, now: Now) {
+        let mut looks = SWEPT_AT_ONCE;
+        while let Some(slot) = self.entries.ended(now.mono_ms, &mut looks) {
+            self.remove_at(slot);
+        }
+    }
+
+    /// Dropping one wipes its secrets.
+    fn remove_at(&mut self, slot: u32) -> Option<(CacheKey, Box<Entry>)> {
+        let (key, entry) = self.entries.map_mut().remove_at(slot)?;
+        self.bytes = self.bytes.saturating_sub(entry.bytes);
+        Some((key, entry))
+    }
+
+    fn remove(&mut self, key: &CacheKey) -> Option<Box<Entry>> {
+        let slot = self.entries.map().slot(key)?;
+        self.remove_at(slot).map(|(_, entry)| entry)
+    }
+
+    /// Puts one in whose key is not there, in place of those that were not used for the longest time.
+    fn insert(&mut self, key: CacheKey, mut entry: Box<Entry>) {
+        entry.bytes = entry.size();
+        let Budget { tokens, bytes } = self.budget;
+        while self.entries.map().len() >= tokens || self.bytes.saturating_add(entry.bytes) > bytes {
+            let Some(idle) = self.entries.map().oldest() else {
+                break;
+            };
+            self.remove_at(idle);
+        }
+        self.bytes = self.bytes.saturating_add(entry.bytes);
+        self.entries.insert(key, entry);
+    }
+
+    /// Counts one again that has changed.
+    fn count(&mut self, key: &CacheKey) {
+        let Some(entry) = self.entries.map_mut().get_mut(key) else {
+            return;
+        };
+        let before = std::mem::replace(&mut entry.bytes, 0);
+        entry.bytes = entry.size();
+        self.bytes = self
+            .bytes
+            .saturating_sub(before)
+            .saturating_add(entry.bytes);
+    }
+
+    fn retain(&mut self, mut fits: impl FnMut(&CacheKey, &Entry) -> bool) {
+        let bytes = &mut self.bytes;
+        self.entries.map_mut().retain(|key, entry| {
+            let keep = fits(key, entry);
+            if !keep {
+                *bytes = bytes.saturating_sub(entry.bytes);
+            }
+            keep
+        });
+    }
+}
+
+/// The tokens by key.
+pub(crate) struct Cache(Shares<Store>);
+
 impl Cache {
+    /// `user_bytes` is what the tokens of users may take.
+    pub(crate) fn new(user_bytes: usize) -> Self {
+        let own = Budget {
+            tokens: MAX_CACHED_TOKENS,
+            bytes: MAX_TOKEN_BYTES,
+        };
+        let users = Budget {
+            tokens: MAX_USER_TOKENS,
+            bytes: user_bytes,
+        };
+        Self(Shares {
+            own: Store::new(own),
+            users: Store::new(users),
+        })
+    }
+
+    /// Drops some of what has ended.
+    pub(crate) fn sweep(&mut self, now: Now) {
+        for store in self.0.both_mut() {
+            store.sweep(now);
+        }
+    }
+
     /// The entry that may be served now, and how.
     pub(crate) fn usable(&mut self, key: &CacheKey, now: Now) -> Option<(&mut Entry, Freshness)> {
-        self.uses += 1;
-        let uses = self.uses;
-        // dropping one that has ended wipes the secret
-        let entry = self.entries.get_kept(key, |entry| entry.lives(now))?;
-        entry.last_used = uses;
+        self.sweep(now);
+        let entry = self.0.of_mut(key).use_living(key, now)?;
         let freshness = entry.freshness(now);
         Some((entry, freshness))
     }
@@ -329,17 +521,16 @@ impl Cache {
         let schedule = Schedule::of(&acquired, io);
         let token = hand_out(acquired, &schedule, &key.identity);
         let now = io.now();
-        self.entries.retain(|_, entry| entry.lives(now));
         if schedule.expires.reached(now) {
             return (token, false);
         }
-        let is_there = |kept: &&Entry| !kept.yields_to(begun, claims.as_deref());
-        if self.entries.get(key).filter(is_there).is_some() {
+        let store = self.0.of_mut(key);
+        store.sweep(now);
+        let there = store.use_living(key, now);
+        if there.is_some_and(|kept| !kept.yields_to(begun, claims.as_deref())) {
             return (token, true);
         }
-        let old = self.entries.remove(key);
-        self.make_room();
-        self.uses += 1;
+        let old = store.remove(key);
         let next = (&token.token, schedule.expires);
         let entry = Entry {
             token: token.clone(),
@@ -356,22 +547,24 @@ impl Cache {
             outliving: old.and_then(|old| old.into_outliving(next, now)),
             claims,
             failures: 0,
-            last_used: self.uses,
+            bytes: 0,
         };
-        self.entries.insert(key.clone(), entry);
+        store.insert(key.clone(), Box::new(entry));
         (token, true)
     }
 
     /// Forgets the tokens that were got with an earlier state of that credential, but for that of `key`, which is about to
     /// be replaced. Tokens of the identity's other credentials stay.
     pub(crate) fn drop_earlier(&mut self, key: &CacheKey, newest: &Generation) {
-        self.entries.retain(|of, entry| {
-            of.identity != key.identity
-                || of == key
-                || entry.generation.as_ref().is_none_or(|generation| {
-                    generation.credential != newest.credential || generation == newest
-                })
-        });
+        for store in self.0.both_mut() {
+            store.retain(|of, entry| {
+                of.identity != key.identity
+                    || of == key
+                    || entry.generation.as_ref().is_none_or(|generation| {
+                        generation.credential != newest.credential || generation == newest
+                    })
+            });
+        }
     }
 
     /// The token to hand out of what is not to be kept.
@@ -380,20 +573,11 @@ impl Cache {
         hand_out(acquired, &schedule, &key.identity)
     }
 
-    fn make_room(&mut self) {
-        while self.entries.len() >= MAX_CACHED_TOKENS {
-            let idle = self.entries.iter().min_by_key(|(_, e)| e.last_used);
-            let Some(idle) = idle.map(|(key, _)| key.clone()) else {
-                return;
-            };
-            self.entries.remove(&idle);
-        }
-    }
-
-    /// The tokens of one identity, without the tokens.
+    /// The tokens of one identity, without the tokens: all of its own, and of its users' those that were used last.
     pub(crate) fn status(&self, identity: &str, now: Now) -> Vec<TokenStatus> {
-        let entries = self.entries.iter();
-        entries
+        let [own, users] = self.0.both().map(|store| store.entries.map().iter());
+        let mut tokens: Vec<TokenStatus> = own
+            .chain(users.take(MAX_LISTED_USER_TOKENS))
             .filter(|(key, entry)| key.identity == identity && !entry.expires.reached(now))
             .map(|(key, entry)| TokenStatus {
                 scopes: key.scopes.clone(),
@@ -412,7 +596,11 @@ impl Cache {
                 expires_on: entry.token.expires_on,
                 refresh_on: entry.token.refresh_on,
             })
-            .collect()
+            .collect();
+        // people read it: the same in the same order
+        let place = |token: &TokenStatus| (token.tenant.clone(), token.grant, token.scopes.clone());
+        tokens.sort_by_cached_key(place);
+        tokens
     }
 
     /// Somebody refused the token of that digest.
@@ -423,45 +611,50 @@ impl Cache {
         claims: Option<String>,
         now: Now,
     ) -> RejectionOutcome {
-        let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.is(sha256)) else {
-            return RejectionOutcome::AlreadyReplaced;
-        };
+        let store = self.0.of_mut(key);
+        let refused = &store.refused_claims;
         let claims = claims.filter(|claims| {
             let digest = sha256_hex(claims.as_bytes());
-            let mut refused = self.refused_claims.iter();
-            !refused.any(|(of, known, until_mono_ms)| {
+            !refused.iter().any(|(of, known, until_mono_ms)| {
                 of == key && *known == digest && now.mono_ms < *until_mono_ms
             })
         });
-        entry.refused(claims, now)
+        let Some(entry) = store.get_mut(key).filter(|entry| entry.is(sha256)) else {
+            return RejectionOutcome::AlreadyReplaced;
+        };
+        let outcome = entry.refused(claims, now);
+        store.count(key);
+        outcome
     }
 
     /// The server has refused to grant with these claims: others are asked for without them, and a challenge that asks
     /// for them again is taken for a plain refusal for a while.
     pub(crate) fn claims_refused(&mut self, key: &CacheKey, claims: &str, now: Now) {
-        if let Some(entry) = self.entries.get_mut(key)
+        let store = self.0.of_mut(key);
+        if let Some(entry) = store.get_mut(key)
             && let Some(suspicion) = &mut entry.suspicion
             && suspicion.claims.as_deref() == Some(claims)
         {
             suspicion.claims = None;
         }
-        self.refused_claims
-            .retain(|(.., until_mono_ms)| now.mono_ms < *until_mono_ms);
-        if self.refused_claims.len() >= MAX_REFUSED_CLAIMS {
-            self.refused_claims.remove(0);
+        if store.refused_claims.len() >= MAX_REFUSED_CLAIMS {
+            store.refused_claims.pop_front();
         }
         let until_mono_ms = now.mono_ms.saturating_add(REJECTION_COOLDOWN_MS);
         let digest = sha256_hex(claims.as_bytes());
-        self.refused_claims
-            .push((key.clone(), digest, until_mono_ms));
+        store
+            .refused_claims
+            .push_back((key.clone(), digest, until_mono_ms));
     }
 
     /// Forgets the tokens of one identity, or all.
     pub(crate) fn drop_identity(&mut self, identity: Option<&str>) -> usize {
-        let before = self.entries.len();
-        self.entries
-            .retain(|key, _| identity.is_some_and(|identity| identity != key.identity));
-        before - self.entries.len()
+        let count = |cache: &Self| cache.0.both().map(|store| store.entries.map().len());
+        let before: usize = count(self).iter().sum();
+        for store in self.0.both_mut() {
+            store.retain(|key, _| identity.is_some_and(|identity| identity != key.identity));
+        }
+        before - count(self).iter().sum::<usize>()
     }
 }
 

@@ -103,6 +103,11 @@ pub(crate) struct Exchange {
 }
 
 impl Config {
+    /// What the tokens of users may take of an engine's memory, bytes.
+    pub fn user_token_bytes(&self) -> usize {
+        crate::limits::USER_TOKENS_MIB * 1024 * 1024
+    }
+
     /// What a driver must be able to do for any of its identities.
     pub fn needs(&self) -> Needs {
         let mut needs = self.needs.clone();

@@ -1,7 +1,9 @@
 //! Telling things apart by all that they are made of.
 
-use crate::secret::Zeroizing;
-use crate::{Secret, sha256_hex};
+use sha2::{Digest as _, Sha256};
+
+use crate::Secret;
+use crate::secret::{Zeroizing, hex};
 
 /// Texts one after the other, each with its length, so that no two lists of them look the same.
 #[derive(Default)]
@@ -30,6 +32,10 @@ impl Distinction {
     }
 
     pub(crate) fn sha256_hex(&self) -> String {
-        sha256_hex(self.0.as_bytes())
+        hex(&self.sha256())
+    }
+
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        Sha256::digest(self.0.as_bytes()).into()
     }
 }

@@ -1,27 +1,31 @@
 //! The engine: requests in, effects out, outcomes in, answers out.
 
-use std::collections::VecDeque;
+use std::cell::Cell;
 use std::future::Future;
+use std::hash::BuildHasher as _;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::acquire::{Plan, acquire, assertion_alone, try_credentials};
-use crate::cache::{Acquired, Cache, CacheKey, Freshness, KeyParts};
+use crate::cache::{Acquired, Cache, CacheKey, Freshness, KeyParts, Shares};
 use crate::effect::{Effect, EffectId, Outcome};
-use crate::flow::{Io, TaskId};
+use crate::flow::{Io, TaskId, race};
 use crate::grant::GrantKey;
+use crate::keyed::{Ends, Key, Keyed, Lasting, Seed};
 use crate::limits::{
-    MAX_ASSERTIONS, MAX_CACHED_TOKENS, MAX_FLIGHTS, MAX_INLINE_RETRY_AFTER_MS, MAX_RESOLVED,
+    FLIGHT_TIMEOUT_MS, MAX_ASSERTIONS, MAX_CACHED_TOKENS, MAX_FLIGHTS, MAX_INLINE_RETRY_AFTER_MS,
+    MAX_RESOLVED, MAX_USER_EXCHANGES, MAX_USER_FLIGHTS, MAX_USER_PACES, MAX_USER_WAITING,
     MAX_WAITING, NEGATIVE_CACHE_MS, REJECTION_PATIENCE_MS,
 };
 use crate::pace::ExchangePace;
 use crate::retry::{self, RetryClass, retry_class};
-use crate::secret::same;
+use crate::secret::{same, sha256_hex};
 use crate::status::Activity;
 use crate::{
-    AccessToken, ClientAssertion, Config, CredentialTrial, Error, ErrorClass, Grant,
+    AccessToken, ClientAssertion, Config, CredentialTrial, Error, ErrorClass, GrantKind,
     IdentityStatus, Now, Refresh, RejectionOutcome, Table, TokenRequest, TokenSource, TokenType,
     challenge, config,
 };
@@ -63,27 +67,36 @@ pub struct Engine {
     generations: Table<(String, usize), (String, u64)>,
     /// How often the tokens of each identity were dropped.
     epochs: Table<String, u64>,
+    /// Makes digests of keys.
+    seed: Seed,
     /// Requests that were resolved before: a proxy asks the same few questions all day.
-    resolved: Vec<Rc<Resolved>>,
+    resolved: Keyed<u64, Rc<Resolved>>,
     /// Questions that are not to be asked again for a while.
-    negative_cache: Table<FlightKey, Hold>,
-    /// How often each token was asked for. Those with claims have a pace of their own, so that whoever brings them does
-    /// not use up what all others need.
-    paces: Table<(CacheKey, bool), ExchangePace>,
+    holds: Shares<Lasting<FlightKey, Hold>>,
+    /// How often each token was asked for.
+    paces: Shares<Lasting<PaceKey, ExchangePace>>,
     activity: Activity,
-    flights: Table<FlightKey, Flight>,
-    tasks: Table<TaskId, Task>,
-    completed: VecDeque<(Ticket, Completed)>,
-    /// Callers who wait for a token.
-    waiting: usize,
+    flights: Keyed<FlightKey, Flight>,
+    /// How many of these there are.
+    under_way: Shares<usize>,
+    tasks: Keyed<TaskId, Task>,
+    completed: Keyed<u64, Completed>,
+    /// Who waits, by ticket.
+    callers: Keyed<u64, Caller>,
+    /// How many of them wait for a token.
+    waiting: Shares<usize>,
     /// Assertions that are being made.
     assertions: usize,
     last_id: u64,
 }
 
 /// Requests with the same challenge share a flight; those with another have their own.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct FlightKey {
+#[derive(Clone, Debug)]
+struct FlightKey(Rc<FlightParts>);
+
+#[derive(Debug, Eq, PartialEq)]
+struct FlightParts {
+    digest: u64,
     token: CacheKey,
     claims: Option<String>,
     /// How often the tokens of the identity were dropped before: what was asked for before that is not joined, and not
@@ -92,37 +105,110 @@ struct FlightKey {
 }
 
 impl FlightKey {
+    fn new(token: CacheKey, claims: Option<String>, epoch: u64, seed: &Seed) -> Self {
+        let digest = match &claims {
+            None => token.digest(),
+            Some(claims) => seed.hash_one((token.digest(), claims)),
+        };
+        Self(Rc::new(FlightParts {
+            digest,
+            token,
+            claims,
+            epoch,
+        }))
+    }
+
     /// The same without claims.
-    fn plain(&self) -> Self {
-        Self {
-            claims: None,
-            ..self.clone()
+    fn plain(&self, seed: &Seed) -> Self {
+        match self.claims {
+            None => self.clone(),
+            Some(_) => Self::new(self.token.clone(), None, self.epoch, seed),
         }
     }
 
-    /// How often it is asked has a pace of its own.
-    fn pace(&self) -> (CacheKey, bool) {
-        (self.token.clone(), self.claims.is_some())
+    fn pace(&self) -> PaceKey {
+        PaceKey {
+            token: self.token.clone(),
+            has_claims: self.claims.is_some(),
+        }
     }
 }
 
-/// A request and what it comes to under the configuration.
+impl Deref for FlightKey {
+    type Target = FlightParts;
+
+    fn deref(&self) -> &FlightParts {
+        &self.0
+    }
+}
+
+impl Eq for FlightKey {}
+
+impl PartialEq for FlightKey {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Key for FlightKey {
+    fn digest(&self) -> u64 {
+        self.digest
+    }
+}
+
+/// What has a pace. Exchanges with claims have one of their own, so that whoever brings them does not use up what all others
+/// need.
+#[derive(Debug, Eq, PartialEq)]
+struct PaceKey {
+    token: CacheKey,
+    has_claims: bool,
+}
+
+impl Key for PaceKey {
+    fn digest(&self) -> u64 {
+        self.token.digest() ^ u64::from(self.has_claims)
+    }
+}
+
+/// A request but for its subject, and what it comes to under the configuration.
 #[derive(Debug)]
 struct Resolved {
     identity: Option<String>,
     scopes: Vec<String>,
     tenant: Option<String>,
     token_type: TokenType,
-    grant: GrantKey,
-    plan: Plan,
-    key: CacheKey,
+    grant: GrantKind,
+    /// Whether its request can carry the claims of a challenge.
+    takes_claims: bool,
+    parts: Rc<KeyParts>,
+    /// Of the application's own token. A user's plan has the user's token in it, which is not kept any longer than its
+    /// exchange.
+    own: Option<(Rc<Plan>, CacheKey)>,
+}
+
+impl Resolved {
+    fn answers(&self, request: &TokenRequest) -> bool {
+        let mut scopes = self.scopes.iter().zip(&request.scopes);
+        self.scopes.len() == request.scopes.len()
+            && scopes.all(|(known, scope)| same(known, scope))
+            && self.identity == request.identity
+            && self.tenant == request.tenant
+            && self.token_type == request.token_type
+            && self.grant == request.grant.kind()
+    }
 }
 
 /// One exchange under way, and who waits for it.
 #[derive(Debug)]
 struct Flight {
     plan: Rc<Plan>,
-    waiters: Vec<Waiter>,
+    /// The tickets of those who wait, and of some who have gone.
+    waiters: Vec<u64>,
+    /// How many of these have.
+    gone: usize,
+    task: TaskId,
+    /// It has had its turn.
+    begun: Rc<Cell<bool>>,
     /// While the cached token lives on, its callers wait for a bounded time only.
     patience: Patience,
 }
@@ -139,13 +225,28 @@ enum Patience {
     Over,
 }
 
+/// Who waits for something.
+#[derive(Debug)]
+enum Caller {
+    /// For a token.
+    Token(Waiter),
+    /// For what that task makes for him alone.
+    Alone(TaskId),
+}
+
 #[derive(Debug)]
 struct Waiter {
-    ticket: Ticket,
+    flight: FlightKey,
     /// A failure may be answered with the cached token, which is about to expire or was refused.
     fallback: bool,
     /// The caller has brought the claims himself, and is told when the server refuses them.
     own_claims: bool,
+}
+
+impl Ends for Hold {
+    fn end_mono_ms(&self) -> u64 {
+        self.until_mono_ms
+    }
 }
 
 /// Why a key is not asked about.
@@ -185,18 +286,22 @@ impl Engine {
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         Self {
             activity: Activity::of(config.identities.keys()),
+            cache: Cache::new(config.user_token_bytes()),
             config,
             io: Io::new(seed),
-            cache: Cache::default(),
             generations: Table::default(),
             epochs: Table::default(),
-            resolved: Vec::new(),
-            negative_cache: Table::default(),
-            paces: Table::default(),
-            flights: Table::default(),
-            tasks: Table::default(),
-            completed: VecDeque::new(),
-            waiting: 0,
+            // apart from what feeds the rest
+            seed: Seed::new(&sha256_hex(&seed)),
+            resolved: Keyed::default(),
+            holds: Shares::default(),
+            paces: Shares::default(),
+            flights: Keyed::default(),
+            under_way: Shares::default(),
+            tasks: Keyed::default(),
+            completed: Keyed::default(),
+            callers: Keyed::default(),
+            waiting: Shares::default(),
             assertions: 0,
             last_id: 0,
         }
@@ -237,7 +342,7 @@ impl Engine {
         let future = Box::pin(async move {
             Ended::Assertion(assertion_alone(&io, &plan, audience.as_deref()).await)
         });
-        self.start(Purpose::Alone(ticket), future);
+        self.start_alone(ticket, future);
         Ok(ticket)
     }
 
@@ -255,7 +360,7 @@ impl Engine {
         self.assertions += 1;
         let io = self.io.clone();
         let future = Box::pin(async move { Ended::Trials(try_credentials(&io, &plan).await) });
-        self.start(Purpose::Alone(ticket), future);
+        self.start_alone(ticket, future);
         Ok(ticket)
     }
 
@@ -285,18 +390,17 @@ impl Engine {
         token_sha256: &str,
         www_authenticate: Option<&str>,
     ) -> Result<RejectionOutcome, Error> {
-        let resolved = self.resolve(request)?;
+        let (resolved, key) = self.resolve(request)?;
         let claims = www_authenticate
             .and_then(challenge::from_www_authenticate)
             .and_then(|challenge| challenge.claims)
             .map(|claims| challenge::parse_claims(&claims))
             .transpose()?
-            .filter(|_| resolved.plan.takes_claims());
-        let outcome = self.cache.reject(&resolved.key, token_sha256, claims, now);
+            .filter(|_| resolved.takes_claims);
+        let outcome = self.cache.reject(&key, token_sha256, claims, now);
         if outcome != RejectionOutcome::AlreadyReplaced {
-            let identity = &resolved.key.identity;
             self.activity
-                .count(identity, |counters| counters.rejections += 1);
+                .count(&key.identity, |counters| counters.rejections += 1);
         }
         Ok(outcome)
     }
@@ -304,8 +408,11 @@ impl Engine {
     /// Forgets the cached tokens of one identity, or all, and says how many there were.
     pub fn drop_cached(&mut self, identity: Option<&str>) -> usize {
         let is_meant = |name: &String| identity.is_none_or(|identity| identity == name);
-        self.negative_cache
-            .retain(|flight, _| !is_meant(&flight.token.identity));
+        for holds in self.holds.both_mut() {
+            holds
+                .map_mut()
+                .retain(|flight, _| !is_meant(&flight.token.identity));
+        }
         for name in self.config.identities.keys().filter(|name| is_meant(name)) {
             let epoch = self.epochs.get(name).map_or(1, |epoch| epoch + 1);
             self.epochs.insert(name.clone(), epoch);
@@ -338,20 +445,19 @@ impl Engine {
 
     /// The caller behind that ticket is gone. What it waited for goes on, for others and for the cache.
     pub fn cancel(&mut self, ticket: Ticket) {
-        for flight in self.flights.values_mut() {
-            let before = flight.waiters.len();
-            flight.waiters.retain(|waiter| waiter.ticket != ticket);
-            self.waiting -= before - flight.waiters.len();
+        self.completed.remove(&ticket.0);
+        match self.callers.remove(&ticket.0) {
+            None => {}
+            Some(Caller::Alone(task)) => {
+                self.tasks.remove(&task);
+                self.assertions = self.assertions.saturating_sub(1);
+            }
+            Some(Caller::Token(waiter)) => {
+                let waiting = self.waiting.of_mut(&waiter.flight.token);
+                *waiting = waiting.saturating_sub(1);
+                self.leave(&waiter.flight);
+            }
         }
-        let alone = self
-            .tasks
-            .iter()
-            .find(|(_, task)| matches!(task.purpose, Purpose::Alone(t) if t == ticket));
-        if let Some(id) = alone.map(|(id, _)| *id) {
-            self.tasks.remove(&id);
-            self.assertions = self.assertions.saturating_sub(1);
-        }
-        self.completed.retain(|(completed, _)| *completed != ticket);
     }
 
     /// Takes in what became of an effect.
@@ -368,9 +474,13 @@ impl Engine {
         for task in self.io.due() {
             self.poll(task);
         }
-        self.negative_cache
-            .retain(|_, hold| hold.until_mono_ms > now.mono_ms);
-        self.paces.retain(|_, pace| !pace.is_settled(now.mono_ms));
+        self.cache.sweep(now);
+        for holds in self.holds.both_mut() {
+            holds.sweep(now.mono_ms);
+        }
+        for paces in self.paces.both_mut() {
+            paces.sweep(now.mono_ms);
+        }
     }
 
     /// The next thing for the driver to do.
@@ -380,16 +490,13 @@ impl Engine {
 
     /// The next ticket that has its answer.
     pub fn next_completed(&mut self) -> Option<(Ticket, Completed)> {
-        self.completed.pop_front()
+        let (ticket, completed) = self.completed.pop_oldest()?;
+        Some((Ticket(ticket), completed))
     }
 
     /// The answer to one ticket, if it has come.
     pub fn take(&mut self, ticket: Ticket) -> Option<Completed> {
-        let place = self
-            .completed
-            .iter()
-            .position(|(completed, _)| *completed == ticket)?;
-        self.completed.remove(place).map(|(_, completed)| completed)
+        self.completed.remove(&ticket.0)
     }
 
     /// When to call [`Engine::wake`], on [`Now::mono_ms`]. `None` while nothing waits for time.
@@ -421,31 +528,33 @@ impl Engine {
         request: &TokenRequest,
         may_be: fn(Freshness) -> bool,
     ) -> Option<AccessToken> {
-        let resolved = self.resolve(request).ok()?;
-        let (entry, freshness) = self.cache.usable(&resolved.key, now)?;
+        if request.grant.kind().is_single_use() {
+            return None;
+        }
+        let (_, key) = self.resolve(request).ok()?;
+        let (entry, freshness) = self.cache.usable(&key, now)?;
         let is_refused = matches!(&request.refresh, Refresh::IfTokenIs(sha256) if entry.is(sha256));
         if is_refused || !may_be(freshness) {
             return None;
         }
         let token = entry.serve(now);
-        self.hit(&resolved.key);
+        self.hit(&key);
         Some(token)
     }
 
     fn try_request(&mut self, now: Now, request: &TokenRequest) -> Result<Reply, Error> {
-        let resolved = self.resolve(request)?;
-        let (plan, key) = (&resolved.plan, &resolved.key);
+        let (resolved, key) = self.resolve(request)?;
         let claims = request
             .claims
             .as_deref()
             .map(challenge::parse_claims)
             .transpose()?;
-        if claims.is_some() && !plan.takes_claims() {
+        if claims.is_some() && !resolved.takes_claims {
             return Err(Error::new(
                 ErrorClass::Unsupported,
                 format!(
                     "identity `{}` gets its tokens from the platform, which takes no claims",
-                    plan.identity.name
+                    key.identity
                 ),
             )
             .hint("ask without claims, or name an identity with a client of its own"));
@@ -454,7 +563,7 @@ impl Engine {
         let mut fallback = None;
         let mut next_claims = None;
         let mut refresh_is_due = false;
-        if let Some((entry, freshness)) = self.cache.usable(key, now) {
+        if let Some((entry, freshness)) = self.cache.usable(&key, now) {
             // a refused token's challenge goes with the next exchange for its key, whoever causes it
             next_claims = entry.next_claims().map(str::to_owned);
             let is_wanted = match &request.refresh {
@@ -467,7 +576,7 @@ impl Engine {
                 let token = entry.serve(now);
                 match freshness {
                     Freshness::Fresh => {
-                        self.hit(key);
+                        self.hit(&key);
                         return Ok(Reply::Ready(Ok(token)));
                     }
                     Freshness::RefreshDue => {
@@ -481,19 +590,17 @@ impl Engine {
                 }
             }
         }
-        let flight = FlightKey {
-            token: key.clone(),
-            claims: claims.or(next_claims),
-            epoch: self.epochs.get(&key.identity).copied().unwrap_or(0),
-        };
+        let plan = self.plan(&resolved, request)?;
+        let epoch = self.epochs.get(&key.identity).copied().unwrap_or(0);
+        let flight = FlightKey::new(key, claims.or(next_claims), epoch, &self.seed);
         if let Some((_, token)) = &fallback
             && (refresh_is_due
                 || self.held(&flight, now, false).is_some()
                 || self.is_impatient(&flight))
         {
-            self.hit(key);
+            self.hit(&flight.token);
             if refresh_is_due {
-                self.refresh_behind(plan, &flight);
+                self.refresh_behind(&plan, &flight);
             }
             return Ok(Reply::Ready(Ok(token.clone())));
         }
@@ -509,22 +616,30 @@ impl Engine {
             }
         };
         let waiter = Waiter {
-            ticket: self.new_ticket(),
+            flight,
             fallback: fallback.is_some(),
             own_claims,
         };
         let patience_ms = fallback.map(|(ms, _)| ms);
-        let ticket = self.join(plan, &flight, waiter, wait_ms, patience_ms);
+        let ticket = self.join(plan, waiter, wait_ms, patience_ms);
         Ok(Reply::Pending(ticket))
     }
 
     /// Whether there is room for one more who waits for that, and how long the exchange has to wait if it is to begin.
     fn admit(&mut self, flight: &FlightKey, forced: bool, now: Now) -> Result<u64, Error> {
-        check_bound(self.waiting, MAX_WAITING, "callers")?;
-        if self.flights.contains_key(flight) {
-            return Ok(0);
+        let waiting = *self.waiting.of(&flight.token);
+        match flight.token.is_own() {
+            true => check_bound(waiting, MAX_WAITING, "callers")?,
+            false => check_bound(waiting, MAX_USER_WAITING, "callers for users")?,
         }
-        check_bound(self.flights.len(), MAX_FLIGHTS, "exchanges")?;
+        if self.flights.contains_key(flight) {
+            // whoever presents a code a second time is a case for the server, and this is not sent twice at once
+            return match flight.token.grant.kind {
+                GrantKind::AuthorizationCode => Err(under_redemption()),
+                _ => Ok(0),
+            };
+        }
+        self.check_room(flight)?;
         match forced {
             true => Ok(0),
             false => self.begin_exchange(flight, now),
@@ -534,17 +649,20 @@ impl Engine {
     /// Counts an exchange that is about to begin, and says how long it has to wait before it does.
     fn begin_exchange(&mut self, flight: &FlightKey, now: Now) -> Result<u64, Error> {
         let of = flight.pace();
-        if !self.paces.contains_key(&of) {
-            if self.paces.len() >= MAX_CACHED_TOKENS {
-                self.paces.retain(|_, pace| !pace.is_settled(now.mono_ms));
-            }
-            if self.paces.len() >= 2 * MAX_CACHED_TOKENS {
+        let bound = match flight.token.is_own() {
+            true => 2 * MAX_CACHED_TOKENS,
+            false => MAX_USER_PACES,
+        };
+        let paces = self.paces.of_mut(&flight.token);
+        paces.sweep(now.mono_ms);
+        if !paces.map().contains_key(&of) {
+            if paces.map().len() >= bound {
                 // who asks for so many tokens is not to shut out who asks for one more
                 return Ok(0);
             }
-            self.paces.insert(of.clone(), ExchangePace::default());
+            paces.insert(flight.pace(), ExchangePace::default());
         }
-        let Some(pace) = self.paces.get_mut(&of) else {
+        let Some(pace) = paces.map_mut().get_mut(&of) else {
             return Ok(0);
         };
         let wait_ms = pace.wait_ms(now.mono_ms);
@@ -599,49 +717,92 @@ impl Engine {
         })
     }
 
-    fn resolve(&mut self, request: &TokenRequest) -> Result<Rc<Resolved>, Error> {
-        let grant = GrantKey::of(&request.grant);
-        let known = self.resolved.iter().find(|known| {
-            let mut scopes = known.scopes.iter().zip(&request.scopes);
-            known.scopes.len() == request.scopes.len()
-                && scopes.all(|(known, scope)| same(known, scope))
-                && known.identity == request.identity
-                && known.tenant == request.tenant
-                && known.token_type == request.token_type
-                && known.grant == grant
-        });
-        if let Some(known) = known {
-            return Ok(Rc::clone(known));
+    /// What a request comes to, and whose token it is about.
+    fn resolve(&mut self, request: &TokenRequest) -> Result<(Rc<Resolved>, CacheKey), Error> {
+        let resolved = match self.known(request) {
+            Some(known) => known,
+            None => self.resolve_anew(request)?,
+        };
+        let key = match &resolved.own {
+            Some((_, key)) => key.clone(),
+            None => {
+                let parts = Rc::clone(&resolved.parts);
+                CacheKey::new(parts, GrantKey::of(&request.grant), &self.seed)
+            }
+        };
+        Ok((resolved, key))
+    }
+
+    fn known(&mut self, request: &TokenRequest) -> Option<Rc<Resolved>> {
+        let answers = |resolved: &Keyed<u64, Rc<Resolved>>, slot| {
+            let known = resolved.at(slot).map(|(_, known)| known);
+            known.filter(|known| known.answers(request)).map(Rc::clone)
+        };
+        // most ask the same as before them
+        let newest = self.resolved.newest()?;
+        if let Some(known) = answers(&self.resolved, newest) {
+            return Some(known);
         }
+        let slot = self.resolved.slot(&self.digest(request))?;
+        let known = answers(&self.resolved, slot)?;
+        self.resolved.touch(slot);
+        Some(known)
+    }
+
+    fn digest(&self, request: &TokenRequest) -> u64 {
+        let TokenRequest {
+            identity,
+            scopes,
+            tenant,
+            grant,
+            token_type,
+            ..
+        } = request;
+        self.seed
+            .hash_one((identity, scopes, tenant, grant.kind(), token_type))
+    }
+
+    fn resolve_anew(&mut self, request: &TokenRequest) -> Result<Rc<Resolved>, Error> {
         let identity = self.identity(request.identity.as_deref())?;
         let plan = Plan::for_token(identity, request)?;
-        let key = plan.key();
+        let parts = Rc::new(plan.key_parts());
+        let grant = GrantKey::of(&request.grant);
         let resolved = Rc::new(Resolved {
             identity: request.identity.clone(),
             scopes: request.scopes.clone(),
             tenant: request.tenant.clone(),
             token_type: request.token_type,
-            grant,
-            plan,
-            key,
+            grant: grant.kind,
+            takes_claims: plan.takes_claims(),
+            parts: Rc::clone(&parts),
+            own: grant
+                .is_own()
+                .then(|| (Rc::new(plan), CacheKey::new(parts, grant, &self.seed))),
         });
-        if request.grant != Grant::ClientCredentials {
-            // it holds a subject's token, which is not kept any longer than its exchange
-            return Ok(resolved);
-        }
         if self.resolved.len() >= MAX_RESOLVED {
-            self.resolved.clear();
+            self.resolved.pop_oldest();
         }
-        self.resolved.push(Rc::clone(&resolved));
+        let digest = self.digest(request);
+        self.resolved.insert(digest, Rc::clone(&resolved));
         Ok(resolved)
+    }
+
+    /// How its token is got.
+    fn plan(&self, resolved: &Resolved, request: &TokenRequest) -> Result<Rc<Plan>, Error> {
+        if let Some((plan, _)) = &resolved.own {
+            return Ok(Rc::clone(plan));
+        }
+        let identity = self.identity(request.identity.as_deref())?;
+        Plan::for_token(identity, request).map(Rc::new)
     }
 
     /// The error to answer at once with, while that is not to be asked.
     fn held(&self, flight: &FlightKey, now: Now, forced: bool) -> Option<Error> {
         let holds = |hold: &&Hold| hold.until_mono_ms > now.mono_ms && (hold.by_server || !forced);
-        let of_its_own = self.negative_cache.get(flight).filter(holds);
+        let known = self.holds.of(&flight.token).map();
+        let of_its_own = known.get(flight).filter(holds);
         let for_all = || {
-            let hold = self.negative_cache.get(&flight.plain());
+            let hold = known.get(&flight.plain(&self.seed));
             hold.filter(|hold| hold.for_all).filter(holds)
         };
         let hold = of_its_own.or_else(for_all)?;
@@ -668,24 +829,20 @@ impl Engine {
     /// Joins that flight, or starts it after `wait_ms`.
     fn join(
         &mut self,
-        plan: &Plan,
-        key: &FlightKey,
+        plan: Rc<Plan>,
         waiter: Waiter,
         wait_ms: u64,
         patience_ms: Option<u64>,
     ) -> Ticket {
-        let ticket = waiter.ticket;
-        self.waiting += 1;
-        if let Some(flight) = self.flights.get_mut(key) {
-            flight.waiters.push(waiter);
-        } else {
-            self.launch(Rc::new(plan.clone()), key.clone(), vec![waiter], wait_ms);
-        }
+        let ticket = self.new_ticket();
+        let key = waiter.flight.clone();
+        *self.waiting.of_mut(&key.token) += 1;
+        self.board(plan, ticket.0, waiter, wait_ms);
         if let Some(patience_ms) = patience_ms
             && let Some(Flight {
                 patience: Patience::Unasked,
                 ..
-            }) = self.flights.get(key)
+            }) = self.flights.get(&key)
         {
             let io = self.io.clone();
             let future = Box::pin(async move {
@@ -693,11 +850,41 @@ impl Engine {
                 Ended::Patience
             });
             let task = self.start(Purpose::Patience(key.clone()), future);
-            if let Some(flight) = self.flights.get_mut(key) {
+            if let Some(flight) = self.flights.get_mut(&key) {
                 flight.patience = Patience::Until(task);
             }
         }
         ticket
+    }
+
+    /// Puts somebody on that flight, which is started if it is not under way.
+    fn board(&mut self, plan: Rc<Plan>, ticket: u64, waiter: Waiter, wait_ms: u64) {
+        let key = waiter.flight.clone();
+        self.callers.insert(ticket, Caller::Token(waiter));
+        if let Some(flight) = self.flights.get_mut(&key) {
+            flight.waiters.push(ticket);
+        } else {
+            self.launch(plan, key, vec![ticket], wait_ms);
+        }
+    }
+
+    /// One of those who wait for it has gone.
+    fn leave(&mut self, key: &FlightKey) {
+        let Some(flight) = self.flights.get_mut(key) else {
+            return;
+        };
+        flight.gone += 1;
+        if flight.gone == flight.waiters.len() && !flight.begun.get() {
+            // nothing was sent, and nobody wants it any more
+            if let Some(flight) = self.remove_flight(key) {
+                self.tasks.remove(&flight.task);
+            }
+        } else if 2 * flight.gone > flight.waiters.len() {
+            // so that those who come and go do not add up: a look at each that was there pays for as many that left
+            flight.gone = 0;
+            let callers = &self.callers;
+            flight.waiters.retain(|ticket| callers.contains_key(ticket));
+        }
     }
 
     /// Whether the callers who have a token to fall back on have waited long enough for the flight that is under way.
@@ -706,37 +893,81 @@ impl Engine {
         flight.is_some_and(|flight| matches!(flight.patience, Patience::Over))
     }
 
-    /// Starts a refresh for which nobody waits, unless one is under way, it is too early, or there is no room.
-    fn refresh_behind(&mut self, plan: &Plan, key: &FlightKey) {
+    /// Starts a refresh for which nobody waits, unless one is under way, it is too early, or there is no room. For a user's
+    /// token the assertion is that of the caller who is served meanwhile: nothing of it is kept for a refresh by itself.
+    fn refresh_behind(&mut self, plan: &Rc<Plan>, key: &FlightKey) {
         let now = self.io.now();
         if !plan.is_repeatable()
             || self.flights.contains_key(key)
-            || self.flights.len() >= MAX_FLIGHTS
+            || self.check_room(key).is_err()
             || self.held(key, now, true).is_some()
         {
             return;
         }
         if let Ok(wait_ms) = self.begin_exchange(key, now) {
-            self.launch(Rc::new(plan.clone()), key.clone(), Vec::new(), wait_ms);
+            self.launch(Rc::clone(plan), key.clone(), Vec::new(), wait_ms);
         }
     }
 
-    fn launch(&mut self, plan: Rc<Plan>, key: FlightKey, waiters: Vec<Waiter>, wait_ms: u64) {
+    /// Whether another exchange may begin.
+    fn check_room(&self, key: &FlightKey) -> Result<(), Error> {
+        let under_way = *self.under_way.of(&key.token);
+        match key.token.is_own() {
+            true => check_bound(under_way, MAX_FLIGHTS, "exchanges"),
+            false => check_bound(under_way, MAX_USER_FLIGHTS, "exchanges for users"),
+        }
+    }
+
+    fn launch(&mut self, plan: Rc<Plan>, key: FlightKey, waiters: Vec<u64>, wait_ms: u64) {
+        let begun = Rc::new(Cell::new(false));
         let flight = Flight {
             plan: Rc::clone(&plan),
             waiters,
+            gone: 0,
+            task: 0,
+            begun: Rc::clone(&begun),
             patience: Patience::default(),
         };
         self.flights.insert(key.clone(), flight);
+        *self.under_way.of_mut(&key.token) += 1;
         let io = self.io.clone();
-        let claims = key.claims.clone();
+        let flown = key.clone();
         let future = Box::pin(async move {
             if wait_ms > 0 {
                 io.sleep_ms(wait_ms).await;
             }
-            Ended::Token(acquire(&io, &plan, claims.as_deref()).await)
+            let turn = match flown.token.is_own() {
+                true => None,
+                false => match race(io.users_turn(), io.sleep_ms(FLIGHT_TIMEOUT_MS)).await {
+                    Ok(turn) => Some(turn),
+                    Err(()) => return Ended::Token(Err(no_turn())),
+                },
+            };
+            begun.set(true);
+            let acquired = acquire(&io, &plan, flown.claims.as_deref()).await;
+            drop(turn);
+            Ended::Token(acquired)
         });
-        self.start(Purpose::Flight(key), future);
+        let task = self.start(Purpose::Flight(key.clone()), future);
+        if let Some(flight) = self.flights.get_mut(&key) {
+            flight.task = task;
+        }
+    }
+
+    fn remove_flight(&mut self, key: &FlightKey) -> Option<Flight> {
+        let flight = self.flights.remove(key)?;
+        *self.under_way.of_mut(&key.token) -= 1;
+        if let Patience::Until(task) = flight.patience {
+            self.tasks.remove(&task);
+        }
+        Some(flight)
+    }
+
+    fn start_alone(&mut self, ticket: Ticket, future: Pin<Box<dyn Future<Output = Ended>>>) {
+        let task = self.start(Purpose::Alone(ticket), future);
+        if self.tasks.contains_key(&task) {
+            self.callers.insert(ticket.0, Caller::Alone(task));
+        }
     }
 
     fn start(&mut self, purpose: Purpose, future: Pin<Box<dyn Future<Output = Ended>>>) -> TaskId {
@@ -765,10 +996,10 @@ impl Engine {
         match (task.purpose, ended) {
             (Purpose::Flight(key), Ended::Token(result)) => self.land(&key, result),
             (Purpose::Alone(ticket), Ended::Assertion(result)) => {
-                self.answer(ticket, Completed::Assertion(result));
+                self.answer_alone(ticket, Completed::Assertion(result));
             }
             (Purpose::Alone(ticket), Ended::Trials(trials)) => {
-                self.answer(ticket, Completed::Trials(trials));
+                self.answer_alone(ticket, Completed::Trials(trials));
             }
             (Purpose::Patience(key), _) => self.patience_over(&key),
             // each purpose is started with a future of its own kind
@@ -789,30 +1020,44 @@ impl Engine {
         flight.patience = Patience::Over;
         let (served, waiters) = std::mem::take(&mut flight.waiters)
             .into_iter()
-            .partition(|waiter| waiter.fallback);
-        flight.waiters = waiters;
-        let served: Vec<Waiter> = served;
-        for waiter in served {
-            self.answer(waiter.ticket, Completed::Token(Ok(old.clone())));
+            .filter_map(|ticket| match self.callers.get(&ticket)? {
+                Caller::Token(waiter) => Some((ticket, waiter.fallback)),
+                Caller::Alone(_) => None,
+            })
+            .partition::<Vec<_>, _>(|(_, fallback)| *fallback);
+        flight.gone = 0;
+        flight.waiters = waiters.into_iter().map(|(ticket, _)| ticket).collect();
+        for (ticket, _) in served {
+            if let Some(waiter) = self.waiter(ticket) {
+                self.answer(ticket, &waiter, Ok(old.clone()));
+            }
         }
     }
 
-    fn answer(&mut self, ticket: Ticket, completed: Completed) {
-        let count = match completed {
-            Completed::Token(_) => &mut self.waiting,
-            Completed::Assertion(_) | Completed::Trials(_) => &mut self.assertions,
-        };
-        *count = count.saturating_sub(1);
-        self.completed.push_back((ticket, completed));
+    /// Who waits with that ticket, if he still does.
+    fn waiter(&mut self, ticket: u64) -> Option<Waiter> {
+        match self.callers.remove(&ticket)? {
+            Caller::Token(waiter) => Some(waiter),
+            Caller::Alone(_) => None,
+        }
+    }
+
+    fn answer(&mut self, ticket: u64, waiter: &Waiter, answer: Result<AccessToken, Error>) {
+        let waiting = self.waiting.of_mut(&waiter.flight.token);
+        *waiting = waiting.saturating_sub(1);
+        self.completed.insert(ticket, Completed::Token(answer));
+    }
+
+    fn answer_alone(&mut self, ticket: Ticket, completed: Completed) {
+        self.callers.remove(&ticket.0);
+        self.assertions = self.assertions.saturating_sub(1);
+        self.completed.insert(ticket.0, completed);
     }
 
     fn land(&mut self, flown: &FlightKey, result: Result<Acquired, Error>) {
-        let Some(flight) = self.flights.remove(flown) else {
+        let Some(flight) = self.remove_flight(flown) else {
             return;
         };
-        if let Patience::Until(task) = flight.patience {
-            self.tasks.remove(&task);
-        }
         match result {
             Ok(acquired) => self.landed_with(flown, flight.waiters, acquired),
             Err(error) => {
@@ -822,38 +1067,42 @@ impl Engine {
         }
     }
 
-    fn landed_with(&mut self, flown: &FlightKey, waiters: Vec<Waiter>, acquired: Acquired) {
+    fn landed_with(&mut self, flown: &FlightKey, waiters: Vec<u64>, acquired: Acquired) {
         let key = &flown.token;
-        self.negative_cache.remove(flown);
-        self.negative_cache.remove(&flown.plain());
+        let holds = self.holds.of_mut(key).map_mut();
+        holds.remove(flown);
+        holds.remove(&flown.plain(&self.seed));
         self.activity
             .count(&key.identity, |counters| counters.exchanges += 1);
         let epoch = self.epochs.get(&key.identity).copied().unwrap_or(0);
-        let is_wanted = self.note_generation(key, &acquired) && flown.epoch == epoch;
+        let is_wanted = self.note_generation(key, &acquired)
+            && flown.epoch == epoch
+            && !key.grant.kind.is_single_use();
         let (token, lives) = if is_wanted {
             let claims = flown.claims.clone();
             self.cache.insert(&self.io, key, acquired, claims)
         } else {
             (self.cache.hand_out(&self.io, key, acquired), true)
         };
-        if let Some(pace) = self.paces.get_mut(&flown.pace()) {
+        if let Some(pace) = self.paces.of_mut(key).map_mut().get_mut(&flown.pace()) {
             match lives {
                 true => pace.succeeded(self.io.now().mono_ms),
                 false => pace.failed(None),
             }
         }
         let old = (!lives).then(|| self.keep_old(flown, None)).flatten();
-        for (n, waiter) in waiters.into_iter().enumerate() {
-            let source = match n {
-                0 => TokenSource::Exchange,
-                _ => TokenSource::SharedExchange,
+        let mut source = TokenSource::Exchange;
+        for ticket in waiters {
+            let Some(waiter) = self.waiter(ticket) else {
+                continue;
             };
             let old = old.clone().filter(|_| waiter.fallback);
             let token = old.unwrap_or_else(|| AccessToken {
                 source,
                 ..token.clone()
             });
-            self.answer(waiter.ticket, Completed::Token(Ok(token)));
+            source = TokenSource::SharedExchange;
+            self.answer(ticket, &waiter, Ok(token));
         }
     }
 
@@ -882,7 +1131,7 @@ impl Engine {
         let now = self.io.now();
         self.hold(flown, error);
         self.activity.failed(&key.identity, error, now);
-        if let Some(pace) = self.paces.get_mut(&flown.pace()) {
+        if let Some(pace) = self.paces.of_mut(key).map_mut().get_mut(&flown.pace()) {
             pace.failed(Some(error));
         }
         let old = self.keep_old(flown, error.detail().retry_after_ms);
@@ -890,28 +1139,34 @@ impl Engine {
         if let Some(claims) = claims_refused {
             self.cache.claims_refused(key, claims, now);
         }
-        for waiter in flight.waiters {
+        for ticket in flight.waiters {
+            let Some(waiter) = self.waiter(ticket) else {
+                continue;
+            };
             let fallback = old.clone().filter(|_| waiter.fallback);
             match fallback {
-                Some(old) => self.answer(waiter.ticket, Completed::Token(Ok(old))),
+                Some(old) => self.answer(ticket, &waiter, Ok(old)),
                 // whose claims they were is told; who has none of his own gets what there is without
                 None if claims_refused.is_some() && !waiter.own_claims => {
-                    self.ask_without_claims(flown, &flight.plan, waiter);
+                    self.ask_without_claims(&flight.plan, ticket, waiter);
                 }
-                None => self.answer(waiter.ticket, Completed::Token(Err(error.clone()))),
+                None => self.answer(ticket, &waiter, Err(error.clone())),
             }
         }
     }
 
-    fn ask_without_claims(&mut self, flown: &FlightKey, plan: &Rc<Plan>, waiter: Waiter) {
-        let plain = flown.plain();
-        if let Some(flight) = self.flights.get_mut(&plain) {
-            flight.waiters.push(waiter);
-            return;
-        }
-        match self.begin_exchange(&plain, self.io.now()) {
-            Ok(wait_ms) => self.launch(Rc::clone(plan), plain, vec![waiter], wait_ms),
-            Err(error) => self.answer(waiter.ticket, Completed::Token(Err(error))),
+    fn ask_without_claims(&mut self, plan: &Rc<Plan>, ticket: u64, waiter: Waiter) {
+        let waiter = Waiter {
+            flight: waiter.flight.plain(&self.seed),
+            ..waiter
+        };
+        let wait_ms = match self.flights.contains_key(&waiter.flight) {
+            true => Ok(0),
+            false => self.begin_exchange(&waiter.flight, self.io.now()),
+        };
+        match wait_ms {
+            Ok(wait_ms) => self.board(Rc::clone(plan), ticket, waiter, wait_ms),
+            Err(error) => self.answer(ticket, &waiter, Err(error)),
         }
     }
 
@@ -936,24 +1191,27 @@ impl Engine {
             _ => return,
         };
         let for_all = by_server && matches!(status, Some(429 | 503));
-        self.negative_cache
-            .retain(|_, hold| hold.until_mono_ms > now.mono_ms);
-        if self.negative_cache.len() < MAX_CACHED_TOKENS {
-            let hold = Hold {
-                until_mono_ms: now.mono_ms.saturating_add(ms),
-                error: error.clone(),
-                by_server,
-                for_all,
-            };
-            let of = if for_all {
-                flown.plain()
-            } else {
-                flown.clone()
-            };
-            let known = self.negative_cache.get(&of);
-            if known.is_none_or(|known| known.until_mono_ms <= hold.until_mono_ms) {
-                self.negative_cache.insert(of, hold);
-            }
+        let bound = match flown.token.is_own() {
+            true => MAX_CACHED_TOKENS,
+            false => MAX_USER_PACES,
+        };
+        let holds = self.holds.of_mut(&flown.token);
+        holds.sweep(now.mono_ms);
+        let hold = Hold {
+            until_mono_ms: now.mono_ms.saturating_add(ms),
+            error: error.clone(),
+            by_server,
+            for_all,
+        };
+        let of = if for_all {
+            flown.plain(&self.seed)
+        } else {
+            flown.clone()
+        };
+        let known = holds.map().get(&of);
+        let has_room = known.is_some() || holds.map().len() < bound;
+        if has_room && known.is_none_or(|known| known.until_mono_ms <= hold.until_mono_ms) {
+            holds.insert(of, hold);
         }
     }
 
@@ -972,6 +1230,25 @@ fn is_final(error: &Error) -> bool {
         && matches!(retry_class(error), RetryClass::None | RetryClass::Reload)
 }
 
+/// Of a code that is presented while it is being redeemed.
+fn under_redemption() -> Error {
+    Error::new(
+        ErrorClass::InvalidRequest,
+        "this authorization code is being redeemed by another call, and a code is good for one",
+    )
+    .hint("redeem each code once: the call that came first gets the tokens")
+}
+
+/// Of an exchange for a user whose turn did not come.
+fn no_turn() -> Error {
+    let message = format!(
+        "no turn in time: {MAX_USER_EXCHANGES} exchanges for users are under way at once, and others came before"
+    );
+    Error::new(ErrorClass::Busy, message)
+        .retryable()
+        .hint("ask again later, or spread the users over several instances")
+}
+
 fn check_bound(count: usize, bound: usize, what: &str) -> Result<(), Error> {
     match count < bound {
         true => Ok(()),
@@ -988,7 +1265,7 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
             .field("flights", &self.flights.len())
-            .field("waiting", &self.waiting)
+            .field("callers", &self.callers.len())
             .finish_non_exhaustive()
     }
 }
@@ -1002,7 +1279,7 @@ mod tests {
 
     use super::*;
     use crate::grant::tests::{allow_every_grant, any_grant};
-    use crate::{Environment, HttpResponse, SecretBytes};
+    use crate::{Environment, Grant, HttpResponse, SecretBytes};
 
     /// Whose answer something is: everything of a request that decides about it.
     type Asker = (Grant, Vec<String>);
@@ -1142,6 +1419,6 @@ mod tests {
             !text.contains("alice") && !text.contains("hunter2"),
             "{text}"
         );
-        assert!(!format!("{:?}", engine.negative_cache).contains("alice"));
+        assert!(!format!("{:?}", engine.holds).contains("alice"));
     }
 }

@@ -3,7 +3,7 @@
 //! A flow is an ordinary `async fn` that holds an [`Io`]. Nothing here is an executor: the engine polls a flow when
 //! one of its effects is answered or one of its timers has come, and never otherwise.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -23,7 +23,8 @@ use crate::effect::{
 #[cfg(feature = "every-credential")]
 use crate::effect::{AssertionError, AssertionOptions, Issuance, SuppliedAssertion};
 use crate::inspect::JwtSummary;
-use crate::limits::HOST_CALL_TIMEOUT_MS;
+use crate::keyed::{Deadlines, Keyed};
+use crate::limits::{HOST_CALL_TIMEOUT_MS, MAX_USER_EXCHANGES};
 use crate::time::ServerClock;
 use crate::{Now, Secret, SecretBytes, Table};
 
@@ -38,12 +39,15 @@ struct Shared {
     last_id: u64,
     /// Effects that the driver has not fetched yet.
     queue: VecDeque<(EffectId, Effect)>,
-    /// Effects whose outcome is still awaited, and the flow that awaits it.
-    owners: Table<EffectId, TaskId>,
-    /// Outcomes that their flow has not picked up yet.
-    outcomes: Table<EffectId, Outcome>,
-    /// When, on the monotonic clock, which flow is to be polled again.
-    timers: Table<(u64, u64), TaskId>,
+    /// Effects that a flow awaits, and their outcomes until it picks them up.
+    awaited: Keyed<u64, Expected>,
+    /// Which flow each timer has polled again, and when: on the monotonic clock.
+    timers: Keyed<u64, TaskId>,
+    alarms: Deadlines,
+    /// Exchanges of users' tokens that have their turn.
+    user_exchanges: usize,
+    /// Those that wait for it, in their order.
+    queue_of_users: Keyed<TaskId, ()>,
     random: ChaCha8Rng,
     /// One server clock a host: two servers need not agree.
     clocks: Table<String, ServerClock>,
@@ -55,6 +59,13 @@ struct Shared {
     shelves: Table<String, Shelf>,
     #[cfg(feature = "every-credential")]
     flight_timeout_ms: u64,
+}
+
+/// An effect that a flow awaits.
+#[derive(Debug)]
+struct Expected {
+    by: TaskId,
+    outcome: Option<Outcome>,
 }
 
 /// A JWT that was read from a file, and what it says of itself.
@@ -72,9 +83,11 @@ impl Io {
             current: 0,
             last_id: 0,
             queue: VecDeque::new(),
-            owners: Table::default(),
-            outcomes: Table::default(),
-            timers: Table::default(),
+            awaited: Keyed::default(),
+            timers: Keyed::default(),
+            alarms: Deadlines::default(),
+            user_exchanges: 0,
+            queue_of_users: Keyed::default(),
             random: ChaCha8Rng::from_seed(seed),
             clocks: Table::default(),
             last_good_files: Table::default(),
@@ -101,25 +114,33 @@ impl Io {
     /// Takes an outcome in and says which flow to poll.
     pub(crate) fn deliver(&self, id: EffectId, outcome: Outcome) -> Option<TaskId> {
         let mut shared = self.0.borrow_mut();
-        let Some(task) = shared.owners.remove(&id) else {
-            // nobody waits any more, but what was opened must be closed
-            if let Outcome::Certificate(Ok(opened)) = outcome {
-                shared.push(Effect::CloseCertificate {
-                    certificate: opened.handle,
-                });
+        match shared.awaited.get_mut(&id.0) {
+            Some(expected) if expected.outcome.is_none() => {
+                expected.outcome = Some(outcome);
+                Some(expected.by)
             }
-            return None;
-        };
-        shared.outcomes.insert(id, outcome);
-        Some(task)
+            _ => {
+                // nobody waits any more, but what was opened must be closed
+                if let Outcome::Certificate(Ok(opened)) = outcome {
+                    shared.push(Effect::CloseCertificate {
+                        certificate: opened.handle,
+                    });
+                }
+                None
+            }
+        }
     }
 
     /// The flows whose timers have come.
     pub(crate) fn due(&self) -> Vec<TaskId> {
         let mut shared = self.0.borrow_mut();
         let now = shared.now.mono_ms;
-        let due = shared.timers.extract(|(at, _), _| *at <= now);
-        due.into_iter().map(|(_, task)| task).collect()
+        let mut due = Vec::new();
+        while let Some(timer) = shared.alarms.next_due(now) {
+            due.extend(shared.timers.remove(&timer));
+        }
+        shared.silence_alarms();
+        due
     }
 
     pub(crate) fn standings<R>(&self, with: impl FnOnce(&mut Standings) -> R) -> R {
@@ -127,7 +148,7 @@ impl Io {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.0.borrow().timers.keys().next().map(|(at, _)| *at)
+        self.0.borrow().alarms.first().map(|(at, _)| at)
     }
 }
 
@@ -203,7 +224,7 @@ impl Io {
         let timer = Timer {
             io: self.clone(),
             until,
-            key: RefCell::new(None),
+            set: Cell::new(None),
         };
         poll_fn(|_| timer.poll()).await;
     }
@@ -294,8 +315,9 @@ impl Io {
     fn effect(&self, effect: Effect) -> Awaited {
         let mut shared = self.0.borrow_mut();
         let id = shared.push(effect);
-        let task = shared.current;
-        shared.owners.insert(id, task);
+        let by = shared.current;
+        let outcome = None;
+        shared.awaited.insert(id.0, Expected { by, outcome });
         Awaited {
             io: self.clone(),
             id,
@@ -342,7 +364,9 @@ impl Io {
             shelf.forget_any();
         }
     }
+}
 
+impl Io {
     /// The flow that is being polled.
     pub(crate) fn current(&self) -> TaskId {
         self.0.borrow().current
@@ -353,9 +377,85 @@ impl Io {
         let mut shared = self.0.borrow_mut();
         let now = shared.now.mono_ms;
         for task in tasks {
-            let id = shared.next_id();
-            shared.timers.insert((now, id), task);
+            shared.set_timer(now, task);
         }
+    }
+
+    /// The turn of a flow that gets a token of a user. It ends when that is dropped.
+    pub(crate) async fn users_turn(&self) -> UsersTurn {
+        let mut queued = Queued {
+            io: self,
+            task: None,
+        };
+        poll_fn(|_| {
+            let mut shared = self.0.borrow_mut();
+            let task = *queued.task.get_or_insert(shared.current);
+            let is_first = |queue: &Keyed<TaskId, ()>| {
+                let first = queue.oldest().and_then(|slot| queue.at(slot));
+                first.is_none_or(|(first, ())| *first == task)
+            };
+            if shared.user_exchanges < MAX_USER_EXCHANGES && is_first(&shared.queue_of_users) {
+                shared.user_exchanges += 1;
+                return Poll::Ready(());
+            }
+            if !shared.queue_of_users.contains_key(&task) {
+                shared.queue_of_users.insert(task, ());
+            }
+            Poll::Pending
+        })
+        .await;
+        UsersTurn { io: self.clone() }
+    }
+
+    /// Has the next one looked whose turn it may be.
+    fn call_next_user(&self) {
+        let next = {
+            let shared = self.0.borrow();
+            let queue = &shared.queue_of_users;
+            let first = queue.oldest().and_then(|slot| queue.at(slot));
+            first
+                .filter(|_| shared.user_exchanges < MAX_USER_EXCHANGES)
+                .map(|(task, ())| *task)
+        };
+        self.poll_again(next.into_iter().collect());
+    }
+}
+
+/// A place in the queue, left when it is dropped.
+struct Queued<'a> {
+    io: &'a Io,
+    task: Option<TaskId>,
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        let Some(task) = self.task else {
+            return;
+        };
+        let was_queued = self
+            .io
+            .0
+            .borrow_mut()
+            .queue_of_users
+            .remove(&task)
+            .is_some();
+        if was_queued {
+            // who comes after may be next now
+            self.io.call_next_user();
+        }
+    }
+}
+
+/// One of [`MAX_USER_EXCHANGES`].
+#[derive(Debug)]
+pub(crate) struct UsersTurn {
+    io: Io,
+}
+
+impl Drop for UsersTurn {
+    fn drop(&mut self) {
+        self.io.0.borrow_mut().user_exchanges -= 1;
+        self.io.call_next_user();
     }
 }
 
@@ -371,6 +471,27 @@ impl Shared {
     fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
+    }
+
+    fn set_timer(&mut self, mono_ms: u64, task: TaskId) -> u64 {
+        let timer = self.next_id();
+        self.timers.insert(timer, task);
+        self.alarms.add(mono_ms, timer);
+        timer
+    }
+
+    /// Takes the alarms of timers that are gone off the front, so that the driver is not woken for nothing, and off the
+    /// rest when they are the most of it.
+    fn silence_alarms(&mut self) {
+        let timers = &self.timers;
+        if self.alarms.is_stale(timers.len()) {
+            self.alarms.retain(|_, timer| timers.contains_key(&timer));
+        }
+        while let Some((_, timer)) = self.alarms.first()
+            && !timers.contains_key(&timer)
+        {
+            self.alarms.pop();
+        }
     }
 }
 
@@ -429,23 +550,32 @@ impl Future for Awaited {
     type Output = Outcome;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Outcome> {
-        match self.io.0.borrow_mut().outcomes.remove(&self.id) {
-            Some(outcome) => Poll::Ready(outcome),
-            None => Poll::Pending,
-        }
+        let mut shared = self.io.0.borrow_mut();
+        let expected = shared.awaited.get_mut(&self.id.0);
+        let Some(outcome) = expected.and_then(|expected| expected.outcome.take()) else {
+            return Poll::Pending;
+        };
+        shared.awaited.remove(&self.id.0);
+        Poll::Ready(outcome)
     }
 }
 
 impl Drop for Awaited {
     fn drop(&mut self) {
         let mut shared = self.io.0.borrow_mut();
-        if let Some(Outcome::Certificate(Ok(opened))) = shared.outcomes.remove(&self.id) {
-            shared.push(Effect::CloseCertificate {
-                certificate: opened.handle,
-            });
-        }
-        if shared.owners.remove(&self.id).is_none() {
-            return;
+        match shared.awaited.remove(&self.id.0) {
+            Some(Expected { outcome: None, .. }) => {}
+            Some(Expected {
+                outcome: Some(Outcome::Certificate(Ok(opened))),
+                ..
+            }) => {
+                shared.push(Effect::CloseCertificate {
+                    certificate: opened.handle,
+                });
+                return;
+            }
+            // it has come
+            _ => return,
         }
         let queued = shared.queue.len();
         shared.queue.retain(|(id, _)| *id != self.id);
@@ -458,7 +588,7 @@ impl Drop for Awaited {
 struct Timer {
     io: Io,
     until: u64,
-    key: RefCell<Option<(u64, u64)>>,
+    set: Cell<Option<u64>>,
 }
 
 impl Timer {
@@ -467,13 +597,11 @@ impl Timer {
         if shared.now.mono_ms >= self.until {
             return Poll::Ready(());
         }
-        let mut key = self.key.borrow_mut();
         // a fired timer of a flow that was polled for another reason is set again
-        if key.is_none_or(|key| !shared.timers.contains_key(&key)) {
-            let id = shared.next_id();
+        let is_set = |timer| shared.timers.contains_key(&timer);
+        if !self.set.get().is_some_and(is_set) {
             let task = shared.current;
-            shared.timers.insert((self.until, id), task);
-            *key = Some((self.until, id));
+            self.set.set(Some(shared.set_timer(self.until, task)));
         }
         Poll::Pending
     }
@@ -481,8 +609,10 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        if let Some(key) = self.key.borrow_mut().take() {
-            self.io.0.borrow_mut().timers.remove(&key);
+        if let Some(timer) = self.set.get() {
+            let mut shared = self.io.0.borrow_mut();
+            shared.timers.remove(&timer);
+            shared.silence_alarms();
         }
     }
 }

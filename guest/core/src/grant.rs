@@ -26,11 +26,11 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// What tells the tokens of two grants apart: the kind, and a digest of the subject and the options. Never a token
 /// itself, so that a key may be kept, compared and printed.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct GrantKey {
     pub(crate) kind: GrantKind,
     /// `None` for the application's own token, which has no subject.
-    sha256: Option<String>,
+    sha256: Option<[u8; 32]>,
 }
 
 impl GrantKey {
@@ -107,8 +107,13 @@ impl GrantKey {
         };
         Self {
             kind,
-            sha256: Some(digest.sha256_hex()),
+            sha256: Some(digest.sha256()),
         }
+    }
+
+    /// Whether it is the application's own token, and nobody else's.
+    pub(crate) fn is_own(&self) -> bool {
+        self.sha256.is_none()
     }
 }
 
@@ -207,14 +212,13 @@ pub(crate) fn kind(grant: &Grant) -> GrantKind {
     }
 }
 
-/// Whether what it sends is spent by being sent: an authorization code (RFC 6749 section 4.1.2), and a refresh token
-/// that the server rotates (RFC 9700 section 4.14.2). Such an exchange is not made again by itself, neither after a
-/// failure nor to renew its token.
-pub(crate) fn is_single_use(grant: &Grant) -> bool {
-    matches!(
-        grant,
-        Grant::AuthorizationCode { .. } | Grant::RefreshToken(_)
-    )
+impl GrantKind {
+    /// Whether what it sends is spent by being sent: an authorization code (RFC 6749 section 4.1.2), and a refresh token
+    /// that the server rotates (RFC 9700 section 4.14.2). Such an exchange is not made again by itself, neither after a
+    /// failure nor to renew its token, and its token is not cached: who presents the same again is told by the server.
+    pub fn is_single_use(self) -> bool {
+        matches!(self, Self::AuthorizationCode | Self::RefreshToken)
+    }
 }
 
 /// The tokens inside a grant: they are sent, and must not come back in a message.

@@ -44,6 +44,7 @@ mod grant;
 mod http_date;
 mod inspect;
 mod json;
+mod keyed;
 mod request;
 mod retry;
 mod secret;

@@ -21,16 +21,58 @@ pub const MAX_CLAIMS_BYTES: usize = 16 * 1024;
 /// Server-written text (`error_description`) in an error, characters after cleaning.
 pub const MAX_SERVER_TEXT_CHARS: usize = 400;
 
-/// Tokens kept. A proxy with more than this many (identity, tenant, scope) combinations evicts the least recently
-/// used ones; each costs a few KiB.
-pub const MAX_CACHED_TOKENS: usize = 1024;
+/// The application's own tokens that are kept: (identity, tenant, scope) combinations, of which a service with some thousand
+/// customers has as many. The least recently used ones give way.
+pub const MAX_CACHED_TOKENS: usize = 4096;
 
-/// Exchanges under way at once. Each holds a connection; more than this is a runaway caller.
+/// What these may take, bytes: 4 KiB each, which is twice what one takes.
+pub const MAX_TOKEN_BYTES: usize = 16 * 1024 * 1024;
+
+/// Tokens of users that are kept, beside the application's own. The bound on their bytes is reached first unless somebody
+/// sets it higher.
+#[cfg(feature = "every-credential")]
+pub const MAX_USER_TOKENS: usize = 100_000;
+
+/// The same in a proxy: each of its workers has an engine.
+#[cfg(not(feature = "every-credential"))]
+pub const MAX_USER_TOKENS: usize = 4096;
+
+/// What the tokens of users may take unless the configuration says otherwise, MiB. One takes some 600 bytes besides its
+/// texts, with a token of Entra's 2 to 3 KiB: room for 20,000 users within the hour that a token lives.
+#[cfg(feature = "every-credential")]
+pub const USER_TOKENS_MIB: usize = 64;
+
+/// The same in a worker of a proxy.
+#[cfg(not(feature = "every-credential"))]
+pub const USER_TOKENS_MIB: usize = 8;
+
+/// The most that the configuration may say, MiB. With what the host needs besides it stays well under what a component can
+/// address.
+pub const MAX_USER_TOKENS_MIB: usize = 1024;
+
+/// Tokens of users that a status lists, the ones that were used last: nobody reads a hundred thousand lines.
+pub const MAX_LISTED_USER_TOKENS: usize = 100;
+
+/// Exchanges of the application's own tokens under way at once. Each holds a connection; more than this is a runaway caller.
 pub const MAX_FLIGHTS: usize = 256;
 
-/// Callers waiting at once. Each costs about 2.4 KiB of guest memory (measured), so this keeps a component under
-/// 12 MiB; the caller after that gets `busy` instead of the instance an allocation failure.
+/// Exchanges of users' tokens under way or waiting for their turn. The caller after that gets `busy`.
+pub const MAX_USER_FLIGHTS: usize = 2048;
+
+/// How many of these are under way at once; the others wait for their turn. Each holds a connection, and they leave room for
+/// the application's own.
+pub const MAX_USER_EXCHANGES: usize = 256;
+
+/// Callers waiting at once for tokens of the application's own. Each costs about 2.4 KiB of guest memory (measured), so this
+/// keeps a component under 12 MiB; the caller after that gets `busy` instead of the instance an allocation failure.
 pub const MAX_WAITING: usize = 4096;
+
+/// The same for tokens of users: no crowd of them keeps the application from its own.
+pub const MAX_USER_WAITING: usize = 4096;
+
+/// Questions for users' tokens whose refusal, or whose pace, is remembered. Whoever makes up users fills this, and nothing
+/// that is in it gives way to him before its time, which is seconds; what does not fit is asked without.
+pub const MAX_USER_PACES: usize = 4096;
 
 /// One HTTP attempt, milliseconds. Entra answers in well under a second; MSAL Go and azure-core give 30 and 60 s, which
 /// is longer than the callers behind a proxy wait.
@@ -123,9 +165,9 @@ pub const CLOCK_SKEW_MS: u64 = 60_000;
 /// age, and asking again with every request would be a storm.
 pub const REJECTION_COOLDOWN_MS: u64 = 30_000;
 
-/// Requests whose resolution is remembered. A proxy's rules and an application's scopes are a handful; a caller that
-/// asks a new question each time only starts this memory anew.
-pub const MAX_RESOLVED: usize = 64;
+/// Requests whose resolution is remembered, the ones that were used last: those of all users for one scope are one. A
+/// proxy's rules and an application's scopes are a handful, a service's customers some thousand.
+pub const MAX_RESOLVED: usize = 4096;
 
 /// Exchanges that refusals of one token may cause in a row, with claims of a challenge or without: the one after a plain
 /// refusal, and the one that satisfies the challenge that follows. After that one every [`REJECTION_COOLDOWN_MS`].
@@ -157,5 +199,5 @@ pub const METADATA_RENEWAL_MS: u64 = 3_600_000;
 /// This long what a server's metadata said counts at most where they cannot be had again, milliseconds.
 pub const METADATA_LIFETIME_MS: u64 = 24 * 3_600_000;
 
-/// How many claims that a server has refused are remembered.
+/// How many claims that a server has refused are remembered, for the application's own tokens and for those of users.
 pub const MAX_REFUSED_CLAIMS: usize = 64;

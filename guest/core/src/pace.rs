@@ -1,5 +1,6 @@
 //! How often something may happen: some in a row, then one in a while.
 
+use crate::keyed::Ends;
 use crate::limits::{EXCHANGE_BURST, EXCHANGE_INTERVAL_MS, MAX_EXCHANGE_INTERVAL_MS};
 use crate::{Error, ErrorDetail};
 
@@ -27,10 +28,6 @@ impl Pace {
     pub(crate) fn ease(&mut self, mono_ms: u64, ahead_ms: u64) {
         let most = mono_ms.saturating_add(ahead_ms);
         self.settled_mono_ms = self.settled_mono_ms.min(most);
-    }
-
-    pub(crate) fn is_settled(self, mono_ms: u64) -> bool {
-        self.settled_mono_ms <= mono_ms
     }
 }
 
@@ -85,14 +82,16 @@ impl ExchangePace {
         };
         self.last.clone().map(|error| error.edit(said))
     }
+}
 
-    /// Whether it can be forgotten: not before the next exchange of an outage is over.
-    pub(crate) fn is_settled(&self, mono_ms: u64) -> bool {
+impl Ends for ExchangePace {
+    /// When it can be forgotten: not before the next exchange of an outage is over.
+    fn end_mono_ms(&self) -> u64 {
         let outage_ms = match self.fruitless {
             0 => 0,
             _ => MAX_EXCHANGE_INTERVAL_MS,
         };
-        self.pace.is_settled(mono_ms.saturating_sub(outage_ms))
+        self.pace.settled_mono_ms.saturating_add(outage_ms)
     }
 }
 
@@ -134,7 +133,7 @@ mod tests {
         let mut pace = ExchangePace::default();
         let mut begun = 0;
         for mono_ms in (0..600_000).step_by(1_000) {
-            if pace.is_settled(mono_ms) {
+            if pace.end_mono_ms() <= mono_ms {
                 pace = ExchangePace::default();
             }
             if pace.wait_ms(mono_ms) == 0 {
@@ -158,6 +157,6 @@ mod tests {
         pace.succeeded(later);
         pace.begin(later);
         assert!(pace.wait_ms(later) <= 2 * EXCHANGE_INTERVAL_MS);
-        assert!(pace.is_settled(u64::MAX));
+        assert!(pace.end_mono_ms() < u64::MAX);
     }
 }

@@ -145,8 +145,22 @@ pub enum UserReference {
     ObjectId(String),
 }
 
+impl Grant {
+    /// Which it is, without what is in it.
+    pub fn kind(&self) -> GrantKind {
+        match self {
+            Self::ClientCredentials => GrantKind::ClientCredentials,
+            Self::OnBehalfOf(_) => GrantKind::OnBehalfOf,
+            Self::AuthorizationCode { .. } => GrantKind::AuthorizationCode,
+            Self::RefreshToken(_) => GrantKind::RefreshToken,
+            Self::JwtBearer(_) => GrantKind::JwtBearer,
+            Self::TokenExchange { .. } => GrantKind::TokenExchange,
+        }
+    }
+}
+
 /// A grant without what is in it.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum GrantKind {
     /// RFC 6749 section 4.4: the application's own token.
     ClientCredentials,
@@ -167,7 +181,7 @@ pub enum GrantKind {
 }
 
 /// The kind of token wanted.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum TokenType {
     /// RFC 6750.
     #[default]
