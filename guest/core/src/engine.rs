@@ -90,6 +90,9 @@ pub struct Engine {
     last_id: u64,
 }
 
+/// How many of the questions that were asked last are looked at before a digest is made.
+const FEW_QUESTIONS: usize = 8;
+
 /// Requests with the same challenge share a flight; those with another have their own.
 #[derive(Clone, Debug)]
 struct FlightKey(Rc<FlightParts>);
@@ -734,19 +737,18 @@ impl Engine {
     }
 
     fn known(&mut self, request: &TokenRequest) -> Option<Rc<Resolved>> {
-        let answers = |resolved: &Keyed<u64, Rc<Resolved>>, slot| {
-            let known = resolved.at(slot).map(|(_, known)| known);
-            known.filter(|known| known.answers(request)).map(Rc::clone)
+        let answers = |slot: &u32| {
+            let known = self.resolved.at(*slot);
+            known.is_some_and(|(_, known)| known.answers(request))
         };
-        // most ask the same as before them
-        let newest = self.resolved.newest()?;
-        if let Some(known) = answers(&self.resolved, newest) {
-            return Some(known);
-        }
-        let slot = self.resolved.slot(&self.digest(request))?;
-        let known = answers(&self.resolved, slot)?;
+        // most ask one of a few questions, and to compare them is less than to make a digest
+        let near = self.resolved.slots().take(FEW_QUESTIONS).find(answers);
+        let slot = near.or_else(|| {
+            let slot = self.resolved.slot(&self.digest(request));
+            slot.filter(answers)
+        })?;
         self.resolved.touch(slot);
-        Some(known)
+        self.resolved.at(slot).map(|(_, known)| Rc::clone(known))
     }
 
     fn digest(&self, request: &TokenRequest) -> u64 {

@@ -164,18 +164,19 @@ impl<K, V> Keyed<K, V> {
         self.order.touch(slot);
     }
 
-    pub(crate) fn newest(&self) -> Option<u32> {
-        some(self.order.newest)
-    }
-
     pub(crate) fn oldest(&self) -> Option<u32> {
         some(self.order.oldest)
     }
 
     /// From the newest to the oldest.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(K, V)> {
+        self.slots().filter_map(|slot| self.at(slot))
+    }
+
+    /// The slots in the same order.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
         let older = |slot: &u32| some(self.order.links(*slot)?.older);
-        std::iter::successors(self.newest(), older).filter_map(|slot| self.at(slot))
+        std::iter::successors(some(self.order.newest), older)
     }
 }
 

@@ -150,11 +150,13 @@ impl Grant {
     pub fn kind(&self) -> GrantKind {
         match self {
             Self::ClientCredentials => GrantKind::ClientCredentials,
-            Self::OnBehalfOf(_) => GrantKind::OnBehalfOf,
+            Self::OnBehalfOf { .. } => GrantKind::OnBehalfOf,
             Self::AuthorizationCode { .. } => GrantKind::AuthorizationCode,
             Self::RefreshToken(_) => GrantKind::RefreshToken,
             Self::JwtBearer(_) => GrantKind::JwtBearer,
             Self::TokenExchange { .. } => GrantKind::TokenExchange,
+            Self::Agent(_) => GrantKind::Agent,
+            Self::AgentUser { .. } => GrantKind::AgentUser,
         }
     }
 }
