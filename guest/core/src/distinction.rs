@@ -3,7 +3,9 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::Secret;
-use crate::secret::{Zeroizing, hex};
+use crate::secret::Zeroizing;
+#[cfg(feature = "every-credential")]
+use crate::secret::hex;
 
 /// Texts one after the other, each with its length, so that no two lists of them look the same.
 #[derive(Default)]
@@ -31,6 +33,7 @@ impl Distinction {
         Secret::new(self.0.as_str())
     }
 
+    #[cfg(feature = "every-credential")]
     pub(crate) fn sha256_hex(&self) -> String {
         hex(&self.sha256())
     }

@@ -12,12 +12,16 @@ use std::task::{Context, Poll, Waker};
 use crate::acquire::{Plan, acquire, assertion_alone, try_credentials};
 use crate::cache::{Acquired, Cache, CacheKey, Freshness, KeyParts, Shares};
 use crate::effect::{Effect, EffectId, Outcome};
-use crate::flow::{Io, TaskId, race};
+#[cfg(feature = "every-credential")]
+use crate::flow::race;
+use crate::flow::{Io, TaskId};
 use crate::grant::GrantKey;
-use crate::keyed::{Ends, Key, Keyed, Lasting, Seed};
+use crate::keyed::{ById, Ends, Key, Keyed, Lasting, Seed};
+#[cfg(feature = "every-credential")]
+use crate::limits::{FLIGHT_TIMEOUT_MS, MAX_USER_EXCHANGES};
 use crate::limits::{
-    FLIGHT_TIMEOUT_MS, MAX_ASSERTIONS, MAX_CACHED_TOKENS, MAX_FLIGHTS, MAX_INLINE_RETRY_AFTER_MS,
-    MAX_RESOLVED, MAX_USER_EXCHANGES, MAX_USER_FLIGHTS, MAX_USER_PACES, MAX_USER_WAITING,
+    MAX_ASSERTIONS, MAX_CACHED_TOKENS, MAX_FLIGHTS, MAX_INLINE_RETRY_AFTER_MS,
+    MAX_RESOLVED, MAX_USER_FLIGHTS, MAX_USER_PACES, MAX_USER_WAITING,
     MAX_WAITING, NEGATIVE_CACHE_MS, REJECTION_PATIENCE_MS,
 };
 use crate::pace::ExchangePace;
@@ -79,10 +83,10 @@ pub struct Engine {
     flights: Keyed<FlightKey, Flight>,
     /// How many of these there are.
     under_way: Shares<usize>,
-    tasks: Keyed<TaskId, Task>,
-    completed: Keyed<u64, Completed>,
+    tasks: ById<Task>,
+    completed: ById<Completed>,
     /// Who waits, by ticket.
-    callers: Keyed<u64, Caller>,
+    callers: ById<Caller>,
     /// How many of them wait for a token.
     waiting: Shares<usize>,
     /// Assertions that are being made.
@@ -301,9 +305,9 @@ impl Engine {
             paces: Shares::default(),
             flights: Keyed::default(),
             under_way: Shares::default(),
-            tasks: Keyed::default(),
-            completed: Keyed::default(),
-            callers: Keyed::default(),
+            tasks: ById::default(),
+            completed: ById::default(),
+            callers: ById::default(),
             waiting: Shares::default(),
             assertions: 0,
             last_id: 0,
@@ -938,7 +942,8 @@ impl Engine {
             if wait_ms > 0 {
                 io.sleep_ms(wait_ms).await;
             }
-            let turn = match flown.token.is_own() {
+            #[cfg(feature = "every-credential")]
+            let _turn = match flown.token.is_own() {
                 true => None,
                 false => match race(io.users_turn(), io.sleep_ms(FLIGHT_TIMEOUT_MS)).await {
                     Ok(turn) => Some(turn),
@@ -946,9 +951,7 @@ impl Engine {
                 },
             };
             begun.set(true);
-            let acquired = acquire(&io, &plan, flown.claims.as_deref()).await;
-            drop(turn);
-            Ended::Token(acquired)
+            Ended::Token(acquire(&io, &plan, flown.claims.as_deref()).await)
         });
         let task = self.start(Purpose::Flight(key.clone()), future);
         if let Some(flight) = self.flights.get_mut(&key) {
@@ -1242,6 +1245,7 @@ fn under_redemption() -> Error {
 }
 
 /// Of an exchange for a user whose turn did not come.
+#[cfg(feature = "every-credential")]
 fn no_turn() -> Error {
     let message = format!(
         "no turn in time: {MAX_USER_EXCHANGES} exchanges for users are under way at once, and others came before"

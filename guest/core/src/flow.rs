@@ -23,8 +23,12 @@ use crate::effect::{
 #[cfg(feature = "every-credential")]
 use crate::effect::{AssertionError, AssertionOptions, Issuance, SuppliedAssertion};
 use crate::inspect::JwtSummary;
-use crate::keyed::{Deadlines, Keyed};
-use crate::limits::{HOST_CALL_TIMEOUT_MS, MAX_USER_EXCHANGES};
+#[cfg(feature = "every-credential")]
+use crate::keyed::Keyed;
+use crate::keyed::{ById, Deadlines};
+use crate::limits::HOST_CALL_TIMEOUT_MS;
+#[cfg(feature = "every-credential")]
+use crate::limits::MAX_USER_EXCHANGES;
 use crate::time::ServerClock;
 use crate::{Now, Secret, SecretBytes, Table};
 
@@ -40,13 +44,15 @@ struct Shared {
     /// Effects that the driver has not fetched yet.
     queue: VecDeque<(EffectId, Effect)>,
     /// Effects that a flow awaits, and their outcomes until it picks them up.
-    awaited: Keyed<u64, Expected>,
+    awaited: ById<Expected>,
     /// Which flow each timer has polled again, and when: on the monotonic clock.
-    timers: Keyed<u64, TaskId>,
+    timers: ById<TaskId>,
     alarms: Deadlines,
     /// Exchanges of users' tokens that have their turn.
+    #[cfg(feature = "every-credential")]
     user_exchanges: usize,
     /// Those that wait for it, in their order.
+    #[cfg(feature = "every-credential")]
     queue_of_users: Keyed<TaskId, ()>,
     random: ChaCha8Rng,
     /// One server clock a host: two servers need not agree.
@@ -83,10 +89,12 @@ impl Io {
             current: 0,
             last_id: 0,
             queue: VecDeque::new(),
-            awaited: Keyed::default(),
-            timers: Keyed::default(),
+            awaited: ById::default(),
+            timers: ById::default(),
             alarms: Deadlines::default(),
+            #[cfg(feature = "every-credential")]
             user_exchanges: 0,
+            #[cfg(feature = "every-credential")]
             queue_of_users: Keyed::default(),
             random: ChaCha8Rng::from_seed(seed),
             clocks: Table::default(),
@@ -366,6 +374,8 @@ impl Io {
     }
 }
 
+/// What flows of one credential and of all users share.
+#[cfg(feature = "every-credential")]
 impl Io {
     /// The flow that is being polled.
     pub(crate) fn current(&self) -> TaskId {
@@ -422,11 +432,13 @@ impl Io {
 }
 
 /// A place in the queue, left when it is dropped.
+#[cfg(feature = "every-credential")]
 struct Queued<'a> {
     io: &'a Io,
     task: Option<TaskId>,
 }
 
+#[cfg(feature = "every-credential")]
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
         let Some(task) = self.task else {
@@ -447,11 +459,13 @@ impl Drop for Queued<'_> {
 }
 
 /// One of [`MAX_USER_EXCHANGES`].
+#[cfg(feature = "every-credential")]
 #[derive(Debug)]
 pub(crate) struct UsersTurn {
     io: Io,
 }
 
+#[cfg(feature = "every-credential")]
 impl Drop for UsersTurn {
     fn drop(&mut self) {
         self.io.0.borrow_mut().user_exchanges -= 1;

@@ -18,7 +18,7 @@ pub(crate) trait Key: Eq {
     fn digest(&self) -> u64;
 }
 
-/// Numbers that the engine gives out, one after the other.
+/// Numbers that the engine gives out, one after the other, and digests.
 impl Key for u64 {
     fn digest(&self) -> u64 {
         // the golden ratio spreads neighbours over the whole range (Knuth, volume 3, section 6.4)
@@ -48,6 +48,14 @@ impl BuildHasher for Seed {
 
 /// What is not worth tidying up.
 const FEW: u32 = 64;
+
+/// A map for what has a number of the engine's own.
+#[cfg(feature = "every-credential")]
+pub(crate) type ById<V> = Keyed<u64, V>;
+
+/// The same in a filter: each of a proxy's workers has at most some hundred of anything, and new numbers come last.
+#[cfg(not(feature = "every-credential"))]
+pub(crate) type ById<V> = crate::Table<u64, V>;
 
 /// The map. A clone of a key or value is never made.
 pub(crate) struct Keyed<K, V> {
@@ -116,6 +124,7 @@ impl<K: Key, V> Keyed<K, V> {
         let (key, value) = self.entries.get_mut(to_place(slot))?.take()?;
         self.index.remove(key.digest(), slot);
         self.order.remove(slot);
+        #[cfg(feature = "every-credential")]
         if self.order.is_empty() && self.order.slots() > FEW {
             // what a burst has taken is given back
             *self = Self::default();
@@ -146,6 +155,7 @@ impl<K, V> Keyed<K, V> {
         self.index.0.len()
     }
 
+    #[cfg(feature = "every-credential")]
     pub(crate) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
@@ -404,6 +414,7 @@ impl Order {
         u32::try_from(self.links.len()).unwrap_or(NONE)
     }
 
+    #[cfg(feature = "every-credential")]
     fn is_empty(&self) -> bool {
         self.oldest == NONE
     }

@@ -57,10 +57,16 @@ pub const MAX_LISTED_USER_TOKENS: usize = 100;
 pub const MAX_FLIGHTS: usize = 256;
 
 /// Exchanges of users' tokens under way or waiting for their turn. The caller after that gets `busy`.
+#[cfg(feature = "every-credential")]
 pub const MAX_USER_FLIGHTS: usize = 2048;
+
+/// The same in a worker of a proxy, where none waits for its turn.
+#[cfg(not(feature = "every-credential"))]
+pub const MAX_USER_FLIGHTS: usize = 256;
 
 /// How many of these are under way at once; the others wait for their turn. Each holds a connection, and they leave room for
 /// the application's own.
+#[cfg(feature = "every-credential")]
 pub const MAX_USER_EXCHANGES: usize = 256;
 
 /// Callers waiting at once for tokens of the application's own. Each costs about 2.4 KiB of guest memory (measured), so this

@@ -132,6 +132,12 @@ impl<K, V> Table<K, V> {
         self.0.retain_mut(|(key, value)| fits(key, value));
     }
 
+    /// Takes out the first.
+    #[cfg(not(feature = "every-credential"))]
+    pub(crate) fn pop_oldest(&mut self) -> Option<(K, V)> {
+        (!self.0.is_empty()).then(|| self.0.remove(0))
+    }
+
     /// Takes out what fits, in the order of the keys.
     pub fn extract(&mut self, fits: impl Fn(&K, &V) -> bool) -> Vec<(K, V)> {
         // mostly nothing does, and then nothing moves
