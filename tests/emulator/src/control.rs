@@ -11,10 +11,13 @@ use crate::encoding::base64;
 use crate::faults::Fault;
 use crate::issuer::Mint;
 use crate::lock;
+use crate::misbehave::reissue;
 use crate::pki::CertificateOptions;
 use crate::registry::{App, Certificate, ManagedIdentity, Resource, Tenant};
 use crate::reply::Reply;
 use crate::request::Call;
+use crate::token::{Contents, Subject};
+use crate::users::User;
 use crate::world::{Settings, World};
 
 /// Answers requests below `/_emulator`; `None` for others.
@@ -118,6 +121,38 @@ fn dispatch(world: &World, call: &Call, rest: &[&str]) -> Result<Option<Value>> 
             lock(&world.registry).put_resource(body::<Resource>(call)?);
             done()
         }
+        ["users"] if get => {
+            let registry = lock(&world.registry);
+            Ok(Some(serde_json::to_value(
+                registry.users().collect::<Vec<_>>(),
+            )?))
+        }
+        ["users"] if post => {
+            lock(&world.registry).put_user(body::<User>(call)?);
+            done()
+        }
+        ["users", name, "revoke"] if post => {
+            revoke_user(world, name)?;
+            done()
+        }
+        ["users", name, "token"] if post => {
+            let wanted: WantedToken = body(call)?;
+            let token = user_token(world, name, &wanted)?;
+            Ok(Some(json!({ "token": token })))
+        }
+        ["refresh-tokens", "revoke"] if post => {
+            let Revoked { refresh_token } = body(call)?;
+            anyhow::ensure!(
+                world.sessions.revoke(&refresh_token),
+                "there is no such refresh token"
+            );
+            done()
+        }
+        ["rotate-signing-key"] if post => {
+            let Rotation { retire } = body(call)?;
+            world.keys.rotate(retire)?;
+            done()
+        }
         ["managed-identities"] if get => {
             let registry = lock(&world.registry);
             Ok(Some(serde_json::to_value(registry.managed_identities())?))
@@ -214,6 +249,85 @@ struct NewCertificate {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Revoked {
+    refresh_token: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rotation {
+    #[serde(default)]
+    retire: bool,
+}
+
+/// A user's access token, as a client in front of an API would send it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WantedToken {
+    /// The client that has got it; the first application when absent.
+    #[serde(default)]
+    pub(crate) client_id: Option<String>,
+    /// An identifier of the API.
+    pub(crate) resource: String,
+    /// Its scopes; all of the resource's when empty.
+    #[serde(default)]
+    pub(crate) scopes: Vec<String>,
+    #[serde(default)]
+    pub(crate) second_factor: bool,
+    /// How it differs from an ordinary one.
+    #[serde(default)]
+    pub(crate) mint: Mint,
+}
+
+/// Makes void what that user has granted until now.
+pub(crate) fn revoke_user(world: &World, name: &str) -> Result<()> {
+    // of the same second: what was granted in it may be meant
+    let from = world.clock.now().saturating_add(1);
+    let mut registry = lock(&world.registry);
+    let user = registry.user_mut(name).context("no such user")?;
+    user.tokens_valid_from = Some(from);
+    Ok(())
+}
+
+/// Issues an access token of a user's without a sign-in.
+pub(crate) fn user_token(world: &World, name: &str, wanted: &WantedToken) -> Result<String> {
+    let client_id = wanted.client_id.as_ref();
+    let client_id = client_id.unwrap_or(&world.identity.client_id);
+    let mut registry = lock(&world.registry);
+    let user = registry.user(name).context("no such user")?;
+    let app = registry.app_mut(client_id).context("no such app")?.clone();
+    let resource = registry.resource(&wanted.resource).cloned();
+    drop(registry);
+    let resource = resource.context("no such resource")?;
+    let scopes = if wanted.scopes.is_empty() {
+        &resource.scopes
+    } else {
+        &wanted.scopes
+    };
+    let now = world.clock.now();
+    let life = lock(&world.settings).access_token_lifetime;
+    let claims = Contents {
+        tenant: user.tenant.as_ref().unwrap_or(&world.identity.tenant),
+        app: &app,
+        resource: &resource,
+        requested: &wanted.resource,
+        subject: Subject::User {
+            user: &user,
+            scopes,
+            second_factor: wanted.second_factor,
+        },
+        bound_to: None,
+        capabilities: None,
+        issued: now,
+        expires: now.saturating_add(life),
+    }
+    .claims(world);
+    let token = world.keys.sign(&Value::Object(claims))?;
+    reissue(world, &wanted.mint, &token).context("the token cannot be minted like that")
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct OutsideIssuer {
     issuer: String,
     jwks: Value,
@@ -283,6 +397,8 @@ pub(crate) fn about(world: &World) -> Value {
         "issuer": world.issuer.url(),
         "tenant_issuer": identity.tenant_issuer(),
         "metadata_authority": identity.metadata_authority(),
+        "generic_issuer": crate::generic::issuer(world),
+        "users": lock(&world.registry).users().map(|user| user.username.clone()).collect::<Vec<_>>(),
         "control": format!("{authority}/_emulator/"),
         "scopes": scopes,
     })

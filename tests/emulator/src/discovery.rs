@@ -4,50 +4,69 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::errors::Refusal;
-use crate::grant::find_tenant;
+use crate::grant::{Place, is_shared, tenant_named};
+use crate::id_token::{ANY_TENANT, issuer};
 use crate::request::{Call, Version};
 use crate::world::World;
 
-/// The OpenID Connect discovery document of a tenant.
+/// The OpenID Connect discovery document of a tenant, of all of them, or of a
+/// user flow.
 pub(crate) fn openid_configuration(
     world: &World,
     call: &Call,
-    tenant: &str,
-    version: Version,
+    place: Place<'_>,
 ) -> Result<Value, Refusal> {
-    let tenant = find_tenant(world, tenant)?.id;
+    let (named, id) = tenant(world, place.tenant)?;
     let origin = call.origin();
     let mtls = world.identity.mtls_authority();
-    let (issuer, oauth, keys) = match version {
-        Version::V1 => (format!("{origin}/{tenant}/"), "oauth2", "discovery/keys"),
-        Version::V2 => (
-            format!("{origin}/{tenant}/v2.0"),
-            "oauth2/v2.0",
-            "discovery/v2.0/keys",
-        ),
+    let oauth = match place.version {
+        Version::V1 => "oauth2",
+        Version::V2 => "oauth2/v2.0",
+    };
+    let keys = match place.version {
+        Version::V1 => "discovery/keys",
+        Version::V2 => "discovery/v2.0/keys",
+    };
+    // the endpoints of a user flow are its own
+    let between = match place.policy {
+        Some(policy) => format!("{named}/{}", policy.to_ascii_lowercase()),
+        None => named,
     };
     Ok(json!({
-        "issuer": issuer,
-        "authorization_endpoint": format!("{origin}/{tenant}/{oauth}/authorize"),
-        "token_endpoint": format!("{origin}/{tenant}/{oauth}/token"),
-        "mtls_endpoint_aliases": { "token_endpoint": format!("{mtls}/{tenant}/{oauth}/token") },
+        "issuer": issuer(call, &id, place.version, place.policy),
+        "authorization_endpoint": format!("{origin}/{between}/{oauth}/authorize"),
+        "token_endpoint": format!("{origin}/{between}/{oauth}/token"),
+        "mtls_endpoint_aliases": { "token_endpoint": format!("{mtls}/{between}/{oauth}/token") },
         "tls_client_certificate_bound_access_tokens": true,
-        "jwks_uri": format!("{origin}/{tenant}/{keys}"),
+        "jwks_uri": format!("{origin}/{between}/{keys}"),
         "token_endpoint_auth_methods_supported":
             ["client_secret_post", "private_key_jwt", "client_secret_basic"],
         "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "fragment", "form_post"],
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": ["RS256"],
+        "authorization_response_iss_parameter_supported": true,
         "scopes_supported": ["openid", "profile", "email", "offline_access"],
         "tenant_region_scope": Value::Null,
         "cloud_instance_name": call.host,
     }))
 }
 
-/// The keys that sign access tokens.
-pub(crate) fn keys(world: &World, tenant: &str) -> Result<Value, Refusal> {
-    find_tenant(world, tenant)?;
-    Ok(json!({ "keys": [world.signer.jwk()] }))
+/// The keys that sign tokens; of the second version each with its issuer.
+pub(crate) fn keys(world: &World, call: &Call, place: Place<'_>) -> Result<Value, Refusal> {
+    let (_, id) = tenant(world, place.tenant)?;
+    let of = issuer(call, &id, place.version, place.policy);
+    let has_issuer = place.version == Version::V2 && place.policy.is_none();
+    Ok(world.keys.jwks(has_issuer.then_some(of.as_str())))
+}
+
+/// How a tenant is called in URLs, and in issuers.
+fn tenant(world: &World, name: &str) -> Result<(String, String), Refusal> {
+    if is_shared(name) {
+        return Ok((name.to_ascii_lowercase(), ANY_TENANT.to_owned()));
+    }
+    let id = tenant_named(world, name)?.id;
+    Ok((id.clone(), id))
 }
 
 /// Instance discovery: this server vouches for itself alone.

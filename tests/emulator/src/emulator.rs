@@ -10,22 +10,29 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::clock::Clock;
+use crate::control::WantedToken;
 use crate::credentials::MachineKeys;
 use crate::directory::Directory;
 use crate::encoding::{base64url, guid, guid_from, random};
 use crate::faults::{Fault, FaultQueue};
 use crate::files::make_private_dir;
-use crate::issuer::WorkloadIssuer;
+use crate::issuer::{Mint, WorkloadIssuer};
 use crate::jose::SigningKey;
 use crate::journal::{Journal, JournalEntry};
+use crate::keys::TokenKeys;
 use crate::metadata::{IssuedTokens, TOKEN_EXCHANGE};
 use crate::pki::{CertificateOptions, ClientCertificate, KeySlot, Pki, process_key};
 use crate::platforms::{self, Platform, Secrets};
 use crate::proxy::{self, Proxy};
-use crate::registry::{App, Certificate, ManagedIdentity, Registry, Resource, Tenant};
+use crate::registry::{
+    App, Certificate, ManagedIdentity, Registry, Resource, Tenant, impersonation,
+};
 use crate::routes::ISSUER_PATH;
+use crate::scopes::GRAPH;
 use crate::server::Door;
 use crate::services::{TokenService, TokenServices};
+use crate::sessions::Sessions;
+use crate::users::User;
 use crate::world::{Identity, OpenConnections, Replays, Settings, World};
 use crate::{control, lock, server};
 
@@ -37,6 +44,8 @@ const TENANT_DOMAIN: &str = "edgepass-demo.example";
 const CLIENT_ID: &str = "5d0c8a52-6a0e-4d0b-8a3e-91c3f2b7d4c6";
 /// The service account its federated credential trusts.
 const SUBJECT: &str = "system:serviceaccount:default:edgepass-demo";
+/// The user that is there from the start.
+const USERNAME: &str = "alice@edgepass-demo.example";
 /// The audience Entra expects of outside tokens.
 const AUDIENCE: &str = TOKEN_EXCHANGE;
 /// The machine of the metadata service, and the user-assigned identity that
@@ -170,7 +179,7 @@ impl Emulator {
         let directory = directory
             .as_ref()
             .context("write_dir comes before rotation")?;
-        directory.rotate_token(self.world(), &crate::Mint::new())
+        directory.rotate_token(self.world(), &Mint::new())
     }
 
     /// Makes, registers and swaps in a new certificate in the written
@@ -247,6 +256,95 @@ impl Emulator {
     /// Makes a resource known.
     pub fn register_resource(&self, resource: Resource) {
         lock(&self.world().registry).put_resource(resource);
+    }
+
+    /// Registers a user, or replaces the one with their object ID.
+    pub fn register_user(&self, user: User) {
+        lock(&self.world().registry).put_user(user);
+    }
+
+    /// The user as registered now, by object ID or user principal name.
+    #[must_use]
+    pub fn user(&self, name: &str) -> Option<User> {
+        lock(&self.world().registry).user(name)
+    }
+
+    /// The user principal name of the user that is there from the start, who
+    /// has consented to what the first application may ask for.
+    #[must_use]
+    pub fn username(&self) -> &'static str {
+        USERNAME
+    }
+
+    /// The name under which the first application is a resource: what a user's
+    /// token is for that comes with a request to it.
+    #[must_use]
+    pub fn own_resource(&self) -> String {
+        own_resource(self.client_id())
+    }
+
+    /// An access token of a user's for that resource, as a client of the first
+    /// application's would have it, that differs from an ordinary one as `mint`
+    /// says.
+    pub fn user_token(&self, username: &str, resource: &str, mint: &Mint) -> Result<String> {
+        let wanted = WantedToken {
+            client_id: None,
+            resource: resource.to_owned(),
+            scopes: Vec::new(),
+            second_factor: false,
+            mint: mint.clone(),
+        };
+        control::user_token(self.world(), username, &wanted)
+    }
+
+    /// The same of somebody who has shown a second factor.
+    pub fn user_token_with_second_factor(&self, username: &str, resource: &str) -> Result<String> {
+        let wanted = WantedToken {
+            client_id: None,
+            resource: resource.to_owned(),
+            scopes: Vec::new(),
+            second_factor: true,
+            mint: Mint::new(),
+        };
+        control::user_token(self.world(), username, &wanted)
+    }
+
+    /// Makes void what that user has granted until now.
+    pub fn revoke_user(&self, username: &str) -> Result<()> {
+        control::revoke_user(self.world(), username)
+    }
+
+    /// Revokes one refresh token; false when there is no such.
+    #[must_use]
+    pub fn revoke_refresh_token(&self, token: &str) -> bool {
+        self.world().sessions.revoke(token)
+    }
+
+    /// Signs tokens with a new key from now on; `retire` says that the others
+    /// are not published any more.
+    pub fn rotate_signing_key(&self, retire: bool) -> Result<()> {
+        self.world().keys.rotate(retire)
+    }
+
+    /// Who sits before every browser, and signs in without a page.
+    pub fn set_signed_in(&self, username: Option<&str>) {
+        lock(&self.world().settings).signed_in = username.map(ToOwned::to_owned);
+    }
+
+    /// Whether users consent to what they are asked for (they do, by default).
+    pub fn set_users_consent(&self, consent: bool) {
+        lock(&self.world().settings).users_consent = consent;
+    }
+
+    /// Whether a refresh token counts once.
+    pub fn set_refresh_once(&self, once: bool) {
+        lock(&self.world().settings).refresh_once = once;
+    }
+
+    /// The issuer of the token server that is not Entra.
+    #[must_use]
+    pub fn generic_issuer(&self) -> String {
+        crate::generic::issuer(self.world())
     }
 
     /// Replaces an application's certificates by this one.
@@ -708,16 +806,17 @@ impl Builder {
         let world = Arc::new(World {
             clock,
             pki,
-            signer: SigningKey::new(
+            keys: TokenKeys::new(SigningKey::new(
                 "edgepass-emulator token signing",
                 &process_key(&SIGNER_KEY)?,
-            )?,
+            )?),
             issuer,
             registry: Mutex::new(registry),
             settings: Mutex::new(settings),
             journal: Journal::default(),
             faults: FaultQueue::default(),
             replays: Replays::default(),
+            sessions: Sessions::default(),
             metadata_tokens: IssuedTokens::default(),
             platforms: Secrets::new(&scratch),
             fabric,
@@ -785,9 +884,13 @@ fn seed(identity: &Identity, issuer: &str, certificate: &ClientCertificate) -> R
         identifiers: vec![identifier.to_owned()],
         app_id,
         token_version,
+        scopes: impersonation(),
     };
     let graph = "00000003-0000-0000-c000-000000000000".to_owned();
-    registry.put_resource(resource("https://graph.microsoft.com", graph, 1));
+    registry.put_resource(Resource {
+        scopes: GRAPH_SCOPES.map(ToOwned::to_owned).to_vec(),
+        ..resource(GRAPH, graph, 1)
+    });
     for (identifier, version) in [
         ("api://edgepass-demo", 1),
         ("api://edgepass-demo-v2", 2),
@@ -799,9 +902,31 @@ fn seed(identity: &Identity, issuer: &str, certificate: &ClientCertificate) -> R
     ] {
         registry.put_resource(resource(identifier, guid_from(identifier), version));
     }
+    // as a resource of its own: the API in front of which users' clients stand
+    let own = own_resource(&identity.client_id);
+    registry.put_resource(resource(&own, identity.client_id.clone(), 2));
+    let mut user = User::new(USERNAME).consent(&identity.client_id, GRAPH, &GRAPH_SCOPES);
+    for resource in [
+        "api://edgepass-demo",
+        "api://edgepass-demo-v2",
+        "https://vault.azure.net",
+        "https://management.azure.com",
+        "https://storage.azure.com",
+    ] {
+        user = user.consent(&identity.client_id, resource, &["user_impersonation"]);
+    }
+    registry.put_user(user);
     registry.set_managed_identities(vec![
         ManagedIdentity::system_assigned(MACHINE),
         ManagedIdentity::user_assigned(USER_ASSIGNED),
     ]);
     Ok(registry)
+}
+
+/// The scopes of Microsoft Graph that are there.
+const GRAPH_SCOPES: [&str; 3] = ["User.Read", "Mail.Read", "Calendars.Read"];
+
+/// The identifier that the portal proposes for an application's own API.
+fn own_resource(client_id: &str) -> String {
+    format!("api://{client_id}")
 }

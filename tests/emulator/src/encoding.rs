@@ -62,6 +62,20 @@ pub(crate) fn guid_from(seed: &str) -> String {
     guid_text(u128::from_be_bytes(bytes))
 }
 
+/// The bytes of a GUID in the order that Microsoft's have in memory; none of
+/// what is no GUID.
+pub(crate) fn guid_bytes(guid: &str) -> Vec<u8> {
+    let digits: String = guid.chars().filter(|c| *c != '-').collect();
+    let number = u128::from_str_radix(&digits, 16).unwrap_or_default();
+    let mut bytes = number.to_be_bytes();
+    for (from, to) in [(0, 4), (4, 6), (6, 8)] {
+        if let Some(part) = bytes.get_mut(from..to) {
+            part.reverse();
+        }
+    }
+    bytes.to_vec()
+}
+
 /// Whether `text` has the shape 8-4-4-4-12 of hexadecimal digits.
 pub(crate) fn is_guid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();

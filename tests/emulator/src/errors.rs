@@ -22,10 +22,28 @@ pub struct Aadsts {
 /// Every code this server can answer by itself, in numeric order.
 pub const TABLE: &[Aadsts] = &[
     row(
+        28000,
+        400,
+        "invalid_scope",
+        "Provided value for the input parameter scope is not valid because it contains more than one resource.",
+    ),
+    row(
         28002,
         400,
         "invalid_scope",
         "Provided value for the input parameter scope is not valid when requesting an access token. Please specify a valid scope.",
+    ),
+    row(
+        50000,
+        500,
+        "server_error",
+        "There was an error issuing a token or an issue with our sign-in service.",
+    ),
+    row(
+        50011,
+        400,
+        "invalid_request",
+        "The redirect URI specified in the request does not match the redirect URIs configured for the application.",
     ),
     row(
         50012,
@@ -34,10 +52,28 @@ pub const TABLE: &[Aadsts] = &[
         "Authentication failed: the client assertion has been used before.",
     ),
     row(
+        50013,
+        400,
+        "invalid_grant",
+        "Assertion failed signature validation.",
+    ),
+    row(
+        50020,
+        400,
+        "invalid_grant",
+        "User account does not exist in tenant and cannot access the application in that tenant.",
+    ),
+    row(
         50027,
         400,
         "invalid_request",
         "JWT token is invalid or malformed.",
+    ),
+    row(
+        50034,
+        400,
+        "invalid_grant",
+        "The user account does not exist in the directory.",
     ),
     row(
         50048,
@@ -51,6 +87,43 @@ pub const TABLE: &[Aadsts] = &[
         "invalid_instance",
         "Unknown or invalid instance.",
     ),
+    row(50057, 400, "invalid_grant", "The user account is disabled."),
+    row(
+        50058,
+        400,
+        "login_required",
+        "A silent sign-in request was sent but no user is signed in.",
+    ),
+    row(
+        50076,
+        400,
+        "interaction_required",
+        "Due to a configuration change made by your administrator, or because you moved to a new location, you must use multi-factor authentication to access the resource.",
+    ),
+    row(
+        50147,
+        400,
+        "invalid_request",
+        "Missing code challenge: code_challenge_method needs a code_challenge.",
+    ),
+    row(
+        50148,
+        400,
+        "invalid_grant",
+        "The code_verifier does not match the code_challenge supplied in the authorization request for PKCE.",
+    ),
+    row(
+        50149,
+        400,
+        "invalid_request",
+        "Invalid Code_Challenge_method parameter.",
+    ),
+    row(
+        50173,
+        400,
+        "invalid_grant",
+        "The provided grant has expired due to it being revoked, a fresh auth token is needed. The user might have changed or reset their password.",
+    ),
     row(
         51000,
         400,
@@ -58,10 +131,52 @@ pub const TABLE: &[Aadsts] = &[
         "MtlsClientAuth is/are disabled.",
     ),
     row(
+        54005,
+        400,
+        "invalid_grant",
+        "OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing refresh token.",
+    ),
+    row(
+        65001,
+        400,
+        "invalid_grant",
+        "The user or administrator has not consented to use the application. Send an interactive authorization request for this user and resource.",
+    ),
+    row(
+        65004,
+        400,
+        "access_denied",
+        "User declined to consent to access the app.",
+    ),
+    row(
+        70000,
+        400,
+        "invalid_grant",
+        "Provided grant is invalid or malformed.",
+    ),
+    row(
         70003,
         400,
         "unsupported_grant_type",
         "The app requested an unsupported grant type.",
+    ),
+    row(
+        70005,
+        400,
+        "unsupported_response_type",
+        "The app requested an unsupported response type.",
+    ),
+    row(
+        70007,
+        400,
+        "invalid_request",
+        "The app requested an unsupported response mode.",
+    ),
+    row(
+        70008,
+        400,
+        "invalid_grant",
+        "The provided authorization code or refresh token has expired due to inactivity. Send a new interactive authorization request for this user and resource.",
     ),
     row(
         70011,
@@ -74,6 +189,12 @@ pub const TABLE: &[Aadsts] = &[
         400,
         "invalid_request",
         "No matching federated identity record found for presented assertion.",
+    ),
+    row(
+        82008,
+        400,
+        "invalid_request",
+        "All agentic applications requesting a token exchange token must include the fmipath parameter on the token request.",
     ),
     row(
         90002,
@@ -118,10 +239,52 @@ pub const TABLE: &[Aadsts] = &[
         "The resource principal was not found in the tenant.",
     ),
     row(
+        500_112,
+        401,
+        "invalid_client",
+        "The reply address does not match the reply address provided when requesting Authorization code.",
+    ),
+    row(
+        500_131,
+        400,
+        "invalid_grant",
+        "Assertion audience does not match the Client app presenting the assertion.",
+    ),
+    row(
+        500_133,
+        400,
+        "invalid_grant",
+        "Assertion is not within its valid time range. Ensure that the access token is not expired before using it for user assertion, or request a new token.",
+    ),
+    row(
         500_181,
         400,
         "invalid_request",
         "The TLS certificate provided does not match the certificate in the assertion.",
+    ),
+    row(
+        501_481,
+        400,
+        "invalid_grant",
+        "The Code_Verifier does not match the code_challenge supplied in the authorization request.",
+    ),
+    row(
+        501_491,
+        400,
+        "invalid_request",
+        "Invalid size of Code_Challenge parameter.",
+    ),
+    row(
+        650_053,
+        400,
+        "invalid_client",
+        "The application asked for a scope that doesn't exist on the resource.",
+    ),
+    row(
+        700_005,
+        400,
+        "invalid_grant",
+        "Provided Authorization Code is intended to use against other tenant, thus rejected.",
     ),
     row(
         700_016,
@@ -160,6 +323,12 @@ pub const TABLE: &[Aadsts] = &[
         "Client assertion contains an invalid signature.",
     ),
     row(
+        700_082,
+        400,
+        "invalid_grant",
+        "The refresh token has expired due to inactivity.",
+    ),
+    row(
         700_211,
         401,
         "invalid_client",
@@ -196,6 +365,12 @@ pub const TABLE: &[Aadsts] = &[
         "The endpoint only accepts POST requests.",
     ),
     row(
+        900_971,
+        400,
+        "invalid_request",
+        "No reply address provided.",
+    ),
+    row(
         901_002,
         400,
         "invalid_request",
@@ -218,6 +393,12 @@ pub const TABLE: &[Aadsts] = &[
         400,
         "unauthorized_client",
         "Application is disabled.",
+    ),
+    row(
+        7_000_114,
+        400,
+        "invalid_grant",
+        "Application is not allowed to make application on-behalf-of calls.",
     ),
     row(
         7_000_213,
@@ -244,6 +425,12 @@ pub const TABLE: &[Aadsts] = &[
         "The provided client secret keys are expired.",
     ),
     row(
+        7_002_137,
+        401,
+        "invalid_client",
+        "No matching federated identity record found for presented assertion subject.",
+    ),
+    row(
         7_002_138,
         401,
         "invalid_client",
@@ -268,6 +455,10 @@ pub const TABLE: &[Aadsts] = &[
 pub(crate) struct Refusal {
     pub(crate) code: u32,
     text: String,
+    /// Where it is not the one of the table.
+    error: Option<&'static str>,
+    suberror: Option<&'static str>,
+    claims: Option<String>,
 }
 
 impl Refusal {
@@ -276,7 +467,48 @@ impl Refusal {
         Self {
             code,
             text: text.into(),
+            error: None,
+            suberror: None,
+            claims: None,
         }
+    }
+
+    /// With another `error` than the table's: some codes have several.
+    pub(crate) fn error(mut self, error: &'static str) -> Self {
+        self.error = Some(error);
+        self
+    }
+
+    /// With a `suberror`.
+    pub(crate) fn suberror(mut self, suberror: &'static str) -> Self {
+        self.suberror = Some(suberror);
+        self
+    }
+
+    /// With `claims` that a new sign-in must satisfy.
+    pub(crate) fn claims(mut self, claims: String) -> Self {
+        self.claims = Some(claims);
+        self
+    }
+
+    /// What it says, without code and traces.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The `error`.
+    pub(crate) fn name(&self) -> &'static str {
+        self.error.unwrap_or(lookup(self.code).error)
+    }
+
+    /// `error_description` as it goes to a redirect URI or a page.
+    pub(crate) fn description(&self, trace: &str, correlation: &str, now: i64) -> String {
+        format!(
+            "AADSTS{}: {} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {}",
+            self.code,
+            self.text,
+            clock::stamp(now)
+        )
     }
 
     /// A refusal with the table's own text; a code outside the table is
@@ -300,19 +532,25 @@ impl Refusal {
 
     /// The body in Entra's shape.
     pub(crate) fn body(&self, authority: &str, trace: &str, correlation: &str, now: i64) -> Value {
-        let stamp = clock::stamp(now);
-        json!({
-            "error": lookup(self.code).error,
-            "error_description": format!(
-                "AADSTS{}: {} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {stamp}",
-                self.code, self.text
-            ),
+        let mut body = json!({
+            "error": self.name(),
+            "error_description": self.description(trace, correlation, now),
             "error_codes": [self.code],
-            "timestamp": stamp,
+            "timestamp": clock::stamp(now),
             "trace_id": trace,
             "correlation_id": correlation,
             "error_uri": format!("{authority}/error?code={}", self.code),
-        })
+        });
+        let more = [
+            ("suberror", self.suberror),
+            ("claims", self.claims.as_deref()),
+        ];
+        for (name, value) in more {
+            if let (Some(value), Some(fields)) = (value, body.as_object_mut()) {
+                fields.insert(name.into(), json!(value));
+            }
+        }
+        body
     }
 }
 

@@ -5,8 +5,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 
+use crate::issuer::Mint;
 use crate::lock;
 
 /// One misbehaviour and the requests it meets. Effects combine: a fault may
@@ -61,6 +63,10 @@ pub struct Fault {
     pub string_numbers: bool,
     /// Replaces the answer's `token_type`.
     pub token_type: Option<String>,
+    /// Issues the answer's `id_token` once more, with these differences.
+    pub id_token: Option<Mint>,
+    /// Adds these fields to the JSON answer, or replaces them.
+    pub fields: Map<String, Value>,
 
     /// Sends the answer in pieces of so many bytes …
     pub trickle_bytes: Option<usize>,
@@ -96,6 +102,8 @@ impl Default for Fault {
             omit: Vec::new(),
             string_numbers: false,
             token_type: None,
+            id_token: None,
+            fields: Map::new(),
             trickle_bytes: None,
             trickle_ms: None,
             truncate: false,
@@ -243,6 +251,37 @@ impl Fault {
             token_type: Some(token_type.to_owned()),
             ..Self::default()
         }
+    }
+
+    /// Issues the `id_token` of the ordinary answer with these differences,
+    /// once.
+    #[must_use]
+    pub fn id_token(mint: Mint) -> Self {
+        Self {
+            id_token: Some(mint),
+            ..Self::default()
+        }
+    }
+
+    /// With this field in the ordinary answer.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: Value) -> Self {
+        self.fields.insert(name.to_owned(), value);
+        self
+    }
+
+    /// With `claims` in the error that is answered.
+    #[must_use]
+    pub fn claims(mut self, claims: &str) -> Self {
+        self.claims = Some(claims.to_owned());
+        self
+    }
+
+    /// With a `suberror` in the error that is answered.
+    #[must_use]
+    pub fn suberror(mut self, suberror: &str) -> Self {
+        self.suberror = Some(suberror.to_owned());
+        self
     }
 
     /// Only for paths that contain `part`.

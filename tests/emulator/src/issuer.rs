@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::clock::Clock;
@@ -185,7 +185,7 @@ impl std::fmt::Debug for WorkloadIssuer {
 }
 
 /// How a token differs from the default one.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mint {
     /// Another `iss`.
@@ -251,6 +251,13 @@ impl Mint {
     #[must_use]
     pub fn not_before_in(mut self, seconds: i64) -> Self {
         self.not_before_in = seconds;
+        self
+    }
+
+    /// With `iat` so many seconds from now.
+    #[must_use]
+    pub fn issued_in(mut self, seconds: i64) -> Self {
+        self.issued_in = seconds;
         self
     }
 

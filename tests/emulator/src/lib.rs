@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod agents;
+mod authorize;
 mod broken_server;
 mod clock;
 mod connect_proxy;
@@ -13,10 +15,13 @@ mod encoding;
 mod errors;
 mod faults;
 mod files;
+mod generic;
 mod grant;
+mod id_token;
 mod issuer;
 mod jose;
 mod journal;
+mod keys;
 mod metadata;
 mod misbehave;
 mod pki;
@@ -26,9 +31,12 @@ mod registry;
 mod reply;
 mod request;
 mod routes;
+mod scopes;
 mod server;
 mod services;
+mod sessions;
 mod token;
+mod users;
 mod verify;
 mod world;
 
@@ -48,6 +56,7 @@ pub use registry::{
     App, Certificate, FederatedCredential, ManagedIdentity, Resource, Secret, Tenant,
 };
 pub use services::TokenService;
+pub use users::{Consent, User};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

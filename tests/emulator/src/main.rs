@@ -50,6 +50,14 @@ struct Arguments {
     #[arg(long, value_name = "NAME")]
     host_name: Vec<String>,
 
+    /// Where users may be sent back to who sign in to the application.
+    #[arg(long, value_name = "URI")]
+    redirect_uri: Vec<String>,
+
+    /// Who signs in, without a page, when a request names nobody.
+    #[arg(long, value_name = "USER")]
+    signed_in: Option<String>,
+
     /// No line per request on standard error.
     #[arg(long)]
     quiet: bool,
@@ -121,6 +129,13 @@ async fn start(arguments: &Arguments) -> Result<Emulator> {
         builder = builder.host_name(name);
     }
     let emulator = builder.start().await?;
+    if !arguments.redirect_uri.is_empty() {
+        let app = emulator.app(emulator.client_id());
+        let mut app = app.context("the application is not registered")?;
+        app.redirect_uris.clone_from(&arguments.redirect_uri);
+        emulator.register_app(app);
+    }
+    emulator.set_signed_in(arguments.signed_in.as_deref());
     if arguments.metadata_port.is_some() {
         trust_machine(&emulator)?;
     }

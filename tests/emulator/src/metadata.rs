@@ -385,11 +385,9 @@ fn issue(
     for (name, time) in [("iat", now), ("nbf", now), ("exp", expires)] {
         claims.insert(name.to_owned(), json!(time));
     }
-    let kid = world.signer.kid();
-    let header = json!({ "typ": "JWT", "alg": "RS256", "x5t": kid, "kid": kid });
     world
-        .signer
-        .sign(&header, &Value::Object(claims))
+        .keys
+        .sign(&Value::Object(claims))
         .map_err(|_| Refusal {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             ..Refusal::new(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
@@ -9,8 +10,11 @@ use serde_json::Value;
 
 use crate::clock::http_date;
 use crate::delivery::Delivery;
+use crate::encoding::base64url;
 use crate::errors::Refusal;
 use crate::faults::Fault;
+use crate::issuer::Mint;
+use crate::jose::{Jws, SigningKey};
 use crate::reply::Reply;
 use crate::request::Call;
 use crate::world::World;
@@ -67,7 +71,8 @@ pub(crate) fn instead(fault: &Fault, world: &World, call: &Call) -> Option<(Repl
 }
 
 /// Changes an answer that is about to be sent.
-pub(crate) fn alter(fault: &Fault, now: i64, reply: &mut Reply) {
+pub(crate) fn alter(fault: &Fault, world: &World, reply: &mut Reply) {
+    let now = world.clock.now();
     if let Some(value) = &fault.retry_after {
         reply.set(RETRY_AFTER, value);
     }
@@ -80,7 +85,7 @@ pub(crate) fn alter(fault: &Fault, now: i64, reply: &mut Reply) {
     if let Some(seconds) = fault.date_skew {
         reply.set(DATE, &http_date(now.saturating_add(seconds)));
     }
-    alter_json(fault, reply);
+    alter_json(fault, world, reply);
     if let Some(size) = fault.oversize {
         let mut padded = reply.body.to_vec();
         padded.resize(size.max(padded.len()), b' ');
@@ -101,8 +106,13 @@ pub(crate) fn deliver(fault: &Fault, reply: &mut Reply) -> Delivery {
     Delivery::whole(reply.body.clone())
 }
 
-fn alter_json(fault: &Fault, reply: &mut Reply) {
-    if fault.omit.is_empty() && !fault.string_numbers && fault.token_type.is_none() {
+fn alter_json(fault: &Fault, world: &World, reply: &mut Reply) {
+    if fault.omit.is_empty()
+        && !fault.string_numbers
+        && fault.token_type.is_none()
+        && fault.id_token.is_none()
+        && fault.fields.is_empty()
+    {
         return;
     }
     let Ok(Value::Object(mut fields)) = serde_json::from_slice(&reply.body) else {
@@ -114,10 +124,72 @@ fn alter_json(fault: &Fault, reply: &mut Reply) {
     if let Some(token_type) = &fault.token_type {
         fields.insert("token_type".into(), Value::from(token_type.as_str()));
     }
+    if let (Some(mint), Some(Value::String(token))) = (&fault.id_token, fields.get("id_token")) {
+        let token = reissue(world, mint, token).unwrap_or_default();
+        fields.insert("id_token".into(), Value::from(token));
+    }
+    fields.extend(fault.fields.clone());
     if fault.string_numbers {
         for value in fields.values_mut().filter(|value| value.is_number()) {
             *value = Value::from(value.to_string());
         }
     }
     reply.body = Bytes::from(serde_json::to_vec(&fields).unwrap_or_default());
+}
+
+/// The token with those differences, signed anew: by another key if told so,
+/// by the client's secret with an algorithm for that, and not at all with none.
+pub(crate) fn reissue(world: &World, mint: &Mint, token: &str) -> Option<String> {
+    let Jws {
+        mut header,
+        mut claims,
+        ..
+    } = Jws::parse(token)?;
+    let now = world.clock.now();
+    let mut add = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            claims.insert(name.to_owned(), value);
+        }
+    };
+    let after = |seconds: i64| Value::from(now.saturating_add(seconds));
+    add("iss", mint.issuer.clone().map(Value::from));
+    add("sub", mint.subject.clone().map(Value::from));
+    add("aud", mint.audience.clone());
+    add("exp", mint.expires_in.map(after));
+    add(
+        "nbf",
+        Some(mint.not_before_in).filter(|by| *by != 0).map(after),
+    );
+    add("iat", Some(mint.issued_in).filter(|by| *by != 0).map(after));
+    claims.extend(mint.claims.clone());
+    for name in &mint.omit {
+        claims.remove(name);
+        header.remove(name);
+    }
+    if let Some(kid) = &mint.kid {
+        header.insert("kid".into(), Value::from(kid.as_str()));
+    }
+    header.extend(mint.header.clone());
+    let algorithm = header
+        .get("alg")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    let (header, claims) = (Value::Object(header), Value::Object(claims));
+    let part = |value: &Value| serde_json::to_vec(value).map(|bytes| base64url(&bytes));
+    let input = format!("{}.{}", part(&header).ok()?, part(&claims).ok()?);
+    match algorithm.as_str() {
+        "HS256" => {
+            let secret = world.identity.client_secret.as_bytes();
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+            let signature = hmac::sign(&key, input.as_bytes());
+            Some(format!("{input}.{}", base64url(signature.as_ref())))
+        }
+        "none" => Some(format!("{input}.")),
+        _ if mint.foreign_key => SigningKey::generate("stranger")
+            .ok()?
+            .sign(&header, &claims)
+            .ok(),
+        _ => world.keys.newest().ok()?.sign(&header, &claims).ok(),
+    }
 }

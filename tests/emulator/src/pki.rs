@@ -41,6 +41,7 @@ const NAMES: &[&str] = &[
     "localhost",
     "login.localhost",
     "mtlsauth.localhost",
+    "ciam.localhost",
     "*.localhost",
 ];
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::encoding::{guid_from, sha1_url, sha256_url};
 use crate::jose::rsa_components;
+use crate::users::User;
 
 /// An application registration with its service principal.
 #[derive(Clone, Deserialize, Serialize)]
@@ -42,6 +43,15 @@ pub struct App {
     /// Whether the mTLS endpoint serves it.
     #[serde(default = "enabled")]
     pub mtls_enabled: bool,
+    /// Where users may be sent back to, byte for byte.
+    #[serde(default)]
+    pub redirect_uris: Vec<String>,
+    /// A blueprint of agent identities: it authenticates for them.
+    #[serde(default)]
+    pub blueprint: bool,
+    /// Client ID of the blueprint whose agent identity this is.
+    #[serde(default)]
+    pub agent_of: Option<String>,
 }
 
 impl App {
@@ -58,6 +68,9 @@ impl App {
             public: false,
             disabled: false,
             mtls_enabled: true,
+            redirect_uris: Vec::new(),
+            blueprint: false,
+            agent_of: None,
         }
     }
 
@@ -93,6 +106,27 @@ impl App {
     #[must_use]
     pub fn role(mut self, role: &str) -> Self {
         self.roles.push(role.to_owned());
+        self
+    }
+
+    /// With one more redirect URI.
+    #[must_use]
+    pub fn redirect_uri(mut self, uri: &str) -> Self {
+        self.redirect_uris.push(uri.to_owned());
+        self
+    }
+
+    /// A blueprint of agent identities.
+    #[must_use]
+    pub fn blueprint(mut self) -> Self {
+        self.blueprint = true;
+        self
+    }
+
+    /// An agent identity of that blueprint.
+    #[must_use]
+    pub fn agent_of(mut self, blueprint: &str) -> Self {
+        self.agent_of = Some(blueprint.to_owned());
         self
     }
 
@@ -259,6 +293,18 @@ pub struct Resource {
     /// or 2 (`aud` is the application ID).
     #[serde(default = "version_one")]
     pub token_version: u8,
+    /// The scopes that applications may have of it for a user.
+    #[serde(default = "impersonation")]
+    pub scopes: Vec<String>,
+}
+
+impl Resource {
+    /// Whether this is one of its identifiers, or its application ID.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        let mut identifiers = self.identifiers.iter();
+        self.app_id.eq_ignore_ascii_case(name)
+            || identifiers.any(|known| known.eq_ignore_ascii_case(name))
+    }
 }
 
 /// A directory.
@@ -280,6 +326,8 @@ pub(crate) struct Registry {
     resources: Vec<Resource>,
     issuers: BTreeMap<String, Value>,
     managed_identities: Vec<ManagedIdentity>,
+    /// By object ID.
+    users: BTreeMap<String, User>,
 }
 
 impl Registry {
@@ -338,13 +386,39 @@ impl Registry {
 
     /// The resource with this identifier or application ID.
     pub(crate) fn resource(&self, name: &str) -> Option<&Resource> {
-        self.resources.iter().find(|resource| {
-            resource.app_id.eq_ignore_ascii_case(name)
-                || resource
-                    .identifiers
-                    .iter()
-                    .any(|known| known.eq_ignore_ascii_case(name))
-        })
+        self.resources.iter().find(|resource| resource.is(name))
+    }
+
+    /// The names by which tokens for the application itself are asked for.
+    pub(crate) fn audiences_of(&self, client_id: &str) -> Vec<String> {
+        let mut names = vec![client_id.to_ascii_lowercase()];
+        let own = |resource: &&Resource| resource.app_id.eq_ignore_ascii_case(client_id);
+        for resource in self.resources.iter().filter(own) {
+            names.extend(resource.identifiers.iter().cloned());
+        }
+        names
+    }
+
+    /// Registers somebody, or replaces who has the object ID.
+    pub(crate) fn put_user(&mut self, user: User) {
+        self.users.insert(user.object_id.to_ascii_lowercase(), user);
+    }
+
+    pub(crate) fn users(&self) -> impl Iterator<Item = &User> {
+        self.users.values()
+    }
+
+    /// The user with that object ID or user principal name.
+    pub(crate) fn user_mut(&mut self, name: &str) -> Option<&mut User> {
+        let id = name.to_ascii_lowercase();
+        if self.users.contains_key(&id) {
+            return self.users.get_mut(&id);
+        }
+        self.users.values_mut().find(|user| user.is(name))
+    }
+
+    pub(crate) fn user(&mut self, name: &str) -> Option<User> {
+        self.user_mut(name).cloned()
     }
 
     /// Makes the keys of an outside issuer known, as if they could be fetched.
@@ -372,4 +446,9 @@ fn enabled() -> bool {
 
 fn version_one() -> u8 {
     1
+}
+
+/// The scope that the portal proposes.
+pub(crate) fn impersonation() -> Vec<String> {
+    vec!["user_impersonation".to_owned()]
 }

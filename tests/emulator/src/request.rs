@@ -37,6 +37,13 @@ impl Call {
         format!("https://{}", self.host)
     }
 
+    /// A parameter of the query that is not empty.
+    pub(crate) fn query_parameter(&self, name: &str) -> Option<String> {
+        url::form_urlencoded::parse(self.query.as_bytes())
+            .find(|(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| value.into_owned())
+    }
+
     /// The path's segments, the empty one before the first slash left out.
     pub(crate) fn segments(&self) -> Vec<&str> {
         self.path.trim_start_matches('/').split('/').collect()
@@ -49,6 +56,8 @@ pub(crate) struct TokenCall<'a> {
     pub(crate) call: &'a Call,
     pub(crate) tenant: &'a Tenant,
     pub(crate) version: Version,
+    /// The user flow of Azure AD B2C, if one was called.
+    pub(crate) policy: Option<String>,
     pub(crate) form: Form,
     pub(crate) found: &'a mut Findings,
 }
@@ -67,17 +76,27 @@ impl TokenCall<'_> {
     }
 }
 
+/// Names with their values, as they came.
+pub(crate) type Fields = Vec<(String, String)>;
+
 /// Form fields, each at most once.
 #[derive(Debug, Default)]
 pub(crate) struct Form {
-    fields: Vec<(String, String)>,
+    fields: Fields,
 }
 
 impl Form {
     /// Reads `application/x-www-form-urlencoded`.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        let fields: Vec<(String, String)> =
-            url::form_urlencoded::parse(body).into_owned().collect();
+        Self::parse_but(body, &[]).map(|(form, _)| form)
+    }
+
+    /// The same, and apart from it those fields, which may be there several
+    /// times.
+    pub(crate) fn parse_but(body: &[u8], repeated: &[&str]) -> Result<(Self, Fields), Refusal> {
+        let (apart, fields): (Fields, Fields) = url::form_urlencoded::parse(body)
+            .into_owned()
+            .partition(|(name, _)| repeated.contains(&name.as_str()));
         let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         let twice = names.iter().zip(names.iter().skip(1)).find(|(a, b)| a == b);
@@ -89,7 +108,7 @@ impl Form {
                 ),
             ));
         }
-        Ok(Self { fields })
+        Ok((Self { fields }, apart))
     }
 
     /// A field that is present and not empty: RFC 6749 treats the two alike.

@@ -258,7 +258,7 @@ async fn handle(
         );
     }
     if let Some(fault) = &fault {
-        misbehave::alter(fault, now, &mut reply);
+        misbehave::alter(fault, world, &mut reply);
     }
     if world.log.load(Ordering::Relaxed) {
         log(&call, &reply, &found, fault.is_some());

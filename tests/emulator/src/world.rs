@@ -5,14 +5,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::faults::FaultQueue;
 use crate::issuer::WorkloadIssuer;
-use crate::jose::SigningKey;
 use crate::journal::Journal;
+use crate::keys::TokenKeys;
 use crate::lock;
 use crate::metadata::IssuedTokens;
 use crate::pki::Pki;
@@ -20,18 +20,20 @@ use crate::platforms::Secrets;
 use crate::proxy::Proxy;
 use crate::registry::Registry;
 use crate::services::TokenServices;
+use crate::sessions::Sessions;
 
 /// Everything behind the endpoints.
 pub(crate) struct World {
     pub(crate) clock: Arc<Clock>,
     pub(crate) pki: Pki,
-    pub(crate) signer: SigningKey,
+    pub(crate) keys: TokenKeys,
     pub(crate) issuer: WorkloadIssuer,
     pub(crate) registry: Mutex<Registry>,
     pub(crate) settings: Mutex<Settings>,
     pub(crate) journal: Journal,
     pub(crate) faults: FaultQueue,
     pub(crate) replays: Replays,
+    pub(crate) sessions: Sessions,
     pub(crate) metadata_tokens: IssuedTokens,
     pub(crate) platforms: Secrets,
     /// Port and certificate thumbprint of Service Fabric's place.
@@ -129,12 +131,13 @@ impl World {
         if let Some(jwks) = registry.issuer_keys(issuer) {
             return Some(jwks.clone());
         }
+        if issuer == crate::generic::issuer(self) {
+            return Some(self.keys.jwks(None));
+        }
         // This server's own tenants: a managed identity as federated credential.
         let own = issuer.strip_prefix(&format!("{}/", self.identity.authority()))?;
         let tenant = own.strip_suffix("/v2.0")?;
-        registry
-            .tenant(tenant)
-            .map(|_| json!({ "keys": [self.signer.jwk()] }))
+        registry.tenant(tenant).map(|_| self.keys.jwks(None))
     }
 }
 
@@ -150,6 +153,16 @@ pub(crate) struct Settings {
     pub(crate) managed_identity_token_lifetime: i64,
     /// Whether a second use of an assertion's `jti` is refused.
     pub(crate) refuse_replay: bool,
+    /// Who sits before every browser: signs in without a page.
+    pub(crate) signed_in: Option<String>,
+    /// Whether users consent to what they are asked for.
+    pub(crate) users_consent: bool,
+    /// Life of authorization codes in seconds.
+    pub(crate) code_lifetime: i64,
+    /// Seconds without use after which a refresh token has expired.
+    pub(crate) refresh_token_lifetime: i64,
+    /// Whether a refresh token counts once, as RFC 9700 section 4.14.2 has it; Entra's go on being valid.
+    pub(crate) refresh_once: bool,
 }
 
 impl Default for Settings {
@@ -160,6 +173,11 @@ impl Default for Settings {
             refresh_in: None,
             managed_identity_token_lifetime: 86_400,
             refuse_replay: true,
+            signed_in: None,
+            users_consent: true,
+            code_lifetime: 600,
+            refresh_token_lifetime: 90 * 86_400,
+            refresh_once: false,
         }
     }
 }

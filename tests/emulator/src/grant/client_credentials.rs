@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
+use crate::agents::agent_subject;
 use crate::errors::Refusal;
-use crate::lock;
-use crate::registry::Resource;
+use crate::metadata::TOKEN_EXCHANGE;
 use crate::request::{TokenCall, Version};
-use crate::token::{Grantee, respond};
+use crate::scopes::{check_characters, find_resource};
+use crate::token::{Grantee, binding, respond};
 use crate::verify::authenticate;
 
 /// The suffix by which a scope asks for everything consented.
@@ -19,28 +20,29 @@ pub(crate) fn answer(mut ask: TokenCall<'_>) -> Result<Value, Refusal> {
         Version::V1 => ask.form.require("resource")?.to_owned(),
         Version::V2 => requested_resource(&ask)?,
     };
-    let resource = find_resource(&ask, &requested)?;
-    let kind = ask.form.get("token_type").unwrap_or("Bearer");
-    let proof_of_possession = kind.eq_ignore_ascii_case("mtls_pop");
-    if !proof_of_possession && !kind.eq_ignore_ascii_case("bearer") {
-        return Err(Refusal::new(
-            9_002_313,
-            format!(
-                "Invalid request. Request is malformed or invalid: the token_type '{kind}' is not \
-                 supported."
-            ),
-        ));
-    }
-    if proof_of_possession && client.bound_to.is_none() {
-        return Err(Refusal::plain(392_200));
-    }
-    let bound_to = client.bound_to.filter(|_| proof_of_possession);
+    let resource = find_resource(ask.world, &ask.tenant.id, &requested)?;
+    let bound_to = binding(&ask, &client)?;
+    let exchange = requested.eq_ignore_ascii_case(TOKEN_EXCHANGE);
+    let path = match ask.form.get("fmi_path") {
+        // the first leg of an agent identity: a token about it
+        Some(agent) if client.app.blueprint && exchange => {
+            Some(agent_subject(&ask.tenant.id, &client.app.client_id, agent))
+        }
+        Some(_) => {
+            return Err(Refusal::new(
+                9_002_313,
+                "Invalid request. Request is malformed or invalid: 'fmi_path' is for a blueprint of agent identities that asks for a token of api://AzureADTokenExchange.",
+            ));
+        }
+        None if client.app.blueprint && exchange => return Err(Refusal::plain(82_008)),
+        None => None,
+    };
     let grantee = Grantee {
         app: client.app,
         bound_to,
         object_id: client.object_id,
     };
-    respond(&ask, &grantee, &requested, &resource)
+    respond(&ask, &grantee, &requested, &resource, path.as_deref())
 }
 
 /// The one resource that the v2 `scope` names.
@@ -49,16 +51,7 @@ fn requested_resource(ask: &TokenCall<'_>) -> Result<String, Refusal> {
         return Err(Refusal::plain(901_002));
     }
     let scope = ask.form.require("scope")?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || " .-_:/".contains(c);
-    if !scope.chars().all(plain) {
-        return Err(Refusal::new(
-            28_002,
-            format!(
-                "Provided value for the input parameter scope '{scope}' is not valid when \
-                 requesting an access token. Please specify a valid scope."
-            ),
-        ));
-    }
+    check_characters(scope)?;
     let mut scopes = scope.split_ascii_whitespace();
     let (Some(one), None) = (scopes.next(), scopes.next()) else {
         return Err(Refusal::new(
@@ -80,19 +73,4 @@ fn requested_resource(ask: &TokenCall<'_>) -> Result<String, Refusal> {
             ),
         )),
     }
-}
-
-fn find_resource(ask: &TokenCall<'_>, requested: &str) -> Result<Resource, Refusal> {
-    lock(&ask.world.registry).resource(requested).cloned().ok_or_else(|| {
-        Refusal::new(
-            500_011,
-            format!(
-                "The resource principal named {requested} was not found in the tenant named {}. \
-                 This can happen if the application has not been installed by the administrator \
-                 of the tenant or consented to by any user in the tenant. You might have sent your \
-                 authentication request to the wrong tenant.",
-                ask.tenant.id
-            ),
-        )
-    })
 }

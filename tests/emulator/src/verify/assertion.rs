@@ -12,7 +12,7 @@ use crate::registry::App;
 use crate::request::TokenCall;
 
 /// The difference between clocks that Entra lets pass, in seconds.
-pub(super) const ALLOWED_SKEW: i64 = 300;
+pub(crate) const ALLOWED_SKEW: i64 = 300;
 
 /// What a verified assertion rests on.
 pub(super) enum Proof {

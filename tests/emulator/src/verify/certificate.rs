@@ -169,9 +169,12 @@ fn check_audience(ask: &TokenCall<'_>, jws: &Jws<'_>) -> Result<(), Refusal> {
                 .map(|rest| format!("{origin}/{tenant}/{rest}"))
                 .collect::<Vec<_>>()
         });
+    // with its query, by which a user flow may be named
+    let exact = format!("{origin}{}", ask.call.path);
+    let queried = format!("{exact}?{}", ask.call.query);
     let audiences = jws.audiences();
     if accepted
-        .into_iter()
+        .chain([exact, queried])
         .any(|url| audiences.contains(&url.as_str()))
     {
         return Ok(());

@@ -3,6 +3,7 @@
 use jsonwebtoken::Algorithm;
 
 use super::assertion::{algorithm, check_times};
+use crate::agents;
 use crate::errors::Refusal;
 use crate::jose::{Jws, find_key};
 use crate::registry::{App, FederatedCredential};
@@ -18,9 +19,12 @@ pub(super) fn verify(
     issuer: &str,
     subject: &str,
 ) -> Result<Option<String>, Refusal> {
+    let of_tenant = format!("{}/{}/v2.0", ask.world.identity.authority(), ask.tenant.id);
+    let blueprint = agents::credential(app, &ask.tenant.id, of_tenant);
     let trusted: Vec<&FederatedCredential> = app
         .federated_credentials
         .iter()
+        .chain(&blueprint)
         .filter(|known| known.issuer == issuer)
         .collect();
     if trusted.is_empty() {
@@ -50,6 +54,8 @@ pub(super) fn verify(
                     " The subject matches with case-insensitive comparison, but not with case-sensitive \
                  comparison.",
                 )
+            } else if subject.starts_with(agents::PATH) {
+                no_match(7_002_137, "subject", subject, "")
             } else {
                 no_match(700_213, "subject", subject, "")
             },

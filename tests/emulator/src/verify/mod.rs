@@ -5,6 +5,8 @@ mod certificate;
 mod federated;
 mod secret;
 
+pub(crate) use assertion::ALLOWED_SKEW;
+
 use crate::errors::Refusal;
 use crate::lock;
 use crate::registry::{App, ManagedIdentity};

@@ -106,8 +106,10 @@ async fn settings_change_one_by_one() {
     let change = json!({ "access_token_lifetime": 60, "clock_skew": 5 });
     let settings = control.ask("POST", "settings", change).await;
     let expected = json!({
-        "access_token_lifetime": 60, "clock_skew": 5, "managed_identity_token_lifetime": 86_400,
-        "refresh_in": null, "refuse_replay": true,
+        "access_token_lifetime": 60, "clock_skew": 5, "code_lifetime": 600,
+        "managed_identity_token_lifetime": 86_400, "refresh_in": null, "refresh_once": false,
+        "refresh_token_lifetime": 7_776_000, "refuse_replay": true, "signed_in": null,
+        "users_consent": true,
     });
     assert_eq!(settings, expected);
     control

@@ -15,6 +15,10 @@ mod federated;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod grants;
+#[cfg(test)]
+mod login;
+#[cfg(test)]
 mod metadata;
 #[cfg(test)]
 mod mtls;
