@@ -31,6 +31,19 @@ pub fn forced() -> TokenRequest {
     }
 }
 
+/// The fields of a token request whose values nobody else may see.
+const SECRET_FIELDS: [&str; 9] = [
+    "client_assertion",
+    "client_secret",
+    "code",
+    "code_verifier",
+    "refresh_token",
+    "assertion",
+    "subject_token",
+    "actor_token",
+    "user_federated_identity_credential",
+];
+
 /// How long [`until`] waits: more than any retry of the engine takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -215,6 +228,10 @@ impl Lab {
     /// Puts a token that was issued on record.
     pub fn issued(&self, token: &Token) -> String {
         self.evidence.secret("access token", token.token.expose());
+        let more = [&token.refresh_token, &token.id_token];
+        for more in more.into_iter().flatten() {
+            self.evidence.secret("token of an answer", more.expose());
+        }
         self.evidence
             .saw("a token, formatted", &format!("{token:?} {token:#?}"));
         token.token.expose().to_owned()
@@ -248,8 +265,10 @@ impl Lab {
     }
 
     fn record_request(&self, entry: &JournalEntry) {
-        for name in ["client_assertion", "client_secret"] {
-            if let Some(value) = entry.field(name) {
+        for name in SECRET_FIELDS {
+            // what is shorter is a test's own, and would be found anywhere
+            let value = entry.field(name).filter(|value| value.len() >= 24);
+            if let Some(value) = value {
                 self.evidence.secret(name, &value);
             }
         }

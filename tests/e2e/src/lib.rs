@@ -5,11 +5,13 @@
 pub mod leaks;
 pub mod memory;
 
+mod browser;
 mod command;
 mod evidence;
 mod lab;
 mod paths;
 
+pub use browser::{Browser, Page};
 pub use command::{Command, Ran};
 pub use evidence::{Evidence, warnings};
 pub use lab::{GRAPH, Lab, PATIENCE, forced, graph, until};

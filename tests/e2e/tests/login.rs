@@ -1,0 +1,318 @@
+//! Acceptance: the real python-social-auth signs a user in against the emulator, with the assertion of a token file in the
+//! place of a secret, by every kind of endpoint that it has, and renews the tokens with it. The browser is ours, and the
+//! checks are python-social-auth's own: state, signature, issuer and audience of the ID token, tenant, user flow.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use edgepass_e2e::{Browser, Lab, Page, peers_python, peers_script};
+use edgepass_emulator::{Fault, JournalEntry, Mint, Tenant};
+use serde_json::{Map, Value, json};
+
+/// A backend of python-social-auth, what its settings begin with, and the path of its token endpoint.
+struct Backend {
+    name: &'static str,
+    prefix: &'static str,
+    path: &'static str,
+}
+
+const BACKENDS: &[Backend] = &[
+    Backend {
+        name: "azuread-oauth2",
+        prefix: "AZUREAD_OAUTH2",
+        path: "/common/oauth2/token",
+    },
+    Backend {
+        name: "azuread-oauth2-v2",
+        prefix: "AZUREAD_OAUTH2_V2",
+        path: "/common/oauth2/v2.0/token",
+    },
+    Backend {
+        name: "azuread-tenant-oauth2",
+        prefix: "AZUREAD_TENANT_OAUTH2",
+        path: "/{tenant}/oauth2/token",
+    },
+    Backend {
+        name: "azuread-v2-tenant-oauth2",
+        prefix: "AZUREAD_V2_TENANT_OAUTH2",
+        path: "/{tenant}/oauth2/v2.0/token",
+    },
+    Backend {
+        name: "azuread-b2c-oauth2",
+        prefix: "AZUREAD_B2C_OAUTH2",
+        path: "/fabrikam.onmicrosoft.com/oauth2/v2.0/token",
+    },
+];
+
+/// What the assertion is in a form.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The application with python-social-auth, running.
+struct Site {
+    url: String,
+    child: Child,
+    // it ends with it
+    _stdin: ChildStdin,
+}
+
+impl Site {
+    fn start(lab: &Lab) -> Result<Self> {
+        Self::start_with(lab, &settings(lab))
+    }
+
+    /// Starts it, and registers where it wants its users back.
+    fn start_with(lab: &Lab, settings: &Value) -> Result<Self> {
+        lab.emulator.register_tenant(Tenant {
+            id: lab.emulator.tenant().to_owned(),
+            domains: vec![
+                lab.emulator.tenant_domain().to_owned(),
+                "fabrikam.onmicrosoft.com".to_owned(),
+            ],
+        });
+        let settings = lab.write("social_auth.json", settings.to_string())?;
+        let mut child = Command::new(peers_python()?)
+            .arg(peers_script("social_auth_app.py")?)
+            .arg(settings)
+            .env_clear()
+            .env("REQUESTS_CA_BUNDLE", lab.files.ca_file())
+            .env("AZURE_FEDERATED_TOKEN_FILE", lab.files.token_file())
+            .env("NO_PROXY", "localhost,127.0.0.1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot run Python")?;
+        let stdin = child.stdin.take().context("standard input")?;
+        let mut stdout = BufReader::new(child.stdout.take().context("standard output")?);
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        let ready: Value = serde_json::from_str(&line)
+            .with_context(|| format!("the application does not start: {line}"))?;
+        let url = ready["url"].as_str().context("no address")?.to_owned();
+        let app = lab.emulator.app(lab.emulator.client_id());
+        let mut app = app.context("no application")?;
+        for backend in BACKENDS {
+            app = app.redirect_uri(&format!("{url}/complete/{}/", backend.name));
+        }
+        lab.emulator.register_app(app);
+        Ok(Self {
+            url,
+            child,
+            _stdin: stdin,
+        })
+    }
+
+    fn login(&self, backend: &Backend) -> String {
+        format!("{}/login/{}/", self.url, backend.name)
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // it may have ended by itself
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The settings as a deployment has them: no secret, for the token file is in the environment.
+fn settings(lab: &Lab) -> Value {
+    let mut settings = Map::new();
+    for backend in BACKENDS {
+        let mut set = |name: &str, value: Value| {
+            settings.insert(format!("SOCIAL_AUTH_{}_{name}", backend.prefix), value);
+        };
+        set("KEY", json!(lab.emulator.client_id()));
+        set(
+            "AUTHORITY_HOST",
+            json!(format!("localhost:{}", lab.emulator.port())),
+        );
+        set("TENANT_ID", json!(lab.emulator.tenant()));
+        set("TENANT_NAME", json!("fabrikam"));
+        set("POLICY", json!("b2c_1_signin"));
+        set(
+            "AUTH_EXTRA_ARGUMENTS",
+            json!({ "login_hint": lab.emulator.username() }),
+        );
+        // for a refresh token; a user flow has an access token only for an API
+        let more = match backend.name {
+            "azuread-b2c-oauth2" => json!([lab.emulator.client_id(), "offline_access"]),
+            _ => json!(["offline_access"]),
+        };
+        set("SCOPE", more);
+    }
+    Value::Object(settings)
+}
+
+/// What the application says of whoever is signed in.
+fn said(page: &Page) -> Result<Value> {
+    ensure!(page.status == 200, "{}: {}", page.status, page.text);
+    Ok(serde_json::from_str(&page.text)?)
+}
+
+fn fields(request: &JournalEntry) -> Vec<String> {
+    request.form().into_iter().map(|(name, _)| name).collect()
+}
+
+#[tokio::test]
+async fn python_social_auth_signs_users_in_with_a_token_file() -> Result<()> {
+    let lab = Lab::new("login")?;
+    let site = Site::start(&lab)?;
+    for backend in BACKENDS {
+        lab.emulator.clear_journal();
+        let browser = Browser::new(&lab)?;
+        let page = browser.open(&site.login(backend)).await?;
+        let me = said(&page).context(backend.name)?;
+        assert_eq!(page.url.path(), "/me", "{}", backend.name);
+        assert_eq!(me["backend"], backend.name);
+        assert_eq!(me["email"], lab.emulator.username(), "{me}");
+        for token in ["access_token", "refresh_token", "id_token", "uid"] {
+            ensure!(me[token].is_string(), "{}: no {token}: {me}", backend.name);
+        }
+        // the assertion is read when it is needed
+        lab.rotate_token(&Mint::new())?;
+        let renewed = said(&browser.open(&format!("{}/refresh", site.url)).await?)?;
+        ensure!(renewed["access_token"] != me["access_token"], "{renewed}");
+        ensure!(renewed["refresh_token"] != me["refresh_token"], "{renewed}");
+        assert_eq!(renewed["uid"], me["uid"]);
+
+        let requests = lab.emulator.token_requests();
+        let [code, refresh] = requests.as_slice() else {
+            anyhow::bail!("{}: {} requests", backend.name, requests.len());
+        };
+        let path = backend.path.replace("{tenant}", lab.emulator.tenant());
+        for request in [code, refresh] {
+            assert_eq!(request.path, path);
+            assert_eq!(request.status, Some(200), "{:?}", request.aadsts);
+            assert_eq!(request.method_of_proof.as_deref(), Some("federated"));
+            assert_eq!(
+                request.field("client_assertion_type").as_deref(),
+                Some(JWT_BEARER)
+            );
+            assert_eq!(request.field("client_secret"), None);
+            let is_b2c = backend.name.contains("b2c");
+            assert_eq!(request.query, if is_b2c { "p=b2c_1_signin" } else { "" });
+        }
+        ensure!(code.field("client_assertion") != refresh.field("client_assertion"));
+        assert_eq!(
+            fields(code),
+            [
+                "grant_type",
+                "code",
+                "redirect_uri",
+                "client_id",
+                "client_assertion_type",
+                "client_assertion",
+            ]
+        );
+        assert_eq!(
+            fields(refresh),
+            [
+                "client_id",
+                "refresh_token",
+                "grant_type",
+                "client_assertion_type",
+                "client_assertion",
+            ]
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn with_pkce_too() -> Result<()> {
+    let lab = Lab::new("login_pkce")?;
+    let mut with_pkce = settings(&lab);
+    for backend in BACKENDS {
+        with_pkce[format!("SOCIAL_AUTH_{}_USE_PKCE", backend.prefix)] = json!(true);
+    }
+    let site = Site::start_with(&lab, &with_pkce)?;
+    for backend in BACKENDS {
+        lab.emulator.clear_journal();
+        let browser = Browser::new(&lab)?;
+        said(&browser.open(&site.login(backend)).await?).context(backend.name)?;
+        let requests = lab.emulator.token_requests();
+        let [code] = requests.as_slice() else {
+            anyhow::bail!("{}: {} requests", backend.name, requests.len());
+        };
+        ensure!(code.field("code_verifier").is_some(), "{}", backend.name);
+    }
+    Ok(())
+}
+
+/// What goes wrong is said by the application, and nothing is sent for it that should not be.
+#[tokio::test]
+async fn a_sign_in_that_fails_says_why() -> Result<()> {
+    let lab = Lab::new("login_failures")?;
+    let site = Site::start(&lab)?;
+    let backend = &BACKENDS[3];
+    let refused = |page: &Page, error: &str| -> Result<()> {
+        ensure!(page.status == 403, "{}: {}", page.status, page.text);
+        let said: Value = serde_json::from_str(&page.text)?;
+        ensure!(said["error"] == error, "{said}");
+        Ok(())
+    };
+
+    // a state that is not the browser's own
+    let (_, next) = Browser::new(&lab)?.look(&site.login(backend)).await?;
+    let authorization = next.context("no redirect")?;
+    let page = Browser::new(&lab)?.open(authorization.as_str()).await?;
+    refused(&page, "AuthSessionError")?;
+    // a callback that comes twice
+    let browser = Browser::new(&lab)?;
+    let page = browser.open(&site.login(backend)).await?;
+    let callback = page
+        .way
+        .iter()
+        .find(|url| url.path().starts_with("/complete/"));
+    let again = browser
+        .open(callback.context("no callback")?.as_str())
+        .await?;
+    refused(&again, "AuthSessionError")?;
+    assert_eq!(lab.emulator.token_requests().len(), 1);
+
+    // a token of another workload in the file
+    lab.rotate_token(&Mint::new().subject("system:serviceaccount:default:other"))?;
+    lab.emulator.clear_journal();
+    let page = Browser::new(&lab)?.open(&site.login(backend)).await?;
+    ensure!(page.status == 403, "{}", page.text);
+    let requests = lab.emulator.token_requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].aadsts, Some(700_213));
+    lab.rotate_token(&Mint::new())?;
+
+    // an ID token by a key that nobody has published
+    lab.emulator
+        .faults()
+        .push(Fault::id_token(Mint::new().foreign_key().kid("unknown")).on("/token"));
+    let page = Browser::new(&lab)?.open(&site.login(backend)).await?;
+    refused(&page, "AuthResponseError")?;
+    // a rotation of keys is no fault
+    lab.emulator.rotate_signing_key(false)?;
+    said(&Browser::new(&lab)?.open(&site.login(backend)).await?)?;
+
+    // a user who does not consent
+    let mut user = lab
+        .emulator
+        .user(lab.emulator.username())
+        .context("no user")?;
+    user.consents.clear();
+    lab.emulator.register_user(user);
+    lab.emulator.set_users_consent(false);
+    lab.emulator.clear_journal();
+    let v2 = &BACKENDS[1];
+    let page = Browser::new(&lab)?.open(&site.login(v2)).await?;
+    refused(&page, "AuthCanceled")?;
+    assert!(lab.emulator.token_requests().is_empty());
+    lab.emulator.set_users_consent(true);
+
+    // a refresh token that was revoked
+    let browser = Browser::new(&lab)?;
+    said(&browser.open(&site.login(backend)).await?)?;
+    lab.emulator.revoke_user(lab.emulator.username())?;
+    let page = browser.open(&format!("{}/refresh", site.url)).await?;
+    ensure!(page.status == 403, "{}", page.text);
+    let last = lab.emulator.token_requests().pop().context("no request")?;
+    assert_eq!(last.aadsts, Some(50_173));
+    Ok(())
+}
