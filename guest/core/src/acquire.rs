@@ -5,6 +5,8 @@ use std::sync::Arc;
 #[cfg(feature = "every-credential")]
 use crate::authority::Authority;
 use crate::cache::{Acquired, Generation, KeyParts};
+#[cfg(feature = "every-credential")]
+use crate::config::Client;
 use crate::config::{Exchange, IdentityConfig, Source};
 #[cfg(feature = "every-credential")]
 use crate::credential::discovery;
@@ -13,9 +15,13 @@ use crate::credential::{
     Failure, Purpose,
 };
 use crate::effect::HttpErrorKind;
+#[cfg(feature = "every-credential")]
+use crate::exchange::Granted;
 use crate::exchange::{self, Asked, Form, Wanted};
 use crate::flow::{Io, race};
 use crate::grant;
+#[cfg(feature = "every-credential")]
+use crate::id_token;
 use crate::limits::{
     EXPIRED_ASSERTION_GRACE_MS, FLIGHT_TIMEOUT_MS, HOST_CALL_TIMEOUT_MS, HTTP_TIMEOUT_MS,
 };
@@ -526,6 +532,9 @@ impl OneAttempt<'_> {
         };
         let host = &endpoint.authority;
         let clock_before = self.io.server_clock(host).estimate_ms(self.io.now());
+        #[cfg(feature = "every-credential")]
+        id_token::check_issuer_known(client, tenant, &self.plan.grant, &self.plan.scopes)
+            .map_err(Refused::from)?;
         let mut form = Form::default();
         form.add("client_id", client.client_id.as_str());
         auth.add_to(&mut form);
@@ -563,7 +572,8 @@ impl OneAttempt<'_> {
             },
             secrets: &secrets,
         };
-        let granted = match &result {
+        #[cfg_attr(not(feature = "every-credential"), expect(unused_mut))]
+        let mut granted = match &result {
             Ok(response) => exchange::response(&asked, response),
             Err(error) => {
                 let failure = exchange::no_response(&asked, error);
@@ -592,6 +602,10 @@ impl OneAttempt<'_> {
         {
             self.io.forget_assertion(read);
         }
+        #[cfg(feature = "every-credential")]
+        if let Ok(answer) = granted {
+            granted = self.with_valid_id_token(client, host, answer).await;
+        }
         match granted {
             Ok(granted) => Ok(Acquired {
                 granted,
@@ -615,6 +629,34 @@ impl OneAttempt<'_> {
                 ..Refused::of(error.into())
             }),
         }
+    }
+
+    /// The answer, if its ID token is valid. One that is there without a user is left out.
+    #[cfg(feature = "every-credential")]
+    async fn with_valid_id_token(
+        &self,
+        client: &Client,
+        host: &str,
+        mut granted: Granted,
+    ) -> Result<Granted, Error> {
+        let grant = &self.plan.grant;
+        let Some(id_token) = &granted.id_token else {
+            return id_token::check_present(host, grant).map(|()| granted);
+        };
+        if !id_token::is_of_a_user(grant) {
+            granted.id_token = None;
+            return Ok(granted);
+        }
+        let expected = id_token::Expected {
+            client,
+            tenant: self.plan.tenant.as_deref(),
+            grant,
+            access_token: &granted.token,
+            host,
+            correlation_id: self.correlation_id,
+        };
+        Box::pin(id_token::validate(self.io, &expected, id_token)).await?;
+        Ok(granted)
     }
 
     /// One attempt's client authentication. Where others come after it, it gets its share of the time: one that hangs

@@ -201,6 +201,94 @@ pub struct Issuer {
     pub hosts: Vec<String>,
 }
 
+/// Where a server describes itself, what it may call itself there, and where what it says may lead.
+#[cfg(feature = "every-credential")]
+#[derive(Clone, Debug)]
+pub(crate) struct Description {
+    /// For messages: the issuer, or the beginning that the documents have in common.
+    pub(crate) name: String,
+    /// In the order in which they are asked for.
+    pub(crate) documents: Vec<Endpoint>,
+    /// The `issuer` that they have to name.
+    pub(crate) issuer: IssuerRule,
+    /// The hosts that endpoints and keys may be at.
+    pub(crate) hosts: Vec<String>,
+}
+
+/// What a server may call itself.
+#[cfg(feature = "every-credential")]
+#[derive(Clone, Debug)]
+pub(crate) enum IssuerRule {
+    /// To the letter (RFC 8414 section 3.3).
+    Exactly(String),
+    /// As Entra ID does for that tenant: by its GUID, at one of its hosts.
+    Entra {
+        /// Of the request, a GUID or a domain.
+        tenant: String,
+    },
+}
+
+/// The hosts of the token service that Entra ID's v1 tokens name as their issuer, in every cloud.
+#[cfg(feature = "every-credential")]
+const STS_HOSTS: &[&str] = &[
+    "sts.windows.net",
+    "sts.chinacloudapi.cn",
+    "sts.microsoftonline.de",
+];
+
+/// What stands in an issuer of Entra ID for the tenant of the token.
+#[cfg(feature = "every-credential")]
+pub(crate) const TENANT_ID: &str = "{tenantid}";
+
+#[cfg(feature = "every-credential")]
+impl Description {
+    /// That of an issuer: OpenID Connect's document first, which has the keys.
+    pub(crate) fn of_issuer(issuer: &Issuer) -> Self {
+        Self {
+            name: format!("issuer {}", issuer.identifier),
+            documents: issuer.documents.to_vec(),
+            issuer: IssuerRule::Exactly(issuer.identifier.clone()),
+            hosts: issuer.hosts.clone(),
+        }
+    }
+
+    /// Whether it may call itself that.
+    pub(crate) fn takes(&self, issuer: &str) -> bool {
+        match &self.issuer {
+            IssuerRule::Exactly(wanted) => issuer == wanted,
+            IssuerRule::Entra { tenant } => {
+                // the template has braces, which a URL may not have
+                let plain = issuer.replace(TENANT_ID, "tenantid");
+                let Ok(Endpoint { authority, path }) = Endpoint::parse(&plain) else {
+                    return false;
+                };
+                let has = |segment: &str| {
+                    let mut segments = path.split('/');
+                    segments.any(|other| other.eq_ignore_ascii_case(segment))
+                };
+                // each tenant of External ID is an issuer at a host of its own, whatever its domain is
+                let is_ciam = authority
+                    .strip_suffix(CIAM_HOSTS)
+                    .is_some_and(|name| is_guid(name) && has(name));
+                let is_its_host = self.hosts.contains(&authority)
+                    || STS_HOSTS.contains(&authority.as_str())
+                    || is_ciam;
+                is_its_host && (!is_guid(tenant) || issuer.contains(TENANT_ID) || has(tenant))
+            }
+        }
+    }
+}
+
+/// Whether that is the id of a tenant, and not a domain.
+#[cfg(feature = "every-credential")]
+pub(crate) fn is_guid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
 /// What stands around the tenant in the path of a token endpoint.
 #[cfg(feature = "every-credential")]
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -453,6 +541,58 @@ impl Authority {
             documents,
             hosts,
         }))
+    }
+
+    /// What describes Entra ID to clients of that tenant: beside its token endpoint, at the host of all regions.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn description_of_entra(&self, tenant: &str) -> Option<Description> {
+        let Self::Entra { host, .. } = self else {
+            return None;
+        };
+        let path = self.token_endpoint(Some(tenant), false).ok()?.path;
+        let (before, end) = path.rsplit_once("/oauth2/")?;
+        let version = end.strip_suffix("token")?.trim_end_matches('/');
+        let slash = if version.is_empty() { "" } else { "/" };
+        let mut hosts = vec![host.clone()];
+        if let Some(cloud) = cloud(host) {
+            hosts.extend(cloud.aliases.iter().map(|&alias| alias.to_owned()));
+        }
+        Some(Description {
+            name: format!("{host}{before}{slash}{version}"),
+            documents: vec![Endpoint {
+                authority: host.clone(),
+                path: format!("{before}{slash}{version}/.well-known/openid-configuration"),
+            }],
+            issuer: IssuerRule::Entra {
+                tenant: tenant.to_owned(),
+            },
+            hosts,
+        })
+    }
+
+    /// The issuer that stands behind a token endpoint: the one that is named, or that of AD FS, which has its own name for
+    /// itself. `None` if none is known, or its host is neither that of the endpoint nor named as trusted.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn described(&self, named: Option<&str>, trusted: &TrustedHosts) -> Option<Issuer> {
+        let endpoint = match self {
+            Self::Discovered(issuer) => return Some(issuer.clone()),
+            Self::Generic { token_endpoint, .. } => token_endpoint,
+            Self::Entra { .. } => return None,
+        };
+        let own = &endpoint.authority;
+        let is_adfs = endpoint.path == format!("/{ADFS}/oauth2/token");
+        let adfs = is_adfs.then(|| format!("https://{own}/{ADFS}"));
+        let mut trusted = trusted.clone();
+        trusted.0.insert(own.clone(), ());
+        let identifier = named.map(str::to_owned).or(adfs)?;
+        match Self::discovered(&identifier, &trusted) {
+            Ok(Self::Discovered(mut issuer)) => {
+                // the one of OpenID Connect has what is wanted of it
+                issuer.documents.reverse();
+                Some(issuer)
+            }
+            _ => None,
+        }
     }
 
     /// Whether this is Entra ID.

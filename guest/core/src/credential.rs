@@ -32,6 +32,8 @@ mod github_actions;
 mod google_metadata;
 #[cfg(feature = "every-credential")]
 mod kept;
+#[cfg(feature = "every-credential")]
+pub(crate) mod keyset;
 mod list;
 mod managed_identity;
 mod managed_identity_assertion;

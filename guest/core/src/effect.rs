@@ -48,6 +48,18 @@ pub enum Effect {
         /// What the assertion is for.
         options: AssertionOptions,
     },
+    /// Check a signature with a public key. Answered by [`Outcome::Verified`].
+    #[cfg(feature = "every-credential")]
+    Verify {
+        /// The JWS algorithm.
+        algorithm: Algorithm,
+        /// The key, of the kind that the algorithm takes.
+        key: PublicKey,
+        /// What was signed.
+        input: Vec<u8>,
+        /// The signature as it is in a JWS: that of ECDSA is the two numbers one after the other (RFC 7518 section 3.4).
+        signature: Vec<u8>,
+    },
     /// The certificate is not needed any more. Has no outcome.
     CloseCertificate {
         /// The certificate.
@@ -261,6 +273,31 @@ impl Algorithm {
     }
 }
 
+/// A public key, by the members of its JWK, decoded.
+#[cfg(feature = "every-credential")]
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PublicKey {
+    /// RSA (RFC 7518 section 6.3.1): modulus and exponent, without leading zeros.
+    Rsa {
+        /// `n`.
+        n: Vec<u8>,
+        /// `e`.
+        e: Vec<u8>,
+    },
+    /// A point of the curve of the algorithm (RFC 7518 section 6.2.1): each coordinate as long as the curve has it.
+    Ec {
+        /// `x`.
+        x: Vec<u8>,
+        /// `y`.
+        y: Vec<u8>,
+    },
+    /// Ed25519 (RFC 8037 section 2).
+    Ed25519 {
+        /// `x`.
+        x: Vec<u8>,
+    },
+}
+
 /// A certificate of the host that was opened.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OpenedCertificate {
@@ -369,4 +406,8 @@ pub enum Outcome {
     Signature(Result<Vec<u8>, CertificateError>),
     /// Of [`Effect::Assert`].
     Assertion(Result<SuppliedAssertion, AssertionError>),
+    /// Of [`Effect::Verify`]: whether the signature is that of the key, or why the driver cannot tell, in words: the key is
+    /// malformed, or it does not know the algorithm.
+    #[cfg(feature = "every-credential")]
+    Verified(Result<bool, String>),
 }

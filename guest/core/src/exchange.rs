@@ -129,7 +129,10 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
     };
     Ok(Granted {
         refresh_token: text("refresh_token").cloned(),
-        id_token: text("id_token").cloned(),
+        // without the means to validate it, it is not handed out
+        id_token: text("id_token")
+            .filter(|_| cfg!(feature = "every-credential"))
+            .cloned(),
         issued_token_type: text("issued_token_type").map(|urn| asked.clean(urn.expose())),
         certificate_thumbprint,
         token: token.clone(),

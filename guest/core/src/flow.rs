@@ -21,7 +21,7 @@ use crate::effect::{
     HttpRequest, HttpResponse, Outcome, ReadError, Via,
 };
 #[cfg(feature = "every-credential")]
-use crate::effect::{AssertionError, AssertionOptions, Issuance, SuppliedAssertion};
+use crate::effect::{AssertionError, AssertionOptions, Issuance, PublicKey, SuppliedAssertion};
 use crate::inspect::JwtSummary;
 #[cfg(feature = "every-credential")]
 use crate::keyed::Keyed;
@@ -316,6 +316,28 @@ impl Io {
         }
     }
 
+    /// Whether that is the key's signature; in words why nobody can tell.
+    #[cfg(feature = "every-credential")]
+    pub(crate) async fn verify(
+        &self,
+        algorithm: Algorithm,
+        key: PublicKey,
+        input: Vec<u8>,
+        signature: Vec<u8>,
+    ) -> Result<bool, String> {
+        let effect = Effect::Verify {
+            algorithm,
+            key,
+            input,
+            signature,
+        };
+        match self.within(HOST_CALL_TIMEOUT_MS, effect).await {
+            Some(Outcome::Verified(result)) => result,
+            Some(_) => Err(MISMATCH.into()),
+            None => Err("the host did not verify it in time".into()),
+        }
+    }
+
     async fn within(&self, ms: u64, effect: Effect) -> Option<Outcome> {
         race(self.effect(effect), self.sleep_ms(ms)).await.ok()
     }
@@ -355,6 +377,25 @@ impl Io {
         let seen = look(&mut shelf);
         shared.shelves.insert(key.to_owned(), shelf);
         seen
+    }
+
+    /// Makes room for one more under a key that begins so: of `most` the one that is the first to be renewed goes, unless it
+    /// is being asked for.
+    pub(crate) fn bound_shelves(&self, prefix: &str, key: &str, most: usize) {
+        let mut shared = self.0.borrow_mut();
+        if shared.shelves.contains_key(key) {
+            return;
+        }
+        let kept = shared.shelves.iter();
+        let kept = kept.filter(|(known, _)| known.starts_with(prefix));
+        if kept.clone().count() < most {
+            return;
+        }
+        let idle = kept.filter(|(_, shelf)| !shelf.is_being_asked());
+        let first = idle.min_by_key(|(_, shelf)| shelf.renewal_mono_ms());
+        if let Some(first) = first.map(|(known, _)| known.clone()) {
+            shared.shelves.remove(&first);
+        }
     }
 
     /// Forgets an assertion that was refused: the next is asked for anew.

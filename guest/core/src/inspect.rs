@@ -94,7 +94,7 @@ fn audiences(value: Option<&Json>) -> Vec<String> {
 }
 
 /// A NumericDate: RFC 7519 allows fractions, and MSAL.NET writes numbers as strings.
-fn seconds(value: Option<&Json>) -> Option<u64> {
+pub(crate) fn seconds(value: Option<&Json>) -> Option<u64> {
     match value? {
         Json::Whole(number) => Some(*number),
         Json::Number(number) => whole(*number),

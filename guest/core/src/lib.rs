@@ -42,6 +42,8 @@ mod exchange;
 mod flow;
 mod grant;
 mod http_date;
+#[cfg(feature = "every-credential")]
+mod id_token;
 mod inspect;
 mod json;
 mod keyed;
@@ -60,6 +62,8 @@ pub use effect::{
     EffectId, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Issuance, OpenedCertificate,
     Outcome, ReadError, SuppliedAssertion, Via,
 };
+#[cfg(feature = "every-credential")]
+pub use effect::PublicKey;
 pub use engine::{Completed, Engine, Reply, Ticket};
 pub use error::{Attempt, CredentialRef, Error, ErrorClass, ErrorDetail};
 pub use inspect::{JwtSummary, inspect_jwt};

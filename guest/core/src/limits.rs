@@ -207,3 +207,33 @@ pub const METADATA_LIFETIME_MS: u64 = 24 * 3_600_000;
 
 /// How many claims that a server has refused are remembered, for the application's own tokens and for those of users.
 pub const MAX_REFUSED_CLAIMS: usize = 64;
+
+/// Key sets of token servers that are kept, and as many of their metadata: each tenant of Entra ID has its own, and a request
+/// may name any of many. A set is some 15 KiB.
+#[cfg(feature = "every-credential")]
+pub const MAX_KEY_SETS: usize = 64;
+
+/// Keys in one set. Entra ID has about ten; each is read whenever an ID token is validated.
+#[cfg(feature = "every-credential")]
+pub const MAX_KEYS: usize = 100;
+
+/// A set in which a key is missing is asked for again at most once in that time, milliseconds: whoever makes key ids up must
+/// not cause a storm.
+#[cfg(feature = "every-credential")]
+pub const KEY_SET_PAUSE_MS: u64 = 60_000;
+
+/// An ID token, bytes. Entra's are 1 to 4 KiB, with groups some more.
+#[cfg(feature = "every-credential")]
+pub const MAX_ID_TOKEN_BYTES: usize = 64 * 1024;
+
+/// How far the times of an ID token may be off, seconds: what Microsoft's libraries allow.
+#[cfg(feature = "every-credential")]
+pub const ID_TOKEN_SKEW_S: u64 = 300;
+
+/// The shortest modulus of an RSA key, bits (RFC 7518 section 3.3).
+#[cfg(feature = "every-credential")]
+pub const MIN_RSA_BITS: usize = 2048;
+
+/// The longest modulus of an RSA key, bits: what the library of the host takes, and four times what anybody has.
+#[cfg(feature = "every-credential")]
+pub const MAX_RSA_BITS: usize = 8192;

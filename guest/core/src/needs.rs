@@ -13,6 +13,10 @@ use crate::Algorithm;
 pub struct Needs {
     /// Where requests go. That of the identity's own tenant comes first.
     pub connections: Vec<Connection>,
+    /// Where requests go besides when a user is logged in: for the metadata of the server and for its keys, by which its ID
+    /// tokens are validated. Who serves applications alone can do without.
+    #[cfg(feature = "every-credential")]
+    pub id_tokens: Vec<Connection>,
     /// The files that the engine asks to be read.
     pub files: Vec<FileNeed>,
     /// What the keys of certificates sign.
@@ -200,6 +204,8 @@ pub enum Purpose {
     PlatformPut,
     /// A question to a token server for its metadata, which say where its endpoints are (RFC 8414).
     Metadata,
+    /// A question to a token server for the keys that it signs with (RFC 7517 section 5).
+    KeySet,
 }
 
 /// A file that is read at an exchange.
@@ -276,6 +282,8 @@ impl Needs {
         // all by name, so that a new need is not forgotten here
         let Self {
             connections,
+            #[cfg(feature = "every-credential")]
+            id_tokens,
             files,
             signatures,
             certificates,
@@ -299,6 +307,7 @@ impl Needs {
         add_each(&mut self.inline_secrets, inline_secrets);
         #[cfg(feature = "every-credential")]
         {
+            add_each(&mut self.id_tokens, id_tokens);
             add_each(&mut self.servers, servers);
             add_each(&mut self.host_sources, host_sources);
             add_each(&mut self.issued_certificates, issued_certificates);
@@ -360,7 +369,7 @@ impl Purpose {
     pub fn method(self) -> &'static str {
         match self {
             Self::TokenEndpoint | Self::ManagedIdentityForm | Self::PlatformPost => "POST",
-            Self::ManagedIdentity | Self::Platform | Self::Metadata => "GET",
+            Self::ManagedIdentity | Self::Platform | Self::Metadata | Self::KeySet => "GET",
             Self::PlatformPut => "PUT",
         }
     }

@@ -6,7 +6,7 @@ use super::rules;
 use crate::Error;
 use crate::authority::{Authority, Endpoint, EndpointVersion};
 #[cfg(feature = "every-credential")]
-use crate::authority::{Issuer, TenantPath};
+use crate::authority::{Description, Issuer, TenantPath};
 use crate::credential::TokenProxy;
 use crate::distinction::Distinction;
 #[cfg(feature = "every-credential")]
@@ -28,6 +28,9 @@ pub struct Client {
     /// The server's issuer identifier, if it is known.
     #[cfg(feature = "every-credential")]
     pub issuer: Option<String>,
+    /// Where a server that is not Entra ID describes itself, if that is known and trusted: by that ID tokens are validated.
+    #[cfg(feature = "every-credential")]
+    pub described: Option<Issuer>,
     /// Parameters of its token requests besides those of the protocol, in the order in which they are sent: names and
     /// values. A name may be there more than once.
     #[cfg(feature = "every-credential")]
@@ -42,6 +45,58 @@ impl Client {
     /// As [`Authority::token_endpoint`].
     pub fn token_endpoint(&self, tenant: Option<&str>, mtls: bool) -> Result<Endpoint, Error> {
         self.authority.token_endpoint(tenant, mtls)
+    }
+
+    /// Where the server of that tenant describes itself, if it is known.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn description(&self, tenant: Option<&str>) -> Option<Description> {
+        match &self.described {
+            Some(issuer) => Some(Description::of_issuer(issuer)),
+            None => self.authority.description_of_entra(tenant?),
+        }
+    }
+
+    /// What is asked where ID tokens are validated: the metadata of every tenant that a request may name, and keys at the
+    /// hosts where the server may have them, by whatever path.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn need_id_tokens(&self, needs: &mut Needs) {
+        let https = |authority: &str, path, purpose| Connection {
+            permission: Permission {
+                scheme: Scheme::Https,
+                authority: authority.to_owned(),
+                path,
+                purpose,
+            },
+            certificate: None,
+            server_thumbprint: None,
+        };
+        let others = self.additionally_allowed_tenants.iter();
+        let tenants =
+            std::iter::once(self.tenant.as_deref()).chain(others.map(|t| Some(t.as_str())));
+        let mut out: Vec<Connection> = Vec::new();
+        for tenant in tenants {
+            let Some(description) = self.description(tenant) else {
+                continue;
+            };
+            for Endpoint { authority, path } in &description.documents {
+                let path = match (tenant, path.split_once("/*/")) {
+                    (Some("*"), Some((start, after))) => PathPattern::AnySegment {
+                        before: format!("{start}/"),
+                        after: format!("/{after}"),
+                    },
+                    _ => PathPattern::Exact(path.clone()),
+                };
+                out.push(https(authority, path, Purpose::Metadata));
+            }
+            for host in &description.hosts {
+                let any = PathPattern::Prefix("/".to_owned());
+                let keys = https(host, any, Purpose::KeySet);
+                if !out.contains(&keys) {
+                    out.push(keys);
+                }
+            }
+        }
+        needs.id_tokens = out;
     }
 
     /// Its own part of the form.
@@ -140,6 +195,9 @@ impl Client {
             // where it counts it is in the credential
             #[cfg(feature = "every-credential")]
                 issuer: _,
+            // follows from the authority and the issuer
+            #[cfg(feature = "every-credential")]
+                described: _,
             #[cfg(feature = "every-credential")]
             parameters,
         } = self;

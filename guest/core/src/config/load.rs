@@ -215,6 +215,8 @@ impl Loader {
                 });
             }
         }
+        #[cfg(feature = "every-credential")]
+        place.need(|needs| client.need_id_tokens(needs));
         let Some(credentials) = Credentials::new(credentials) else {
             // one kind is there, and it was not a direct one
             return Err(ConfigError::new(place.at("credential"), "names no kind"));
@@ -282,6 +284,8 @@ impl Loader {
         Ok(Client {
             #[cfg(feature = "every-credential")]
             parameters: parameters::of_identity(place, file, &authority)?,
+            #[cfg(feature = "every-credential")]
+            described: authority.described(file.issuer.as_deref(), &self.trusted),
             #[cfg(feature = "every-credential")]
             issuer: file.issuer.clone(),
             authority,

@@ -5,13 +5,13 @@
 //! followed only to hosts that the configuration trusts: whoever can change the document must not be able to have
 //! credentials sent elsewhere.
 
-use crate::authority::{Endpoint, Issuer};
-use crate::credential::kept::{Fresh, kept};
+use crate::authority::{Description, Endpoint, Issuer, IssuerRule};
+use crate::credential::kept::{Fresh, Kept, kept};
 use crate::credential::platform::{Question, Server};
 use crate::effect::HttpResponse;
 use crate::flow::Io;
 use crate::json::Json;
-use crate::limits::{METADATA_LIFETIME_MS, METADATA_RENEWAL_MS};
+use crate::limits::{MAX_KEY_SETS, METADATA_LIFETIME_MS, METADATA_RENEWAL_MS};
 use crate::needs::{Purpose, Scheme};
 use crate::text::{Needles, clean};
 use crate::{Error, ErrorClass, Secret, SecretBytes};
@@ -26,38 +26,125 @@ pub(super) async fn token_endpoint(
     mtls: bool,
     correlation_id: &str,
 ) -> Result<Endpoint, Error> {
-    let key = key(issuer);
-    let ask = Box::pin(async { Ok(found(io, issuer, correlation_id).await?) });
-    let endpoint = match kept(io, &key, ask).await {
-        Ok(kept) => chosen(issuer, kept.text().expose(), mtls),
-        Err(failure) => Err(failure.error),
-    };
+    let description = Description::of_issuer(issuer);
+    let found = described(io, &description, Wanted::TokenEndpoint, correlation_id).await;
+    let endpoint = found.and_then(|found| {
+        let Found { plain, alias, .. } = Found::parse(found.text());
+        chosen(issuer, plain, alias.filter(|_| mtls))
+    });
     endpoint.map_err(|error| {
         // by then it may say something else
         renew(io, issuer);
-        error.edit(|detail| {
-            detail.message = format!("issuer {}: {}", issuer.identifier, detail.message);
-            detail.correlation_id = Some(correlation_id.to_owned());
-        })
+        of(&description, error, correlation_id)
     })
+}
+
+/// What a server says of itself where users are logged in.
+#[derive(Clone, Debug)]
+pub(crate) struct Metadata {
+    /// `issuer`.
+    pub(crate) issuer: String,
+    /// `jwks_uri`.
+    pub(crate) jwks_uri: String,
+    /// `authorization_endpoint`.
+    pub(crate) authorization_endpoint: Option<String>,
+}
+
+/// That of the server. Kept for a while.
+pub(crate) async fn metadata(
+    io: &Io,
+    description: &Description,
+    correlation_id: &str,
+) -> Result<Metadata, Error> {
+    let wanted = match &description.issuer {
+        // what is there already may do
+        IssuerRule::Exactly(_) => {
+            let kept = io.shelf(&key(description, Wanted::TokenEndpoint), |shelf| shelf.text());
+            match kept.filter(|text| !Found::parse(text).jwks_uri.is_empty()) {
+                Some(_) => Wanted::TokenEndpoint,
+                None => Wanted::Keys,
+            }
+        }
+        IssuerRule::Entra { .. } => Wanted::Keys,
+    };
+    let found = described(io, description, wanted, correlation_id).await;
+    let found = found.map_err(|error| of(description, error, correlation_id))?;
+    let found = Found::parse(found.text());
+    Ok(Metadata {
+        issuer: found.issuer.to_owned(),
+        jwks_uri: found.jwks_uri.to_owned(),
+        authorization_endpoint: Some(found.authorization_endpoint.to_owned())
+            .filter(|url| !url.is_empty()),
+    })
+}
+
+/// The URL in that field of the metadata, if requests may go there.
+pub(crate) fn permitted(
+    description: &Description,
+    field: &str,
+    url: &str,
+) -> Result<Endpoint, Error> {
+    let endpoint = Endpoint::parse(url).map_err(|refusal| {
+        let message = format!("its {field} {}", refusal.message);
+        Error::new(ErrorClass::InvalidResponse, message).hint("have the metadata mended")
+    });
+    let endpoint = endpoint.and_then(|endpoint| trusted(&description.hosts, field, endpoint));
+    endpoint.map_err(|error| named(description, error))
 }
 
 /// Has the document asked for again at the next exchange: what it said did not work. Until that brings another, it counts.
 pub(crate) fn renew(io: &Io, issuer: &Issuer) {
     let now = io.now();
-    io.shelf(&key(issuer), |shelf| shelf.renew_at(now));
+    let key = key(&Description::of_issuer(issuer), Wanted::TokenEndpoint);
+    io.shelf(&key, |shelf| shelf.renew_at(now));
+}
+
+/// What a document is asked for: it is no good without that.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Wanted {
+    TokenEndpoint,
+    Keys,
 }
 
 /// No digest: it cannot be taken for the key of a credential.
-fn key(issuer: &Issuer) -> String {
-    format!("issuer {}", issuer.identifier)
+fn key(description: &Description, wanted: Wanted) -> String {
+    match wanted {
+        Wanted::TokenEndpoint => description.name.clone(),
+        Wanted::Keys => format!("{METADATA} {}", description.name),
+    }
+}
+
+/// How the keys begin of what is kept for one tenant or issuer.
+const METADATA: &str = "metadata";
+
+async fn described(
+    io: &Io,
+    description: &Description,
+    wanted: Wanted,
+    correlation_id: &str,
+) -> Result<Kept, Error> {
+    let key = key(description, wanted);
+    if wanted == Wanted::Keys {
+        // a request may name any of many tenants
+        io.bound_shelves(METADATA, &key, MAX_KEY_SETS);
+    }
+    let ask = Box::pin(async { Ok(found(io, description, wanted, correlation_id).await?) });
+    kept(io, &key, ask).await.map_err(|failure| failure.error)
+}
+
+/// The error, as one of that server's metadata.
+fn of(description: &Description, error: Error, correlation_id: &str) -> Error {
+    named(description, error)
+        .edit(|detail| detail.correlation_id = Some(correlation_id.to_owned()))
+}
+
+fn named(description: &Description, error: Error) -> Error {
+    error.edit(|detail| detail.message = format!("{}: {}", description.name, detail.message))
 }
 
 /// The endpoint out of what was found, if requests may go there. RFC 8705 section 5 has the alias for mutual TLS.
-fn chosen(issuer: &Issuer, found: &str, mtls: bool) -> Result<Endpoint, Error> {
-    let mut lines = found.lines();
-    let (plain, alias) = (lines.next().unwrap_or_default(), lines.next());
-    let (field, url) = match alias.filter(|_| mtls) {
+fn chosen(issuer: &Issuer, plain: &str, alias: Option<&str>) -> Result<Endpoint, Error> {
+    let (field, url) = match alias {
         Some(alias) => ("mtls_endpoint_aliases.token_endpoint", alias),
         None => ("token_endpoint", plain),
     };
@@ -66,8 +153,12 @@ fn chosen(issuer: &Issuer, found: &str, mtls: bool) -> Result<Endpoint, Error> {
         Error::new(ErrorClass::InvalidResponse, message)
             .hint("have the metadata mended, or set token_endpoint in place of issuer")
     })?;
+    trusted(&issuer.hosts, field, endpoint)
+}
+
+fn trusted(hosts: &[String], field: &str, endpoint: Endpoint) -> Result<Endpoint, Error> {
     let host = &endpoint.authority;
-    if issuer.hosts.contains(host) {
+    if hosts.contains(host) {
         return Ok(endpoint);
     }
     let message = format!(
@@ -80,13 +171,18 @@ fn chosen(issuer: &Issuer, found: &str, mtls: bool) -> Result<Endpoint, Error> {
 
 /// Asks for the documents, one after the other. Of two failures the one that says more is reported: a document that is there
 /// and is no good, one that may be there later, none.
-async fn found(io: &Io, issuer: &Issuer, correlation_id: &str) -> Result<Fresh, Error> {
+async fn found(
+    io: &Io,
+    description: &Description,
+    wanted: Wanted,
+    correlation_id: &str,
+) -> Result<Fresh, Error> {
     let says = |error: &Error| match error.detail().http_status {
         Some(200) => 2,
         _ => u8::from(error.detail().retryable),
     };
     let mut reported: Option<Error> = None;
-    for document in &issuer.documents {
+    for document in &description.documents {
         let question = Question {
             who: "the server",
             server: &Server {
@@ -102,7 +198,7 @@ async fn found(io: &Io, issuer: &Issuer, correlation_id: &str) -> Result<Fresh, 
             hint: CHECK,
         };
         let error = match question.ask(io).await {
-            Ok(response) => match read(issuer, document, &response) {
+            Ok(response) => match read(description, wanted, document, &response) {
                 Ok(text) => {
                     return Ok(Fresh {
                         text,
@@ -132,8 +228,36 @@ async fn found(io: &Io, issuer: &Issuer, correlation_id: &str) -> Result<Fresh, 
     Err(reported.unwrap_or_else(|| Error::new(ErrorClass::Other, "has no documents")))
 }
 
-/// The token endpoint, and in another line the one for mutual TLS if there is one.
-fn read(issuer: &Issuer, document: &Endpoint, response: &HttpResponse) -> Result<Secret, Error> {
+/// What a document says, a line each. What it does not say is an empty one.
+struct Found<'a> {
+    plain: &'a str,
+    alias: Option<&'a str>,
+    issuer: &'a str,
+    jwks_uri: &'a str,
+    authorization_endpoint: &'a str,
+}
+
+impl<'a> Found<'a> {
+    fn parse(text: &'a Secret) -> Self {
+        let mut lines = text.expose().lines();
+        let mut next = || lines.next().unwrap_or_default();
+        Self {
+            plain: next(),
+            alias: Some(next()).filter(|alias| !alias.is_empty()),
+            issuer: next(),
+            jwks_uri: next(),
+            authorization_endpoint: next(),
+        }
+    }
+}
+
+/// What is of use in a document: see [`Found`].
+fn read(
+    description: &Description,
+    wanted: Wanted,
+    document: &Endpoint,
+    response: &HttpResponse,
+) -> Result<Secret, Error> {
     fn text(value: Option<&Json>) -> Option<&str> {
         value.and_then(Json::text).map(Secret::expose)
     }
@@ -146,20 +270,28 @@ fn read(issuer: &Issuer, document: &Endpoint, response: &HttpResponse) -> Result
         return Err(invalid("is no JSON"));
     };
     let said = text(metadata.get("issuer")).ok_or_else(|| invalid("names no issuer"))?;
-    if said != issuer.identifier {
+    if !description.takes(said) {
         let said = clean(said, &Needles::of(&[]));
-        return Err(invalid(&format!("is that of another issuer, `{said}`")).hint(
-            "the two must be the same to the letter (RFC 8414 section 3.3): if that one is meant, write it as issuer",
-        ));
+        let error = invalid(&format!("is that of another issuer, `{said}`"));
+        return Err(error.hint(match &description.issuer {
+            IssuerRule::Exactly(_) => "the two must be the same to the letter (RFC 8414 section 3.3): if that one is meant, write it as issuer",
+            IssuerRule::Entra { .. } => "it has to name the tenant that was asked, at a host of that authority: check tenant_id and authority_host, and what answers in its place",
+        }));
     }
     let plain = text(metadata.get("token_endpoint"));
-    let plain = plain.ok_or_else(|| invalid("names no token_endpoint"))?;
+    let jwks_uri = text(metadata.get("jwks_uri"));
+    match wanted {
+        Wanted::TokenEndpoint if plain.is_none() => return Err(invalid("names no token_endpoint")),
+        Wanted::Keys if jwks_uri.is_none() => {
+            return Err(invalid("names no jwks_uri, by whose keys ID tokens are validated"));
+        }
+        _ => {}
+    }
     let aliases = metadata.get("mtls_endpoint_aliases");
     let alias = text(aliases.and_then(|aliases| aliases.get("token_endpoint")));
+    let authorization_endpoint = text(metadata.get("authorization_endpoint"));
     // a line each: a line break inside of one becomes a space, which no URL may have either
-    let lines: Vec<String> = std::iter::once(plain)
-        .chain(alias)
-        .map(|url| url.replace('\n', " "))
-        .collect();
+    let lines = [plain, alias, Some(said), jwks_uri, authorization_endpoint];
+    let lines = lines.map(|url| url.unwrap_or_default().replace(['\n', '\r'], " "));
     Ok(Secret::new(lines.join("\n")))
 }

@@ -64,6 +64,8 @@ pub(crate) struct Kept {
 pub(crate) struct Shelf {
     kept: Option<Kept>,
     asking: Option<Rc<Asking>>,
+    /// Before that nobody has it asked for again because something was missing in it.
+    again: Option<Moment>,
 }
 
 /// A request to the platform that others wait for.
@@ -91,6 +93,31 @@ impl Shelf {
         if let Some(kept) = &mut self.kept {
             kept.renew = Moment::at(now);
         }
+    }
+
+    /// What is kept, whether it is still good or not.
+    pub(crate) fn text(&self) -> Option<Secret> {
+        self.kept.as_ref().map(|kept| kept.token.clone())
+    }
+
+    /// Whether somebody waits for the next.
+    pub(crate) fn is_being_asked(&self) -> bool {
+        self.asking.is_some()
+    }
+
+    /// When it is renewed, on the monotonic clock; 0 for what is not there.
+    pub(crate) fn renewal_mono_ms(&self) -> u64 {
+        let kept = self.kept.as_ref();
+        kept.map_or(0, |kept| kept.renew.clocks().mono_ms)
+    }
+
+    /// Whether it may be asked for again because something is missing in it, which is then not so for that long.
+    fn may_ask_again(&mut self, now: Now, pause_ms: u64) -> bool {
+        let may = self.again.is_none_or(|again| again.reached(now));
+        if may {
+            self.again = Some(Moment::after(now, pause_ms));
+        }
+        may
     }
 
     /// Forgets the assertion, whichever it is.
@@ -136,6 +163,32 @@ pub(super) async fn kept(io: &Io, key: &str, ask: Asked<'_>) -> Result<Kept, Fai
                 None => continue,
             },
             (usable, _) => return renewed(io, key, usable, ask).await,
+        }
+    }
+}
+
+/// The next of what is kept under that key, because something is missing in it: of those who miss something together one
+/// asks. `None` if it was asked for in that time already.
+pub(super) async fn kept_anew(
+    io: &Io,
+    key: &str,
+    pause_ms: u64,
+    ask: Asked<'_>,
+) -> Option<Result<Kept, Failure>> {
+    loop {
+        let now = io.now();
+        let asking = io.shelf(key, |shelf| shelf.asking.clone());
+        match asking {
+            Some(asking) => match asking.outcome(io).await {
+                Some(outcome) => return Some(outcome),
+                None => continue,
+            },
+            None if io.shelf(key, |shelf| shelf.may_ask_again(now, pause_ms)) => {
+                let usable = io.shelf(key, |shelf| shelf.kept.clone());
+                let usable = usable.filter(|kept| !kept.end.reached(now));
+                return Some(renewed(io, key, usable, ask).await);
+            }
+            None => return None,
         }
     }
 }
