@@ -14,7 +14,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use edgepass_core::{
-    ClientAssertion, CredentialTrial, Error, IdentityStatus, RejectionOutcome, Secret, TokenRequest,
+    AuthorizationOptions, AuthorizationRequest, ClientAssertion, CredentialTrial, Error,
+    IdentityStatus, RejectionOutcome, Secret, TokenRequest,
 };
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -191,6 +192,23 @@ impl Provider {
     pub fn try_credentials(&self, identity: Option<&str>) -> Result<Vec<CredentialTrial>, Error> {
         let identity = identity.map(str::to_owned);
         self.run(async move |provider| provider.try_credentials(identity.as_deref()).await)
+    }
+
+    /// As [`crate::Provider::authorization_request`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn authorization_request(
+        &self,
+        identity: Option<&str>,
+        options: AuthorizationOptions,
+    ) -> Result<AuthorizationRequest, Error> {
+        let identity = identity.map(str::to_owned);
+        self.run(async move |provider| {
+            let identity = identity.as_deref();
+            provider.authorization_request(identity, options).await
+        })
     }
 
     /// As [`crate::Provider::warnings`].

@@ -1,5 +1,5 @@
-//! What a component's imports lead to: the state of one store, and the host's implementation of the three interfaces
-//! of ours.
+//! What a component's imports lead to: the state of one store, and the host's implementation of the interfaces of ours
+//! that a provider imports.
 
 use std::sync::Arc;
 
@@ -15,13 +15,14 @@ use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::assertion::AssertionSource;
-use crate::bindings::{assertion_source, host_certificates, token_file};
+use crate::bindings::{assertion_source, host_certificates, signatures, token_file, types};
 use crate::bounds::Bounds;
 use crate::certificate::{Certificates, OpenError, Opened, SignError};
 use crate::egress::{Egress, Hooks};
 use crate::files::{FileError, TokenFiles};
 use crate::notices::Notices;
 use crate::sources::Sources;
+use crate::verify;
 
 /// What components may reach through this host: token endpoints, token files, certificates, the assertion source.
 ///
@@ -241,7 +242,8 @@ pub(crate) fn add_to_linker<T: HostView + 'static>(linker: &mut Linker<T>) -> wa
     wasmtime_wasi_http::p3::add_to_linker(linker)?;
     token_file::add_to_linker::<_, Imports>(linker, T::edgepass)?;
     host_certificates::add_to_linker::<_, Imports>(linker, T::edgepass)?;
-    assertion_source::add_to_linker::<_, Imports>(linker, T::edgepass)
+    assertion_source::add_to_linker::<_, Imports>(linker, T::edgepass)?;
+    signatures::add_to_linker::<_, Imports>(linker, T::edgepass)
 }
 
 /// Names the implementations below for the linker.
@@ -254,6 +256,18 @@ impl HasData for Imports {
 impl token_file::Host for HostContextView<'_> {}
 impl assertion_source::Host for HostContextView<'_> {}
 impl host_certificates::Host for HostContextView<'_> {}
+
+impl signatures::Host for HostContextView<'_> {
+    fn verify(
+        &mut self,
+        algorithm: types::Algorithm,
+        key: types::PublicKey,
+        input: Vec<u8>,
+        signature: Vec<u8>,
+    ) -> Result<bool, String> {
+        verify::signature(algorithm.into(), &key.into(), &input, &signature)
+    }
+}
 
 impl<T: HostView> token_file::HostWithStore<T> for Imports {
     async fn read(

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use edgepass_core::{
-    AccessToken, ClientAssertion, CredentialTrial, Error, ErrorClass, ErrorDetail, IdentityStatus,
-    Refresh, RejectionOutcome, TokenRequest,
+    AccessToken, AuthorizationOptions, AuthorizationRequest, ClientAssertion, CredentialTrial,
+    Error, ErrorClass, ErrorDetail, IdentityStatus, Refresh, RejectionOutcome, TokenRequest,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
@@ -38,6 +38,10 @@ pub(crate) enum Call {
     Trials {
         identity: Option<String>,
     },
+    Authorization {
+        identity: Option<String>,
+        options: AuthorizationOptions,
+    },
     Forget {
         identity: Option<String>,
     },
@@ -49,6 +53,7 @@ pub(crate) enum Answer {
     Token(AccessToken),
     Assertion(ClientAssertion),
     Trials(Vec<CredentialTrial>),
+    Authorization(AuthorizationRequest),
     Rejection(RejectionOutcome),
     Forgotten(u32),
     Status(Vec<IdentityStatus>),
@@ -429,6 +434,11 @@ async fn perform(
             .call_try_credentials(store, identity.clone())
             .await?
             .map(|trials| Answer::Trials(trials.into_iter().map(Into::into).collect()))
+            .map_err(Into::into),
+        Call::Authorization { identity, options } => provider
+            .call_authorization_url(store, identity.clone(), options.clone().into())
+            .await?
+            .map(|request| Answer::Authorization(request.into()))
             .map_err(Into::into),
         Call::Rejection {
             request,

@@ -100,6 +100,7 @@ mod settings;
 mod sources;
 mod tls_failure;
 mod tunnel;
+mod verify;
 mod watchdog;
 #[cfg(unix)]
 mod workload_api;
@@ -110,10 +111,11 @@ pub use certificate::{CertificateSource, Password};
 #[doc(hidden)]
 pub use document::text as document_text;
 pub use edgepass_core::{
-    AccessToken, Attempt, ClientAssertion, Config, ConfigError, Counters, CredentialRef,
-    CredentialState, CredentialStatus, CredentialTrial, Environment, Error, ErrorClass,
-    ErrorDetail, Failure, Grant, IdentityStatus, Refresh, RejectionOutcome, Secret, SecretBytes,
-    TokenRequest, TokenSource, TokenState, TokenStatus, TokenType, UserReference,
+    AccessToken, Attempt, AuthorizationOptions, AuthorizationRequest, ClientAssertion, Config,
+    ConfigError, Counters, CredentialRef, CredentialState, CredentialStatus, CredentialTrial,
+    Environment, Error, ErrorClass, ErrorDetail, Failure, Grant, IdentityStatus, Refresh,
+    RejectionOutcome, Secret, SecretBytes, TokenRequest, TokenSource, TokenState, TokenStatus,
+    TokenType, UserReference,
 };
 pub use edgepass_core::{config, needs};
 pub use provider::{BuildError, Builder, Limits, Provider, Stats, process_environment};

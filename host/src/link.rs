@@ -215,6 +215,18 @@ impl<T: Send> credential_provider::HostWithStore<T> for Forward {
         Ok(assertion?.into())
     }
 
+    async fn authorization_url(
+        store: &Accessor<T, Self>,
+        identity: Option<String>,
+        options: types::AuthorizationOptions,
+    ) -> Result<types::AuthorizationRequest, types::CredentialError> {
+        let provider = provider(store);
+        let request = provider
+            .authorization_request(identity.as_deref(), options.into())
+            .await;
+        Ok(request?.into())
+    }
+
     async fn try_credentials(
         store: &Accessor<T, Self>,
         identity: Option<String>,

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use edgepass_core::config::ConsumersFile;
 use edgepass_core::{
-    ClientAssertion, Config, ConfigError, CredentialTrial, Environment, Error, ErrorClass,
-    ErrorDetail, Grant, IdentityStatus, Needs, RejectionOutcome, Secret, TokenRequest, TokenSource,
+    AuthorizationOptions, AuthorizationRequest, ClientAssertion, Config, ConfigError,
+    CredentialTrial, Environment, Error, ErrorClass, ErrorDetail, Grant, IdentityStatus, Needs,
+    RejectionOutcome, Secret, TokenRequest, TokenSource,
 };
 use edgepass_settings::formats::Format;
 use hashbrown::HashMap;
@@ -252,6 +253,52 @@ impl Provider {
                     .await
                     .map_err(|e| Error::new(ErrorClass::Other, format!("the certificates: {e}")))
             }
+            _ => Err(unexpected_answer()),
+        }
+    }
+
+    /// Where a user logs in for that identity (the default one where none is named): the first half of an authorization code
+    /// flow. What comes back with the user is judged by [`AuthorizationRequest::code`], and redeemed by
+    /// [`Self::get_token`] with [`Grant::AuthorizationCode`](crate::Grant).
+    ///
+    /// ```no_run
+    /// # async fn example(provider: edgepass::Provider) -> Result<(), edgepass::Error> {
+    /// use edgepass::{AuthorizationOptions, Grant, TokenRequest};
+    ///
+    /// let redirect_uri = "https://app.example/callback".to_owned();
+    /// let options = AuthorizationOptions {
+    ///     redirect_uri: redirect_uri.clone(),
+    ///     scopes: vec!["openid".to_owned(), "offline_access".to_owned()],
+    ///     ..AuthorizationOptions::default()
+    /// };
+    /// let login = provider.authorization_request(None, options).await?;
+    /// // into the user's session, and the user to `login.url`; back comes a request with this query:
+    /// # let query = "code=c&state=s";
+    /// let code = login.code(query)?;
+    /// let grant = Grant::AuthorizationCode {
+    ///     code,
+    ///     redirect_uri,
+    ///     code_verifier: Some(login.code_verifier),
+    ///     nonce: login.nonce.map(|nonce| nonce.expose().to_owned()),
+    /// };
+    /// let token = provider.get_token(&TokenRequest::for_scopes(["openid"]).with_grant(grant)).await?;
+    /// # let _ = token;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRequest`](ErrorClass::InvalidRequest) for options that no server takes, and what keeps the server's metadata
+    /// from being had where they say where users log in.
+    pub async fn authorization_request(
+        &self,
+        identity: Option<&str>,
+        options: AuthorizationOptions,
+    ) -> Result<AuthorizationRequest, Error> {
+        let identity = identity.map(str::to_owned);
+        match self.call(Call::Authorization { identity, options }).await? {
+            Answer::Authorization(request) => Ok(request),
             _ => Err(unexpected_answer()),
         }
     }
@@ -616,7 +663,8 @@ impl Builder {
             return Err(BuildError::Certificate { name });
         }
         let needs = config.needs();
-        let way = proxies.describe(&needs.connections)?;
+        let connections = [needs.connections.as_slice(), &needs.id_tokens].concat();
+        let way = proxies.describe(&connections)?;
         if let Some(way) = &way {
             log::info!("https goes {way}");
         }
@@ -641,7 +689,7 @@ impl Builder {
         certificates.retain(|name, _| is_used(name));
         Ok(Host::new(Reach {
             egress: Arc::new(
-                Egress::new(needs.connections, roots)
+                Egress::new(connections, roots)
                     .with_servers(needs.servers)
                     .through(proxies),
             ),

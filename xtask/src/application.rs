@@ -8,6 +8,8 @@ use anyhow::{Result, bail};
 
 /// Interfaces that both may import, because what one does with them takes nothing from the other.
 const HARMLESS: &[&str] = &[
+    // mathematics with public keys
+    "edgepass:credentials/signatures",
     "edgepass:credentials/types",
     "wasi:clocks/monotonic-clock",
     "wasi:clocks/system-clock",
@@ -177,6 +179,7 @@ mod tests {
         "edgepass:credentials/token-file@0.2.0",
         "edgepass:credentials/host-certificates@0.2.0",
         "edgepass:credentials/assertion-source@0.2.0",
+        "edgepass:credentials/signatures@0.2.0",
         "wasi:cli/environment@0.3.0",
         "wasi:clocks/monotonic-clock@0.3.0",
         "wasi:http/types@0.3.0",
@@ -201,6 +204,7 @@ mod tests {
             EXPORTED,
             &[
                 "edgepass:credentials/types@0.2.0",
+                "edgepass:credentials/signatures@0.2.0",
                 "wasi:clocks/monotonic-clock@0.3.0",
                 "wasi:clocks/system-clock@0.3.0",
                 "wasi:http/types@0.3.0",

@@ -67,6 +67,9 @@ same_fields! {
         source,
     }
     Attempt { credential, class, message }
+    AuthorizationOptions {
+        redirect_uri, scopes, tenant, response_mode, prompt, login_hint, domain_hint, claims, parameters,
+    }
     CredentialRef { kind, name }
     CredentialStatus { credential, state }
     CredentialTrial { credential, description, problem maybe }
@@ -598,6 +601,69 @@ impl From<wit::Assertion> for core::SuppliedAssertion {
     fn from(wit::Assertion { token }: wit::Assertion) -> Self {
         Self {
             token: Secret::new(token),
+        }
+    }
+}
+
+impl From<core::PublicKey> for wit::PublicKey {
+    fn from(key: core::PublicKey) -> Self {
+        match key {
+            core::PublicKey::Rsa { n, e } => Self::Rsa(wit::RsaPublicKey { n, e }),
+            core::PublicKey::Ec { x, y } => Self::Ec(wit::EcPublicKey { x, y }),
+            core::PublicKey::Ed25519 { x } => Self::Ed25519(x),
+        }
+    }
+}
+
+impl From<wit::PublicKey> for core::PublicKey {
+    fn from(key: wit::PublicKey) -> Self {
+        match key {
+            wit::PublicKey::Rsa(wit::RsaPublicKey { n, e }) => Self::Rsa { n, e },
+            wit::PublicKey::Ec(wit::EcPublicKey { x, y }) => Self::Ec { x, y },
+            wit::PublicKey::Ed25519(x) => Self::Ed25519 { x },
+        }
+    }
+}
+
+/// What the session has to remember leaves its wiping wrapper here.
+impl From<core::AuthorizationRequest> for wit::AuthorizationRequest {
+    fn from(request: core::AuthorizationRequest) -> Self {
+        let core::AuthorizationRequest {
+            url,
+            state,
+            nonce,
+            code_verifier,
+            issuer,
+            names_issuer,
+        } = request;
+        Self {
+            url,
+            state: bare(&state),
+            nonce: nonce.as_ref().map(bare),
+            code_verifier: bare(&code_verifier),
+            issuer,
+            names_issuer,
+        }
+    }
+}
+
+impl From<wit::AuthorizationRequest> for core::AuthorizationRequest {
+    fn from(request: wit::AuthorizationRequest) -> Self {
+        let wit::AuthorizationRequest {
+            url,
+            state,
+            nonce,
+            code_verifier,
+            issuer,
+            names_issuer,
+        } = request;
+        Self {
+            url,
+            state: Secret::new(state),
+            nonce: nonce.map(Secret::new),
+            code_verifier: Secret::new(code_verifier),
+            issuer,
+            names_issuer,
         }
     }
 }

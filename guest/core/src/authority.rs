@@ -543,6 +543,15 @@ impl Authority {
         }))
     }
 
+    /// Whether it has the token endpoint of AD FS.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn is_adfs(&self) -> bool {
+        let Self::Generic { token_endpoint, .. } = self else {
+            return false;
+        };
+        token_endpoint.path == format!("/{ADFS}/oauth2/token")
+    }
+
     /// What describes Entra ID to clients of that tenant: beside its token endpoint, at the host of all regions.
     #[cfg(feature = "every-credential")]
     pub(crate) fn description_of_entra(&self, tenant: &str) -> Option<Description> {
@@ -580,8 +589,7 @@ impl Authority {
             Self::Entra { .. } => return None,
         };
         let own = &endpoint.authority;
-        let is_adfs = endpoint.path == format!("/{ADFS}/oauth2/token");
-        let adfs = is_adfs.then(|| format!("https://{own}/{ADFS}"));
+        let adfs = self.is_adfs().then(|| format!("https://{own}/{ADFS}"));
         let mut trusted = trusted.clone();
         trusted.0.insert(own.clone(), ());
         let identifier = named.map(str::to_owned).or(adfs)?;

@@ -274,7 +274,6 @@ impl Algorithm {
 }
 
 /// A public key, by the members of its JWK, decoded.
-#[cfg(feature = "every-credential")]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PublicKey {
     /// RSA (RFC 7518 section 6.3.1): modulus and exponent, without leading zeros.

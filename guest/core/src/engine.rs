@@ -20,9 +20,9 @@ use crate::keyed::{ById, Ends, Key, Keyed, Lasting, Seed};
 #[cfg(feature = "every-credential")]
 use crate::limits::{FLIGHT_TIMEOUT_MS, MAX_USER_EXCHANGES};
 use crate::limits::{
-    MAX_ASSERTIONS, MAX_CACHED_TOKENS, MAX_FLIGHTS, MAX_INLINE_RETRY_AFTER_MS,
-    MAX_RESOLVED, MAX_USER_FLIGHTS, MAX_USER_PACES, MAX_USER_WAITING,
-    MAX_WAITING, NEGATIVE_CACHE_MS, REJECTION_PATIENCE_MS,
+    MAX_ASSERTIONS, MAX_CACHED_TOKENS, MAX_FLIGHTS, MAX_INLINE_RETRY_AFTER_MS, MAX_RESOLVED,
+    MAX_USER_FLIGHTS, MAX_USER_PACES, MAX_USER_WAITING, MAX_WAITING, NEGATIVE_CACHE_MS,
+    REJECTION_PATIENCE_MS,
 };
 use crate::pace::ExchangePace;
 use crate::retry::{self, RetryClass, retry_class};
@@ -33,6 +33,8 @@ use crate::{
     IdentityStatus, Now, Refresh, RejectionOutcome, Table, TokenRequest, TokenSource, TokenType,
     challenge, config,
 };
+#[cfg(feature = "every-credential")]
+use crate::{AuthorizationOptions, AuthorizationRequest, authorization_request};
 
 /// Names one caller's wait.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -57,6 +59,9 @@ pub enum Completed {
     Assertion(Result<ClientAssertion, Error>),
     /// Of [`Engine::try_credentials`].
     Trials(Vec<CredentialTrial>),
+    /// Of [`Engine::request_authorization`].
+    #[cfg(feature = "every-credential")]
+    Authorization(Result<AuthorizationRequest, Error>),
 }
 
 /// The engine. See the crate's documentation for the way it is driven.
@@ -285,6 +290,8 @@ enum Ended {
     Token(Result<Acquired, Error>),
     Assertion(Result<ClientAssertion, Error>),
     Trials(Vec<CredentialTrial>),
+    #[cfg(feature = "every-credential")]
+    Authorization(Result<AuthorizationRequest, Error>),
     Patience,
 }
 
@@ -367,6 +374,42 @@ impl Engine {
         self.assertions += 1;
         let io = self.io.clone();
         let future = Box::pin(async move { Ended::Trials(try_credentials(&io, &plan).await) });
+        self.start_alone(ticket, future);
+        Ok(ticket)
+    }
+
+    /// Asks for an authorization request: where a user logs in, and what to remember meanwhile. The metadata of the server are
+    /// asked for it where they say where that is.
+    ///
+    /// # Errors
+    ///
+    /// Of the class [`InvalidRequest`](ErrorClass::InvalidRequest) for an identity that is not there, and
+    /// [`Busy`](ErrorClass::Busy) where too much is under way.
+    #[cfg(feature = "every-credential")]
+    pub fn request_authorization(
+        &mut self,
+        now: Now,
+        identity: Option<&str>,
+        options: AuthorizationOptions,
+    ) -> Result<Ticket, Error> {
+        self.io.set_now(now);
+        let identity = self.identity(identity)?;
+        check_bound(self.assertions, MAX_ASSERTIONS, "assertions")?;
+        let ticket = self.new_ticket();
+        self.assertions += 1;
+        let io = self.io.clone();
+        let future = Box::pin(async move {
+            let name = identity.name.clone();
+            let built = authorization_request::build(&io, identity, &options);
+            let built = race(built, io.sleep_ms(io.flight_timeout_ms())).await;
+            let built = built.unwrap_or_else(|()| {
+                let message = "the server's metadata did not come in time";
+                Err(Error::new(ErrorClass::Timeout, message).retryable())
+            });
+            Ended::Authorization(
+                built.map_err(|error| error.edit(|detail| detail.identity = Some(name))),
+            )
+        });
         self.start_alone(ticket, future);
         Ok(ticket)
     }
@@ -1005,6 +1048,10 @@ impl Engine {
             }
             (Purpose::Alone(ticket), Ended::Trials(trials)) => {
                 self.answer_alone(ticket, Completed::Trials(trials));
+            }
+            #[cfg(feature = "every-credential")]
+            (Purpose::Alone(ticket), Ended::Authorization(result)) => {
+                self.answer_alone(ticket, Completed::Authorization(result));
             }
             (Purpose::Patience(key), _) => self.patience_over(&key),
             // each purpose is started with a future of its own kind

@@ -242,6 +242,43 @@ fn is_for_a_person(oauth_error: &str, suberror: Option<&str>) -> bool {
     oauth_error == "invalid_grant" && suberror.is_some_and(|said| OF_A_PERSON.contains(&said))
 }
 
+/// What an authorization endpoint says in place of a code (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6).
+pub(crate) fn refused_callback(error: &str, description: &str, known: &[Secret]) -> Error {
+    // it has no status; what a browser brings is none of a server that is ill
+    const STATUS: u16 = 400;
+    let known = crate::text::Needles::of(known);
+    let oauth_error = clean(error, &known);
+    let codes: Vec<u32> = aadsts_in(description).collect();
+    let class = match oauth_error.as_str() {
+        "server_error" => ErrorClass::Server,
+        "account_selection_required" | "registration_required" => ErrorClass::InteractionRequired,
+        error => classify(STATUS, error, &codes, false),
+    };
+    let hint = codes
+        .iter()
+        .find_map(|code| aadsts::hint(*code).map(str::to_owned))
+        .or_else(|| match oauth_error.as_str() {
+            "access_denied" => Some("the user, or a policy, has refused".to_owned()),
+            _ => default_hint(class).map(str::to_owned),
+        });
+    let said = clean(description_without_ids(description), &known);
+    let mut message = format!("the login was refused: {oauth_error}");
+    if !said.is_empty() {
+        message = format!("{message}: {said}");
+    }
+    Error::with_detail(
+        class,
+        ErrorDetail {
+            message,
+            hint,
+            retryable: matches!(class, ErrorClass::Throttled | ErrorClass::Server),
+            oauth_error: Some(oauth_error),
+            aadsts: codes,
+            ..ErrorDetail::default()
+        },
+    )
+}
+
 /// `error` decides (RFC 6749 section 5.2, and Microsoft's advice); codes only where `error` is too coarse, because
 /// Entra answers the same failure with several of them.
 fn classify(status: u16, oauth_error: &str, codes: &[u32], has_claims: bool) -> ErrorClass {

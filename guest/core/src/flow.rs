@@ -358,6 +358,13 @@ impl Io {
 /// What flows of one credential share.
 #[cfg(feature = "every-credential")]
 impl Io {
+    /// What nobody can guess.
+    pub(crate) fn random_bytes(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        self.0.borrow_mut().random.fill_bytes(&mut bytes);
+        bytes
+    }
+
     /// How long an acquisition may take.
     pub(crate) fn flight_timeout_ms(&self) -> u64 {
         self.0.borrow().flight_timeout_ms
@@ -377,6 +384,11 @@ impl Io {
         let seen = look(&mut shelf);
         shared.shelves.insert(key.to_owned(), shelf);
         seen
+    }
+
+    /// What is kept under that key, if anything is.
+    pub(crate) fn kept_text(&self, key: &str) -> Option<Secret> {
+        self.0.borrow().shelves.get(key)?.text()
     }
 
     /// Makes room for one more under a key that begins so: of `most` the one that is the first to be renewed goes, unless it

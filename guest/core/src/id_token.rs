@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use crate::authority::{TENANT_ID, is_guid};
+use crate::authorization_request::is_same_in_constant_time;
 use crate::config::Client;
 use crate::credential::discovery::{self, Metadata};
 use crate::effect::Algorithm;
@@ -140,7 +141,10 @@ async fn checked(io: &Io, expected: &Expected<'_>, token: &Secret) -> Result<(),
 fn no_issuer(client: &Client) -> Error {
     let (what, hint) = match &client.issuer {
         Some(issuer) => (
-            format!("cannot be validated: the host of the issuer {} is not trusted", clean(issuer, &Needles::of(&[]))),
+            format!(
+                "cannot be validated: the host of the issuer {} is not trusted",
+                clean(issuer, &Needles::of(&[]))
+            ),
             "add it to authority_hosts or to EDGEPASS_AUTHORITY_HOSTS, if it is meant",
         ),
         None => (
@@ -220,7 +224,10 @@ impl<'a> Parsed<'a> {
             let taken = ALGORITHMS.map(Algorithm::name).join(", ");
             match alg {
                 "" => format!("names no alg, where one of {taken} is expected"),
-                _ => format!("has the alg {}, where one of {taken} is expected", shown(alg)),
+                _ => format!(
+                    "has the alg {}, where one of {taken} is expected",
+                    shown(alg)
+                ),
             }
         })?;
         // RFC 7515 section 4.1.11: what is in it has to be understood, and nothing of that kind is
@@ -272,10 +279,18 @@ impl Expected<'_> {
             let said: Vec<String> = audiences.iter().take(4).map(|aud| shown(aud)).collect();
             return failed(format!(
                 "is for {} (aud), and not for the client `{client}`",
-                if said.is_empty() { "nobody".to_owned() } else { said.join(", ") }
+                if said.is_empty() {
+                    "nobody".to_owned()
+                } else {
+                    said.join(", ")
+                }
             ));
         }
-        match token.claims.get("azp").map(|azp| azp.text().map(Secret::expose)) {
+        match token
+            .claims
+            .get("azp")
+            .map(|azp| azp.text().map(Secret::expose))
+        {
             Some(Some(azp)) if azp == client => {}
             None if audiences.len() == 1 => {}
             Some(azp) => {
@@ -292,14 +307,26 @@ impl Expected<'_> {
             }
         }
         self.check_times(token, now_s)?;
-        if let Grant::AuthorizationCode { nonce: Some(nonce), .. } = self.grant {
+        if let Grant::AuthorizationCode {
+            nonce: Some(nonce), ..
+        } = self.grant
+        {
             match token.text("nonce") {
                 Some(said) if is_same_in_constant_time(said, nonce) => {}
-                Some(_) => return failed("has another nonce than the authorization request".to_owned()),
-                None => return failed("has no nonce, and the authorization request had one".to_owned()),
+                Some(_) => {
+                    return failed("has another nonce than the authorization request".to_owned());
+                }
+                None => {
+                    return failed(
+                        "has no nonce, and the authorization request had one".to_owned(),
+                    );
+                }
             }
         }
-        let hash = token.claims.get("at_hash").map(|hash| hash.text().map(Secret::expose));
+        let hash = token
+            .claims
+            .get("at_hash")
+            .map(|hash| hash.text().map(Secret::expose));
         match hash {
             Some(hash) if hash != Some(&half_hash(algorithm, self.access_token.expose())) => {
                 failed("is not for the access token that came with it (at_hash)".to_owned())
@@ -310,7 +337,8 @@ impl Expected<'_> {
 
     fn check_times(&self, token: &Parsed<'_>, now_s: u64) -> Result<(), Error> {
         let failed = |what: String| {
-            let hint = "look at the clocks of this machine and of the server: five minutes are allowed";
+            let hint =
+                "look at the clocks of this machine and of the server: five minutes are allowed";
             Err(self.invalid(&what).hint(hint))
         };
         let Some(exp) = token.seconds("exp") else {
@@ -324,7 +352,9 @@ impl Expected<'_> {
             match (token.claims.get(name), token.seconds(name)) {
                 (None, _) if !is_required => {}
                 (_, None) => {
-                    return failed(format!("has no {name}, or one that is no number of seconds"));
+                    return failed(format!(
+                        "has no {name}, or one that is no number of seconds"
+                    ));
                 }
                 (_, Some(from)) if from > now_s.saturating_add(ID_TOKEN_SKEW_S) => {
                     let left = duration(from - now_s);
@@ -347,7 +377,10 @@ impl Expected<'_> {
             let allowed = self.client.additionally_allowed_tenants.iter();
             let mut allowed = allowed.map(String::as_str).chain(self.tenant);
             if !allowed.any(|known| known == "*" || known.eq_ignore_ascii_case(tid)) {
-                let message = format!("is of the tenant {} (tid), for which the identity is not", shown(tid));
+                let message = format!(
+                    "is of the tenant {} (tid), for which the identity is not",
+                    shown(tid)
+                );
                 let hint = "if users of that tenant are to sign in, add it to additionally_allowed_tenants, or \"*\" for any tenant";
                 return Err(self.invalid(&message).hint(hint));
             }
@@ -376,13 +409,8 @@ fn half_hash(algorithm: Algorithm, text: &str) -> String {
         Algorithm::EdDsa => Sha512::digest(text).to_vec(),
         _ => Sha256::digest(text).to_vec(),
     };
-    let (left, _) = digest.split_at_checked(digest.len() / 2).unwrap_or_default();
+    let (left, _) = digest
+        .split_at_checked(digest.len() / 2)
+        .unwrap_or_default();
     URL_SAFE_NO_PAD.encode(left)
-}
-
-/// Whether two texts are the same; how long it takes says no more than their lengths.
-pub(crate) fn is_same_in_constant_time(one: &str, other: &str) -> bool {
-    let pairs = one.bytes().zip(other.bytes());
-    let differing = pairs.fold(0, |differing, (one, other)| differing | (one ^ other));
-    one.len() == other.len() && std::hint::black_box(differing) == 0
 }

@@ -32,6 +32,7 @@ mod pace;
 
 mod aadsts;
 mod acquire;
+mod authorization_request;
 mod cache;
 mod credential;
 mod distinction;
@@ -55,15 +56,14 @@ mod table;
 mod text;
 mod time;
 
+pub use authorization_request::{AuthorizationOptions, AuthorizationRequest};
 pub use config::{Config, ConfigError, Environment};
 pub use credential::CredentialTrial;
 pub use effect::{
     Algorithm, AssertionError, AssertionOptions, CertificateError, CertificateHandle, Effect,
     EffectId, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Issuance, OpenedCertificate,
-    Outcome, ReadError, SuppliedAssertion, Via,
+    Outcome, PublicKey, ReadError, SuppliedAssertion, Via,
 };
-#[cfg(feature = "every-credential")]
-pub use effect::PublicKey;
 pub use engine::{Completed, Engine, Reply, Ticket};
 pub use error::{Attempt, CredentialRef, Error, ErrorClass, ErrorDetail};
 pub use inspect::{JwtSummary, inspect_jwt};

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 
 use edgepass_core::{
-    AccessToken, ClientAssertion, Completed, Config, ConfigError, CredentialTrial, Effect,
-    EffectId, Engine, Environment, Error, ErrorClass, IdentityStatus, Now, RejectionOutcome, Reply,
-    Ticket, TokenRequest,
+    AccessToken, AuthorizationOptions, AuthorizationRequest, ClientAssertion, Completed, Config,
+    ConfigError, CredentialTrial, Effect, EffectId, Engine, Environment, Error, ErrorClass,
+    IdentityStatus, Now, RejectionOutcome, Reply, Ticket, TokenRequest,
 };
 use futures::channel::oneshot;
 use futures::future::select;
@@ -54,6 +54,25 @@ pub(crate) async fn assertion(
     match ticket.flatten() {
         Ok(ticket) => match Call::start(ticket, now)?.outcome().await? {
             Completed::Assertion(result) => result,
+            _ => Err(internal(MISMATCH)),
+        },
+        Err(error) => {
+            pause().await;
+            Err(error)
+        }
+    }
+}
+
+/// Where a user logs in.
+pub(crate) async fn authorization_request(
+    identity: Option<&str>,
+    options: AuthorizationOptions,
+) -> Result<AuthorizationRequest, Error> {
+    let now = now();
+    let ticket = with(|driver| driver.engine.request_authorization(now, identity, options));
+    match ticket.flatten() {
+        Ok(ticket) => match Call::start(ticket, now)?.outcome().await? {
+            Completed::Authorization(result) => result,
             _ => Err(internal(MISMATCH)),
         },
         Err(error) => {

@@ -15,7 +15,9 @@ use futures::future::{Either, select};
 use wit_bindgen::StreamResult;
 
 use crate::bindings::edgepass::credentials::host_certificates::Certificate;
-use crate::bindings::edgepass::credentials::{assertion_source, host_certificates, token_file};
+use crate::bindings::edgepass::credentials::{
+    assertion_source, host_certificates, signatures, token_file,
+};
 use crate::bindings::wasi::cli::environment;
 use crate::bindings::wasi::clocks::{monotonic_clock, system_clock};
 use crate::bindings::wasi::http::client;
@@ -141,6 +143,7 @@ pub(crate) enum Limit {
     OpenCertificate,
     Sign,
     Assert,
+    Verify,
 }
 
 impl Limit {
@@ -153,6 +156,7 @@ impl Limit {
             Effect::OpenCertificate { .. } => Self::OpenCertificate,
             Effect::Sign { .. } => Self::Sign,
             Effect::Assert { .. } => Self::Assert,
+            Effect::Verify { .. } => Self::Verify,
             _ => return None,
         })
     }
@@ -184,6 +188,7 @@ impl Limit {
             Self::Assert => Outcome::Assertion(Err(AssertionError::Temporary(late(
                 "the assertion source did not answer",
             )))),
+            Self::Verify => Outcome::Verified(Err(late("the host did not verify it"))),
         }
     }
 }
@@ -202,6 +207,17 @@ pub(crate) async fn perform(effect: Effect, certificates: &Certificates) -> Opti
             input,
         } => Outcome::Signature(sign(certificates.get(certificate), algorithm.into(), input).await),
         Effect::Assert { options } => Outcome::Assertion(assertion(options.into()).await),
+        Effect::Verify {
+            algorithm,
+            key,
+            input,
+            signature,
+        } => Outcome::Verified(signatures::verify(
+            algorithm.into(),
+            &key.into(),
+            &input,
+            &signature,
+        )),
         _ => return None,
     })
 }

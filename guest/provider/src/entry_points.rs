@@ -22,6 +22,9 @@ use crate::export::Component;
 /// Where a `token-request` arrives: 32 words.
 const REQUEST_AREA: Layout = Layout::new::<[usize; 32]>();
 
+/// Where the parameters of `authorization-url` arrive: 27 words.
+const AUTHORIZATION_AREA: Layout = Layout::new::<[usize; 27]>();
+
 /// Frees the area of a call that has read it.
 ///
 /// # Safety
@@ -33,16 +36,32 @@ unsafe fn free_request(area: *mut u8) {
     unsafe { dealloc(area, REQUEST_AREA) }
 }
 
-/// The functions of `credential-provider` as the bindings have them, but for two.
+/// The functions of `credential-provider` as the bindings have them, but for three.
 mod tokens {
     use crate::bindings::exports::edgepass::credentials::credential_provider as bindings;
 
     pub(super) use bindings::{
-        __callback_get_client_assertion, __callback_get_header, __callback_get_token,
-        __callback_try_credentials, __post_return_cached_token, __post_return_report_rejection,
-        _export_cached_token_cabi, _export_drop_cached_cabi, _export_get_client_assertion_cabi,
-        _export_report_rejection_cabi, _export_try_credentials_cabi,
+        __callback_authorization_url, __callback_get_client_assertion, __callback_get_header,
+        __callback_get_token, __callback_try_credentials, __post_return_cached_token,
+        __post_return_report_rejection, _export_cached_token_cabi, _export_drop_cached_cabi,
+        _export_get_client_assertion_cabi, _export_report_rejection_cabi,
+        _export_try_credentials_cabi,
     };
+
+    /// # Safety
+    ///
+    /// As of the function of that name in the bindings.
+    pub(super) unsafe fn _export_authorization_url_cabi<T: bindings::Guest>(
+        parameters: *mut u8,
+    ) -> i32 {
+        // SAFETY: handed through, and read whole in the first poll as the others. The area was allocated for all parameters
+        // together, of which a test computes the size.
+        unsafe {
+            let status = bindings::_export_authorization_url_cabi::<T>(parameters);
+            super::dealloc(parameters, super::AUTHORIZATION_AREA);
+            status
+        }
+    }
 
     /// # Safety
     ///
@@ -111,12 +130,16 @@ mod tests {
         resolve.push_dir("../../wit").unwrap();
         let mut sizes = SizeAlign::default();
         sizes.fill(&resolve).unwrap();
-        let (id, _) = resolve
-            .types
-            .iter()
-            .find(|(_, definition)| definition.name.as_deref() == Some("token-request"))
-            .unwrap();
-        let request = Type::Id(id);
+        let named = |name: &str| {
+            let mut types = resolve.types.iter();
+            let found = types.find(|(_, definition)| definition.name.as_deref() == Some(name));
+            Type::Id(found.unwrap().0)
+        };
+        let request = named("token-request");
+        // an optional text before the record
+        let options = named("authorization-options");
+        assert_eq!(sizes.size(&options).size_wasm32(), (27 - 3) * WORD);
+        assert_eq!(sizes.align(&options).align_wasm32(), WORD);
         assert_eq!(sizes.size(&request).size_wasm32(), 32 * WORD);
         assert_eq!(sizes.align(&request).align_wasm32(), WORD);
     }

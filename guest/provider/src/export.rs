@@ -1,8 +1,9 @@
 //! The exported interfaces.
 
 use edgepass_bindings::types::{
-    AccessToken, AuthorizeError, ClientAssertion, CredentialError, CredentialProblem,
-    CredentialTrial, Header, IdentityStatus, Rejection, RejectionOutcome, TokenInfo, TokenRequest,
+    AccessToken, AuthorizationOptions, AuthorizationRequest, AuthorizeError, ClientAssertion,
+    CredentialError, CredentialProblem, CredentialTrial, Header, IdentityStatus, Rejection,
+    RejectionOutcome, TokenInfo, TokenRequest,
 };
 use edgepass_core as core;
 
@@ -39,6 +40,14 @@ impl credential_provider::Guest for Component {
     ) -> Result<Vec<CredentialTrial>, CredentialProblem> {
         let trials = driver::try_credentials(identity.as_deref()).await?;
         Ok(trials.into_iter().map(Into::into).collect())
+    }
+
+    async fn authorization_url(
+        identity: Option<String>,
+        options: AuthorizationOptions,
+    ) -> Result<AuthorizationRequest, CredentialError> {
+        let request = driver::authorization_request(identity.as_deref(), options.into()).await;
+        Ok(request?.into())
     }
 
     fn report_rejection(

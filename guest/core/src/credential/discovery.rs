@@ -48,26 +48,48 @@ pub(crate) struct Metadata {
     pub(crate) jwks_uri: String,
     /// `authorization_endpoint`.
     pub(crate) authorization_endpoint: Option<String>,
+    /// `authorization_response_iss_parameter_supported` (RFC 9207 section 3).
+    pub(crate) names_issuer: bool,
 }
 
-/// That of the server. Kept for a while.
+/// That of the server, with its keys' place. Kept for a while.
 pub(crate) async fn metadata(
     io: &Io,
     description: &Description,
     correlation_id: &str,
 ) -> Result<Metadata, Error> {
-    let wanted = match &description.issuer {
-        // what is there already may do
-        IssuerRule::Exactly(_) => {
-            let kept = io.shelf(&key(description, Wanted::TokenEndpoint), |shelf| shelf.text());
-            match kept.filter(|text| !Found::parse(text).jwks_uri.is_empty()) {
-                Some(_) => Wanted::TokenEndpoint,
-                None => Wanted::Keys,
-            }
-        }
-        IssuerRule::Entra { .. } => Wanted::Keys,
-    };
-    let found = described(io, description, wanted, correlation_id).await;
+    with(io, description, Wanted::Keys, correlation_id).await
+}
+
+/// The same with its authorization endpoint.
+pub(crate) async fn authorization_metadata(
+    io: &Io,
+    description: &Description,
+    correlation_id: &str,
+) -> Result<Metadata, Error> {
+    with(
+        io,
+        description,
+        Wanted::AuthorizationEndpoint,
+        correlation_id,
+    )
+    .await
+}
+
+async fn with(
+    io: &Io,
+    description: &Description,
+    wanted: Wanted,
+    correlation_id: &str,
+) -> Result<Metadata, Error> {
+    // what was asked for something else may do
+    let others = [Wanted::TokenEndpoint, Wanted::Keys].into_iter();
+    let mut others = others.filter(|other| {
+        let kept = io.kept_text(&key(description, *other));
+        kept.is_some_and(|text| Found::parse(&text).has(wanted))
+    });
+    let by = others.next().unwrap_or(wanted);
+    let found = described(io, description, by, correlation_id).await;
     let found = found.map_err(|error| of(description, error, correlation_id))?;
     let found = Found::parse(found.text());
     Ok(Metadata {
@@ -75,6 +97,7 @@ pub(crate) async fn metadata(
         jwks_uri: found.jwks_uri.to_owned(),
         authorization_endpoint: Some(found.authorization_endpoint.to_owned())
             .filter(|url| !url.is_empty()),
+        names_issuer: !found.names_issuer.is_empty(),
     })
 }
 
@@ -104,6 +127,7 @@ pub(crate) fn renew(io: &Io, issuer: &Issuer) {
 enum Wanted {
     TokenEndpoint,
     Keys,
+    AuthorizationEndpoint,
 }
 
 /// No digest: it cannot be taken for the key of a credential.
@@ -111,6 +135,7 @@ fn key(description: &Description, wanted: Wanted) -> String {
     match wanted {
         Wanted::TokenEndpoint => description.name.clone(),
         Wanted::Keys => format!("{METADATA} {}", description.name),
+        Wanted::AuthorizationEndpoint => format!("{METADATA} of users {}", description.name),
     }
 }
 
@@ -124,7 +149,7 @@ async fn described(
     correlation_id: &str,
 ) -> Result<Kept, Error> {
     let key = key(description, wanted);
-    if wanted == Wanted::Keys {
+    if wanted != Wanted::TokenEndpoint {
         // a request may name any of many tenants
         io.bound_shelves(METADATA, &key, MAX_KEY_SETS);
     }
@@ -134,8 +159,7 @@ async fn described(
 
 /// The error, as one of that server's metadata.
 fn of(description: &Description, error: Error, correlation_id: &str) -> Error {
-    named(description, error)
-        .edit(|detail| detail.correlation_id = Some(correlation_id.to_owned()))
+    named(description, error).edit(|detail| detail.correlation_id = Some(correlation_id.to_owned()))
 }
 
 fn named(description: &Description, error: Error) -> Error {
@@ -235,6 +259,8 @@ struct Found<'a> {
     issuer: &'a str,
     jwks_uri: &'a str,
     authorization_endpoint: &'a str,
+    /// Anything, where it is so.
+    names_issuer: &'a str,
 }
 
 impl<'a> Found<'a> {
@@ -247,7 +273,17 @@ impl<'a> Found<'a> {
             issuer: next(),
             jwks_uri: next(),
             authorization_endpoint: next(),
+            names_issuer: next(),
         }
+    }
+
+    fn has(&self, wanted: Wanted) -> bool {
+        let field = match wanted {
+            Wanted::TokenEndpoint => self.plain,
+            Wanted::Keys => self.jwks_uri,
+            Wanted::AuthorizationEndpoint => self.authorization_endpoint,
+        };
+        !field.is_empty()
     }
 }
 
@@ -280,18 +316,28 @@ fn read(
     }
     let plain = text(metadata.get("token_endpoint"));
     let jwks_uri = text(metadata.get("jwks_uri"));
-    match wanted {
-        Wanted::TokenEndpoint if plain.is_none() => return Err(invalid("names no token_endpoint")),
-        Wanted::Keys if jwks_uri.is_none() => {
-            return Err(invalid("names no jwks_uri, by whose keys ID tokens are validated"));
-        }
-        _ => {}
-    }
     let aliases = metadata.get("mtls_endpoint_aliases");
     let alias = text(aliases.and_then(|aliases| aliases.get("token_endpoint")));
     let authorization_endpoint = text(metadata.get("authorization_endpoint"));
     // a line each: a line break inside of one becomes a space, which no URL may have either
-    let lines = [plain, alias, Some(said), jwks_uri, authorization_endpoint];
+    let names_issuer = metadata.get("authorization_response_iss_parameter_supported");
+    let names_issuer = matches!(names_issuer, Some(Json::Bool(true))).then_some("yes");
+    let lines = [
+        plain,
+        alias,
+        Some(said),
+        jwks_uri,
+        authorization_endpoint,
+        names_issuer,
+    ];
     let lines = lines.map(|url| url.unwrap_or_default().replace(['\n', '\r'], " "));
-    Ok(Secret::new(lines.join("\n")))
+    let found = Secret::new(lines.join("\n"));
+    match wanted {
+        _ if Found::parse(&found).has(wanted) => Ok(found),
+        Wanted::TokenEndpoint => Err(invalid("names no token_endpoint")),
+        Wanted::Keys => Err(invalid(
+            "names no jwks_uri, by whose keys ID tokens are validated",
+        )),
+        Wanted::AuthorizationEndpoint => Err(invalid("names no authorization_endpoint")),
+    }
 }

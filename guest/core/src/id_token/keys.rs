@@ -165,7 +165,9 @@ impl Wanted<'_> {
             let bytes = member(name)?;
             match bytes.len() {
                 length if length == wanted => Ok(bytes),
-                length => Err(format!("has {length} bytes of {name}, where the curve has {wanted}")),
+                length => Err(format!(
+                    "has {length} bytes of {name}, where the curve has {wanted}"
+                )),
             }
         };
         match self.algorithm {
