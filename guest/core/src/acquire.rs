@@ -66,7 +66,7 @@ impl Plan {
             &request.scopes
         };
         Ok(Self {
-            scopes: identity.check_scopes_of(grant::kind(&request.grant), asked)?,
+            scopes: identity.check_scopes_of(request.grant.kind(), asked)?,
             tenant: identity.check_tenant(request.tenant.as_deref())?,
             identity,
             grant: request.grant.clone(),
@@ -144,13 +144,20 @@ impl Plan {
     }
 }
 
-/// Gets a token, trying again where that may help, within [`FLIGHT_TIMEOUT_MS`] or what the driver gives it.
+/// Gets a token, trying again where that may help, within [`FLIGHT_TIMEOUT_MS`].
+#[cfg(not(feature = "every-credential"))]
 pub(crate) async fn acquire(io: &Io, plan: &Plan, claims: Option<&str>) -> Result<Acquired, Error> {
+    acquire_within(io, plan, claims, FLIGHT_TIMEOUT_MS).await
+}
+
+/// Gets a token, trying again where that may help, within that time.
+pub(crate) async fn acquire_within(
+    io: &Io,
+    plan: &Plan,
+    claims: Option<&str>,
+    timeout_ms: u64,
+) -> Result<Acquired, Error> {
     let mut last = None;
-    #[cfg(feature = "every-credential")]
-    let timeout_ms = io.flight_timeout_ms();
-    #[cfg(not(feature = "every-credential"))]
-    let timeout_ms = FLIGHT_TIMEOUT_MS;
     let deadline = io.now().mono_ms.saturating_add(timeout_ms);
     let walk = Walk {
         io,
@@ -476,6 +483,8 @@ impl OneAttempt<'_> {
             begun,
             scope: self.plan.scopes.join(" "),
             generation: None,
+            #[cfg(feature = "every-credential")]
+            from_store: false,
         })
     }
 
@@ -616,6 +625,8 @@ impl OneAttempt<'_> {
                     credential: self.at,
                     state,
                 }),
+                #[cfg(feature = "every-credential")]
+                from_store: false,
             }),
             Err(error) => Err(Refused {
                 gives_way: match &result {

@@ -126,6 +126,9 @@ pub(crate) struct Acquired {
     pub(crate) begun: u64,
     pub(crate) scope: String,
     pub(crate) generation: Option<Generation>,
+    /// It was not asked for: another instance had put it into the token store.
+    #[cfg(feature = "every-credential")]
+    pub(crate) from_store: bool,
 }
 
 /// A state of a credential that can rotate.
@@ -208,6 +211,12 @@ impl Entry {
     /// The claims of the challenge that came with a refusal.
     pub(crate) fn next_claims(&self) -> Option<&str> {
         self.suspicion.as_ref()?.claims.as_deref()
+    }
+
+    /// The token, and since when on the wall clock it is here.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn known(&self) -> (Secret, u64) {
+        (self.token.token.clone(), self.obtained.clocks().unix_ms)
     }
 
     fn is_searched(&self) -> bool {

@@ -23,6 +23,7 @@ mod request;
 mod schema;
 #[cfg(not(target_family = "wasm"))]
 mod spelling;
+mod token_store;
 mod variables;
 #[cfg(feature = "every-credential")]
 mod walk;
@@ -44,6 +45,7 @@ pub use client::Client;
 pub use document::{ConsumersFile, HostFile};
 pub use environment::{ENVIRONMENT_IDENTITY, Environment};
 pub use error::{ConfigError, ConfigErrorDetail};
+pub use token_store::TokenStoreFile;
 pub use variables::{KnownVariables, Reading, VARIABLES};
 
 #[cfg(feature = "every-credential")]

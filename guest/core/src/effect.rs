@@ -60,6 +60,13 @@ pub enum Effect {
         /// The signature as it is in a JWS: that of ECDSA is the two numbers one after the other (RFC 7518 section 3.4).
         signature: Vec<u8>,
     },
+    /// Ask the store that several instances share. Answered by [`Outcome::Store`]. Only of an engine that was told that
+    /// there is one ([`Engine::use_token_store`](crate::Engine::use_token_store)).
+    #[cfg(feature = "every-credential")]
+    Store {
+        /// What of it.
+        request: StoreRequest,
+    },
     /// The certificate is not needed any more. Has no outcome.
     CloseCertificate {
         /// The certificate.
@@ -70,6 +77,54 @@ pub enum Effect {
         /// The effect.
         effect: EffectId,
     },
+}
+
+/// A question to the token store. Keys are 64 hexadecimal digits.
+#[cfg(feature = "every-credential")]
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum StoreRequest {
+    /// What is kept under that key. Answered by [`StoreAnswer::Value`].
+    Get {
+        /// The key.
+        key: String,
+    },
+    /// Keep this. Answered by [`StoreAnswer::Kept`].
+    Put {
+        /// The key.
+        key: String,
+        /// What to keep.
+        value: SecretBytes,
+        /// The store forgets it after this long, seconds.
+        ttl_s: u64,
+        /// Only if there is nothing under that key.
+        only_if_absent: bool,
+    },
+    /// Forget it. Answered by [`StoreAnswer::Deleted`].
+    Delete {
+        /// The key.
+        key: String,
+    },
+}
+
+/// An answer of the token store.
+#[cfg(feature = "every-credential")]
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum StoreAnswer {
+    /// What is kept, if something is.
+    Value(Option<SecretBytes>),
+    /// Whether it was kept: not where it was to be only if absent, and something was there.
+    Kept(bool),
+    /// It is not there any more.
+    Deleted,
+}
+
+/// Why the token store gave no answer.
+#[cfg(feature = "every-credential")]
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It is not there, or not in time; in words.
+    Unavailable(String),
 }
 
 /// The connection that a request goes out on.
@@ -409,4 +464,7 @@ pub enum Outcome {
     /// malformed, or it does not know the algorithm.
     #[cfg(feature = "every-credential")]
     Verified(Result<bool, String>),
+    /// Of [`Effect::Store`].
+    #[cfg(feature = "every-credential")]
+    Store(Result<StoreAnswer, StoreError>),
 }

@@ -9,7 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::acquire::{Plan, acquire, assertion_alone, try_credentials};
+#[cfg(not(feature = "every-credential"))]
+use crate::acquire::acquire;
+use crate::acquire::{Plan, assertion_alone, try_credentials};
 use crate::cache::{Acquired, Cache, CacheKey, Freshness, KeyParts, Shares};
 use crate::effect::{Effect, EffectId, Outcome};
 #[cfg(feature = "every-credential")]
@@ -28,6 +30,8 @@ use crate::pace::ExchangePace;
 use crate::retry::{self, RetryClass, retry_class};
 use crate::secret::{same, sha256_hex};
 use crate::status::Activity;
+#[cfg(feature = "every-credential")]
+use crate::token_store::{self, Demands, Known};
 use crate::{
     AccessToken, ClientAssertion, Config, CredentialTrial, Error, ErrorClass, GrantKind,
     IdentityStatus, Now, Refresh, RejectionOutcome, Table, TokenRequest, TokenSource, TokenType,
@@ -223,6 +227,9 @@ struct Flight {
     begun: Rc<Cell<bool>>,
     /// While the cached token lives on, its callers wait for a bounded time only.
     patience: Patience,
+    /// What a token of the token store has to be for those who wait.
+    #[cfg(feature = "every-credential")]
+    demands: Demands,
 }
 
 /// How long callers that could have the cached token still wait for a newer one.
@@ -253,6 +260,8 @@ struct Waiter {
     fallback: bool,
     /// The caller has brought the claims himself, and is told when the server refuses them.
     own_claims: bool,
+    #[cfg(feature = "every-credential")]
+    refresh: Refresh,
 }
 
 impl Ends for Hold {
@@ -326,6 +335,16 @@ impl Engine {
     #[cfg(feature = "every-credential")]
     pub fn limit_acquisitions(&mut self, ms: u64) {
         self.io.set_flight_timeout_ms(ms);
+    }
+
+    /// Says that this driver answers [`Effect::Store`]. Tokens are shared by the token store then, where the configuration
+    /// has one (`host.token_store`).
+    #[cfg(feature = "every-credential")]
+    pub fn use_token_store(&mut self) {
+        if let Some(store) = &self.config.host.token_store {
+            let users = store.users;
+            self.io.token_store(|standing| standing.turn_on(users));
+        }
     }
 
     /// Asks for a token.
@@ -468,7 +487,7 @@ impl Engine {
             self.epochs.insert(name.clone(), epoch);
         }
         #[cfg(feature = "every-credential")]
-        self.io.forget_assertions();
+        self.forget_shared(identity);
         self.cache.drop_identity(identity)
     }
 
@@ -483,14 +502,21 @@ impl Engine {
                     .standings(|standings| standings.status(name, credentials, now))
             })
         };
-        self.activity
-            .status(credentials, |identity| self.cache.status(identity, now))
+        let status = self
+            .activity
+            .status(credentials, |identity| self.cache.status(identity, now));
+        #[cfg(feature = "every-credential")]
+        let status = self.io.token_store(|standing| standing.counted(status));
+        status
     }
 
     /// Something about a credential of several that people should know: it was left aside, or works again. Each once.
     /// Never a secret.
     pub fn next_notice(&mut self) -> Option<String> {
-        self.io.standings(|standings| standings.next_notice())
+        let notice = self.io.standings(|standings| standings.next_notice());
+        #[cfg(feature = "every-credential")]
+        let notice = notice.or_else(|| self.io.token_store(token_store::Standing::next_notice));
+        notice
     }
 
     /// The caller behind that ticket is gone. What it waited for goes on, for others and for the cache.
@@ -669,6 +695,8 @@ impl Engine {
             flight,
             fallback: fallback.is_some(),
             own_claims,
+            #[cfg(feature = "every-credential")]
+            refresh: request.refresh.clone(),
         };
         let patience_ms = fallback.map(|(ms, _)| ms);
         let ticket = self.join(plan, waiter, wait_ms, patience_ms);
@@ -911,6 +939,10 @@ impl Engine {
         let key = waiter.flight.clone();
         self.callers.insert(ticket, Caller::Token(waiter));
         if let Some(flight) = self.flights.get_mut(&key) {
+            #[cfg(feature = "every-credential")]
+            if let Some(Caller::Token(waiter)) = self.callers.get(&ticket) {
+                flight.demands.add(&waiter.refresh);
+            }
             flight.waiters.push(ticket);
         } else {
             self.launch(plan, key, vec![ticket], wait_ms);
@@ -969,6 +1001,17 @@ impl Engine {
 
     fn launch(&mut self, plan: Rc<Plan>, key: FlightKey, waiters: Vec<u64>, wait_ms: u64) {
         let begun = Rc::new(Cell::new(false));
+        #[cfg(feature = "every-credential")]
+        let shared = token_store::Flown {
+            key: key.token.clone(),
+            known: self.cached_as(&key.token),
+            demands: Demands::of(waiters.iter().filter_map(|ticket| {
+                match self.callers.get(ticket)? {
+                    Caller::Token(waiter) => Some(&waiter.refresh),
+                    Caller::Alone(_) => None,
+                }
+            })),
+        };
         let flight = Flight {
             plan: Rc::clone(&plan),
             waiters,
@@ -976,6 +1019,8 @@ impl Engine {
             task: 0,
             begun: Rc::clone(&begun),
             patience: Patience::default(),
+            #[cfg(feature = "every-credential")]
+            demands: shared.demands.clone(),
         };
         self.flights.insert(key.clone(), flight);
         *self.under_way.of_mut(&key.token) += 1;
@@ -994,7 +1039,12 @@ impl Engine {
                 },
             };
             begun.set(true);
-            Ended::Token(acquire(&io, &plan, flown.claims.as_deref()).await)
+            let claims = flown.claims.as_deref();
+            #[cfg(feature = "every-credential")]
+            let acquired = token_store::acquire(&io, &plan, claims, shared).await;
+            #[cfg(not(feature = "every-credential"))]
+            let acquired = acquire(&io, &plan, claims).await;
+            Ended::Token(acquired)
         });
         let task = self.start(Purpose::Flight(key.clone()), future);
         if let Some(flight) = self.flights.get_mut(&key) {
@@ -1016,6 +1066,13 @@ impl Engine {
         if self.tasks.contains_key(&task) {
             self.callers.insert(ticket.0, Caller::Alone(task));
         }
+    }
+
+    /// The cached token, which one of the token store has to be better than.
+    #[cfg(feature = "every-credential")]
+    fn cached_as(&mut self, key: &CacheKey) -> Option<Known> {
+        let (entry, _) = self.cache.usable(key, self.io.now())?;
+        Some(entry.known())
     }
 
     fn start(&mut self, purpose: Purpose, future: Pin<Box<dyn Future<Output = Ended>>>) -> TaskId {
@@ -1124,8 +1181,14 @@ impl Engine {
         let holds = self.holds.of_mut(key).map_mut();
         holds.remove(flown);
         holds.remove(&flown.plain(&self.seed));
-        self.activity
-            .count(&key.identity, |counters| counters.exchanges += 1);
+        #[cfg(feature = "every-credential")]
+        let from_store = acquired.from_store;
+        #[cfg(not(feature = "every-credential"))]
+        let from_store = false;
+        if !from_store {
+            self.activity
+                .count(&key.identity, |counters| counters.exchanges += 1);
+        }
         let epoch = self.epochs.get(&key.identity).copied().unwrap_or(0);
         let is_wanted = self.note_generation(key, &acquired)
             && flown.epoch == epoch
@@ -1143,7 +1206,10 @@ impl Engine {
             }
         }
         let old = (!lives).then(|| self.keep_old(flown, None)).flatten();
-        let mut source = TokenSource::Exchange;
+        let mut source = match from_store {
+            true => TokenSource::Cache,
+            false => TokenSource::Exchange,
+        };
         for ticket in waiters {
             let Some(waiter) = self.waiter(ticket) else {
                 continue;
@@ -1153,7 +1219,9 @@ impl Engine {
                 source,
                 ..token.clone()
             });
-            source = TokenSource::SharedExchange;
+            if !from_store {
+                source = TokenSource::SharedExchange;
+            }
             self.answer(ticket, &waiter, Ok(token));
         }
     }
@@ -1264,6 +1332,18 @@ impl Engine {
         let has_room = known.is_some() || holds.map().len() < bound;
         if has_room && known.is_none_or(|known| known.until_mono_ms <= hold.until_mono_ms) {
             holds.insert(of, hold);
+        }
+    }
+
+    /// Assertions, and what others have put into the token store up to now.
+    #[cfg(feature = "every-credential")]
+    fn forget_shared(&self, identity: Option<&str>) {
+        self.io.forget_assertions();
+        let unix_ms = self.io.now().unix_ms;
+        let names = self.config.identities.keys();
+        for name in names.filter(|name| identity.is_none_or(|identity| identity == *name)) {
+            self.io
+                .token_store(|standing| standing.forget_before(name, unix_ms));
         }
     }
 

@@ -21,15 +21,20 @@ use crate::effect::{
     HttpRequest, HttpResponse, Outcome, ReadError, Via,
 };
 #[cfg(feature = "every-credential")]
-use crate::effect::{AssertionError, AssertionOptions, Issuance, PublicKey, SuppliedAssertion};
+use crate::effect::{
+    AssertionError, AssertionOptions, Issuance, PublicKey, StoreAnswer, StoreError, StoreRequest,
+    SuppliedAssertion,
+};
 use crate::inspect::JwtSummary;
 #[cfg(feature = "every-credential")]
 use crate::keyed::Keyed;
 use crate::keyed::{ById, Deadlines};
 use crate::limits::HOST_CALL_TIMEOUT_MS;
 #[cfg(feature = "every-credential")]
-use crate::limits::MAX_USER_EXCHANGES;
+use crate::limits::{MAX_USER_EXCHANGES, TOKEN_STORE_TIMEOUT_MS};
 use crate::time::ServerClock;
+#[cfg(feature = "every-credential")]
+use crate::token_store::Standing;
 use crate::{Now, Secret, SecretBytes, Table};
 
 /// Names one running flow.
@@ -65,6 +70,8 @@ struct Shared {
     shelves: Table<String, Shelf>,
     #[cfg(feature = "every-credential")]
     flight_timeout_ms: u64,
+    #[cfg(feature = "every-credential")]
+    token_store: Standing,
 }
 
 /// An effect that a flow awaits.
@@ -104,6 +111,8 @@ impl Io {
             shelves: Table::default(),
             #[cfg(feature = "every-credential")]
             flight_timeout_ms: crate::limits::FLIGHT_TIMEOUT_MS,
+            #[cfg(feature = "every-credential")]
+            token_store: Standing::default(),
         })))
     }
 
@@ -372,6 +381,27 @@ impl Io {
 
     pub(crate) fn set_flight_timeout_ms(&self, ms: u64) {
         self.0.borrow_mut().flight_timeout_ms = ms.min(crate::limits::FLIGHT_TIMEOUT_MS);
+    }
+
+    pub(crate) fn token_store<R>(&self, with: impl FnOnce(&mut Standing) -> R) -> R {
+        with(&mut self.0.borrow_mut().token_store)
+    }
+
+    /// Asks the token store.
+    pub(crate) async fn ask_store(&self, request: StoreRequest) -> Result<StoreAnswer, StoreError> {
+        match self
+            .within(TOKEN_STORE_TIMEOUT_MS, Effect::Store { request })
+            .await
+        {
+            Some(Outcome::Store(result)) => result,
+            Some(_) => Err(StoreError::Unavailable(MISMATCH.into())),
+            None => Err(StoreError::Unavailable("no answer in time".into())),
+        }
+    }
+
+    /// Tells the token store something without waiting for what comes of it.
+    pub(crate) fn tell_store(&self, request: StoreRequest) {
+        self.0.borrow_mut().push(Effect::Store { request });
     }
 
     /// Looks at what is kept under that key, and changes it.

@@ -18,6 +18,8 @@ use crate::TokenType;
 use crate::authority::{Authority, EndpointVersion};
 use crate::distinction::Distinction;
 use crate::exchange::Form;
+#[cfg(feature = "every-credential")]
+use crate::secret::hex;
 use crate::{Error, ErrorClass, Grant, GrantKind, Secret, UserReference};
 
 /// `grant_type` of RFC 7523 section 2.1.
@@ -111,6 +113,13 @@ impl GrantKey {
         }
     }
 
+    /// Adds what tells it apart from others, for another instance as for this one.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn distinguish(&self, out: &mut Distinction) {
+        out.add(&format!("{:?}", self.kind));
+        out.add_optional(self.sha256.map(|digest| hex(&digest)).as_deref());
+    }
+
     /// Whether it is the application's own token, and nobody else's.
     pub(crate) fn is_own(&self) -> bool {
         self.sha256.is_none()
@@ -128,7 +137,7 @@ pub(crate) fn check(grant: &Grant, authority: Option<&Authority>) -> Result<(), 
         // the platform's own tokens; who asks for others is told so elsewhere
         return Ok(());
     };
-    check_server(kind(grant), authority)?;
+    check_server(grant.kind(), authority)?;
     match grant {
         Grant::ClientCredentials => Ok(()),
         Grant::OnBehalfOf {
@@ -195,20 +204,6 @@ pub(crate) fn check_supported(grant: &Grant, token_type: TokenType) -> Result<()
             Err(unsupported("the mtls-pop token type"))
         }
         _ => Err(unsupported("any grant but client-credentials")),
-    }
-}
-
-/// A grant without what is in it.
-pub(crate) fn kind(grant: &Grant) -> GrantKind {
-    match grant {
-        Grant::ClientCredentials => GrantKind::ClientCredentials,
-        Grant::OnBehalfOf { .. } => GrantKind::OnBehalfOf,
-        Grant::AuthorizationCode { .. } => GrantKind::AuthorizationCode,
-        Grant::RefreshToken(_) => GrantKind::RefreshToken,
-        Grant::JwtBearer(_) => GrantKind::JwtBearer,
-        Grant::TokenExchange { .. } => GrantKind::TokenExchange,
-        Grant::Agent(_) => GrantKind::Agent,
-        Grant::AgentUser { .. } => GrantKind::AgentUser,
     }
 }
 

@@ -55,6 +55,8 @@ mod status;
 mod table;
 mod text;
 mod time;
+#[cfg(feature = "every-credential")]
+mod token_store;
 
 pub use authorization_request::{AuthorizationOptions, AuthorizationRequest};
 pub use config::{Config, ConfigError, Environment};
@@ -64,6 +66,8 @@ pub use effect::{
     EffectId, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Issuance, OpenedCertificate,
     Outcome, PublicKey, ReadError, SuppliedAssertion, Via,
 };
+#[cfg(feature = "every-credential")]
+pub use effect::{StoreAnswer, StoreError, StoreRequest};
 pub use engine::{Completed, Engine, Reply, Ticket};
 pub use error::{Attempt, CredentialRef, Error, ErrorClass, ErrorDetail};
 pub use inspect::{JwtSummary, inspect_jwt};

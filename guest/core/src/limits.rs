@@ -237,3 +237,36 @@ pub const MIN_RSA_BITS: usize = 2048;
 /// The longest modulus of an RSA key, bits: what the library of the host takes, and four times what anybody has.
 #[cfg(feature = "every-credential")]
 pub const MAX_RSA_BITS: usize = 8192;
+/// One call to the token store, milliseconds. A store beside its users answers in one or two; one that takes longer than
+/// this costs as much as the exchange that it is to save.
+#[cfg(feature = "every-credential")]
+pub const TOKEN_STORE_TIMEOUT_MS: u64 = 1_000;
+
+/// How long one instance may ask for a token in the place of all, seconds. An exchange takes well under one, and two with
+/// a second attempt; whoever holds the lease and dies keeps the others waiting that long.
+#[cfg(feature = "every-credential")]
+pub const TOKEN_LEASE_S: u64 = 5;
+
+/// How long an instance waits for the token that another one asks for before it asks itself, milliseconds: twice the lease,
+/// so that after a holder that died one of those who wait asks, and not all. Never more than a third of what the acquisition
+/// may take.
+#[cfg(feature = "every-credential")]
+pub const TOKEN_LEASE_WAIT_MS: u64 = 2 * TOKEN_LEASE_S * 1_000;
+
+/// First wait between two looks into the store for that token, milliseconds; it grows by half each time, and is drawn
+/// from 50 to 150 % of that.
+#[cfg(feature = "every-credential")]
+pub const TOKEN_STORE_POLL_MS: u64 = 40;
+
+/// The longest of these waits, milliseconds: how much later than it could an instance has its token.
+#[cfg(feature = "every-credential")]
+pub const MAX_TOKEN_STORE_POLL_MS: u64 = 500;
+
+/// An entry of the token store, bytes: the longest answer of a token server, with all that stands beside its token.
+#[cfg(feature = "every-credential")]
+pub const MAX_STORE_ENTRY_BYTES: usize = 2 * MAX_RESPONSE_BYTES;
+
+/// How far ahead of this machine's clock an entry of the token store may have been made, milliseconds (MSAL's clock skew).
+/// One that is further ahead was made by a clock that is wrong, and so are its times.
+#[cfg(feature = "every-credential")]
+pub const TOKEN_STORE_SKEW_MS: u64 = 300_000;

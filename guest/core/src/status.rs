@@ -57,6 +57,14 @@ counters! {
     cache_hits "cache-hits",
     /// Reports that a resource refused the cached token.
     rejections "rejections",
+    /// Tokens that were taken from the token store.
+    store_hits "store-hits",
+    /// Looks into the token store that brought none.
+    store_misses "store-misses",
+    /// Calls of the token store that it did not answer.
+    store_failures "store-failures",
+    /// What was found there and not taken: of another credential or time, or not to be read.
+    store_ignored "store-ignored",
 }
 
 /// A failed acquisition.
@@ -199,6 +207,7 @@ mod tests {
             failures: 2,
             cache_hits: 3,
             rejections: 4,
+            ..Counters::default()
         };
         assert_eq!(Counters::from_named(counters.named()), counters);
         assert_eq!(
@@ -207,7 +216,11 @@ mod tests {
                 ("exchanges", 0),
                 ("failures", 2),
                 ("cache-hits", 0),
-                ("rejections", 0)
+                ("rejections", 0),
+                ("store-hits", 0),
+                ("store-misses", 0),
+                ("store-failures", 0),
+                ("store-ignored", 0)
             ]
         );
     }

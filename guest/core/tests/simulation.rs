@@ -567,7 +567,12 @@ fn the_status_says_what_was_done_and_no_secret() {
         );
         identity
     };
-    let counts = |identity: &IdentityStatus| identity.counters.named().map(|(_, count)| count);
+    let counts = |identity: &IdentityStatus| {
+        let [exchanges, failures, hits, rejections, store @ ..] =
+            identity.counters.named().map(|(_, count)| count);
+        assert_eq!(store, [0; 4], "there is no token store");
+        [exchanges, failures, hits, rejections]
+    };
     let at_first = told(&world);
     assert_eq!(counts(&at_first), [0; 4]);
     assert_eq!((at_first.last_failure, at_first.tokens), (None, Vec::new()));

@@ -4,8 +4,10 @@ use super::certificate_files::CertificateFiles;
 use super::envoy::EnvoyFile;
 use super::error::ConfigError;
 use super::parse::{
-    self, Choice, OneOrMore, Parameters, TextForEveryBuild, TextsForEveryBuild, object,
+    self, Choice, ForEveryBuild, OneOrMore, Parameters, TextForEveryBuild, TextsForEveryBuild,
+    object,
 };
+use super::token_store::TokenStoreFile;
 use crate::authority::EndpointVersion;
 use crate::credential::CredentialFile;
 use crate::{Error, ErrorClass, Table};
@@ -205,5 +207,7 @@ object! {
         /// `http://host:port` or `https://host:port` without credentials, or `none` for direct connections. Hosts that
         /// `NO_PROXY` names are reached without it, and so are metadata services and this machine.
         pub proxy: Option<String> = optional_text,
+        /// A store by which several instances share their tokens. Without it each has its own alone.
+        pub token_store: ForEveryBuild<TokenStoreFile> = object_for_every_build,
     }
 }

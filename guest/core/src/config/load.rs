@@ -47,6 +47,10 @@ impl Config {
                 check(setting, rules::path(path))?;
             }
         }
+        #[cfg(feature = "every-credential")]
+        if let Some(store) = &file.host.token_store {
+            store.check()?;
+        }
         let loader = Loader {
             trusted: trusted_hosts(&file.authority_hosts, &loading)?,
             #[cfg(feature = "every-credential")]

@@ -153,6 +153,29 @@ fn texts() -> Vec<(&'static str, &'static str, Value)> {
                 "$comment": "`http://host:port`, `https://host:port` or `none`",
             }),
         ),
+        (
+            "TokenStoreFile",
+            "url",
+            json!({
+                "pattern": format!("^rediss?://{host}/?$"),
+                "$comment": "`redis://host:port` or `rediss://host:port`",
+            }),
+        ),
+        ("TokenStoreFile", "encryption_keys_file", path()),
+        ("TokenStoreFile", "password_file", path()),
+        ("TokenStoreFile", "password_env", variable()),
+        ("TokenStoreFile", "ca_file", path()),
+        ("TokenStoreFile", "database", json!({ "maximum": 65_535 })),
+        (
+            "TokenStoreFile",
+            "key_prefix",
+            json!({
+                "pattern": r"^[A-Za-z0-9.:_\-]+$",
+                "maxLength": 64,
+                "default": super::TokenStoreFile::PREFIX,
+                "$comment": "letters, digits, `.`, `:`, `_`, `-`",
+            }),
+        ),
         ("CertificateFiles", "certificate_file", path()),
         ("CertificateFiles", "certificate_base64", secret(262_144)),
         ("CertificateFiles", "private_key_file", path()),
@@ -342,6 +365,14 @@ fn rules() -> Vec<(&'static str, Value)> {
                     "required": ["use_bound_credential"],
                     "properties": { "use_bound_credential": { "const": true } },
                 },
+            }),
+        ),
+        (
+            "TokenStoreFile",
+            json!({
+                "not": { "required": ["password_file", "password_env"] },
+                "if": { "required": ["ca_file"] },
+                "then": { "properties": { "url": { "pattern": "^rediss://" } } },
             }),
         ),
         (

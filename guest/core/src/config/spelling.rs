@@ -262,7 +262,7 @@ mod tests {
     fn every_field_is_known_again_in_the_spellings_of_other_tools() {
         use crate::config::document::{ConfigFile, ConsumersFile, HostFile, IdentityFile};
         use crate::config::parse::Object;
-        use crate::config::{CertificateFiles, envoy::EnvoyFile};
+        use crate::config::{CertificateFiles, TokenStoreFile, envoy::EnvoyFile};
         use crate::credential::CredentialFile;
 
         let words = |name: &str| -> Vec<String> { name.split('_').map(str::to_owned).collect() };
@@ -274,6 +274,7 @@ mod tests {
             ConfigFile::FIELDS,
             ConsumersFile::FIELDS,
             HostFile::FIELDS,
+            TokenStoreFile::FIELDS,
             IdentityFile::FIELDS,
             CertificateFiles::FIELDS,
             CredentialFile::FIELDS,

@@ -3,14 +3,17 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edgepass_core::{
     AccessToken, CertificateHandle, Completed, Config, CredentialTrial, Effect, EffectId, Engine,
     Environment, Error, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Now,
-    OpenedCertificate, Outcome, ReadError, Reply, SecretBytes, Ticket, TokenRequest, inspect_jwt,
+    OpenedCertificate, Outcome, ReadError, Reply, SecretBytes, StoreAnswer, StoreError,
+    StoreRequest, Ticket, TokenRequest, inspect_jwt,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -88,6 +91,10 @@ pub(crate) struct Statements {
     pub(crate) refuses_claims: bool,
     /// The token that a scope has got last comes again as long as it lives.
     pub(crate) same_token: bool,
+    /// In place of `Bearer`.
+    pub(crate) token_type: Option<&'static str>,
+    /// Where it begins to number its tokens, so that those of two servers are different.
+    pub(crate) first: usize,
     /// Its errors have no codes of Entra's.
     pub(crate) no_codes: bool,
     /// What it refuses, and with which code: `secret`, `certificate` (an assertion that was built) or `token` (one that
@@ -214,7 +221,10 @@ impl Server {
         let token = match again {
             Some(again) => again.clone(),
             None => {
-                let token = format!("token-{}-{scope}", self.issued.len());
+                let token = format!(
+                    "token-{}-{scope}",
+                    self.statements.first + self.issued.len()
+                );
                 // what a server says of a token's life is not always true; it counts until it is used up
                 let end = true_ms + self.lifetime_s * 1000;
                 self.issued.insert(token.clone(), (scope.clone(), end));
@@ -225,12 +235,13 @@ impl Server {
         let left_s = (self.issued[&token].1 - true_ms) / 1000;
         let expires_in = self.statements.expires_in.clone();
         let expires_in = expires_in.unwrap_or_else(|| left_s.to_string());
+        let token_type = self.statements.token_type.unwrap_or("Bearer");
         let refresh = self
             .refresh_in_s
             .map(|s| format!(r#","refresh_in":"{s}""#))
             .unwrap_or_default();
         format!(
-            r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{expires_in}{refresh}}}"#
+            r#"{{"access_token":"{token}","token_type":"{token_type}","expires_in":{expires_in}{refresh}}}"#
         )
     }
 
@@ -299,6 +310,69 @@ pub(crate) fn projected_token(issued_s: u64, life_s: u64) -> String {
     )
 }
 
+/// A store that several worlds share.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    /// What is kept, and until when, true time.
+    pub(crate) entries: BTreeMap<String, (Vec<u8>, u64)>,
+    pub(crate) mood: StoreMood,
+    /// What it was asked, in order.
+    pub(crate) asked: Vec<StoreRequest>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum StoreMood {
+    #[default]
+    Well,
+    Down,
+    /// Never answers.
+    Silent,
+    /// Takes nothing.
+    Full,
+}
+
+impl Store {
+    fn answer(
+        &mut self,
+        true_ms: u64,
+        request: StoreRequest,
+    ) -> Option<Result<StoreAnswer, StoreError>> {
+        self.asked.push(request.clone());
+        self.entries.retain(|_, (_, until_ms)| *until_ms > true_ms);
+        let down = |why: &str| Some(Err(StoreError::Unavailable(why.to_owned())));
+        match (self.mood, request) {
+            (StoreMood::Down, _) => down("connection refused"),
+            (StoreMood::Silent, _) => None,
+            (StoreMood::Full, StoreRequest::Put { .. }) => down("out of memory"),
+            (_, StoreRequest::Get { key }) => {
+                let value = self.entries.get(&key);
+                let value = value.map(|(value, _)| SecretBytes::new(value.clone()));
+                Some(Ok(StoreAnswer::Value(value)))
+            }
+            (
+                _,
+                StoreRequest::Put {
+                    key,
+                    value,
+                    ttl_s,
+                    only_if_absent,
+                },
+            ) => {
+                let is_kept = !only_if_absent || !self.entries.contains_key(&key);
+                if is_kept {
+                    let value = value.expose().to_vec();
+                    self.entries.insert(key, (value, true_ms + ttl_s * 1000));
+                }
+                Some(Ok(StoreAnswer::Kept(is_kept)))
+            }
+            (_, StoreRequest::Delete { key }) => {
+                self.entries.remove(&key);
+                Some(Ok(StoreAnswer::Deleted))
+            }
+        }
+    }
+}
+
 /// What stands in the token file.
 pub(crate) enum File {
     Missing,
@@ -340,6 +414,7 @@ pub(crate) struct World {
     pub(crate) most_per_key: usize,
     /// Questions whether a metadata service is there.
     pub(crate) probes: usize,
+    pub(crate) store: Rc<RefCell<Store>>,
 }
 
 impl World {
@@ -388,7 +463,20 @@ impl World {
             count: 0,
             most_per_key: 0,
             probes: 0,
+            store: Rc::default(),
         }
+    }
+
+    /// When something happens next, true time.
+    pub(crate) fn next_ms(&self) -> Option<u64> {
+        let event = self.events.keys().next().map(|(at, _)| *at);
+        let deadline = self.engine.next_deadline().map(|at| at + self.slept_ms);
+        event.into_iter().chain(deadline).min()
+    }
+
+    /// The answer to that ticket, if it has come.
+    pub(crate) fn answer(&mut self, ticket: Ticket) -> Option<Result<AccessToken, Error>> {
+        self.answers.remove(&ticket)
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -461,6 +549,13 @@ impl World {
     /// Lets everything come to its end.
     pub(crate) fn settle(&mut self) {
         while self.step(u64::MAX) {}
+    }
+
+    /// Lets everything come that is under way, but no time pass that somebody only waits for.
+    pub(crate) fn settle_effects(&mut self) {
+        while let Some((at, _)) = self.events.keys().next().copied() {
+            self.run_until(at);
+        }
     }
 
     /// The next thing that happens, if it happens by then.
@@ -591,6 +686,13 @@ impl World {
                 self.schedule(self.true_ms + 1, id, Outcome::Signature(Ok(vec![7; 64])));
             }
             Effect::CloseCertificate { .. } => self.open_identities -= 1,
+            Effect::Store { request } => {
+                let answer = self.store.borrow_mut().answer(self.true_ms, request);
+                if let Some(answer) = answer {
+                    let at = self.true_ms + self.dice.between(1, 4);
+                    self.schedule(at, id, Outcome::Store(answer));
+                }
+            }
             other => panic!("no such effect in this world: {other:?}"),
         }
     }
