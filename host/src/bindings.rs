@@ -62,6 +62,6 @@ pub(crate) mod consumer {
 }
 
 pub(crate) use provider::edgepass::credentials::{
-    assertion_source, host_certificates, signatures, token_file, types,
+    assertion_source, host_certificates, signatures, token_file, token_store, types,
 };
 pub(crate) use provider::{Provider, ProviderPre};

@@ -146,7 +146,7 @@ impl Plan {
     }
 
     async fn through(&self, proxy: &Proxy, uri: &Uri) -> Result<Stream, NoTunnel> {
-        let unreachable = |e: &NoConnection| NoTunnel::unreachable(proxy, &e.of_a_proxy());
+        let unreachable = |e: &NoConnection| NoTunnel::unreachable(proxy, &e.of_a_server());
         let tcp = self.tcp(proxy.uri().clone()).await;
         let mut stream = tcp.map_err(|e| unreachable(&e))?;
         let tls = self.route.as_ref().and_then(|route| route.tls.as_ref());
@@ -157,7 +157,7 @@ impl Plan {
                     cause: e,
                     through: String::new(),
                 };
-                NoTunnel::no_tls(proxy, &reason.of_a_proxy())
+                NoTunnel::no_tls(proxy, &reason.of_a_server())
             })?;
         }
         let host = uri.host().unwrap_or_default();
@@ -316,8 +316,8 @@ impl NoConnection {
         }
     }
 
-    /// In words that continue the name of a proxy.
-    fn of_a_proxy(&self) -> String {
+    /// In words that continue the name of the server.
+    pub(crate) fn of_a_server(&self) -> String {
         if let Self::Tcp(error) = self
             && let Some(io) = find::<io::Error>(error.as_ref())
             && io.kind() == io::ErrorKind::ConnectionReset

@@ -13,15 +13,20 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use zeroize::Zeroizing;
 
 use crate::assertion::AssertionSource;
-use crate::bindings::{assertion_source, host_certificates, signatures, token_file, types};
+use crate::bindings::{
+    assertion_source, host_certificates, signatures, token_file, token_store, types,
+};
 use crate::bounds::Bounds;
 use crate::certificate::{Certificates, OpenError, Opened, SignError};
 use crate::egress::{Egress, Hooks};
 use crate::files::{FileError, TokenFiles};
 use crate::notices::Notices;
 use crate::sources::Sources;
+#[cfg(feature = "token-store")]
+use crate::token_store::TokenStore;
 use crate::verify;
 
 /// What components may reach through this host: token endpoints, token files, certificates, the assertion source.
@@ -45,6 +50,9 @@ pub(crate) struct Reach {
     pub(crate) assertions: Option<Box<dyn AssertionSource>>,
     /// What gives assertions of this machine's own.
     pub(crate) sources: Sources,
+    /// By which instances share their tokens, if there is one.
+    #[cfg(feature = "token-store")]
+    pub(crate) token_store: Option<TokenStore>,
     pub(crate) environment: Vec<(String, Secret)>,
     /// What components may ask that this host's provider serves.
     pub(crate) consumers: ConsumersFile,
@@ -93,8 +101,13 @@ impl Host {
             )
         });
         let servers = self.0.egress.problems();
+        #[cfg(feature = "token-store")]
+        let store = (self.0.token_store.iter()).flat_map(TokenStore::problems);
+        #[cfg(not(feature = "token-store"))]
+        let store = std::iter::empty();
         files
             .chain(certificates)
+            .chain(store)
             .chain(unused)
             .chain(servers)
             .chain(self.0.sources.problems())
@@ -143,6 +156,13 @@ impl Host {
 
     pub(crate) fn notices(&self) -> Option<&Notices> {
         self.0.notices.as_ref()
+    }
+
+    /// The token store.
+    #[cfg(feature = "token-store")]
+    fn shared(&self) -> Result<&TokenStore, token_store::StoreError> {
+        let store = self.0.token_store.as_ref();
+        store.ok_or_else(|| unavailable(NO_STORE))
     }
 
     pub(crate) fn consumers(&self) -> &ConsumersFile {
@@ -243,6 +263,7 @@ pub(crate) fn add_to_linker<T: HostView + 'static>(linker: &mut Linker<T>) -> wa
     token_file::add_to_linker::<_, Imports>(linker, T::edgepass)?;
     host_certificates::add_to_linker::<_, Imports>(linker, T::edgepass)?;
     assertion_source::add_to_linker::<_, Imports>(linker, T::edgepass)?;
+    token_store::add_to_linker::<_, Imports>(linker, T::edgepass)?;
     signatures::add_to_linker::<_, Imports>(linker, T::edgepass)
 }
 
@@ -254,6 +275,7 @@ impl HasData for Imports {
 }
 
 impl token_file::Host for HostContextView<'_> {}
+impl token_store::Host for HostContextView<'_> {}
 impl assertion_source::Host for HostContextView<'_> {}
 impl host_certificates::Host for HostContextView<'_> {}
 
@@ -313,6 +335,68 @@ impl<T: HostView> assertion_source::HostWithStore<T> for Imports {
         let supplied = source.assertion(options.into()).await;
         supplied.map(Into::into).map_err(Into::into)
     }
+}
+
+#[cfg(feature = "token-store")]
+impl<T: HostView> token_store::HostWithStore<T> for Imports {
+    async fn get(
+        store: &Accessor<T, Self>,
+        key: String,
+    ) -> Result<Option<Vec<u8>>, token_store::StoreError> {
+        let host = host(store);
+        let value = host.shared()?.get(&key).await.map_err(unavailable)?;
+        Ok(value.map(|mut value| std::mem::take(&mut *value)))
+    }
+
+    async fn put(
+        store: &Accessor<T, Self>,
+        key: String,
+        value: Vec<u8>,
+        ttl_seconds: u32,
+        only_if_absent: bool,
+    ) -> Result<bool, token_store::StoreError> {
+        let value = Zeroizing::new(value);
+        let host = host(store);
+        let put = host.shared()?.put(&key, value, ttl_seconds, only_if_absent);
+        put.await.map_err(unavailable)
+    }
+
+    async fn delete(store: &Accessor<T, Self>, key: String) -> Result<(), token_store::StoreError> {
+        let host = host(store);
+        host.shared()?.delete(&key).await.map_err(unavailable)
+    }
+}
+
+/// A configuration with a store is refused by a host that was built without it.
+#[cfg(not(feature = "token-store"))]
+impl<T: HostView> token_store::HostWithStore<T> for Imports {
+    async fn get(
+        _: &Accessor<T, Self>,
+        _: String,
+    ) -> Result<Option<Vec<u8>>, token_store::StoreError> {
+        Err(unavailable(NO_STORE))
+    }
+
+    async fn put(
+        _: &Accessor<T, Self>,
+        _: String,
+        value: Vec<u8>,
+        _: u32,
+        _: bool,
+    ) -> Result<bool, token_store::StoreError> {
+        drop(Zeroizing::new(value));
+        Err(unavailable(NO_STORE))
+    }
+
+    async fn delete(_: &Accessor<T, Self>, _: String) -> Result<(), token_store::StoreError> {
+        Err(unavailable(NO_STORE))
+    }
+}
+
+const NO_STORE: &str = "no token store is configured";
+
+fn unavailable(reason: impl Into<String>) -> token_store::StoreError {
+    token_store::StoreError::Unavailable(reason.into())
 }
 
 impl<T: HostView> host_certificates::HostWithStore<T> for Imports {

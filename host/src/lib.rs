@@ -60,6 +60,8 @@
 //!   is trusted like a library that you link.
 //! - `cross`: `bundled` where your program is for another processor than that of the machine that builds.
 //! - `compiler`: [`Builder::component`] runs another component than the embedded one. Without it no compiler is linked.
+//! - `token-store`: several instances share their tokens by Redis or Valkey, where the configuration has
+//!   `host.token_store`.
 //! - `azure`: [`Provider`] is a `TokenCredential` of the Azure SDK for Rust (`azure_core` 1).
 
 #[cfg(doctest)]
@@ -99,6 +101,8 @@ mod servers;
 mod settings;
 mod sources;
 mod tls_failure;
+#[cfg(feature = "token-store")]
+mod token_store;
 mod tunnel;
 mod verify;
 mod watchdog;

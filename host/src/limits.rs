@@ -160,3 +160,28 @@ pub const RENEW_AGAIN: Duration = Duration::from_secs(30);
 /// A certificate that came in the place of one that a server had refused is not replaced for that within this: then it is
 /// not the certificate that the server minds.
 pub const REISSUE_INTERVAL: Duration = Duration::from_secs(300);
+
+/// How long the token store may take for one thing that is asked of it, a new connection with it: less than the engine waits
+/// ([`TOKEN_STORE_TIMEOUT_MS`](edgepass_core::limits::TOKEN_STORE_TIMEOUT_MS)), so that the reason is known.
+#[cfg(feature = "token-store")]
+pub const TOKEN_STORE_DEADLINE: Duration = Duration::from_millis(1_200);
+
+/// How long it may take to answer on a connection that is there. One beside its users answers in a millisecond.
+#[cfg(feature = "token-store")]
+pub const TOKEN_STORE_ANSWER: Duration = Duration::from_millis(500);
+
+/// How long a token store that failed is left alone; doubled with each failure that follows.
+#[cfg(feature = "token-store")]
+pub const TOKEN_STORE_ALONE: Duration = Duration::from_secs(1);
+
+/// The longest of these times: how late at most it is seen that it is back.
+#[cfg(feature = "token-store")]
+pub const MAX_TOKEN_STORE_ALONE: Duration = Duration::from_secs(30);
+
+/// An entry of the token store, bytes: what the engine puts there, and what encryption adds.
+#[cfg(feature = "token-store")]
+pub const TOKEN_STORE_ENTRY_BYTES: usize = edgepass_core::limits::MAX_STORE_ENTRY_BYTES + 1024;
+
+/// The file of the keys that entries of the token store are encrypted with, bytes: sixteen lines, and comments.
+#[cfg(feature = "token-store")]
+pub const TOKEN_STORE_KEYS_BYTES: u64 = 16 * 1024;

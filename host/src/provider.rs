@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use edgepass_core::config::ConsumersFile;
+use edgepass_core::config::{ConsumersFile, HostFile};
 use edgepass_core::{
     AuthorizationOptions, AuthorizationRequest, ClientAssertion, Config, ConfigError,
     CredentialTrial, Environment, Error, ErrorClass, ErrorDetail, Grant, IdentityStatus, Needs,
@@ -35,6 +35,8 @@ use crate::roots::{Roots, RootsError};
 use crate::runtime;
 use crate::settings::{AppSettings, Given, Loaded};
 use crate::sources::Sources;
+#[cfg(feature = "token-store")]
+use crate::token_store::TokenStore;
 
 /// Access tokens from the credential component.
 ///
@@ -636,15 +638,28 @@ impl Builder {
         }
         let mut warnings = loaded.notes();
         warnings.extend(config.warnings(&environment));
-        let extra = config.host.extra_ca_file.as_ref().map(Path::new);
-        let roots = match self.roots {
-            Some(RootsSource::File(path)) => Roots::file(&path, extra, &mut warnings)?,
-            Some(RootsSource::Pem(pem)) => Roots::pem(&pem, extra, &mut warnings)?,
-            None => match &config.host.ca_file {
-                Some(path) => Roots::file(path.as_ref(), extra, &mut warnings)?,
-                None => Roots::system(extra, &mut warnings)?,
-            },
+        let roots = roots_of(self.roots.as_ref(), &config.host, &mut warnings)?;
+        #[cfg(feature = "token-store")]
+        let token_store = match &config.host.token_store {
+            Some(store) => {
+                let roots = match &store.ca_file {
+                    Some(path) => Roots::file(path.as_ref(), None, &mut warnings)?,
+                    // what is to be said of these was said above
+                    None => roots_of(self.roots.as_ref(), &config.host, &mut Vec::new())?,
+                };
+                Some(TokenStore::new(store, &environment, roots)?)
+            }
+            None => None,
         };
+        #[cfg(not(feature = "token-store"))]
+        if config.host.token_store.is_some() {
+            return Err(ConfigError::new(
+                "host.token_store",
+                "is set, and this program was built without a token store",
+            )
+            .hint("build it with the feature `token-store` of edgepass, or leave the section away")
+            .into());
+        }
         let proxies = Proxies::new(config.host.proxy.as_deref(), &environment)?;
         for warning in &warnings {
             log::warn!("{warning}");
@@ -702,6 +717,8 @@ impl Builder {
             unused_certificates,
             notices: Notices::of(&config),
             consumers: config.consumers,
+            #[cfg(feature = "token-store")]
+            token_store,
             files: TokenFiles::new(needs.files.into_iter().map(|file| file.path)),
             assertions: self.assertions,
             environment: told,
@@ -762,6 +779,23 @@ impl Builder {
             read_through,
             consumers,
         })))
+    }
+}
+
+/// The certification authorities that servers are checked with.
+fn roots_of(
+    given: Option<&RootsSource>,
+    host: &HostFile,
+    warnings: &mut Vec<String>,
+) -> Result<Roots, RootsError> {
+    let extra = host.extra_ca_file.as_ref().map(Path::new);
+    match given {
+        Some(RootsSource::File(path)) => Roots::file(path, extra, warnings),
+        Some(RootsSource::Pem(pem)) => Roots::pem(pem, extra, warnings),
+        None => match &host.ca_file {
+            Some(path) => Roots::file(path.as_ref(), extra, warnings),
+            None => Roots::system(extra, warnings),
+        },
     }
 }
 

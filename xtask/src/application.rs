@@ -36,6 +36,10 @@ const REACHING: &[(&str, &str)] = &[
         "which reads the provider's token files",
     ),
     (
+        "edgepass:credentials/token-store",
+        "which holds the provider's tokens",
+    ),
+    (
         "wasi:filesystem/preopens",
         "which opens the folders of whoever runs the composition, token files among them",
     ),

@@ -243,6 +243,9 @@ pub(crate) fn release(programs: &[(&str, &str)]) -> Cmd {
     let mut cmd = Cmd::cargo().args(["build", "--release", "--locked", "--no-default-features"]);
     for (package, program) in programs {
         cmd = cmd.args(["-p", package, "--bin", program]);
+        if (*package, *program) == COMMAND {
+            cmd = cmd.args(["--features", "edgepass-cli/token-store"]);
+        }
     }
     cmd
 }

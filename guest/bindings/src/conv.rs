@@ -678,6 +678,13 @@ impl From<wit::AssertionError> for core::AssertionError {
     }
 }
 
+impl From<wit::StoreError> for core::StoreError {
+    fn from(error: wit::StoreError) -> Self {
+        let wit::StoreError::Unavailable(why) = error;
+        Self::Unavailable(why)
+    }
+}
+
 impl From<core::AssertionError> for wit::AssertionError {
     fn from(error: core::AssertionError) -> Self {
         match error {

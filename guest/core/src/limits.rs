@@ -240,7 +240,7 @@ pub const MAX_RSA_BITS: usize = 8192;
 /// One call to the token store, milliseconds. A store beside its users answers in one or two; one that takes longer than
 /// this costs as much as the exchange that it is to save.
 #[cfg(feature = "every-credential")]
-pub const TOKEN_STORE_TIMEOUT_MS: u64 = 1_000;
+pub const TOKEN_STORE_TIMEOUT_MS: u64 = 1_500;
 
 /// How long one instance may ask for a token in the place of all, seconds. An exchange takes well under one, and two with
 /// a second attempt; whoever holds the lease and dies keeps the others waiting that long.

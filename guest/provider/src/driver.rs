@@ -259,6 +259,7 @@ impl Driver {
         if let Some(timeout_ms) = timeout_ms.and_then(|ms| ms.parse().ok()) {
             engine.limit_acquisitions(timeout_ms);
         }
+        engine.use_token_store();
         Ok(Self {
             engine,
             host_alone,

@@ -9,14 +9,14 @@ use std::rc::Rc;
 use edgepass_core::{
     AssertionError, CertificateError, CertificateHandle, Effect, Environment, HttpError,
     HttpErrorKind, HttpRequest, HttpResponse, Now, OpenedCertificate, Outcome, ReadError, Secret,
-    SecretBytes, Via, limits, wipe,
+    SecretBytes, StoreAnswer, StoreError, StoreRequest, Via, limits, wipe,
 };
 use futures::future::{Either, select};
 use wit_bindgen::StreamResult;
 
 use crate::bindings::edgepass::credentials::host_certificates::Certificate;
 use crate::bindings::edgepass::credentials::{
-    assertion_source, host_certificates, signatures, token_file,
+    assertion_source, host_certificates, signatures, token_file, token_store,
 };
 use crate::bindings::wasi::cli::environment;
 use crate::bindings::wasi::clocks::{monotonic_clock, system_clock};
@@ -144,6 +144,7 @@ pub(crate) enum Limit {
     Sign,
     Assert,
     Verify,
+    Store,
 }
 
 impl Limit {
@@ -157,6 +158,7 @@ impl Limit {
             Effect::Sign { .. } => Self::Sign,
             Effect::Assert { .. } => Self::Assert,
             Effect::Verify { .. } => Self::Verify,
+            Effect::Store { .. } => Self::Store,
             _ => return None,
         })
     }
@@ -164,6 +166,7 @@ impl Limit {
     pub(crate) fn ms(self) -> u64 {
         match self {
             Self::Http(ms) => ms,
+            Self::Store => limits::TOKEN_STORE_TIMEOUT_MS,
             _ => limits::HOST_CALL_TIMEOUT_MS,
         }
     }
@@ -189,6 +192,9 @@ impl Limit {
                 "the assertion source did not answer",
             )))),
             Self::Verify => Outcome::Verified(Err(late("the host did not verify it"))),
+            Self::Store => Outcome::Store(Err(StoreError::Unavailable(late(
+                "the token store did not answer",
+            )))),
         }
     }
 }
@@ -218,6 +224,7 @@ pub(crate) async fn perform(effect: Effect, certificates: &Certificates) -> Opti
             &input,
             &signature,
         )),
+        Effect::Store { request } => Outcome::Store(store(request).await),
         _ => return None,
     })
 }
@@ -260,6 +267,29 @@ async fn assertion(
 ) -> Result<edgepass_core::SuppliedAssertion, AssertionError> {
     let supplied = assertion_source::get_assertion(options).await;
     supplied.map(Into::into).map_err(Into::into)
+}
+
+async fn store(request: StoreRequest) -> Result<StoreAnswer, StoreError> {
+    Ok(match request {
+        StoreRequest::Get { key } => {
+            let value = token_store::get(key).await?;
+            StoreAnswer::Value(value.map(SecretBytes::new))
+        }
+        StoreRequest::Put {
+            key,
+            value,
+            ttl_s,
+            only_if_absent,
+        } => {
+            let ttl_s = u32::try_from(ttl_s).unwrap_or(u32::MAX);
+            let value = value.expose().to_vec();
+            StoreAnswer::Kept(token_store::put(key, value, ttl_s, only_if_absent).await?)
+        }
+        StoreRequest::Delete { key } => {
+            token_store::delete(key).await?;
+            StoreAnswer::Deleted
+        }
+    })
 }
 
 /// Why an exchange of messages failed, before it is put into words.

@@ -28,6 +28,7 @@ const IMPORTS: [&str; 11] = [
     "edgepass:credentials/host-certificates@0.2.0",
     "edgepass:credentials/signatures@0.2.0",
     "edgepass:credentials/token-file@0.2.0",
+    "edgepass:credentials/token-store@0.2.0",
     "edgepass:credentials/types@0.2.0",
     "wasi:cli/environment@0.3.0",
     "wasi:clocks/monotonic-clock@0.3.0",
