@@ -11,7 +11,6 @@ mod inbound;
 mod lifecycle;
 mod matching;
 mod module;
-mod path;
 mod requests;
 mod requirements;
 mod rule;
@@ -20,6 +19,7 @@ mod share;
 mod token;
 
 pub use edgepass_core::config::envoy as document;
+pub use edgepass_core::matching::is_plain;
 
 pub use callers::{CallerGrant, CallerRequest, MAX_CALLERS};
 pub use host::{Driver, Host, Level};
@@ -27,7 +27,6 @@ pub use inbound::Inbound;
 pub use lifecycle::Lifecycle;
 pub use matching::Properties;
 pub use module::Module;
-pub use path::is_plain;
 pub use requests::{Counts, NO_TOKEN_YET, Outage, Passage, Requests, refuse};
 pub use requirements::{Required, Requirements, certificate_files};
 pub use rule::{MAX_RULES, RuleSettings};

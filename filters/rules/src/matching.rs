@@ -1,8 +1,7 @@
 //! Which requests a rule is for.
 
 use edgepass_core::config::envoy::EnvoyMatchFile;
-
-use crate::path::RequestPath;
+use edgepass_core::matching::{RequestPath, host_fits};
 
 /// The properties of the request at hand. Each is asked for only when a rule looks at it: every question is a call into
 /// the proxy.
@@ -45,25 +44,6 @@ pub(crate) fn fits(
                 .is_some_and(|value| value == wanted.value)
         });
     Some(rest)
-}
-
-/// Hosts are compared without port and letter case.
-fn host_fits(pattern: &str, authority: &str) -> bool {
-    let host = match authority.rsplit_once(':') {
-        // the colons of an IPv6 address stand before its bracket
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    match pattern.strip_prefix('*') {
-        // at least one character before the dot
-        Some(domain) => host
-            .len()
-            .checked_sub(domain.len())
-            .filter(|at| *at > 0)
-            .and_then(|at| host.get(at..))
-            .is_some_and(|end| end.eq_ignore_ascii_case(domain)),
-        None => host.eq_ignore_ascii_case(pattern),
-    }
 }
 
 #[cfg(test)]
@@ -129,16 +109,5 @@ mod tests {
         ] {
             assert!(!fits(&wrong), "{wrong:?}");
         }
-    }
-
-    #[test]
-    fn hosts() {
-        assert!(host_fits("a.example", "A.EXAMPLE:80"));
-        assert!(host_fits("*.example", "a.b.example"));
-        assert!(!host_fits("*.example", ".example"));
-        assert!(!host_fits("*.example", "example"));
-        assert!(!host_fits("*.example", "evilexample"));
-        assert!(host_fits("[::1]", "[::1]:80"));
-        assert!(host_fits("[::1]", "[::1]"));
     }
 }

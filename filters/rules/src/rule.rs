@@ -2,12 +2,12 @@
 
 use edgepass_core::config::envoy::{EnvoyGrant, EnvoyMatchFile, EnvoyRuleFile};
 use edgepass_core::config::{ConfigError, IdentityConfig};
+use edgepass_core::matching::is_plain;
 use edgepass_core::{Config, GrantKind, TokenRequest};
 
 use crate::callers::{CallerGrant, CallerRequest};
 use crate::inbound::AUTHORIZATION;
 use crate::module::Module;
-use crate::path::is_plain;
 use crate::requirements::NOT_HERE;
 use crate::settings::{MAX_TEXT_CHARS, refusal};
 

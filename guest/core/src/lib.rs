@@ -27,6 +27,7 @@ pub mod authority;
 pub mod challenge;
 pub mod config;
 pub mod limits;
+pub mod matching;
 pub mod needs;
 mod pace;
 

@@ -7,7 +7,8 @@
 //! does not if it never does, and where that depends on the reader nobody can say.
 
 /// The path of a request.
-pub(crate) struct RequestPath {
+#[derive(Debug)]
+pub struct RequestPath {
     /// As it came, without the query.
     written: String,
     /// As it is read.
@@ -15,6 +16,7 @@ pub(crate) struct RequestPath {
 }
 
 /// A path as the server reads it that takes the most spellings for the same; letter case apart.
+#[derive(Debug)]
 enum Reading {
     /// As it is written, as most are.
     Written,
@@ -26,7 +28,7 @@ enum Reading {
 
 impl RequestPath {
     /// Of the pseudo-header `:path`, which a CONNECT has not.
-    pub(crate) fn of(path: Option<String>) -> Self {
+    pub fn of(path: Option<String>) -> Self {
         let Some(mut written) = path else {
             return Self {
                 written: String::new(),
@@ -45,16 +47,33 @@ impl RequestPath {
     }
 
     /// Whether it begins so, which [`is_plain`] must hold of. `None` if servers would disagree.
-    pub(crate) fn begins_with(&self, prefix: &str) -> Option<bool> {
+    pub fn begins_with(&self, prefix: &str) -> Option<bool> {
         let written = self.written.starts_with(prefix);
-        let read = match &self.read {
-            Reading::Written => self.written.as_bytes(),
-            Reading::Other(read) => read,
-            Reading::Unclear => return None,
-        };
-        let read = read.get(..prefix.len());
+        let read = self.read()?.get(..prefix.len());
         let read = read.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()));
         (written == read).then_some(written)
+    }
+
+    /// Whether it is that path or one below it, by whole segments: `/v1` has `/v1` and `/v1/x` below it, and not `/v10`;
+    /// `/v1/` has not `/v1`. The rest is as of [`Self::begins_with`].
+    pub fn is_below(&self, prefix: &str) -> Option<bool> {
+        let whole = prefix.ends_with('/');
+        let is_end = |next: Option<&u8>| whole || matches!(next, None | Some(b'/'));
+        let begins = self.begins_with(prefix)?;
+        let written = is_end(self.written.as_bytes().get(prefix.len()));
+        let read = is_end(self.read()?.get(prefix.len()));
+        match begins {
+            true => (written == read).then_some(written),
+            false => Some(false),
+        }
+    }
+
+    fn read(&self) -> Option<&[u8]> {
+        match &self.read {
+            Reading::Written => Some(self.written.as_bytes()),
+            Reading::Other(read) => Some(read),
+            Reading::Unclear => None,
+        }
     }
 }
 
@@ -209,6 +228,36 @@ mod tests {
             "",
         ] {
             assert_eq!(begins(path, "/admin/"), None, "{path}");
+        }
+    }
+
+    /// Where a segment ends is a question of the reader as well.
+    #[test]
+    fn segments_are_whole() {
+        let below = |path: &str, prefix| RequestPath::of(Some(path.to_owned())).is_below(prefix);
+        for (prefix, path, expected) in [
+            ("/v1", "/v1", Some(true)),
+            ("/v1", "/v1?x=/../y", Some(true)),
+            ("/v1", "/v1/", Some(true)),
+            ("/v1", "/v1/me", Some(true)),
+            ("/v1", "/v10", Some(false)),
+            ("/v1", "/v1.0/me", Some(false)),
+            ("/v1", "/v1%20", Some(false)),
+            ("/v1", "/v2", Some(false)),
+            ("/v1/", "/v1", Some(false)),
+            ("/v1/", "/v1/me", Some(true)),
+            ("/", "/", Some(true)),
+            ("/", "/anything", Some(true)),
+            // for some readers the segment ends here
+            ("/v1", "/v1;x=1", None),
+            ("/v1", "/v1%2fme", None),
+            ("/v1", "/v1\\me", None),
+            ("/v1", "/v1/../v2", None),
+            ("/v1", "/v1/%2e%2e/v2", None),
+            ("/v1", "/V1/me", None),
+            ("/v1", "//v1/me", None),
+        ] {
+            assert_eq!(below(path, prefix), expected, "{path} below {prefix}");
         }
     }
 
