@@ -1,6 +1,7 @@
 //! What a component's imports lead to: the state of one store, and the host's implementation of the interfaces of ours
 //! that a provider imports.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use edgepass_core::config::ConsumersFile;
@@ -42,6 +43,8 @@ pub(crate) struct Reach {
     pub(crate) signatures: Vec<SignatureNeed>,
     /// Which credentials use them.
     pub(crate) certificate_needs: Vec<CertificateNeed>,
+    /// The names of the configured identities.
+    pub(crate) identities: BTreeSet<String>,
     /// The identity of requests that name none.
     pub(crate) default_identity: Option<String>,
     /// Names of certificates that no credential uses: nobody reaches them.
@@ -163,6 +166,11 @@ impl Host {
     fn shared(&self) -> Result<&TokenStore, token_store::StoreError> {
         let store = self.0.token_store.as_ref();
         store.ok_or_else(|| unavailable(NO_STORE))
+    }
+
+    /// Whether an identity of that name is configured.
+    pub(crate) fn has_identity(&self, name: &str) -> bool {
+        self.0.identities.contains(name)
     }
 
     pub(crate) fn consumers(&self) -> &ConsumersFile {

@@ -62,6 +62,7 @@
 //! - `compiler`: [`Builder::component`] runs another component than the embedded one. Without it no compiler is linked.
 //! - `token-store`: several instances share their tokens by Redis or Valkey, where the configuration has
 //!   `host.token_store`.
+//! - `tower`: [`downstream`] has a layer for hyper, axum and other clients that are `tower` services.
 //! - `azure`: [`Provider`] is a `TokenCredential` of the Azure SDK for Rust (`azure_core` 1).
 
 #[cfg(doctest)]
@@ -69,6 +70,7 @@
 struct Readme;
 
 pub mod blocking;
+pub mod downstream;
 pub mod limits;
 pub mod link;
 #[doc(hidden)]

@@ -311,6 +311,11 @@ impl Provider {
         self.0.host.warnings()
     }
 
+    /// Whether an identity of that name is configured.
+    pub(crate) fn has_identity(&self, name: &str) -> bool {
+        self.0.host.has_identity(name)
+    }
+
     pub(crate) fn consumers(&self) -> &ConsumersFile {
         &self.0.consumers
     }
@@ -713,6 +718,7 @@ impl Builder {
             certificates: Certificates::new(certificates, needs.issued_certificates),
             signatures: needs.signatures,
             certificate_needs: needs.certificates,
+            identities: config.identities.keys().cloned().collect(),
             default_identity: config.default_identity.clone(),
             unused_certificates,
             notices: Notices::of(&config),

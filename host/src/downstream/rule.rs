@@ -1,0 +1,251 @@
+//! One rule: which requests it is for, and the token that they get.
+
+use edgepass_core::matching::{RequestPath, host_fits, is_plain};
+use edgepass_core::{ConfigError, Error, TokenRequest, TokenType};
+use http::header::{AUTHORIZATION, HeaderName};
+use http::{Method, Uri};
+
+use super::invalid;
+use super::target::{Target, canonical};
+
+/// Rules. Each request tries them in order, so a list longer than this is a mistake rather than a policy.
+pub(super) const MAX_RULES: usize = 256;
+
+/// Headers that decide where a request goes or how long it is; a token in one of them would break it.
+const RESERVED_HEADERS: [&str; 7] = [
+    "connection",
+    "content-length",
+    "cookie",
+    "host",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Which requests get which token. Without more than a host: every request to it over https on its usual port, a token
+/// of the default identity with its configured scopes, as `authorization`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rule {
+    host: String,
+    port: Option<u16>,
+    path_prefix: Option<String>,
+    methods: Vec<Method>,
+    header_name: Option<String>,
+    pub(super) header: HeaderName,
+    pub(super) request: TokenRequest,
+    pub(super) on_behalf_of: bool,
+    pub(super) keep_existing: bool,
+    pub(super) http_on_loopback: bool,
+    pub(super) disabled: bool,
+}
+
+impl Rule {
+    /// For requests to that host, or with `*.` and a domain to every host below it. Letter case and a dot at the end make
+    /// no difference; an IPv6 address stands in brackets.
+    pub fn host(host: impl Into<String>) -> Self {
+        Self {
+            host: host.into(),
+            port: None,
+            path_prefix: None,
+            methods: Vec::new(),
+            header_name: None,
+            header: AUTHORIZATION,
+            request: TokenRequest::default(),
+            on_behalf_of: false,
+            keep_existing: false,
+            http_on_loopback: false,
+            disabled: false,
+        }
+    }
+
+    /// On that port, in place of the scheme's own (443).
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Whose path is that one or is below it, by whole segments: `/v1` is for `/v1` and `/v1/x`, and not for `/v10`. A
+    /// request whose path servers read in several ways is refused.
+    #[must_use]
+    pub fn path_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.path_prefix = Some(prefix.into());
+        self
+    }
+
+    /// With one of these methods. Of all methods, if there is none.
+    #[must_use]
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.methods = methods.into_iter().collect();
+        self
+    }
+
+    /// The configured identity, in place of the default one.
+    #[must_use]
+    pub fn identity(mut self, identity: impl Into<String>) -> Self {
+        self.request.identity = Some(identity.into());
+        self
+    }
+
+    /// The scopes, in place of the identity's configured ones.
+    #[must_use]
+    pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
+        self.request.scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Another tenant than the identity's own, which the configuration must allow.
+    #[must_use]
+    pub fn tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.request.tenant = Some(tenant.into());
+        self
+    }
+
+    /// The kind of token.
+    #[must_use]
+    pub fn token_type(mut self, token_type: TokenType) -> Self {
+        self.request.token_type = token_type;
+        self
+    }
+
+    /// The header that carries it, with the token's scheme before it, in place of `authorization`. Clients that follow
+    /// redirects know of `authorization` alone that it must not go to another host.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>) -> Self {
+        self.header_name = Some(name.into());
+        self
+    }
+
+    /// A token for the user of the request, whose own token is in its extensions ([`OnBehalfOf`](super::OnBehalfOf)). A
+    /// request that has none is refused.
+    #[must_use]
+    pub fn on_behalf_of(mut self) -> Self {
+        self.on_behalf_of = true;
+        self
+    }
+
+    /// A request that has the header already keeps it, and gets no token.
+    #[must_use]
+    pub fn keep_existing(mut self) -> Self {
+        self.keep_existing = true;
+        self
+    }
+
+    /// Over plain http too, where the host is this machine by its name (`localhost`, names below it, 127.0.0.0/8, `[::1]`).
+    #[must_use]
+    pub fn http_on_loopback(mut self) -> Self {
+        self.http_on_loopback = true;
+        self
+    }
+
+    /// Requests that are left as they are, before a rule that would be for them.
+    #[must_use]
+    pub fn without_token(mut self) -> Self {
+        self.disabled = true;
+        self
+    }
+
+    /// The same with its texts as they are compared.
+    pub(super) fn checked(
+        mut self,
+        place: &str,
+        has_identity: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, ConfigError> {
+        self.host = check_host(place, &self.host)?;
+        if let Some(prefix) = self
+            .path_prefix
+            .as_deref()
+            .filter(|prefix| !is_plain(prefix))
+        {
+            return Err(refusal(
+                &format!("{place}.path_prefix"),
+                format!("{prefix:?} is no path that every server reads as it is written"),
+                "begin with `/`, without dot segments, percent-encoding, doubled slashes, `;`, `?` and `#`",
+            ));
+        }
+        if let Some(name) = self.header_name.take() {
+            self.header = check_header(place, &name)?;
+        }
+        if let Some(identity) = self
+            .request
+            .identity
+            .as_deref()
+            .filter(|name| !has_identity(name))
+        {
+            return Err(refusal(
+                &format!("{place}.identity"),
+                format!("{identity:?} is no configured identity"),
+                "name one of `identities`",
+            ));
+        }
+        Ok(self)
+    }
+
+    /// Whether it is for that request.
+    pub(super) fn fits(&self, target: &Target, method: &Method, uri: &Uri) -> Result<bool, Error> {
+        if !host_fits(&self.host, &target.host)
+            || self.port.unwrap_or(target.default_port()) != target.port
+            || !(self.methods.is_empty() || self.methods.contains(method))
+        {
+            return Ok(false);
+        }
+        let Some(prefix) = &self.path_prefix else {
+            return Ok(true);
+        };
+        let path = RequestPath::of(Some(uri.path().to_owned()));
+        path.is_below(prefix).ok_or_else(|| {
+            invalid(
+                format!("servers may read the path of a request to {} in several ways, and a rule looks at it", target.host),
+                "write it without dot segments, doubled or encoded slashes, `;`, and letters in another case than the rule's",
+            )
+        })
+    }
+}
+
+fn check_host(place: &str, host: &str) -> Result<String, ConfigError> {
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    let is_name = |name: &str| {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let is_label = |label: &str| {
+            let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+            !label.is_empty() && label.bytes().all(known)
+        };
+        name.split('.').all(is_label)
+    };
+    if is_name(name) || is_ipv6(host) {
+        return Ok(canonical(host));
+    }
+    Err(refusal(
+        &format!("{place}.host"),
+        format!("{host:?} is neither a host nor `*.` and a domain"),
+        "leave scheme and path out, give a port by itself, an IPv6 address in brackets, and other letters than ASCII as `xn--`",
+    ))
+}
+
+fn is_ipv6(host: &str) -> bool {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    bare.is_some_and(|bare| bare.parse::<std::net::Ipv6Addr>().is_ok())
+}
+
+fn check_header(place: &str, name: &str) -> Result<HeaderName, ConfigError> {
+    let setting = format!("{place}.header");
+    let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+        let message = format!("{name:?} is not the name of a header");
+        refusal(&setting, message, "use letters, digits and `-`")
+    })?;
+    if RESERVED_HEADERS.contains(&header.as_str()) {
+        return Err(refusal(
+            &setting,
+            format!("{header} has a meaning of its own in HTTP"),
+            "choose another header",
+        ));
+    }
+    Ok(header)
+}
+
+/// A rule that cannot be.
+pub(super) fn refusal(setting: &str, message: impl Into<String>, hint: &str) -> ConfigError {
+    ConfigError::new(setting, message.into()).hint(hint)
+}
