@@ -51,8 +51,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use edgepass_core::{
-    ConfigError, Error, ErrorClass, ErrorDetail, Grant, RejectionOutcome, Secret, TokenRequest,
-    challenge,
+    ConfigError, Error, ErrorClass, ErrorDetail, Grant, Refresh, RejectionOutcome, Secret,
+    TokenRequest, challenge,
 };
 use http::header::{HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, Request, StatusCode};
@@ -143,7 +143,10 @@ impl Downstream {
         let mut token = rule.request.clone();
         if rule.on_behalf_of {
             let OnBehalfOf(assertion) = user.ok_or_else(no_user)?;
-            token.grant = Grant::OnBehalfOf(assertion);
+            token.grant = Grant::OnBehalfOf {
+                assertion: Some(assertion),
+                session_key: None,
+            };
         }
         Ok(Some(Question {
             provider: self.0.provider.clone(),
@@ -244,7 +247,23 @@ impl Authorized {
         if !self.report(status, headers).await? {
             return Ok(false);
         }
-        let next = self.provider.get_token(&self.request).await?;
+        // not the one that was refused, so that it is said if there is no other; and with the claims as this request's own,
+        // so that it is said if the server does not grant them
+        let refused = self.token.token.sha256_hex();
+        let mut request = self
+            .request
+            .clone()
+            .with_refresh(Refresh::IfTokenIs(refused));
+        request.claims = claims(headers);
+        let mut next = self.provider.get_token(&request).await;
+        if let Err(error) = &next
+            && error.class() == ErrorClass::Unsupported
+            && request.claims.take().is_some()
+        {
+            // a platform that takes no claims may have another token all the same
+            next = self.provider.get_token(&request).await;
+        }
+        let next = next?;
         let is_another = next.token != self.token.token;
         self.token = next;
         Ok(is_another)
@@ -328,6 +347,11 @@ fn bearer_challenge(headers: &HeaderMap) -> Option<String> {
         }
     }
     bearer.map(str::to_owned)
+}
+
+/// What the next token must have.
+fn claims(headers: &HeaderMap) -> Option<String> {
+    challenge::from_www_authenticate(&bearer_challenge(headers)?)?.claims
 }
 
 fn no_user() -> Error {
