@@ -617,6 +617,19 @@ impl Snapshot {
             .collect()
     }
 
+    /// `x5t#S256` (RFC 8705 section 3.1).
+    #[cfg(feature = "tower")]
+    pub(crate) fn thumbprint(&self) -> Option<String> {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.chain.first()?);
+        Some(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest))
+    }
+
+    /// What shows it on connections.
+    #[cfg(feature = "tower")]
+    pub(crate) fn certified(&self) -> Option<Arc<CertifiedKey>> {
+        self.certified.clone()
+    }
+
     /// A JWS signature. Call it where blocking is allowed.
     pub(crate) fn sign(&self, algorithm: Algorithm, input: &[u8]) -> Result<Vec<u8>, SignError> {
         let key = self.signing.as_ref().ok_or(SignError::Unsupported)?;

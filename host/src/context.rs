@@ -168,6 +168,28 @@ impl Host {
         store.ok_or_else(|| unavailable(NO_STORE))
     }
 
+    #[cfg(feature = "tower")]
+    pub(crate) fn egress(&self) -> &Egress {
+        &self.0.egress
+    }
+
+    /// What shows the certificate of that thumbprint (`x5t#S256`), if a credential has it now.
+    #[cfg(feature = "tower")]
+    pub(crate) async fn certified(
+        &self,
+        thumbprint: &str,
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        for need in &self.0.certificate_needs {
+            let Some(Ok(snapshot)) = self.0.certificates.open(&need.name).await else {
+                continue;
+            };
+            if snapshot.thumbprint().as_deref() == Some(thumbprint) {
+                return snapshot.certified();
+            }
+        }
+        None
+    }
+
     /// Whether an identity of that name is configured.
     pub(crate) fn has_identity(&self, name: &str) -> bool {
         self.0.identities.contains(name)

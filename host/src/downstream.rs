@@ -43,6 +43,8 @@
 //! it sees fit. hyper follows none; of reqwest's client it is turned off by `redirect::Policy::none()`.
 
 #[cfg(feature = "tower")]
+mod client;
+#[cfg(feature = "tower")]
 mod layer;
 mod rule;
 mod target;
@@ -57,6 +59,8 @@ use edgepass_core::{
 use http::header::{HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, Request, StatusCode};
 
+#[cfg(feature = "tower")]
+pub use self::client::{BoundTo, Client};
 #[cfg(feature = "tower")]
 pub use self::layer::{Authorize, AuthorizeFuture, AuthorizeLayer, CloneBody, EmptyBody};
 pub use self::rule::Rule;
@@ -127,7 +131,7 @@ impl Downstream {
             return Ok(None);
         };
         let authorized = question.ask().await?;
-        authorized.put_on(request.headers_mut())?;
+        authorized.put_on(request)?;
         Ok(Some(authorized))
     }
 
@@ -210,13 +214,12 @@ impl Authorized {
         &self.token
     }
 
-    /// Puts the token on a request with these headers, which must be for the same place: the one that was authorized,
-    /// once more.
+    /// Puts the token on a request that is for the same place: the one that was authorized, once more.
     ///
     /// # Errors
     ///
     /// When it is no access token, or has characters that no header may have.
-    pub fn put_on(&self, headers: &mut HeaderMap) -> Result<(), Error> {
+    pub fn put_on<B>(&self, request: &mut Request<B>) -> Result<(), Error> {
         let authorization = self.token.authorization()?;
         let value = HeaderValue::from_str(authorization.expose());
         let mut value = value.map_err(|_| {
@@ -224,7 +227,15 @@ impl Authorized {
             Error::new(ErrorClass::InvalidResponse, message)
         })?;
         value.set_sensitive(true);
-        headers.insert(&self.header, value);
+        request.headers_mut().insert(&self.header, value);
+        #[cfg(feature = "tower")]
+        match &self.token.certificate_thumbprint {
+            Some(thumbprint) => {
+                let bound_to = BoundTo(thumbprint.clone());
+                request.extensions_mut().insert(bound_to);
+            }
+            None => drop(request.extensions_mut().remove::<BoundTo>()),
+        }
         Ok(())
     }
 

@@ -146,23 +146,33 @@ impl Egress {
         if let Some(pool) = cell.get(&roots) {
             return Ok(pool);
         }
-        let builder = tls()?.with_root_certificates(Arc::clone(&roots));
+        let pool = Pool::new(self.connector(certificate, &roots).await?);
+        cell.put(&roots, &pool);
+        Ok(pool)
+    }
+
+    /// What makes connections that are authenticated with that certificate, or with none, to servers that these authorities
+    /// vouch for.
+    pub(crate) async fn connector(
+        &self,
+        certificate: Option<&Arc<CertifiedKey>>,
+        roots: &Arc<RootCertStore>,
+    ) -> Result<Connector, Error> {
+        let builder = tls()?.with_root_certificates(Arc::clone(roots));
         let tls = match certificate {
             Some(certificate) => builder.with_client_cert_resolver(Arc::new(
                 SingleCertAndKey::from(Arc::clone(certificate)),
             )),
             None => builder.with_no_client_auth(),
         };
-        let pool = Pool::new(Plan {
+        Ok(Connector::new(Plan {
             tls: Arc::new(tls),
             server_name: None,
             // what goes out over http is for `permit` to say
             http: certificate.is_none(),
             route: Some(self.route().await?),
             timeouts: self.timeouts,
-        });
-        cell.put(&roots, &pool);
-        Ok(pool)
+        }))
     }
 
     /// Connections to a server that these authorities vouch for, by that name in place of its host's.
@@ -172,13 +182,13 @@ impl Egress {
         server_name: Option<ServerName<'static>>,
     ) -> Result<Pool, Error> {
         let tls = tls()?.with_root_certificates(roots).with_no_client_auth();
-        Ok(Pool::new(Plan {
+        Ok(Pool::new(Connector::new(Plan {
             tls: Arc::new(tls),
             server_name,
             http: false,
             route: Some(self.route().await?),
             timeouts: self.timeouts,
-        }))
+        })))
     }
 
     /// The certification authorities as they are now.
@@ -264,14 +274,14 @@ impl Pool {
     /// HTTP/1.1 alone: HTTP/2 costs an exchange, one small request by itself, a tenth of a millisecond more and gives
     /// nothing; and it would hide the alert by which a server refuses a client certificate (TLS 1.3 sends it after the
     /// handshake).
-    fn new(plan: Plan) -> Self {
+    fn new(connector: Connector) -> Self {
         Self(
             Client::builder(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(limits::POOL_IDLE)
                 .pool_max_idle_per_host(limits::POOL_IDLE_PER_HOST)
-                .build(Connector::new(plan)),
+                .build(connector),
         )
     }
 
@@ -286,13 +296,13 @@ impl Pool {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
-        Ok(Self::new(Plan {
+        Ok(Self::new(Connector::new(Plan {
             tls: Arc::new(tls),
             server_name: None,
             http: false,
             route: None,
             timeouts,
-        }))
+        })))
     }
 }
 

@@ -311,6 +311,11 @@ impl Provider {
         self.0.host.warnings()
     }
 
+    #[cfg(feature = "tower")]
+    pub(crate) fn host(&self) -> &Host {
+        &self.0.host
+    }
+
     /// Whether an identity of that name is configured.
     pub(crate) fn has_identity(&self, name: &str) -> bool {
         self.0.host.has_identity(name)

@@ -148,7 +148,7 @@ where
         let again = self.clone_body.clone_body(request.body());
         Box::pin(async move {
             let mut authorized = question.ask().await?;
-            authorized.put_on(request.headers_mut())?;
+            authorized.put_on(&mut request)?;
             let again = again.map(|body| with_body(&request, body));
             let mut response = inner.call(request).await.map_err(Into::into)?;
             let Some(mut again) = again else {
@@ -169,7 +169,7 @@ where
                     return Ok(response);
                 }
             }
-            authorized.put_on(again.headers_mut())?;
+            authorized.put_on(&mut again)?;
             // a connection whose response nobody reads on is not used again; where it came whole, its client has seen to it
             drop(response);
             poll_fn(|cx| inner.poll_ready(cx))

@@ -2,6 +2,10 @@
 //! ([`Command`]), a record of everything that was printed ([`Evidence`]), and the search of that record for secrets
 //! ([`leaks`]).
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/downstream.md")]
+struct Downstream;
+
 pub mod leaks;
 pub mod memory;
 

@@ -36,6 +36,7 @@ const PAGES: &[&str] = &[
     "docs/credentials/oidc-federation.md",
     "docs/credentials/private-key-jwt.md",
     "docs/credentials/spiffe.md",
+    "docs/downstream.md",
     "docs/environment.md",
     "docs/envoy.md",
     "docs/formats.md",

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use edgepass::downstream::{Downstream, OnBehalfOf, Rule};
-use edgepass::{ErrorClass, Provider, Secret};
+use edgepass::{ErrorClass, Provider, Secret, TokenType};
 use edgepass_e2e::{GRAPH, Lab, until};
 use edgepass_emulator::Fault;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -25,9 +25,16 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tower::{Layer as _, Service, ServiceExt as _};
@@ -41,12 +48,21 @@ struct Seen {
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
+    /// `x5t#S256` of the certificate that the connection shows.
+    certificate: Option<String>,
 }
 
 impl Seen {
+    /// Of the certificate that the token is bound to.
+    fn bound_to(&self) -> Option<String> {
+        let value = self.headers.get("authorization")?.to_str().ok()?;
+        let claims = claims_of(value.split_once(' ')?.1)?;
+        Some(claims.pointer("/cnf/x5t#S256")?.as_str()?.to_owned())
+    }
+
     fn token(&self) -> Option<&str> {
         let value = self.headers.get("authorization")?.to_str().ok()?;
-        value.strip_prefix("Bearer ")
+        value.split_once(' ').map(|(_, token)| token)
     }
 }
 
@@ -57,6 +73,7 @@ type Judge = dyn Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync;
 struct Resource {
     port: u16,
     certificate: CertificateDer<'static>,
+    pem: String,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
@@ -68,12 +85,13 @@ impl Resource {
         let key = KeyPair::generate()?;
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let certificate = CertificateParams::new(names)?.self_signed(&key)?;
+        let pem = certificate.pem();
         let certificate = certificate.der().clone();
         let private_key =
             PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
         let tls = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
+            .with_client_cert_verifier(Arc::new(AnyCertificate(provider())))
             .with_single_cert(vec![certificate.clone()], private_key)?;
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         // `localhost` may be either address
@@ -92,9 +110,12 @@ impl Resource {
                     let Ok(stream) = acceptor.accept(stream).await else {
                         return;
                     };
+                    let shown = stream.get_ref().1.peer_certificates();
+                    let shown = shown.and_then(|chain| chain.first());
+                    let shown = shown.map(|leaf| URL_SAFE_NO_PAD.encode(Sha256::digest(leaf)));
                     let answer = service_fn(move |request| {
-                        let service = Arc::clone(&service);
-                        async move { service.answer(request).await }
+                        let (service, shown) = (Arc::clone(&service), shown.clone());
+                        async move { service.answer(request, shown).await }
                     });
                     // a client that goes away is no failure of the service
                     let _ = http1::Builder::new()
@@ -106,6 +127,7 @@ impl Resource {
         Ok(Self {
             port,
             certificate,
+            pem,
             seen,
         })
     }
@@ -173,6 +195,7 @@ impl Backend {
     async fn answer(
         &self,
         request: Request<Incoming>,
+        certificate: Option<String>,
     ) -> Result<Response<Full<Bytes>>, hyper::Error> {
         let (parts, body) = request.into_parts();
         let seen = Seen {
@@ -180,6 +203,7 @@ impl Backend {
             uri: parts.uri,
             headers: parts.headers,
             body: body.collect().await?.to_bytes(),
+            certificate,
         };
         self.seen
             .lock()
@@ -196,12 +220,59 @@ impl Backend {
     }
 }
 
+/// Whoever shows whatever: the token says which it has to be.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for AnyCertificate {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
 fn claims_of(token: &str) -> Option<Value> {
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     serde_json::from_slice(&claims).ok()
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
@@ -483,11 +554,12 @@ async fn a_hundred_refusals_at_once_cause_one_exchange() -> Result<()> {
 #[tokio::test]
 async fn without_another_token_the_answer_is_the_services_and_says_why() -> Result<()> {
     let lab = Lab::new("downstream_none")?;
-    let judge = refuses_the_first(StatusCode::UNAUTHORIZED, of_claims(CLAIMS));
+    let judge = refuses_the_first(StatusCode::UNAUTHORIZED, "Bearer".to_owned());
     let resource = Resource::start(&lab, judge).await?;
     let (provider, downstream) = downstream(&lab, [resource.rule()]).await?;
     provider.get_token(&edgepass_e2e::graph()).await?;
-    std::fs::remove_file(lab.files.token_file())?;
+    let refused = Fault::aadsts(7_000_215).on("/token").forever();
+    lab.emulator.faults().push(refused);
     let client = downstream.layer().layer(resource.client()?);
     let response = client
         .oneshot(resource.request())
@@ -500,7 +572,7 @@ async fn without_another_token_the_answer_is_the_services_and_says_why() -> Resu
     );
     assert_eq!(resource.tokens(&lab).len(), 1);
     let why = why.context("why there is no other")?;
-    assert_eq!(why.class(), ErrorClass::CredentialUnavailable);
+    assert_eq!(why.class(), ErrorClass::CredentialRejected);
     Ok(())
 }
 
@@ -578,6 +650,63 @@ async fn the_users_assertion_does_not_travel_to_the_service() -> Result<()> {
     assert!(!format!("{error:?} {request:?}").contains("the-user's-assertion"));
     assert_eq!(request.extensions().get::<OnBehalfOf>(), None);
     assert_eq!(request.headers().len(), 0);
+    Ok(())
+}
+
+/// A token that is bound to a certificate is good on connections that show it; the key stays in the host. When the
+/// certificate is replaced, so are token and connection.
+#[tokio::test]
+async fn a_bound_token_goes_on_a_connection_with_its_certificate() -> Result<()> {
+    let lab = Lab::new("downstream_bound")?;
+    let resource = Resource::start(&lab, |seen| match seen.certificate.clone() {
+        Some(shown) if seen.bound_to().is_some_and(|bound| bound == shown) => good(),
+        None if seen.bound_to().is_none() => good(),
+        _ => refusal(StatusCode::UNAUTHORIZED, "mtls_pop error=\"invalid_token\""),
+    })
+    .await?;
+    let trusted = format!("{}{}", lab.emulator.ca_pem(), resource.pem);
+    let config = lab.config(&json!({"bound_certificate": {"name": "demo"}}));
+    let provider = Provider::builder()
+        .config_json(config.to_string())
+        .ca_pem(trusted.into_bytes())
+        .build()
+        .await?;
+    let bound = resource.rule().path_prefix("/bound");
+    let downstream =
+        provider.downstream([bound.token_type(TokenType::MtlsPop), resource.rule()])?;
+    let client = downstream.layer().layer(provider.client::<Full<Bytes>>());
+    let send = async |path: &str| {
+        let request = Request::get(resource.url("localhost", path)).body(Full::default())?;
+        let response = client.clone().oneshot(request).await;
+        text(response.map_err(anyhow::Error::from_boxed)?).await
+    };
+    let answer = (StatusCode::OK, "good".to_owned());
+    for path in ["/bound", "/plain", "/bound"] {
+        assert_eq!(send(path).await?, answer, "{path}");
+    }
+    lab.rotate_certificate()?;
+    provider.drop_cached(None).await?;
+    assert_eq!(send("/bound").await?, answer, "after a rotation");
+    let seen = resource.seen();
+    let shown: Vec<_> = seen.iter().map(|seen| seen.certificate.clone()).collect();
+    resource.tokens(&lab);
+    let [Some(first), None, Some(again), Some(next)] = shown.as_slice() else {
+        anyhow::bail!("a certificate where the token is bound to one: {shown:?}");
+    };
+    assert_eq!(first, again);
+    assert_ne!(first, next);
+    let schemes: Vec<_> = seen
+        .iter()
+        .filter_map(|seen| {
+            seen.headers
+                .get("authorization")?
+                .to_str()
+                .ok()?
+                .split(' ')
+                .next()
+        })
+        .collect();
+    assert_eq!(schemes, ["mtls_pop", "Bearer", "mtls_pop", "mtls_pop"]);
     Ok(())
 }
 

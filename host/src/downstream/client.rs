@@ -1,0 +1,193 @@
+//! A client whose connections show the certificate that a token is bound to (RFC 8705 section 3).
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use edgepass_core::{Error, ErrorClass, ErrorDetail};
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::RootCertStore;
+use tower_service::Service;
+
+use crate::connect::Connector;
+use crate::context::Host;
+use crate::limits;
+use crate::provider::Provider;
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Sets of connections that are kept: one for each certificate that is in use, and for one before each until its tokens have
+/// ended.
+const POOLS: usize = 8;
+
+/// The thumbprint of the certificate that the request's token is bound to (`x5t#S256`), in the request's extensions, where
+/// [`Downstream::authorize`](super::Downstream::authorize) puts it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BoundTo(pub String);
+
+/// A client for HTTP/1.1, for services that take tokens which are bound to a certificate
+/// ([`TokenType::MtlsPop`](crate::TokenType::MtlsPop)): a request with such a token goes on a connection that shows that
+/// certificate, all others on one that shows none. The keys stay where they are. Put [`Downstream::layer`](super::Downstream::layer)
+/// around it.
+///
+/// The certification authorities and proxies are those of the provider ([network](crate#network)); redirects are not
+/// followed.
+///
+/// # Errors
+///
+/// Those of hyper's client, and [`edgepass::Error`](crate::Error) of the class
+/// [`CredentialUnavailable`](ErrorClass::CredentialUnavailable) where the certificate is not there any more.
+pub struct Client<B>(Arc<Inner<B>>);
+
+struct Inner<B> {
+    host: Host,
+    /// The latest used last.
+    pools: Mutex<Vec<Pool<B>>>,
+}
+
+struct Pool<B> {
+    thumbprint: Option<String>,
+    /// The authorities that its connections were made with.
+    roots: Arc<RootCertStore>,
+    client: legacy::Client<Connector, B>,
+}
+
+impl Provider {
+    /// A client whose connections show the certificates that tokens are bound to.
+    pub fn client<B>(&self) -> Client<B> {
+        Client(Arc::new(Inner {
+            host: self.host().clone(),
+            pools: Mutex::default(),
+        }))
+    }
+}
+
+impl<B> Client<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    /// Sends a request. The same as a service of `tower`.
+    ///
+    /// # Errors
+    ///
+    /// As the [type](Self) says.
+    pub async fn send(&self, mut request: Request<B>) -> Result<Response<Incoming>, BoxError> {
+        let bound = request.extensions_mut().remove::<BoundTo>();
+        let client = self.0.client(bound).await?;
+        Ok(client.request(request).await?)
+    }
+}
+
+impl<B> Inner<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    async fn client(&self, bound: Option<BoundTo>) -> Result<legacy::Client<Connector, B>, Error> {
+        let egress = self.host.egress();
+        let thumbprint = bound.map(|BoundTo(thumbprint)| thumbprint);
+        let roots = egress
+            .roots()
+            .await
+            .map_err(|e| unavailable(e.to_string()))?;
+        if let Some(client) = self.kept(thumbprint.as_ref(), &roots) {
+            return Ok(client);
+        }
+        let certified = match &thumbprint {
+            Some(thumbprint) => Some(self.host.certified(thumbprint).await.ok_or_else(|| {
+                unavailable(format!(
+                    "the token of a request is bound to the certificate {thumbprint}, and the host has it not or not any more"
+                ))
+            })?),
+            None => None,
+        };
+        let connector = egress.connector(certified.as_ref(), &roots).await;
+        let connector = connector.map_err(|e| unavailable(e.to_string()))?;
+        // HTTP/2 would hide the alert by which a server refuses a certificate
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(limits::POOL_IDLE)
+            .build(connector);
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        // connections of authorities that do not count any more are not used again
+        pools.retain(|pool| Arc::ptr_eq(&pool.roots, &roots) && pool.thumbprint != thumbprint);
+        if pools.len() >= POOLS {
+            pools.remove(0);
+        }
+        pools.push(Pool {
+            thumbprint,
+            roots,
+            client: client.clone(),
+        });
+        Ok(client)
+    }
+
+    fn kept(
+        &self,
+        thumbprint: Option<&String>,
+        roots: &Arc<RootCertStore>,
+    ) -> Option<legacy::Client<Connector, B>> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = pools.iter().position(|pool| {
+            pool.thumbprint.as_ref() == thumbprint && Arc::ptr_eq(&pool.roots, roots)
+        })?;
+        let pool = pools.remove(at);
+        let client = pool.client.clone();
+        pools.push(pool);
+        Some(client)
+    }
+}
+
+impl<B> Service<Request<B>> for Client<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Incoming>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let client = self.clone();
+        Box::pin(async move { client.send(request).await })
+    }
+}
+
+impl<B> Clone for Client<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<B> fmt::Debug for Client<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+fn unavailable(message: String) -> Error {
+    let detail = ErrorDetail {
+        message,
+        hint: Some(
+            "make the request once more: a new token is bound to the certificate that there is"
+                .to_owned(),
+        ),
+        retryable: true,
+        ..ErrorDetail::default()
+    };
+    Error::with_detail(ErrorClass::CredentialUnavailable, detail)
+}
