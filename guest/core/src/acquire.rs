@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::authority::Authority;
 use crate::cache::{Acquired, Generation, KeyParts};
 #[cfg(feature = "every-credential")]
+use crate::capabilities;
+#[cfg(feature = "every-credential")]
 use crate::config::Client;
 use crate::config::{Exchange, IdentityConfig, Source};
 #[cfg(feature = "every-credential")]
@@ -551,7 +553,11 @@ impl OneAttempt<'_> {
         grant::add_to(&mut form, grant, &client.authority, scopes);
         #[cfg(feature = "every-credential")]
         client.add_parameters(&mut form);
-        if let Some(claims) = self.claims {
+        #[cfg(feature = "every-credential")]
+        let claims = capabilities::merged(&client.capabilities, self.claims);
+        #[cfg(not(feature = "every-credential"))]
+        let claims = self.claims;
+        if let Some(claims) = claims {
             form.add("claims", claims);
         }
         let own = auth.secrets();

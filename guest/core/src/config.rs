@@ -325,6 +325,13 @@ impl IdentityConfig {
         if !parameters.is_empty() {
             out.push(("parameters", parameters.join(" ")));
         }
+        #[cfg(feature = "every-credential")]
+        if let Some(client) = self
+            .client()
+            .filter(|client| !client.capabilities.is_empty())
+        {
+            out.push(("client capabilities", client.capabilities.join(" ")));
+        }
         let tenants = self
             .client()
             .map(|client| &client.additionally_allowed_tenants);

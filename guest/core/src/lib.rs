@@ -35,6 +35,8 @@ mod aadsts;
 mod acquire;
 mod authorization_request;
 mod cache;
+#[cfg(feature = "every-credential")]
+mod capabilities;
 mod credential;
 mod distinction;
 mod effect;

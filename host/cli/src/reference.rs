@@ -74,6 +74,7 @@ const SECTIONS: &[Section] = &[
         used_by: ALL,
         exceptions: &[
             ("additional_parameters", NATIVE),
+            ("client_capabilities", NATIVE),
             ("issuer", NATIVE),
             ("policy", NATIVE),
             ("region", NATIVE),

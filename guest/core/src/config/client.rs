@@ -35,6 +35,9 @@ pub struct Client {
     /// values. A name may be there more than once.
     #[cfg(feature = "every-credential")]
     pub parameters: Vec<(String, String)>,
+    /// What it can do (`xms_cc`).
+    #[cfg(feature = "every-credential")]
+    pub capabilities: Vec<String>,
 }
 
 impl Client {
@@ -200,6 +203,8 @@ impl Client {
                 described: _,
             #[cfg(feature = "every-credential")]
             parameters,
+            #[cfg(feature = "every-credential")]
+            capabilities,
         } = self;
         match authority {
             Authority::Entra {
@@ -241,6 +246,8 @@ impl Client {
                 out.add_all(&issuer.hosts);
             }
         }
+        #[cfg(feature = "every-credential")]
+        out.add_all(capabilities);
         #[cfg(feature = "every-credential")]
         out.add(&parameters.len().to_string());
         #[cfg(feature = "every-credential")]

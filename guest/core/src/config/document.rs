@@ -91,6 +91,10 @@ object! {
         /// none that has a setting of its own.
         #[cfg_attr(feature = "schema", schemars(default))]
         pub additional_parameters: Parameters = parameters_for_every_build,
+        /// What the client can do, for Entra ID to heed (`xms_cc`): `cp1` if its callers hand claims challenges on, for
+        /// tokens that live longer and may be revoked.
+        #[cfg_attr(feature = "schema", schemars(default))]
+        pub client_capabilities: TextsForEveryBuild = texts_for_every_build,
         /// How it proves who it is: a credential, or a list of them in the order in which they are tried.
         pub credential: Option<OneOrMore<CredentialFile>> = one_or_more,
     }
@@ -156,6 +160,7 @@ impl IdentityFile {
                 "additional_parameters",
                 !self.additional_parameters.is_empty(),
             ),
+            ("client_capabilities", !self.client_capabilities.is_empty()),
         ] {
             if is_set {
                 found.push(name);
@@ -173,6 +178,7 @@ impl IdentityFile {
             self.issuer.map(|()| "issuer"),
             self.resources.map(|()| "resources"),
             self.additional_parameters.map(|()| "additional_parameters"),
+            self.client_capabilities.map(|()| "client_capabilities"),
         ];
         all.into_iter().flatten().next()
     }

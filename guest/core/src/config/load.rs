@@ -291,6 +291,8 @@ impl Loader {
             #[cfg(feature = "every-credential")]
             described: authority.described(file.issuer.as_deref(), &self.trusted),
             #[cfg(feature = "every-credential")]
+            capabilities: parameters::capabilities(place, file)?,
+            #[cfg(feature = "every-credential")]
             issuer: file.issuer.clone(),
             authority,
             client_id: client_id.value.to_owned(),

@@ -82,6 +82,34 @@ pub(super) fn of_identity(
     Ok(out)
 }
 
+/// What the client can do. Another server than Entra ID has no such setting.
+pub(super) fn capabilities(
+    place: &Place<'_>,
+    file: &IdentityFile,
+) -> Result<Vec<String>, ConfigError> {
+    const FIELD: &str = "client_capabilities";
+    let capabilities = &file.client_capabilities;
+    if capabilities.is_empty() {
+        return Ok(Vec::new());
+    }
+    place.need_every_credential(place.at(FIELD));
+    if capabilities.len() > MAX_PARAMETERS {
+        return Err(ConfigError::new(
+            place.at(FIELD),
+            format!(
+                "has {} entries, more than {MAX_PARAMETERS}",
+                capabilities.len()
+            ),
+        )
+        .hint("write `cp1`, which is all that there is for applications"));
+    }
+    for (index, capability) in capabilities.iter().enumerate() {
+        let setting = place.at(&format!("{FIELD}[{index}]"));
+        check(&setting, rules::capability(capability))?;
+    }
+    Ok(capabilities.clone())
+}
+
 /// Those that are no setting's of their own.
 pub(crate) fn additional(
     place: &Place<'_>,

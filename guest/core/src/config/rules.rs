@@ -370,6 +370,20 @@ pub(crate) fn audience(audience: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A value of `xms_cc`.
+#[cfg(feature = "every-credential")]
+pub(crate) fn capability(capability: &str) -> Result<(), Refusal> {
+    const FORM: &str = "write `cp1`";
+    bounded(capability, MAX_SCOPE_CHARS, FORM)?;
+    if capability.bytes().any(|b| !b.is_ascii_alphanumeric()) {
+        return Err(Refusal::new(
+            "has other characters than letters and digits",
+            FORM,
+        ));
+    }
+    Ok(())
+}
+
 /// `kid` (RFC 7515 section 4.1.4): any text, so only what is no name at all is refused.
 #[cfg(feature = "every-credential")]
 pub(crate) fn key_id(kid: &str) -> Result<(), Refusal> {
@@ -644,6 +658,21 @@ mod tests {
                 "münchen",
             ],
             &[("", "empty"), ("a b", "space"), ("a\u{7f}", "control")],
+        );
+    }
+
+    #[test]
+    #[cfg(feature = "every-credential")]
+    fn capabilities() {
+        check(
+            capability,
+            &["cp1", "CP1", "llt"],
+            &[
+                ("", "empty"),
+                ("cp 1", "letters"),
+                ("c\"", "letters"),
+                ("é", "letters"),
+            ],
         );
     }
 

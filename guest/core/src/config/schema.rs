@@ -347,6 +347,7 @@ fn rules() -> Vec<(&'static str, Value)> {
         json!({ "properties": {
             "tenant_id": false, "authority_host": false, "endpoint_version": { "const": "v2.0" },
             "region": false, "policy": false, "additionally_allowed_tenants": none(),
+            "client_capabilities": none(),
             "credential": {
                 "if": { "type": "array" },
                 "then": { "items": without_variables() },
@@ -434,6 +435,7 @@ fn rules() -> Vec<(&'static str, Value)> {
                     "tenant_id": false, "client_id": false, "authority_host": false, "token_endpoint": false,
                     "region": false, "policy": false, "issuer": false,
                     "resources": none(), "additional_parameters": { "maxProperties": 0 },
+                    "client_capabilities": none(),
                     "endpoint_version": { "const": "v2.0" }, "mtls_token_endpoint": false,
                     "additionally_allowed_tenants": none(),
                 } },

@@ -107,7 +107,8 @@ pub const VARIABLES: &[KnownVariables] = &[
     KnownVariables {
         names: &["AZURE_IDENTITY_DISABLE_CP1"],
         reading: Unread(
-            "the client capability CP1 is never sent, so there is nothing to disable: unset it",
+            "the client capability CP1 is sent where client_capabilities names it and nowhere else, so there is nothing to \
+             disable: unset it",
         ),
     },
     KnownVariables {

@@ -85,6 +85,7 @@ impl Kind for OidcFederation {
             tenant,
             additionally_allowed_tenants: Vec::new(),
             issuer: document.issuer.clone(),
+            capabilities: Vec::new(),
             parameters: parameters::additional(place, &document.additional_parameters)?,
             authority,
         };
