@@ -37,9 +37,11 @@ impl Peers {
     }
 }
 
-/// Installs what is pinned in `tests/peers` and not installed yet, and the proxy that tokens are fetched through.
+/// Installs what is pinned in `tests/peers` and not installed yet, the proxy that tokens are fetched through, and the store
+/// by which they are shared.
 pub(crate) fn ensure() -> Result<Peers> {
     tinyproxy()?;
+    token_store()?;
     Ok(Peers {
         python: python()?,
         node: node()?,
@@ -49,25 +51,52 @@ pub(crate) fn ensure() -> Result<Peers> {
 
 /// Unpacks Debian's tinyproxy where the tests look for it, if there is none on this machine. Any version will do.
 fn tinyproxy() -> Result<()> {
-    let home = folder().join("tinyproxy");
-    let is_there = Path::new("/usr/bin/tinyproxy").exists();
-    if is_there || home.join("usr/bin/tinyproxy").exists() {
+    unpack("tinyproxy", &["/usr/bin/tinyproxy"], &["tinyproxy-bin"])
+}
+
+/// The same of a store: Valkey or Redis, whichever this machine has. Redis comes with what it needs besides the libraries
+/// of every system.
+fn token_store() -> Result<()> {
+    unpack(
+        "redis-server",
+        &["/usr/bin/valkey-server", "/usr/bin/redis-server"],
+        &[
+            "redis-server",
+            "redis-tools",
+            "libatomic1",
+            "libjemalloc2",
+            "liblzf1",
+        ],
+    )
+}
+
+/// Unpacks packages of Debian where the tests look for that program, unless one of these is on this machine.
+fn unpack(program: &str, installed: &[&str], packages: &[&str]) -> Result<()> {
+    let home = folder().join(program);
+    let is_there = installed.iter().any(|path| Path::new(path).exists());
+    if is_there || home.join("usr/bin").join(program).exists() {
         return Ok(());
     }
-    step("unpacking tinyproxy", || {
-        let missing =
-            "the tests go through the proxy tinyproxy: install it, or apt and dpkg, which fetch it";
-        fs::create_dir_all(&home).context("cannot make the folder of tinyproxy")?;
+    step(&format!("unpacking {program}"), || {
+        let missing = "the tests use tinyproxy and redis-server: install them, or apt and dpkg, which fetch them";
+        fs::create_dir_all(&home)
+            .with_context(|| format!("cannot make the folder of {program}"))?;
         // it needs no rights: nothing is installed
         Cmd::new("apt-get")
-            .args(["download", "tinyproxy-bin"])
+            .arg("download")
+            .args(packages)
             .dir(&home)
             .missing(missing)
-            .quiet("peers-tinyproxy")
-            .context(
-                "apt-get knows no tinyproxy-bin: run `apt-get update`, or install tinyproxy",
-            )?;
-        for entry in fs::read_dir(&home).context("cannot read the folder of tinyproxy")? {
+            .quiet(&format!("peers-{program}"))
+            .with_context(|| {
+                format!(
+                    "apt-get knows no {}: run `apt-get update`, or install {program}",
+                    packages.join(", ")
+                )
+            })?;
+        for entry in
+            fs::read_dir(&home).with_context(|| format!("cannot read the folder of {program}"))?
+        {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "deb") {
                 Cmd::new("dpkg-deb")
@@ -75,7 +104,7 @@ fn tinyproxy() -> Result<()> {
                     .arg(&path)
                     .arg(&home)
                     .missing(missing)
-                    .quiet("peers-tinyproxy")?;
+                    .quiet(&format!("peers-{program}"))?;
             }
         }
         Ok(())

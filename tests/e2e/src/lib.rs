@@ -21,5 +21,5 @@ pub use evidence::{Evidence, warnings};
 pub use lab::{GRAPH, Lab, PATIENCE, forced, graph, until};
 pub use paths::{
     artifact, edgepass_bin, output_root, peers_node, peers_python, peers_rust, peers_script,
-    secrets_root, tinyproxy,
+    secrets_root, tinyproxy, token_store_server,
 };

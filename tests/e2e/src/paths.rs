@@ -49,6 +49,23 @@ pub fn tinyproxy() -> Result<PathBuf> {
     )
 }
 
+/// A store that understands Redis: Valkey or Redis of this machine, or what was unpacked of its packages; and the folder
+/// of the libraries that came with it.
+pub fn token_store_server() -> Result<(PathBuf, Option<PathBuf>)> {
+    for installed in ["/usr/bin/valkey-server", "/usr/bin/redis-server"] {
+        if Path::new(installed).exists() {
+            return Ok((PathBuf::from(installed), None));
+        }
+    }
+    let home = root().join("target/peers/redis-server/usr");
+    let program = existing(
+        home.join("bin/redis-server"),
+        "run `cargo xtask test`, which unpacks Debian's packages, or install redis-server",
+    )?;
+    let machine = format!("lib/{}-linux-gnu", std::env::consts::ARCH);
+    Ok((program, Some(home.join(machine))))
+}
+
 /// The program that gets a token with a certificate by the Azure SDK for Rust.
 pub fn peers_rust() -> Result<PathBuf> {
     let built = "target/peers/rust/debug/azure-identity-certificate";

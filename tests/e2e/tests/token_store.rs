@@ -1,0 +1,681 @@
+//! Acceptance: several instances share their tokens by a real Redis or Valkey. What the store does not do, because it is
+//! dead, slow, full or locked, costs an exchange and no request; and nobody reads a token there.
+
+// tells the lints that helpers are test code too
+#![cfg(test)]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use edgepass::{Builder, Environment, Provider, TokenRequest, TokenSource};
+use edgepass_e2e::{GRAPH, Lab, forced, graph, token_store_server, until, warnings};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use serde_json::{Value, json};
+
+const KEY_ONE: &str = "one AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const KEY_TWO: &str = "two ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+
+const PASSWORD: &str = "hunter2-of-the-store";
+
+const CLAIMS: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1793491200"}}}"#;
+
+/// A store of a test's own.
+struct Store {
+    port: u16,
+    options: Vec<String>,
+    child: Option<Child>,
+}
+
+impl Store {
+    async fn start(options: &[&str]) -> Result<Self> {
+        let port = free_port()?;
+        let port_option = ["--port".to_owned(), port.to_string()];
+        let options = options.iter().map(|option| (*option).to_owned());
+        let mut store = Self {
+            port,
+            options: port_option.into_iter().chain(options).collect(),
+            child: None,
+        };
+        store.restart().await?;
+        Ok(store)
+    }
+
+    /// One that speaks TLS alone.
+    async fn with_tls(files: &TlsFiles) -> Result<Self> {
+        let port = free_port()?;
+        let path = |path: &Path| path.display().to_string();
+        let options = [
+            ("--port", "0".to_owned()),
+            ("--tls-port", port.to_string()),
+            ("--tls-cert-file", path(&files.certificate)),
+            ("--tls-key-file", path(&files.key)),
+            ("--tls-ca-cert-file", path(&files.authority)),
+            ("--tls-auth-clients", "no".to_owned()),
+        ];
+        let mut store = Self {
+            port,
+            options: options
+                .into_iter()
+                .flat_map(|(name, value)| [name.to_owned(), value])
+                .collect(),
+            child: None,
+        };
+        store.restart().await?;
+        Ok(store)
+    }
+
+    /// Starts it, empty.
+    async fn restart(&mut self) -> Result<()> {
+        let (program, libraries) = token_store_server()?;
+        let mut command = Command::new(program);
+        command
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(&self.options)
+            .stdout(Stdio::null());
+        if let Some(libraries) = libraries {
+            command.env("LD_LIBRARY_PATH", libraries);
+        }
+        self.child = Some(command.spawn().context("the store does not start")?);
+        until("the store takes connections", || {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()
+        })
+        .await?;
+        Ok(())
+    }
+
+    fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    fn signal(&self, signal: &str) -> Result<()> {
+        let child = self.child.as_ref().context("it runs")?;
+        let sent = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()?;
+        ensure!(sent.success(), "no signal was sent");
+        Ok(())
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    fn ask(&self, command: &[&str]) -> Result<Vec<Vec<u8>>> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        let mut text = format!("*{}\r\n", command.len());
+        for part in command {
+            text += &format!("${}\r\n{part}\r\n", part.len());
+        }
+        stream.write_all(text.as_bytes())?;
+        reply(&mut BufReader::new(stream))
+    }
+
+    /// Its keys.
+    fn keys(&self) -> Result<Vec<String>> {
+        let keys = self.ask(&["KEYS", "*"])?;
+        let text = |key: Vec<u8>| String::from_utf8(key).context("a key is text");
+        keys.into_iter().map(text).collect()
+    }
+
+    /// All that is in it.
+    fn content(&self) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        for key in self.keys()? {
+            all.extend_from_slice(key.as_bytes());
+            all.extend(self.ask(&["GET", &key])?.concat());
+        }
+        Ok(all)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // it may be gone already
+        let _ = self.kill();
+    }
+}
+
+/// An answer of a store: one text, or several.
+fn reply(from: &mut BufReader<TcpStream>) -> Result<Vec<Vec<u8>>> {
+    let mut line = String::new();
+    from.read_line(&mut line)?;
+    let (kind, rest) = line.trim_end().split_at_checked(1).context("an answer")?;
+    Ok(match kind {
+        "+" | ":" => vec![rest.as_bytes().to_vec()],
+        "$" if rest == "-1" => Vec::new(),
+        "$" => {
+            let mut text = vec![0; rest.parse::<usize>()? + 2];
+            from.read_exact(&mut text)?;
+            text.truncate(text.len() - 2);
+            vec![text]
+        }
+        "*" => {
+            let mut all = Vec::new();
+            for _ in 0..rest.parse::<usize>()? {
+                all.extend(reply(from)?);
+            }
+            all
+        }
+        _ => bail!("the store says {line}"),
+    })
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+/// The wire to a store: all that goes over it is kept, and it may be slow.
+struct Wire {
+    port: u16,
+    seen: Arc<Mutex<Vec<u8>>>,
+    delay_ms: Arc<AtomicU64>,
+}
+
+impl Wire {
+    fn to(store: &Store) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let wire = Self {
+            port: listener.local_addr()?.port(),
+            seen: Arc::default(),
+            delay_ms: Arc::default(),
+        };
+        let (seen, delay_ms) = (Arc::clone(&wire.seen), Arc::clone(&wire.delay_ms));
+        let to = store.port;
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)) else {
+                    continue;
+                };
+                let ways = [
+                    (client.try_clone(), server.try_clone()),
+                    (Ok(server), Ok(client)),
+                ];
+                for (from, to) in ways {
+                    let (seen, delay_ms) = (Arc::clone(&seen), Arc::clone(&delay_ms));
+                    thread::spawn(move || pass(from?, to?, &seen, &delay_ms));
+                }
+            }
+        });
+        Ok(wire)
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    fn seen(&self) -> Vec<u8> {
+        let seen = self.seen.lock();
+        seen.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn pass(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    seen: &Mutex<Vec<u8>>,
+    delay_ms: &AtomicU64,
+) -> std::io::Result<()> {
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        let length = from.read(&mut buffer)?;
+        if length == 0 {
+            return to.shutdown(std::net::Shutdown::Write);
+        }
+        thread::sleep(Duration::from_millis(delay_ms.load(Ordering::Relaxed)));
+        let bytes = buffer.get(..length).unwrap_or_default();
+        let mut all = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend_from_slice(bytes);
+        drop(all);
+        to.write_all(bytes)?;
+    }
+}
+
+/// A configuration with that section.
+fn config(lab: &Lab, credential: &Value, store: Value) -> Value {
+    let mut config = lab.config(credential);
+    config["host"] = json!({ "token_store": store });
+    config
+}
+
+fn secret(lab: &Lab) -> Value {
+    json!({ "client_secret": { "value": lab.emulator.client_secret() } })
+}
+
+/// The section, with a file of these keys.
+fn section(lab: &Lab, url: &str, name: &str, keys: &[&str]) -> Result<Value> {
+    let file = lab.write(name, keys.join("\n"))?;
+    for key in keys {
+        let (_, key) = key.split_once(' ').context("an id and a key")?;
+        lab.evidence.secret("key of the store", key);
+    }
+    Ok(json!({ "url": url, "encryption_keys_file": file }))
+}
+
+fn instance(lab: &Lab, store: &Value) -> Builder {
+    lab.configured(&config(lab, &secret(lab), store.clone()))
+}
+
+async fn counters(provider: &Provider) -> Result<edgepass::Counters> {
+    let status = provider.status().await?;
+    Ok(status.first().context("an identity")?.counters)
+}
+
+/// Whether that is anywhere in there, as it is or encoded.
+fn is_in(bytes: &[u8], text: &str) -> bool {
+    let forms = [
+        text.as_bytes().to_vec(),
+        STANDARD.encode(text).into_bytes(),
+        STANDARD_NO_PAD.encode(text).into_bytes(),
+        URL_SAFE_NO_PAD.encode(text).into_bytes(),
+    ];
+    let found = |form: &Vec<u8>| bytes.windows(form.len()).any(|window| window == form);
+    forms.iter().any(found)
+}
+
+/// The second host's first call is no exchange; and what is in the store and on its wire says nothing to who reads it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_host_takes_the_token_and_nobody_else_can() -> Result<()> {
+    let lab = Lab::new("token_store_two")?;
+    let store = Store::start(&[]).await?;
+    let wire = Wire::to(&store)?;
+    let section = section(&lab, &wire.url(), "keys", &[KEY_ONE])?;
+    let token_file = json!({ "federated_token_file": { "path": lab.files.token_file() } });
+    let certificate = json!({ "certificate": { "name": "demo" } });
+    let mut hidden = vec![
+        lab.emulator.client_secret().to_owned(),
+        lab.emulator.client_id().to_owned(),
+        lab.emulator.tenant().to_owned(),
+        GRAPH.to_owned(),
+        "essential".to_owned(),
+        fs::read_to_string(lab.files.token_file())?
+            .trim()
+            .to_owned(),
+    ];
+    for credential in [secret(&lab), token_file, certificate] {
+        store.ask(&["FLUSHALL"])?;
+        lab.emulator.clear_journal();
+        let config = config(&lab, &credential, section.clone());
+        let first = lab.configured(&config).build().await?;
+        let token = first.get_token(&graph()).await?;
+        assert_eq!(token.source, TokenSource::Exchange);
+        let second = lab.configured(&config).build().await?;
+        let shared = second.get_token(&graph()).await?;
+        assert_eq!(shared.source, TokenSource::Cache);
+        assert_eq!(lab.issued(&shared), lab.issued(&token));
+        assert_eq!(shared.expires_on, token.expires_on);
+        assert_eq!(shared.scope, token.scope);
+        assert_eq!(lab.emulator.token_requests().len(), 1);
+        let counted = counters(&second).await?;
+        assert_eq!((counted.exchanges, counted.store_hits), (0, 1));
+
+        // a challenge is satisfied by the server, and its token takes the place of the other
+        let claimed = first.get_token(&graph().with_claims(CLAIMS)).await?;
+        let third = lab.configured(&config).build().await?;
+        let shared = third.get_token(&graph()).await?;
+        assert_eq!(lab.issued(&shared), lab.issued(&claimed));
+        assert_ne!(shared.token, token.token);
+        for entry in lab.emulator.token_requests() {
+            hidden.extend(entry.field("client_assertion"));
+            hidden.extend(entry.field("claims"));
+        }
+        for token in [&token, &claimed] {
+            // of a token that is taken apart, too
+            let parts = token.token.expose().split('.').map(str::to_owned);
+            hidden.extend(parts.filter(|part| part.len() > 8));
+            hidden.push(token.token.expose().to_owned());
+        }
+        let content = store.content()?;
+        assert!(
+            content.len() > token.token.expose().len(),
+            "an entry is there"
+        );
+        for hidden in &hidden {
+            assert!(!is_in(&content, hidden), "{hidden} is in the store");
+        }
+        for key in store.keys()? {
+            let digest = key.strip_prefix("{edgepass}:").context("the prefix")?;
+            assert!(digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()));
+        }
+    }
+    let seen = wire.seen();
+    assert!(is_in(&seen, "GETRANGE"), "the wire is watched");
+    for hidden in &hidden {
+        assert!(!is_in(&seen, hidden), "{hidden} is on the wire");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_instances_that_start_together_ask_once() -> Result<()> {
+    let lab = Lab::new("token_store_fifty")?;
+    let store = Store::start(&[]).await?;
+    let section = section(&lab, &store.url(), "keys", &[KEY_ONE])?;
+    let mut instances = Vec::new();
+    for _ in 0..50 {
+        instances.push(instance(&lab, &section).build().await?);
+    }
+    let calls: Vec<_> = instances
+        .iter()
+        .map(|provider| {
+            let provider = provider.clone();
+            tokio::spawn(async move { provider.get_token(&graph()).await })
+        })
+        .collect();
+    let mut tokens = Vec::new();
+    for call in calls {
+        tokens.push(lab.issued(&call.await??));
+    }
+    tokens.dedup();
+    assert_eq!((tokens.len(), lab.emulator.token_requests().len()), (1, 1));
+    Ok(())
+}
+
+/// Each key of the file opens what it has sealed; what none of them opens is as if it were not there, and said once.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_rotated_and_a_wrong_one_is_said() -> Result<()> {
+    let lab = Lab::new("token_store_keys")?;
+    let store = Store::start(&[]).await?;
+    let of = |name: &str, keys: &[&str]| section(&lab, &store.url(), name, keys);
+    let ask = async |section: &Value| -> Result<TokenSource> {
+        let provider = instance(&lab, section).build().await?;
+        let token = provider.get_token(&graph()).await?;
+        lab.issued(&token);
+        Ok(token.source)
+    };
+    assert_eq!(ask(&of("one", &[KEY_ONE])?).await?, TokenSource::Exchange);
+    assert_eq!(
+        ask(&of("both", &[KEY_TWO, KEY_ONE])?).await?,
+        TokenSource::Cache
+    );
+    // who has not got the key asks, and puts his own there
+    for (name, keys, says) in [
+        (
+            "two",
+            KEY_TWO.to_owned(),
+            "id is not in encryption_keys_file",
+        ),
+        (
+            "false",
+            KEY_ONE.replace("one", "two"),
+            "another key than that of its id",
+        ),
+    ] {
+        let section = of(name, &[&keys])?;
+        assert_eq!(ask(&section).await?, TokenSource::Exchange, "{name}");
+        assert_eq!(ask(&section).await?, TokenSource::Cache, "{name}");
+        assert_eq!(warnings(says).len(), 1, "{name}");
+    }
+    // a running one takes the new key with the file
+    let file = lab.write("running", KEY_ONE)?;
+    let section = json!({ "url": store.url(), "encryption_keys_file": file });
+    let running = instance(&lab, &section).build().await?;
+    running.get_token(&graph()).await?;
+    fs::write(&file, format!("{KEY_TWO}\n{KEY_ONE}\n"))?;
+    running.get_token(&forced()).await?;
+    assert_eq!(ask(&of("two", &[KEY_TWO])?).await?, TokenSource::Cache);
+    Ok(())
+}
+
+/// Instances ask all the time while the store is killed, and started again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_killed_and_restarted_under_load_fails_no_request() -> Result<()> {
+    let lab = Lab::new("token_store_killed")?;
+    let mut store = Store::start(&[]).await?;
+    let section = section(&lab, &store.url(), "keys", &[KEY_ONE])?;
+    let answered = Arc::new(AtomicU64::new(0));
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut callers = Vec::new();
+    for _ in 0..4 {
+        let provider = instance(&lab, &section).build().await?;
+        let (answered, stopped) = (Arc::clone(&answered), stopped.clone());
+        callers.push(tokio::spawn(async move {
+            while !*stopped.borrow() {
+                provider.drop_cached(None).await?;
+                provider.get_token(&graph()).await?;
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+            counters(&provider).await
+        }));
+    }
+    let more = async || {
+        let enough = answered.load(Ordering::Relaxed) + 12;
+        let look = || (answered.load(Ordering::Relaxed) >= enough).then_some(());
+        until("more calls are answered", look).await
+    };
+    more().await?;
+    store.kill()?;
+    more().await?;
+    store.restart().await?;
+    more().await?;
+    stop.send(true)?;
+    let mut failures = 0;
+    for caller in callers {
+        failures += caller.await??.store_failures;
+    }
+    assert!(failures > 0, "nobody asked the dead one");
+    // it is used again
+    let shared = async || -> Result<bool> {
+        let provider = instance(&lab, &section).build().await?;
+        Ok(provider.get_token(&graph()).await?.source == TokenSource::Cache)
+    };
+    ensure!(shared().await? || shared().await?, "it is not used again");
+    Ok(())
+}
+
+/// What hangs is waited for within bounds, and then left alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_slow_fails_no_request() -> Result<()> {
+    let lab = Lab::new("token_store_slow")?;
+    let store = Store::start(&[]).await?;
+    let wire = Wire::to(&store)?;
+    let section = section(&lab, &wire.url(), "keys", &[KEY_ONE])?;
+    instance(&lab, &section)
+        .build()
+        .await?
+        .get_token(&graph())
+        .await?;
+    let ask = async |section: &Value| -> Result<()> {
+        let provider = instance(&lab, section).build().await?;
+        let token = provider.get_token(&graph()).await?;
+        assert_eq!(token.source, TokenSource::Exchange);
+        for _ in 0..5 {
+            assert_eq!(
+                provider.get_token(&forced()).await?.source,
+                TokenSource::Exchange
+            );
+        }
+        assert!(counters(&provider).await?.store_failures > 0);
+        Ok(())
+    };
+    wire.delay_ms.store(5_000, Ordering::Relaxed);
+    ask(&section).await?;
+    store.signal("-STOP")?;
+    let mut stopped = section.clone();
+    stopped["url"] = json!(store.url());
+    let asked = ask(&stopped).await;
+    store.signal("-CONT")?;
+    asked
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_full_fails_no_request() -> Result<()> {
+    let lab = Lab::new("token_store_full")?;
+    let store = Store::start(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"]).await?;
+    let section = section(&lab, &store.url(), "keys", &[KEY_ONE])?;
+    let provider = instance(&lab, &section).build().await?;
+    let token = provider.get_token(&graph()).await?;
+    lab.issued(&token);
+    assert_eq!(token.source, TokenSource::Exchange);
+    assert_eq!(store.keys()?.len(), 0);
+    assert!(counters(&provider).await?.store_failures > 0);
+    Ok(())
+}
+
+/// Who is not let in gives a token all the same, and says why without the password.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_needed_and_a_wrong_one_fails_no_request() -> Result<()> {
+    let lab = Lab::new("token_store_password")?;
+    let store = Store::start(&["--requirepass", PASSWORD]).await?;
+    lab.evidence.secret("password of the store", PASSWORD);
+    let mut section = section(&lab, &store.url(), "keys", &[KEY_ONE])?;
+    let wrong = lab.write("wrong", "hunter3-of-nobody\n")?;
+    lab.evidence
+        .secret("password of the store", "hunter3-of-nobody");
+    let right = lab.write("right", format!("{PASSWORD}\n"))?;
+    let ask = async |section: &Value| -> Result<TokenSource> {
+        let variables = Environment::from_pairs([("STORE_PASSWORD", PASSWORD)]);
+        let provider = instance(&lab, section)
+            .environment(variables)
+            .build()
+            .await?;
+        Ok(provider.get_token(&graph()).await?.source)
+    };
+    for password_file in [None, Some(wrong)] {
+        section["password_file"] = json!(password_file);
+        assert_eq!(ask(&section).await?, TokenSource::Exchange);
+        assert_eq!(ask(&section).await?, TokenSource::Exchange);
+    }
+    assert!(warnings("refused username or password").len() >= 2);
+    section["password_file"] = json!(right);
+    assert_eq!(ask(&section).await?, TokenSource::Exchange);
+    assert_eq!(ask(&section).await?, TokenSource::Cache);
+    section["password_file"] = Value::Null;
+    section["password_env"] = json!("STORE_PASSWORD");
+    section["username"] = json!("default");
+    assert_eq!(ask(&section).await?, TokenSource::Cache);
+    section["database"] = json!(3);
+    assert_eq!(ask(&section).await?, TokenSource::Exchange);
+    section["database"] = json!(0);
+    section["key_prefix"] = json!("other:fleet");
+    assert_eq!(ask(&section).await?, TokenSource::Exchange);
+    Ok(())
+}
+
+/// What a store with TLS needs.
+struct TlsFiles {
+    authority: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl TlsFiles {
+    fn new(lab: &Lab) -> Result<Self> {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        let key = KeyPair::generate()?;
+        let leaf = CertificateParams::new(["localhost".to_owned()])?;
+        let leaf = leaf.signed_by(&key, &authority)?;
+        Ok(Self {
+            authority: lab.write("store-ca.pem", authority.pem())?,
+            certificate: lab.write("store.pem", leaf.pem())?,
+            key: lab.write("store-key.pem", key.serialize_pem())?,
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_to_a_store_that_its_authority_vouches_for() -> Result<()> {
+    let lab = Lab::new("token_store_tls")?;
+    let files = TlsFiles::new(&lab)?;
+    let store = Store::with_tls(&files).await?;
+    let url = format!("rediss://localhost:{}", store.port);
+    let mut section = section(&lab, &url, "keys", &[KEY_ONE])?;
+    let ask = async |section: &Value| -> Result<TokenSource> {
+        let provider = instance(&lab, section).build().await?;
+        Ok(provider.get_token(&graph()).await?.source)
+    };
+    // an authority that nobody here trusts
+    assert_eq!(ask(&section).await?, TokenSource::Exchange);
+    assert_eq!(ask(&section).await?, TokenSource::Exchange);
+    section["ca_file"] = json!(files.authority);
+    assert_eq!(ask(&section).await?, TokenSource::Exchange);
+    assert_eq!(ask(&section).await?, TokenSource::Cache);
+    // another name than the certificate's
+    section["url"] = json!(format!("rediss://127.0.0.1:{}", store.port));
+    assert_eq!(ask(&section).await?, TokenSource::Exchange);
+    Ok(())
+}
+
+/// What cannot work is said before the first request, without what stands there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_the_section_is_told() -> Result<()> {
+    let lab = Lab::new("token_store_config")?;
+    let section = section(&lab, "redis://127.0.0.1:1", "keys", &["one aHVudGVyMg=="])?;
+    let with = |field: &str, value: &str| {
+        let mut section = section.clone();
+        section[field] = json!(value);
+        section
+    };
+    for (section, says) in [
+        (
+            with("url", "redis://:hunter2@localhost"),
+            "has credentials in it",
+        ),
+        (
+            with("url", "redis://localhost/1"),
+            "more than host and port",
+        ),
+        (with("password_env", "UNSET"), "is not set"),
+        (with("key_prefix", "{edgepass}"), "other characters"),
+        (with("encryption_keys_file", "keys"), "absolute path"),
+    ] {
+        let error = instance(&lab, &section).build_host().err();
+        let said = format!("{:#}", error.context("it is taken")?);
+        lab.evidence.saw("an error of the section", &said);
+        assert!(
+            said.contains("host.token_store") && said.contains(says),
+            "{said}"
+        );
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    let missing = with("password_file", "/nowhere/password");
+    let problems = instance(&lab, &missing).build_host()?.problems().join("\n");
+    for says in ["line 1: the key is not 32 bytes", "/nowhere/password"] {
+        assert!(problems.contains(says), "{problems}");
+    }
+    assert!(!problems.contains("aHVudGVyMg"), "{problems}");
+    // without a key nothing goes to the store, and tokens come all the same
+    let provider = instance(&lab, &section).build().await?;
+    lab.issued(&provider.get_token(&graph()).await?);
+    assert!(counters(&provider).await?.store_failures > 0);
+    Ok(())
+}
+
+/// Several scopes at once are several tokens of one store.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_told_apart() -> Result<()> {
+    const VAULT: &str = "https://vault.azure.net/.default";
+    let lab = Lab::new("token_store_apart")?;
+    let store = Store::start(&[]).await?;
+    let section = section(&lab, &store.url(), "keys", &[KEY_ONE])?;
+    let first = instance(&lab, &section).build().await?;
+    let second = instance(&lab, &section).build().await?;
+    for scope in [GRAPH, VAULT] {
+        let request = TokenRequest::for_scopes([scope]);
+        let token = first.get_token(&request).await?;
+        assert_eq!(token.source, TokenSource::Exchange);
+        assert_eq!(second.get_token(&request).await?.token, token.token);
+    }
+    assert_eq!(
+        (store.keys()?.len(), lab.emulator.token_requests().len()),
+        (2, 2)
+    );
+    Ok(())
+}
