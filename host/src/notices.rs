@@ -1,4 +1,5 @@
-//! Says in the log, once each, that a credential of several was left aside, and that it works again.
+//! Says in the log, once each, that a credential of several was left aside, and that it works again; and that what the token
+//! store has is not taken.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -9,20 +10,35 @@ use edgepass_core::{Config, CredentialState, IdentityStatus};
 pub(crate) struct Notices {
     /// The credentials that are left aside: identity and credential.
     aside: Mutex<BTreeSet<(String, String)>>,
+    /// The identities of which it was said that entries of the token store are ignored.
+    ignored: Mutex<BTreeSet<String>>,
 }
 
 impl Notices {
-    /// None where every identity has one credential: its failures are told to callers.
+    /// None where every identity has one credential, whose failures are told to callers, and no store is shared.
     pub(crate) fn of(config: &Config) -> Option<Self> {
         let mut identities = config.identities.values();
         let has_list = identities.any(|identity| identity.credential_count() > 1);
-        has_list.then(|| Self {
+        let has_store = config.host.token_store.is_some();
+        (has_list || has_store).then(|| Self {
             aside: Mutex::default(),
+            ignored: Mutex::default(),
         })
     }
 
     /// Takes in how the credentials stand.
     pub(crate) fn look(&self, identities: &[IdentityStatus]) {
+        let mut ignored = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);
+        for identity in identities {
+            let name = &identity.identity;
+            if identity.counters.store_ignored > 0 && ignored.insert(name.clone()) {
+                log::warn!(
+                    "identity `{name}`: what the token store has is ignored: it was got with another certificate or secret \
+                     than the present one, or by a clock that is wrong, or cannot be read"
+                );
+            }
+        }
+        drop(ignored);
         let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
         for identity in identities
             .iter()

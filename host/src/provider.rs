@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "token-store")]
+use edgepass_core::config::TokenStoreFile;
 use edgepass_core::config::{ConsumersFile, HostFile};
 use edgepass_core::{
     AuthorizationOptions, AuthorizationRequest, ClientAssertion, Config, ConfigError,
@@ -479,6 +481,8 @@ pub struct Builder {
     assertions: Option<Box<dyn AssertionSource>>,
     #[cfg(feature = "compiler")]
     component: Option<Vec<u8>>,
+    #[cfg(feature = "token-store")]
+    token_store: Option<TokenStoreFile>,
     limits: Limits,
     token_timeout: Option<Duration>,
     bypass: bool,
@@ -606,6 +610,15 @@ impl Builder {
         self
     }
 
+    /// Shares tokens with other instances by this store: Redis or Valkey. It goes before `host.token_store` of the
+    /// configuration, and has the same settings.
+    #[cfg(feature = "token-store")]
+    #[must_use]
+    pub fn token_store(mut self, store: TokenStoreFile) -> Self {
+        self.token_store = Some(store);
+        self
+    }
+
     /// Other limits than the usual ones.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -640,12 +653,22 @@ impl Builder {
         let loaded = Loaded::of(self.config, &self.environment)?;
         let environment = loaded.environment(self.environment);
         let document = loaded.text();
-        let config = Config::load(document, &environment).map_err(|error| {
+        #[cfg(feature = "token-store")]
+        let with_store = self
+            .token_store
+            .as_ref()
+            .and_then(|store| with_token_store(document, store));
+        #[cfg(feature = "token-store")]
+        let whole = with_store.as_ref().map(Secret::expose).or(document);
+        #[cfg(not(feature = "token-store"))]
+        let whole = document;
+        let config = Config::load(whole, &environment).map_err(|error| {
             loaded.explain(error, |error| unread(error, document, &environment))
         })?;
         if let Some(error) = unread_instead(&config, document, &environment) {
             return Err(error.into());
         }
+        let document = whole;
         let mut warnings = loaded.notes();
         warnings.extend(config.warnings(&environment));
         let roots = roots_of(self.roots.as_ref(), &config.host, &mut warnings)?;
@@ -970,17 +993,50 @@ fn guest_environment(
     out
 }
 
+/// The configuration with that store. `None` of one that cannot be read, about which there is more to say.
+#[cfg(feature = "token-store")]
+fn with_token_store(document: Option<&str>, store: &TokenStoreFile) -> Option<Secret> {
+    // all by name, so that a new setting is not forgotten here
+    let TokenStoreFile {
+        url,
+        encryption_keys_file,
+        username,
+        password_file,
+        password_env,
+        ca_file,
+        database,
+        key_prefix,
+        users,
+    } = store;
+    let section = serde_json::json!({
+        "url": url, "encryption_keys_file": encryption_keys_file, "username": username,
+        "password_file": password_file, "password_env": password_env, "ca_file": ca_file, "database": database,
+        "key_prefix": key_prefix, "users": users,
+    });
+    let text = document.unwrap_or("{}").trim_start_matches('\u{feff}');
+    let mut document: serde_json::Value = serde_json::from_str(text).ok()?;
+    let host = document
+        .as_object_mut()?
+        .entry("host")
+        .or_insert_with(|| serde_json::json!({}));
+    host.as_object_mut()?
+        .insert("token_store".to_owned(), section);
+    let whole = Secret::new(document.to_string());
+    wipe(&mut document);
+    Some(whole)
+}
+
+fn wipe(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) => text.zeroize(),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(wipe),
+        serde_json::Value::Object(fields) => fields.values_mut().for_each(wipe),
+        _ => {}
+    }
+}
+
 /// The configuration without the private keys that it has in it: those stay in the host.
 fn without_keys(document: &str) -> Result<Secret, BuildError> {
-    fn wipe(value: &mut serde_json::Value) {
-        match value {
-            serde_json::Value::String(text) => text.zeroize(),
-            serde_json::Value::Array(items) => items.iter_mut().for_each(wipe),
-            serde_json::Value::Object(fields) => fields.values_mut().for_each(wipe),
-            _ => {}
-        }
-    }
-
     let unreadable =
         |e: serde_json::Error| ConfigError::new("configuration", format!("not JSON: {e}"));
     let text = document.trim_start_matches('\u{feff}');
@@ -1084,6 +1140,43 @@ mod tests {
             );
             assert!(text.contains("certificates") == config.is_some(), "{text}");
         }
+    }
+
+    #[cfg(feature = "token-store")]
+    #[test]
+    fn a_store_of_the_program_goes_before_that_of_the_configuration() {
+        let store = TokenStoreFile {
+            url: "rediss://cache.example".into(),
+            encryption_keys_file: "/keys".into(),
+            username: Some("u".into()),
+            password_file: Some("/password".into()),
+            password_env: None,
+            ca_file: Some("/ca.pem".into()),
+            database: Some(2),
+            key_prefix: Some("fleet".into()),
+            users: true,
+        };
+        for document in [
+            None,
+            Some(
+                r#"{"host": {"proxy": "none"}, "identities": {"a": {"credential": {"managed_identity": {}}}}}"#,
+            ),
+            Some(
+                r#"{"host": {"token_store": {"url": "redis://other", "encryption_keys_file": "/k"}},
+                "identities": {"a": {"credential": {"managed_identity": {}}}}}"#,
+            ),
+        ] {
+            let whole = with_token_store(document, &store).unwrap();
+            let config = Config::load(Some(whole.expose()), &Environment::default()).unwrap();
+            assert_eq!(config.host.token_store.as_ref(), Some(&store));
+            let proxy = config.host.proxy.as_deref();
+            assert_eq!(
+                proxy,
+                document.filter(|d| d.contains("proxy")).map(|_| "none")
+            );
+        }
+        assert!(with_token_store(Some("{"), &store).is_none());
+        assert!(with_token_store(Some(r#"{"host": 1}"#), &store).is_none());
     }
 
     #[tokio::test]

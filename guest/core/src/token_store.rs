@@ -600,3 +600,123 @@ impl Entry {
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grant::tests::allow_every_grant;
+    use crate::{Config, Effect, Engine, Environment, Grant, Now, Reply, TokenRequest};
+
+    /// What is done first for that grant.
+    fn first_effect(users: bool, grant: Grant) -> Effect {
+        let json = format!(
+            r#"{{"identities": {{"app": {{
+                "token_endpoint": "https://idp.example/token", "client_id": "c",
+                "credential": {{"client_secret": {{"value": "hunter2"}}}}}}}},
+                "authority_hosts": ["idp.example"],
+                "host": {{"token_store": {{"url": "redis://s", "encryption_keys_file": "/k", "users": {users}}}}}}}"#
+        );
+        let config = Config::load(Some(&json), &Environment::default()).unwrap();
+        let mut engine = Engine::new(config, [7; 32]);
+        engine.use_token_store();
+        let request = TokenRequest {
+            grant,
+            ..TokenRequest::for_scopes(["read"])
+        };
+        let reply = engine.request(Now::default(), &request);
+        assert!(matches!(reply, Reply::Pending(_)), "{reply:?}");
+        engine.next_effect().unwrap().1
+    }
+
+    #[test]
+    fn tokens_of_users_are_shared_where_that_is_wanted_and_what_is_spent_never() {
+        allow_every_grant();
+        let key = |effect: Effect| match effect {
+            Effect::Store {
+                request: StoreRequest::Get { key },
+            } => Some(key),
+            Effect::Http { .. } => None,
+            other => panic!("{other:?}"),
+        };
+        let obo = |user: &str| Grant::OnBehalfOf {
+            assertion: Some(user.into()),
+            session_key: None,
+        };
+        assert_eq!(key(first_effect(false, obo("alice"))), None);
+        let own = key(first_effect(false, Grant::ClientCredentials)).unwrap();
+        let alice = key(first_effect(true, obo("alice"))).unwrap();
+        let bob = key(first_effect(true, obo("bob"))).unwrap();
+        let other = key(first_effect(true, Grant::JwtBearer("alice".into()))).unwrap();
+        let mut keys = vec![own, alice, bob, other];
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), 4);
+        let refresh = Grant::RefreshToken("alice".into());
+        assert_eq!(key(first_effect(true, refresh)), None);
+    }
+
+    fn acquired() -> Acquired {
+        Acquired {
+            granted: Granted {
+                token: "a\"b\\c.d".into(),
+                token_type: "Bearer".into(),
+                lifetime_ms: 3_600_000,
+                refresh_in_ms: None,
+                scope: Some("read \"all\"".into()),
+                refresh_token: None,
+                id_token: None,
+                issued_token_type: Some("urn:x".into()),
+                certificate_thumbprint: Some("thumb".into()),
+            },
+            asked_at: Now {
+                unix_ms: 1_000_000,
+                mono_ms: 7,
+            },
+            begun: 1,
+            scope: "asked".into(),
+            generation: Some(Generation {
+                credential: 2,
+                state: "state".into(),
+            }),
+            from_store: false,
+        }
+    }
+
+    #[test]
+    fn an_entry_is_read_as_it_was_written() {
+        let (value, expires_ms) = Entry::written("k", &acquired()).unwrap();
+        let Ok(entry) = Entry::read(&value, "k") else {
+            panic!("{}", String::from_utf8_lossy(value.expose()))
+        };
+        assert_eq!(expires_ms, 4_600_000);
+        assert_eq!(
+            (entry.obtained_ms, entry.refresh_ms, entry.expires_ms),
+            (1_000_000, 2_800_000, 4_600_000)
+        );
+        assert_eq!(entry.token.expose(), "a\"b\\c.d");
+        assert_eq!(entry.token_type, "Bearer");
+        assert_eq!(entry.scope.as_deref(), Some("read \"all\""));
+        assert_eq!(entry.issued_token_type.as_deref(), Some("urn:x"));
+        assert_eq!(entry.thumbprint.as_deref(), Some("thumb"));
+        assert_eq!(entry.generation, acquired().generation);
+        assert!(matches!(
+            Entry::read(&value, "another"),
+            Err(Unfit::Wrong("is another token's"))
+        ));
+        for cut in 0..value.len() {
+            let half = SecretBytes::new(value.expose().get(..cut).unwrap());
+            assert!(Entry::read(&half, "k").is_err(), "{cut}");
+        }
+    }
+
+    /// Who takes it from the store would get less than whoever asked.
+    #[test]
+    fn an_answer_with_more_than_a_token_is_not_kept() {
+        for (refresh, id) in [(true, false), (false, true)] {
+            let mut more = acquired();
+            more.granted.refresh_token = refresh.then(|| "r".into());
+            more.granted.id_token = id.then(|| "i".into());
+            assert!(Entry::written("k", &more).is_none());
+        }
+    }
+}

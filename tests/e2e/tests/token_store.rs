@@ -679,3 +679,48 @@ async fn tokens_are_told_apart() -> Result<()> {
     );
     Ok(())
 }
+
+/// A node of a cluster says which one has the keys, and that one is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_asked_by_any_of_its_nodes() -> Result<()> {
+    let lab = Lab::new("token_store_cluster")?;
+    let folder = |name: &str| -> Result<String> {
+        let folder = lab.scratch().join(name);
+        fs::create_dir_all(&folder)?;
+        Ok(folder.display().to_string())
+    };
+    let node = async |name: &str| -> Result<(Store, String)> {
+        // by which nodes talk to each other
+        let bus = free_port()?.to_string();
+        let options = ["--cluster-enabled", "yes", "--dir", &folder(name)?];
+        let store = Store::start(&[&options[..], &["--cluster-port", &bus]].concat()).await?;
+        Ok((store, bus))
+    };
+    let (with, bus) = node("with").await?;
+    let (without, _) = node("without").await?;
+    with.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"])?;
+    let port = with.port.to_string();
+    without.ask(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus])?;
+    until("the cluster is made", || {
+        let info = without.ask(&["CLUSTER", "INFO"]).ok()?.concat();
+        is_in(&info, "cluster_state:ok").then_some(())
+    })
+    .await?;
+    let mut tokens = Vec::new();
+    for node in [&without, &with, &without] {
+        let section = section(&lab, &node.url(), "keys", &[KEY_ONE])?;
+        let provider = instance(&lab, &section).build().await?;
+        for scope in [GRAPH, "https://vault.azure.net/.default"] {
+            let token = provider
+                .get_token(&TokenRequest::for_scopes([scope]))
+                .await?;
+            tokens.push(lab.issued(&token));
+        }
+        assert_eq!(counters(&provider).await?.store_failures, 0);
+    }
+    assert_eq!(lab.emulator.token_requests().len(), 2);
+    tokens.sort();
+    tokens.dedup();
+    assert_eq!((tokens.len(), with.keys()?.len()), (2, 2));
+    Ok(())
+}
