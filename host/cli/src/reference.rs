@@ -427,6 +427,26 @@ const SECTIONS: &[Section] = &[
 }"#,
     },
     Section {
+        object: "TokenStoreFile",
+        heading: "The token store",
+        place: "host.token_store",
+        used_by: NATIVE,
+        exceptions: &[],
+        note: "[shared-cache.md](shared-cache.md) says what is kept there, and what becomes of it when it fails.",
+        example: r#"{
+  "identities": { "app": {
+    "tenant_id": "contoso.example",
+    "client_id": "66666666-7777-8888-9999-000000000000",
+    "credential": { "federated_token_file": { "path": "/var/run/secrets/azure/wi/token/azure-identity-token" } }
+  } },
+  "host": { "token_store": {
+    "url": "rediss://cache.example:6379",
+    "password_file": "/etc/edgepass/store-password",
+    "encryption_keys_file": "/etc/edgepass/encryption-keys"
+  } }
+}"#,
+    },
+    Section {
         object: "ConsumersFile",
         heading: "Consumers",
         place: "consumers",

@@ -45,6 +45,7 @@ const PAGES: &[&str] = &[
     "docs/install.md",
     "docs/servers.md",
     "docs/networks.md",
+    "docs/shared-cache.md",
     "host/README.md",
 ];
 

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use edgepass::{Builder, Environment, Provider, TokenRequest, TokenSource};
-use edgepass_e2e::{GRAPH, Lab, forced, graph, token_store_server, until, warnings};
+use edgepass_e2e::{GRAPH, Lab, artifact, forced, graph, token_store_server, until, warnings};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
 
@@ -722,5 +722,31 @@ async fn a_cluster_is_asked_by_any_of_its_nodes() -> Result<()> {
     tokens.sort();
     tokens.dedup();
     assert_eq!((tokens.len(), with.keys()?.len()), (2, 2));
+    Ok(())
+}
+
+/// What the documentation says that the store's user may do is enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_three_commands_is_enough() -> Result<()> {
+    let lab = Lab::new("token_store_user")?;
+    let store = Store::start(&[]).await?;
+    lab.evidence.secret("password of the store", PASSWORD);
+    let page = fs::read_to_string(artifact("docs/shared-cache.md")?)?;
+    let rules = page
+        .split_once("ACL SETUSER edgepass on >PASSWORD ")
+        .and_then(|(_, rest)| rest.split_once('`'));
+    let (rules, _) = rules.context("the page shows the user's rules")?;
+    let password = format!(">{PASSWORD}");
+    let user = ["ACL", "SETUSER", "edgepass", "on", &password];
+    let user: Vec<&str> = user.into_iter().chain(rules.split(' ')).collect();
+    store.ask(&user)?;
+    let mut section = section(&lab, &store.url(), "keys", &[KEY_ONE])?;
+    section["username"] = json!("edgepass");
+    section["password_file"] = json!(lab.write("password", PASSWORD)?);
+    for source in [TokenSource::Exchange, TokenSource::Cache] {
+        let provider = instance(&lab, &section).build().await?;
+        assert_eq!(provider.get_token(&graph()).await?.source, source);
+        assert_eq!(counters(&provider).await?.store_failures, 0);
+    }
     Ok(())
 }
