@@ -119,6 +119,7 @@ fn candidates(value: &Value, steps: &[Step]) -> Vec<Value> {
         json!("https://stand-in.example"),
         json!("https://login.microsoftonline.com"),
         json!("https://login.microsoftonline.com/stand-in/token"),
+        json!("rediss://stand-in.example"),
         json!("a.b.c"),
         json!("urn:stand:in"),
         json!("11111111-2222-3333-4444-555555555555"),
@@ -137,6 +138,8 @@ fn candidates(value: &Value, steps: &[Step]) -> Vec<Value> {
         json!({"certificate_file": "/edgepass-stand-in"}),
         json!({"file": "/edgepass-stand-in"}),
         json!({"cluster": STAND_IN}),
+        json!({"url": "rediss://stand-in.example"}),
+        json!({"encryption_keys_file": "/edgepass-stand-in"}),
         json!({"filter": STAND_IN}),
         json!({"key": STAND_IN}),
         json!({"value": STAND_IN}),
@@ -551,7 +554,8 @@ mod tests {
         let json = r#"{
             "default_identity": "nobody", "surprise": 1,
             "authority_hosts": ["https://x", "good.example"],
-            "host": {"ca_file": "ca.pem"},
+            "host": {"ca_file": "ca.pem", "token_store": {
+                "url": "redis://u:hunter2@x", "encryption_keys_file": "keys", "key_prefix": "{x}"}},
             "certificates": {"k": {}, "a b": {"certificate_file": "/x"}},
             "identities": {"app": {"tenant_id": "t", "client_id": "c", "credential": {"assertion_source": {}}}},
             "envoy": {"files": {}, "sharing": "x", "request_deadline_ms": "1", "rules": [{"scopes": 1}, {"matches": {}}]}
@@ -569,6 +573,9 @@ mod tests {
             "envoy.rules[1].matches",
             "envoy.sharing",
             "host.ca_file",
+            "host.token_store.encryption_keys_file",
+            "host.token_store.key_prefix",
+            "host.token_store.url",
             "surprise",
         ];
         assert_eq!(found, expected);

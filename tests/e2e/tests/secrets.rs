@@ -8,7 +8,7 @@ use edgepass::{
 };
 use edgepass_core::{
     Algorithm, ClientAssertion, Effect, Engine, HttpRequest, HttpResponse, Now, Outcome,
-    TokenSource, Via,
+    StoreAnswer, StoreRequest, TokenSource, Via,
 };
 use edgepass_e2e::leaks::Secrets;
 use edgepass_e2e::{GRAPH, Lab};
@@ -141,6 +141,25 @@ fn nothing_shows_a_secret_when_it_is_formatted() -> Result<()> {
         (
             "Outcome of an assertion",
             format!("{:#?}", Outcome::Assertion(Ok(supplied.clone()))),
+        ),
+        (
+            "Outcome of a token store",
+            format!(
+                "{:#?}",
+                Outcome::Store(Ok(StoreAnswer::Value(Some(SecretBytes::new(CANARY)))))
+            ),
+        ),
+        (
+            "StoreRequest",
+            format!(
+                "{:#?}",
+                StoreRequest::Put {
+                    key: "0".repeat(64),
+                    value: SecretBytes::new(CANARY),
+                    ttl_s: 1,
+                    only_if_absent: false,
+                }
+            ),
         ),
         ("AccessToken", format!("{token:#?}")),
         ("ClientAssertion", format!("{assertion:#?}")),
