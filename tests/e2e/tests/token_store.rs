@@ -247,7 +247,7 @@ fn pass(
 }
 
 /// A configuration with that section.
-fn config(lab: &Lab, credential: &Value, store: Value) -> Value {
+fn config(lab: &Lab, credential: &Value, store: &Value) -> Value {
     let mut config = lab.config(credential);
     config["host"] = json!({ "token_store": store });
     config
@@ -268,7 +268,7 @@ fn section(lab: &Lab, url: &str, name: &str, keys: &[&str]) -> Result<Value> {
 }
 
 fn instance(lab: &Lab, store: &Value) -> Builder {
-    lab.configured(&config(lab, &secret(lab), store.clone()))
+    lab.configured(&config(lab, &secret(lab), store))
 }
 
 async fn counters(provider: &Provider) -> Result<edgepass::Counters> {
@@ -310,7 +310,7 @@ async fn a_second_host_takes_the_token_and_nobody_else_can() -> Result<()> {
     for credential in [secret(&lab), token_file, certificate] {
         store.ask(&["FLUSHALL"])?;
         lab.emulator.clear_journal();
-        let config = config(&lab, &credential, section.clone());
+        let config = config(&lab, &credential, &section);
         let first = lab.configured(&config).build().await?;
         let token = first.get_token(&graph()).await?;
         assert_eq!(token.source, TokenSource::Exchange);
