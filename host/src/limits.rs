@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-/// Linear memory of one component instance in all, however many memories it has, bytes. The engine's own bounds (callers waiting, tokens kept, response
-/// size) keep a correct guest under half of this; the rest is room for fragmentation. Beyond it an allocation fails
-/// and the instance is replaced.
-pub const GUEST_MEMORY_BYTES: usize = 32 * 1024 * 1024;
+/// Linear memory of one component instance, but for users' tokens, bytes. The engine's own bounds (callers waiting, tokens
+/// kept, response size) keep a correct guest under two thirds of this; the rest is room for fragmentation.
+const GUEST_MEMORY_BYTES: usize = 96 * 1024 * 1024;
+
+/// Linear memory of one component instance in all, however many memories it has, bytes: with what the tokens of users may
+/// take, and half as much again for what an allocator loses between entries of many sizes. Nothing of it is taken before
+/// there are users. Beyond it an allocation fails and the instance is replaced.
+pub const fn guest_memory_bytes(user_token_bytes: usize) -> usize {
+    GUEST_MEMORY_BYTES + user_token_bytes / 2 * 3
+}
 
 /// A configuration file, bytes: four times what the engine accepts, so that it is the engine that refuses and explains.
 pub const CONFIG_BYTES: u64 = 4 * edgepass_core::limits::MAX_CONFIG_BYTES as u64;

@@ -483,7 +483,7 @@ pub struct Builder {
     component: Option<Vec<u8>>,
     #[cfg(feature = "token-store")]
     token_store: Option<TokenStoreFile>,
-    limits: Limits,
+    limits: Option<Limits>,
     token_timeout: Option<Duration>,
     bypass: bool,
 }
@@ -622,7 +622,7 @@ impl Builder {
     /// Other limits than the usual ones.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.limits = Some(limits);
         self
     }
 
@@ -710,6 +710,10 @@ impl Builder {
         {
             return Err(BuildError::Certificate { name });
         }
+        let memory_bytes = self.limits.map_or_else(
+            || limits::guest_memory_bytes(config.user_token_bytes()),
+            |limits| limits.memory_bytes,
+        );
         let needs = config.needs();
         let connections = [needs.connections.as_slice(), &needs.id_tokens].concat();
         let way = proxies.describe(&connections)?;
@@ -756,7 +760,7 @@ impl Builder {
             files: TokenFiles::new(needs.files.into_iter().map(|file| file.path)),
             assertions: self.assertions,
             environment: told,
-            memory_bytes: self.limits.memory_bytes,
+            memory_bytes,
             warnings,
         }))
     }
@@ -856,14 +860,14 @@ fn prepare(
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Linear memory of one component instance, bytes.
+    /// Linear memory of one component instance, bytes. Unless it is set it follows `host.user_token_cache_mib`.
     pub memory_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            memory_bytes: limits::GUEST_MEMORY_BYTES,
+            memory_bytes: limits::guest_memory_bytes(edgepass_core::limits::USER_TOKENS_MIB << 20),
         }
     }
 }

@@ -656,6 +656,14 @@ impl Cache {
             .push_back((key.clone(), digest, until_mono_ms));
     }
 
+    /// How many tokens there are of the application or of users, and what they are counted with.
+    #[cfg(test)]
+    pub(crate) fn held(&self, own: bool) -> (usize, usize) {
+        let [of_own, of_users] = self.0.both();
+        let store = if own { of_own } else { of_users };
+        (store.entries.map().len(), store.bytes)
+    }
+
     /// Forgets the tokens of one identity, or all.
     pub(crate) fn drop_identity(&mut self, identity: Option<&str>) -> usize {
         let count = |cache: &Self| cache.0.both().map(|store| store.entries.map().len());

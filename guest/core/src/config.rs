@@ -38,7 +38,7 @@ use crate::distinction::Distinction;
 #[cfg(feature = "every-credential")]
 use crate::grant;
 use crate::needs::Needs;
-use crate::{Error, GrantKind, Secret, Table};
+use crate::{Error, GrantKind, Secret, Table, limits};
 
 pub use certificate_files::CertificateFiles;
 pub use client::Client;
@@ -105,9 +105,13 @@ pub(crate) struct Exchange {
 }
 
 impl Config {
-    /// What the tokens of users may take of an engine's memory, bytes.
+    /// What the tokens of users may take of an engine's memory, bytes: what `host.user_token_cache_mib` says, which a proxy
+    /// has not.
     pub fn user_token_bytes(&self) -> usize {
-        crate::limits::USER_TOKENS_MIB * 1024 * 1024
+        let set = self.host.user_token_cache_mib;
+        let set = set.filter(|_| cfg!(feature = "every-credential"));
+        let mib = set.and_then(|mib| usize::try_from(mib).ok());
+        mib.unwrap_or(limits::USER_TOKENS_MIB) << 20
     }
 
     /// What a driver must be able to do for any of its identities.

@@ -1404,6 +1404,9 @@ impl std::fmt::Debug for Engine {
 }
 
 #[cfg(test)]
+mod users;
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 

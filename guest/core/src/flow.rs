@@ -476,83 +476,62 @@ impl Io {
 
     /// The turn of a flow that gets a token of a user. It ends when that is dropped.
     pub(crate) async fn users_turn(&self) -> UsersTurn {
-        let mut queued = Queued {
-            io: self,
+        let mut turn = UsersTurn {
+            io: self.clone(),
             task: None,
         };
         poll_fn(|_| {
             let mut shared = self.0.borrow_mut();
-            let task = *queued.task.get_or_insert(shared.current);
-            let is_first = |queue: &Keyed<TaskId, ()>| {
-                let first = queue.oldest().and_then(|slot| queue.at(slot));
-                first.is_none_or(|(first, ())| *first == task)
-            };
-            if shared.user_exchanges < MAX_USER_EXCHANGES && is_first(&shared.queue_of_users) {
-                shared.user_exchanges += 1;
-                return Poll::Ready(());
-            }
-            if !shared.queue_of_users.contains_key(&task) {
+            let Some(task) = turn.task else {
+                let task = shared.current;
+                turn.task = Some(task);
+                // nobody waits while there is room
+                if shared.user_exchanges < MAX_USER_EXCHANGES {
+                    shared.user_exchanges += 1;
+                    return Poll::Ready(());
+                }
                 shared.queue_of_users.insert(task, ());
+                return Poll::Pending;
+            };
+            match shared.queue_of_users.contains_key(&task) {
+                true => Poll::Pending,
+                false => Poll::Ready(()),
             }
-            Poll::Pending
         })
         .await;
-        UsersTurn { io: self.clone() }
-    }
-
-    /// Has the next one looked whose turn it may be.
-    fn call_next_user(&self) {
-        let next = {
-            let shared = self.0.borrow();
-            let queue = &shared.queue_of_users;
-            let first = queue.oldest().and_then(|slot| queue.at(slot));
-            first
-                .filter(|_| shared.user_exchanges < MAX_USER_EXCHANGES)
-                .map(|(task, ())| *task)
-        };
-        self.poll_again(next.into_iter().collect());
+        turn
     }
 }
 
-/// A place in the queue, left when it is dropped.
-#[cfg(feature = "every-credential")]
-struct Queued<'a> {
-    io: &'a Io,
-    task: Option<TaskId>,
-}
-
-#[cfg(feature = "every-credential")]
-impl Drop for Queued<'_> {
-    fn drop(&mut self) {
-        let Some(task) = self.task else {
-            return;
-        };
-        let was_queued = self
-            .io
-            .0
-            .borrow_mut()
-            .queue_of_users
-            .remove(&task)
-            .is_some();
-        if was_queued {
-            // who comes after may be next now
-            self.io.call_next_user();
-        }
-    }
-}
-
-/// One of [`MAX_USER_EXCHANGES`].
+/// One of [`MAX_USER_EXCHANGES`], or a place in the queue for it.
 #[cfg(feature = "every-credential")]
 #[derive(Debug)]
 pub(crate) struct UsersTurn {
     io: Io,
+    /// Who has asked for it.
+    task: Option<TaskId>,
 }
 
 #[cfg(feature = "every-credential")]
 impl Drop for UsersTurn {
     fn drop(&mut self) {
-        self.io.0.borrow_mut().user_exchanges -= 1;
-        self.io.call_next_user();
+        let Some(task) = self.task else {
+            return;
+        };
+        let next = {
+            let mut shared = self.io.0.borrow_mut();
+            if shared.queue_of_users.remove(&task).is_some() {
+                return;
+            }
+            // it goes to the next one, who need not ask for it again
+            let next = shared.queue_of_users.pop_oldest();
+            if next.is_none() {
+                shared.user_exchanges -= 1;
+            }
+            next
+        };
+        self.io
+            .poll_again(next.into_iter().map(|(task, ())| task).collect());
     }
 }
 

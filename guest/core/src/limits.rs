@@ -48,7 +48,7 @@ pub const USER_TOKENS_MIB: usize = 8;
 
 /// The most that the configuration may say, MiB. With what the host needs besides it stays well under what a component can
 /// address.
-pub const MAX_USER_TOKENS_MIB: usize = 1024;
+pub const MAX_USER_TOKENS_MIB: u64 = 1024;
 
 /// Tokens of users that a status lists, the ones that were used last: nobody reads a hundred thousand lines.
 pub const MAX_LISTED_USER_TOKENS: usize = 100;

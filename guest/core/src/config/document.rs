@@ -215,5 +215,8 @@ object! {
         pub proxy: Option<String> = optional_text,
         /// A store by which several instances share their tokens. Without it each has its own alone.
         pub token_store: ForEveryBuild<TokenStoreFile> = object_for_every_build,
+        /// What the cached tokens of users may take, MiB. Those that were not used for the longest time give way to others:
+        /// a MiB is some 400 users. The application's own tokens have room of their own.
+        pub user_token_cache_mib: Option<u64> = optional_number,
     }
 }

@@ -22,6 +22,8 @@ use crate::authority::{Authority, Endpoint, PUBLIC_HOST, Reason, TrustedHosts};
 use crate::credential::{Credential, CredentialFile, Credentials, Direct, SHORTCUTS};
 use crate::limits::MAX_CREDENTIALS;
 #[cfg(feature = "every-credential")]
+use crate::limits::{MAX_USER_TOKENS_MIB, USER_TOKENS_MIB};
+#[cfg(feature = "every-credential")]
 use crate::needs::ServerNeed;
 
 impl Config {
@@ -50,6 +52,16 @@ impl Config {
         #[cfg(feature = "every-credential")]
         if let Some(store) = &file.host.token_store {
             store.check()?;
+        }
+        if let Some(mib) = file.host.user_token_cache_mib
+            && !(1..=MAX_USER_TOKENS_MIB).contains(&mib)
+        {
+            let message = format!("is not between 1 and {MAX_USER_TOKENS_MIB}");
+            return Err(
+                ConfigError::new("host.user_token_cache_mib", message).hint(format!(
+                    "write MiB, {USER_TOKENS_MIB} for example, or leave it out"
+                )),
+            );
         }
         let loader = Loader {
             trusted: trusted_hosts(&file.authority_hosts, &loading)?,

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Config, document, parameters};
+use crate::limits;
 
 /// Names the schema, so that others can refer to it. Nothing is to be found there.
 const ID: &str = "urn:edgepass:configuration";
@@ -174,6 +175,16 @@ fn texts() -> Vec<(&'static str, &'static str, Value)> {
                 "maxLength": 64,
                 "default": super::TokenStoreFile::PREFIX,
                 "$comment": "letters, digits, `.`, `:`, `_`, `-`",
+            }),
+        ),
+        (
+            "HostFile",
+            "user_token_cache_mib",
+            json!({
+                "minimum": 1,
+                "maximum": limits::MAX_USER_TOKENS_MIB,
+                "default": limits::USER_TOKENS_MIB,
+                "$comment": "MiB, 1 to 1024",
             }),
         ),
         ("CertificateFiles", "certificate_file", path()),
