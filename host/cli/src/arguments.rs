@@ -9,6 +9,7 @@ use edgepass_settings::formats::Format;
 
 use super::envoy_config::Upstream;
 use super::failure;
+use super::grant::TokenTypeName;
 
 // Headings look as clap's own do at a terminal, and are plain wherever it prints them plain.
 
@@ -23,6 +24,7 @@ const TOKEN_EXAMPLES: &str = "\
   edgepass token --scope https://graph.microsoft.com/.default
   edgepass token --config edgepass.json --identity billing -o token
   edgepass token --appsettings appsettings.json --api graph
+  edgepass token -s api://orders/.default --grant on-behalf-of --assertion-file - < caller.token
   h=$(edgepass token -s api://app/.default -o header) && curl -H \"$h\" https://app.example/";
 
 const CHECK_EXAMPLES: &str = "\
@@ -165,11 +167,125 @@ pub(crate) struct TokenArguments {
     /// What is printed; `json` if left out.
     #[arg(short = 'o', long, visible_alias = "output", value_enum)]
     pub(crate) format: Option<TokenFormat>,
+
+    // the last, because what comes after it would be under its heading
+    #[command(flatten)]
+    pub(crate) grant: GrantArguments,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+/// What `--grant` needs. Tokens, codes and verifiers come from files or standard input alone: a command line is seen by every
+/// process of the machine, and kept by shells.
+#[derive(Args, Default)]
+#[command(next_help_heading = "Grant")]
+pub(crate) struct GrantArguments {
+    /// How the token is granted; `client-credentials`, the application's own token, if left out.
+    #[arg(long, value_enum, value_name = "GRANT")]
+    pub(crate) grant: Option<GrantName>,
+
+    /// The file with the token that a user has sent (on-behalf-of), or with the assertion that is exchanged (jwt-bearer); `-`
+    /// for standard input, here and for the other files of a grant.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) assertion_file: Option<PathBuf>,
+
+    /// The file with the code that the authorization endpoint has sent (authorization-code).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) code_file: Option<PathBuf>,
+
+    /// The redirect URI to which the code was sent (authorization-code).
+    #[arg(long, value_name = "URI")]
+    pub(crate) redirect_uri: Option<String>,
+
+    /// The file with the PKCE code verifier of the authorization request (authorization-code).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) code_verifier_file: Option<PathBuf>,
+
+    /// The nonce of the authorization request, which the ID token must have (authorization-code).
+    #[arg(long, value_name = "NONCE")]
+    pub(crate) nonce: Option<String>,
+
+    /// The file with the refresh token (refresh-token). A server may replace it: the new one is printed with `-o json` alone.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) refresh_token_file: Option<PathBuf>,
+
+    /// The file with the token that is exchanged (token-exchange).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) subject_token_file: Option<PathBuf>,
+
+    /// What the subject token is (token-exchange): access-token, refresh-token, id-token, jwt, saml1, saml2, or the URI of
+    /// another type.
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) subject_token_type: Option<TokenTypeName>,
+
+    /// The file with the token of who acts for the subject (token-exchange).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) actor_token_file: Option<PathBuf>,
+
+    /// What the actor token is, as for the subject token (token-exchange).
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) actor_token_type: Option<TokenTypeName>,
+
+    /// The name of the service that the token is for (token-exchange). May be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) audience: Vec<String>,
+
+    /// The URI of the service that the token is for (token-exchange). May be given several times.
+    #[arg(long, value_name = "URI")]
+    pub(crate) resource: Vec<String>,
+
+    /// What the issued token shall be, as for the subject token (token-exchange).
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) requested_token_type: Option<TokenTypeName>,
+
+    /// The client ID of the agent identity; the identity is its blueprint (agent, agent-user).
+    #[arg(long, value_name = "CLIENT_ID")]
+    pub(crate) agent: Option<String>,
+
+    /// The user for whom the agent acts: a user name, or an object ID (agent-user).
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+}
+
+/// A grant, as `--grant` names it; those that the standards name otherwise are known by those names, too.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum GrantName {
+    /// The application's own token.
+    #[value(alias = "client_credentials")]
+    ClientCredentials,
+    /// A user's token for another API, for the token that the user has sent (Entra ID).
+    #[value(aliases = ["on_behalf_of", "obo"])]
+    OnBehalfOf,
+    /// Tokens of a user who has just signed in.
+    #[value(aliases = ["authorization_code", "code"])]
+    AuthorizationCode,
+    /// Tokens of a user who has signed in before.
+    #[value(alias = "refresh_token")]
+    RefreshToken,
+    /// A token for an assertion (RFC 7523).
+    #[value(aliases = ["jwt_bearer", "urn:ietf:params:oauth:grant-type:jwt-bearer"])]
+    JwtBearer,
+    /// A token for another token (RFC 8693).
+    #[value(aliases = ["token_exchange", "urn:ietf:params:oauth:grant-type:token-exchange"])]
+    TokenExchange,
+    /// The own token of an agent identity (Entra ID).
+    Agent,
+    /// A user's token for an agent identity (Entra ID).
+    #[value(alias = "agent_user")]
+    AgentUser,
+    /// Refused, with the reason.
+    #[value(hide = true, aliases = ["device_code", "device", "urn:ietf:params:oauth:grant-type:device_code"])]
+    DeviceCode,
+    /// Refused, with the reason.
+    #[value(hide = true, alias = "ropc")]
+    Password,
+    /// Refused, with the reason.
+    #[value(hide = true)]
+    Implicit,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum TokenFormat {
-    /// `access_token`, `token_type`, `expires_on`, `refresh_on` (unix seconds), `scope` and `identity`.
+    /// `access_token`, `token_type`, `expires_on`, `refresh_on` (unix seconds), `scope` and `identity`; `refresh_token`,
+    /// `id_token` and `issued_token_type` where a grant brings them, which are printed in this format alone.
     Json,
     /// The `Authorization` header, for `curl --header`.
     Header,

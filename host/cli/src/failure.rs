@@ -197,6 +197,12 @@ impl Failure {
         }
     }
 
+    /// What it prints for people.
+    #[cfg(test)]
+    pub(crate) fn in_words(&self) -> String {
+        self.text(false)
+    }
+
     /// Prints it on standard error, after the warnings; with JSON all of it is one document.
     pub(crate) fn report(&self, format: Format, warnings: &Warnings) {
         let mut stderr = std::io::stderr().lock();

@@ -4,6 +4,7 @@ mod arguments;
 mod config;
 mod envoy_config;
 mod failure;
+mod grant;
 mod init;
 mod log;
 mod mistakes;

@@ -1,7 +1,10 @@
 //! Which input a message may repeat. What somebody gave in a wrong place may be a secret that belongs elsewhere.
 
+use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
 use edgepass::repeat::has_no_secret;
+
+use super::grant;
 
 /// What stands in the place of the rest.
 const NOT_REPEATED: &str = "(not repeated)";
@@ -31,8 +34,17 @@ pub(crate) fn is_harmless(text: &str) -> bool {
     (is_option || is_path || is_file || is_word || is_folder || is_host) && has_no_secret(rest)
 }
 
-/// A usage error that repeats nothing that may be a secret.
+/// A usage error that repeats nothing that may be a secret, and says where one belongs.
 pub(crate) fn usage(mut error: clap::Error) -> clap::Error {
+    let instead = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) => grant::instead_of(option),
+        _ => None,
+    };
+    if let Some(instead) = instead {
+        error.remove(ContextKind::SuggestedArg);
+        let instead = ContextValue::StyledStrs(vec![StyledStr::from(instead)]);
+        error.insert(ContextKind::Suggested, instead);
+    }
     let given = [
         ContextKind::InvalidArg,
         ContextKind::InvalidValue,

@@ -5,12 +5,14 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use edgepass::{Builder, Error, ErrorClass, ErrorDetail, Provider, Refresh, Token, TokenRequest};
+use edgepass::{
+    Builder, Error, ErrorClass, ErrorDetail, Provider, Refresh, Secret, Token, TokenRequest,
+};
 use zeroize::Zeroizing;
 
 use super::arguments::{TokenArguments, TokenFormat};
 use super::failure::{Failure, Warnings};
-use super::{config, output, watch};
+use super::{config, grant, output, watch};
 
 /// A component, bytes: ours has some hundred thousand.
 #[cfg(feature = "compiler")]
@@ -21,6 +23,7 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
     let deadline = arguments
         .timeout
         .map(|given| (given, watch::deadline(given)));
+    let granted = grant::read(&arguments.grant, &arguments.config)?;
     let document = config::read(&arguments.config)?;
     let environment = config::environment(document.as_ref());
     let direct = config::narrate(
@@ -51,6 +54,7 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
         } else {
             Refresh::IfNeeded
         },
+        grant: granted,
         ..TokenRequest::for_scopes(arguments.scope.iter().cloned())
     };
     check_open_files()?;
@@ -89,7 +93,9 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
             return Err(failure);
         }
     };
-    let printed = print(&token, arguments.format.unwrap_or(TokenFormat::Json));
+    let format = arguments.format.unwrap_or(TokenFormat::Json);
+    warnings.add(lost(&token, format).as_slice());
+    let printed = print(&token, format);
     drop(token);
     end(&runtime, provider);
     // The process ends now, and the kernel is quicker at taking back what it has than this program is at giving it back.
@@ -247,6 +253,15 @@ fn with_component(_: Builder, _: &Path) -> Result<Builder, Failure> {
     ))
 }
 
+/// What the server has issued and this format does not print, if it matters: the refresh token that was sent may be good no
+/// more (RFC 9700 section 4.14.2).
+fn lost(token: &Token, format: TokenFormat) -> Option<String> {
+    (token.refresh_token.is_some() && format != TokenFormat::Json).then(|| {
+        "the server has issued a refresh token, which is printed with `-o json` alone: it is lost"
+            .to_owned()
+    })
+}
+
 fn print(token: &Token, format: TokenFormat) -> Result<(), Failure> {
     let text = match format {
         TokenFormat::Json => json(token)?,
@@ -268,6 +283,12 @@ fn json(token: &Token) -> Result<Zeroizing<String>, Failure> {
         refresh_on: u64,
         scope: &'a str,
         identity: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refresh_token: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id_token: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        issued_token_type: Option<&'a str>,
     }
     let printed = Printed {
         access_token: token.token.expose(),
@@ -276,6 +297,9 @@ fn json(token: &Token) -> Result<Zeroizing<String>, Failure> {
         refresh_on: token.refresh_on,
         scope: &token.scope,
         identity: &token.identity,
+        refresh_token: token.refresh_token.as_ref().map(Secret::expose),
+        id_token: token.id_token.as_ref().map(Secret::expose),
+        issued_token_type: token.issued_token_type.as_deref(),
     };
     let mut text = Zeroizing::new(
         serde_json::to_string(&printed)
