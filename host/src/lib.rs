@@ -29,6 +29,49 @@
 //! out without entering the sandbox. [`blocking`] is for programs without an asynchronous runtime. Errors are one line;
 //! with `{:#}` the line says what to do as well.
 //!
+//! # Users' tokens
+//!
+//! A request is for the workload's own token if it says nothing else; [`TokenRequest::with_grant`] says otherwise. A back end
+//! that calls another API on behalf of the user who calls it:
+//!
+//! ```no_run
+//! use edgepass::{Grant, Provider, TokenRequest};
+//!
+//! # async fn example(provider: Provider, bearer: &str) -> Result<(), edgepass::Error> {
+//! let request = TokenRequest::for_scopes(["https://graph.microsoft.com/.default"])
+//!     .with_grant(Grant::on_behalf_of(bearer));
+//! let token = provider.get_token(&request).await?;
+//! # let _ = token;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! And one that signs users in: the code comes to its redirect URI, and a refresh token is used later.
+//!
+//! ```no_run
+//! use edgepass::{Grant, Provider, TokenRequest};
+//!
+//! # async fn example(
+//! #     provider: Provider, code: String, code_verifier: String, nonce: String,
+//! # ) -> Result<(), edgepass::Error> {
+//! let scopes = ["openid", "profile", "offline_access"];
+//! let grant = Grant::authorization_code(code, "https://app.example/callback")
+//!     .with_code_verifier(code_verifier)
+//!     .with_nonce(nonce);
+//! let tokens = provider.get_token(&TokenRequest::for_scopes(scopes).with_grant(grant)).await?;
+//!
+//! if let Some(refresh_token) = &tokens.refresh_token {
+//!     let grant = Grant::refresh_token(refresh_token.expose());
+//!     let tokens = provider.get_token(&TokenRequest::for_scopes(scopes).with_grant(grant)).await?;
+//! #   let _ = tokens;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An error that begins a new sign-in, because the user has to do something, has the class
+//! [`InteractionRequired`](ErrorClass::InteractionRequired).
+//!
 //! # Settings that a program already has
 //!
 //! [`Provider::from_appsettings`] takes those of a .NET program with Microsoft.Identity.Web (`appsettings.json`),
@@ -123,6 +166,7 @@ pub use edgepass_core::{
     RejectionOutcome, Secret, SecretBytes, TokenRequest, TokenSource, TokenState, TokenStatus,
     TokenType, UserReference,
 };
+pub use edgepass_core::{AuthorizationCode, TokenExchange, token_types};
 pub use edgepass_core::{config, needs};
 pub use provider::{BuildError, Builder, Limits, Provider, Stats, process_environment};
 pub use settings::AppSettings;

@@ -1,7 +1,10 @@
 //! What callers ask for and get.
 
+mod grants;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use self::grants::{AuthorizationCode, TokenExchange, token_types};
 use crate::{Error, ErrorClass, Secret};
 
 /// One question for a token.
@@ -67,10 +70,10 @@ impl TokenRequest {
         self
     }
 
-    /// The same by another grant.
+    /// The same by another grant, such as [`Grant::on_behalf_of`].
     #[must_use]
-    pub fn with_grant(mut self, grant: Grant) -> Self {
-        self.grant = grant;
+    pub fn with_grant(mut self, grant: impl Into<Grant>) -> Self {
+        self.grant = grant.into();
         self
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::ValueEnum as _;
-use edgepass::{AgentUser, Grant, Secret};
+use edgepass::{Grant, Secret, token_types};
 use zeroize::Zeroizing;
 
 use super::arguments::{ConfigArguments, GrantArguments, GrantName};
@@ -49,19 +49,17 @@ impl FromStr for TokenTypeName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        /// RFC 8693 section 3.
-        const NAMES: [&str; 6] = [
-            "access-token",
-            "refresh-token",
-            "id-token",
-            "jwt",
-            "saml1",
-            "saml2",
+        const NAMES: [(&str, &str); 6] = [
+            ("access-token", token_types::ACCESS_TOKEN),
+            ("refresh-token", token_types::REFRESH_TOKEN),
+            ("id-token", token_types::ID_TOKEN),
+            ("jwt", token_types::JWT),
+            ("saml1", token_types::SAML1),
+            ("saml2", token_types::SAML2),
         ];
         let name = text.replace('_', "-");
-        if NAMES.contains(&name.as_str()) {
-            let name = name.replace('-', "_");
-            return Ok(Self(format!("urn:ietf:params:oauth:token-type:{name}")));
+        if let Some((_, uri)) = NAMES.iter().find(|(known, _)| *known == name) {
+            return Ok(Self((*uri).to_owned()));
         }
         // RFC 3986 section 3: a scheme, and something after it
         let is_uri = text.split_once(':').is_some_and(|(scheme, rest)| {
@@ -76,7 +74,7 @@ impl FromStr for TokenTypeName {
         }
         Err(format!(
             "it is none of {}, and no URI such as urn:ietf:params:oauth:token-type:jwt",
-            NAMES.join(", ")
+            NAMES.map(|(name, _)| name).join(", ")
         ))
     }
 }
@@ -137,11 +135,11 @@ pub(crate) fn read(arguments: &GrantArguments, config: &ConfigArguments) -> Resu
                     .map(|name| name.0.clone()),
             }
         }
-        GrantName::Agent => Grant::Agent(given.text(&arguments.agent, "--agent", AGENT)?),
-        GrantName::AgentUser => Grant::AgentUser {
-            agent: given.text(&arguments.agent, "--agent", AGENT)?,
-            user: user(given.text(&arguments.user, "--user", USER)?),
-        },
+        GrantName::Agent => Grant::agent(given.text(&arguments.agent, "--agent", AGENT)?),
+        GrantName::AgentUser => Grant::agent_user(
+            given.text(&arguments.agent, "--agent", AGENT)?,
+            given.text(&arguments.user, "--user", USER)?,
+        ),
         // refused above
         GrantName::DeviceCode | GrantName::Password | GrantName::Implicit => {
             Grant::ClientCredentials
@@ -444,24 +442,10 @@ fn content(
     Ok(Secret::new(text))
 }
 
-/// A user by object ID, or by name.
-fn user(text: String) -> AgentUser {
-    if is_uuid(&text) {
-        AgentUser::ObjectId(text)
-    } else {
-        AgentUser::Username(text)
-    }
-}
-
-fn is_uuid(text: &str) -> bool {
-    const PARTS: [usize; 5] = [8, 4, 4, 4, 12];
-    text.split('-').map(str::len).eq(PARTS)
-        && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use edgepass::UserReference;
 
     use super::*;
     use crate::arguments::{Arguments, Command};
@@ -591,14 +575,14 @@ mod tests {
                 ],
                 Grant::AgentUser {
                     agent: agent.to_owned(),
-                    user: AgentUser::Username("alice@contoso.example".to_owned()),
+                    user: UserReference::Username("alice@contoso.example".to_owned()),
                 },
             ),
             (
                 vec!["--grant", "agent-user", "--agent", agent, "--user", agent],
                 Grant::AgentUser {
                     agent: agent.to_owned(),
-                    user: AgentUser::ObjectId(agent.to_owned()),
+                    user: UserReference::ObjectId(agent.to_owned()),
                 },
             ),
         ] {
