@@ -112,6 +112,10 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/grants.md")]
+struct Grants;
+
 pub mod blocking;
 pub mod downstream;
 pub mod limits;

@@ -1,6 +1,7 @@
 //! The `edgepass` command, run as a user runs it.
 
 use std::collections::BTreeMap;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::process;
 
@@ -16,6 +17,7 @@ pub struct Command<'l> {
     program: std::path::PathBuf,
     arguments: Vec<String>,
     env: BTreeMap<String, String>,
+    input: String,
 }
 
 impl<'l> Command<'l> {
@@ -38,7 +40,15 @@ impl<'l> Command<'l> {
             program: program.to_owned(),
             arguments: Vec::new(),
             env,
+            input: String::new(),
         }
+    }
+
+    /// With that on standard input.
+    #[must_use]
+    pub fn input(mut self, text: &str) -> Self {
+        self.input = text.to_owned();
+        self
     }
 
     /// One more argument.
@@ -92,13 +102,23 @@ impl<'l> Command<'l> {
 
     /// Runs it to its end.
     pub fn run(self) -> Result<Ran> {
-        let output = process::Command::new(&self.program)
+        let mut child = process::Command::new(&self.program)
             .args(&self.arguments)
             .env_clear()
             .envs(&self.env)
-            .stdin(process::Stdio::null())
-            .output()
+            .stdin(process::Stdio::piped())
+            .stdout(process::Stdio::piped())
+            .stderr(process::Stdio::piped())
+            .spawn()
             .with_context(|| format!("cannot run {}", self.program.display()))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // who does not read it may end before it is written
+            match stdin.write_all(self.input.as_bytes()) {
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+                written => written.context("cannot write standard input")?,
+            }
+        }
+        let output = child.wait_with_output()?;
         let ran = Ran {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

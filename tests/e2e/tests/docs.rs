@@ -42,6 +42,7 @@ const PAGES: &[&str] = &[
     "docs/formats.md",
     "docs/from-appsettings.md",
     "docs/from-python-social-auth.md",
+    "docs/grants.md",
     "docs/install.md",
     "docs/servers.md",
     "docs/networks.md",

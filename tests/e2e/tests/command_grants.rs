@@ -1,0 +1,214 @@
+//! The commands of docs/grants.md, as they are printed there, beside the emulator: each gets its token, and what a server issues
+//! beside it is where the page says.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use edgepass_e2e::{Browser, Lab, Ran};
+use edgepass_emulator::{App, Mint, User};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// What the page has in the place of what is everybody's own.
+const AGENT: &str = "AGENT_CLIENT_ID";
+const NONCE: &str = "NONCE";
+const USER: &str = "alice@contoso.example";
+const REDIRECT_URI: &str = "https://app.example/callback";
+
+/// The agent's client ID, and a verifier of RFC 7636.
+const AGENT_ID: &str = "7c1d2e3f-0000-4000-8000-0000000000a1";
+const VERIFIER: &str = "a-verifier-of-a-test-that-is-long-enough-to-be-one";
+
+struct World {
+    lab: Lab,
+}
+
+impl World {
+    fn new(test: &str) -> Result<Self> {
+        let lab = Lab::new(test)?;
+        let emulator = &lab.emulator;
+        let app = emulator.app(emulator.client_id());
+        let app = app.context("no application")?.blueprint();
+        emulator.register_app(app.redirect_uri(REDIRECT_URI));
+        emulator.register_app(App::new(AGENT_ID).agent_of(emulator.client_id()));
+        let user = User::new(USER).of_agent(AGENT_ID);
+        let graph = "https://graph.microsoft.com";
+        emulator.register_user(user.consent(AGENT_ID, graph, &["User.Read"]));
+        Ok(Self { lab })
+    }
+
+    /// A file of the page's.
+    fn write(&self, name: &str, secret: &str) -> Result<()> {
+        self.lab.evidence.secret(name, secret);
+        // as an editor leaves it
+        self.lab.write(name, format!("{secret}\n")).map(drop)
+    }
+
+    /// The token with which a user calls the application.
+    fn caller(&self) -> Result<String> {
+        let emulator = &self.lab.emulator;
+        emulator.user_token(emulator.username(), &emulator.own_resource(), &Mint::new())
+    }
+
+    /// An assertion for the token server that is not Entra ID.
+    fn assertion(&self) -> Result<String> {
+        let mint = Mint::new().audience(&self.lab.emulator.generic_issuer());
+        self.lab.emulator.issuer().mint(&mint)
+    }
+
+    /// The code of a user who has just signed in.
+    async fn code(&self) -> Result<String> {
+        let emulator = &self.lab.emulator;
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs([
+            ("client_id", emulator.client_id()),
+            ("response_type", "code"),
+            ("redirect_uri", REDIRECT_URI),
+            ("scope", "openid profile offline_access"),
+            ("nonce", NONCE),
+            ("login_hint", emulator.username()),
+            ("code_challenge_method", "S256"),
+        ]);
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
+        query.append_pair("code_challenge", &challenge);
+        let (authority, tenant) = (emulator.authority(), emulator.tenant());
+        let query = query.finish();
+        let url = format!("{authority}/{tenant}/oauth2/v2.0/authorize?{query}");
+        let (page, next) = Browser::new(&self.lab)?.look(&url).await?;
+        let next = next.with_context(|| page.text.clone())?;
+        let code = next.query_pairs().find(|(name, _)| name == "code");
+        let (_, code) = code.with_context(|| next.to_string())?;
+        self.lab.evidence.secret("code", &code);
+        Ok(code.into_owned())
+    }
+
+    /// A refresh token, by a command of its own.
+    async fn refresh_token(&self) -> Result<String> {
+        let line = commands()?.remove("authorization-code");
+        let ran = self.run(&line.context("no command")?, &self.code().await?)?;
+        let token = ran.token()?;
+        let token = token.get("refresh_token").and_then(Value::as_str);
+        let token = token.context("none came")?;
+        self.lab.evidence.secret("refresh token", token);
+        Ok(token.to_owned())
+    }
+
+    /// The configuration of the token server that is not Entra ID.
+    fn elsewhere(&self) -> Value {
+        let emulator = &self.lab.emulator;
+        json!({
+            "authority_hosts": [format!("localhost:{}", emulator.port())],
+            "identities": { "partner": {
+                "issuer": emulator.generic_issuer(),
+                "client_id": emulator.client_id(),
+                "credential": { "client_secret": { "value": emulator.client_secret() } },
+            } },
+        })
+    }
+
+    /// Runs a command of the page with files and names of this world.
+    fn run(&self, line: &[String], input: &str) -> Result<Ran> {
+        let is_file = |word: &str| self.lab.scratch().join(word).is_file();
+        let words: Vec<String> = line
+            .iter()
+            .map(|word| match word.as_str() {
+                AGENT => AGENT_ID.to_owned(),
+                "orders" => self.lab.emulator.client_id().to_owned(),
+                word if is_file(word) => self.lab.scratch().join(word).display().to_string(),
+                word => word.to_owned(),
+            })
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let command = self.lab.edgepass(&words)?.input(input);
+        let elsewhere = ["jwt-bearer", "token-exchange"];
+        if words.iter().any(|word| elsewhere.contains(word)) {
+            command.config(&self.elsewhere())?.run()
+        } else {
+            command.run()
+        }
+    }
+}
+
+/// The commands of the page, by the grant that they name.
+fn commands() -> Result<BTreeMap<String, Vec<String>>> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/grants.md");
+    let page = fs::read_to_string(page)?.replace("\\\n", " ");
+    let lines = page.lines().filter_map(|line| {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        (words.first()? == "edgepass").then(|| words.into_iter().skip(1).collect::<Vec<_>>())
+    });
+    let by_grant = lines.map(|words| {
+        let named = words.iter().skip_while(|word| *word != "--grant").nth(1);
+        let name = named.map_or("client-credentials", String::as_str);
+        (name.to_owned(), words)
+    });
+    let commands: BTreeMap<_, _> = by_grant.collect();
+    ensure!(commands.len() == 8, "the page has {:?}", commands.keys());
+    Ok(commands)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_page_get_their_tokens() -> Result<()> {
+    let world = World::new("command_grants")?;
+    world.write("caller.token", &world.caller()?)?;
+    world.write("verifier", VERIFIER)?;
+    for name in ["assertion.jwt", "user.jwt", "service.jwt"] {
+        world.write(name, &world.assertion()?)?;
+    }
+    for (grant, line) in commands()? {
+        let input = match grant.as_str() {
+            "authorization-code" => world.code().await?,
+            "refresh-token" => world.refresh_token().await?,
+            _ => String::new(),
+        };
+        let ran = world.run(&line, &format!("{input}\n"))?;
+        let token = ran.token().with_context(|| grant.clone())?;
+        let of_user = ["authorization-code", "refresh-token"].contains(&grant.as_str());
+        for name in ["refresh_token", "id_token"] {
+            if let Some(secret) = token[name].as_str() {
+                world.lab.evidence.secret(name, secret);
+            }
+            ensure!(token[name].is_string() == of_user, "{grant}: {name}");
+        }
+        ensure!(
+            token["issued_token_type"].is_string() == (grant == "token-exchange"),
+            "{grant}: issued_token_type"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_that_is_not_printed_is_said_to_be_lost() -> Result<()> {
+    let world = World::new("command_grants_lost")?;
+    world.write("verifier", VERIFIER)?;
+    let mut line = commands()?.remove("refresh-token").context("no command")?;
+    line.extend(["-o".to_owned(), "header".to_owned()]);
+    let ran = world.run(&line, &world.refresh_token().await?)?;
+    ensure!(ran.code == Some(0), "{}", ran.stderr);
+    ensure!(ran.stdout.starts_with("Authorization: Bearer "));
+    ensure!(
+        ran.stderr.contains("`-o json` alone: it is lost"),
+        "{}",
+        ran.stderr
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_counts_once_and_says_so() -> Result<()> {
+    let world = World::new("command_grants_twice")?;
+    world.write("verifier", VERIFIER)?;
+    let line = commands()?.remove("authorization-code");
+    let line = line.context("no command")?;
+    let code = world.code().await?;
+    world.run(&line, &code)?.token()?;
+    let (status, error) = world.run(&line, &code)?.error()?;
+    ensure!(status == 1, "{status}");
+    ensure!(error["oauth_error"] == "invalid_grant", "{error}");
+    ensure!(!error.to_string().contains(&code));
+    Ok(())
+}
