@@ -27,6 +27,10 @@ const TOKEN_EXAMPLES: &str = "\
   edgepass token -s api://orders/.default --grant on-behalf-of --assertion-file - < caller.token
   h=$(edgepass token -s api://app/.default -o header) && curl -H \"$h\" https://app.example/";
 
+const AUTHORIZATION_EXAMPLES: &str = "\
+\u{1b}[1;4mExamples:\u{1b}[0m
+  edgepass authorization-url --redirect-uri https://app.example/callback -s openid profile offline_access";
+
 const CHECK_EXAMPLES: &str = "\
 \u{1b}[1;4mExamples:\u{1b}[0m
   edgepass config check edgepass.yaml
@@ -97,6 +101,12 @@ pub(crate) enum Command {
     /// `expires_on`; a program with the library, or the filter, keeps and renews tokens by itself.
     #[command(after_help = TOKEN_EXAMPLES)]
     Token(TokenArguments),
+    /// Prints the address at which a user signs in, and what the back end has to keep until the code comes.
+    ///
+    /// `url` is for the user's browser. `state`, `nonce` and `code_verifier` are for the back end alone, one set for each
+    /// sign-in: the answer must have the state, and `edgepass token --grant authorization-code` takes the other two.
+    #[command(after_help = AUTHORIZATION_EXAMPLES)]
+    AuthorizationUrl(AuthorizationUrlArguments),
     /// Checks the configuration, or prints its schema.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -171,6 +181,60 @@ pub(crate) struct TokenArguments {
     // the last, because what comes after it would be under its heading
     #[command(flatten)]
     pub(crate) grant: GrantArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct AuthorizationUrlArguments {
+    /// Where the server sends the user back to, with the code. It is registered there, letter for letter.
+    #[arg(long, value_name = "URI")]
+    pub(crate) redirect_uri: String,
+
+    /// Scopes: `openid` for an ID token, `offline_access` for a refresh token. The identity's configured scopes if left out.
+    #[arg(short, long, value_name = "SCOPE", num_args = 1..)]
+    pub(crate) scope: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+
+    /// The configured identity; the default one if left out.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) identity: Option<String>,
+
+    /// Another tenant than the identity's own, as far as the configuration allows it.
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+
+    /// Who is about to sign in, as far as that is known.
+    #[arg(long, value_name = "USER")]
+    pub(crate) login_hint: Option<String>,
+
+    /// What the user is to be asked: login, consent, select_account, or none.
+    #[arg(long, value_name = "PROMPT")]
+    pub(crate) prompt: Option<String>,
+
+    /// The claims of a challenge: JSON, or the base64 of it.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) claims: Option<String>,
+
+    /// Gives up after so many seconds, as `edgepass token` does. Most servers are asked nothing for this.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// CA bundle (PEM) that servers are verified with, instead of the system's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+
+    /// What is printed; `json` if left out.
+    #[arg(short = 'o', long, visible_alias = "output", value_enum)]
+    pub(crate) format: Option<PlainFormat>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum PlainFormat {
+    /// `url`, `state`, `nonce`, `code_verifier`, and `issuer` where the server has said who it is.
+    Json,
+    /// The same, a line each.
+    Text,
 }
 
 /// What `--grant` needs. Tokens, codes and verifiers come from files or standard input alone: a command line is seen by every

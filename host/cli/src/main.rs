@@ -1,6 +1,7 @@
 //! The `edgepass` command: parses its arguments, calls the library, and prints the result.
 
 mod arguments;
+mod authorization_url;
 mod config;
 mod envoy_config;
 mod failure;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use self::arguments::{Arguments, Command, ConfigCommand, TokenFormat};
+use self::arguments::{Arguments, Command, ConfigCommand, PlainFormat, TokenFormat};
 use self::failure::{Failure, Format, Output, Warnings};
 
 fn main() -> ExitCode {
@@ -39,6 +40,11 @@ fn main() -> ExitCode {
             Some(TokenFormat::Json) => Output::Json,
             Some(TokenFormat::Header | TokenFormat::Token) => Output::Other,
         },
+        Command::AuthorizationUrl(url) => match url.format {
+            None => Output::JsonByDefault,
+            Some(PlainFormat::Json) => Output::Json,
+            Some(PlainFormat::Text) => Output::Other,
+        },
         _ => Output::Other,
     };
     let is_terminal = std::io::stderr().is_terminal();
@@ -47,6 +53,7 @@ fn main() -> ExitCode {
     let mut warnings = Warnings::default();
     let result = match &arguments.command {
         Command::Token(token) => token::run(token, &mut warnings),
+        Command::AuthorizationUrl(url) => authorization_url::run(url, &mut warnings),
         Command::Config(ConfigCommand::Check(check)) => {
             config::check(check, arguments.quiet, &mut warnings)
         }

@@ -10,7 +10,7 @@ use edgepass::{
 };
 use zeroize::Zeroizing;
 
-use super::arguments::{TokenArguments, TokenFormat};
+use super::arguments::{ConfigArguments, TokenArguments, TokenFormat};
 use super::failure::{Failure, Warnings};
 use super::{config, grant, output, watch};
 
@@ -19,32 +19,12 @@ use super::{config, grant, output, watch};
 const COMPONENT_BYTES: u64 = 64 * 1024 * 1024;
 
 pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result<(), Failure> {
-    // from here on, for all that is read and asked
-    let deadline = arguments
-        .timeout
-        .map(|given| (given, watch::deadline(given)));
-    let granted = grant::read(&arguments.grant, &arguments.config)?;
-    let document = config::read(&arguments.config)?;
-    let environment = config::environment(document.as_ref());
-    let direct = config::narrate(
-        document.as_ref(),
-        &environment,
+    let session = Session::begin(
+        &arguments.config,
         arguments.identity.as_deref(),
+        arguments.timeout,
     );
-    let json = document.as_ref().map(|document| document.text.as_str());
-    let mut builder = Provider::builder().environment(environment.clone());
-    if let Some(json) = json {
-        builder = builder.config_json(json);
-    }
-    if let Some(path) = &arguments.ca_file {
-        builder = builder.ca_file(path);
-    }
-    if let Some(path) = &arguments.component {
-        builder = with_component(builder, path)?;
-    }
-    if let Some((_, at)) = deadline {
-        builder = builder.token_timeout(at.saturating_duration_since(Instant::now()));
-    }
+    let granted = grant::read(&arguments.grant, &arguments.config)?;
     let request = TokenRequest {
         identity: arguments.identity.clone(),
         tenant: arguments.tenant.clone(),
@@ -57,50 +37,110 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
         grant: granted,
         ..TokenRequest::for_scopes(arguments.scope.iter().cloned())
     };
-    check_open_files()?;
-    check_threads()?;
-    // one question: more threads would only cost their start
-    // time and connections alone: the drivers of signals and processes take files that there may not be
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(|e| Failure::setup(format!("no tokio runtime: {e}")))?;
-    let got = runtime.block_on(async {
-        let waiting = authorities(arguments, json);
-        let built = builder.build().await;
-        drop(waiting);
-        let provider = match built {
-            Ok(provider) => provider,
-            Err(error) => {
-                config::warn_of_unread(json, &environment, warnings);
-                let failure = config::not_built(error, document.as_ref(), &environment);
-                return Err(config::located(failure, document.as_ref()));
+    let format = arguments.format.unwrap_or(TokenFormat::Json);
+    let (ca_file, component) = (arguments.ca_file.as_deref(), arguments.component.as_deref());
+    session.run(
+        ca_file,
+        component,
+        warnings,
+        async |provider, direct, warnings| {
+            let token = provider.get_token(&request).await?;
+            config::narrate_credentials(provider, &token.identity, direct, warnings).await;
+            warnings.add(lost(&token, format).as_slice());
+            Ok(token)
+        },
+        |token| print(&token, format),
+    )
+}
+
+/// One question to a provider that is built for it, by a command that ends with the answer.
+pub(crate) struct Session<'a> {
+    config: &'a ConfigArguments,
+    identity: Option<&'a str>,
+    deadline: Option<(Duration, Instant)>,
+}
+
+impl<'a> Session<'a> {
+    /// From here on time counts, for all that is read and asked.
+    pub(crate) fn begin(
+        config: &'a ConfigArguments,
+        identity: Option<&'a str>,
+        timeout: Option<Duration>,
+    ) -> Self {
+        Self {
+            config,
+            identity,
+            deadline: timeout.map(|given| (given, watch::deadline(given))),
+        }
+    }
+
+    /// Asks, and prints the answer. `ask` has the credential of the identity in words besides, where they are logged.
+    pub(crate) fn run<T>(
+        self,
+        ca_file: Option<&Path>,
+        component: Option<&Path>,
+        warnings: &mut Warnings,
+        ask: impl AsyncFnOnce(&Provider, &str, &mut Warnings) -> Result<T, Error>,
+        print: impl FnOnce(T) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let document = config::read(self.config)?;
+        let environment = config::environment(document.as_ref());
+        let direct = config::narrate(document.as_ref(), &environment, self.identity);
+        let json = document.as_ref().map(|document| document.text.as_str());
+        let mut builder = Provider::builder().environment(environment.clone());
+        if let Some(json) = json {
+            builder = builder.config_json(json);
+        }
+        if let Some(path) = ca_file {
+            builder = builder.ca_file(path);
+        }
+        if let Some(path) = component {
+            builder = with_component(builder, path)?;
+        }
+        if let Some((_, at)) = self.deadline {
+            builder = builder.token_timeout(at.saturating_duration_since(Instant::now()));
+        }
+        check_open_files()?;
+        check_threads()?;
+        // one question: more threads would only cost their start
+        // time and connections alone: the drivers of signals and processes take files that there may not be
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(|e| Failure::setup(format!("no tokio runtime: {e}")))?;
+        let got = runtime.block_on(async {
+            let waiting = authorities(ca_file, component.is_some(), json);
+            let built = builder.build().await;
+            drop(waiting);
+            let provider = match built {
+                Ok(provider) => provider,
+                Err(error) => {
+                    config::warn_of_unread(json, &environment, warnings);
+                    let failure = config::not_built(error, document.as_ref(), &environment);
+                    return Err(config::located(failure, document.as_ref()));
+                }
+            };
+            warnings.add(document.as_ref().map_or(&[], config::Document::notes));
+            warnings.add(provider.warnings());
+            let answer = within(self.deadline, ask(&provider, &direct, warnings)).await;
+            let answer = answer.map_err(|error| Failure::from(with_proxy_named(error)))?;
+            Ok((provider, answer))
+        });
+        let (provider, answer) = match got {
+            Ok(got) => got,
+            Err(failure) => {
+                // do not wait for what still runs: a file system that hangs, for one
+                runtime.shutdown_background();
+                return Err(failure);
             }
         };
-        warnings.add(document.as_ref().map_or(&[], config::Document::notes));
-        warnings.add(provider.warnings());
-        let token = within(deadline, provider.get_token(&request)).await;
-        let token = token.map_err(|error| Failure::from(with_proxy_named(error)))?;
-        config::narrate_credentials(&provider, &token.identity, &direct, warnings).await;
-        Ok((provider, token))
-    });
-    let (provider, token) = match got {
-        Ok(got) => got,
-        Err(failure) => {
-            // do not wait for what still runs: a file system that hangs, for one
-            runtime.shutdown_background();
-            return Err(failure);
-        }
-    };
-    let format = arguments.format.unwrap_or(TokenFormat::Json);
-    warnings.add(lost(&token, format).as_slice());
-    let printed = print(&token, format);
-    drop(token);
-    end(&runtime, provider);
-    // The process ends now, and the kernel is quicker at taking back what it has than this program is at giving it back.
-    std::mem::forget(runtime);
-    printed
+        let printed = print(answer);
+        end(&runtime, provider);
+        // The process ends now, and the kernel is quicker at taking back what it has than this program is at giving it back.
+        std::mem::forget(runtime);
+        printed
+    }
 }
 
 /// Ends the component and whatever holds secrets with it: its memory is unmapped, which leaves nothing of its many copies.
@@ -117,23 +157,27 @@ fn end(runtime: &tokio::runtime::Runtime, provider: Provider) {
 }
 
 /// The certification authorities that are read while the provider is built, if somebody has named any.
-fn authorities(arguments: &TokenArguments, json: Option<&str>) -> Option<watch::Waiting> {
-    if arguments.component.is_some() {
+fn authorities(
+    ca_file: Option<&Path>,
+    is_compiled: bool,
+    json: Option<&str>,
+) -> Option<watch::Waiting> {
+    if is_compiled {
         // it is compiled meanwhile
         return Some(watch::unbounded("the component"));
     }
-    config::authorities(arguments.ca_file.as_deref(), json).map(watch::file)
+    config::authorities(ca_file, json).map(watch::file)
 }
 
-/// The token, or an error at that moment, which is so long after the beginning.
-async fn within(
+/// The answer, or an error at that moment, which is so long after the beginning.
+async fn within<T>(
     deadline: Option<(Duration, Instant)>,
-    token: impl Future<Output = Result<Token, Error>>,
-) -> Result<Token, Error> {
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let Some((given, at)) = deadline else {
-        return token.await;
+        return answer.await;
     };
-    tokio::time::timeout_at(at.into(), token)
+    tokio::time::timeout_at(at.into(), answer)
         .await
         .unwrap_or_else(|_| Err(timed_out(given, None)))
 }
