@@ -1,21 +1,41 @@
-//! A program outside this tree that depends on the library as others do: built by cargo alone, from the packed crates.
+//! Programs outside this tree that depend on the library as others do: built by cargo alone, from the packed crates.
 //!
-//! It is the project that `docs/install.md` shows, with its dependency on a git address turned to what was packed just now.
+//! One is the project that `docs/install.md` shows, with its dependency on a git address turned to what was packed just now.
 //! In tests the profiles and the target directory are this tree's: what both compile alike is compiled once. Compiling the
 //! compiler for the build script takes longer than all the rest, and the machine code is there already, so tests name it
 //! (`EDGEPASS_CWASM`), look at the dependencies of the other way, and a test of edgepass-aot compiles what is packed with
-//! the same function. `cargo xtask package --prove` goes the other way, as users do: with cargo's own profiles, from nothing.
+//! the same function. The other examples are only compiled: what they do is tested with the rest of this tree's tests.
+//! `cargo xtask package --prove` goes the other way, as users do: with cargo's own profiles, from nothing.
 
 use crate::emulator::Emulator;
-use crate::package;
 use crate::sh::{Cmd, step};
 use crate::workspace::{self, Outside};
+use crate::{digest, package};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The dependency as users write it.
 const GIT: &str = r#"{ git = "https://github.com/edgepass/edgepass" }"#;
+
+/// What is run.
+const LIBRARY: Example = Example {
+    folder: "examples/library",
+    program: "edgepass-example",
+};
+
+/// What is compiled.
+const OTHERS: &[Example] = &[Example {
+    folder: "examples/login-backend",
+    program: "login-backend",
+}];
+
+/// A project of the tree that is none of its workspace.
+struct Example {
+    folder: &'static str,
+    /// What cargo makes of it.
+    program: &'static str,
+}
 
 /// What the program asks for.
 const SCOPE: &str = "api://edgepass-demo/.default";
@@ -32,19 +52,34 @@ pub(crate) enum Code {
 /// Builds the program from the packed crates, and runs it.
 pub(crate) fn check(code: Code) -> Result<()> {
     let folder = Outside::new("consumer")?;
-    let program = step(
+    let crates = package::unpack(&folder.0.join("crates"))?;
+    let built = step(
         "building a program outside this tree from the packed crates",
-        || program(&folder.0, code),
+        || program(&folder.0.join("library"), code, &LIBRARY, &crates),
     )?;
-    step("running it", || run(&program, &folder.0))
+    step("running it", || run(&built, &folder.0))?;
+    // with the compiler once is enough
+    let others = OTHERS.iter().filter(|_| code == Code::Named);
+    others
+        .map(|other| {
+            step(&format!("building {}", other.folder), || {
+                program(&folder.0.join(other.program), code, other, &crates).map(drop)
+            })
+        })
+        .collect()
 }
 
-fn program(folder: &Path, code: Code) -> Result<PathBuf> {
-    let example = workspace::root().join("examples/library");
+fn program(
+    folder: &Path,
+    code: Code,
+    example: &Example,
+    crates: &[(&str, PathBuf)],
+) -> Result<PathBuf> {
+    let source = workspace::root().join(example.folder);
     let read = |path: &Path| {
         fs::read_to_string(path).with_context(|| format!("cannot read {}", workspace::shown(path)))
     };
-    let manifest = read(&example.join("Cargo.toml"))?;
+    let manifest = read(&source.join("Cargo.toml"))?;
     ensure!(
         manifest.contains(GIT),
         "the example depends on edgepass otherwise"
@@ -57,9 +92,9 @@ fn program(folder: &Path, code: Code) -> Result<PathBuf> {
         },
     );
     manifest.push_str("\n[patch.crates-io]\n");
-    for (name, path) in package::unpack(&folder.join("crates"))? {
+    for (name, path) in crates {
         // what a library does not build on cannot be put in its place
-        if ["edgepass-cli", "edgepass-rules"].contains(&name) {
+        if ["edgepass-cli", "edgepass-rules"].contains(name) {
             continue;
         }
         manifest.push_str(&format!("{name} = {{ path = {path:?} }}\n"));
@@ -79,7 +114,10 @@ fn program(folder: &Path, code: Code) -> Result<PathBuf> {
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     };
     write("Cargo.toml", &manifest)?;
-    write("src/main.rs", &read(&example.join("src/main.rs"))?)?;
+    for path in digest::files(&source.join("src"))? {
+        let inside = path.strip_prefix(&source).context("a file is elsewhere")?;
+        write(&inside.to_string_lossy(), &read(&path)?)?;
+    }
     write("Cargo.lock", &read(&workspace::root().join("Cargo.lock"))?)?;
     let cargo = |subcommand: &str| {
         Cmd::new(workspace::cargo())
@@ -90,13 +128,15 @@ fn program(folder: &Path, code: Code) -> Result<PathBuf> {
     match code {
         Code::Bundled => cargo("build").env_remove("EDGEPASS_CWASM").run()?,
         Code::Named => {
-            look_at_dependencies(&cargo)?;
+            if example.folder == LIBRARY.folder {
+                look_at_dependencies(&cargo)?;
+            }
             cargo("build")
                 .env("EDGEPASS_CWASM", workspace::cwasm())
                 .run()?;
         }
     }
-    let program = target.join("debug/edgepass-example");
+    let program = target.join("debug").join(example.program);
     let bytes = fs::read(&program).context("cargo built no program")?;
     if let Some(name) = crate::shipped::compiler_in(&bytes) {
         bail!("the program has code of {name} in it, which only its build should have");

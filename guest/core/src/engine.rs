@@ -945,7 +945,7 @@ impl Engine {
             }
             flight.waiters.push(ticket);
         } else {
-            self.launch(plan, key, vec![ticket], wait_ms);
+            self.launch(plan, &key, vec![ticket], wait_ms);
         }
     }
 
@@ -986,7 +986,7 @@ impl Engine {
             return;
         }
         if let Ok(wait_ms) = self.begin_exchange(key, now) {
-            self.launch(Rc::clone(plan), key.clone(), Vec::new(), wait_ms);
+            self.launch(Rc::clone(plan), key, Vec::new(), wait_ms);
         }
     }
 
@@ -999,7 +999,7 @@ impl Engine {
         }
     }
 
-    fn launch(&mut self, plan: Rc<Plan>, key: FlightKey, waiters: Vec<u64>, wait_ms: u64) {
+    fn launch(&mut self, plan: Rc<Plan>, key: &FlightKey, waiters: Vec<u64>, wait_ms: u64) {
         let begun = Rc::new(Cell::new(false));
         #[cfg(feature = "every-credential")]
         let shared = token_store::Flown {
@@ -1047,7 +1047,7 @@ impl Engine {
             Ended::Token(acquired)
         });
         let task = self.start(Purpose::Flight(key.clone()), future);
-        if let Some(flight) = self.flights.get_mut(&key) {
+        if let Some(flight) = self.flights.get_mut(key) {
             flight.task = task;
         }
     }

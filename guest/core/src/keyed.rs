@@ -343,7 +343,7 @@ impl Place {
 impl Index {
     fn place(digest: u64, slot: u32) -> Place {
         // the low half: the cast is what halves it
-        #[allow(clippy::cast_possible_truncation, reason = "half of it")]
+        #[expect(clippy::cast_possible_truncation, reason = "half of it")]
         let digest = (digest ^ digest >> 32) as u32;
         Place { digest, slot }
     }

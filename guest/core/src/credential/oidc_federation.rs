@@ -57,7 +57,7 @@ object! {
 /// The same, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct OidcFederation {
-    client: Client,
+    client: Box<Client>,
     scope: Option<String>,
     credential: Box<Credential>,
     /// Names it among those whose tokens are kept.
@@ -132,7 +132,7 @@ impl Kind for OidcFederation {
             None => None,
         };
         let mut kind = Self {
-            client,
+            client: Box::new(client),
             scope,
             credential: Box::new(credential),
             key: String::new(),
