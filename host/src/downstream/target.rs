@@ -54,7 +54,8 @@ impl Target {
                 "take it out: the token says who is asking",
             ));
         }
-        if !self.is_tls && !(http_on_loopback && is_loopback(host)) {
+        let may_be_plain = http_on_loopback && is_loopback(host);
+        if !(self.is_tls || may_be_plain) {
             let hint = if is_loopback(host) {
                 "use https, or permit this by Rule::http_on_loopback"
             } else {

@@ -88,7 +88,11 @@ impl Site {
         stdout.read_line(&mut line)?;
         let ready: Value = serde_json::from_str(&line)
             .with_context(|| format!("the application does not start: {line}"))?;
-        let url = ready["url"].as_str().context("no address")?.to_owned();
+        let url = ready
+            .pointer("/url")
+            .and_then(serde_json::Value::as_str)
+            .context("no address")?
+            .to_owned();
         let app = lab.emulator.app(lab.emulator.client_id());
         let mut app = app.context("no application")?;
         for backend in BACKENDS {
