@@ -140,10 +140,21 @@ pub(crate) struct Generation {
     pub(crate) state: String,
 }
 
+/// What is said of a token, mostly the same of those of all users: it is there once, which takes less memory, and is in the
+/// processor's cache when the entry is not.
+#[derive(Debug, Eq, PartialEq)]
+struct Wording {
+    token_type: String,
+    scope: String,
+    identity: String,
+}
+
 /// One token.
 #[derive(Debug)]
 pub(crate) struct Entry {
+    /// Without what is in `wording`.
     token: AccessToken,
+    wording: Rc<Wording>,
     /// Of the token, once somebody has asked for it: most are never refused.
     sha256: OnceCell<String>,
     obtained: Moment,
@@ -232,9 +243,9 @@ impl Entry {
         let claims = self.suspicion.as_ref().and_then(|s| s.claims.as_ref());
         ENTRY_BYTES
             + token.token.expose().len()
-            + token.token_type.len()
-            + token.scope.len()
-            + token.identity.len()
+            + self.wording.token_type.len()
+            + self.wording.scope.len()
+            + self.wording.identity.len()
             + secret(&token.refresh_token)
             + secret(&token.id_token)
             + text(&token.issued_token_type)
@@ -266,6 +277,9 @@ impl Entry {
     /// set since.
     pub(crate) fn serve(&self, now: Now) -> AccessToken {
         AccessToken {
+            token_type: self.wording.token_type.clone(),
+            scope: self.wording.scope.clone(),
+            identity: self.wording.identity.clone(),
             source: TokenSource::Cache,
             expires_on: self.expires.unix_s_seen(now),
             refresh_on: self.refresh.unix_s_seen(now),
@@ -392,7 +406,12 @@ struct Store {
     budget: Budget,
     /// Digests of the claims that a server has refused lately, and until when on the monotonic clock that counts.
     refused_claims: VecDeque<(CacheKey, String, u64)>,
+    /// Those of the tokens that came last.
+    wordings: VecDeque<Rc<Wording>>,
 }
+
+/// How many wordings are looked at: as many as there are scopes that users ask for.
+const WORDINGS: usize = 8;
 
 impl Store {
     fn new(budget: Budget) -> Self {
@@ -401,7 +420,24 @@ impl Store {
             bytes: 0,
             budget,
             refused_claims: VecDeque::new(),
+            wordings: VecDeque::new(),
         }
+    }
+
+    /// Takes what is said of a token off it.
+    fn wording(&mut self, token: &mut AccessToken) -> Rc<Wording> {
+        let wording = Wording {
+            token_type: std::mem::take(&mut token.token_type),
+            scope: std::mem::take(&mut token.scope),
+            identity: std::mem::take(&mut token.identity),
+        };
+        if let Some(known) = self.wordings.iter().find(|known| ***known == wording) {
+            return Rc::clone(known);
+        }
+        let wording = Rc::new(wording);
+        self.wordings.truncate(WORDINGS - 1);
+        self.wordings.push_front(Rc::clone(&wording));
+        wording
     }
 
     fn get_mut(&mut self, key: &CacheKey) -> Option<&mut Box<Entry>> {
@@ -541,8 +577,10 @@ impl Cache {
         }
         let old = store.remove(key);
         let next = (&token.token, schedule.expires);
+        let mut kept = token.clone();
         let entry = Entry {
-            token: token.clone(),
+            wording: store.wording(&mut kept),
+            token: kept,
             sha256: OnceCell::new(),
             obtained: Moment::after(now, 0),
             margin: schedule.margin,

@@ -1276,9 +1276,15 @@ impl Engine {
     }
 
     fn ask_without_claims(&mut self, plan: &Rc<Plan>, ticket: u64, waiter: Waiter) {
+        let Waiter {
+            flight,
+            fallback,
+            own_claims,
+        } = waiter;
         let waiter = Waiter {
-            flight: waiter.flight.plain(&self.seed),
-            ..waiter
+            flight: flight.plain(&self.seed),
+            fallback,
+            own_claims,
         };
         let wait_ms = match self.flights.contains_key(&waiter.flight) {
             true => Ok(0),

@@ -3,8 +3,9 @@
 use std::borrow::Borrow;
 use std::fmt;
 
-/// A map as a sorted list. The engine's maps have one entry or a few hundred, where moving entries aside costs nothing
-/// to speak of; and a tree, which is compiled anew for every pair of types, was a sixth of the Envoy filter.
+/// A map as a sorted list, for what is configured: one entry or some dozen, where moving entries aside costs nothing to speak
+/// of. What grows with callers is in other maps. A tree, which is compiled anew for every pair of types, was a sixth of the
+/// Envoy filter.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Table<K, V>(Vec<(K, V)>);
 
