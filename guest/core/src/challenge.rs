@@ -304,6 +304,83 @@ mod tests {
         );
     }
 
+    /// The cases of the Azure SDKs' and MSAL's own tests, and what services have been seen to send.
+    #[test]
+    fn the_challenges_of_the_sdks_are_read() {
+        const FOO: &str = r#"{"access_token": {"foo": "bar"}}"#;
+        const NBF: &str = r#"{"access_token":{"nbf":{"essential":true, "value":"1726258122"}}}"#;
+        const FOO_64: &str = "eyJhY2Nlc3NfdG9rZW4iOiB7ImZvbyI6ICJiYXIifX0=";
+        const NBF_64: &str = "eyJhY2Nlc3NfdG9rZW4iOnsibmJmIjp7ImVzc2VudGlhbCI6dHJ1ZSwgInZhbHVlIjoiMTcyNjI1ODEyMiJ9fX0=";
+        const OF_CAE: &str = r#"realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", client_id="00000003-0000-0000-c000-000000000000""#;
+        const WHY: &str = r#"error_description="Continuous access evaluation resulted in challenge with result: InteractionRequired and code: TokenIssuedBeforeRevocationTimestamp""#;
+        let insufficient = "insufficient_claims";
+        let cases = [
+            (
+                format!(r#"Bearer {OF_CAE}, error="{insufficient}", claims="{FOO_64}""#),
+                Some(insufficient),
+                Some(FOO),
+            ),
+            // beside another scheme, whose parameters are its own
+            (
+                format!(r#"PoP {OF_CAE}, nonce="ey==", Bearer {OF_CAE}, {WHY}, error="{insufficient}", claims="{NBF_64}""#),
+                Some(insufficient),
+                Some(NBF),
+            ),
+            (
+                format!(r#"PoP {OF_CAE}, error="{insufficient}", claims="{FOO_64}", Bearer error="{insufficient}""#),
+                Some(insufficient),
+                None,
+            ),
+            (
+                format!(r#"Bearer claims="{NBF_64}", error="{insufficient}", PoP nonce="x""#),
+                Some(insufficient),
+                Some(NBF),
+            ),
+            // in another order, without spaces, unpadded, without quotes
+            (
+                format!(r#"Bearer claims="{NBF_64}",error="{insufficient}",realm="""#),
+                Some(insufficient),
+                Some(NBF),
+            ),
+            (
+                format!(
+                    r#"Bearer error="{insufficient}", claims={}"#,
+                    FOO_64.trim_end_matches('=')
+                ),
+                Some(insufficient),
+                Some(FOO),
+            ),
+            // an error of another name with claims, as some services send it
+            (
+                format!(r#"Bearer error="invalid_token", claims="{NBF_64}""#),
+                Some("invalid_token"),
+                Some(NBF),
+            ),
+            // nothing that can be read
+            (
+                format!(r#"Bearer {OF_CAE}, error="{insufficient}", claims="ey==""#),
+                Some(insufficient),
+                None,
+            ),
+            (
+                format!(r#"Bearer {OF_CAE}, error="{insufficient}", claims="""#),
+                Some(insufficient),
+                None,
+            ),
+            (
+                r#"Bearer authorization="https://login.windows.net/t", resource="https://vault.azure.net""#
+                    .to_owned(),
+                None,
+                None,
+            ),
+        ];
+        for (header, error, claims) in cases {
+            let challenge = from_www_authenticate(&header).unwrap();
+            assert_eq!(challenge.error.as_deref(), error, "{header}");
+            assert_eq!(challenge.claims.as_deref(), claims, "{header}");
+        }
+    }
+
     #[test]
     fn finds_bearer_among_other_challenges() {
         let header = r#"Negotiate YWJj==, Digest realm="a, Bearer error=\"no\"", nonce=x , bEaReR ERROR = "in\"valid" , scope="a b",Basic realm="z""#;
