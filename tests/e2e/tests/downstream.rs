@@ -14,7 +14,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use edgepass::downstream::{Downstream, OnBehalfOf, Rule};
 use edgepass::{ErrorClass, Provider, Secret, TokenType};
 use edgepass_e2e::{GRAPH, Lab, until};
-use edgepass_emulator::Fault;
+use edgepass_emulator::{Fault, Mint, User};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame, Incoming};
@@ -707,6 +707,75 @@ async fn a_bound_token_goes_on_a_connection_with_its_certificate() -> Result<()>
         })
         .collect();
     assert_eq!(schemes, ["mtls_pop", "Bearer", "mtls_pop", "mtls_pop"]);
+    Ok(())
+}
+
+/// In a server: each request is for the user who has made it, and one user's token is never on another's request.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_users_requests_have_that_users_token() -> Result<()> {
+    const EACH: usize = 20;
+    let lab = Lab::new("downstream_users")?;
+    let judge = refuses_the_first(StatusCode::UNAUTHORIZED, of_claims(CLAIMS));
+    let resource = Resource::start(&lab, judge).await?;
+    let own = lab.emulator.own_resource();
+    let graph = GRAPH.trim_end_matches("/.default");
+    let bob = User::new("bob@edgepass-demo.example");
+    let bob = bob.consent(lab.emulator.client_id(), graph, &["User.Read"]);
+    let users = [lab.emulator.username().to_owned(), bob.username.clone()];
+    lab.emulator.register_user(bob);
+    let mut assertions = Vec::new();
+    for user in &users {
+        let assertion = lab.emulator.user_token(user, &own, &Mint::new())?;
+        lab.evidence.secret("user's token", &assertion);
+        assertions.push(assertion);
+    }
+    let (_, downstream) = downstream(&lab, [resource.rule().on_behalf_of()]).await?;
+    let client = downstream.layer().layer(resource.client()?);
+    let send = |assertion: &str| {
+        let mut request = resource.request();
+        let id =
+            claims_of(assertion).and_then(|claims| Some(claims.get("oid")?.as_str()?.to_owned()));
+        let value = http::HeaderValue::from_str(&id.unwrap_or_default()).unwrap();
+        request.headers_mut().insert("x-user", value);
+        let user = OnBehalfOf(Secret::new(assertion));
+        request.extensions_mut().insert(user);
+        tokio::spawn(client.clone().oneshot(request))
+    };
+    let calls: Vec<_> = (0..EACH)
+        .flat_map(|_| {
+            assertions
+                .iter()
+                .map(|assertion| send(assertion))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    for call in calls {
+        let response = call.await?.map_err(anyhow::Error::from_boxed)?;
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+    resource.tokens(&lab);
+    for seen in resource.seen() {
+        let claims = seen.token().and_then(claims_of).context("a token")?;
+        let of = claims.get("oid").and_then(Value::as_str);
+        let by = seen
+            .headers
+            .get("x-user")
+            .and_then(|user| user.to_str().ok());
+        assert_eq!(of, by);
+    }
+    let asked = lab.emulator.token_requests();
+    for (assertion, user) in assertions.iter().zip(&users) {
+        let its = asked
+            .iter()
+            .filter(|entry| entry.field("assertion").as_ref() == Some(assertion));
+        let claims: Vec<_> = its.map(|entry| entry.field("claims")).collect();
+        // one user's token was refused, and that user's alone
+        ensure!(
+            claims.len() <= 2 && claims.first() == Some(&None),
+            "{user}: {claims:?}"
+        );
+    }
+    assert_eq!(asked.len(), 3);
     Ok(())
 }
 
