@@ -53,6 +53,7 @@ impl Config {
         if let Some(store) = &file.host.token_store {
             store.check()?;
         }
+        #[cfg(feature = "every-credential")]
         if let Some(mib) = file.host.user_token_cache_mib
             && !(1..=MAX_USER_TOKENS_MIB).contains(&mib)
         {
