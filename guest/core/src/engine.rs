@@ -1275,17 +1275,8 @@ impl Engine {
         }
     }
 
-    fn ask_without_claims(&mut self, plan: &Rc<Plan>, ticket: u64, waiter: Waiter) {
-        let Waiter {
-            flight,
-            fallback,
-            own_claims,
-        } = waiter;
-        let waiter = Waiter {
-            flight: flight.plain(&self.seed),
-            fallback,
-            own_claims,
-        };
+    fn ask_without_claims(&mut self, plan: &Rc<Plan>, ticket: u64, mut waiter: Waiter) {
+        waiter.flight = waiter.flight.plain(&self.seed);
         let wait_ms = match self.flights.contains_key(&waiter.flight) {
             true => Ok(0),
             false => self.begin_exchange(&waiter.flight, self.io.now()),
