@@ -219,7 +219,11 @@ impl<'a> Shared<'a> {
     /// application's own are shared. What a platform gives says who this machine is, and another one is somebody else.
     fn of(io: &'a Io, plan: &'a Plan, flown: Flown) -> Option<Self> {
         let (is_on, users) = io.token_store(|standing| (standing.is_on, standing.users));
-        let is_of_a_user = flown.key.grant.kind != GrantKind::ClientCredentials;
+        // an agent's own token is an application's
+        let is_of_a_user = !matches!(
+            flown.key.grant.kind,
+            GrantKind::ClientCredentials | GrantKind::Agent
+        );
         let Source::Exchange(exchange) = &plan.identity.source else {
             return None;
         };
