@@ -114,7 +114,7 @@ fn nothing_shows_a_secret_when_it_is_formatted() -> Result<()> {
 
     let mut secrets = Secrets::default();
     secrets.add("canary", CANARY);
-    let formatted: [(&str, String); 19] = [
+    let formatted: [(&str, String); 21] = [
         ("Secret", format!("{:?}", secret())),
         ("SecretBytes", format!("{:?}", SecretBytes::new(CANARY))),
         ("Environment", format!("{environment:?}")),
