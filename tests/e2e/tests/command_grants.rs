@@ -5,12 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edgepass_e2e::{Browser, Lab, Ran};
 use edgepass_emulator::{App, Mint, User};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 /// What the page has in the place of what is everybody's own.
 const AGENT: &str = "AGENT_CLIENT_ID";
@@ -18,9 +15,11 @@ const NONCE: &str = "NONCE";
 const USER: &str = "alice@contoso.example";
 const REDIRECT_URI: &str = "https://app.example/callback";
 
-/// The agent's client ID, and a verifier of RFC 7636.
+/// The agent's client ID.
 const AGENT_ID: &str = "7c1d2e3f-0000-4000-8000-0000000000a1";
-const VERIFIER: &str = "a-verifier-of-a-test-that-is-long-enough-to-be-one";
+
+/// The names under which [`commands`] has what is no grant.
+const BEGIN: &str = "authorization-url";
 
 struct World {
     lab: Lab,
@@ -59,36 +58,31 @@ impl World {
         self.lab.emulator.issuer().mint(&mint)
     }
 
-    /// The code of a user who has just signed in.
-    async fn code(&self) -> Result<String> {
-        let emulator = &self.lab.emulator;
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs([
-            ("client_id", emulator.client_id()),
-            ("response_type", "code"),
-            ("redirect_uri", REDIRECT_URI),
-            ("scope", "openid profile offline_access"),
-            ("nonce", NONCE),
-            ("login_hint", emulator.username()),
-            ("code_challenge_method", "S256"),
-        ]);
-        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
-        query.append_pair("code_challenge", &challenge);
-        let (authority, tenant) = (emulator.authority(), emulator.tenant());
-        let query = query.finish();
-        let url = format!("{authority}/{tenant}/oauth2/v2.0/authorize?{query}");
+    /// The code of a user who has just signed in, at the address that the page's command prints; the verifier is in its file,
+    /// and the nonce comes with the code.
+    async fn sign_in(&self) -> Result<(String, String)> {
+        let begun = self.run(&command(BEGIN)?, "", "")?.token()?;
+        let field = |name: &str| {
+            let text = begun.get(name).and_then(Value::as_str);
+            text.map(str::to_owned).with_context(|| name.to_owned())
+        };
+        let (url, state, nonce) = (field("url")?, field("state")?, field("nonce")?);
+        self.write("verifier", &field("code_verifier")?)?;
+        let url = format!("{url}&login_hint={}", self.lab.emulator.username());
         let (page, next) = Browser::new(&self.lab)?.look(&url).await?;
         let next = next.with_context(|| page.text.clone())?;
-        let code = next.query_pairs().find(|(name, _)| name == "code");
-        let (_, code) = code.with_context(|| next.to_string())?;
+        ensure!(next.as_str().starts_with(REDIRECT_URI), "{next}");
+        let answer: BTreeMap<_, _> = next.query_pairs().collect();
+        ensure!(answer.get("state").is_some_and(|said| *said == state));
+        let code = answer.get("code").context("no code")?.to_string();
         self.lab.evidence.secret("code", &code);
-        Ok(code.into_owned())
+        Ok((code, nonce))
     }
 
     /// A refresh token, by a command of its own.
     async fn refresh_token(&self) -> Result<String> {
-        let line = commands()?.remove("authorization-code");
-        let ran = self.run(&line.context("no command")?, &self.code().await?)?;
+        let (code, nonce) = self.sign_in().await?;
+        let ran = self.run(&command("authorization-code")?, &code, &nonce)?;
         let token = ran.token()?;
         let token = token.get("refresh_token").and_then(Value::as_str);
         let token = token.context("none came")?;
@@ -110,12 +104,13 @@ impl World {
     }
 
     /// Runs a command of the page with files and names of this world.
-    fn run(&self, line: &[String], input: &str) -> Result<Ran> {
+    fn run(&self, line: &[String], input: &str, nonce: &str) -> Result<Ran> {
         let is_file = |word: &str| self.lab.scratch().join(word).is_file();
         let words: Vec<String> = line
             .iter()
             .map(|word| match word.as_str() {
                 AGENT => AGENT_ID.to_owned(),
+                NONCE => nonce.to_owned(),
                 "orders" => self.lab.emulator.client_id().to_owned(),
                 word if is_file(word) => self.lab.scratch().join(word).display().to_string(),
                 word => word.to_owned(),
@@ -145,7 +140,12 @@ fn is_for_later(grant: &str) -> Result<bool> {
     Ok(section.is_some_and(|text| text.contains("answers `unsupported`")))
 }
 
-/// The commands of the page, by the grant that they name.
+/// A command of the page.
+fn command(name: &str) -> Result<Vec<String>> {
+    commands()?.remove(name).with_context(|| name.to_owned())
+}
+
+/// The commands of the page, by the grant that they name, or by their own name.
 fn commands() -> Result<BTreeMap<String, Vec<String>>> {
     let page = page()?.replace("\\\n", " ");
     let lines = page.lines().filter_map(|line| {
@@ -154,11 +154,15 @@ fn commands() -> Result<BTreeMap<String, Vec<String>>> {
     });
     let by_grant = lines.map(|words| {
         let named = words.iter().skip_while(|word| *word != "--grant").nth(1);
-        let name = named.map_or("client-credentials", String::as_str);
+        let other = match words.first() {
+            Some(own) if own != "token" => own.as_str(),
+            _ => "client-credentials",
+        };
+        let name = named.map_or(other, String::as_str);
         (name.to_owned(), words)
     });
     let commands: BTreeMap<_, _> = by_grant.collect();
-    ensure!(commands.len() == 8, "the page has {:?}", commands.keys());
+    ensure!(commands.len() == 9, "the page has {:?}", commands.keys());
     Ok(commands)
 }
 
@@ -166,17 +170,19 @@ fn commands() -> Result<BTreeMap<String, Vec<String>>> {
 async fn the_commands_of_the_page_get_their_tokens() -> Result<()> {
     let world = World::new("command_grants")?;
     world.write("caller.token", &world.caller()?)?;
-    world.write("verifier", VERIFIER)?;
     for name in ["assertion.jwt", "user.jwt", "service.jwt"] {
         world.write(name, &world.assertion()?)?;
     }
-    for (grant, line) in commands()? {
-        let input = match grant.as_str() {
-            "authorization-code" => world.code().await?,
-            "refresh-token" => world.refresh_token().await?,
-            _ => String::new(),
+    let mut commands = commands()?;
+    // it begins each sign-in below
+    commands.remove(BEGIN);
+    for (grant, line) in commands {
+        let (input, nonce) = match grant.as_str() {
+            "authorization-code" => world.sign_in().await?,
+            "refresh-token" => (world.refresh_token().await?, String::new()),
+            _ => (String::new(), String::new()),
         };
-        let ran = world.run(&line, &format!("{input}\n"))?;
+        let ran = world.run(&line, &format!("{input}\n"), &nonce)?;
         if is_for_later(&grant)? {
             let (_, error) = ran.error().with_context(|| grant.clone())?;
             ensure!(error["class"] == "unsupported", "{grant}: {error}");
@@ -201,10 +207,9 @@ async fn the_commands_of_the_page_get_their_tokens() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_that_is_not_printed_is_said_to_be_lost() -> Result<()> {
     let world = World::new("command_grants_lost")?;
-    world.write("verifier", VERIFIER)?;
-    let mut line = commands()?.remove("refresh-token").context("no command")?;
+    let mut line = command("refresh-token")?;
     line.extend(["-o".to_owned(), "header".to_owned()]);
-    let ran = world.run(&line, &world.refresh_token().await?)?;
+    let ran = world.run(&line, &world.refresh_token().await?, "")?;
     ensure!(ran.code == Some(0), "{}", ran.stderr);
     ensure!(ran.stdout.starts_with("Authorization: Bearer "));
     ensure!(
@@ -218,14 +223,56 @@ async fn a_refresh_token_that_is_not_printed_is_said_to_be_lost() -> Result<()> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_counts_once_and_says_so() -> Result<()> {
     let world = World::new("command_grants_twice")?;
-    world.write("verifier", VERIFIER)?;
-    let line = commands()?.remove("authorization-code");
-    let line = line.context("no command")?;
-    let code = world.code().await?;
-    world.run(&line, &code)?.token()?;
-    let (status, error) = world.run(&line, &code)?.error()?;
+    let line = command("authorization-code")?;
+    let (code, nonce) = world.sign_in().await?;
+    world.run(&line, &code, &nonce)?.token()?;
+    let (status, error) = world.run(&line, &code, &nonce)?.error()?;
     ensure!(status == 1, "{status}");
     ensure!(error["oauth_error"] == "invalid_grant", "{error}");
     ensure!(!error.to_string().contains(&code));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nonce_of_another_sign_in_is_refused_and_no_token_printed() -> Result<()> {
+    let world = World::new("command_grants_nonce")?;
+    let (code, nonce) = world.sign_in().await?;
+    let ran = world.run(&command("authorization-code")?, &code, &format!("{nonce}x"))?;
+    let (status, error) = ran.error()?;
+    ensure!(
+        status == 1 && error["class"] == "invalid-response",
+        "{error}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_is_printed_for_people_too() -> Result<()> {
+    let world = World::new("command_grants_text")?;
+    let mut line = command(BEGIN)?;
+    line.extend(["-o".to_owned(), "text".to_owned()]);
+    let ran = world.run(&line, "", "")?;
+    ensure!(ran.code == Some(0), "{}", ran.stderr);
+    let names: Vec<_> = ran
+        .stdout
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, _)| name)
+        .collect();
+    ensure!(
+        names.starts_with(&["url", "state", "nonce", "code_verifier"]),
+        "{names:?}"
+    );
+    // what no server takes is said before anything is sent
+    let bad = world
+        .lab
+        .edgepass(&["authorization-url", "--redirect-uri", "nowhere"])?
+        .run()?;
+    let (status, error) = bad.error()?;
+    ensure!(
+        status == 2 && error["class"] == "invalid-request",
+        "{error}"
+    );
+    ensure!(world.lab.emulator.token_requests().is_empty());
     Ok(())
 }
