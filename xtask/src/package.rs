@@ -220,6 +220,7 @@ fn man_pages(command: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     let mut pages = vec![("edgepass.1".to_owned(), page(&[])?.into_bytes())];
     for names in [
         &["token"][..],
+        &["authorization-url"],
         &["config"],
         &["config", "check"],
         &["config", "schema"],
@@ -263,7 +264,12 @@ fn archive(release: &Path) -> Result<()> {
     }
     add("credentials.wit", 0o644, read(&build::interface_file())?);
     // what README leads to, and the template of a component, without what somebody has built in it
-    for folder in ["docs", "wit", "examples/component"] {
+    for folder in [
+        "docs",
+        "wit",
+        "examples/component",
+        "examples/login-backend",
+    ] {
         let root = workspace::root().join(folder);
         for path in digest::files(&root)? {
             let name = path.strip_prefix(&root)?;
