@@ -59,14 +59,12 @@ pub(crate) fn check(code: Code) -> Result<()> {
     )?;
     step("running it", || run(&built, &folder.0))?;
     // with the compiler once is enough
-    let others = OTHERS.iter().filter(|_| code == Code::Named);
-    others
-        .map(|other| {
-            step(&format!("building {}", other.folder), || {
-                program(&folder.0.join(other.program), code, other, &crates).map(drop)
-            })
+    let mut others = OTHERS.iter().filter(|_| code == Code::Named);
+    others.try_for_each(|other| {
+        step(&format!("building {}", other.folder), || {
+            program(&folder.0.join(other.program), code, other, &crates).map(drop)
         })
-        .collect()
+    })
 }
 
 fn program(

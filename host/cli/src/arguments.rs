@@ -100,13 +100,13 @@ pub(crate) enum Command {
     /// Nothing is kept between two runs: each asks the token endpoint once. In a loop, take a token and use it until its
     /// `expires_on`; a program with the library, or the filter, keeps and renews tokens by itself.
     #[command(after_help = TOKEN_EXAMPLES)]
-    Token(TokenArguments),
+    Token(Box<TokenArguments>),
     /// Prints the address at which a user signs in, and what the back end has to keep until the code comes.
     ///
     /// `url` is for the user's browser. `state`, `nonce` and `code_verifier` are for the back end alone, one set for each
     /// sign-in: the answer must have the state, and `edgepass token --grant authorization-code` takes the other two.
     #[command(after_help = AUTHORIZATION_EXAMPLES)]
-    AuthorizationUrl(AuthorizationUrlArguments),
+    AuthorizationUrl(Box<AuthorizationUrlArguments>),
     /// Checks the configuration, or prints its schema.
     #[command(subcommand)]
     Config(ConfigCommand),

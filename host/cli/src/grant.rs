@@ -368,14 +368,14 @@ impl Given<'_> {
 
 /// What the file that this option names holds, without the line's end.
 fn secret(path: &Path, option: &str, what: &str) -> Result<Secret, Failure> {
-    let bytes = if is_stdin(path) {
+    let bytes = Zeroizing::new(if is_stdin(path) {
         config::read_stdin(what, SECRET_BYTES)?
     } else {
         check_path(path, option)?;
         let kind = what.strip_prefix("the ").unwrap_or(what);
         config::read_file(path, option, &format!("file with the {kind}"), SECRET_BYTES)?
-    };
-    content(Zeroizing::new(bytes), is_stdin(path))
+    });
+    content(&bytes, is_stdin(path))
         .map_err(|(message, hint)| Failure::setting(option, message, hint))
 }
 
@@ -395,16 +395,13 @@ fn check_path(path: &Path, option: &str) -> Result<(), Failure> {
 }
 
 /// The secret in what was read, or what is wrong with that.
-fn content(
-    bytes: Zeroizing<Vec<u8>>,
-    is_stdin: bool,
-) -> Result<Secret, (&'static str, &'static str)> {
+fn content(bytes: &[u8], is_stdin: bool) -> Result<Secret, (&'static str, &'static str)> {
     const ALONE: &str = "it must hold the token, code or verifier alone, in one line";
 
     if bytes.len() as u64 > SECRET_BYTES {
         return Err(("gives more than 128 KiB", ALONE));
     }
-    let Ok(text) = std::str::from_utf8(&bytes) else {
+    let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(("gives no text: it is not UTF-8", ALONE));
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -802,7 +799,7 @@ mod tests {
 
     #[test]
     fn what_a_file_holds_is_taken_as_people_write_it() {
-        let of = |text: &[u8]| content(Zeroizing::new(text.to_vec()), false);
+        let of = |text: &[u8]| content(text, false);
         for good in ["abc", "abc\n", "abc\r\n", "\u{feff}abc\n"] {
             assert_eq!(of(good.as_bytes()), Ok(Secret::new("abc")), "{good:?}");
         }
