@@ -421,6 +421,11 @@ impl Io {
         self.0.borrow().shelves.get(key)?.text()
     }
 
+    #[cfg(test)]
+    pub(crate) fn has_shelf(&self, key: &str) -> bool {
+        self.0.borrow().shelves.contains_key(key)
+    }
+
     /// Makes room for one more under a key that begins so: of `most` the one that is the first to be renewed goes, unless it
     /// is being asked for.
     pub(crate) fn bound_shelves(&self, prefix: &str, key: &str, most: usize) {

@@ -8,6 +8,9 @@
 
 mod keys;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use keys::check as check_key_set;
 
 use base64::Engine as _;
@@ -35,6 +38,9 @@ const ALGORITHMS: [Algorithm; 5] = [
     Algorithm::Es384,
     Algorithm::EdDsa,
 ];
+
+/// What to do where nothing more is known.
+const INVALID: &str = "nothing of the answer is handed out: sign in again; if it stays so, it is the server's registration of the client, or somebody between";
 
 /// What an ID token has to fit.
 pub(crate) struct Expected<'a> {
@@ -250,12 +256,13 @@ impl Expected<'_> {
             ErrorClass::InvalidResponse,
             format!("the id_token of {} {what}", self.host),
         )
-        .hint("nothing of the answer is handed out: sign in again; if it stays so, it is the server's registration of the client, or somebody between")
+        .hint(INVALID)
     }
 
     fn about(&self, error: Error) -> Error {
         error.edit(|detail| {
             detail.message = format!("the id_token of {}: {}", self.host, detail.message);
+            detail.hint.get_or_insert_with(|| INVALID.to_owned());
         })
     }
 

@@ -1,0 +1,1085 @@
+//! ID tokens with real signatures, through the whole of an acquisition.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
+    ECDSA_P384_SHA384_FIXED_SIGNING, ED25519, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair,
+    KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_SHA256, RsaEncoding, RsaPublicKeyComponents, UnparsedPublicKey,
+};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::effect::PublicKey;
+use crate::grant::tests::allow_every_grant;
+use crate::needs::Purpose;
+use crate::{
+    AccessToken, Completed, Config, Effect, Engine, Environment, HttpRequest, HttpResponse, Now,
+    Outcome, Reply, SecretBytes, TokenRequest, TokenType,
+};
+
+/// 2026-11-01 00:00:00 UTC.
+const START_S: u64 = 1_793_491_200;
+const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+const OTHER_TENANT: &str = "99999999-2222-3333-4444-555555555555";
+const ISSUER: &str = "https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/v2.0";
+const METADATA: &str = "https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/v2.0/.well-known/openid-configuration";
+const KEYS: &str = "https://login.microsoftonline.com/common/discovery/v2.0/keys";
+const TOKEN: &str =
+    "https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/oauth2/v2.0/token";
+const SECRET: &str = "the-client-secret";
+const NONCE: &str = "the-nonce";
+
+fn b64(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A private key, and its public half as a server publishes it.
+enum Key {
+    Rsa(Box<RsaKeyPair>),
+    Ec(EcdsaKeyPair, &'static str),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl Key {
+    fn rsa(size: KeySize) -> Self {
+        Self::Rsa(Box::new(RsaKeyPair::generate(size).unwrap()))
+    }
+
+    fn ec(algorithm: &'static EcdsaSigningAlgorithm, crv: &'static str) -> Self {
+        Self::Ec(EcdsaKeyPair::generate(algorithm).unwrap(), crv)
+    }
+
+    fn jwk(&self, kid: &str) -> Value {
+        match self {
+            Self::Rsa(key) => {
+                // PKCS#1 of 2048 bits: a sequence of the modulus, with a zero before it, and 65537
+                let (n, e) = (&key.public_key().as_ref()[9..265], [1, 0, 1]);
+                json!({ "kty": "RSA", "use": "sig", "kid": kid, "n": b64(n), "e": b64(e) })
+            }
+            Self::Ec(key, crv) => {
+                let point = &key.public_key().as_ref()[1..];
+                let (x, y) = point.split_at(point.len() / 2);
+                json!({ "kty": "EC", "crv": crv, "kid": kid, "x": b64(x), "y": b64(y) })
+            }
+            Self::Ed25519(key) => {
+                let x = b64(key.public_key());
+                json!({ "kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x })
+            }
+        }
+    }
+
+    fn sign(&self, alg: &str, input: &[u8]) -> Vec<u8> {
+        let random = SystemRandom::new();
+        match self {
+            Self::Rsa(key) => {
+                let encoding: &'static dyn RsaEncoding = match alg {
+                    "PS256" => &RSA_PSS_SHA256,
+                    _ => &RSA_PKCS1_SHA256,
+                };
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(encoding, &random, input, &mut signature).unwrap();
+                signature
+            }
+            Self::Ec(key, _) => key.sign(&random, input).unwrap().as_ref().to_vec(),
+            Self::Ed25519(key) => key.sign(input).as_ref().to_vec(),
+        }
+    }
+
+    fn jws(&self, header: &Value, claims: &Value) -> String {
+        let input = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
+        let alg = header["alg"].as_str().unwrap_or_default();
+        format!("{input}.{}", b64(self.sign(alg, input.as_bytes())))
+    }
+}
+
+/// What a host does.
+fn verify(algorithm: Algorithm, key: &PublicKey, input: &[u8], signature: &[u8]) -> bool {
+    let point = |x: &[u8], y: &[u8]| [&[4], x, y].concat();
+    match (algorithm, key) {
+        (Algorithm::Rs256, PublicKey::Rsa { n, e }) => RsaPublicKeyComponents { n, e }
+            .verify(&RSA_PKCS1_2048_8192_SHA256, input, signature)
+            .is_ok(),
+        (Algorithm::Ps256, PublicKey::Rsa { n, e }) => RsaPublicKeyComponents { n, e }
+            .verify(&RSA_PSS_2048_8192_SHA256, input, signature)
+            .is_ok(),
+        (Algorithm::Es256, PublicKey::Ec { x, y }) => {
+            UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point(x, y))
+                .verify(input, signature)
+                .is_ok()
+        }
+        (Algorithm::Es384, PublicKey::Ec { x, y }) => {
+            UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point(x, y))
+                .verify(input, signature)
+                .is_ok()
+        }
+        (Algorithm::EdDsa, PublicKey::Ed25519 { x }) => UnparsedPublicKey::new(&ED25519, x)
+            .verify(input, signature)
+            .is_ok(),
+        other => panic!("a key of another kind: {other:?}"),
+    }
+}
+
+/// A server, and the engine that asks it.
+struct World {
+    engine: Engine,
+    mono_ms: u64,
+    /// What stands at a URL: status and body.
+    pages: BTreeMap<String, (u16, String)>,
+    /// `Date` of the token server.
+    date: Option<&'static str>,
+    id_token: Option<String>,
+    /// Method and URL of what was asked.
+    asked: Vec<String>,
+    verified: usize,
+}
+
+impl World {
+    fn new(key: &Key) -> Self {
+        Self::with(key, entra(json!({})))
+    }
+
+    fn with(key: &Key, config: Config) -> Self {
+        allow_every_grant();
+        let mut world = Self {
+            engine: Engine::new(config, [5; 32]),
+            mono_ms: 0,
+            pages: BTreeMap::new(),
+            date: None,
+            id_token: None,
+            asked: Vec::new(),
+            verified: 0,
+        };
+        world.page(METADATA, &json!({ "issuer": ISSUER, "jwks_uri": KEYS }));
+        world.publish(KEYS, &[("k1", key)]);
+        world
+    }
+
+    fn page(&mut self, url: &str, body: &Value) {
+        self.pages.insert(url.to_owned(), (200, body.to_string()));
+    }
+
+    fn publish(&mut self, url: &str, keys: &[(&str, &Key)]) {
+        let keys: Vec<Value> = keys.iter().map(|(kid, key)| key.jwk(kid)).collect();
+        self.page(url, &json!({ "keys": keys }));
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            unix_ms: START_S * 1000 + self.mono_ms,
+            mono_ms: self.mono_ms,
+        }
+    }
+
+    /// Redeems a code, which brings that ID token.
+    fn redeem(&mut self, id_token: &str) -> Result<AccessToken, Error> {
+        self.get(
+            Some(id_token),
+            Grant::AuthorizationCode {
+                code: format!("code-{}", self.mono_ms).into(),
+                redirect_uri: "https://app.example/callback".to_owned(),
+                code_verifier: None,
+                nonce: Some(NONCE.to_owned()),
+            },
+        )
+    }
+
+    fn get(&mut self, id_token: Option<&str>, grant: Grant) -> Result<AccessToken, Error> {
+        self.id_token = id_token.map(str::to_owned);
+        self.asked.clear();
+        self.mono_ms += 1;
+        let request = TokenRequest {
+            refresh: crate::Refresh::Force,
+            token_type: TokenType::Bearer,
+            ..TokenRequest::for_scopes(["https://graph.microsoft.com/.default"]).with_grant(grant)
+        };
+        let now = self.now();
+        let ticket = match self.engine.request(now, &request) {
+            Reply::Ready(answer) => return answer,
+            Reply::Pending(ticket) => ticket,
+        };
+        loop {
+            while let Some((id, effect)) = self.engine.next_effect() {
+                let outcome = match effect {
+                    Effect::Http { request, .. } => Outcome::Http(Ok(self.answer(&request))),
+                    Effect::Verify {
+                        algorithm,
+                        key,
+                        input,
+                        signature,
+                    } => {
+                        self.verified += 1;
+                        Outcome::Verified(Ok(verify(algorithm, &key, &input, &signature)))
+                    }
+                    _ => continue,
+                };
+                let now = self.now();
+                self.engine.complete(id, outcome, now);
+            }
+            if let Some(Completed::Token(answer)) = self.engine.take(ticket) {
+                if let (Err(error), Some(id_token)) = (&answer, id_token) {
+                    assert_is_discreet(error, id_token);
+                }
+                return answer;
+            }
+            self.mono_ms = self.engine.next_deadline().expect("something to come");
+            let now = self.now();
+            self.engine.wake(now);
+        }
+    }
+
+    fn answer(&mut self, request: &HttpRequest) -> HttpResponse {
+        let url = request.url();
+        let needs = self.engine.config().needs();
+        let mut all = needs.connections.iter().chain(&needs.id_tokens);
+        let is_permitted = all.any(|need| {
+            need.permission
+                .permits(request.scheme, &request.authority, &request.path)
+                && need.permission.purpose.method() == request.method
+        });
+        assert!(is_permitted, "no driver lets {url} out");
+        self.asked.push(format!("{} {url}", request.method));
+        if request.method == "GET" {
+            assert!(request.body.is_empty());
+            let headers: Vec<_> = request.headers.iter().map(|(name, _)| *name).collect();
+            assert_eq!(headers, ["accept-encoding", "user-agent", "accept"]);
+        }
+        let (status, body) = match (request.method, self.pages.get(&url)) {
+            ("GET", Some((status, body))) => (*status, body.clone()),
+            ("GET", None) => (404, "no such page".to_owned()),
+            _ => {
+                let mut answer = json!({
+                    "access_token": "the-access-token", "token_type": "Bearer", "expires_in": 3600,
+                });
+                if let Some(id_token) = &self.id_token {
+                    answer["id_token"] = json!(id_token);
+                }
+                (200, answer.to_string())
+            }
+        };
+        let mut headers = Vec::new();
+        if status == 302 {
+            headers.push(("location".to_owned(), "https://evil.example/".to_owned()));
+        }
+        if let Some(date) = self.date.filter(|_| request.method == "POST") {
+            headers.push(("date".to_owned(), date.to_owned()));
+        }
+        HttpResponse {
+            status,
+            headers,
+            body: SecretBytes::new(body),
+        }
+    }
+
+    /// What is said of that token, which is refused.
+    fn refusal(&mut self, id_token: &str) -> String {
+        let error = self.redeem(id_token).unwrap_err();
+        assert_eq!(error.class(), ErrorClass::InvalidResponse, "{error}");
+        assert!(error.detail().hint.is_some(), "{error}");
+        error.to_string()
+    }
+}
+
+/// Neither the token nor anything about its user.
+fn assert_is_discreet(error: &Error, id_token: &str) {
+    let shown = format!("{error:#} {error:?}");
+    for secret in [
+        "alice",
+        "alice@contoso.example",
+        NONCE,
+        SECRET,
+        "the-access-token",
+    ] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    let mut parts = id_token.split('.').filter(|part| part.len() > 20);
+    assert!(!parts.any(|part| shown.contains(part)), "{shown}");
+}
+
+fn entra(more: Value) -> Config {
+    config(
+        json!({
+            "tenant_id": TENANT, "client_id": "app-1",
+            "credential": { "client_secret": { "value": SECRET } },
+        }),
+        more,
+    )
+}
+
+fn config(mut app: Value, more: Value) -> Config {
+    if let (Some(app), Value::Object(more)) = (app.as_object_mut(), more) {
+        app.extend(more);
+    }
+    let json = json!({
+        "authority_hosts": ["idp.example", "keys.example", "entra.example"], "identities": { "app": app },
+    });
+    Config::load(Some(&json.to_string()), &Environment::default()).unwrap()
+}
+
+fn header(alg: &str) -> Value {
+    json!({ "alg": alg, "kid": "k1", "typ": "JWT" })
+}
+
+fn claims() -> Value {
+    json!({
+        "iss": ISSUER, "aud": "app-1", "sub": "alice", "preferred_username": "alice@contoso.example",
+        "tid": TENANT, "nonce": NONCE, "iat": START_S, "nbf": START_S, "exp": START_S + 3600,
+    })
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut claims = claims();
+    match value {
+        Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+        value => claims[name] = value,
+    }
+    claims
+}
+
+fn rs256() -> Key {
+    Key::rsa(KeySize::Rsa2048)
+}
+
+#[test]
+fn a_good_token_of_each_algorithm_is_handed_out() {
+    let ed25519 = Ed25519KeyPair::generate().unwrap();
+    for (alg, key) in [
+        ("RS256", rs256()),
+        ("PS256", rs256()),
+        ("ES256", Key::ec(&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256")),
+        ("ES384", Key::ec(&ECDSA_P384_SHA384_FIXED_SIGNING, "P-384")),
+        ("EdDSA", Key::Ed25519(ed25519)),
+    ] {
+        let mut world = World::new(&key);
+        let mut claims = claims();
+        let algorithm = ALGORITHMS.into_iter().find(|known| known.name() == alg);
+        claims["at_hash"] = json!(half_hash(algorithm.unwrap(), "the-access-token"));
+        let id_token = key.jws(&header(alg), &claims);
+        let token = world.redeem(&id_token).expect(alg);
+        assert_eq!(token.id_token, Some(Secret::new(&*id_token)), "{alg}");
+        assert_eq!(
+            world.asked,
+            [
+                format!("POST {TOKEN}"),
+                format!("GET {METADATA}"),
+                format!("GET {KEYS}")
+            ]
+        );
+        // what the keys cost is not paid again
+        world.redeem(&id_token).expect(alg);
+        assert_eq!(world.asked, [format!("POST {TOKEN}")]);
+        // of another key, under the same name
+        let other = match &key {
+            Key::Rsa(_) => rs256(),
+            Key::Ec(_, "P-256") => Key::ec(&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256"),
+            Key::Ec(..) => Key::ec(&ECDSA_P384_SHA384_FIXED_SIGNING, "P-384"),
+            Key::Ed25519(_) => Key::Ed25519(Ed25519KeyPair::generate().unwrap()),
+        };
+        let said = world.refusal(&other.jws(&header(alg), &claims));
+        assert!(
+            said.contains("a signature that its key did not make"),
+            "{said}"
+        );
+        claims["at_hash"] = json!(half_hash(algorithm.unwrap(), "another token"));
+        let said = world.refusal(&key.jws(&header(alg), &claims));
+        assert!(said.contains("(at_hash)"), "{said}");
+    }
+}
+
+/// The digests of OpenID Connect Core, appendices A.3 and A.4, and of the longer algorithms by their length.
+#[test]
+fn a_hash_is_the_left_half_of_the_digest() {
+    let text = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y";
+    assert_eq!(half_hash(Algorithm::Rs256, text), "77QmUPtjPfzWtF2AnpK9RQ");
+    assert_eq!(half_hash(Algorithm::Es384, text).len(), 32);
+    assert_eq!(half_hash(Algorithm::EdDsa, text).len(), 43);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_says_what_was_expected() {
+    let key = rs256();
+    let mut world = World::new(&key);
+    world.redeem(&key.jws(&header("RS256"), &claims())).unwrap();
+    for (name, value, said) in [
+        (
+            "iss",
+            json!("https://evil.example/v2.0"),
+            "issued by `https://evil.example/v2.0` (iss), and not by `https://login.microsoftonline.com/1111",
+        ),
+        ("iss", json!(format!("{ISSUER}/")), "(iss), and not by"),
+        (
+            "iss",
+            json!(format!("https://sts.windows.net/{TENANT}/")),
+            "(iss), and not by",
+        ),
+        ("iss", Value::Null, "issued by nobody (iss)"),
+        ("iss", json!([ISSUER]), "issued by nobody (iss)"),
+        (
+            "aud",
+            json!("app-2"),
+            "for `app-2` (aud), and not for the client `app-1`",
+        ),
+        ("aud", json!("APP-1"), "not for the client"),
+        (
+            "aud",
+            json!(["app-2", "app-3"]),
+            "for `app-2`, `app-3` (aud)",
+        ),
+        ("aud", Value::Null, "for nobody (aud)"),
+        ("aud", json!([]), "for nobody (aud)"),
+        ("aud", json!({ "app-1": 1 }), "for nobody (aud)"),
+        (
+            "aud",
+            json!(["app-1", "app-2"]),
+            "2 audiences, and has no azp",
+        ),
+        ("azp", json!("app-2"), "issued to `app-2` (azp)"),
+        ("azp", json!(1), "issued to nobody (azp)"),
+        ("sub", Value::Null, "has no sub"),
+        ("sub", json!(""), "has no sub"),
+        ("nonce", json!("another"), "another nonce"),
+        ("nonce", json!("the-noncf"), "another nonce"),
+        ("nonce", Value::Null, "has no nonce"),
+        ("nonce", json!([NONCE]), "has no nonce"),
+        ("exp", Value::Null, "has no exp"),
+        ("exp", json!("soon"), "has no exp"),
+        ("exp", json!(-1), "has no exp"),
+        ("iat", Value::Null, "has no iat"),
+        ("nbf", json!("x"), "has no nbf"),
+        ("at_hash", json!("x"), "(at_hash)"),
+        ("at_hash", json!(7), "(at_hash)"),
+    ] {
+        let shown = world.refusal(&key.jws(&header("RS256"), &with(name, value.clone())));
+        assert!(shown.contains(said), "{name} {value}: {shown}");
+        assert!(
+            shown.starts_with("the id_token of login.microsoftonline.com "),
+            "{shown}"
+        );
+        assert_eq!(world.asked, [format!("POST {TOKEN}")], "{name}");
+    }
+    let mut several = with("aud", json!(["app-1", "app-2"]));
+    several["azp"] = json!("app-1");
+    world.redeem(&key.jws(&header("RS256"), &several)).unwrap();
+    world
+        .redeem(&key.jws(&header("RS256"), &with("nbf", Value::Null)))
+        .unwrap();
+}
+
+#[test]
+fn times_may_be_off_by_five_minutes_and_no_more() {
+    let key = rs256();
+    let mut world = World::new(&key);
+    // the clock shows a moment more with each
+    let inside = ID_TOKEN_SKEW_S - 10;
+    let outside = ID_TOKEN_SKEW_S + 10;
+    for (name, value, said) in [
+        ("exp", START_S - inside, None),
+        ("exp", START_S - outside, Some("expired 5 min ago (exp)")),
+        ("nbf", START_S + inside, None),
+        (
+            "nbf",
+            START_S + outside,
+            Some("is not valid for another 5 min (nbf)"),
+        ),
+        ("iat", START_S + inside, None),
+        (
+            "iat",
+            START_S + outside,
+            Some("is not valid for another 5 min (iat)"),
+        ),
+        ("exp", 0, Some("(exp)")),
+        ("exp", u64::MAX, None),
+        ("nbf", u64::MAX, Some("(nbf)")),
+    ] {
+        let id_token = key.jws(&header("RS256"), &with(name, json!(value)));
+        match said {
+            None => drop(world.redeem(&id_token).expect(name)),
+            Some(said) => {
+                let shown = world.refusal(&id_token);
+                assert!(shown.contains(said), "{name}: {shown}");
+            }
+        }
+    }
+}
+
+/// Where it is known that the local clock is the wrong one.
+#[test]
+fn times_are_judged_by_the_servers_clock() {
+    let key = rs256();
+    let mut world = World::new(&key);
+    // an hour ahead of this machine, and said twice before it counts
+    world.date = Some("Sun, 01 Nov 2026 01:00:00 GMT");
+    for _ in 0..2 {
+        world.get(None, Grant::RefreshToken("r".into())).unwrap();
+    }
+    let mut late = with("iat", json!(START_S + 3600));
+    late["nbf"] = json!(START_S + 3600);
+    late["exp"] = json!(START_S + 7200);
+    world.redeem(&key.jws(&header("RS256"), &late)).unwrap();
+    let shown = world.refusal(&key.jws(&header("RS256"), &with("exp", json!(START_S + 1800))));
+    assert!(shown.contains("expired 30 min ago"), "{shown}");
+}
+
+#[test]
+fn no_algorithm_but_those_of_the_list_is_taken() {
+    let key = rs256();
+    let mut world = World::new(&key);
+    let part = |json: &Value| b64(json.to_string());
+    for (alg, said) in [
+        (
+            "none",
+            "has the alg `none`, where one of RS256, PS256, ES256, ES384, EdDSA is expected",
+        ),
+        ("None", "has the alg `None`"),
+        ("", "names no alg"),
+        ("RS512", "has the alg `RS512`"),
+        ("rs256", "has the alg `rs256`"),
+    ] {
+        let input = format!("{}.{}", part(&header(alg)), part(&claims()));
+        for signature in [
+            String::new(),
+            b64("x"),
+            b64(key.sign("RS256", input.as_bytes())),
+        ] {
+            let shown = world.refusal(&format!("{input}.{signature}"));
+            assert!(shown.contains(said), "{alg}: {shown}");
+        }
+    }
+    // who knows the client's secret, or takes the public key for one
+    let jwk = key.jwk("k1");
+    let n = URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap();
+    for secret in [SECRET.as_bytes(), &n] {
+        let input = format!("{}.{}", part(&header("HS256")), part(&claims()));
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), input.as_bytes());
+        let shown = world.refusal(&format!("{input}.{}", b64(tag)));
+        assert!(shown.contains("has the alg `HS256`"), "{shown}");
+    }
+    assert_eq!(world.verified, 0);
+    for (name, value, said) in [
+        ("crit", json!(["exp"]), "has a crit"),
+        (
+            "typ",
+            json!("at+jwt"),
+            "has the typ `at+jwt`, where JWT is expected",
+        ),
+        ("typ", json!("logout+JWT"), "has the typ"),
+    ] {
+        let mut header = header("RS256");
+        header[name] = value;
+        let shown = world.refusal(&key.jws(&header, &claims()));
+        assert!(shown.contains(said), "{shown}");
+    }
+}
+
+#[test]
+fn what_is_no_jws_is_refused() {
+    let key = rs256();
+    let mut world = World::new(&key);
+    let good = key.jws(&header("RS256"), &claims());
+    let parts: Vec<&str> = good.split('.').collect();
+    let [header, payload, signature] = parts.as_slice() else {
+        panic!("three parts")
+    };
+    for (bad, said) in [
+        ("x".to_owned(), "no compact JWS"),
+        ("..".to_owned(), "no compact JWS"),
+        (format!("{header}.{payload}"), "no compact JWS"),
+        (format!("{header}.{payload}.{signature}."), "no compact JWS"),
+        (format!("{header}.{payload}.{signature}="), "no compact JWS"),
+        (
+            format!("{header}.{payload}.{signature}\n"),
+            "no compact JWS",
+        ),
+        (
+            format!("{header}.{}.{signature}", b64("[]")),
+            "no compact JWS",
+        ),
+        (
+            format!("{header}.{}.{signature}", b64("{")),
+            "no compact JWS",
+        ),
+        (
+            format!("{}.{payload}.{signature}", b64("\"RS256\"")),
+            "no compact JWS",
+        ),
+        (
+            format!("{header}.{payload}.{signature}.a.b"),
+            "is encrypted (JWE)",
+        ),
+        (
+            format!("{good}{}", "A".repeat(MAX_ID_TOKEN_BYTES)),
+            "bytes, and 65536 are taken",
+        ),
+    ] {
+        let shown = world.refusal(&bad);
+        assert!(shown.contains(said), "{shown}");
+    }
+}
+
+/// Every byte counts: any other in its place, or none, and it is not the token any more.
+#[test]
+fn a_token_with_a_byte_changed_is_never_accepted() {
+    for (alg, key) in [
+        ("RS256", rs256()),
+        ("ES256", Key::ec(&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256")),
+    ] {
+        let mut world = World::new(&key);
+        let good = key.jws(&header(alg), &claims());
+        world.redeem(&good).unwrap();
+        for at in 0..good.len() {
+            let old = good.as_bytes()[at];
+            // the neighbour in the alphabet differs in the bits that padding would hide
+            for new in [old ^ 1, b'.'] {
+                let mut bytes = good.clone().into_bytes();
+                bytes[at] = new;
+                if new == old || !new.is_ascii_graphic() {
+                    continue;
+                }
+                let changed = String::from_utf8(bytes).unwrap();
+                assert!(
+                    world.redeem(&changed).is_err(),
+                    "{alg} byte {at}: {changed}"
+                );
+            }
+            let mut shorter = good.clone();
+            shorter.remove(at);
+            assert!(world.redeem(&shorter).is_err(), "{alg} without byte {at}");
+        }
+        world.redeem(&good).unwrap();
+    }
+}
+
+#[test]
+fn an_unknown_key_is_asked_for_once_in_a_minute() {
+    let (old, new) = (rs256(), rs256());
+    let mut world = World::new(&old);
+    world.redeem(&old.jws(&header("RS256"), &claims())).unwrap();
+    let mut of_new = header("RS256");
+    of_new["kid"] = json!("k2");
+    let id_token = new.jws(&of_new, &claims());
+    world.publish(KEYS, &[("k1", &old), ("k2", &new)]);
+    world.redeem(&id_token).unwrap();
+    assert_eq!(
+        world.asked,
+        [format!("POST {TOKEN}"), format!("GET {KEYS}")]
+    );
+    let mut invented = header("RS256");
+    invented["kid"] = json!("k3");
+    let invented = new.jws(&invented, &claims());
+    let shown = world.refusal(&invented);
+    assert_eq!(world.asked, [format!("POST {TOKEN}")]);
+    assert!(shown.contains("the key `k3` (RS256)"), "{shown}");
+    world.mono_ms += 60_000;
+    for asked in [1, 0, 0] {
+        world.refusal(&invented);
+        assert_eq!(world.asked.len(), 1 + asked);
+    }
+    // whatever becomes of that, the others serve on
+    world.pages.insert(KEYS.to_owned(), (500, String::new()));
+    world.mono_ms += 60_000;
+    world.refusal(&invented);
+    world.redeem(&id_token).unwrap();
+}
+
+#[test]
+fn a_key_is_taken_for_what_it_is_for() {
+    let key = rs256();
+    let weak = {
+        let mut jwk = key.jwk("k1");
+        jwk["n"] = json!(b64([0xc5; 128]));
+        jwk
+    };
+    let changed = |name: &str, value: Value| {
+        let mut jwk = key.jwk("k1");
+        jwk[name] = value;
+        jwk
+    };
+    let none = "has none of that name that is for signatures of that kind";
+    for (jwk, said) in [
+        (weak, "is RSA of 1024 bits, where 2048 to 8192 are expected"),
+        (
+            changed("n", json!(b64([0xff; 1025]))),
+            "is RSA of 8200 bits",
+        ),
+        (changed("n", json!("")), "is RSA of 0 bits"),
+        (changed("n", Value::Null), "has no n in base64url"),
+        (changed("e", json!("=")), "has no e in base64url"),
+        (changed("use", json!("enc")), none),
+        (changed("key_ops", json!(["encrypt"])), none),
+        (changed("alg", json!("PS256")), none),
+        (changed("kty", json!("EC")), none),
+        (changed("kid", json!("K1")), none),
+        (changed("kid", Value::Null), none),
+        (
+            changed(
+                "issuer",
+                json!(format!(
+                    "https://login.microsoftonline.com/{OTHER_TENANT}/v2.0"
+                )),
+            ),
+            none,
+        ),
+        (
+            changed("issuer", json!("https://sts.windows.net/{tenantid}/")),
+            none,
+        ),
+        (json!("key"), none),
+    ] {
+        let mut world = World::new(&key);
+        world.page(KEYS, &json!({ "keys": [jwk] }));
+        let shown = world.refusal(&key.jws(&header("RS256"), &claims()));
+        assert!(shown.contains(said), "{jwk}: {shown}");
+        assert_eq!(world.verified, 0);
+    }
+    for jwk in [
+        changed("use", json!("sig")),
+        changed("key_ops", json!(["verify"])),
+        changed("alg", json!("RS256")),
+        changed("issuer", json!(ISSUER)),
+        changed(
+            "issuer",
+            json!("https://login.microsoftonline.com/{tenantid}/v2.0"),
+        ),
+    ] {
+        let mut world = World::new(&key);
+        world.page(
+            KEYS,
+            &json!({ "keys": [{ "kty": "oct", "kid": "k1", "k": "AA" }, jwk] }),
+        );
+        world
+            .redeem(&key.jws(&header("RS256"), &claims()))
+            .expect(&jwk.to_string());
+    }
+    // curves whose coordinates are cut
+    let ec = Key::ec(&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256");
+    let mut world = World::new(&ec);
+    let mut jwk = ec.jwk("k1");
+    jwk["x"] = json!(b64([1; 31]));
+    world.page(KEYS, &json!({ "keys": [jwk] }));
+    let shown = world.refusal(&ec.jws(&header("ES256"), &claims()));
+    assert!(
+        shown.contains("has 31 bytes of x, where the curve has 32"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_token_without_a_key_id_needs_a_set_of_one() {
+    let (one, other) = (rs256(), rs256());
+    let nameless = one.jws(&json!({ "alg": "RS256" }), &claims());
+    let mut world = World::new(&one);
+    world.redeem(&nameless).unwrap();
+    let mut world = World::new(&one);
+    world.publish(KEYS, &[("k1", &one), ("k2", &other)]);
+    let shown = world.refusal(&nameless);
+    assert!(
+        shown.contains("names no kid") && shown.contains("has 2 keys for RS256"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn keys_and_metadata_that_are_no_good_are_named_and_lead_nowhere() {
+    let key = rs256();
+    let id_token = key.jws(&header("RS256"), &claims());
+    let page = "<html>Sign in to the network</html>".to_owned();
+    let huge = json!({ "keys": vec![json!({}); 101] }).to_string();
+    for (url, status, body, said) in [
+        (KEYS, 200, page.clone(), "/common/discovery/v2.0/keys is no JSON"),
+        (KEYS, 200, "{}".to_owned(), "has no list `keys`"),
+        (KEYS, 200, huge, "has 101 keys, and 100 are taken"),
+        (KEYS, 302, String::new(), "answered HTTP 302"),
+        (KEYS, 404, String::new(), "answered HTTP 404"),
+        (METADATA, 200, page, "openid-configuration is no JSON"),
+        (METADATA, 302, String::new(), "answered HTTP 302"),
+        (METADATA, 200, json!({ "issuer": ISSUER }).to_string(), "names no jwks_uri"),
+        (METADATA, 200, json!({ "jwks_uri": KEYS }).to_string(), "names no issuer"),
+        (METADATA, 200, json!({ "issuer": format!("https://login.microsoftonline.com/{OTHER_TENANT}/v2.0"), "jwks_uri": KEYS }).to_string(), "is that of another issuer"),
+        (METADATA, 200, json!({ "issuer": format!("https://evil.example/{TENANT}/v2.0"), "jwks_uri": KEYS }).to_string(), "is that of another issuer, `https://evil.example/"),
+        (METADATA, 200, json!({ "issuer": ISSUER, "jwks_uri": "http://login.microsoftonline.com/keys" }).to_string(), "its jwks_uri has the scheme `http`"),
+    ] {
+        let mut world = World::new(&key);
+        world.pages.insert(url.to_owned(), (status, body));
+        let shown = world.refusal(&id_token);
+        assert!(shown.contains(said), "{said}: {shown}");
+        assert!(world.asked.iter().all(|asked| asked.contains(" https://login.microsoftonline.com/")));
+    }
+    // a set that is elsewhere is not asked for
+    let mut world = World::new(&key);
+    world.page(
+        METADATA,
+        &json!({ "issuer": ISSUER, "jwks_uri": "https://evil.example/keys" }),
+    );
+    let error = world.redeem(&id_token).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Configuration);
+    assert!(
+        error
+            .to_string()
+            .contains("its jwks_uri is at `evil.example`"),
+        "{error}"
+    );
+    assert_eq!(
+        world.asked,
+        [format!("POST {TOKEN}"), format!("GET {METADATA}")]
+    );
+    // one that fails for a moment is asked again: a code is not to be had twice
+    let mut world = World::new(&key);
+    world.pages.insert(KEYS.to_owned(), (503, String::new()));
+    let error = world.redeem(&id_token).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Server, "{error}");
+    let asked: Vec<bool> = world
+        .asked
+        .iter()
+        .map(|asked| asked.contains(KEYS))
+        .collect();
+    assert_eq!(asked, [false, false, true, true, true]);
+}
+
+#[test]
+fn only_a_user_has_an_id_token() {
+    let key = rs256();
+    let mut world = World::new(&key);
+    let id_token = key.jws(&header("RS256"), &claims());
+    // nobody has asked for it, and nobody is it
+    let token = world
+        .get(Some("anything"), Grant::ClientCredentials)
+        .unwrap();
+    assert_eq!(token.id_token, None);
+    assert_eq!(world.asked, [format!("POST {TOKEN}")]);
+    // the nonce is the authorization request's
+    for grant in [
+        Grant::RefreshToken("r".into()),
+        Grant::OnBehalfOf {
+            assertion: Some("a".into()),
+            session_key: None,
+        },
+        Grant::JwtBearer("a".into()),
+    ] {
+        let token = world.get(Some(&id_token), grant.clone()).unwrap();
+        assert_eq!(token.id_token, Some(Secret::new(&*id_token)));
+        assert!(world.get(None, grant.clone()).unwrap().id_token.is_none());
+        let other = key.jws(&header("RS256"), &with("aud", json!("app-2")));
+        assert!(world.get(Some(&other), grant).is_err());
+    }
+    let code = |nonce: Option<&str>| Grant::AuthorizationCode {
+        code: "c".into(),
+        redirect_uri: "https://app.example/".into(),
+        code_verifier: None,
+        nonce: nonce.map(str::to_owned),
+    };
+    world.get(None, code(None)).unwrap();
+    world.get(Some(&id_token), code(None)).unwrap();
+    let error = world.get(None, code(Some("n"))).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("has no `id_token`, and the authorization request had a nonce"),
+        "{error}"
+    );
+}
+
+#[test]
+fn every_form_of_authority_has_its_issuer() {
+    let key = rs256();
+    let entra_at = |more: Value| entra(more);
+    let ciam = format!("https://{TENANT}.ciamlogin.com/{TENANT}/v2.0");
+    for (config, metadata, issuer, keys) in [
+        (
+            entra_at(json!({ "endpoint_version": "v1.0" })),
+            format!("https://login.microsoftonline.com/{TENANT}/.well-known/openid-configuration"),
+            format!("https://sts.windows.net/{TENANT}/"),
+            "https://login.microsoftonline.com/common/discovery/keys",
+        ),
+        (
+            entra_at(json!({ "tenant_id": "contoso.example" })),
+            "https://login.microsoftonline.com/contoso.example/v2.0/.well-known/openid-configuration".to_owned(),
+            ISSUER.to_owned(),
+            "https://login.windows.net/common/discovery/v2.0/keys",
+        ),
+        (
+            entra_at(json!({ "region": "westeurope" })),
+            METADATA.to_owned(),
+            ISSUER.to_owned(),
+            KEYS,
+        ),
+        (
+            entra_at(json!({ "authority_host": "https://contoso.ciamlogin.com", "tenant_id": "contoso.onmicrosoft.com" })),
+            "https://contoso.ciamlogin.com/contoso.onmicrosoft.com/v2.0/.well-known/openid-configuration".to_owned(),
+            ciam,
+            "https://contoso.ciamlogin.com/k",
+        ),
+        (
+            entra_at(json!({ "authority_host": "https://contoso.b2clogin.com", "tenant_id": "contoso.onmicrosoft.com", "policy": "B2C_1_signin" })),
+            "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_signin/v2.0/.well-known/openid-configuration".to_owned(),
+            format!("https://contoso.b2clogin.com/{TENANT}/v2.0/"),
+            "https://contoso.b2clogin.com/contoso.onmicrosoft.com/b2c_1_signin/discovery/v2.0/keys",
+        ),
+        (
+            entra_at(json!({ "authority_host": "https://entra.example/dstsv2" })),
+            format!("https://entra.example/dstsv2/{TENANT}/v2.0/.well-known/openid-configuration"),
+            format!("https://entra.example/dstsv2/{TENANT}/"),
+            "https://entra.example/keys",
+        ),
+        (
+            other_server(json!({ "token_endpoint": "https://idp.example/adfs/oauth2/token" })),
+            "https://idp.example/adfs/.well-known/openid-configuration".to_owned(),
+            "https://idp.example/adfs".to_owned(),
+            "https://idp.example/adfs/discovery/keys",
+        ),
+        (
+            other_server(json!({ "token_endpoint": "https://idp.example/token", "issuer": "https://idp.example/a" })),
+            "https://idp.example/a/.well-known/openid-configuration".to_owned(),
+            "https://idp.example/a".to_owned(),
+            "https://keys.example/k",
+        ),
+        (
+            other_server(json!({ "issuer": "https://idp.example/a" })),
+            "https://idp.example/.well-known/oauth-authorization-server/a".to_owned(),
+            "https://idp.example/a".to_owned(),
+            "https://idp.example/k",
+        ),
+    ] {
+        let mut world = World::with(&key, config);
+        world.pages.clear();
+        world.page(&metadata, &json!({
+            "issuer": issuer, "jwks_uri": keys, "token_endpoint": "https://idp.example/token",
+        }));
+        world.publish(keys, &[("k1", &key)]);
+        let good = key.jws(&header("RS256"), &with("iss", json!(issuer)));
+        let token = world.redeem(&good).expect(&metadata);
+        assert!(token.id_token.is_some());
+        assert!(world.asked.contains(&format!("GET {metadata}")));
+        let shown = world.refusal(&key.jws(&header("RS256"), &with("iss", json!("https://evil.example"))));
+        assert!(shown.contains("(iss), and not by"), "{shown}");
+    }
+}
+
+/// A server without tenants.
+fn other_server(more: Value) -> Config {
+    config(
+        json!({ "client_id": "app-1", "credential": { "client_secret": { "value": SECRET } } }),
+        more,
+    )
+}
+
+#[test]
+fn an_issuer_for_many_tenants_is_that_of_those_that_the_identity_is_for() {
+    let key = rs256();
+    let template = "https://login.microsoftonline.com/{tenantid}/v2.0";
+    let others = |others: Value| entra(json!({ "additionally_allowed_tenants": others }));
+    for (config, tid, is_taken) in [
+        (others(json!([])), TENANT, true),
+        (others(json!([])), OTHER_TENANT, false),
+        (others(json!([OTHER_TENANT])), OTHER_TENANT, true),
+        (others(json!(["*"])), OTHER_TENANT, true),
+        (others(json!(["*"])), "evil.example", false),
+    ] {
+        let mut world = World::with(&key, config);
+        world.page(METADATA, &json!({ "issuer": template, "jwks_uri": KEYS }));
+        let mut claims = with("tid", json!(tid));
+        claims["iss"] = json!(template.replace("{tenantid}", tid));
+        let answer = world.redeem(&key.jws(&header("RS256"), &claims));
+        assert_eq!(answer.is_ok(), is_taken, "{tid}: {answer:?}");
+        claims["iss"] =
+            json!(template.replace("{tenantid}", "22222222-2222-3333-4444-555555555555"));
+        assert!(world.redeem(&key.jws(&header("RS256"), &claims)).is_err());
+        claims["iss"] = json!(template);
+        assert!(world.redeem(&key.jws(&header("RS256"), &claims)).is_err());
+    }
+}
+
+/// Nothing is sent where it would end in an ID token that nobody can validate.
+#[test]
+fn a_server_of_no_known_issuer_gives_no_id_tokens() {
+    let key = rs256();
+    let known = json!({ "token_endpoint": "https://idp.example/token" });
+    let mut world = World::with(&key, other_server(known));
+    let error = world.redeem("whatever").unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Configuration);
+    assert!(
+        format!("{error:#}").contains("set issuer of the identity"),
+        "{error:#}"
+    );
+    assert!(world.asked.is_empty());
+    let id_token = key.jws(&header("RS256"), &claims());
+    let error = world
+        .get(Some(&id_token), Grant::RefreshToken("r".into()))
+        .unwrap_err();
+    assert!(
+        format!("{error:#}").contains("set issuer of the identity"),
+        "{error:#}"
+    );
+    assert_eq!(world.asked, ["POST https://idp.example/token"]);
+    let elsewhere =
+        json!({ "token_endpoint": "https://idp.example/token", "issuer": "https://evil.example" });
+    let mut world = World::with(&key, other_server(elsewhere));
+    let error = world.redeem("whatever").unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("the host of the issuer https://evil.example is not trusted"),
+        "{error}"
+    );
+    assert!(world.asked.is_empty());
+}
+
+/// A request may name any of many tenants; what is kept of them is bounded.
+#[test]
+fn metadata_of_many_tenants_are_bounded() {
+    let key = rs256();
+    let mut world = World::with(
+        &key,
+        entra(json!({ "additionally_allowed_tenants": ["*"] })),
+    );
+    let io = Io::new([1; 32]);
+    for n in 0..200 {
+        let key = format!("keys {n}");
+        io.bound_shelves("keys", &key, 3);
+        io.shelf(&key, |_| ());
+    }
+    let kept = (0..200)
+        .filter(|n| io.has_shelf(&format!("keys {n}")))
+        .count();
+    assert_eq!(kept, 3);
+    assert!(world.redeem(&key.jws(&header("RS256"), &claims())).is_ok());
+}
+
+#[test]
+fn what_is_asked_for_id_tokens_is_a_need_of_its_own() {
+    let needs = entra(json!({ "additionally_allowed_tenants": ["*"] })).needs();
+    let purposes = |purpose| {
+        needs
+            .id_tokens
+            .iter()
+            .filter(move |c| c.permission.purpose == purpose)
+    };
+    assert!(purposes(Purpose::Metadata).any(|c| c.permission.permits(
+        "https",
+        "login.microsoftonline.com",
+        "/contoso.example/v2.0/.well-known/openid-configuration"
+    )));
+    assert!(!purposes(Purpose::Metadata).any(|c| c.permission.permits(
+        "https",
+        "login.microsoftonline.com",
+        "/contoso.example/v2.0/keys"
+    )));
+    assert!(purposes(Purpose::KeySet).all(|c| c.permission.purpose.method() == "GET"));
+    assert!(
+        !needs
+            .id_tokens
+            .iter()
+            .any(|c| c.permission.is_of("evil.example"))
+    );
+    assert!(
+        !needs
+            .connections
+            .iter()
+            .any(|c| c.permission.purpose == Purpose::KeySet)
+    );
+    let nobody = other_server(json!({ "token_endpoint": "https://idp.example/token" })).needs();
+    assert!(nobody.id_tokens.is_empty());
+}
