@@ -8,6 +8,9 @@
     reason = "a broken case file stops the test that reads it"
 )]
 
+#[path = "support/signatures.rs"]
+mod signatures;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -445,6 +448,12 @@ impl Play<'_> {
             }
             Effect::OpenCertificate { name } => Outcome::Certificate(self.open(&name)),
             Effect::Sign { .. } => Outcome::Signature(Ok(SIGNATURE.to_vec())),
+            Effect::Verify {
+                algorithm,
+                key,
+                input,
+                signature,
+            } => Outcome::Verified(signatures::verify(algorithm, &key, &input, &signature)),
             Effect::Http { request, via } => Outcome::Http(self.answer(&request, via)?),
             Effect::CloseCertificate { .. } | Effect::Cancel { .. } => return Ok(None),
             other => return Err(format!("no case scripts this: {other:?}")),
@@ -506,7 +515,9 @@ impl Play<'_> {
         if via != exchange.request.via.as_ref() {
             return Err(format!("the connection is authenticated with {via:?}"));
         }
-        let permitted = self.engine.config().needs().connections.iter().any(|need| {
+        let needs = self.engine.config().needs();
+        let mut all = needs.connections.iter().chain(&needs.id_tokens);
+        let permitted = all.any(|need| {
             let HttpRequest {
                 scheme,
                 authority,
