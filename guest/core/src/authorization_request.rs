@@ -6,7 +6,8 @@
 
 #[cfg(feature = "every-credential")]
 mod build;
-#[cfg(all(test, feature = "every-credential"))]
+#[cfg(test)]
+#[cfg(feature = "every-credential")]
 mod tests;
 
 use std::fmt;

@@ -435,7 +435,6 @@ impl Play<'_> {
             } else {
                 TokenType::Bearer
             },
-            ..TokenRequest::default()
         };
         Ok(self.engine.request(now, &request))
     }
