@@ -801,6 +801,28 @@ fn secrets_come_from_variables_and_files() {
 }
 
 #[test]
+fn the_cache_of_users_has_a_size_that_a_component_can_have() {
+    for wrong in ["0", "1025", "18446744073709551615"] {
+        refused(
+            load(&format!(
+                r#"{{"host": {{"user_token_cache_mib": {wrong}}}}}"#
+            )),
+            "host.user_token_cache_mib",
+            &["is not between 1 and 1024", "write MiB, 64 for example"],
+        );
+    }
+    for (json, mib) in [
+        ("{}", 64),
+        (r#"{"host": {"user_token_cache_mib": 1}}"#, 1),
+        (r#"{"host": {"user_token_cache_mib": 1024}}"#, 1024),
+    ] {
+        let variables = environment(WEBHOOK);
+        let config = Config::load(Some(json), &variables).unwrap();
+        assert_eq!(config.user_token_bytes(), mib << 20, "{json}");
+    }
+}
+
+#[test]
 fn paths_are_absolute() {
     let relative = |json: &str, setting: &str| {
         refused(
