@@ -48,6 +48,17 @@ pub(crate) enum Call {
     Status,
 }
 
+impl Call {
+    /// Whether it may be made once more where nobody knows how far it came: not what presents a code or a refresh token,
+    /// which may have been sent, and is spent by that.
+    fn is_repeatable(&self) -> bool {
+        match self {
+            Self::Token(request) => !request.grant.kind().is_single_use(),
+            _ => true,
+        }
+    }
+}
+
 /// Its answer.
 pub(crate) enum Answer {
     Token(AccessToken),
@@ -250,9 +261,14 @@ impl Supervisor {
             again.retain_mut(|job| {
                 job.lost += 1;
                 // one that nobody waits for is not made again
-                let again = job.lost <= limits::CALL_RETRIES && job.reply.is_some();
+                let is_repeatable = job.call.is_repeatable();
+                let again =
+                    is_repeatable && job.lost <= limits::CALL_RETRIES && job.reply.is_some();
                 if !again {
-                    job.answer(Err(lost(&cause)));
+                    job.answer(Err(match is_repeatable {
+                        true => lost(&cause),
+                        false => spent(&cause),
+                    }));
                 }
                 again
             });
@@ -517,6 +533,20 @@ fn lost(cause: &str) -> Error {
     )
 }
 
+/// Of a call that is not made once more: a code that was sent twice would be a stolen one to the server.
+fn spent(cause: &str) -> Error {
+    Error::with_detail(
+        ErrorClass::Other,
+        ErrorDetail {
+            message: format!(
+                "the credential component ended while it presented a code or a refresh token, which may be spent ({cause})"
+            ),
+            hint: Some("sign the user in again; it is not sent a second time".to_owned()),
+            ..ErrorDetail::default()
+        },
+    )
+}
+
 fn not_started(error: &wasmtime::Error) -> String {
     format!("the credential component does not start: {}", cause(error))
 }
@@ -533,6 +563,8 @@ fn cause(trap: &wasmtime::Error) -> String {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use edgepass_core::Grant;
 
     use super::*;
 
@@ -592,6 +624,31 @@ mod tests {
             // the calls go on inside, and their answers go to nobody
             assert_eq!(in_flight.take().len(), deadlines.len());
         }
+    }
+
+    #[test]
+    fn what_is_spent_by_being_sent_is_not_made_once_more() {
+        let with = |grant| Call::Token(TokenRequest::for_scopes(["s"]).with_grant(grant));
+        let secret = || edgepass_core::Secret::new("alice");
+        for (call, expected) in [
+            (with(Grant::ClientCredentials), true),
+            (with(Grant::JwtBearer(secret())), true),
+            (with(Grant::RefreshToken(secret())), false),
+            (
+                with(Grant::AuthorizationCode {
+                    code: secret(),
+                    redirect_uri: "https://app.example/callback".to_owned(),
+                    code_verifier: None,
+                    nonce: None,
+                }),
+                false,
+            ),
+            (Call::Status, true),
+        ] {
+            assert_eq!(call.is_repeatable(), expected);
+        }
+        let error = spent("a trap");
+        assert!(!error.detail().retryable && error.detail().hint.is_some());
     }
 
     #[test]
