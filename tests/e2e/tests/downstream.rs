@@ -1,6 +1,8 @@
 //! Acceptance: requests to other services get tokens by rules, and a service that refuses one is asked once more with the
 //! next. Real sockets, TLS, and the clients that people have.
 
+#![cfg(test)]
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -318,7 +320,6 @@ async fn downstream(
     Ok((provider, downstream))
 }
 
-#[expect(clippy::ptr_arg, reason = "as the layer hands it in")]
 fn whole(body: &Full<Bytes>) -> Option<Full<Bytes>> {
     Some(body.clone())
 }
