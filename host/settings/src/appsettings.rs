@@ -141,7 +141,8 @@ impl<'a> Reader<'a> {
         }
         self.draft.place(at, self.settings.missing(section));
         let tenant = api.and_then(|api| api.tenant.as_ref());
-        let client = self.client(section, at, tenant)?;
+        let mut client = self.client(section, at, tenant)?;
+        self.capabilities(section, at, &mut client);
         if let Some(api) = api.filter(|_| client.is_entra) {
             check_scopes(api)?;
         }
@@ -298,23 +299,50 @@ impl<'a> Reader<'a> {
         self.draft.place(format!("{at}.region"), &setting.from);
     }
 
+    /// `ClientCapabilities`, which Entra ID alone knows.
+    fn capabilities(&mut self, section: &str, at: &str, client: &mut Client) {
+        let path = format!("{section}:ClientCapabilities");
+        if !client.is_entra {
+            if self.settings.has(&path) {
+                let from = self.settings.missing(&path);
+                let note = "is not used: only Entra ID knows capabilities";
+                self.draft.notes.push(format!("{from} {note}"));
+            }
+            return;
+        }
+        let mut capabilities = Vec::new();
+        // .NET takes a text for no list, which is what a variable without its number is as well
+        if let Some(text) = self.settings.get(&path) {
+            let variable = path.replace(':', "__");
+            let note = format!(
+                "is not used: it is a list, [\"cp1\"], or {variable}__0 in the environment"
+            );
+            self.draft.notes.push(format!("{} {note}", text.from));
+        }
+        for child in self.settings.children(&path) {
+            let Some(setting) = self.settings.get(&format!("{path}:{child}")) else {
+                continue;
+            };
+            let index = capabilities.len();
+            let place = format!("{at}.client_capabilities[{index}]");
+            self.draft.place(place, &setting.from);
+            capabilities.push(Node::text(setting.text()));
+        }
+        if !capabilities.is_empty() {
+            let place = format!("{at}.client_capabilities");
+            self.draft.place(place, self.settings.missing(&path));
+            let field = ("client_capabilities".to_owned(), Node::List(capabilities));
+            client.fields.push(field);
+        }
+    }
+
     /// Says what has no effect although it is about the program's own tokens.
     fn note_unread(&mut self, section: &str) {
-        for (key, why) in [
-            (
-                "ClientCapabilities",
-                "capabilities are not sent; a resource's claims challenge is answered all the same",
-            ),
-            (
-                "ExtraQueryParameters",
-                "nothing is added to the URL of a token request",
-            ),
-        ] {
-            let path = format!("{section}:{key}");
-            if self.settings.has(&path) {
-                let path = self.settings.missing(&path);
-                self.draft.notes.push(format!("{path} is not used: {why}"));
-            }
+        let path = format!("{section}:ExtraQueryParameters");
+        if self.settings.has(&path) {
+            let path = self.settings.missing(&path);
+            let why = "nothing is added to the URL of a token request";
+            self.draft.notes.push(format!("{path} is not used: {why}"));
         }
     }
 

@@ -394,16 +394,84 @@ fn regions_and_what_has_no_effect() {
         assert_eq!(imported.notes.len(), notes, "{:?}", imported.notes);
     }
     let (_, imported) = identity(&section(&json!({
-        "ClientCapabilities": ["cp1"], "ExtraQueryParameters": { "dc": "x" },
+        "ExtraQueryParameters": { "dc": "x" },
         "ClientCredentials": [{ "SourceType": "SignedAssertionFromManagedIdentity" }],
         // of the signing in of people
         "CallbackPath": "/signin-oidc", "Domain": "contoso.example", "Audience": "api://x",
     })));
-    let [capabilities, parameters] = imported.notes.as_slice() else {
+    let [parameters] = imported.notes.as_slice() else {
         panic!("{:?}", imported.notes);
     };
-    assert!(capabilities.starts_with("AzureAd:ClientCapabilities (appsettings.json) is not used"));
     assert!(parameters.starts_with("AzureAd:ExtraQueryParameters (appsettings.json) is not used"));
+}
+
+#[test]
+fn capabilities_are_those_of_the_identity() {
+    let none = Value::Null;
+    let adfs = json!({ "Instance": "https://adfs.contoso.example/", "TenantId": "adfs" });
+    for (more, variables, expected, note) in [
+        (json!({}), &[][..], &none, None),
+        (json!({ "ClientCapabilities": [] }), &[], &none, None),
+        (
+            json!({ "ClientCapabilities": ["cp1"] }),
+            &[],
+            &json!(["cp1"]),
+            None,
+        ),
+        (
+            json!({ "clientcapabilities": ["cp1", "", "cp2"] }),
+            &[],
+            &json!(["cp1", "cp2"]),
+            None,
+        ),
+        (
+            json!({ "ClientCapabilities": ["cp2"] }),
+            &[("AzureAd__ClientCapabilities__0", "cp1")],
+            &json!(["cp1"]),
+            None,
+        ),
+        (
+            json!({}),
+            &[("AzureAd__ClientCapabilities__0", "cp1")],
+            &json!(["cp1"]),
+            None,
+        ),
+        (
+            json!({ "ClientCapabilities": "cp1" }),
+            &[],
+            &none,
+            Some("AzureAd:ClientCapabilities (appsettings.json, line 1) is not used: it is a list"),
+        ),
+        (
+            json!({ "ClientCapabilities": ["cp1"], "Instance": adfs["Instance"], "TenantId": adfs["TenantId"] }),
+            &[],
+            &none,
+            Some("AzureAd:ClientCapabilities (appsettings.json) is not used: only Entra ID"),
+        ),
+    ] {
+        let mut settings = section(&json!({
+            "ClientCredentials": [{ "SourceType": "SignedAssertionFromManagedIdentity" }],
+        }));
+        for (name, value) in more.as_object().unwrap() {
+            settings["AzureAd"][name] = value.clone();
+        }
+        let imported = read(&settings.to_string(), None, None, variables).unwrap();
+        let document = document(&imported);
+        let found = &document["identities"]["AzureAd"]["client_capabilities"];
+        assert_eq!(found, expected, "{more}");
+        let notes: Vec<&str> = imported.notes.iter().map(String::as_str).collect();
+        match note {
+            None => assert!(notes.is_empty(), "{more}: {notes:?}"),
+            Some(note) => assert!(
+                notes.len() == 1 && notes[0].starts_with(note),
+                "{more}: {notes:?}"
+            ),
+        }
+        if note.is_none() {
+            let environment = Environment::from_pairs(variables.iter().copied());
+            Config::load(Some(&imported.document), &environment).unwrap();
+        }
+    }
 }
 
 #[test]
