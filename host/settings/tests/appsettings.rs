@@ -850,6 +850,10 @@ fn what_the_engine_refuses_is_said_of_the_setting() {
             "AzureAd:ClientId (appsettings.json, line 1): ",
         ),
         (
+            json!({ "ClientCapabilities": ["cp1", "c p"] }),
+            "AzureAd:ClientCapabilities:1 (appsettings.json, line 1): ",
+        ),
+        (
             json!({ "Instance": "https://login.example/" }),
             "AzureAd:Instance (appsettings.json, line 1): ",
         ),
