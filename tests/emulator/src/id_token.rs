@@ -16,9 +16,18 @@ pub(crate) const ANY_TENANT: &str = "{tenantid}";
 /// How the host of Entra External ID begins, whose issuer has another host.
 const CIAM_HOST: &str = "ciam.";
 
+/// How the host begins that demands certificates, whose issuer is the one of
+/// the host beside it.
+const MTLS_HOST: &str = "mtlsauth.";
+
 /// The issuer that the metadata of the called host names.
 pub(crate) fn issuer(call: &Call, tenant: &str, version: Version, policy: Option<&str>) -> String {
-    let origin = call.origin();
+    // the host for certificates is another door to the same server
+    let host = match call.host.strip_prefix(MTLS_HOST) {
+        Some(rest) => format!("login.{rest}"),
+        None => call.host.clone(),
+    };
+    let origin = format!("https://{host}");
     if policy.is_some() {
         return format!("{origin}/{tenant}/v2.0/");
     }

@@ -149,6 +149,13 @@ impl WorkloadIssuer {
         json!({ "keys": keys })
     }
 
+    /// The newest key, public half, PEM.
+    pub fn public_key_pem(&self) -> Result<String> {
+        let keys = lock(&self.inner.keys);
+        let newest = keys.last().context("the issuer has no signing key")?;
+        Ok(newest.public_key_pem().to_owned())
+    }
+
     /// The issuer's discovery document.
     #[must_use]
     pub fn discovery(&self) -> Value {

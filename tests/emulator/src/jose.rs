@@ -19,6 +19,7 @@ pub(crate) struct SigningKey {
     modulus: String,
     exponent: String,
     certificate: Vec<u8>,
+    public_pem: String,
 }
 
 impl SigningKey {
@@ -42,7 +43,13 @@ impl SigningKey {
             modulus,
             exponent,
             certificate,
+            public_pem: pair.public_key_pem(),
         })
+    }
+
+    /// The public half, PEM.
+    pub(crate) fn public_key_pem(&self) -> &str {
+        &self.public_pem
     }
 
     /// The identifier that goes to the header of what this key signs.
