@@ -8,8 +8,12 @@
 // tokens are for those (RFC 8707), or else for the `audience` of the request. A second port is for mutual TLS alone, and
 // named by `mtls_endpoint_aliases`. Prints the issuer when it listens, and a line for each request: granted, or refused. It
 // ends with its standard input.
+//
+// A client with `redirect_uris` has users, whom `login_hint` names and who consent; its `id_token_algorithm` signs their ID
+// tokens. With `issuers`, public keys (PEM) by issuer, JWTs of theirs are taken as grants (RFC 7523), and access tokens of
+// this server are exchanged (RFC 8693).
 
-import { X509Certificate, createPublicKey } from 'node:crypto';
+import { X509Certificate, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { join } from 'node:path';
@@ -19,6 +23,8 @@ const [home, file] = process.argv.slice(2);
 const config = JSON.parse(readFileSync(file, 'utf8'));
 const library = join(home, 'node_modules/oidc-provider/lib/index.js');
 const { default: Provider, errors } = await import(pathToFileURL(library));
+const { jwtVerify } = await import(pathToFileURL(join(home, 'node_modules/jose/dist/webapi/index.js')));
+const [jwtBearer, tokenExchange] = ['jwt-bearer', 'token-exchange'].map((name) => `urn:ietf:params:oauth:grant-type:${name}`);
 
 function jwk({ public_key, certificate, kid, algorithm }) {
   if (certificate) {
@@ -30,9 +36,14 @@ function jwk({ public_key, certificate, kid, algorithm }) {
 
 const clients = config.clients.map((client) => ({
   client_id: client.client_id,
-  grant_types: ['client_credentials'],
-  redirect_uris: [],
-  response_types: [],
+  grant_types: [
+    'client_credentials',
+    ...(client.redirect_uris ? ['authorization_code', 'refresh_token'] : []),
+    ...(config.issuers ? [jwtBearer, tokenExchange] : []),
+  ],
+  redirect_uris: client.redirect_uris ?? [],
+  response_types: client.redirect_uris ? ['code'] : [],
+  ...(client.id_token_algorithm && { id_token_signed_response_alg: client.id_token_algorithm }),
   token_endpoint_auth_method: client.method,
   ...(client.secret && { client_secret: client.secret }),
   ...(client.algorithm && { token_endpoint_auth_signing_alg: client.algorithm }),
@@ -70,14 +81,33 @@ const resources = {
     return { scope: 'api', audience: resource, accessTokenFormat: 'opaque' };
   },
 };
+// one key for each algorithm of ID tokens
+const keys = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'].map((alg) => {
+  const [type, more] = {
+    RS256: ['rsa', { modulusLength: 2048 }],
+    PS256: ['rsa', { modulusLength: 2048 }],
+    ES256: ['ec', { namedCurve: 'P-256' }],
+    ES384: ['ec', { namedCurve: 'P-384' }],
+    EdDSA: ['ed25519'],
+  }[alg];
+  const { privateKey } = generateKeyPairSync(type, more);
+  return { ...privateKey.export({ format: 'jwk' }), alg, use: 'sig', kid: `key of ${alg}` };
+});
 {
   const issuer = `https://localhost:${port}`;
   const provider = new Provider(issuer, {
     clients,
+    jwks: { keys },
+    findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+    pkce: { required: () => true },
+    interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
     discovery: { mtls_endpoint_aliases: { token_endpoint: `https://localhost:${aliasPort}/token` } },
     clientAuthMethods: ['client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
-    enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'] },
-    scopes: ['api'],
+    enabledJWA: {
+      clientAuthSigningAlgValues: ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'],
+      idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'],
+    },
+    scopes: ['api', 'openid', 'offline_access'],
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
@@ -93,14 +123,83 @@ const resources = {
         certificateSubjectMatches: (ctx, property, expected) => property === 'tls_client_auth_subject_dn' && peer(ctx).subject === expected,
       },
     },
-    ttl: { ClientCredentials: 600 },
+    ttl: { ClientCredentials: 600, AccessToken: 600, IdToken: 600, Session: 600, Grant: 3600, Interaction: 600, AuthorizationCode: 60, RefreshToken: 3600 },
   });
+  if (config.issuers) {
+    // who is behind the token that was shown
+    const shown = {
+      async [jwtBearer]({ assertion }) {
+        const claims = JSON.parse(Buffer.from(assertion.split('.')[1], 'base64url'));
+        const key = config.issuers[claims.iss];
+        if (!key) throw new errors.InvalidGrant(`the issuer ${claims.iss} is not known`);
+        const { payload } = await jwtVerify(assertion, createPublicKey(key), { audience: issuer, requiredClaims: ['sub', 'exp'] });
+        return payload.sub;
+      },
+      async [tokenExchange](params) {
+        const type = 'urn:ietf:params:oauth:token-type:access_token';
+        if (params.subject_token_type !== type) throw new errors.InvalidRequest('only access tokens are exchanged');
+        if (params.actor_token && !params.actor_token_type) throw new errors.InvalidRequest('actor_token_type is missing');
+        const token = await provider.AccessToken.find(params.subject_token);
+        if (!token) throw new errors.InvalidRequest('the subject token is none of this server');
+        return token.accountId;
+      },
+    };
+    for (const [name, parameters] of [
+      [jwtBearer, ['assertion', 'scope']],
+      [
+        tokenExchange,
+        ['subject_token', 'subject_token_type', 'actor_token', 'actor_token_type', 'requested_token_type', 'audience', 'scope'],
+      ],
+    ]) {
+      const handler = async (ctx) => {
+        let accountId;
+        try {
+          accountId = await shown[name](ctx.oidc.params);
+        } catch (error) {
+          throw error.status ? error : new errors.InvalidGrant(error.message);
+        }
+        const { client, params } = ctx.oidc;
+        const grant = new provider.Grant({ accountId, clientId: client.clientId });
+        const token = new provider.AccessToken({ client, accountId, grantId: await grant.save(), scope: params.scope, gty: name });
+        ctx.oidc.entity('AccessToken', token);
+        ctx.body = {
+          access_token: await token.save(),
+          token_type: 'Bearer',
+          expires_in: token.expiration,
+          ...(params.scope && { scope: params.scope }),
+          ...(name === tokenExchange && { issued_token_type: params.subject_token_type }),
+        };
+      };
+      provider.registerGrantType(name, handler, parameters, ['audience']);
+    }
+  }
+  // a person who signs in as whom the request names, and consents
+  async function interact(req, res) {
+    const { prompt, params, session } = await provider.interactionDetails(req, res);
+    if (prompt.name === 'login') {
+      await provider.interactionFinished(req, res, { login: { accountId: params.login_hint } });
+      return;
+    }
+    const grant = new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
+    grant.addOIDCScope((prompt.details.missingOIDCScope ?? []).join(' '));
+    const consent = { grantId: await grant.save() };
+    await provider.interactionFinished(req, res, { consent }, { mergeWithLastSubmission: true });
+  }
+  const answer = (req, res) => {
+    if (!req.url.startsWith('/interaction/')) return provider.callback()(req, res);
+    return interact(req, res).catch((error) => {
+      console.error(error);
+      res.writeHead(500).end();
+    });
+  };
   provider.on('grant.success', (ctx) => {
-    const token = ctx.oidc.entities.ClientCredentials;
+    const token = ctx.oidc.entities.ClientCredentials ?? ctx.oidc.entities.AccessToken;
     console.log(JSON.stringify({
       granted: ctx.oidc.client.clientId,
       bound_to: token?.['x5t#S256'] ?? null,
       by_alias: ctx.req.socket.localPort === aliasPort,
+      grant: ctx.oidc.params.grant_type,
+      account: token?.accountId ?? null,
       for: token?.aud ?? token?.resourceServer?.identifier() ?? null,
     }));
   });
@@ -109,7 +208,7 @@ const resources = {
     console.log(JSON.stringify({ refused: error.error, why, resources: asked.get(ctx) ?? null }));
   });
   provider.on('server_error', (ctx, error) => console.error(error));
-  for (const one of [server, alias]) one.on('request', provider.callback());
+  for (const one of [server, alias]) one.on('request', answer);
   console.log(JSON.stringify({ issuer, alias: `localhost:${aliasPort}` }));
 }
 process.stdin.resume();

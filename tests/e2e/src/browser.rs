@@ -36,7 +36,12 @@ pub struct Page {
 impl Browser {
     /// One that trusts the emulator of that world.
     pub fn new(lab: &Lab) -> Result<Self> {
-        let ca = Certificate::from_pem(lab.emulator.ca_pem().as_bytes())?;
+        Self::trusting(&lab.emulator.ca_pem())
+    }
+
+    /// One that trusts that authority (PEM).
+    pub fn trusting(ca_pem: &str) -> Result<Self> {
+        let ca = Certificate::from_pem(ca_pem.as_bytes())?;
         let client = Client::builder()
             .redirect(Policy::none())
             .tls_certs_only([ca])
@@ -46,6 +51,20 @@ impl Browser {
             client,
             cookies: Mutex::default(),
         })
+    }
+
+    /// Opens a page and goes where it leads, until that is an address that
+    /// begins so; it comes back unopened.
+    pub async fn until(&self, url: &str, start: &str) -> Result<Url> {
+        let mut url = Url::parse(url)?;
+        for _ in 0..REDIRECTS {
+            if url.as_str().starts_with(start) {
+                return Ok(url);
+            }
+            let (page, next) = self.step(url, &mut Vec::new()).await?;
+            url = next.with_context(|| format!("{}: {}", page.status, page.text))?;
+        }
+        bail!("more than {REDIRECTS} redirects")
     }
 
     /// Opens a page and goes where it leads.

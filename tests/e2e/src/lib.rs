@@ -13,12 +13,14 @@ mod browser;
 mod command;
 mod evidence;
 mod lab;
+mod oidc_provider;
 mod paths;
 
 pub use browser::{Browser, Page};
 pub use command::{Command, Ran};
 pub use evidence::{Evidence, warnings};
 pub use lab::{GRAPH, Lab, PATIENCE, forced, graph, until};
+pub use oidc_provider::{Idp, authority};
 pub use paths::{
     artifact, edgepass_bin, output_root, peers_node, peers_python, peers_rust, peers_script,
     secrets_root, tinyproxy, token_store_server,

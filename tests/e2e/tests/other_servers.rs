@@ -3,160 +3,15 @@
 //! metadata (RFC 8414) with those for mutual TLS, resource indicators (RFC 8707) and `audience`. The server checks audience
 //! and replay; nothing of it is ours.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-
 use anyhow::{Context as _, Result, ensure};
-use edgepass::{ErrorClass, Provider, Refresh, TokenRequest};
-use edgepass_e2e::{GRAPH, Lab, PATIENCE, peers_node, peers_script};
+use edgepass::{ErrorClass, Refresh, TokenRequest};
+use edgepass_e2e::{GRAPH, Idp, Lab, authority};
 use edgepass_emulator::Fault;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
-    SignatureAlgorithm,
+    CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
+    PKCS_ED25519, PKCS_RSA_SHA256, SignatureAlgorithm,
 };
 use serde_json::{Value, json};
-
-/// One server with its clients.
-struct Idp {
-    issuer: String,
-    /// Host and port of the endpoints for mutual TLS.
-    alias: String,
-    ca_pem: String,
-    lines: Receiver<Value>,
-    child: Child,
-    // the server ends with it
-    _stdin: ChildStdin,
-}
-
-impl Idp {
-    fn start(lab: &Lab, authorities: &str, clients: &Value) -> Result<Self> {
-        Self::start_with(lab, authorities, clients, &[])
-    }
-
-    /// One whose tokens are for resources, if there are any.
-    fn start_with(
-        lab: &Lab,
-        authorities: &str,
-        clients: &Value,
-        resources: &[&str],
-    ) -> Result<Self> {
-        let (ca, certificate, key) = server_certificate()?;
-        let config = json!({
-            "key": key,
-            "certificate": certificate,
-            "authorities": authorities,
-            "clients": clients,
-            "resources": Some(resources).filter(|resources| !resources.is_empty()),
-        });
-        let config = lab.write("oidc-provider.json", config.to_string())?;
-        let mut child = Command::new("node")
-            .arg(peers_script("oidc_provider.mjs")?)
-            .arg(peers_node()?)
-            .arg(config)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot run node: install Node.js")?;
-        let stdin = child.stdin.take().context("standard input")?;
-        let stdout = BufReader::new(child.stdout.take().context("standard output")?);
-        let (send, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                let told = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                if send.send(told).is_err() {
-                    break;
-                }
-            }
-        });
-        let mut idp = Self {
-            issuer: String::new(),
-            alias: String::new(),
-            ca_pem: ca,
-            lines,
-            child,
-            _stdin: stdin,
-        };
-        while idp.issuer.is_empty() {
-            let told = idp.told()?;
-            let issuer = told.get("issuer").and_then(Value::as_str);
-            issuer.unwrap_or_default().clone_into(&mut idp.issuer);
-            let alias = told.get("alias").and_then(Value::as_str);
-            alias.unwrap_or_default().clone_into(&mut idp.alias);
-        }
-        Ok(idp)
-    }
-
-    /// The next thing that it says.
-    fn told(&self) -> Result<Value> {
-        let told = self.lines.recv_timeout(PATIENCE);
-        told.context("oidc-provider says nothing more; see its standard error")
-    }
-
-    fn token_endpoint(&self) -> String {
-        format!("{}/token", self.issuer)
-    }
-
-    fn config(&self, client_id: &str, credential: &Value, certificates: &Value) -> Value {
-        let host = self.issuer.trim_start_matches("https://");
-        json!({
-            "authority_hosts": [host],
-            "identities": { "app": {
-                "client_id": client_id,
-                "token_endpoint": self.token_endpoint(),
-                "scopes": ["api"],
-                "credential": credential,
-            } },
-            "certificates": certificates,
-        })
-    }
-
-    /// The same, of which only the issuer is known. Mutual TLS is spoken at another port, which has to be named.
-    fn by_issuer(&self, client_id: &str, credential: &Value, certificates: &Value) -> Value {
-        let mut config = self.config(client_id, credential, certificates);
-        if let Some(Value::Array(hosts)) = config.get_mut("authority_hosts") {
-            hosts.push(json!(self.alias));
-        }
-        let app = config.pointer_mut("/identities/app");
-        if let Some(app) = app.and_then(Value::as_object_mut) {
-            app.remove("token_endpoint");
-            app.insert("issuer".to_owned(), json!(self.issuer));
-        }
-        config
-    }
-
-    async fn provider(&self, config: &Value) -> Result<Provider> {
-        let builder = Provider::builder().config_json(config.to_string());
-        Ok(builder.ca_pem(self.ca_pem.as_str()).build().await?)
-    }
-}
-
-impl Drop for Idp {
-    fn drop(&mut self) {
-        // it may have ended by itself
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// An authority's certificate, and that of `localhost` with its key.
-fn server_certificate() -> Result<(String, String, String)> {
-    let ca = authority("oidc-provider CA")?;
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
-    params.use_authority_key_identifier_extension = true;
-    let certificate = params.signed_by(&key, &ca)?;
-    Ok((ca.pem(), certificate.pem(), key.serialize_pem()))
-}
-
-fn authority(name: &str) -> Result<CertifiedIssuer<'static, KeyPair>> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
-}
 
 const ALGORITHMS: [(&str, &SignatureAlgorithm); 5] = [
     ("RS256", &PKCS_RSA_SHA256),
@@ -404,7 +259,7 @@ async fn a_token_is_for_the_resource_or_the_audience_that_is_asked_for() -> Resu
     let secret = "kept between the two of them for this test";
     lab.evidence.secret("client secret", secret);
     let clients = json!([{ "client_id": "app", "method": "client_secret_post", "secret": secret }]);
-    let idp = Idp::start_with(&lab, "", &clients, &[A, B])?;
+    let idp = Idp::start_with(&lab, &json!({ "clients": clients, "resources": [A, B] }))?;
     let credential = json!({ "client_secret": { "value": secret } });
     let request = TokenRequest::for_scopes(["api"]);
     for (more, expected) in [
