@@ -1,11 +1,14 @@
 //! Acceptance: the real python-social-auth signs a user in against the emulator, with the assertion of a token file in the
 //! place of a secret, by every kind of endpoint that it has, and renews the tokens with it. The browser is ours, and the
-//! checks are python-social-auth's own: state, signature, issuer and audience of the ID token, tenant, user flow.
+//! checks are python-social-auth's own: state, signature, issuer and audience of the ID token, tenant, user flow. With the
+//! same settings edgepass sends the same.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use edgepass::{Environment, Grant, Provider, Secret, TokenRequest};
 use edgepass_e2e::{Browser, Lab, Page, peers_python, peers_script};
 use edgepass_emulator::{Fault, JournalEntry, Mint, Tenant};
 use serde_json::{Map, Value, json};
@@ -90,7 +93,7 @@ impl Site {
             .with_context(|| format!("the application does not start: {line}"))?;
         let url = ready
             .pointer("/url")
-            .and_then(serde_json::Value::as_str)
+            .and_then(Value::as_str)
             .context("no address")?
             .to_owned();
         let app = lab.emulator.app(lab.emulator.client_id());
@@ -318,5 +321,118 @@ async fn a_sign_in_that_fails_says_why() -> Result<()> {
     ensure!(page.status == 403, "{}", page.text);
     let last = lab.emulator.token_requests().pop().context("no request")?;
     assert_eq!(last.aadsts, Some(50_173));
+    Ok(())
+}
+
+/// A provider with a backend's settings, as edgepass reads them.
+async fn provider(lab: &Lab, backend: &Backend) -> Result<Provider> {
+    let Value::Object(mut own) = settings(lab) else {
+        anyhow::bail!("settings are an object");
+    };
+    let prefix = format!("SOCIAL_AUTH_{}_", backend.prefix);
+    let kept = [
+        "KEY",
+        "AUTHORITY_HOST",
+        "TENANT_ID",
+        "TENANT_NAME",
+        "POLICY",
+    ];
+    own.retain(|name, _| {
+        let name = name.strip_prefix(&prefix);
+        name.is_some_and(|name| kept.contains(&name))
+    });
+    let path = format!("{}.json", backend.name);
+    let path = lab.write(&path, Value::Object(own).to_string())?;
+    let mut variables = lab.env();
+    variables.retain(|name, _| {
+        ["EDGEPASS_AUTHORITY_HOSTS", "AZURE_FEDERATED_TOKEN_FILE"].contains(&name.as_str())
+    });
+    let builder = Provider::builder().social_auth(path);
+    let builder = builder.environment(Environment::from_pairs(variables));
+    Ok(builder.ca_file(lab.files.ca_file()).build().await?)
+}
+
+/// The pairs of a form as they are written, whatever their order; codes and refresh tokens are new each time.
+fn pairs(request: &JournalEntry) -> Result<BTreeSet<String>> {
+    let body = std::str::from_utf8(&request.body).context("a form is ASCII")?;
+    let pairs = body.split('&').map(|pair| match pair.split_once('=') {
+        Some((name @ ("code" | "refresh_token"), _)) => format!("{name}=new"),
+        _ => pair.to_owned(),
+    });
+    Ok(pairs.collect())
+}
+
+/// The same exchange with the same settings: what is sent for a code, and for a refresh token.
+#[tokio::test]
+async fn edgepass_redeems_with_the_same_bytes() -> Result<()> {
+    let lab = Lab::new("login_bytes")?;
+    let site = Site::start(&lab)?;
+    for backend in BACKENDS {
+        lab.emulator.clear_journal();
+        let browser = Browser::new(&lab)?;
+        said(&browser.open(&site.login(backend)).await?).context(backend.name)?;
+        said(&browser.open(&format!("{}/refresh", site.url)).await?)?;
+        let theirs = lab.emulator.token_requests();
+        ensure!(theirs.len() == 2, "{}", theirs.len());
+
+        // a sign-in of another browser, whose code does not go to the application
+        let browser = Browser::new(&lab)?;
+        let back = format!("{}/complete/{}/", site.url, backend.name);
+        let arrived = browser.until(&site.login(backend), &back).await?;
+        let code = arrived.query_pairs().find(|(name, _)| name == "code");
+        let (_, code) = code.with_context(|| arrived.to_string())?;
+        lab.emulator.clear_journal();
+        let provider = provider(&lab, backend).await?;
+        let nothing: [&str; 0] = [];
+        let request = TokenRequest::for_scopes(nothing);
+        let redemption = Grant::AuthorizationCode {
+            code: Secret::new(code),
+            redirect_uri: back,
+            code_verifier: None,
+            nonce: None,
+        };
+        if backend.name.contains("b2c") {
+            // known by its token endpoint alone, it has keys that nobody knows: the ID token is not taken, nor what is with it
+            let refused = provider.get_token(&request.with_grant(redemption)).await;
+            let error = refused.err().context("an ID token that is not validated")?;
+            ensure!(
+                error.to_string().contains("cannot be validated"),
+                "{error:#}"
+            );
+            let ours = lab.emulator.token_requests();
+            ensure!(ours.len() == 1, "{}", ours.len());
+            same(&lab, &ours[0], &theirs[0])?;
+            continue;
+        }
+        let token = provider
+            .get_token(&request.clone().with_grant(redemption))
+            .await;
+        let token = token.context(backend.name)?;
+        lab.issued(&token);
+        ensure!(token.id_token.is_some(), "{}", backend.name);
+        let refresh_token = token.refresh_token.clone().context("no refresh token")?;
+        let renewed = Grant::RefreshToken(refresh_token);
+        let renewed = provider.get_token(&request.with_grant(renewed)).await;
+        lab.issued(&renewed.context(backend.name)?);
+        let ours = lab.emulator.token_requests();
+        ensure!(ours.len() == 2, "{}", ours.len());
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            same(&lab, ours, theirs).context(backend.name)?;
+        }
+    }
+    Ok(())
+}
+
+/// That two requests are the same but for where they go: whoever has one tenant asks there, and not for all of them.
+fn same(lab: &Lab, ours: &JournalEntry, theirs: &JournalEntry) -> Result<()> {
+    assert_eq!(pairs(ours)?, pairs(theirs)?);
+    let path = theirs
+        .path
+        .replace("/common/", &format!("/{}/", lab.emulator.tenant()));
+    assert_eq!(ours.path, path);
+    assert_eq!(ours.query, theirs.query);
+    for header in ["content-type", "accept"] {
+        assert_eq!(ours.header(header), theirs.header(header), "{header}");
+    }
     Ok(())
 }

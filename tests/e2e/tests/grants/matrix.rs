@@ -1,0 +1,220 @@
+//! Every grant with every kind of credential.
+
+use anyhow::{Context as _, Result, ensure};
+use edgepass::{Grant, Provider, Secret, Token, TokenRequest, TokenSource, TokenType};
+use edgepass_emulator::{JournalEntry, Mint};
+use serde_json::{Value, json};
+
+use crate::{READ, World, asking, claims, has, on_behalf_of};
+
+/// A kind of credential: its configuration, and how the emulator says that it was proved.
+struct Credential {
+    name: &'static str,
+    config: fn(&World) -> Result<Value>,
+    proof: &'static str,
+}
+
+const CREDENTIALS: &[Credential] = &[
+    Credential {
+        name: "secret",
+        config: |world| Ok(world.secret()),
+        proof: "secret",
+    },
+    Credential {
+        name: "certificate",
+        config: |_| Ok(json!({ "certificate": { "name": "demo" } })),
+        proof: "certificate",
+    },
+    Credential {
+        name: "token file",
+        config: |world| {
+            let path = world.lab.files.token_file();
+            Ok(json!({ "federated_token_file": { "path": path } }))
+        },
+        proof: "federated",
+    },
+    Credential {
+        name: "bound certificate",
+        config: |_| Ok(json!({ "bound_certificate": { "name": "demo" } })),
+        proof: "bound-assertion",
+    },
+    Credential {
+        name: "managed identity",
+        config: |world| {
+            let identity = world.lab.user_assigned()?;
+            Ok(json!({ "managed_identity_assertion": { "client_id": identity.client_id } }))
+        },
+        proof: "federated",
+    },
+];
+
+/// The token requests since the last look, all of which were granted.
+fn granted(world: &World) -> Result<Vec<JournalEntry>> {
+    let requests = world.emulator().token_requests();
+    world.emulator().clear_journal();
+    for request in &requests {
+        ensure!(
+            request.status == Some(200),
+            "{} {:?}: {:?}",
+            request.path,
+            request.status,
+            request.aadsts
+        );
+    }
+    Ok(requests)
+}
+
+/// Asks, and sees one exchange, proved by that credential.
+async fn exchanged(
+    world: &World,
+    provider: &Provider,
+    credential: &Credential,
+    request: &TokenRequest,
+) -> Result<Token> {
+    world.emulator().clear_journal();
+    let token = provider.get_token(request).await?;
+    world.lab.issued(&token);
+    ensure!(token.source == TokenSource::Exchange, "{:?}", token.source);
+    let requests = granted(world)?;
+    let [one] = requests.as_slice() else {
+        anyhow::bail!("{} requests", requests.len());
+    };
+    let proof = one.method_of_proof.as_deref();
+    ensure!(proof == Some(credential.proof), "proved by {proof:?}");
+    ensure!(one.nonconforming.is_empty(), "{:?}", one.nonconforming);
+    Ok(token)
+}
+
+#[tokio::test]
+async fn on_behalf_of_a_user_with_every_credential() -> Result<()> {
+    let world = World::new("grants_on_behalf_of")?;
+    let object_id = world.object_id()?;
+    for credential in CREDENTIALS {
+        let config = world.lab.config(&(credential.config)(&world)?);
+        let provider = world.provider(&config).await?;
+        let request = asking(&[READ], on_behalf_of(world.user_token(&Mint::new())?));
+        let token = exchanged(&world, &provider, credential, &request).await;
+        let token = token.context(credential.name)?;
+        has(
+            &token,
+            &[("oid", &object_id), ("scp", "User.Read"), ("idtyp", "user")],
+        )?;
+        // nobody has asked to keep one
+        ensure!(token.refresh_token.is_none(), "{}", credential.name);
+        // the same user again: no exchange
+        let again = provider.get_token(&request).await?;
+        ensure!(again.source == TokenSource::Cache && granted(&world)?.is_empty());
+        // the same user's other token: another exchange
+        let other = asking(&[READ], on_behalf_of(world.user_token(&Mint::new())?));
+        let other = exchanged(&world, &provider, credential, &other).await?;
+        ensure!(other.token != token.token);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn codes_and_refresh_tokens_with_every_credential() -> Result<()> {
+    let world = World::new("grants_codes")?;
+    let object_id = world.object_id()?;
+    for credential in CREDENTIALS {
+        let config = world.lab.config(&(credential.config)(&world)?);
+        let provider = world.provider(&config).await?;
+        let scope = format!("openid profile offline_access {READ}");
+        let code = world.code(&scope).await?;
+        let request = asking(&[READ, "openid", "offline_access"], World::redemption(code));
+        let token = exchanged(&world, &provider, credential, &request).await;
+        let token = token.context(credential.name)?;
+        has(&token, &[("oid", &object_id), ("scp", "User.Read")])?;
+        ensure!(token.id_token.is_some(), "{}: no ID token", credential.name);
+        let refresh_token = token.refresh_token.clone().context("no refresh token")?;
+        // it counts once, here as there
+        let again = provider.get_token(&request).await;
+        let error = again.err().context("a code was redeemed twice")?;
+        world.lab.evidence.saw_error("a code, twice", &error);
+        world.emulator().clear_journal();
+
+        // what it brought is void by that: so says RFC 6749 section 4.1.2
+        let refused = asking(&[READ], Grant::RefreshToken(refresh_token));
+        ensure!(provider.get_token(&refused).await.is_err());
+        let refresh_token = world.refresh_token(&provider).await?;
+        let request = asking(
+            &[READ, "offline_access"],
+            Grant::RefreshToken(refresh_token.clone()),
+        );
+        let renewed = exchanged(&world, &provider, credential, &request).await;
+        let renewed = renewed.with_context(|| format!("{}, refresh", credential.name))?;
+        has(&renewed, &[("oid", &object_id), ("scp", "User.Read")])?;
+        let next = renewed.refresh_token.clone().context("no next one")?;
+        ensure!(next != refresh_token, "it rotates");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn assertions_and_exchanges_with_every_credential() -> Result<()> {
+    let world = World::new("grants_generic")?;
+    let issuer = world.emulator().generic_issuer();
+    for credential in CREDENTIALS {
+        let config = world.generic(&(credential.config)(&world)?);
+        let provider = world.provider(&config).await?;
+        let workload = Mint::new().audience(&issuer).subject("somebody");
+        let workload = Secret::new(world.emulator().issuer().mint(&workload)?);
+        let request = asking(&["read"], Grant::JwtBearer(workload.clone()));
+        let token = exchanged(&world, &provider, credential, &request).await;
+        let token = token.with_context(|| format!("{}, RFC 7523", credential.name))?;
+        has(&token, &[("sub", "somebody"), ("scope", "read")])?;
+
+        let subject = world.user_token(&Mint::new())?;
+        let actor = Secret::new(world.emulator().issuer().token()?);
+        let kind = |name: &str| format!("urn:ietf:params:oauth:token-type:{name}");
+        let exchange = Grant::TokenExchange {
+            subject_token: subject.clone(),
+            subject_token_type: kind("access_token"),
+            actor: Some((actor, kind("jwt"))),
+            audience: vec![
+                "api://edgepass-demo".into(),
+                "https://vault.azure.net".into(),
+            ],
+            resource: vec!["https://storage.azure.com".into()],
+            requested_token_type: Some(kind("access_token")),
+        };
+        let token = exchanged(&world, &provider, credential, &asking(&["read"], exchange)).await;
+        let token = token.with_context(|| format!("{}, RFC 8693", credential.name))?;
+        let told = claims(&token)?;
+        ensure!(
+            told["aud"].as_array().is_some_and(|all| all.len() == 3),
+            "{told}"
+        );
+        ensure!(told["act"]["sub"].is_string(), "{told}");
+        ensure!(token.issued_token_type == Some(kind("access_token")));
+
+        let other = Grant::TokenExchange {
+            subject_token: subject,
+            subject_token_type: kind("access_token"),
+            actor: None,
+            audience: Vec::new(),
+            resource: Vec::new(),
+            requested_token_type: Some(kind("id_token")),
+        };
+        let token = exchanged(&world, &provider, credential, &asking(&[], other)).await?;
+        ensure!(token.token_type == "N_A" && token.authorization().is_err());
+    }
+    Ok(())
+}
+
+/// A user's token that is bound to the client's certificate.
+#[tokio::test]
+async fn a_users_token_may_be_bound() -> Result<()> {
+    let world = World::new("grants_bound")?;
+    let config = world
+        .lab
+        .config(&json!({ "bound_certificate": { "name": "demo" } }));
+    let provider = world.provider(&config).await?;
+    let request = asking(&[READ], on_behalf_of(world.user_token(&Mint::new())?))
+        .with_token_type(TokenType::MtlsPop);
+    let token = provider.get_token(&request).await?;
+    world.lab.issued(&token);
+    let thumbprint = &world.emulator().client_certificate().thumbprint;
+    ensure!(claims(&token)?["cnf"]["x5t#S256"] == *thumbprint);
+    Ok(())
+}
