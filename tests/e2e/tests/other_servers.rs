@@ -388,7 +388,7 @@ async fn metadata_that_are_no_good_lead_nowhere() -> Result<()> {
             "no endpoint",
             says(&issuer, ""),
             invalid,
-            "token_endpoint is empty",
+            "names no token_endpoint",
         ),
         ("too large", Fault::oversize(1_100_000), invalid, "bytes"),
         ("a page", Fault::html(200), invalid, "is no JSON"),
