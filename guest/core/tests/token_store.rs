@@ -1,9 +1,7 @@
 //! Instances that share their tokens by a store: each is an engine in a world of its own, and all of them have one store.
 
-#![expect(
-    clippy::expect_used,
-    reason = "a broken world stops the test that lives in it"
-)]
+// tells the lints that helpers are test code too
+#![cfg(test)]
 
 mod support;
 
@@ -24,7 +22,7 @@ struct Fleet {
 }
 
 /// A client that authenticates so.
-fn config(credential: Value, users: bool) -> Value {
+fn config(credential: &Value, users: bool) -> Value {
     json!({
         "identities": { "app": {
             "token_endpoint": "https://idp.test/token", "client_id": "c", "credential": credential,
@@ -156,7 +154,7 @@ impl Fleet {
 #[test]
 fn a_fleet_that_starts_together_asks_once() {
     for size in [2, 50] {
-        let mut fleet = Fleet::new(size, &config(secret(), false));
+        let mut fleet = Fleet::new(size, &config(&secret(), false));
         let answers = fleet.all_ask(&scope("graph"));
         assert_eq!(fleet.exchanges(), 1);
         let tokens: Vec<_> = answers
@@ -186,7 +184,7 @@ fn a_fleet_that_starts_together_asks_once() {
 
 #[test]
 fn one_refreshes_and_the_others_take_it() {
-    let mut fleet = Fleet::new(10, &config(secret(), false));
+    let mut fleet = Fleet::new(10, &config(&secret(), false));
     fleet.all_ask(&scope("graph"));
     for round in 2..6 {
         // half of its life, with some jitter
@@ -212,7 +210,7 @@ fn one_refreshes_and_the_others_take_it() {
 #[test]
 fn a_store_that_fails_costs_no_request() {
     for mood in [StoreMood::Down, StoreMood::Silent, StoreMood::Full] {
-        let mut fleet = Fleet::new(5, &config(secret(), false));
+        let mut fleet = Fleet::new(5, &config(&secret(), false));
         fleet.store.borrow_mut().mood = mood;
         let before_ms = fleet.now_ms();
         for answer in fleet.all_ask(&scope("graph")) {
@@ -237,7 +235,7 @@ fn a_store_that_fails_costs_no_request() {
 /// Whoever has the lease and dies keeps the others waiting for as long as it lasts, and then one of them asks.
 #[test]
 fn a_holder_that_dies_costs_its_lease() {
-    let mut fleet = Fleet::new(10, &config(secret(), false));
+    let mut fleet = Fleet::new(10, &config(&secret(), false));
     fleet.worlds[0]
         .ask(&scope("graph"))
         .expect_err("nothing is cached");
@@ -258,7 +256,7 @@ fn a_holder_that_dies_costs_its_lease() {
 /// Nobody waits longer for another instance than for the server.
 #[test]
 fn a_lease_that_never_ends_is_waited_for_within_bounds() {
-    let mut fleet = Fleet::new(2, &config(secret(), false));
+    let mut fleet = Fleet::new(2, &config(&secret(), false));
     fleet.all_ask(&scope("other"));
     let lease = fleet
         .store
@@ -288,7 +286,7 @@ fn a_lease_that_never_ends_is_waited_for_within_bounds() {
         .borrow_mut()
         .entries
         .insert(lease, (Vec::new(), u64::MAX));
-    let mut late = Fleet::new(1, &config(secret(), false));
+    let mut late = Fleet::new(1, &config(&secret(), false));
     late.worlds[0].server.statements.first = 100_000;
     late.worlds[0].store = Rc::clone(&fleet.store);
     late.all_ask(&scope("other"))[0].as_ref().expect("a token");
@@ -309,7 +307,7 @@ fn a_new_token_is_asked_for_and_replaces_what_is_there() {
             Refresh::IfNeeded,
         ),
     ] {
-        let mut fleet = Fleet::new(3, &config(secret(), false));
+        let mut fleet = Fleet::new(3, &config(&secret(), false));
         fleet.all_ask(&scope("graph"));
         let asked = fleet.store.borrow().asked.len();
         let request = TokenRequest {
@@ -330,7 +328,7 @@ fn a_new_token_is_asked_for_and_replaces_what_is_there() {
         assert_eq!(reads.count(), 0, "it is not even looked at");
         drop(store);
         // whoever comes now gets the new one
-        let mut late = Fleet::new(1, &config(secret(), false));
+        let mut late = Fleet::new(1, &config(&secret(), false));
         late.worlds[0].server.statements.first = 100_000;
         late.worlds[0].store = Rc::clone(&fleet.store);
         late.worlds[0].true_ms = fleet.now_ms();
@@ -342,7 +340,7 @@ fn a_new_token_is_asked_for_and_replaces_what_is_there() {
 /// A token that a resource has refused does not come back from the store, and its successor does.
 #[test]
 fn a_refused_token_does_not_come_back() {
-    let mut fleet = Fleet::new(2, &config(secret(), false));
+    let mut fleet = Fleet::new(2, &config(&secret(), false));
     let old = fleet.all_ask(&scope("graph"))[0].clone().expect("a token");
     let digest = old.token.sha256_hex();
     fleet.pass(60_000);
@@ -358,7 +356,7 @@ fn a_refused_token_does_not_come_back() {
         assert_eq!(fleet.exchanges(), 2, "one for both");
     }
     // of one who has none and knows what was refused
-    let mut late = Fleet::new(1, &config(secret(), false));
+    let mut late = Fleet::new(1, &config(&secret(), false));
     late.worlds[0].server.statements.first = 100_000;
     late.worlds[0].store = Rc::clone(&fleet.store);
     late.worlds[0].true_ms = fleet.now_ms();
@@ -371,7 +369,7 @@ fn a_refused_token_does_not_come_back() {
 
 #[test]
 fn what_was_dropped_does_not_come_back() {
-    let mut fleet = Fleet::new(2, &config(secret(), false));
+    let mut fleet = Fleet::new(2, &config(&secret(), false));
     fleet.all_ask(&scope("graph"));
     fleet.pass(60_000);
     fleet.worlds[0].engine.drop_cached(None);
@@ -393,7 +391,7 @@ fn a_token_of_another_certificate_is_not_taken() {
         (bound, TokenType::MtlsPop),
     ] {
         for same in [true, false] {
-            let mut fleet = Fleet::new(2, &config(credential.clone(), false));
+            let mut fleet = Fleet::new(2, &config(&credential, false));
             if !same {
                 fleet.worlds[1].certificate = b"certificate two".to_vec();
             }
@@ -431,15 +429,15 @@ fn an_entry_that_is_not_fit_is_ignored() {
         ("cannot be read", |json| json["expires"] = json!("soon")),
         ("cannot be read", |json| json["obtained"] = Value::Null),
         ("another token's", |json| {
-            json["key"] = json!("0".repeat(64))
+            json["key"] = json!("0".repeat(64));
         }),
         ("of the future", |json| {
-            json["obtained"] = json!(START_UNIX_MS + 86_400_000)
+            json["obtained"] = json!(START_UNIX_MS + 86_400_000);
         }),
         ("has expired", |json| json["expires"] = json!(START_UNIX_MS)),
         ("longer than any", |json| json["expires"] = json!(u64::MAX)),
         ("another certificate", |json| {
-            json["thumbprint"] = json!("of somebody")
+            json["thumbprint"] = json!("of somebody");
         }),
         ("another certificate", |json| {
             json["state"] = json!("of somebody");
@@ -447,7 +445,7 @@ fn an_entry_that_is_not_fit_is_ignored() {
         }),
     ];
     for (says, edit) in cases {
-        let mut fleet = Fleet::new(2, &config(secret(), false));
+        let mut fleet = Fleet::new(2, &config(&secret(), false));
         fleet.ask(0, &scope("graph")).expect("a token");
         fleet.edit(edit);
         let token = fleet.ask(1, &scope("graph")).expect("a token");
@@ -470,7 +468,7 @@ fn an_entry_that_is_not_fit_is_ignored() {
 /// Each of what tells tokens apart tells them apart in the store; and nothing of it is to be read there.
 #[test]
 fn different_tokens_have_different_keys() {
-    let base = config(secret(), false);
+    let base = config(&secret(), false);
     let mut other_client = base.clone();
     other_client["identities"]["app"]["client_id"] = json!("d");
     let mut other_server = base.clone();
@@ -506,7 +504,7 @@ fn different_tokens_have_different_keys() {
 /// Without the section, or a driver that answers for it, nothing is asked of any store.
 #[test]
 fn without_a_store_nothing_changes() {
-    let mut without = config(secret(), false);
+    let mut without = config(&secret(), false);
     without["host"] = json!({});
     let mut fleet = Fleet::new(2, &without);
     fleet.all_ask(&scope("graph"));
@@ -514,7 +512,7 @@ fn without_a_store_nothing_changes() {
         (fleet.exchanges(), fleet.store.borrow().asked.len()),
         (2, 0)
     );
-    let mut world = World::with_config(1, engine_of(&config(secret(), false)));
+    let mut world = World::with_config(1, engine_of(&config(&secret(), false)));
     world.get(&scope("graph")).expect("a token");
     assert_eq!(world.store.borrow().asked.len(), 0);
 }

@@ -23,7 +23,7 @@ const APP: &str = "edgepass:consumer/app@0.1.0";
 const OTHER: &str = "https://vault.azure.net/.default";
 
 /// The imports of the world `provider`, and the types that they drag along.
-const IMPORTS: [&str; 11] = [
+const IMPORTS: [&str; 12] = [
     "edgepass:credentials/assertion-source@0.2.0",
     "edgepass:credentials/host-certificates@0.2.0",
     "edgepass:credentials/signatures@0.2.0",
