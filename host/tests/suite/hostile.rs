@@ -70,7 +70,7 @@ async fn what_a_component_takes_is_bounded_however_it_is_divided() {
         (
             format!(
                 "(memory {pages}) (memory {pages})",
-                pages = (20 << 20) / page
+                pages = (120 << 20) / page
             ),
             "memory",
         ),
