@@ -344,6 +344,11 @@ const TABLE: &[Aadsts] = &[
     ),
     row(82001, Kind::Permission, NO_AGENT),
     row(82002, Kind::Permission, NO_AGENT),
+    row(
+        82008,
+        Kind::Permission,
+        "the app is a blueprint of agent identities: ask by the agent's grant, which names the agent",
+    ),
     row(50014, Kind::Permission, USER_BLOCKED),
     row(50020, Kind::Permission, USER_BLOCKED),
     row(50034, Kind::Permission, USER_BLOCKED),

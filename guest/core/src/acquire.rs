@@ -23,6 +23,8 @@ use crate::exchange::{self, Asked, Form, Wanted};
 use crate::flow::{Io, race};
 use crate::grant;
 #[cfg(feature = "every-credential")]
+use crate::grant::agent::Agent;
+#[cfg(feature = "every-credential")]
 use crate::id_token;
 use crate::limits::{
     EXPIRED_ASSERTION_GRACE_MS, FLIGHT_TIMEOUT_MS, HOST_CALL_TIMEOUT_MS, HTTP_TIMEOUT_MS,
@@ -51,10 +53,7 @@ impl Plan {
         #[cfg(not(feature = "every-credential"))]
         grant::check_supported(&request.grant, request.token_type)?;
         #[cfg(feature = "every-credential")]
-        grant::check(
-            &request.grant,
-            identity.client().map(|client| &client.authority),
-        )?;
+        grant::check(request, &identity)?;
         #[cfg(feature = "every-credential")]
         if identity.client().is_none() && request.token_type == TokenType::MtlsPop {
             return Err(unbound(&identity.name));
@@ -504,10 +503,20 @@ impl OneAttempt<'_> {
         } = exchange;
         let credential = credentials.get(self.at);
         let tenant = self.plan.tenant.as_deref();
-        let endpoint = credential
-            .find_token_endpoint(self.io, client, tenant, self.correlation_id)
-            .await
-            .map_err(Refused::from)?;
+        #[cfg(feature = "every-credential")]
+        let agent = Agent::of(&self.plan.grant, client, tenant, credential);
+        // the identity vouches for it, and it asks
+        #[cfg(feature = "every-credential")]
+        let client = agent.as_deref().map_or(client, Agent::client);
+        let found = credential.find_token_endpoint(self.io, client, tenant, self.correlation_id);
+        #[cfg(feature = "every-credential")]
+        let endpoint = match &agent {
+            Some(agent) => agent.token_endpoint(),
+            None => found.await,
+        };
+        #[cfg(not(feature = "every-credential"))]
+        let endpoint = found.await;
+        let endpoint = endpoint.map_err(Refused::from)?;
         let purpose = Purpose {
             identity: &self.plan.identity.name,
             client_id: &client.client_id,
@@ -518,7 +527,11 @@ impl OneAttempt<'_> {
             correlation_id: self.correlation_id,
         };
         let before = before.filter(|refused| refused.fingerprint.is_some());
-        let auth = match (self.gather(credential, &purpose).await, before) {
+        #[cfg(feature = "every-credential")]
+        let gathered = self.gather(agent.as_deref(), credential, &purpose).await;
+        #[cfg(not(feature = "every-credential"))]
+        let gathered = self.gather(credential, &purpose).await;
+        let auth = match (gathered, before) {
             (Ok(auth), Some(refused)) if auth.fingerprint() == refused.fingerprint => {
                 return Err(refused);
             }
@@ -532,6 +545,13 @@ impl OneAttempt<'_> {
             }
             (Ok(auth), _) => auth,
         };
+        #[cfg(feature = "every-credential")]
+        let mut auth = auth;
+        #[cfg(feature = "every-credential")]
+        if let Some(agent) = &agent {
+            let stands_in = agent.stand_in(self.io, &purpose, &mut auth).await;
+            stands_in.map_err(Refused::of)?;
+        }
 
         #[cfg(feature = "every-credential")]
         let auth = match self.plan.token_type {
@@ -582,7 +602,7 @@ impl OneAttempt<'_> {
             wanted: Wanted {
                 token_type: self.plan.token_type,
                 token_exchange: matches!(grant, Grant::TokenExchange { .. }),
-                has_subject: matches!(grant, Grant::OnBehalfOf { .. }),
+                has_subject: matches!(grant, Grant::OnBehalfOf { .. } | Grant::AgentUser { .. }),
                 certificate_thumbprint: auth.connection.as_ref().and(auth.generation.as_deref()),
             },
             secrets: &secrets,
@@ -612,11 +632,21 @@ impl OneAttempt<'_> {
         let other_certificate =
             (result.as_ref().err()).is_some_and(|error| auth.is_issued_anew(error.kind));
         #[cfg(feature = "every-credential")]
-        if let (Err(error), Some(read)) = (&granted, &auth.read)
+        if let Err(error) = &granted
             && exchange::is_refusal(error)
         {
-            self.io.forget_assertion(read);
+            for presented in auth.read.iter().chain(&auth.for_user) {
+                self.io.forget_assertion(presented);
+            }
         }
+        #[cfg(feature = "every-credential")]
+        if let Some(agent) = &agent {
+            granted = granted.map_err(|error| agent.explain(error));
+        }
+        #[cfg(feature = "every-credential")]
+        let is_agent = agent.is_some();
+        #[cfg(not(feature = "every-credential"))]
+        let is_agent = false;
         #[cfg(feature = "every-credential")]
         if let Ok(answer) = granted {
             granted = self.with_valid_id_token(client, host, answer).await;
@@ -636,7 +666,8 @@ impl OneAttempt<'_> {
             }),
             Err(error) => Err(Refused {
                 gives_way: match &result {
-                    Ok(_) => is_of_the_credential(&error),
+                    // what the server says of an agent, no credential of its blueprint changes
+                    Ok(_) => !is_agent && is_of_the_credential(&error),
                     Err(error) => auth.connection.is_some() && is_of_the_connection(error.kind),
                 },
                 sent: true,
@@ -680,10 +711,17 @@ impl OneAttempt<'_> {
     /// must not leave them none.
     async fn gather(
         &self,
+        #[cfg(feature = "every-credential")] agent: Option<&Agent>,
         credential: &Credential,
         purpose: &Purpose<'_>,
     ) -> Result<ClientAuth, Failure> {
-        let gathered = credential.authenticate(self.io, purpose);
+        let gathered = async {
+            #[cfg(feature = "every-credential")]
+            if let Some(agent) = agent {
+                return agent.authenticate(self.io, purpose).await;
+            }
+            credential.authenticate(self.io, purpose).await
+        };
         if self.left == 0 {
             return gathered.await;
         }

@@ -81,6 +81,8 @@ pub(crate) use kept::Shelf;
 #[cfg(feature = "every-credential")]
 use kept::{Fresh, kept};
 #[cfg(feature = "every-credential")]
+pub(crate) use oidc_federation::OidcFederation;
+#[cfg(feature = "every-credential")]
 pub(crate) use signed_assertion::x5t_s256;
 pub(crate) use token_proxy::TokenProxy;
 
@@ -624,6 +626,9 @@ pub(crate) struct ClientAuth {
     /// `token_type` of the form.
     #[cfg(feature = "every-credential")]
     pub(crate) token_type: Option<&'static str>,
+    /// What stands for an agent that acts as a user.
+    #[cfg(feature = "every-credential")]
+    pub(crate) for_user: Option<Secret>,
     /// Material that was only read: presenting the same again would be refused again.
     pub(crate) read: Option<Secret>,
 }
@@ -679,6 +684,10 @@ impl ClientAuth {
         if let Some(token_type) = self.token_type {
             form.add("token_type", token_type);
         }
+        #[cfg(feature = "every-credential")]
+        if let Some(token) = &self.for_user {
+            form.add("user_federated_identity_credential", token.expose());
+        }
     }
 
     /// Whether its assertion says times that were taken from a clock here: one that was built is never the same twice.
@@ -693,13 +702,16 @@ impl ClientAuth {
 
     /// Everything in it that must not come back in a message.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
-        self.assertion
+        let all = self
+            .assertion
             .iter()
             .map(|a| a.assertion.clone())
             .chain(self.secret.clone())
             .chain(self.authorization.clone())
-            .chain(self.echoes.iter().cloned())
-            .collect()
+            .chain(self.echoes.iter().cloned());
+        #[cfg(feature = "every-credential")]
+        let all = all.chain(self.for_user.clone());
+        all.collect()
     }
 }
 

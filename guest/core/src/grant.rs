@@ -1,6 +1,8 @@
 //! Grants: what each puts into the form, and whose token it brings.
 
 #[cfg(feature = "every-credential")]
+pub(crate) mod agent;
+#[cfg(feature = "every-credential")]
 mod authorization_code;
 #[cfg(feature = "every-credential")]
 mod jwt_bearer;
@@ -13,9 +15,13 @@ mod subject;
 #[cfg(feature = "every-credential")]
 mod token_exchange;
 
+#[cfg(feature = "every-credential")]
+use crate::TokenRequest;
 #[cfg(not(feature = "every-credential"))]
 use crate::TokenType;
 use crate::authority::{Authority, EndpointVersion};
+#[cfg(feature = "every-credential")]
+use crate::config::IdentityConfig;
 use crate::distinction::Distinction;
 use crate::exchange::Form;
 #[cfg(feature = "every-credential")]
@@ -92,18 +98,19 @@ impl GrantKey {
                 digest.add_optional(requested_token_type.as_deref());
                 GrantKind::TokenExchange
             }
+            // Entra ID tells no letters apart in what names somebody there
             Grant::Agent(agent) => {
-                digest.add(agent);
+                digest.add(&agent.to_ascii_lowercase());
                 GrantKind::Agent
             }
             Grant::AgentUser { agent, user } => {
-                digest.add(agent);
+                digest.add(&agent.to_ascii_lowercase());
                 let (kind, name) = match user {
                     UserReference::Username(name) => ("username", name),
                     UserReference::ObjectId(id) => ("object-id", id),
                 };
                 digest.add(kind);
-                digest.add(name);
+                digest.add(&name.to_lowercase());
                 GrantKind::AgentUser
             }
         };
@@ -128,16 +135,17 @@ impl GrantKey {
 
 /// Checks what a grant presents, and that the server has it. Nothing has been sent then.
 #[cfg(feature = "every-credential")]
-pub(crate) fn check(grant: &Grant, authority: Option<&Authority>) -> Result<(), Error> {
+pub(crate) fn check(request: &TokenRequest, identity: &IdentityConfig) -> Result<(), Error> {
     #[cfg(test)]
     if tests::every_grant() {
         return Ok(());
     }
-    let Some(authority) = authority else {
+    let Some(client) = identity.client() else {
         // the platform's own tokens; who asks for others is told so elsewhere
         return Ok(());
     };
-    check_server(grant.kind(), authority)?;
+    let grant = &request.grant;
+    check_server(grant.kind(), &client.authority)?;
     match grant {
         Grant::ClientCredentials => Ok(()),
         Grant::OnBehalfOf {
@@ -156,8 +164,9 @@ pub(crate) fn check(grant: &Grant, authority: Option<&Authority>) -> Result<(), 
             Some(exchange) => exchange.check(),
             None => Ok(()),
         },
-        Grant::Agent(_) | Grant::AgentUser { .. } => {
-            Err(unsupported("the grant of agent identities"))
+        Grant::Agent(agent) => agent::check(request, identity, client, agent, None),
+        Grant::AgentUser { agent, user } => {
+            agent::check(request, identity, client, agent, Some(user))
         }
     }
 }
@@ -280,9 +289,8 @@ pub(crate) fn add_to<'a>(
                 exchange.add_to(form, authority, scopes);
             }
         }
-        Grant::ClientCredentials | Grant::Agent(_) | Grant::AgentUser { .. } => {
-            client_credentials(form, authority, scopes);
-        }
+        Grant::AgentUser { user, .. } => agent::add_to(form, user, authority, scopes),
+        Grant::ClientCredentials | Grant::Agent(_) => client_credentials(form, authority, scopes),
     }
 }
 

@@ -21,7 +21,7 @@ use edgepass_core::{
     AccessToken, CertificateError, CertificateHandle, ClientAssertion, Completed, Config,
     ConfigError, Effect, Engine, Environment, Error, Grant, HttpError, HttpErrorKind, HttpRequest,
     HttpResponse, Issuance, Now, OpenedCertificate, Outcome, ReadError, Refresh, Reply, Secret,
-    SecretBytes, TokenRequest, TokenSource, TokenType, Via,
+    SecretBytes, TokenRequest, TokenSource, TokenType, UserReference, Via,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -35,6 +35,19 @@ const FEWEST_CASES: usize = 20;
 
 /// What every signature is: cases are about what is signed.
 const SIGNATURE: &[u8] = b"signed";
+
+/// Fields of a form of which nothing may come back in an answer.
+const SECRETS: &[&str] = &[
+    "client_assertion",
+    "client_secret",
+    "assertion",
+    "code",
+    "code_verifier",
+    "refresh_token",
+    "subject_token",
+    "actor_token",
+    "user_federated_identity_credential",
+];
 
 #[test]
 fn every_case_comes_out_as_written() {
@@ -118,6 +131,18 @@ enum AskGrant {
         resource: Vec<String>,
         requested_token_type: Option<String>,
     },
+    Agent(String),
+    AgentUser {
+        agent: String,
+        user: AskUser,
+    },
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum AskUser {
+    Username(String),
+    ObjectId(String),
 }
 
 impl From<AskGrant> for Grant {
@@ -157,6 +182,14 @@ impl From<AskGrant> for Grant {
                 audience,
                 resource,
                 requested_token_type,
+            },
+            AskGrant::Agent(agent) => Self::Agent(agent),
+            AskGrant::AgentUser { agent, user } => Self::AgentUser {
+                agent,
+                user: match user {
+                    AskUser::Username(name) => UserReference::Username(name),
+                    AskUser::ObjectId(id) => UserReference::ObjectId(id),
+                },
             },
         }
     }
@@ -571,7 +604,7 @@ impl Wanted {
         let mut credentials = Vec::new();
         for ((name, value), (_, wanted)) in form.iter().zip(&self.form) {
             check_text(name, value, wanted)?;
-            if matches!(name.as_str(), "client_assertion" | "client_secret") {
+            if SECRETS.contains(&name.as_str()) {
                 credentials.push(value.clone());
             }
         }

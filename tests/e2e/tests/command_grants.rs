@@ -132,14 +132,6 @@ fn page() -> Result<String> {
     Ok(fs::read_to_string(page)?)
 }
 
-/// Whether the page says of that grant, where its command is, that it is for a later version.
-fn is_for_later(grant: &str) -> Result<bool> {
-    let page = page()?;
-    let command = format!("--grant {grant} ");
-    let section = page.split("\n## ").find(|text| text.contains(&command));
-    Ok(section.is_some_and(|text| text.contains("answers `unsupported`")))
-}
-
 /// A command of the page.
 fn command(name: &str) -> Result<Vec<String>> {
     commands()?.remove(name).with_context(|| name.to_owned())
@@ -183,11 +175,6 @@ async fn the_commands_of_the_page_get_their_tokens() -> Result<()> {
             _ => (String::new(), String::new()),
         };
         let ran = world.run(&line, &format!("{input}\n"), &nonce)?;
-        if is_for_later(&grant)? {
-            let (_, error) = ran.error().with_context(|| grant.clone())?;
-            ensure!(error["class"] == "unsupported", "{grant}: {error}");
-            continue;
-        }
         let token = ran.token().with_context(|| grant.clone())?;
         let of_user = ["authorization-code", "refresh-token"].contains(&grant.as_str());
         for name in ["refresh_token", "id_token"] {

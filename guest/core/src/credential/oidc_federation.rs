@@ -14,7 +14,7 @@ use crate::config::parse::{Parameters, object};
 use crate::config::place::Place;
 use crate::config::{Client, rules};
 use crate::credential::{
-    Credential, CredentialFile, Failure, Fresh, JWT_BEARER, Kind, Purpose, Supplied,
+    ClientAuth, Credential, CredentialFile, Failure, Fresh, JWT_BEARER, Kind, Purpose, Supplied,
     SupplyAssertion, kept,
 };
 use crate::credential::{discovery, platform};
@@ -181,6 +181,34 @@ impl SupplyAssertion for OidcFederation {
 }
 
 impl OidcFederation {
+    /// Of a client that is not written down: a grant makes it. What is kept of it is under a key that begins so.
+    pub(crate) fn of(client: Client, scope: &str, credential: Credential, prefix: &str) -> Self {
+        let mut made = Self {
+            client: Box::new(client),
+            scope: Some(scope.to_owned()),
+            credential: Box::new(credential),
+            key: String::new(),
+        };
+        let mut distinction = Distinction::default();
+        made.distinguish(&mut distinction);
+        made.key = format!("{prefix}{}", distinction.sha256_hex());
+        made
+    }
+
+    /// Makes room for what is kept of it among `most` with such a key.
+    pub(crate) fn make_room(&self, io: &Io, prefix: &str, most: usize) {
+        io.bound_shelves(prefix, &self.key, most);
+    }
+
+    /// Gathers one attempt's client authentication.
+    pub(crate) async fn client_auth(
+        &self,
+        io: &Io,
+        purpose: &Purpose<'_>,
+    ) -> Result<ClientAuth, Failure> {
+        self.assertion(io, purpose).await.map(ClientAuth::from)
+    }
+
     /// The first of the two exchanges. Its own assertion is built by the issuer's clock, as that of the second is by the
     /// server's.
     async fn granted(

@@ -1,8 +1,10 @@
 //! Every grant with every kind of credential.
 
 use anyhow::{Context as _, Result, ensure};
-use edgepass::{Grant, Provider, Secret, Token, TokenRequest, TokenSource, TokenType};
-use edgepass_emulator::{JournalEntry, Mint};
+use edgepass::{
+    ErrorClass, Grant, Provider, Secret, Token, TokenRequest, TokenSource, TokenType, UserReference,
+};
+use edgepass_emulator::{App, JournalEntry, Mint, User};
 use serde_json::{Value, json};
 
 use crate::{READ, World, asking, claims, has, on_behalf_of};
@@ -198,6 +200,80 @@ async fn assertions_and_exchanges_with_every_credential() -> Result<()> {
         };
         let token = exchanged(&world, &provider, credential, &asking(&[], other)).await?;
         ensure!(token.token_type == "N_A" && token.authorization().is_err());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn agents_of_a_blueprint_with_every_credential() -> Result<()> {
+    const AGENT: &str = "7c1d2e3f-0000-4000-8000-0000000000a1";
+    const USER: &str = "agent@edgepass-demo.example";
+    const GRAPH: &str = "https://graph.microsoft.com";
+
+    let world = World::new("grants_agents")?;
+    let emulator = world.emulator();
+    let blueprint = emulator.client_id();
+    let app = emulator.app(blueprint).context("no application")?;
+    emulator.register_app(app.blueprint());
+    emulator.register_app(App::new(AGENT).agent_of(blueprint).role("Agent.Read"));
+    let user = User::new(USER).of_agent(AGENT);
+    let object_id = user.object_id.clone();
+    emulator.register_user(user.consent(AGENT, GRAPH, &["User.Read"]));
+    for credential in CREDENTIALS {
+        let config = world.lab.config(&(credential.config)(&world)?);
+        let provider = world.provider(&config).await?;
+        let own = asking(&[&format!("{GRAPH}/.default")], Grant::agent(AGENT));
+        emulator.clear_journal();
+        if credential.name == "bound certificate" {
+            let error = provider.get_token(&own).await.err();
+            let error = error.context("an agent has no certificate")?;
+            ensure!(error.class() == ErrorClass::Unsupported, "{error}");
+            ensure!(granted(&world)?.is_empty());
+            continue;
+        }
+        let token = provider.get_token(&own).await;
+        let token = token.context(credential.name)?;
+        world.lab.issued(&token);
+        has(
+            &token,
+            &[
+                ("appid", AGENT),
+                ("idtyp", "app"),
+                ("xms_par_app_azp", blueprint),
+            ],
+        )?;
+        let proofs = |requests: Vec<JournalEntry>| -> Vec<String> {
+            let proofs = requests.into_iter().map(|one| one.method_of_proof);
+            proofs.map(Option::unwrap_or_default).collect()
+        };
+        let by = proofs(granted(&world)?);
+        ensure!(by == [credential.proof, "federated"], "{by:?}");
+
+        // what the blueprint vouches for is kept, so the user takes two more
+        let user = asking(&[READ], Grant::agent_user(AGENT, USER));
+        let token = provider.get_token(&user).await;
+        let token = token.with_context(|| format!("{}, user", credential.name))?;
+        world.lab.issued(&token);
+        has(
+            &token,
+            &[
+                ("appid", AGENT),
+                ("oid", &object_id),
+                ("scp", "User.Read"),
+                ("idtyp", "user"),
+            ],
+        )?;
+        let by = proofs(granted(&world)?);
+        ensure!(by == ["federated", "federated"], "{by:?}");
+        for request in [&own, &user] {
+            let again = provider.get_token(request).await?;
+            ensure!(again.source == TokenSource::Cache);
+        }
+        // by the other name it is another question, and the last leg alone
+        let by_id = UserReference::ObjectId(object_id.clone());
+        let by_id = asking(&[READ], Grant::agent_user(AGENT, by_id));
+        world.lab.issued(&provider.get_token(&by_id).await?);
+        ensure!(granted(&world)?.len() == 1);
     }
     Ok(())
 }
