@@ -17,8 +17,8 @@ const COMMAND_BYTES: usize = 12_500_000;
 /// one is RSA and the grants for callers. The component is in every process of the host; a fifth of it is of users' tokens.
 const WASM_BYTES: [(&str, usize); 3] = [
     ("edgepass-envoy.wasm", 400_000),
-    ("edgepass-envoy-full.wasm", 850_000),
-    ("credential-provider.wasm", 875_000),
+    ("edgepass-envoy-full.wasm", 860_000),
+    ("credential-provider.wasm", 880_000),
 ];
 
 /// Crates of a WebAssembly compiler. Three more of the name `cranelift` hold the

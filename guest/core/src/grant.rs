@@ -110,7 +110,7 @@ impl GrantKey {
                     UserReference::ObjectId(id) => ("object-id", id),
                 };
                 digest.add(kind);
-                digest.add(&name.to_lowercase());
+                digest.add(&name.to_ascii_lowercase());
                 GrantKind::AgentUser
             }
         };
