@@ -607,7 +607,10 @@ impl OneAttempt<'_> {
             },
             secrets: &secrets,
         };
-        #[cfg_attr(not(feature = "every-credential"), expect(unused_mut))]
+        #[cfg_attr(
+            not(feature = "every-credential"),
+            expect(unused_mut, reason = "the other builds change it")
+        )]
         let mut granted = match &result {
             Ok(response) => exchange::response(&asked, response),
             Err(error) => {
