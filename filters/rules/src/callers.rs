@@ -3,7 +3,7 @@
 //! Each VM has its own. They are not shared: a token server's answer for one person is for one request's sake, and the
 //! next worker asks for itself when that person comes to it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use edgepass_core::{
     Error, ErrorClass, Grant, Moment, Now, Secret, TokenRequest, challenge, limits, sha256,
@@ -143,7 +143,7 @@ pub(crate) enum Found {
 pub(crate) struct Callers {
     places: Vec<Caller>,
     /// Where each is.
-    index: HashMap<CallerKey, usize>,
+    index: BTreeMap<CallerKey, usize>,
     /// The next one to go where there is no room: a clock's hand, which passes by those who have come since.
     hand: usize,
     editions: u32,
