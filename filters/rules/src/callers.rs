@@ -3,8 +3,6 @@
 //! Each VM has its own. They are not shared: a token server's answer for one person is for one request's sake, and the
 //! next worker asks for itself when that person comes to it.
 
-use std::collections::BTreeMap;
-
 use edgepass_core::{
     Error, ErrorClass, Grant, Moment, Now, Secret, TokenRequest, challenge, limits, sha256,
 };
@@ -138,12 +136,20 @@ pub(crate) enum Found {
     Full,
 }
 
+/// Where each caller is.
+#[cfg(any(feature = "callers", not(target_family = "wasm")))]
+type Index = std::collections::BTreeMap<CallerKey, usize>;
+
+/// A module without callers has none to find, and no code for it.
+#[cfg(not(any(feature = "callers", not(target_family = "wasm"))))]
+type Index = edgepass_core::Table<CallerKey, usize>;
+
 /// The callers of one VM.
 #[derive(Default)]
 pub(crate) struct Callers {
     places: Vec<Caller>,
     /// Where each is.
-    index: BTreeMap<CallerKey, usize>,
+    index: Index,
     /// The next one to go where there is no room: a clock's hand, which passes by those who have come since.
     hand: usize,
     editions: u32,
