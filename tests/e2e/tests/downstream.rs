@@ -154,7 +154,7 @@ impl Resource {
             .into_iter()
             .map(|seen| seen.token().unwrap_or_default().to_owned());
         let tokens: Vec<_> = tokens.collect();
-        for token in &tokens {
+        for token in tokens.iter().filter(|token| !token.is_empty()) {
             lab.evidence.secret("access token", token);
         }
         tokens
