@@ -264,7 +264,7 @@ pub(crate) struct GrantArguments {
     pub(crate) code_verifier_file: Option<PathBuf>,
 
     /// The nonce of the authorization request, which the ID token must have (authorization-code).
-    #[arg(long, value_name = "NONCE")]
+    #[arg(long, value_name = "NONCE", allow_hyphen_values = true)]
     pub(crate) nonce: Option<String>,
 
     /// The file with the refresh token (refresh-token). A server may replace it: the new one is printed with `-o json` alone.

@@ -175,27 +175,30 @@ impl Ran {
         Ok((code, error.clone()))
     }
 
-    /// Standard output is where the token belongs: it is put on record as the secret, and what is around it as output.
+    /// Standard output is where tokens belong, and what a sign-in has to remember: each is put on record as a secret, and what
+    /// is around it as output.
     fn stdout_without_token(&self, lab: &Lab) -> String {
-        let token = match serde_json::from_str::<Value>(&self.stdout) {
-            Ok(json) => json
-                .get("access_token")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
+        const SECRETS: [&str; 4] = ["access_token", "refresh_token", "id_token", "code_verifier"];
+        let secrets: Vec<(&str, String)> = match serde_json::from_str::<Value>(&self.stdout) {
+            Ok(json) => {
+                let of = |name| Some((name, json.get(name)?.as_str()?.to_owned()));
+                SECRETS.into_iter().filter_map(of).collect()
+            }
             // `--format header` and `--format token`: one line, the last word of which is the token
-            Err(_) if self.code == Some(0) && self.stdout.lines().count() == 1 => self
-                .stdout
-                .split_whitespace()
-                .last()
-                .filter(|word| word.len() > 100)
-                .map(str::to_owned),
-            Err(_) => None,
+            Err(_) if self.code == Some(0) && self.stdout.lines().count() == 1 => {
+                let last = self.stdout.split_whitespace().last();
+                let token = last.filter(|word| word.len() > 100);
+                let token = token.map(|token| ("access_token", token.to_owned()));
+                token.into_iter().collect()
+            }
+            Err(_) => Vec::new(),
         };
-        let Some(token) = token else {
-            return self.stdout.clone();
-        };
-        lab.evidence.secret("access token", &token);
-        // once: a second time would be a leak
-        self.stdout.replacen(&token, "(the token)", 1)
+        let mut stdout = self.stdout.clone();
+        for (name, secret) in secrets.iter().filter(|(_, secret)| secret.len() >= 24) {
+            lab.evidence.secret(name, secret);
+            // once: a second time would be a leak
+            stdout = stdout.replacen(secret, &format!("(the {name})"), 1);
+        }
+        stdout
     }
 }

@@ -343,7 +343,7 @@ async fn settings_of_dotnet_programs_give_tokens() -> Result<()> {
 #[tokio::test]
 async fn settings_with_more_than_one_client_give_tokens() -> Result<()> {
     let lab = lab("imports_appsettings_more")?;
-    const SECRET: &str = "the secret of the client inside +&=";
+    const SECRET: &str = "Xq7-inner+&=Zk2vW9pLmB4tR8sN";
     lab.evidence.secret("inner secret", SECRET);
     lab.emulator.register_app(App::new(INNER).secret(SECRET));
     let inner = section(

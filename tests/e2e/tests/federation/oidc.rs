@@ -11,7 +11,7 @@ use crate::{EXCHANGE, TRUSTING, claim, document, document_of, forced, graph, pro
 /// The client inside.
 const INNER: &str = "7c1d2e3f-0000-4000-8000-00000000000b";
 
-const SECRET: &str = "the secret of the client inside +&=";
+const SECRET: &str = "Xq7-inner+&=Zk2vW9pLmB4tR8sN";
 
 fn inner(lab: &Lab, credential: &Value) -> Value {
     json!({
