@@ -830,6 +830,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_variable_that_cannot_be_written_is_named() {
+        for (name, value) in [
+            ("AZURE_TENANT_ID", "common"),
+            ("AZURE_CLIENT_ID", "a b"),
+            ("AZURE_FEDERATED_TOKEN_FILE", "token"),
+            ("AZURE_AUTHORITY_HOST", "http://login.example"),
+            ("AZURE_ADDITIONALLY_ALLOWED_TENANTS", "a/b"),
+            ("AZURE_REGIONAL_AUTHORITY_NAME", "a b"),
+        ] {
+            let good = [
+                ("AZURE_TENANT_ID", GUID),
+                ("AZURE_CLIENT_ID", OTHER),
+                ("AZURE_FEDERATED_TOKEN_FILE", "/t"),
+            ];
+            let others = good.into_iter().filter(|(other, _)| *other != name);
+            let environment = Environment::from_pairs(others.chain([(name, value)]));
+            let error = beginning(&environment, Format::Yaml).unwrap_err();
+            assert_eq!(error.setting, name, "{error}");
+            assert!(error.hint.is_some(), "{error}");
+        }
+    }
+
     /// Of every set of these variables: what is written is what a token is got with where nothing is written, or it is
     /// refused in the same words.
     #[test]

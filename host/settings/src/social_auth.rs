@@ -663,7 +663,6 @@ impl<'a> Importer<'a> {
         Ok(Some(first))
     }
 
-    /// That the variables of the Azure SDKs, which describe an identity by themselves, do not mean another one.
     /// What a backend ends up with: another setting may say it, or social-core's default.
     fn meant(&self, backend: &Backend, setting: &str) -> Result<Option<Setting>, ConfigError> {
         let is_place = ["AUTHORITY_HOST", "TENANT_ID"].contains(&setting);
@@ -695,6 +694,7 @@ impl<'a> Importer<'a> {
         }
     }
 
+    /// That the variables of the Azure SDKs, which describe an identity by themselves, do not mean another one.
     fn check_conflicts(&self, backends: &[&Backend]) -> Result<(), ConfigError> {
         for (setting, variable, what) in [
             ("KEY", Environment::AZURE_CLIENT_ID, "client"),
