@@ -46,6 +46,7 @@ pub(crate) mod consumer {
         imports: {
             "edgepass:credentials/credential-provider.report-rejection": async,
             "edgepass:credentials/credential-provider.drop-cached": async,
+            "edgepass:credentials/credential-provider.end-session": async,
             "edgepass:credentials/opaque-tokens.[method]token.info": trappable,
             "edgepass:credentials/opaque-tokens.[method]token.authorize": trappable,
             "edgepass:credentials/opaque-tokens.[method]token.report-rejection": async | trappable,

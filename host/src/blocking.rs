@@ -175,6 +175,16 @@ impl Provider {
         self.run(async move |provider| provider.drop_cached(identity.as_deref()).await)
     }
 
+    /// As [`crate::Provider::end_session`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn end_session(&self, identity: Option<&str>, session_key: &Secret) -> Result<bool, Error> {
+        let (identity, key) = (identity.map(str::to_owned), session_key.clone());
+        self.run(async move |provider| provider.end_session(identity.as_deref(), &key).await)
+    }
+
     /// As [`crate::Provider::status`].
     ///
     /// # Errors

@@ -8,7 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use edgepass_core::{
     AccessToken, AuthorizationOptions, AuthorizationRequest, ClientAssertion, CredentialTrial,
-    Error, ErrorClass, ErrorDetail, IdentityStatus, Refresh, RejectionOutcome, TokenRequest,
+    Error, ErrorClass, ErrorDetail, IdentityStatus, Refresh, RejectionOutcome, Secret,
+    TokenRequest,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
@@ -45,6 +46,10 @@ pub(crate) enum Call {
     Forget {
         identity: Option<String>,
     },
+    EndSession {
+        identity: Option<String>,
+        session_key: Secret,
+    },
     Status,
 }
 
@@ -67,6 +72,8 @@ pub(crate) enum Answer {
     Authorization(AuthorizationRequest),
     Rejection(RejectionOutcome),
     Forgotten(u32),
+    /// Whether there was one.
+    Ended(bool),
     Status(Vec<IdentityStatus>),
 }
 
@@ -477,6 +484,14 @@ async fn perform(
         Call::Forget { identity } => Ok(Answer::Forgotten(
             provider.call_drop_cached(store, identity.clone()).await?,
         )),
+        Call::EndSession {
+            identity,
+            session_key,
+        } => {
+            let key = session_key.expose().to_owned();
+            let ended = provider.call_end_session(store, identity.clone(), key);
+            Ok(Answer::Ended(ended.await?))
+        }
         Call::Status => {
             let status = exports.edgepass_credentials_status();
             let identities = status.call_identities(store).await?;
@@ -629,7 +644,7 @@ mod tests {
     #[test]
     fn what_is_spent_by_being_sent_is_not_made_once_more() {
         let with = |grant| Call::Token(TokenRequest::for_scopes(["s"]).with_grant(grant));
-        let secret = || edgepass_core::Secret::new("alice");
+        let secret = || Secret::new("alice");
         for (call, expected) in [
             (with(Grant::ClientCredentials), true),
             (with(Grant::JwtBearer(secret())), true),

@@ -42,7 +42,7 @@
 //! `edgepass:credentials/types` has types alone, which a linker need not have: these functions may be called in any
 //! order and together, and leave the linker's settings as they are.
 
-use edgepass_core::{IdentityStatus, Moment, Now, TokenRequest};
+use edgepass_core::{IdentityStatus, Moment, Now, Secret, TokenRequest};
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
 use wasmtime::{Engine, Result, Store};
 use wasmtime_wasi_http::{FieldMap, WasiHttpCtxView, WasiHttpView};
@@ -180,6 +180,14 @@ impl credential_provider::Host for Data<'_> {
         // the interface has no error here: what could not be counted was not dropped
         self.0
             .drop_cached(identity.as_deref())
+            .await
+            .unwrap_or_default()
+    }
+
+    async fn end_session(&mut self, identity: Option<String>, session_key: String) -> bool {
+        // as above: what could not be ended was not
+        self.0
+            .end_session(identity.as_deref(), &Secret::new(session_key))
             .await
             .unwrap_or_default()
     }

@@ -197,7 +197,8 @@ impl Provider {
         }
     }
 
-    /// Forgets the cached tokens of one configured identity, or all, and says how many the component had.
+    /// Forgets the cached tokens of one configured identity, or all, and says how many the component had. Sessions go on:
+    /// see [`Self::end_session`].
     ///
     /// # Errors
     ///
@@ -211,6 +212,28 @@ impl Provider {
             .await?
         {
             Answer::Forgotten(count) => Ok(count),
+            _ => Err(unexpected_answer()),
+        }
+    }
+
+    /// Ends a session of on-behalf-of ([`Grant::on_behalf_of_in_session`](crate::Grant::on_behalf_of_in_session)), when its
+    /// user signs out or the work is done: its refresh token is forgotten, and its key brings no token any more. Says whether
+    /// there was one. No identity means the default one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_token`].
+    pub async fn end_session(
+        &self,
+        identity: Option<&str>,
+        session_key: &Secret,
+    ) -> Result<bool, Error> {
+        let call = Call::EndSession {
+            identity: identity.map(str::to_owned),
+            session_key: session_key.clone(),
+        };
+        match self.call(call).await? {
+            Answer::Ended(ended) => Ok(ended),
             _ => Err(unexpected_answer()),
         }
     }

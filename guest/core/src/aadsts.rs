@@ -563,6 +563,27 @@ pub(crate) fn reload_credential_once(code: u32) -> bool {
     )
 }
 
+/// Whether a refresh token is good no more, whatever it is for: it has ended or was revoked, or its user is gone.
+#[cfg(feature = "every-credential")]
+pub(crate) fn ends_session(code: u32) -> bool {
+    matches!(
+        code,
+        50014
+            | 50034
+            | 50057
+            | 50089
+            | 50132
+            | 50133
+            | 50173
+            | 70000
+            | 70008
+            | 70043
+            | 70044
+            | 700082
+            | 700084
+    )
+}
+
 /// Whether the server's own trouble explains it.
 pub(crate) fn is_transient(code: u32) -> bool {
     is(code, Kind::Transient)

@@ -30,6 +30,8 @@ use crate::limits::{
     EXPIRED_ASSERTION_GRACE_MS, FLIGHT_TIMEOUT_MS, HOST_CALL_TIMEOUT_MS, HTTP_TIMEOUT_MS,
 };
 use crate::retry::{Attempts, Next, RetryClass, retry_class};
+#[cfg(feature = "every-credential")]
+use crate::session::InSession;
 use crate::text::duration;
 use crate::{
     Attempt, ClientAssertion, Error, ErrorClass, Grant, Secret, Table, TokenRequest, TokenType,
@@ -110,6 +112,36 @@ impl Plan {
     /// Whether the same exchange may be made again: see [`GrantKind::is_single_use`](crate::GrantKind::is_single_use).
     pub(crate) fn is_repeatable(&self) -> bool {
         !self.grant.kind().is_single_use()
+    }
+
+    /// Its grant.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// Whether a session begins with it, or is renewed.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn begins_session(&self) -> bool {
+        matches!(
+            self.grant,
+            Grant::OnBehalfOf {
+                assertion: Some(_),
+                session_key: Some(_),
+            }
+        )
+    }
+
+    /// Whether it begins a session, or is in one.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn is_in_session(&self) -> bool {
+        matches!(
+            self.grant,
+            Grant::OnBehalfOf {
+                session_key: Some(_),
+                ..
+            }
+        )
     }
 
     /// Whether its request can carry the claims of a challenge.
@@ -566,10 +598,19 @@ impl OneAttempt<'_> {
         #[cfg(feature = "every-credential")]
         id_token::check_issuer_known(client, tenant, &self.plan.grant, &self.plan.scopes)
             .map_err(Refused::from)?;
+        let Plan { grant, scopes, .. } = self.plan;
+        #[cfg(feature = "every-credential")]
+        let session = InSession::of(self.io, &self.plan.identity.name, tenant, grant)
+            .map_err(Refused::from)?;
         let mut form = Form::default();
         form.add("client_id", client.client_id.as_str());
         auth.add_to(&mut form);
-        let Plan { grant, scopes, .. } = self.plan;
+        #[cfg(feature = "every-credential")]
+        match &session {
+            Some(session) => session.add_to(&mut form, grant, &client.authority, scopes),
+            None => grant::add_to(&mut form, grant, &client.authority, scopes),
+        }
+        #[cfg(not(feature = "every-credential"))]
         grant::add_to(&mut form, grant, &client.authority, scopes);
         #[cfg(feature = "every-credential")]
         client.add_parameters(&mut form);
@@ -583,6 +624,8 @@ impl OneAttempt<'_> {
         let own = auth.secrets();
         let mut secrets = own.clone();
         secrets.extend(grant::secrets(grant));
+        #[cfg(feature = "every-credential")]
+        secrets.extend(session.as_ref().and_then(InSession::refresh_token).cloned());
         secrets.extend_from_slice(self.presented);
 
         let asked_at = self.io.now();
@@ -653,6 +696,13 @@ impl OneAttempt<'_> {
         #[cfg(feature = "every-credential")]
         if let Ok(answer) = granted {
             granted = self.with_valid_id_token(client, host, answer).await;
+        }
+        #[cfg(feature = "every-credential")]
+        if let Some(session) = &session {
+            granted = match granted {
+                Ok(mut answer) => session.keep(self.io, &mut answer).map(|()| answer),
+                Err(error) => Err(session.explain(self.io, error)),
+            };
         }
         match granted {
             Ok(granted) => Ok(Acquired {

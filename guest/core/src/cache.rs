@@ -55,6 +55,12 @@ impl CacheKey {
         }
     }
 
+    /// The same of another grant.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn with_grant(&self, grant: GrantKey, seed: &Seed) -> Self {
+        Self::new(Rc::clone(&self.parts), grant, seed)
+    }
+
     /// Whether it is the application's own token, and no user's.
     pub(crate) fn is_own(&self) -> bool {
         self.grant.is_own()

@@ -29,6 +29,8 @@ use crate::limits::{
 use crate::pace::ExchangePace;
 use crate::retry::{self, RetryClass, retry_class};
 use crate::secret::{same, sha256_hex};
+#[cfg(feature = "every-credential")]
+use crate::session;
 use crate::status::Activity;
 #[cfg(feature = "every-credential")]
 use crate::token_store::{self, Demands, Known};
@@ -38,7 +40,7 @@ use crate::{
     challenge, config,
 };
 #[cfg(feature = "every-credential")]
-use crate::{AuthorizationOptions, AuthorizationRequest, authorization_request};
+use crate::{AuthorizationOptions, AuthorizationRequest, Grant, Secret, authorization_request};
 
 /// Names one caller's wait.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -474,7 +476,8 @@ impl Engine {
         Ok(outcome)
     }
 
-    /// Forgets the cached tokens of one identity, or all, and says how many there were.
+    /// Forgets the cached tokens of one identity, or all, and says how many there were. Sessions go on: see
+    /// `end_session`.
     pub fn drop_cached(&mut self, identity: Option<&str>) -> usize {
         let is_meant = |name: &String| identity.is_none_or(|identity| identity == name);
         for holds in self.holds.both_mut() {
@@ -489,6 +492,18 @@ impl Engine {
         #[cfg(feature = "every-credential")]
         self.forget_shared(identity);
         self.cache.drop_identity(identity)
+    }
+
+    /// Ends a session of on-behalf-of: its refresh token is forgotten, and no token that was got in it is served again. Says
+    /// whether there was one. No identity means the default one.
+    #[cfg(feature = "every-credential")]
+    pub fn end_session(&mut self, identity: Option<&str>, session_key: &Secret) -> bool {
+        match self.identity(identity) {
+            Ok(identity) => self
+                .io
+                .sessions(|sessions| sessions.end(&identity.name, session_key)),
+            Err(_) => false,
+        }
     }
 
     /// What was done for each configured identity, and which tokens are cached. Starts nothing.
@@ -804,11 +819,57 @@ impl Engine {
         let key = match &resolved.own {
             Some((_, key)) => key.clone(),
             None => {
-                let parts = Rc::clone(&resolved.parts);
-                CacheKey::new(parts, GrantKey::of(&request.grant), &self.seed)
+                #[cfg(feature = "every-credential")]
+                let grant = self.grant_key(&request.grant, &resolved.parts)?;
+                #[cfg(not(feature = "every-credential"))]
+                let grant = GrantKey::of(&request.grant);
+                CacheKey::new(Rc::clone(&resolved.parts), grant, &self.seed)
             }
         };
         Ok((resolved, key))
+    }
+
+    /// What tells the tokens of a grant apart, in the session that it is in.
+    #[cfg(feature = "every-credential")]
+    fn grant_key(&self, grant: &Grant, parts: &KeyParts) -> Result<GrantKey, Error> {
+        let key = GrantKey::of(grant);
+        let session = self.session(grant, &parts.identity, parts.tenant.as_deref())?;
+        Ok(match session {
+            Some(name) => key.in_session(&name),
+            None => key,
+        })
+    }
+
+    /// The session that a grant is in, if it has begun.
+    #[cfg(feature = "every-credential")]
+    fn session(
+        &self,
+        grant: &Grant,
+        identity: &str,
+        tenant: Option<&str>,
+    ) -> Result<Option<session::Name>, Error> {
+        let Grant::OnBehalfOf {
+            assertion,
+            session_key: Some(session_key),
+        } = grant
+        else {
+            return Ok(None);
+        };
+        let assertion = assertion.as_ref();
+        self.io
+            .sessions(|sessions| sessions.name(identity, tenant, session_key, assertion))
+    }
+
+    /// Under which key a token is cached that was got for this one: the session that a user's token has begun is part of it.
+    /// `None` if that is not there any more. What a refresh token of a session has brought stays that session's.
+    #[cfg(feature = "every-credential")]
+    fn kept_as(&self, plan: &Plan, key: &CacheKey) -> Option<CacheKey> {
+        if !plan.begins_session() {
+            return Some(key.clone());
+        }
+        let name = self.session(plan.grant(), &key.identity, key.tenant.as_deref());
+        let grant = GrantKey::of(plan.grant()).in_session(&name.ok()??);
+        Some(key.with_grant(grant, &self.seed))
     }
 
     fn known(&mut self, request: &TokenRequest) -> Option<Rc<Resolved>> {
@@ -1168,7 +1229,7 @@ impl Engine {
             return;
         };
         match result {
-            Ok(acquired) => self.landed_with(flown, flight.waiters, acquired),
+            Ok(acquired) => self.landed_with(flown, flight, acquired),
             Err(error) => {
                 let error = self.name_identity(error, Some(&flown.token.identity));
                 self.landed_without(flown, flight, &error);
@@ -1176,8 +1237,11 @@ impl Engine {
         }
     }
 
-    fn landed_with(&mut self, flown: &FlightKey, waiters: Vec<u64>, acquired: Acquired) {
+    fn landed_with(&mut self, flown: &FlightKey, flight: Flight, acquired: Acquired) {
         let key = &flown.token;
+        #[cfg(feature = "every-credential")]
+        let kept_as = self.kept_as(&flight.plan, key);
+        let waiters = flight.waiters;
         let holds = self.holds.of_mut(key).map_mut();
         holds.remove(flown);
         holds.remove(&flown.plain(&self.seed));
@@ -1193,9 +1257,14 @@ impl Engine {
         let is_wanted = self.note_generation(key, &acquired)
             && flown.epoch == epoch
             && !key.grant.kind.is_single_use();
+        #[cfg(feature = "every-credential")]
+        let (is_wanted, kept_as) = (is_wanted && kept_as.is_some(), kept_as.as_ref());
+        #[cfg(not(feature = "every-credential"))]
+        let kept_as = None;
         let (token, lives) = if is_wanted {
             let claims = flown.claims.clone();
-            self.cache.insert(&self.io, key, acquired, claims)
+            self.cache
+                .insert(&self.io, kept_as.unwrap_or(key), acquired, claims)
         } else {
             (self.cache.hand_out(&self.io, key, acquired), true)
         };

@@ -32,6 +32,8 @@ use crate::keyed::{ById, Deadlines};
 use crate::limits::HOST_CALL_TIMEOUT_MS;
 #[cfg(feature = "every-credential")]
 use crate::limits::{MAX_USER_EXCHANGES, TOKEN_STORE_TIMEOUT_MS};
+#[cfg(feature = "every-credential")]
+use crate::session::Sessions;
 use crate::time::ServerClock;
 #[cfg(feature = "every-credential")]
 use crate::token_store::Standing;
@@ -72,6 +74,8 @@ struct Shared {
     flight_timeout_ms: u64,
     #[cfg(feature = "every-credential")]
     token_store: Standing,
+    #[cfg(feature = "every-credential")]
+    sessions: Sessions,
 }
 
 /// An effect that a flow awaits.
@@ -113,6 +117,8 @@ impl Io {
             flight_timeout_ms: crate::limits::FLIGHT_TIMEOUT_MS,
             #[cfg(feature = "every-credential")]
             token_store: Standing::default(),
+            #[cfg(feature = "every-credential")]
+            sessions: Sessions::new(&crate::secret::hex(&seed)),
         })))
     }
 
@@ -385,6 +391,10 @@ impl Io {
 
     pub(crate) fn token_store<R>(&self, with: impl FnOnce(&mut Standing) -> R) -> R {
         with(&mut self.0.borrow_mut().token_store)
+    }
+
+    pub(crate) fn sessions<R>(&self, with: impl FnOnce(&mut Sessions) -> R) -> R {
+        with(&mut self.0.borrow_mut().sessions)
     }
 
     /// Asks the token store.

@@ -120,6 +120,18 @@ impl GrantKey {
         }
     }
 
+    /// The same within a session: what was cached in another one with the same key is none of it.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn in_session(self, name: &[u8; 32]) -> Self {
+        let mut all = Distinction::default();
+        all.add_optional(self.sha256.map(|digest| hex(&digest)).as_deref());
+        all.add(&hex(name));
+        Self {
+            sha256: Some(all.sha256()),
+            ..self
+        }
+    }
+
     /// Adds what tells it apart from others, for another instance as for this one.
     #[cfg(feature = "every-credential")]
     pub(crate) fn distinguish(&self, out: &mut Distinction) {
@@ -316,6 +328,17 @@ fn token_exchange_of(grant: &Grant) -> Option<token_exchange::TokenExchange<'_>>
     })
 }
 
+/// The part of a refresh token that is kept for a session.
+#[cfg(feature = "every-credential")]
+pub(crate) fn refresh<'a>(
+    form: &mut Form<'a>,
+    token: &'a Secret,
+    authority: &Authority,
+    scopes: &[String],
+) {
+    refresh_token::add_to(form, token, authority, scopes);
+}
+
 /// RFC 6749 section 4.4.2.
 fn client_credentials(form: &mut Form<'_>, authority: &Authority, scopes: &[String]) {
     form.add("grant_type", "client_credentials");
@@ -349,6 +372,7 @@ pub(crate) fn not_of_a_platform(identity: &str) -> Error {
     .hint("name an identity with a client of its own")
 }
 
+#[cfg(not(feature = "every-credential"))]
 fn unsupported(name: &str) -> Error {
     Error::new(
         ErrorClass::Unsupported,

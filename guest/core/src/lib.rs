@@ -54,6 +54,8 @@ mod keyed;
 mod request;
 mod retry;
 mod secret;
+#[cfg(feature = "every-credential")]
+mod session;
 mod status;
 mod table;
 mod text;

@@ -237,6 +237,16 @@ pub const MIN_RSA_BITS: usize = 2048;
 /// The longest modulus of an RSA key, bits: what the library of the host takes, and four times what anybody has.
 #[cfg(feature = "every-credential")]
 pub const MAX_RSA_BITS: usize = 8192;
+
+/// Sessions of users (long-running on-behalf-of) that are kept. The ones that were used least lately give way: whoever has
+/// more users with work under way at once spreads them over instances.
+#[cfg(feature = "every-credential")]
+pub const MAX_SESSIONS: usize = 4096;
+
+/// What these may take, bytes: a refresh token of Entra ID is 1 to 2 KiB.
+#[cfg(feature = "every-credential")]
+pub const MAX_SESSION_BYTES: usize = 8 * 1024 * 1024;
+
 /// One call to the token store, milliseconds. A store beside its users answers in one or two; one that takes longer than
 /// this costs as much as the exchange that it is to save.
 #[cfg(feature = "every-credential")]

@@ -95,7 +95,8 @@ pub enum Grant {
         /// The user's access token, which was issued for the identity.
         assertion: Option<Secret>,
         /// A session that outlives the user's access token: with an assertion it begins, or is renewed, and the refresh
-        /// token is kept for it; without one what is kept is used. Who knows it gets the user's tokens.
+        /// token is kept for it in this instance; without one what is kept is used. Who knows it gets the user's tokens, so
+        /// it is made at random: 22 to 512 bytes.
         session_key: Option<Secret>,
     },
     /// RFC 6749 section 4.1.3.

@@ -227,7 +227,8 @@ impl<'a> Shared<'a> {
         let Source::Exchange(exchange) = &plan.identity.source else {
             return None;
         };
-        if !is_on || !plan.is_repeatable() || (is_of_a_user && !users) {
+        // nor what is in a session: its refresh token is in this instance alone
+        if !is_on || !plan.is_repeatable() || (is_of_a_user && !users) || plan.is_in_session() {
             return None;
         }
         let mut all = Distinction::default();

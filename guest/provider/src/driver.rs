@@ -11,7 +11,7 @@ use std::pin::pin;
 use edgepass_core::{
     AccessToken, AuthorizationOptions, AuthorizationRequest, ClientAssertion, Completed, Config,
     ConfigError, CredentialTrial, Effect, EffectId, Engine, Environment, Error, ErrorClass,
-    IdentityStatus, Now, RejectionOutcome, Reply, Ticket, TokenRequest,
+    IdentityStatus, Now, RejectionOutcome, Reply, Secret, Ticket, TokenRequest,
 };
 use futures::channel::oneshot;
 use futures::future::select;
@@ -131,6 +131,11 @@ pub(crate) fn drop_cached(identity: Option<&str>) -> usize {
     let dropped = with(|driver| driver.engine.drop_cached(identity)).unwrap_or(0);
     settle();
     dropped
+}
+
+/// Ends a session.
+pub(crate) fn end_session(identity: Option<&str>, session_key: &Secret) -> bool {
+    with(|driver| driver.engine.end_session(identity, session_key)).unwrap_or(false)
 }
 
 /// What was done, and which tokens are cached.

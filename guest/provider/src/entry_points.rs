@@ -44,7 +44,7 @@ mod tokens {
         __callback_authorization_url, __callback_get_client_assertion, __callback_get_header,
         __callback_get_token, __callback_try_credentials, __post_return_cached_token,
         __post_return_report_rejection, _export_cached_token_cabi, _export_drop_cached_cabi,
-        _export_get_client_assertion_cabi, _export_report_rejection_cabi,
+        _export_end_session_cabi, _export_get_client_assertion_cabi, _export_report_rejection_cabi,
         _export_try_credentials_cabi,
     };
 

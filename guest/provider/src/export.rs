@@ -66,6 +66,10 @@ impl credential_provider::Guest for Component {
     fn drop_cached(identity: Option<String>) -> u32 {
         u32::try_from(driver::drop_cached(identity.as_deref())).unwrap_or(u32::MAX)
     }
+
+    fn end_session(identity: Option<String>, session_key: String) -> bool {
+        driver::end_session(identity.as_deref(), &core::Secret::new(session_key))
+    }
 }
 
 impl opaque_tokens::Guest for Component {

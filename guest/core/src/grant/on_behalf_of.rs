@@ -6,12 +6,25 @@ use crate::authority::Authority;
 use crate::exchange::Form;
 use crate::{Error, Secret};
 
+/// Session keys, bytes: who guesses one gets a user's tokens, so a name or a number of the user's is none. 16 random bytes
+/// are 22 characters of base64.
+const SESSION_KEY_BYTES: std::ops::RangeInclusive<usize> = 22..=512;
+
 pub(super) fn check(assertion: Option<&Secret>, session_key: Option<&Secret>) -> Result<(), Error> {
-    if session_key.is_some() {
-        return Err(super::unsupported("a session key of on-behalf-of"));
+    if let Some(key) = session_key
+        && !SESSION_KEY_BYTES.contains(&key.expose().len())
+    {
+        return Err(subject::invalid(format!(
+            "the session key has {} bytes; {} to {} are taken",
+            key.expose().len(),
+            SESSION_KEY_BYTES.start(),
+            SESSION_KEY_BYTES.end()
+        ))
+        .hint("make it at random, of 16 bytes or more: who knows it gets the user's tokens"));
     }
     match assertion {
         Some(assertion) => subject::check("the assertion of on-behalf-of", assertion),
+        None if session_key.is_some() => Ok(()),
         None => Err(subject::invalid(
             "on-behalf-of has neither an assertion nor a session key".to_owned(),
         )

@@ -278,6 +278,77 @@ async fn agents_of_a_blueprint_with_every_credential() -> Result<()> {
     Ok(())
 }
 
+/// A session goes on by its key after the user's token, until it is ended.
+#[tokio::test]
+async fn sessions_outlive_the_users_token_with_every_credential() -> Result<()> {
+    let world = World::new("grants_sessions")?;
+    let object_id = world.object_id()?;
+    let emulator = world.emulator();
+    for (n, credential) in CREDENTIALS.iter().enumerate() {
+        let config = world.lab.config(&(credential.config)(&world)?);
+        let provider = world.provider(&config).await?;
+        let key = Secret::new(format!("a key of the session with number {n}"));
+        world.lab.evidence.secret("session key", key.expose());
+        let alone = |scope: &str| asking(&[scope], Grant::session(key.clone()));
+        let unknown = provider.get_token(&alone(READ)).await.err();
+        let unknown = unknown.context("nothing has begun")?;
+        ensure!(
+            unknown.class() == ErrorClass::InteractionRequired,
+            "{unknown}"
+        );
+
+        let grant = Grant::on_behalf_of_in_session(world.user_token(&Mint::new())?, key.clone());
+        let begin = asking(&[READ], grant);
+        let token = exchanged(&world, &provider, credential, &begin).await;
+        let token = token.with_context(|| format!("{}, begin", credential.name))?;
+        ensure!(token.refresh_token.is_none(), "{}", credential.name);
+        let later = exchanged(&world, &provider, credential, &alone(READ)).await;
+        let later = later.with_context(|| format!("{}, later", credential.name))?;
+        has(&later, &[("oid", &object_id), ("scp", "User.Read")])?;
+        ensure!(later.refresh_token.is_none(), "{}", credential.name);
+        let again = provider.get_token(&alone(READ)).await?;
+        ensure!(again.source == TokenSource::Cache);
+
+        ensure!(provider.end_session(None, &key).await?);
+        ensure!(!provider.end_session(None, &key).await?);
+        emulator.clear_journal();
+        ensure!(provider.get_token(&alone(READ)).await.is_err());
+        ensure!(granted(&world)?.is_empty(), "nothing is sent");
+
+        // begun anew with the same token
+        exchanged(&world, &provider, credential, &begin).await?;
+        exchanged(&world, &provider, credential, &alone(READ)).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_users_revocation() -> Result<()> {
+    let world = World::new("grants_session_revoked")?;
+    let emulator = world.emulator();
+    let provider = world.provider(&world.lab.config(&world.secret())).await?;
+    let key = Secret::new("a key of the session that is revoked");
+    world.lab.evidence.secret("session key", key.expose());
+    let grant = Grant::on_behalf_of_in_session(world.user_token(&Mint::new())?, key.clone());
+    let token = provider.get_token(&asking(&[READ], grant)).await?;
+    world.lab.issued(&token);
+    emulator.revoke_user(emulator.username())?;
+    let alone = asking(&[READ], Grant::session(key));
+    let error = provider.get_token(&alone).await.err();
+    let error = error.context("a revoked user")?;
+    let evidence = &world.lab.evidence;
+    evidence.saw_error("a session of a revoked user", &error);
+    ensure!(
+        error.class() == ErrorClass::InteractionRequired
+            && error.to_string().contains("the session has ended"),
+        "{error}"
+    );
+    emulator.clear_journal();
+    ensure!(provider.get_token(&alone).await.is_err());
+    ensure!(emulator.token_requests().is_empty(), "something was sent");
+    Ok(())
+}
+
 /// A user's token that is bound to the client's certificate.
 #[tokio::test]
 async fn a_users_token_may_be_bound() -> Result<()> {
