@@ -1258,13 +1258,14 @@ impl Engine {
             && flown.epoch == epoch
             && !key.grant.kind.is_single_use();
         #[cfg(feature = "every-credential")]
-        let (is_wanted, kept_as) = (is_wanted && kept_as.is_some(), kept_as.as_ref());
+        let is_wanted = is_wanted && kept_as.is_some();
+        #[cfg(feature = "every-credential")]
+        let kept_as = kept_as.as_ref().unwrap_or(key);
         #[cfg(not(feature = "every-credential"))]
-        let kept_as = None;
+        let kept_as = key;
         let (token, lives) = if is_wanted {
             let claims = flown.claims.clone();
-            self.cache
-                .insert(&self.io, kept_as.unwrap_or(key), acquired, claims)
+            self.cache.insert(&self.io, kept_as, acquired, claims)
         } else {
             (self.cache.hand_out(&self.io, key, acquired), true)
         };

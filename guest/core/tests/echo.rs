@@ -7,9 +7,11 @@
     reason = "what a test sets up may stop it; the lints spare only the test functions themselves"
 )]
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edgepass_core::{
-    Completed, Config, Effect, Engine, Environment, Error, HttpError, HttpErrorKind, HttpResponse,
-    Now, Outcome, Reply, SecretBytes, TokenRequest, is_printable,
+    Completed, Config, Effect, Engine, Environment, Error, Grant, HttpError, HttpErrorKind,
+    HttpResponse, Now, Outcome, Reply, SecretBytes, TokenRequest, is_printable,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -36,14 +38,25 @@ fn engine(credential: &Value) -> Engine {
 
 /// Asks once, of a server that answers everything with that.
 fn ask(engine: &mut Engine, answer: &Outcome) -> Result<String, Error> {
+    ask_for(engine, &TokenRequest::for_scopes(["s"]), &[], answer)
+}
+
+/// The same for that request, where others are answered before.
+fn ask_for(
+    engine: &mut Engine,
+    request: &TokenRequest,
+    before: &[Outcome],
+    answer: &Outcome,
+) -> Result<String, Error> {
     let mut now = START;
-    let Reply::Pending(ticket) = engine.request(now, &TokenRequest::for_scopes(["s"])) else {
+    let Reply::Pending(ticket) = engine.request(now, request) else {
         panic!("nothing is cached");
     };
+    let mut before = before.iter();
     loop {
         while let Some((id, effect)) = engine.next_effect() {
             if let Effect::Http { .. } = effect {
-                engine.complete(id, answer.clone(), now);
+                engine.complete(id, before.next().unwrap_or(answer).clone(), now);
             }
         }
         match engine.take(ticket) {
@@ -145,6 +158,118 @@ fn nothing_that_was_sent_comes_back() {
                     assert!(shown.chars().all(is_printable), "{shown:?}");
                 }
             }
+        }
+    }
+}
+
+/// A grant, the answers before the one that says again what was sent, and what that is.
+type Presented = (Grant, Vec<Outcome>, String);
+
+fn token(fields: &Value) -> Outcome {
+    let mut answer = json!({"access_token": "t", "token_type": "Bearer", "expires_in": 3600});
+    if let (Some(answer), Some(fields)) = (answer.as_object_mut(), fields.as_object()) {
+        answer.extend(fields.clone());
+    }
+    response(200, Vec::new(), &answer)
+}
+
+#[test]
+fn nothing_that_a_grant_presents_comes_back() {
+    const KEY: &str = "a-session-key-made-at-random";
+    const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+    const AGENT: &str = "aaaaaaaa-1111-2222-3333-444444444444";
+
+    let secret = || "s3cret-0f_a~grant.that-is-long-enough-for-a-verifier".to_owned();
+    let redirect = "https://app.example/callback";
+    let elsewhere: Vec<Presented> = vec![
+        (Grant::refresh_token(secret()), Vec::new(), secret()),
+        (Grant::jwt_bearer(secret()), Vec::new(), secret()),
+        (
+            Grant::authorization_code(secret(), redirect).into(),
+            Vec::new(),
+            secret(),
+        ),
+        (
+            Grant::authorization_code("code", redirect)
+                .with_code_verifier(secret())
+                .into(),
+            Vec::new(),
+            secret(),
+        ),
+        (
+            Grant::token_exchange(secret(), JWT).into(),
+            Vec::new(),
+            secret(),
+        ),
+        (
+            Grant::token_exchange("subject", JWT)
+                .with_actor(secret(), JWT)
+                .into(),
+            Vec::new(),
+            secret(),
+        ),
+    ];
+    let assertion = |n: u32| {
+        let claims = format!(r#"{{"n":"an assertion of an agent {n}"}}"#);
+        format!("e30.{}.c2lnbmF0dXJl", URL_SAFE_NO_PAD.encode(claims))
+    };
+    let legs = |count: u32| -> Vec<Outcome> {
+        let legs = (0..count).map(|n| token(&json!({"access_token": assertion(n)})));
+        legs.collect()
+    };
+    let user = || Grant::agent_user(AGENT, "agent@contoso.example");
+    let entra: Vec<Presented> = vec![
+        (Grant::on_behalf_of(secret()), Vec::new(), secret()),
+        (
+            Grant::on_behalf_of_in_session(secret(), KEY),
+            Vec::new(),
+            secret(),
+        ),
+        (
+            Grant::on_behalf_of_in_session("token", KEY),
+            Vec::new(),
+            KEY.to_owned(),
+        ),
+        (Grant::session(KEY), Vec::new(), secret()),
+        (Grant::agent(AGENT), legs(1), assertion(0)),
+        (user(), legs(1), assertion(0)),
+        (user(), legs(2), assertion(0)),
+        (user(), legs(2), assertion(1)),
+    ];
+    let of_entra = json!({"identities": {"app": {
+        "tenant_id": "11111111-2222-3333-4444-555555555555", "client_id": CLIENT,
+        "credential": {"client_secret": {"value": "hunter2hunter2"}},
+    }}});
+    let graph = "https://graph.microsoft.com/.default";
+    for (is_entra, (grant, before, sent)) in (elsewhere.iter().map(|presented| (false, presented)))
+        .chain(entra.iter().map(|presented| (true, presented)))
+    {
+        for (name, spelling) in spellings_of(sent) {
+            let said = format!("it is '{spelling}', no");
+            let refusal = json!({
+                "error": "invalid_grant", "error_description": said, "correlation_id": said, "trace_id": said,
+                "claims": json!({"a": said}).to_string(),
+            });
+            let mut engine = match is_entra {
+                false => engine(&json!({"client_secret": {"value": "hunter2hunter2"}})),
+                true => {
+                    let config = Config::load(Some(&of_entra.to_string()), &Environment::default());
+                    Engine::new(config.expect("good"), [5; 32])
+                }
+            };
+            let asking = |grant: Grant| TokenRequest::for_scopes([graph]).with_grant(grant);
+            if *grant == Grant::session(KEY) {
+                let begin = asking(Grant::on_behalf_of_in_session("token", KEY));
+                let begun = token(&json!({"refresh_token": sent}));
+                ask_for(&mut engine, &begin, &[], &begun).expect("a session");
+            }
+            let answer = response(400, Vec::new(), &refusal);
+            let error = ask_for(&mut engine, &asking(grant.clone()), before, &answer);
+            let error = error.expect_err("a refusal");
+            assert_eq!(error.detail().oauth_error.as_deref(), Some("invalid_grant"));
+            let status = format!("{:?}", engine.status(START));
+            let shown = format!("{error} {error:?} {:?} {status} {engine:?}", error.detail());
+            assert!(!shown.contains(&spelling), "{grant:?}, {name}: {shown}");
         }
     }
 }
