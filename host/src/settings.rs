@@ -16,7 +16,9 @@ pub struct AppSettings {
 }
 
 impl AppSettings {
-    /// That file, and of it the section `AzureAd`.
+    /// That file, and of it the section `AzureAd`. With an `appsettings.json` the file of the environment beside it is read,
+    /// if there is one, and its settings go before: `appsettings.Production.json`, or as `DOTNET_ENVIRONMENT` and
+    /// `ASPNETCORE_ENVIRONMENT` have it. A file of another name is read alone.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self {
             file: path.into(),
@@ -85,8 +87,16 @@ impl Loaded {
             }
             Some(Given::AppSettings(settings)) => {
                 let AppSettings { file, section, api } = settings;
-                Some(with_file(&file, |file| {
-                    appsettings::import(file, section.as_deref(), api.as_deref(), environment)
+                let over = appsettings::over(&file, environment)?;
+                // what cannot be looked for is read, which says why
+                let over = over.filter(|over| !matches!(over.try_exists(), Ok(false)));
+                let import = |file: &File<'_>, over: Option<&File<'_>>| {
+                    let (section, api) = (section.as_deref(), api.as_deref());
+                    appsettings::import(file, over, section, api, environment)
+                };
+                Some(with_file(&file, |file| match &over {
+                    Some(over) => with_file(over, |over| import(file, Some(over))),
+                    None => import(file, None),
                 })?)
             }
             Some(Given::SocialAuth(file)) => Some(with_file(&file, |file| {

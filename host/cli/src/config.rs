@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use edgepass::limits::CONFIG_BYTES;
 use edgepass::needs::FilePattern;
@@ -424,14 +424,28 @@ pub(crate) fn read(arguments: &ConfigArguments) -> Result<Option<Document>, Fail
         return read_path(path, arguments.config_format).map(Some);
     }
     if let Some(path) = &arguments.appsettings {
+        const SETTING: &str = "--appsettings";
+
         let (section, api) = (arguments.section.as_deref(), arguments.api.as_deref());
-        return import(path, "--appsettings", |file, environment| {
-            appsettings::import(file, section, api, environment)
-        })
-        .map(Some);
+        let environment = process_environment();
+        let file = SettingsFile::read(path, SETTING)?;
+        let over = appsettings::over(path, &environment).map_err(not_imported)?;
+        // what cannot be looked for is read, which says why
+        let over = over.filter(|over| !matches!(over.try_exists(), Ok(false)));
+        let over = over.map(|over| SettingsFile::read(&over, SETTING));
+        let over = over.transpose()?;
+        let over = over.as_ref().map(SettingsFile::file);
+        let imported = appsettings::import(&file.file(), over.as_ref(), section, api, &environment);
+        let imported = imported.map_err(not_imported)?;
+        return Ok(Some(Document::imported(imported, SETTING)));
     }
     if let Some(path) = &arguments.social_auth {
-        return import(path, "--social-auth", social_auth::import).map(Some);
+        const SETTING: &str = "--social-auth";
+
+        let file = SettingsFile::read(path, SETTING)?;
+        let imported = social_auth::import(&file.file(), &process_environment());
+        let imported = imported.map_err(not_imported)?;
+        return Ok(Some(Document::imported(imported, SETTING)));
     }
     let set = |name| {
         let value = std::env::var_os(name);
@@ -499,33 +513,43 @@ fn read_path(path: &Path, format: Option<ConfigFormat>) -> Result<Document, Fail
     Document::of(&bytes, "standard input".to_owned(), SETTING, format)
 }
 
-/// A configuration that is made of the settings in that file.
-fn import(
-    path: &Path,
-    setting: &'static str,
-    make: impl FnOnce(&File<'_>, &Environment) -> Result<Imported, ConfigError>,
-) -> Result<Document, Failure> {
-    const KIND: &str = "settings file";
+/// A settings file of another program.
+struct SettingsFile {
+    text: Zeroizing<String>,
+    name: String,
+    /// Its path from the root.
+    path: PathBuf,
+}
 
-    let (bytes, name) = if path.as_os_str() == STDIN {
-        let bytes = read_stdin("the settings", CONFIG_BYTES)?;
-        (bytes, "standard input".to_owned())
-    } else {
-        let bytes = read_file(path, setting, KIND, CONFIG_BYTES)?;
-        (bytes, path.display().to_string())
-    };
-    let bytes = Zeroizing::new(bytes);
-    let text = document_text(&bytes).map_err(|reason| {
-        Failure::setup(format!("the {KIND} {name} {reason}: write it as UTF-8"))
-    })?;
-    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let file = File {
-        text,
-        name: &name,
-        folder: whole.parent().unwrap_or(Path::new("/")),
-    };
-    let imported = make(&file, &process_environment()).map_err(not_imported)?;
-    Ok(Document::imported(imported, setting))
+impl SettingsFile {
+    fn read(path: &Path, setting: &str) -> Result<Self, Failure> {
+        const KIND: &str = "settings file";
+
+        let (bytes, name) = if path.as_os_str() == STDIN {
+            let bytes = read_stdin("the settings", CONFIG_BYTES)?;
+            (bytes, "standard input".to_owned())
+        } else {
+            let bytes = read_file(path, setting, KIND, CONFIG_BYTES)?;
+            (bytes, path.display().to_string())
+        };
+        let bytes = Zeroizing::new(bytes);
+        let text = document_text(&bytes).map_err(|reason| {
+            Failure::setup(format!("the {KIND} {name} {reason}: write it as UTF-8"))
+        })?;
+        Ok(Self {
+            text: Zeroizing::new(text.to_owned()),
+            name,
+            path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        })
+    }
+
+    fn file(&self) -> File<'_> {
+        File {
+            text: &self.text,
+            name: &self.name,
+            folder: self.path.parent().unwrap_or(Path::new("/")),
+        }
+    }
 }
 
 fn not_imported(error: ConfigError) -> Failure {

@@ -10,7 +10,7 @@ mod api;
 mod authority;
 mod source;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use edgepass_core::{ConfigError, Environment};
 
@@ -38,8 +38,61 @@ const DEFAULT_SCOPE: &str = "/.default";
 /// Names that mean many tenants.
 const META_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
 
-/// Makes a configuration of the settings of a .NET program: the file, and the variables of .NET's that go before it
-/// (`AzureAd__ClientId`). `section` is [`SECTION`] if it is left out. `api` names one of the `DownstreamApis`, whose scopes
+/// The file that .NET calls a program's settings.
+const FILE: &str = "appsettings.json";
+
+/// What names a program's environment, the first before the second: so does `WebApplication.CreateBuilder` since .NET 7
+/// (<https://learn.microsoft.com/dotnet/core/compatibility/aspnet-core/7.0/environment-variable-precedence>), and the
+/// hosts of programs that serve no web have the first alone.
+const ENVIRONMENTS: [&str; 2] = ["DOTNET_ENVIRONMENT", "ASPNETCORE_ENVIRONMENT"];
+
+/// The environment of a program for which no variable names one.
+const PRODUCTION: &str = "Production";
+
+/// The file whose settings go over those of a program's `appsettings.json` if it is there: `appsettings.Production.json`
+/// beside it, or that of the environment which `DOTNET_ENVIRONMENT` or else `ASPNETCORE_ENVIRONMENT` names. `None` for a
+/// file of another name, which is read alone.
+///
+/// # Errors
+///
+/// With the variable, if what it says is no part of a file's name.
+pub fn over(file: &Path, environment: &Environment) -> Result<Option<PathBuf>, ConfigError> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let Some(name) = name.filter(|name| is_layered(name)) else {
+        return Ok(None);
+    };
+    let of_program = match named_environments(environment).next() {
+        // a file of another folder would be read
+        Some((variable, named)) if named.contains(['/', '\\', '\0']) => {
+            return Err(
+                ConfigError::new(variable, "is no name of an environment: it is part of a path")
+                    .hint(format!(
+                        "set it to a name such as {PRODUCTION}: the settings in appsettings.{PRODUCTION}.json are read then"
+                    )),
+            );
+        }
+        Some((_, named)) => named,
+        None => PRODUCTION,
+    };
+    let (stem, ending) = name.rsplit_once('.').unwrap_or((name, "json"));
+    Ok(Some(
+        file.with_file_name(format!("{stem}.{of_program}.{ending}")),
+    ))
+}
+
+/// Whether a file of that name has others over it. Nobody calls one so who means something else.
+fn is_layered(name: &str) -> bool {
+    name.eq_ignore_ascii_case(FILE)
+}
+
+/// The variables that name the program's environment, that which counts first.
+fn named_environments(environment: &Environment) -> impl Iterator<Item = (&'static str, &str)> {
+    let named = ENVIRONMENTS.into_iter();
+    named.filter_map(|variable| Some((variable, environment.get(variable)?)))
+}
+
+/// Makes a configuration of the settings of a .NET program: the file, that which goes over it ([`over`]), and the variables
+/// of .NET's that go before both (`AzureAd__ClientId`). `section` is [`SECTION`] if it is left out. `api` names one of the `DownstreamApis`, whose scopes
 /// become those of requests that name none; with a single one that has an app's scopes it may be left out.
 ///
 /// # Errors
@@ -47,19 +100,21 @@ const META_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
 /// With the first setting that is wrong, by its path, file and line, or by its variable.
 pub fn import(
     file: &File<'_>,
+    over: Option<&File<'_>>,
     section: Option<&str>,
     api: Option<&str>,
     environment: &Environment,
 ) -> Result<Imported, ConfigError> {
     let sections = [Some(section.unwrap_or(SECTION)), api, Some(APIS)];
     let sections = Vec::from_iter(sections.into_iter().flatten());
-    let settings = Layers::read(file, &sections, environment)?;
+    let settings = Layers::read(file, over, &sections, environment)?;
     let mut reader = Reader {
         settings: &settings,
         folder: file.folder,
         environment,
         draft: Draft::default(),
     };
+    reader.note_environments(file);
     let api = reader.api(api)?;
     let section = section
         .or(api.as_ref().and_then(|api| api.section.as_deref()))
@@ -151,6 +206,23 @@ impl<'a> Reader<'a> {
         let mut fields = client.fields;
         fields.push(("credential".to_owned(), credential));
         Ok(fields)
+    }
+
+    /// Says which file's settings count where two variables name two environments: .NET's hosts do not agree on it.
+    fn note_environments(&mut self, file: &File<'_>) {
+        let name = Path::new(file.name).file_name();
+        if !name.and_then(|name| name.to_str()).is_some_and(is_layered) {
+            return;
+        }
+        let mut named = named_environments(self.environment);
+        if let (Some((first, one)), Some((second, other))) = (named.next(), named.next())
+            && one != other
+        {
+            self.draft.notes.push(format!(
+                "{second} is not used: {first} names another environment and goes before it, as in \
+                 WebApplication.CreateBuilder since .NET 7"
+            ));
+        }
     }
 
     /// A client's own identity on this machine.

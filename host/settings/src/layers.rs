@@ -1,5 +1,6 @@
 //! Settings as .NET's configuration has them: flat, by paths with `:` between their parts, whose case does not count, the
-//! file below and the variables above it (`Microsoft.Extensions.Configuration`: its JSON and environment providers).
+//! file below, that of the environment over it and the variables above both (`Microsoft.Extensions.Configuration`: its JSON
+//! and environment providers).
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,35 +29,25 @@ impl Setting {
 /// All settings of a program.
 pub(crate) struct Layers {
     name: String,
-    /// By their paths in lower case, with the path as it is spelt.
-    settings: BTreeMap<String, (String, Setting)>,
+    settings: ByPath,
 }
 
+/// By their paths in lower case, with the path as it is spelt.
+type ByPath = BTreeMap<String, (String, Setting)>;
+
 impl Layers {
-    /// The file, and the variables that go before it. Variables of the file's sections, and of those, must not contradict
-    /// each other; what others say is nothing to it.
+    /// The file, what another one over it says, and the variables that go before both. Variables of the files' sections,
+    /// and of those, must not contradict each other; what others say is nothing to it.
     pub(crate) fn read(
         file: &File<'_>,
+        over: Option<&File<'_>>,
         sections: &[&str],
         environment: &Environment,
     ) -> Result<Self, ConfigError> {
-        let mut settings: BTreeMap<String, (String, Setting)> = BTreeMap::new();
-        for leaf in json::leaves(file)? {
-            let path = leaf.path.join(":");
-            let from = format!("{path} ({}, line {})", file.name, leaf.line);
-            let setting = Setting {
-                value: leaf.value.unwrap_or_else(|| Secret::new("")),
-                variable: path.replace(':', "__"),
-                from,
-            };
-            if let Some((_, before)) = settings.get(&path.to_lowercase()) {
-                return Err(ConfigError::new(
-                    &setting.from,
-                    format!("is there twice: {}", before.from),
-                )
-                .hint("keep one of the two; .NET refuses such a file as well"));
-            }
-            settings.insert(path.to_lowercase(), (path, setting));
+        let mut settings = of_file(file)?;
+        if let Some(over) = over {
+            // null is a value as well, and takes one away
+            settings.append(&mut of_file(over)?);
         }
         let section = |path: &str| path.split(':').next().unwrap_or_default().to_lowercase();
         let mut known: BTreeSet<String> = settings.keys().map(|path| section(path)).collect();
@@ -85,12 +76,15 @@ impl Layers {
             settings.insert(path.to_lowercase(), (path, setting));
         }
         Ok(Self {
-            name: file.name.to_owned(),
+            name: match over {
+                Some(over) => format!("{} and {}", file.name, over.name),
+                None => file.name.to_owned(),
+            },
             settings,
         })
     }
 
-    /// What the file is called.
+    /// What the files are called.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -143,6 +137,29 @@ impl Layers {
     pub(crate) fn missing(&self, path: &str) -> String {
         format!("{path} ({})", self.name)
     }
+}
+
+/// The settings of one file, in which each is there once.
+fn of_file(file: &File<'_>) -> Result<ByPath, ConfigError> {
+    let mut settings = ByPath::new();
+    for leaf in json::leaves(file)? {
+        let path = leaf.path.join(":");
+        let from = format!("{path} ({}, line {})", file.name, leaf.line);
+        let setting = Setting {
+            value: leaf.value.unwrap_or_else(|| Secret::new("")),
+            variable: path.replace(':', "__"),
+            from,
+        };
+        if let Some((_, before)) = settings.get(&path.to_lowercase()) {
+            return Err(ConfigError::new(
+                &setting.from,
+                format!("is there twice: {}", before.from),
+            )
+            .hint("keep one of the two; .NET refuses such a file as well"));
+        }
+        settings.insert(path.to_lowercase(), (path, setting));
+    }
+    Ok(settings)
 }
 
 /// A part of a path, in the order of .NET's `ConfigurationKeyComparer`.

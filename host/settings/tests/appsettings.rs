@@ -15,19 +15,33 @@ use serde_json::{Value, json};
 const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 const CLIENT: &str = "66666666-7777-8888-9999-000000000000";
 
+fn file<'a>(text: &'a str, name: &'a str) -> File<'a> {
+    File {
+        text,
+        name,
+        folder: Path::new("/app"),
+    }
+}
+
 fn read(
     text: &str,
     section: Option<&str>,
     api: Option<&str>,
     environment: &[(&str, &str)],
 ) -> Result<Imported, String> {
-    let file = File {
-        text,
-        name: "appsettings.json",
-        folder: Path::new("/app"),
-    };
+    let file = file(text, "appsettings.json");
     let environment = Environment::from_pairs(environment.iter().copied());
-    appsettings::import(&file, section, api, &environment).map_err(|error| error.to_string())
+    let imported = appsettings::import(&file, None, section, api, &environment);
+    imported.map_err(|error| error.to_string())
+}
+
+/// With a file over it.
+fn read_both(text: &str, over: &str, environment: &[(&str, &str)]) -> Result<Imported, String> {
+    let over = file(over, "appsettings.Production.json");
+    let file = file(text, "appsettings.json");
+    let environment = Environment::from_pairs(environment.iter().copied());
+    let imported = appsettings::import(&file, Some(&over), None, None, &environment);
+    imported.map_err(|error| error.to_string())
 }
 
 fn document(imported: &Imported) -> Value {
@@ -728,6 +742,285 @@ fn variables_go_before_the_file() {
 }
 
 #[test]
+fn the_file_of_the_environment_is_named_as_dotnet_names_it() {
+    let dotnet = "DOTNET_ENVIRONMENT";
+    let aspnet = "ASPNETCORE_ENVIRONMENT";
+    for (path, variables, expected) in [
+        (
+            "/app/appsettings.json",
+            &[][..],
+            Ok(Some("/app/appsettings.Production.json")),
+        ),
+        (
+            "appsettings.json",
+            &[],
+            Ok(Some("appsettings.Production.json")),
+        ),
+        (
+            "appsettings.json",
+            &[(dotnet, " "), (aspnet, "")],
+            Ok(Some("appsettings.Production.json")),
+        ),
+        (
+            "appsettings.json",
+            &[(aspnet, "Staging")],
+            Ok(Some("appsettings.Staging.json")),
+        ),
+        (
+            "appsettings.json",
+            &[(dotnet, "Staging")],
+            Ok(Some("appsettings.Staging.json")),
+        ),
+        (
+            "appsettings.json",
+            &[(aspnet, "Staging"), (dotnet, "eu.west")],
+            Ok(Some("appsettings.eu.west.json")),
+        ),
+        // which letters are large counts where files are
+        (
+            "appsettings.json",
+            &[(dotnet, "production")],
+            Ok(Some("appsettings.production.json")),
+        ),
+        (
+            "/app/AppSettings.json",
+            &[],
+            Ok(Some("/app/AppSettings.Production.json")),
+        ),
+        ("appsettings.Development.json", &[], Ok(None)),
+        ("/app/settings.json", &[(dotnet, "../x")], Ok(None)),
+        ("/appsettings.json/other", &[], Ok(None)),
+        ("-", &[], Ok(None)),
+        ("..", &[], Ok(None)),
+        ("", &[], Ok(None)),
+        (
+            "appsettings.json",
+            &[(dotnet, "../../etc/x")],
+            Err("DOTNET_ENVIRONMENT: "),
+        ),
+        (
+            "appsettings.json",
+            &[(aspnet, "a\\b")],
+            Err("ASPNETCORE_ENVIRONMENT: "),
+        ),
+        (
+            "appsettings.json",
+            &[(dotnet, "a\0b")],
+            Err("DOTNET_ENVIRONMENT: "),
+        ),
+    ] {
+        let environment = Environment::from_pairs(variables.iter().copied());
+        let over = appsettings::over(Path::new(path), &environment);
+        match (over.map_err(|error| error.to_string()), expected) {
+            (Ok(over), Ok(expected)) => {
+                assert_eq!(
+                    over.as_deref(),
+                    expected.map(Path::new),
+                    "{path} {variables:?}"
+                );
+            }
+            (Err(error), Err(part)) => {
+                assert!(
+                    error.starts_with(part) && error.contains("such as Production"),
+                    "{error}"
+                );
+            }
+            (over, expected) => panic!("{path} {variables:?}: {over:?}, not {expected:?}"),
+        }
+    }
+}
+
+/// What .NET's configuration does with two JSON files, one added after the other.
+#[test]
+fn the_file_of_the_environment_goes_over_the_other() {
+    let both = json!([
+        { "SourceType": "SignedAssertionFilePath", "SignedAssertionFileDiskPath": "/a" },
+        { "SourceType": "SignedAssertionFromManagedIdentity" },
+    ]);
+    let below = json!({ "AzureAd": {
+        "TenantId": "below.example", "ClientId": CLIENT, "AzureRegion": "westeurope", "ClientCredentials": both,
+    } });
+    let file = |path: &str| json!({ "federated_token_file": { "path": path } });
+    let managed = json!({ "managed_identity_assertion": {} });
+    let fields = |tenant: &str, credential: Value| {
+        json!({
+            "authority_host": "https://login.microsoftonline.com", "tenant_id": tenant, "client_id": CLIENT,
+            "region": "westeurope", "credential": credential,
+        })
+    };
+    for (over, variables, expected) in [
+        (
+            json!({}),
+            &[][..],
+            fields("below.example", json!([file("/a"), managed])),
+        ),
+        (
+            json!({ "AzureAd": { "TenantId": "over.example" } }),
+            &[],
+            fields("over.example", json!([file("/a"), managed])),
+        ),
+        // whatever their case, and flat ones as well
+        (
+            json!({ "azuread": { "TENANTID": "over.example" } }),
+            &[],
+            fields("over.example", json!([file("/a"), managed])),
+        ),
+        (
+            json!({ "AzureAd:TenantId": "over.example" }),
+            &[],
+            fields("over.example", json!([file("/a"), managed])),
+        ),
+        // a variable before both
+        (
+            json!({ "AzureAd": { "TenantId": "over.example" } }),
+            &[("AzureAd__TenantId", "variable.example")],
+            fields("variable.example", json!([file("/a"), managed])),
+        ),
+        // the entries of lists by their numbers, and in these by their names
+        (
+            json!({ "AzureAd": { "ClientCredentials": [{ "SignedAssertionFileDiskPath": "/b" }] } }),
+            &[],
+            fields("below.example", json!([file("/b"), managed])),
+        ),
+        (
+            json!({ "AzureAd": { "ClientCredentials": [{ "Skip": true }] } }),
+            &[],
+            fields("below.example", managed.clone()),
+        ),
+        (
+            json!({ "AzureAd": { "ClientCredentials": { "2": { "SourceType": "ClientSecret", "ClientSecret": "hunter2" } } } }),
+            &[],
+            fields(
+                "below.example",
+                json!([
+                    file("/a"), managed, { "client_secret": { "env": "AzureAd__ClientCredentials__2__ClientSecret" } },
+                ]),
+            ),
+        ),
+        // an empty list takes nothing away
+        (
+            json!({ "AzureAd": { "ClientCredentials": [] } }),
+            &[],
+            fields("below.example", json!([file("/a"), managed])),
+        ),
+    ] {
+        let imported = read_both(&below.to_string(), &over.to_string(), variables);
+        let imported = imported.unwrap_or_else(|error| panic!("{over}: {error}"));
+        assert_eq!(
+            document(&imported)["identities"]["AzureAd"],
+            expected,
+            "{over}"
+        );
+        assert_eq!(imported.notes, Vec::<String>::new());
+        assert_eq!(
+            imported.source,
+            "appsettings.json and appsettings.Production.json, section AzureAd"
+        );
+        let environment = imported.environment(Environment::default());
+        Config::load(Some(&imported.document), &environment).unwrap();
+    }
+    // null and an empty text take a setting away
+    for none in [json!(null), json!("")] {
+        let over = json!({ "AzureAd": { "AzureRegion": none } });
+        let imported = read_both(&below.to_string(), &over.to_string(), &[]).unwrap();
+        assert_eq!(
+            document(&imported)["identities"]["AzureAd"]["region"],
+            Value::Null
+        );
+    }
+    // a section may be in one of them alone
+    let over = below.to_string();
+    assert!(read_both("{}", &over, &[]).is_ok());
+}
+
+/// Each error says which of the files has the value, and the line there.
+#[test]
+fn of_two_files_errors_name_the_one_that_has_the_value() {
+    let below = "{\n\"AzureAd\": {\n\"TenantId\": \"t\",\n\"ClientId\": \"c\",\n\"ClientCredentials\": [ {\n\
+                 \"SourceType\": \"KeyVault\"\n} ] } }";
+    for (over, part) in [
+        (
+            "{}",
+            "AzureAd:ClientCredentials:0:SourceType (appsettings.json, line 6)",
+        ),
+        (
+            "{ \"AzureAd\": { \"ClientCredentials\": [\n{ \"SourceType\": \"Certificate\" } ] } }",
+            "AzureAd:ClientCredentials:0:SourceType (appsettings.Production.json, line 2)",
+        ),
+        (
+            "{ \"AzureAd\": {\n\"tenantId\": \"common\" } }",
+            "AzureAd:tenantId (appsettings.Production.json, line 2)",
+        ),
+        (
+            "{ \"AzureAd\": { \"ClientId\": null } }",
+            "AzureAd:ClientId (appsettings.json and appsettings.Production.json): is not set",
+        ),
+        (
+            "{ \"a\": hunter2 }",
+            "appsettings.Production.json: not JSON",
+        ),
+        ("[]", "appsettings.Production.json: is no JSON object"),
+        (
+            "{ \"a\": \"hunter2\",\n\"A\": 1 }",
+            "A (appsettings.Production.json, line 2): is there twice: a (appsettings.Production.json, line 1)",
+        ),
+    ] {
+        let error = read_both(below, over, &[]).unwrap_err();
+        assert!(error.contains(part), "{over}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    // what the engine refuses
+    let imported = read_both(
+        &section(&json!({ "ClientCredentials": [{ "SourceType": "SignedAssertionFilePath" }] }))
+            .to_string(),
+        "{ \"AzureAd\":\n{ \"TenantId\": \"a..b\" } }",
+        &[],
+    )
+    .unwrap();
+    let error = Config::load(Some(&imported.document), &Environment::default()).unwrap_err();
+    let error = imported.explain(error).to_string();
+    let place = "AzureAd:TenantId (appsettings.Production.json, line 2): ";
+    assert!(error.starts_with(place), "{error}");
+}
+
+#[test]
+fn two_environments_are_said() {
+    let settings =
+        section(&json!({ "ClientCredentials": [{ "SourceType": "SignedAssertionFilePath" }] }));
+    let notes = |name: &str, variables: &[(&str, &str)]| {
+        let text = settings.to_string();
+        let environment = Environment::from_pairs(variables.iter().copied());
+        let imported = appsettings::import(&file(&text, name), None, None, None, &environment);
+        imported.unwrap().notes
+    };
+    let differ = [
+        ("DOTNET_ENVIRONMENT", "Staging"),
+        ("ASPNETCORE_ENVIRONMENT", "Production"),
+    ];
+    let said = notes("/app/appsettings.json", &differ);
+    let [note] = said.as_slice() else {
+        panic!("{said:?}");
+    };
+    assert!(
+        note.starts_with("ASPNETCORE_ENVIRONMENT is not used: DOTNET_ENVIRONMENT names another"),
+        "{note}"
+    );
+    let same = [
+        ("DOTNET_ENVIRONMENT", "Staging"),
+        ("ASPNETCORE_ENVIRONMENT", "Staging"),
+    ];
+    for (name, variables) in [
+        ("/app/appsettings.json", &same[..]),
+        ("/app/appsettings.json", &differ[..1]),
+        ("/app/appsettings.json", &differ[1..]),
+        ("/app/settings.json", &differ),
+        ("standard input", &differ),
+    ] {
+        assert_eq!(notes(name, variables), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
 fn an_api_gives_the_scopes() {
     let mut settings = section(
         &json!({ "ClientCredentials": [{ "SourceType": "SignedAssertionFromManagedIdentity" }] }),
@@ -891,11 +1184,17 @@ fn nothing_is_repeated_of_a_file_that_is_broken_anywhere() {
             format!("{before}{}", after.as_str()),
             format!("{before}\\{rest}"),
         ] {
-            let said = match read(&broken, None, None, &[]) {
-                Ok(imported) => format!("{}{:?}", *imported.document, imported.notes),
-                Err(error) => error,
-            };
-            assert!(!said.contains("hunter2"), "{said}");
+            for said in [
+                read(&broken, None, None, &[]),
+                read_both("{}", &broken, &[]),
+                read_both(&broken, &text, &[]),
+            ] {
+                let said = match said {
+                    Ok(imported) => format!("{}{:?}", *imported.document, imported.notes),
+                    Err(error) => error,
+                };
+                assert!(!said.contains("hunter2"), "{said}");
+            }
         }
     }
 }

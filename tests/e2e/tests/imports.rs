@@ -1029,6 +1029,110 @@ fn what_was_used_is_said() -> Result<()> {
     Ok(())
 }
 
+/// As a program of .NET has it: by the name of its environment, which is Production if nothing says so.
+#[tokio::test]
+async fn the_file_of_the_environment_goes_over_the_other() -> Result<()> {
+    let lab = lab("imports_environment")?;
+    let below = json!({
+        "AzureAd": section(&lab, &json!({ "ClientCredentials": [{ "SourceType": "KeyVault" }] })),
+        "DownstreamApis": { "graph": { "Scopes": [GRAPH] } },
+    });
+    let below = format!("{below:#}");
+    let settings = Settings::appsettings(&lab, &below)?;
+    let of_below = [
+        "AzureAd:ClientCredentials:0:SourceType (",
+        "appsettings.json, line ",
+        "is not read from Key Vault",
+    ];
+    refused(&lab, &settings, &of_below)?;
+    let over = json!({ "azuread": { "clientCredentials": [
+        { "SourceType": "ClientSecret", "ClientSecret": lab.emulator.client_secret() },
+    ] } });
+    lab.write("appsettings.Production.json", over.to_string())?;
+    lab.write("appsettings.Staging.json", over.to_string())?;
+    lab.write("appsettings.Broken.json", "{\n\"AzureAd\": hunter2 }")?;
+    let dotnet = |name: &str| ("DOTNET_ENVIRONMENT", name.to_owned());
+    let aspnet = |name: &str| ("ASPNETCORE_ENVIRONMENT", name.to_owned());
+    for (what, variables) in [
+        ("nothing says so", vec![]),
+        ("it says so", vec![dotnet("Production")]),
+        ("of the web alone", vec![aspnet("Staging")]),
+        (
+            "the one before the other",
+            vec![dotnet("Staging"), aspnet("Development")],
+        ),
+    ] {
+        let settings = settings.clone().with(variables);
+        let sent = settings.token(&lab).await.context(what)?;
+        assert!(!sent.is_empty(), "{what}");
+    }
+    let ran = settings.command(&lab, &["-v", "token"])?.run()?;
+    ran.token()?;
+    let both = ran.stderr.contains("appsettings.json and ")
+        && ran
+            .stderr
+            .contains("appsettings.Production.json, section AzureAd");
+    assert!(both, "{}", ran.stderr);
+
+    for (variables, says) in [
+        // there is none, as in most programs
+        (vec![dotnet("Development")], of_below),
+        (vec![dotnet("Development"), aspnet("Production")], of_below),
+        (
+            vec![dotnet("Broken")],
+            ["appsettings.Broken.json", "not JSON", "line 2"],
+        ),
+        (
+            vec![dotnet("../Production")],
+            [
+                "DOTNET_ENVIRONMENT",
+                "no name of an environment",
+                "such as Production",
+            ],
+        ),
+    ] {
+        refused(&lab, &settings.clone().with(variables), &says)?;
+    }
+    // a file of another name, and standard input, are read alone
+    let path = lab.write("settings.json", &below)?;
+    let other = Settings {
+        file: Some(("--appsettings", path)),
+        ..Settings::default()
+    };
+    refused(&lab, &other, &["settings.json, line ", "Key Vault", "Path"])?;
+    let piped = lab.edgepass(&["token", "--appsettings", "-"])?.bare();
+    let ran = piped.input(&below).run()?;
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("standard input, line "),
+        "{}",
+        ran.stderr
+    );
+    // one that cannot be read is no missing one
+    std::fs::create_dir(
+        lab.write("folder", "")?
+            .with_file_name("appsettings.Folder.json"),
+    )?;
+    let folder = settings.with([dotnet("Folder")]);
+    let (code, error) = folder
+        .command(&lab, &["token", "--error-format", "json"])?
+        .run()?
+        .error()?;
+    assert_eq!(code, 2);
+    assert!(
+        error.to_string().contains("appsettings.Folder.json"),
+        "{error}"
+    );
+    let Err(error) = folder.builder(&lab).build_blocking() else {
+        anyhow::bail!("a folder is taken for a file");
+    };
+    assert!(
+        error.to_string().contains("appsettings.Folder.json"),
+        "{error}"
+    );
+    Ok(())
+}
+
 /// In one call, with the environment of the process.
 #[tokio::test]
 async fn a_file_that_is_not_there_is_named() -> Result<()> {
