@@ -35,6 +35,9 @@ const EXCHANGE: &str = "api://AzureADTokenExchange";
 
 const DEFAULT_SCOPE: &str = "/.default";
 
+/// What MSAL adds to the query of each token request (`WithExtraQueryParameters`): of a client, and of an API's options.
+const EXTRA_QUERY: &str = "ExtraQueryParameters";
+
 /// Names that mean many tenants.
 const META_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
 
@@ -202,7 +205,10 @@ impl<'a> Reader<'a> {
             check_scopes(api)?;
         }
         let credential = self.credential(section, name, at, &client)?;
-        self.note_unread(section);
+        self.note_query(&format!("{section}:{EXTRA_QUERY}"), &client);
+        if let Some(api) = api {
+            self.note_query(&api.query, &client);
+        }
         let mut fields = client.fields;
         fields.push(("credential".to_owned(), credential));
         Ok(fields)
@@ -408,14 +414,40 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Says what has no effect although it is about the program's own tokens.
-    fn note_unread(&mut self, section: &str) {
-        let path = format!("{section}:ExtraQueryParameters");
-        if self.settings.has(&path) {
-            let path = self.settings.missing(&path);
-            let why = "nothing is added to the URL of a token request";
-            self.draft.notes.push(format!("{path} is not used: {why}"));
+    /// Says what to write in the place of parameters of the URL, which have no effect: a server looks for those that MSAL
+    /// adds there (`dc`, `slice`) in the URL alone, so that `additional_parameters`, of the body, would not do.
+    fn note_query(&mut self, path: &str, client: &Client) {
+        if !self.settings.has(path) {
+            return;
         }
+        let names = self.settings.children(path).into_iter();
+        let is_plain = |name: &String| {
+            name.chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+        };
+        // what they are set to is the program's own business
+        let named: Vec<String> = names
+            .filter(is_plain)
+            .map(|name| format!("{name}=…"))
+            .collect();
+        let query = match named.as_slice() {
+            [] => "…".to_owned(),
+            named => named.join("&"),
+        };
+        let write = if client.is_entra {
+            format!(
+                "\"token_endpoint\": \"https://{}/TENANT/oauth2/v2.0/token?{query}\" in the place of authority_host and \
+                 tenant_id",
+                client.host
+            )
+        } else {
+            format!("?{query} at the end of its token_endpoint")
+        };
+        let path = self.settings.missing(path);
+        self.draft.notes.push(format!(
+            "{path} is not used: nothing is added to the URL of a token request; if the server needs it, write a \
+             configuration with {write} (docs/from-appsettings.md#parameters-of-the-url)"
+        ));
     }
 
     /// How a client proves who it is: its list, without those entries that cannot be used here.

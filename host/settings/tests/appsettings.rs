@@ -408,15 +408,78 @@ fn regions_and_what_has_no_effect() {
         assert_eq!(imported.notes.len(), notes, "{:?}", imported.notes);
     }
     let (_, imported) = identity(&section(&json!({
-        "ExtraQueryParameters": { "dc": "x" },
         "ClientCredentials": [{ "SourceType": "SignedAssertionFromManagedIdentity" }],
         // of the signing in of people
         "CallbackPath": "/signin-oidc", "Domain": "contoso.example", "Audience": "api://x",
     })));
-    let [parameters] = imported.notes.as_slice() else {
-        panic!("{:?}", imported.notes);
+    assert_eq!(imported.notes, Vec::<String>::new());
+}
+
+#[test]
+fn parameters_of_the_url_are_said_with_what_to_write() {
+    let of_client = "AzureAd:ExtraQueryParameters (appsettings.json) is not used: nothing is added";
+    let of_api = "DownstreamApis:a:AcquireTokenOptions:ExtraQueryParameters (appsettings.json) is not used: ";
+    let entra = |host: &str, query: &str| {
+        format!(
+            "\"token_endpoint\": \"https://{host}/TENANT/oauth2/v2.0/token?{query}\" in the place of"
+        )
     };
-    assert!(parameters.starts_with("AzureAd:ExtraQueryParameters (appsettings.json) is not used"));
+    let public = "login.microsoftonline.com";
+    for (client, options, expected) in [
+        (
+            json!({ "ExtraQueryParameters": { "dc": "hunter2" } }),
+            json!({}),
+            vec![(of_client, entra(public, "dc=…"))],
+        ),
+        (
+            json!({ "ExtraQueryParameters": { "slice": "hunter2", "dc": "hunter2" } }),
+            json!({ "ExtraQueryParameters": { "x": "hunter2" } }),
+            vec![
+                (of_client, entra(public, "dc=…&slice=…")),
+                (of_api, entra(public, "x=…")),
+            ],
+        ),
+        (
+            json!({ "Instance": "https://login.microsoftonline.us/" }),
+            json!({ "ExtraQueryParameters": { "d c": "hunter2" } }),
+            vec![(of_api, entra("login.microsoftonline.us", "…"))],
+        ),
+        (
+            json!({
+                "Instance": "https://fabrikam.b2clogin.com/", "Domain": "fabrikam.onmicrosoft.com",
+                "SignUpSignInPolicyId": "b2c_1_susi", "ExtraQueryParameters": "hunter2",
+            }),
+            json!({}),
+            vec![(of_client, "?… at the end of its token_endpoint".to_owned())],
+        ),
+        // a managed identity's request has none in .NET either
+        (
+            json!({ "ExtraQueryParameters": { "dc": "hunter2" } }),
+            json!({ "ManagedIdentity": { "UserAssignedClientId": CLIENT }, "ExtraQueryParameters": { "x": "hunter2" } }),
+            vec![(of_api, "by .NET neither".to_owned())],
+        ),
+    ] {
+        let mut more = client.clone();
+        more["ClientCredentials"] = json!([{ "SourceType": "SignedAssertionFilePath" }]);
+        let mut settings = section(&more);
+        settings["DownstreamApis"] = json!({ "a": {
+            "Scopes": ["api://a/.default"], "AcquireTokenOptions": options,
+        } });
+        let imported = read(&settings.to_string(), None, None, &[]).unwrap();
+        let notes = &imported.notes;
+        assert_eq!(notes.len(), expected.len(), "{notes:?}");
+        for (begins, has) in expected {
+            let is_said = |note: &String| note.starts_with(begins) && note.contains(&has);
+            assert!(notes.iter().any(is_said), "{begins} {has}: {notes:?}");
+        }
+        assert!(!format!("{notes:?}{}", *imported.document).contains("hunter2"));
+    }
+    // what it says to write is a configuration
+    let written = json!({ "identities": { "AzureAd": {
+        "token_endpoint": format!("https://{public}/{TENANT}/oauth2/v2.0/token?dc=x&slice=y"),
+        "client_id": CLIENT, "credential": { "federated_token_file": { "path": "/run/token" } },
+    } } });
+    Config::load(Some(&written.to_string()), &Environment::default()).unwrap();
 }
 
 #[test]

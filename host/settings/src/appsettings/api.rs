@@ -2,7 +2,7 @@
 
 use edgepass_core::ConfigError;
 
-use super::{APIS, DEFAULT_SCOPE, Reader};
+use super::{APIS, DEFAULT_SCOPE, EXTRA_QUERY, Reader};
 use crate::draft::unset;
 use crate::layers::Setting;
 
@@ -17,6 +17,8 @@ pub(super) struct Api {
     pub(super) section: Option<String>,
     /// Tokens are those of a managed identity, by its client ID if it is user-assigned.
     pub(super) managed_identity: Option<Option<Setting>>,
+    /// The path of what is added to the URL of a token request.
+    pub(super) query: String,
 }
 
 impl Reader<'_> {
@@ -83,7 +85,14 @@ impl Reader<'_> {
             let note = "is not used: the token is a bearer token";
             notes.push(format!("{} {note}", scheme.from));
         }
-        for option in ["FmiPath", "Claims", "PopPublicKey", "ExtraQueryParameters"] {
+        let query = format!("{path}:AcquireTokenOptions:{EXTRA_QUERY}");
+        if is_managed && self.settings.has(&query) {
+            let query = self.settings.missing(&query);
+            notes.push(format!(
+                "{query} is not used: by .NET neither, of a managed identity's token"
+            ));
+        }
+        for option in ["FmiPath", "Claims", "PopPublicKey"] {
             let option = format!("{path}:AcquireTokenOptions:{option}");
             if self.settings.has(&option) {
                 let option = self.settings.missing(&option);
@@ -101,6 +110,7 @@ impl Reader<'_> {
                 let id = format!("{managed}:UserAssignedClientId");
                 self.settings.get(&id).cloned()
             }),
+            query,
         };
         self.draft.notes.append(&mut notes);
         Ok(api)

@@ -8,6 +8,8 @@ use crate::layers::Setting;
 /// How a client is asked for tokens.
 pub(super) struct Client {
     pub(super) fields: Object,
+    /// Its host, with the port if there is one.
+    pub(super) host: String,
     /// Of an Entra tenant, and not of a server that is known by its token endpoint.
     pub(super) is_entra: bool,
     pub(super) is_adfs: bool,
@@ -115,6 +117,7 @@ impl Place {
                     ),
                     ("tenant_id".to_owned(), Node::text(tenant)),
                 ],
+                host: url.authority,
                 is_entra,
                 is_adfs,
             };
@@ -134,6 +137,7 @@ impl Place {
         draft.place(format!("{at}.token_endpoint"), url.from);
         Client {
             fields: vec![("token_endpoint".to_owned(), Node::text(endpoint))],
+            host: url.authority,
             is_entra,
             is_adfs,
         }
