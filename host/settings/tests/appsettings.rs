@@ -227,6 +227,65 @@ fn every_source_type_becomes_a_credential_or_says_what_to_use() {
     }
 }
 
+/// Of a client that has nothing else the error says where it stands, and where the page is that has the manifest.
+#[test]
+fn a_key_vault_alone_is_an_error_with_its_place() {
+    const WHY: &str = "is a certificate that is not read from Key Vault";
+
+    let vault = |type_of: &str| {
+        format!(
+            "{{ \"AzureAd\": {{\n\"TenantId\": \"{TENANT}\",\n\"ClientId\": \"{CLIENT}\",\n\"ClientCredentials\": [\n\
+             {{ \"KeyVaultUrl\": \"https://hunter2.vault.azure.net\",\n\"SourceType\": {type_of} }}\n] }} }}"
+        )
+    };
+    let place = "AzureAd:ClientCredentials:0:SourceType (appsettings.json, line 6)";
+    let variable = "AzureAd__ClientCredentials__0__SourceType";
+    let named = vault("\"KeyVault\"");
+    for (text, over, variables, begins) in [
+        (named.clone(), "{}", &[][..], format!("{place}: {WHY}")),
+        // as a number of .NET's enumeration
+        (vault("1"), "{}", &[], format!("{place}: {WHY}")),
+        (
+            named.clone(),
+            "{\n\"AzureAd\": { \"ClientCredentials\": [ {\n\"SourceType\": \"KeyVault\" } ] } }",
+            &[],
+            format!(
+                "AzureAd:ClientCredentials:0:SourceType (appsettings.Production.json, line 3): {WHY}"
+            ),
+        ),
+        (
+            vault("\"ClientSecret\""),
+            "{}",
+            &[(variable, "KeyVault")],
+            format!("{variable}: {WHY}"),
+        ),
+        // with another one that cannot be used either, and one that is skipped
+        (
+            named.clone(),
+            "{ \"AzureAd\": { \"ClientCredentials\": { \"1\": { \"SourceType\": \"KeyVault\" }, \
+             \"2\": { \"SourceType\": \"ClientSecret\", \"Skip\": true } } } }",
+            &[],
+            format!("{place}: {WHY}, and the other entry cannot be used either"),
+        ),
+    ] {
+        let error = read_both(&text, over, variables).unwrap_err();
+        assert!(error.starts_with(&begins), "{error}");
+        let has_hint = error.contains("use Path, as docs/from-appsettings.md#key-vault shows");
+        assert!(has_hint, "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    // what the page has in its place
+    let path = json!({ "AzureAd": { "ClientCredentials": [
+        { "SourceType": "Path", "CertificateDiskPath": "/mnt/vault/app.pem" },
+    ] } });
+    let imported = read_both(&named, &path.to_string(), &[]).unwrap();
+    assert_eq!(
+        document(&imported)["certificates"],
+        json!({ "AzureAd-0": { "certificate_file": "/mnt/vault/app.pem" } })
+    );
+    Config::load(Some(&imported.document), &Environment::default()).unwrap();
+}
+
 #[test]
 fn the_rest_of_a_list_is_used_where_an_entry_cannot_be() {
     let settings = section(&json!({ "SendX5C": true, "ClientCredentials": [

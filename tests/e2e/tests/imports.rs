@@ -759,8 +759,8 @@ fn what_is_wrong_is_said_of_the_setting() -> Result<()> {
             None,
             [
                 "AzureAd:ClientCredentials:0:SourceType (",
-                "line ",
-                "Secrets Store CSI",
+                "appsettings.json, line 5): is a certificate that is not read from Key Vault",
+                "docs/from-appsettings.md#key-vault",
             ],
         ),
         (

@@ -87,8 +87,9 @@ impl Source {
         match self {
             Self::KeyVault => (
                 "is a certificate that is not read from Key Vault",
-                "have it written to a file (the Secrets Store CSI driver, `az keyvault secret download`) and use Path; or \
-                 use SignedAssertionFromManagedIdentity or SignedAssertionFilePath, which need no certificate",
+                "have it written to a file and use Path, as docs/from-appsettings.md#key-vault shows (the Secrets Store CSI \
+                 driver, `az keyvault secret download`); or use SignedAssertionFromManagedIdentity or \
+                 SignedAssertionFilePath, which need no certificate",
             ),
             Self::StoreWithThumbprint
             | Self::StoreWithDistinguishedName
