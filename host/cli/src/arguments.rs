@@ -440,7 +440,8 @@ pub(crate) struct ConfigArguments {
     pub(crate) config_format: Option<ConfigFormat>,
 
     /// In the place of a configuration, the settings of a .NET program with Microsoft.Identity.Web, its appsettings.json; `-`
-    /// for standard input. Variables go before it as .NET has it (AzureAd__ClientId).
+    /// for standard input. As .NET has it, appsettings.Production.json beside it goes over it (or that of DOTNET_ENVIRONMENT or
+    /// ASPNETCORE_ENVIRONMENT), and variables before both (AzureAd__ClientId).
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub(crate) appsettings: Option<PathBuf>,
 

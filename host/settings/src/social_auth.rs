@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use edgepass_core::{ConfigError, Environment, Secret};
+use edgepass_core::{Config, ConfigError, Environment, Secret};
 
 use crate::draft::{Draft, Node, Object, unset};
 use crate::python::{self, Assigned, Value};
@@ -42,6 +42,30 @@ const SETTINGS: &[&str] = &[
 const TOKEN_FILES: [&str; 2] = [
     "OAUTH2_FEDERATED_TOKEN_FILE",
     Environment::AZURE_FEDERATED_TOKEN_FILE,
+];
+
+/// The variables of the Azure SDKs that describe who asks, and where. That of a token file is not among them: it is one of
+/// [`TOKEN_FILES`], and is said with those.
+const OF_SDKS: [&str; 19] = [
+    Environment::AZURE_CLIENT_ID,
+    Environment::AZURE_TENANT_ID,
+    Environment::AZURE_AUTHORITY_HOST,
+    Environment::AZURE_CLIENT_SECRET,
+    Environment::AZURE_CLIENT_CERTIFICATE_PATH,
+    Environment::AZURE_CLIENT_CERTIFICATE_PASSWORD,
+    Environment::AZURE_CLIENT_SEND_CERTIFICATE_CHAIN,
+    Environment::AZURE_ADDITIONALLY_ALLOWED_TENANTS,
+    Environment::AZURE_REGIONAL_AUTHORITY_NAME,
+    Environment::AZURE_TOKEN_CREDENTIALS,
+    Environment::AZURE_KUBERNETES_TOKEN_PROXY,
+    Environment::AZURE_KUBERNETES_SNI_NAME,
+    Environment::AZURE_KUBERNETES_CA_FILE,
+    Environment::AZURE_KUBERNETES_CA_DATA,
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+    "AZURE_USERNAME",
+    "AZURE_PASSWORD",
+    "AZURE_IDENTITY_DISABLE_MULTITENANTAUTH",
+    "AZURE_IDENTITY_DISABLE_CP1",
 ];
 
 /// A backend of python-social-auth.
@@ -118,13 +142,39 @@ pub fn import_environment(environment: &Environment) -> Result<Option<Imported>,
     }
     let settings = Settings::Variables(environment);
     let importer = Importer::new(&settings, environment);
-    importer.check_conflicts(&backends)?;
+    let said = importer.check_conflicts(&backends)?;
     let names = backends.iter().map(|backend| backend.name);
     let source = format!(
         "the variables {PREFIX}… of python-social-auth ({})",
         Vec::from_iter(names).join(", ")
     );
-    importer.import(&backends, source).map(Some)
+    let mut imported = importer.import(&backends, source)?;
+    let note = note_unused(&imported, environment, &said);
+    imported.notes.extend(note);
+    Ok(Some(imported))
+}
+
+/// Names the variables of the SDKs that are set and have no effect: alone they would describe an identity, and whoever set
+/// them may mean that one. Not those that settings have said as well.
+fn note_unused(imported: &Imported, environment: &Environment, said: &[&str]) -> Option<String> {
+    let whole = imported.environment(environment.clone());
+    // what is wrong with it is said where it is loaded for use
+    let config = Config::load(Some(&imported.document), &whole).ok()?;
+    let needs = config.needs();
+    let is_used = |name: &str| needs.variables.iter().any(|variable| variable.name == name);
+    let unused = OF_SDKS
+        .into_iter()
+        .filter(|name| environment.get(name).is_some() && !said.contains(name) && !is_used(name));
+    let unused: Vec<&str> = unused.collect();
+    let (verb, them) = match unused.as_slice() {
+        [] => return None,
+        [_] => ("is", "it"),
+        _ => ("are", "them"),
+    };
+    Some(format!(
+        "{} {verb} not used: the variables {PREFIX}… describe who asks; unset {them}, or the others if the Azure SDKs' are meant",
+        unused.join(", ")
+    ))
 }
 
 /// Makes a configuration of a settings file: JSON, or a module in Python, which is read and never run.
@@ -694,8 +744,10 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// That the variables of the Azure SDKs, which describe an identity by themselves, do not mean another one.
-    fn check_conflicts(&self, backends: &[&Backend]) -> Result<(), ConfigError> {
+    /// That the variables of the Azure SDKs, which describe an identity by themselves, do not mean another one. Those of
+    /// them that a setting says as well.
+    fn check_conflicts(&self, backends: &[&Backend]) -> Result<Vec<&'static str>, ConfigError> {
+        let mut said = Vec::new();
         for (setting, variable, what) in [
             ("KEY", Environment::AZURE_CLIENT_ID, "client"),
             ("TENANT_ID", Environment::AZURE_TENANT_ID, "tenant"),
@@ -723,17 +775,19 @@ impl<'a> Importer<'a> {
                 "secret" => setting.text() == other.trim(),
                 _ => plain(setting.text()).eq_ignore_ascii_case(&plain(other)),
             };
-            if let Some(first) = settings.first()
-                && !settings.iter().any(is_same)
-            {
+            let Some(first) = settings.first() else {
+                continue;
+            };
+            if !settings.iter().any(is_same) {
                 return Err(ConfigError::new(
                     &first.from,
                     format!("names another {what} than {variable}: only one of them can be meant"),
                 )
                 .hint("unset one of the two, or give a configuration of its own"));
             }
+            said.push(variable);
         }
-        Ok(())
+        Ok(said)
     }
 }
 

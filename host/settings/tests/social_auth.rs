@@ -515,7 +515,114 @@ fn what_is_wrong_is_named() {
         .iter()
         .map(|(name, value)| (name.as_str(), *value))
         .collect();
-    loaded(&variables(&pairs).unwrap().unwrap(), &pairs);
+    let imported = variables(&pairs).unwrap().unwrap();
+    loaded(&imported, &pairs);
+    assert_eq!(imported.notes, Vec::<String>::new());
+}
+
+/// What the SDKs would take for an identity is not left out in silence.
+#[test]
+fn variables_of_the_sdks_without_effect_are_named() {
+    const TENANT_BACKEND: &str = "SOCIAL_AUTH_AZUREAD_V2_TENANT_OAUTH2_";
+    const B2C: &str = "SOCIAL_AUTH_AZUREAD_B2C_OAUTH2_";
+
+    let webhook = [
+        ("AZURE_CLIENT_ID", CLIENT),
+        ("AZURE_TENANT_ID", TENANT),
+        ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com/"),
+        ("AZURE_FEDERATED_TOKEN_FILE", "/azure"),
+    ];
+    let proxy = [
+        ("AZURE_KUBERNETES_TOKEN_PROXY", "https://proxy.example"),
+        ("AZURE_KUBERNETES_CA_FILE", "/ca.pem"),
+    ];
+    let secret = ("SECRET", "hunter2");
+    let of_tenant = [("KEY", CLIENT), ("TENANT_ID", TENANT)];
+    let of_b2c = [
+        ("KEY", CLIENT),
+        ("TENANT_NAME", "fabrikam"),
+        ("POLICY", "b2c_1_x"),
+    ];
+    for (prefix, settings, others, expected) in [
+        // a pod's own, which say the same
+        (TENANT_BACKEND, of_tenant.to_vec(), webhook.to_vec(), None),
+        (
+            TENANT_BACKEND,
+            of_tenant.to_vec(),
+            [&webhook[..], &proxy[..]].concat(),
+            None,
+        ),
+        (
+            TENANT_BACKEND,
+            [&of_tenant[..], &[secret]].concat(),
+            vec![("AZURE_CLIENT_SECRET", "hunter2")],
+            None,
+        ),
+        // a secret of the SDKs beside a file of python-social-auth's
+        (
+            TENANT_BACKEND,
+            of_tenant.to_vec(),
+            [&webhook[..], &[("AZURE_CLIENT_SECRET", "hunter2")]].concat(),
+            Some("AZURE_CLIENT_SECRET is"),
+        ),
+        // the proxy is for the token of a file
+        (
+            TENANT_BACKEND,
+            [&of_tenant[..], &[secret]].concat(),
+            proxy.to_vec(),
+            Some("AZURE_KUBERNETES_TOKEN_PROXY, AZURE_KUBERNETES_CA_FILE are"),
+        ),
+        (
+            TENANT_BACKEND,
+            [&of_tenant[..], &[secret]].concat(),
+            vec![
+                ("AZURE_CLIENT_CERTIFICATE_PATH", "/app.pem"),
+                ("AZURE_CLIENT_CERTIFICATE_PASSWORD", "hunter2"),
+                ("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN", "true"),
+                ("AZURE_ADDITIONALLY_ALLOWED_TENANTS", "*"),
+                ("AZURE_REGIONAL_AUTHORITY_NAME", "westeurope"),
+                ("AZURE_TOKEN_CREDENTIALS", "prod"),
+                ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1"),
+                ("AZURE_USERNAME", "hunter2"),
+                ("AZURE_PASSWORD", "hunter2"),
+                ("AZURE_IDENTITY_DISABLE_MULTITENANTAUTH", "1"),
+                ("AZURE_IDENTITY_DISABLE_CP1", "1"),
+                ("AZURE_CLIENT_ID", " "),
+            ],
+            Some(
+                "AZURE_CLIENT_CERTIFICATE_PATH, AZURE_CLIENT_CERTIFICATE_PASSWORD, AZURE_CLIENT_SEND_CERTIFICATE_CHAIN, \
+                 AZURE_ADDITIONALLY_ALLOWED_TENANTS, AZURE_REGIONAL_AUTHORITY_NAME, AZURE_TOKEN_CREDENTIALS, \
+                 AZURE_POD_IDENTITY_AUTHORITY_HOST, AZURE_USERNAME, AZURE_PASSWORD, \
+                 AZURE_IDENTITY_DISABLE_MULTITENANTAUTH, AZURE_IDENTITY_DISABLE_CP1 are",
+            ),
+        ),
+        // of B2C the endpoint is made of other settings
+        (
+            B2C,
+            [&of_b2c[..], &[secret]].concat(),
+            webhook[..3].to_vec(),
+            Some("AZURE_TENANT_ID, AZURE_AUTHORITY_HOST are"),
+        ),
+    ] {
+        let own: Vec<(String, &str)> = settings
+            .iter()
+            .map(|(name, value)| (format!("{prefix}{name}"), *value))
+            .collect();
+        let mut pairs = others.clone();
+        pairs.extend(own.iter().map(|(name, value)| (name.as_str(), *value)));
+        let imported = variables(&pairs).unwrap().unwrap();
+        loaded(&imported, &pairs);
+        let notes: Vec<&String> = imported.notes.iter().collect();
+        match (notes.as_slice(), expected) {
+            ([], None) => {}
+            ([note], Some(expected)) => {
+                let begins = format!("{expected} not used: the variables SOCIAL_AUTH_… describe");
+                assert!(note.starts_with(&begins), "{note}");
+                assert!(!note.contains("hunter2"), "{note}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]
