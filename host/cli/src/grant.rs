@@ -514,14 +514,15 @@ mod tests {
                     "https://app.example/back",
                     "--code-verifier-file",
                     b,
+                    // one of 64 nonces begins like an option
                     "--nonce",
-                    "n",
+                    "-n",
                 ],
                 Grant::AuthorizationCode {
                     code: "one".into(),
                     redirect_uri: "https://app.example/back".to_owned(),
                     code_verifier: Some("two".into()),
-                    nonce: Some("n".to_owned()),
+                    nonce: Some("-n".to_owned()),
                 },
             ),
             (
