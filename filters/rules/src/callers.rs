@@ -334,16 +334,26 @@ impl Callers {
     }
 }
 
-/// What a caller is told who gets no token: status, class, and the challenge of a 401.
-pub(crate) fn answer_of(error: &Error) -> (u32, Option<String>) {
+/// What a caller is told who gets no token: status, and the challenge of a 401.
+///
+/// That what a caller brought is not taken is `invalid_grant` on behalf of a user (RFC 7521 section 4.1.1), and
+/// `invalid_request` where tokens are exchanged (RFC 8693 section 2.2.2); Keycloak says `invalid_token`.
+pub(crate) fn answer_of(grant: &CallerGrant, error: &Error) -> (u32, Option<String>) {
     let detail = error.detail();
+    let said = detail.oauth_error.as_deref();
     let is_the_callers = match error.class() {
         ErrorClass::InteractionRequired => {
             let challenge = challenge::to_www_authenticate(detail.claims.as_deref());
             return (401, Some(challenge));
         }
+        // the configuration's part of it was checked when it was read
         ErrorClass::InvalidRequest => true,
-        _ => detail.oauth_error.as_deref() == Some("invalid_grant"),
+        _ => match grant {
+            CallerGrant::OnBehalfOf => said == Some("invalid_grant"),
+            CallerGrant::TokenExchange { .. } => {
+                matches!(said, Some("invalid_grant" | "invalid_request" | "invalid_token"))
+            }
+        },
     };
     match is_the_callers {
         true => (401, Some("Bearer error=\"invalid_token\"".to_owned())),

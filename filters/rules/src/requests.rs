@@ -452,7 +452,10 @@ impl<H: Host> Requests<H> {
         for (id, held) in self.take_held(|held| held.caller.as_ref() == Some(key)) {
             match result {
                 Err(error) if self.value_for(&held).is_none() => {
-                    let (status, challenge) = answer_of(error);
+                    let (status, challenge) = match &rule.caller {
+                        Some(caller) => answer_of(&caller.grant, error),
+                        None => (503, None),
+                    };
                     let class = error.class().name();
                     self.give_up(id, &held, |this| {
                         this.challenge(status, class, challenge.as_deref());

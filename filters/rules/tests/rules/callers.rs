@@ -116,6 +116,34 @@ fn who_gets_no_token_is_told_why() {
     }
 }
 
+/// Each grant has its own word for a caller's token that is not taken; any other is about the application.
+#[test]
+fn what_is_the_callers_fault_depends_on_the_grant() {
+    let exchange = json!({"rules": [{"grant": "token-exchange", "scopes": ["read"]}]});
+    for (error, on_behalf, exchanged) in [
+        ("invalid_grant", true, true),
+        ("invalid_request", false, true),
+        ("invalid_token", false, true),
+        ("invalid_target", false, false),
+        ("invalid_scope", false, false),
+        ("invalid_client", false, false),
+        ("unauthorized_client", false, false),
+        ("unsupported_grant_type", false, false),
+    ] {
+        for (envoy, is_the_callers) in [(on_behalf_of(), on_behalf), (exchange.clone(), exchanged)]
+        {
+            let mut world = World::with(1, 1, &envoy);
+            let (id, _) = world.request_with(1, from(&format!("says-{error}")));
+            world.pass(4_900);
+            assert!(matches!(world.fate(1, id), Fate::Refused(_)), "{error}");
+            let host = world.vms[&1].requests.host();
+            let challenge = host.challenge(id);
+            let expected = is_the_callers.then_some("Bearer error=\"invalid_token\"");
+            assert_eq!(challenge.as_deref(), expected, "{error} {envoy}");
+        }
+    }
+}
+
 #[test]
 fn one_failure_a_second_is_logged() {
     let mut world = World::with(1, 1, &on_behalf_of());

@@ -48,14 +48,25 @@ fn printed(
 }
 
 /// An Envoy in that environment that runs what was printed there, and its first answer.
-fn run(
+pub(crate) fn run(
     lab: &Lab,
     upstream: &Upstream,
     config: &Value,
     environment: &[(&str, String)],
 ) -> (Envoy, Answer) {
+    run_with(lab, upstream, config, environment, 2)
+}
+
+/// The same with so many workers.
+pub(crate) fn run_with(
+    lab: &Lab,
+    upstream: &Upstream,
+    config: &Value,
+    environment: &[(&str, String)],
+    workers: u32,
+) -> (Envoy, Answer) {
     let write = |dir: &Path| printed(lab, upstream, dir, config, environment);
-    let envoy = Envoy::start_in(environment, 2, write).unwrap();
+    let envoy = Envoy::start_in(environment, workers, write).unwrap();
     let answer = get(envoy.port(), "/").unwrap();
     (envoy, answer)
 }
@@ -87,7 +98,8 @@ fn trusting(lab: &Lab, platform: TokenService, credential: &Value) -> Value {
     config
 }
 
-fn part(jwt: &str, index: usize) -> Value {
+/// Header or claims of a JWT.
+pub(crate) fn part(jwt: &str, index: usize) -> Value {
     let part = jwt.split('.').nth(index).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod bound;
+mod callers;
 mod configuration;
 mod data_path;
 mod documentation;

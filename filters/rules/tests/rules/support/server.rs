@@ -142,6 +142,10 @@ impl Server {
                 Some(subject) if subject.starts_with("bad") => {
                     (400, r#"{"error":"invalid_grant"}"#.to_owned())
                 }
+                Some(subject) if subject.starts_with("says-") => {
+                    let error = subject.trim_start_matches("says-");
+                    (400, format!(r#"{{"error":"{error}"}}"#))
+                }
                 Some(subject) if subject.starts_with("mfa") => (
                     400,
                     r#"{"error":"interaction_required","error_codes":[50076],"claims":"{\"access_token\":{\"acrs\":{\"essential\":true}}}"}"#.to_owned(),
