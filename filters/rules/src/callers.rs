@@ -4,8 +4,14 @@
 //! next worker asks for itself when that person comes to it.
 
 use edgepass_core::{
-    Error, ErrorClass, Grant, Moment, Now, Secret, TokenRequest, challenge, limits, sha256,
+    AccessToken, Error, ErrorClass, Grant, Moment, Now, Secret, TokenRequest, challenge, limits,
+    sha256,
 };
+#[cfg(any(feature = "callers", not(target_family = "wasm")))]
+use edgepass_core::{Config, ConfigError};
+
+#[cfg(any(feature = "callers", not(target_family = "wasm")))]
+use crate::rule::identity_of;
 
 /// Callers whose tokens one VM keeps. Each costs twice the size of its token, some KiB; one more takes the place of one
 /// who has not come for a while.
@@ -42,6 +48,39 @@ pub struct CallerRequest {
 }
 
 impl CallerRequest {
+    /// What is the same for all of its callers, which would be refused to each of them.
+    #[cfg(any(feature = "callers", not(target_family = "wasm")))]
+    pub(crate) fn check(&self, place: &str, config: &Config) -> Result<(), ConfigError> {
+        let identity = identity_of(&self.request, config);
+        match (&self.grant, identity) {
+            (CallerGrant::TokenExchange { .. }, Some(identity)) => identity
+                .check_presented(&self.of(&Secret::new("of whoever comes")))
+                .map_err(|error| ConfigError::from_error(format!("{place}.token_exchange"), &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What came for a caller, where it may go into that header. RFC 8693 section 2.2.1 has a type for what is no access
+    /// token: a resource has no business with somebody's refresh token.
+    pub(crate) fn fit(
+        result: Result<AccessToken, Error>,
+        header: &str,
+    ) -> Result<AccessToken, Error> {
+        let granted = result?;
+        if header == "authorization"
+            && granted
+                .token_type
+                .eq_ignore_ascii_case(AccessToken::NOT_APPLICABLE)
+        {
+            return Err(Error::new(
+                ErrorClass::InvalidResponse,
+                "the issued token is no access token (its type is N_A), so it is not put into an authorization header",
+            )
+            .hint("have an access token issued (token_exchange.requested_token_type), or name another header in the rule"));
+        }
+        Ok(granted)
+    }
+
     /// For the caller with that token.
     pub fn of(&self, subject: &Secret) -> TokenRequest {
         let grant = match &self.grant {

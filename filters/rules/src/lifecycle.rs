@@ -9,7 +9,7 @@ use edgepass_core::{
     Refresh, RejectionOutcome, Reply, Table, Ticket, TokenRequest, TokenSource, challenge, limits,
 };
 
-use crate::callers::CallerKey;
+use crate::callers::{CallerKey, CallerRequest};
 use crate::host::{Driver, Host, Level};
 use crate::module::HAS_CALLERS;
 use crate::requests::{Outage, Requests, Wanted};
@@ -232,7 +232,7 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
             since_mono_ms: self.now.mono_ms,
         };
         match self.lifecycle.engine.request(self.now, &request) {
-            Reply::Ready(result) => self.answer_caller(&asking, &result),
+            Reply::Ready(result) => self.answer_caller(&asking, result),
             Reply::Pending(ticket) => {
                 self.lifecycle.asking.insert(ticket, asking);
             }
@@ -240,12 +240,15 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
     }
 
     /// The engine has answered what it was asked for a caller.
-    fn answer_caller(&mut self, asking: &Asking, result: &Result<AccessToken, Error>) {
+    fn answer_caller(&mut self, asking: &Asking, result: Result<AccessToken, Error>) {
         let settings = self.requests.settings();
-        let rule = settings.rules.get(asking.key.rule);
-        if let Some(caller) = rule.and_then(|rule| rule.caller.as_ref()) {
+        let Some(rule) = settings.rules.get(asking.key.rule) else {
+            return;
+        };
+        let result = CallerRequest::fit(result, &rule.header);
+        if let Some(caller) = &rule.caller {
             let asked = &caller.request;
-            match result {
+            match &result {
                 Ok(granted) if granted.source == TokenSource::Exchange => {
                     let took_ms = self.now.mono_ms.saturating_sub(asking.since_mono_ms);
                     self.driver.refreshed(asked, granted.expires_on, took_ms);
@@ -257,7 +260,7 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
                 }
             }
         }
-        self.requests.answer_caller(&asking.key, result);
+        self.requests.answer_caller(&asking.key, &result);
     }
 
     /// Callers come with what they like, so not each of their failures is a line.
@@ -266,8 +269,10 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
             return;
         }
         self.lifecycle.quiet_until_ms = self.now.mono_ms.saturating_add(QUIET_MS);
+        let hint = error.detail().hint.as_deref().unwrap_or_default();
+        let separator = if hint.is_empty() { "" } else { "; " };
         let line = format!(
-            "identity {}, {}: no access token for a caller ({}): {error}",
+            "identity {}, {}: no access token for a caller ({}): {error}{separator}{hint}",
             asked.identity.as_deref().unwrap_or_default(),
             asked.scopes.join(" "),
             error.class().name(),
@@ -448,7 +453,7 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
                 if let Some((index, since)) = found {
                     self.answered(index, result, since);
                 } else if HAS_CALLERS && let Some(asking) = self.lifecycle.asking.remove(&ticket) {
-                    self.answer_caller(&asking, &result);
+                    self.answer_caller(&asking, result);
                 }
             } else if let Some((id, effect)) = engine.next_effect() {
                 if let Some(outcome) = self.driver.begin(id, effect) {

@@ -148,7 +148,7 @@ fn in_envoy(setting: &str) -> &'static str {
         "region" | "AZURE_REGIONAL_AUTHORITY_NAME" => {
             "write the region's host as authority_host, such as https://westus2.login.microsoft.com, and name it in authority_hosts"
         }
-        "additional_parameters" | "resources" => {
+        "additional_parameters" | "resources" | "client_capabilities" => {
             "leave it out, or have a component or the library ask for these tokens"
         }
         "audience" => "write the audience itself",

@@ -76,7 +76,12 @@ pub(crate) fn check_rules(
         if !rule.disabled {
             let request = request_of(&place, rule, grant.as_ref(), config)?;
             match grant {
-                Some(grant) => caller = Some(CallerRequest { request, grant }),
+                Some(grant) => {
+                    let asked = CallerRequest { request, grant };
+                    #[cfg(any(feature = "callers", not(target_family = "wasm")))]
+                    asked.check(&place, config)?;
+                    caller = Some(asked);
+                }
                 None => {
                     let known = tokens.iter().position(|known| *known == request);
                     token = Some(known.unwrap_or_else(|| {

@@ -271,6 +271,16 @@ impl IdentityConfig {
         }
     }
 
+    /// Checks what a request presents, as far as that can be told before anything is sent.
+    ///
+    /// # Errors
+    ///
+    /// Of the class [`InvalidRequest`](crate::ErrorClass::InvalidRequest), naming the parameter.
+    #[cfg(feature = "every-credential")]
+    pub fn check_presented(&self, request: &TokenRequest) -> Result<(), Error> {
+        grant::check(request, self)
+    }
+
     /// Checks the tenant of a request and gives the one to use; `None` where there are no tenants.
     ///
     /// # Errors

@@ -1,16 +1,17 @@
 //! Rules whose tokens are those of their callers.
 
-use edgepass_rules::MAX_CALLERS;
+use edgepass_core::{Config, Environment};
+use edgepass_rules::{MAX_CALLERS, Module, Settings};
 use serde_json::{Value, json};
 
-use super::support::{Dice, Fate, Mood, Request, World};
+use super::support::{Dice, Fate, Mood, Request, World, document, token_of};
 
 fn on_behalf_of() -> Value {
     json!({"rules": [{"grant": "on-behalf-of", "scopes": ["api://one/read"]}]})
 }
 
 fn from(caller: &str) -> Request {
-    Request::header("authorization", &format!("Bearer {caller}"))
+    Request::header("authorization", &format!("Bearer {}", token_of(caller)))
 }
 
 /// For whom the token is that a request went on with.
@@ -73,7 +74,7 @@ fn a_request_without_a_callers_token_is_told_so() {
     world.pass(500);
     assert!(world.server.borrow().seen.is_empty(), "nothing was asked");
     // the scheme is of any case (RFC 9110 section 11.1)
-    let request = Request::header("authorization", "bEARER ada");
+    let request = Request::header("authorization", &format!("bEARER {}", token_of("ada")));
     let (id, _) = world.request_with(1, request);
     world.pass(500);
     assert_eq!(went_for(&world, 1, id).as_deref(), Some("ada"));
@@ -119,7 +120,8 @@ fn who_gets_no_token_is_told_why() {
 /// Each grant has its own word for a caller's token that is not taken; any other is about the application.
 #[test]
 fn what_is_the_callers_fault_depends_on_the_grant() {
-    let exchange = json!({"rules": [{"grant": "token-exchange", "scopes": ["read"]}]});
+    let exchange = json!({"rules": [
+        {"grant": "token-exchange", "identity": "elsewhere", "scopes": ["read"]}]});
     for (error, on_behalf, exchanged) in [
         ("invalid_grant", true, true),
         ("invalid_request", false, true),
@@ -141,6 +143,43 @@ fn what_is_the_callers_fault_depends_on_the_grant() {
             let expected = is_the_callers.then_some("Bearer error=\"invalid_token\"");
             assert_eq!(challenge.as_deref(), expected, "{error} {envoy}");
         }
+    }
+}
+
+/// RFC 8693 section 2.2.1.
+#[test]
+fn what_is_no_access_token_is_put_into_no_authorization_header() {
+    for header in ["authorization", "x-refresh"] {
+        let rule = json!({"grant": "token-exchange", "identity": "elsewhere", "header": header});
+        let mut world = World::with(1, 1, &json!({ "rules": [rule] }));
+        let (id, _) = world.request_with(1, from("not-applicable"));
+        world.pass(4_900);
+        let fate = world.fate(1, id);
+        if header == "authorization" {
+            assert_eq!(fate, Fate::Refused("invalid-response".to_owned()));
+        } else {
+            assert!(matches!(fate, Fate::Sent(_)), "{fate:?}");
+        }
+    }
+}
+
+/// What would be refused to each caller is refused once, before there are any.
+#[test]
+fn what_no_caller_would_get_is_refused_with_the_configuration() {
+    for (exchange, words) in [
+        (json!({"subject_token_type": "jwt"}), "subject_token_type is no URI"),
+        (json!({"subject_token_type": "foo bar"}), "subject_token_type is no URI"),
+        (json!({"requested_token_type": "jwt"}), "requested_token_type is no URI"),
+        (json!({"resource": ["orders"]}), "resource"),
+        (json!({"audience": [" "]}), "audience"),
+        (json!({"audience": vec!["x"; 100]}), "at most 16"),
+    ] {
+        let text = document(&json!({"rules": [
+            {"grant": "token-exchange", "identity": "elsewhere", "token_exchange": exchange}]}));
+        let config = Config::load(Some(&text), &Environment::default()).unwrap();
+        let error = Settings::check(&config, Module::Full).unwrap_err();
+        assert_eq!(error.setting, "envoy.rules[0].token_exchange");
+        assert!(error.to_string().contains(words), "{error}");
     }
 }
 

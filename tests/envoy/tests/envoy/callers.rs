@@ -1,6 +1,7 @@
 //! Rules whose tokens are those of their callers, in the full module.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -8,8 +9,8 @@ use edgepass_emulator::{Fault, Mint, User};
 use edgepass_envoy_tests::{Answer, Envoy, Lab, Reply, Upstream, get, get_with, until};
 use serde_json::{Value, json};
 
-use crate::full::{part, run, run_with};
-use crate::generated::plain;
+use crate::full::{part, printed, run, run_with};
+use crate::generated::{listing_with, plain};
 use crate::secrets::assert_hidden;
 
 const GRAPH: &str = "https://graph.microsoft.com";
@@ -281,4 +282,49 @@ fn a_token_that_the_upstream_refuses_is_replaced_for_its_caller_alone() {
     assert_eq!(lab.emulator.token_requests().len(), 3);
     // without their own token nobody gets one of theirs
     assert_eq!(get(envoy.port(), "/").unwrap().status, 401);
+}
+
+/// What the page has before the filter: Envoy's own check of callers' tokens, which leaves them on the request.
+#[test]
+fn behind_jwt_authn_as_the_page_shows_it() {
+    let lab = Lab::start().unwrap();
+    let upstream = Upstream::start().unwrap();
+    let config = on_behalf_of(&lab);
+    let write = |dir: &Path| {
+        let yaml = printed(&lab, &upstream, dir, &config, &[]);
+        let cluster = yaml
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("- name: "))
+            .filter_map(|name| name.split(' ').next())
+            .find(|name| name.starts_with("idp_"))
+            .unwrap();
+        let (authority, tenant) = (lab.emulator.authority(), lab.emulator.tenant());
+        let own = lab.emulator.own_resource();
+        let filter = listing_with("yaml", "jwt_authn")
+            .replace("idp_login_microsoftonline_com", cluster)
+            .replace("https://login.microsoftonline.com", &authority)
+            .replace("11111111-2222-3333-4444-555555555555", lab.emulator.tenant())
+            .replace("66666666-7777-8888-9999-000000000000", &own);
+        assert!(filter.contains(&format!("{authority}/{tenant}/v2.0\n")));
+        let indented: String = filter
+            .lines()
+            .map(|line| format!("          {line}\n"))
+            .collect();
+        let (before, after) = yaml.split_once("          - name: edgepass\n").unwrap();
+        format!("{before}{indented}          - name: edgepass\n{after}")
+    };
+    let envoy = Envoy::start(1, write).unwrap();
+    let username = lab.emulator.username();
+    let good = token_of(&lab, username, &Mint::new());
+    until("Envoy has the keys", || call(&envoy, &good).status == 200).unwrap();
+    let asked = lab.emulator.token_requests().len();
+    let other = lab
+        .emulator
+        .user_token(username, GRAPH, &Mint::new())
+        .unwrap();
+    let ended = token_of(&lab, username, &Mint::new().expires_in(-600));
+    for (token, status) in [(other, 403), (ended, 401), ("a.b.c".to_owned(), 401)] {
+        assert_eq!(call(&envoy, &token).status, status);
+    }
+    assert_eq!(lab.emulator.token_requests().len(), asked, "Envoy has refused them");
 }

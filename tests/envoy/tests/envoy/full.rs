@@ -20,7 +20,7 @@ const TRUSTING: &str = "7c1d2e3f-0000-4000-8000-00000000000a";
 const EXCHANGE: &str = "api://AzureADTokenExchange";
 
 /// What the command prints for the full module, in that environment.
-fn printed(
+pub(crate) fn printed(
     lab: &Lab,
     upstream: &Upstream,
     dir: &Path,

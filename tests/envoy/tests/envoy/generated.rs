@@ -154,6 +154,13 @@ pub(crate) fn listing(kind: &str) -> &'static str {
     rest.split_once("```").unwrap().0
 }
 
+/// The one of them that has this in it.
+pub(crate) fn listing_with(kind: &str, word: &str) -> &'static str {
+    let listings = PAGE.split(&format!("```{kind}\n")).skip(1);
+    let mut texts = listings.map(|rest| rest.split_once("```").unwrap().0);
+    texts.find(|text| text.contains(word)).unwrap()
+}
+
 #[test]
 fn the_page_shows_what_is_printed() {
     let dir = std::env::temp_dir().join(format!("edgepass-generated-{}", std::process::id()));

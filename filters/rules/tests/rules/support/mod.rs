@@ -15,7 +15,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 pub(crate) use proxy::{Effects, Process, Proxy, Request};
-pub(crate) use server::{Mood, Server};
+pub(crate) use server::{Mood, Server, token_of};
 
 /// 2026-11-01, a Sunday.
 pub(crate) const START_UNIX_MS: u64 = 1_793_491_200_000;

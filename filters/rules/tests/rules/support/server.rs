@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edgepass_core::{HttpError, HttpErrorKind, HttpRequest, HttpResponse, SecretBytes};
 
 use super::{Dice, START_UNIX_MS};
@@ -142,6 +144,10 @@ impl Server {
                 Some(subject) if subject.starts_with("bad") => {
                     (400, r#"{"error":"invalid_grant"}"#.to_owned())
                 }
+                Some(subject) if subject == "not-applicable" => (
+                    200,
+                    r#"{"access_token":"a-refresh-token","token_type":"N_A","issued_token_type":"urn:ietf:params:oauth:token-type:refresh_token","expires_in":3600}"#.to_owned(),
+                ),
                 Some(subject) if subject.starts_with("says-") => {
                     let error = subject.trim_start_matches("says-");
                     (400, format!(r#"{{"error":"{error}"}}"#))
@@ -202,8 +208,14 @@ impl Server {
 /// The caller whose token is exchanged.
 fn subject(request: &HttpRequest) -> Option<String> {
     let mut form = form_urlencoded::parse(request.body.expose());
-    let found = form.find(|(name, _)| matches!(&**name, "assertion" | "subject_token"));
-    found.map(|(_, value)| value.into_owned())
+    let (_, token) = form.find(|(name, _)| matches!(&**name, "assertion" | "subject_token"))?;
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    String::from_utf8(claims).ok()
+}
+
+/// What a caller of that name brings: it has the form of a JWT.
+pub(crate) fn token_of(caller: &str) -> String {
+    format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(caller))
 }
 
 fn has_claims(request: &HttpRequest) -> bool {
