@@ -48,13 +48,13 @@ pub struct CallerRequest {
 }
 
 impl CallerRequest {
-    /// What is the same for all of its callers, which would be refused to each of them.
+    /// What is the same for all of its callers, and would be refused to each of them, whatever token they bring.
     #[cfg(any(feature = "callers", not(target_family = "wasm")))]
     pub(crate) fn check(&self, place: &str, config: &Config) -> Result<(), ConfigError> {
         let identity = identity_of(&self.request, config);
         match (&self.grant, identity) {
             (CallerGrant::TokenExchange { .. }, Some(identity)) => identity
-                .check_presented(&self.of(&Secret::new("of whoever comes")))
+                .check_presented(&self.of(&Secret::new("e30.e30.c2ln")))
                 .map_err(|error| ConfigError::from_error(format!("{place}.token_exchange"), &error)),
             _ => Ok(()),
         }

@@ -277,7 +277,7 @@ impl IdentityConfig {
     ///
     /// Of the class [`InvalidRequest`](crate::ErrorClass::InvalidRequest), naming the parameter.
     #[cfg(feature = "every-credential")]
-    pub fn check_presented(&self, request: &TokenRequest) -> Result<(), Error> {
+    pub fn check_presented(&self, request: &crate::TokenRequest) -> Result<(), Error> {
         grant::check(request, self)
     }
 

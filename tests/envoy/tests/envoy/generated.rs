@@ -156,7 +156,8 @@ pub(crate) fn listing(kind: &str) -> &'static str {
 
 /// The one of them that has this in it.
 pub(crate) fn listing_with(kind: &str, word: &str) -> &'static str {
-    let listings = PAGE.split(&format!("```{kind}\n")).skip(1);
+    let begin = format!("```{kind}\n");
+    let listings = PAGE.split(&begin).skip(1);
     let mut texts = listings.map(|rest| rest.split_once("```").unwrap().0);
     texts.find(|text| text.contains(word)).unwrap()
 }
