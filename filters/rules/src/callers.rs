@@ -55,7 +55,9 @@ impl CallerRequest {
         match (&self.grant, identity) {
             (CallerGrant::TokenExchange { .. }, Some(identity)) => identity
                 .check_presented(&self.of(&Secret::new("e30.e30.c2ln")))
-                .map_err(|error| ConfigError::from_error(format!("{place}.token_exchange"), &error)),
+                .map_err(|error| {
+                    ConfigError::from_error(format!("{place}.token_exchange"), &error)
+                }),
             _ => Ok(()),
         }
     }
@@ -390,7 +392,10 @@ pub(crate) fn answer_of(grant: &CallerGrant, error: &Error) -> (u32, Option<Stri
         _ => match grant {
             CallerGrant::OnBehalfOf => said == Some("invalid_grant"),
             CallerGrant::TokenExchange { .. } => {
-                matches!(said, Some("invalid_grant" | "invalid_request" | "invalid_token"))
+                matches!(
+                    said,
+                    Some("invalid_grant" | "invalid_request" | "invalid_token")
+                )
             }
         },
     };

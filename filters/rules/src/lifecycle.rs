@@ -27,6 +27,10 @@ const MAX_RETRY_MS: u64 = 8_000;
 /// How long after one caller's failure was logged no other's is, milliseconds.
 const QUIET_MS: u64 = 1_000;
 
+/// What the tokens of callers take in the engine of a worker unless the configuration says otherwise, MiB: some three
+/// thousand of Entra's, besides those that the worker has at hand.
+const CALLERS_MIB: u64 = 8;
+
 /// How long after the start the ticks come fast whether or not a request waits, milliseconds.
 const START_MS: u64 = 2_000;
 
@@ -48,7 +52,10 @@ pub struct Lifecycle {
 impl Lifecycle {
     /// Of that configuration, of which `settings` is the section. `seed` must be unpredictable, and another one in
     /// each VM.
-    pub fn new(config: Config, settings: &Settings, seed: [u8; 32], host: &impl Host) -> Self {
+    pub fn new(mut config: Config, settings: &Settings, seed: [u8; 32], host: &impl Host) -> Self {
+        if HAS_CALLERS {
+            config.host.user_token_cache_mib.get_or_insert(CALLERS_MIB);
+        }
         let tokens: Vec<TokenState> = settings
             .tokens
             .iter()

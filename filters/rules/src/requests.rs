@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use edgepass_core::{AccessToken, Error, Moment, Now, Secret, Table, limits};
+use edgepass_core::{AccessToken, Error, Moment, Now, Secret, Table, TokenSource, limits};
 
 use crate::callers::{CallerKey, Callers, Found, answer_of, bearer};
 use crate::host::Host;
@@ -440,7 +440,11 @@ impl<H: Host> Requests<H> {
         let mut callers = self.callers.borrow_mut();
         match result {
             Ok(granted) => {
-                let expires = Moment::at_unix_s(granted.expires_on, now);
+                let mut expires = Moment::at_unix_s(granted.expires_on, now);
+                // in whole seconds it may have ended where the engine, which knows better, still serves it
+                if granted.source == TokenSource::Cache && expires.reached(now) {
+                    expires = Moment::after(now, u64::from(BUSY_TICK_MS));
+                }
                 let refresh = Moment::at_unix_s(granted.refresh_on, now);
                 callers.granted(key, &granted.token, (expires, refresh), now, |token| {
                     Secret::new(format!("{}{}{}", rule.before, token.expose(), rule.after))

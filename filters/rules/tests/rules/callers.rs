@@ -167,9 +167,18 @@ fn what_is_no_access_token_is_put_into_no_authorization_header() {
 #[test]
 fn what_no_caller_would_get_is_refused_with_the_configuration() {
     for (exchange, words) in [
-        (json!({"subject_token_type": "jwt"}), "subject_token_type is no URI"),
-        (json!({"subject_token_type": "foo bar"}), "subject_token_type is no URI"),
-        (json!({"requested_token_type": "jwt"}), "requested_token_type is no URI"),
+        (
+            json!({"subject_token_type": "jwt"}),
+            "subject_token_type is no URI",
+        ),
+        (
+            json!({"subject_token_type": "foo bar"}),
+            "subject_token_type is no URI",
+        ),
+        (
+            json!({"requested_token_type": "jwt"}),
+            "requested_token_type is no URI",
+        ),
         (json!({"resource": ["orders"]}), "resource"),
         (json!({"audience": [" "]}), "audience"),
         (json!({"audience": vec!["x"; 100]}), "at most 16"),
@@ -358,5 +367,18 @@ fn nobody_gets_the_token_of_somebody_else() {
             }
         }
         assert!(served > 300, "{seed}: {served}");
+    }
+}
+
+/// Times are in whole seconds: in the last one of a token the engine still serves it, and so does the filter.
+#[test]
+fn nobody_is_refused_in_the_last_second_of_a_token() {
+    let mut world = World::with(1, 1, &on_behalf_of());
+    world.server.borrow_mut().lifetime_s = 60;
+    for round in 0..600 {
+        let (id, _) = world.request_with(1, from("ada"));
+        world.pass(2_900);
+        assert_eq!(went_for(&world, 1, id).as_deref(), Some("ada"), "{round}");
+        world.pass(7 * (round % 13));
     }
 }
