@@ -373,12 +373,21 @@ fn nobody_gets_the_token_of_somebody_else() {
 /// Times are in whole seconds: in the last one of a token the engine still serves it, and so does the filter.
 #[test]
 fn nobody_is_refused_in_the_last_second_of_a_token() {
-    let mut world = World::with(1, 1, &on_behalf_of());
-    world.server.borrow_mut().lifetime_s = 60;
-    for round in 0..600 {
-        let (id, _) = world.request_with(1, from("ada"));
-        world.pass(2_900);
-        assert_eq!(went_for(&world, 1, id).as_deref(), Some("ada"), "{round}");
-        world.pass(7 * (round % 13));
+    for lifetime_s in [2, 3, 5, 8, 60] {
+        let mut world = World::with(1, 1, &on_behalf_of());
+        world.server.borrow_mut().lifetime_s = lifetime_s;
+        let mut dice = Dice::new(lifetime_s);
+        for round in 0..300 {
+            world.pass(dice.between(1, lifetime_s * 1_000));
+            let (id, fate) = world.request_with(1, from("ada"));
+            if fate == Fate::Waiting {
+                world.pass(1_000);
+            }
+            let fate = world.fate(1, id);
+            assert!(
+                matches!(fate, Fate::Sent(_)),
+                "{lifetime_s} {round} {fate:?}"
+            );
+        }
     }
 }
