@@ -443,7 +443,7 @@ impl<H: Host> Requests<H> {
                 let mut expires = Moment::at_unix_s(granted.expires_on, now);
                 // in whole seconds it may have ended where the engine, which knows better, still serves it
                 if granted.source == TokenSource::Cache && expires.reached(now) {
-                    expires = Moment::after(now, u64::from(BUSY_TICK_MS));
+                    expires = Moment::after(now, BUSY_TICK_MS);
                 }
                 let refresh = Moment::at_unix_s(granted.refresh_on, now);
                 callers.granted(key, &granted.token, (expires, refresh), now, |token| {
