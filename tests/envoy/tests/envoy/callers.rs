@@ -22,14 +22,14 @@ const READ: &str = "https://graph.microsoft.com/User.Read";
 const KEPT: usize = 1024;
 
 /// A configuration with one rule, which is for callers.
-fn config(lab: &Lab, rule: Value) -> Value {
+fn config(lab: &Lab, rule: &Value) -> Value {
     let mut config = plain(lab);
     config["envoy"] = json!({"request_deadline_ms": 60_000, "rules": [rule]});
     config
 }
 
 fn on_behalf_of(lab: &Lab) -> Value {
-    config(lab, json!({"grant": "on-behalf-of", "scopes": [READ]}))
+    config(lab, &json!({"grant": "on-behalf-of", "scopes": [READ]}))
 }
 
 /// The same application at the server that is not Entra.
@@ -37,7 +37,7 @@ fn token_exchange(lab: &Lab) -> Value {
     let rule = json!({"grant": "token-exchange", "scopes": ["read"], "token_exchange": {
         "audience": ["api://edgepass-demo"],
         "subject_token_type": "urn:ietf:params:oauth:token-type:access_token"}});
-    let mut config = config(lab, rule);
+    let mut config = config(lab, &rule);
     let app = &mut config["identities"]["app"];
     let credential = app["credential"].take();
     *app = json!({
