@@ -33,6 +33,8 @@ use crate::retry::{Attempts, Next, RetryClass, retry_class};
 #[cfg(feature = "every-credential")]
 use crate::session::InSession;
 use crate::text::duration;
+#[cfg(feature = "every-credential")]
+use crate::text::{self, Needles};
 use crate::{
     Attempt, ClientAssertion, Error, ErrorClass, Grant, Secret, Table, TokenRequest, TokenType,
 };
@@ -695,7 +697,9 @@ impl OneAttempt<'_> {
         let is_agent = false;
         #[cfg(feature = "every-credential")]
         if let Ok(answer) = granted {
-            granted = self.with_valid_id_token(client, host, answer).await;
+            granted = self
+                .with_valid_id_token(client, host, answer, &secrets)
+                .await;
         }
         #[cfg(feature = "every-credential")]
         if let Some(session) = &session {
@@ -739,6 +743,7 @@ impl OneAttempt<'_> {
         client: &Client,
         host: &str,
         mut granted: Granted,
+        sent: &[Secret],
     ) -> Result<Granted, Error> {
         let grant = &self.plan.grant;
         let Some(id_token) = &granted.id_token else {
@@ -756,8 +761,19 @@ impl OneAttempt<'_> {
             host,
             correlation_id: self.correlation_id,
         };
-        Box::pin(id_token::validate(self.io, &expected, id_token)).await?;
-        Ok(granted)
+        let Err(error) = Box::pin(id_token::validate(self.io, &expected, id_token)).await else {
+            return Ok(granted);
+        };
+        // what the token, the metadata and the keys say is the server's, who may repeat what it was sent or has just issued
+        let mut secrets = sent.to_vec();
+        secrets.push(granted.token);
+        secrets.extend(granted.refresh_token);
+        let needles = Needles::of(&secrets);
+        Err(error.edit(|detail| {
+            detail.message = text::clean(&detail.message, &needles);
+            let hint = detail.hint.take();
+            detail.hint = hint.map(|hint| text::clean(&hint, &needles));
+        }))
     }
 
     /// One attempt's client authentication. Where others come after it, it gets its share of the time: one that hangs
