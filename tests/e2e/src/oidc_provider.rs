@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use edgepass::Provider;
@@ -13,6 +14,9 @@ use serde_json::{Value, json};
 
 use crate::lab::{Lab, PATIENCE};
 use crate::paths::{peers_node, peers_script};
+
+/// How often it is started at most.
+const STARTS: u32 = 3;
 
 /// One server with its clients.
 pub struct Idp {
@@ -38,7 +42,20 @@ impl Idp {
     }
 
     /// One with more of a configuration, which the script describes.
+    ///
+    /// Node.js was seen to start and say nothing for as long as a test waits: it is started again, because what it does
+    /// before it listens is nothing that a test is about.
     pub fn start_with(lab: &Lab, more: &Value) -> Result<Self> {
+        let mut started = Self::begin(lab, more);
+        for _ in 1..STARTS {
+            if started.is_err() {
+                started = Self::begin(lab, more);
+            }
+        }
+        started
+    }
+
+    fn begin(lab: &Lab, more: &Value) -> Result<Self> {
         let (ca, certificate, key) = server_certificate()?;
         let mut config = json!({
             "key": key,
@@ -78,7 +95,7 @@ impl Idp {
             _stdin: stdin,
         };
         while idp.issuer.is_empty() {
-            let told = idp.told()?;
+            let told = idp.told_within(PATIENCE / STARTS)?;
             let issuer = told.get("issuer").and_then(Value::as_str);
             issuer.unwrap_or_default().clone_into(&mut idp.issuer);
             let alias = told.get("alias").and_then(Value::as_str);
@@ -89,7 +106,11 @@ impl Idp {
 
     /// The next thing that it says.
     pub fn told(&self) -> Result<Value> {
-        let told = self.lines.recv_timeout(PATIENCE);
+        self.told_within(PATIENCE)
+    }
+
+    fn told_within(&self, patience: Duration) -> Result<Value> {
+        let told = self.lines.recv_timeout(patience);
         told.context("oidc-provider says nothing more; see its standard error")
     }
 
