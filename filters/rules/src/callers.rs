@@ -10,12 +10,17 @@ use edgepass_core::{
 #[cfg(any(feature = "callers", not(target_family = "wasm")))]
 use edgepass_core::{Config, ConfigError};
 
+use crate::inbound::AUTHORIZATION;
 #[cfg(any(feature = "callers", not(target_family = "wasm")))]
 use crate::rule::identity_of;
 
 /// Callers whose tokens one VM keeps. Each costs twice the size of its token, some KiB; one more takes the place of one
 /// who has not come for a while.
 pub const MAX_CALLERS: usize = 1024;
+
+/// What stands for the token that a caller brings, where only the rest is looked at: a JWT as to its form.
+#[cfg(any(feature = "callers", not(target_family = "wasm")))]
+const ANY_TOKEN: &str = "e30.e30.c2ln";
 
 /// How long a token is served on after another was looked for in vain, milliseconds.
 const RENEWAL_PAUSE_MS: u64 = 5_000;
@@ -54,7 +59,7 @@ impl CallerRequest {
         let identity = identity_of(&self.request, config);
         match (&self.grant, identity) {
             (CallerGrant::TokenExchange { .. }, Some(identity)) => identity
-                .check_presented(&self.of(&Secret::new("e30.e30.c2ln")))
+                .check_presented(&self.of(&Secret::new(ANY_TOKEN)))
                 .map_err(|error| {
                     ConfigError::from_error(format!("{place}.token_exchange"), &error)
                 }),
@@ -62,23 +67,18 @@ impl CallerRequest {
         }
     }
 
-    /// What came for a caller, where it may go into that header. RFC 8693 section 2.2.1 has a type for what is no access
-    /// token: a resource has no business with somebody's refresh token.
+    /// What came for a caller, if it may go into that header.
     pub(crate) fn fit(
         result: Result<AccessToken, Error>,
         header: &str,
     ) -> Result<AccessToken, Error> {
         let granted = result?;
-        if header == "authorization"
-            && granted
-                .token_type
-                .eq_ignore_ascii_case(AccessToken::NOT_APPLICABLE)
+        if header == AUTHORIZATION
+            && let Err(error) = granted.authorization()
         {
-            return Err(Error::new(
-                ErrorClass::InvalidResponse,
-                "the issued token is no access token (its type is N_A), so it is not put into an authorization header",
-            )
-            .hint("have an access token issued (token_exchange.requested_token_type), or name another header in the rule"));
+            // neither the caller nor the configuration is at fault
+            let error = Error::new(ErrorClass::InvalidResponse, error.to_string());
+            return Err(error.hint("have an access token issued (token_exchange.requested_token_type), or name another header in the rule"));
         }
         Ok(granted)
     }

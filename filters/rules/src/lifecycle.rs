@@ -27,10 +27,6 @@ const MAX_RETRY_MS: u64 = 8_000;
 /// How long after one caller's failure was logged no other's is, milliseconds.
 const QUIET_MS: u64 = 1_000;
 
-/// What the tokens of callers take in the engine of a worker unless the configuration says otherwise, MiB: some three
-/// thousand of Entra's, besides those that the worker has at hand.
-const CALLERS_MIB: u64 = 8;
-
 /// How long after the start the ticks come fast whether or not a request waits, milliseconds.
 const START_MS: u64 = 2_000;
 
@@ -54,7 +50,8 @@ impl Lifecycle {
     /// each VM.
     pub fn new(mut config: Config, settings: &Settings, seed: [u8; 32], host: &impl Host) -> Self {
         if HAS_CALLERS {
-            config.host.user_token_cache_mib.get_or_insert(CALLERS_MIB);
+            let mib = &mut config.host.user_token_cache_mib;
+            *mib = mib.or_else(|| u64::try_from(limits::PROXY_USER_TOKENS_MIB).ok());
         }
         let tokens: Vec<TokenState> = settings
             .tokens
@@ -249,22 +246,22 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
     /// The engine has answered what it was asked for a caller.
     fn answer_caller(&mut self, asking: &Asking, result: Result<AccessToken, Error>) {
         let settings = self.requests.settings();
-        let Some(rule) = settings.rules.get(asking.key.rule) else {
+        let rule = settings.rules.get(asking.key.rule);
+        let Some((rule, caller)) = rule.and_then(|rule| rule.caller.as_ref().map(|of| (rule, of)))
+        else {
             return;
         };
         let result = CallerRequest::fit(result, &rule.header);
-        if let Some(caller) = &rule.caller {
-            let asked = &caller.request;
-            match &result {
-                Ok(granted) if granted.source == TokenSource::Exchange => {
-                    let took_ms = self.now.mono_ms.saturating_sub(asking.since_mono_ms);
-                    self.driver.refreshed(asked, granted.expires_on, took_ms);
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    self.driver.failed(asked, error);
-                    self.log_caller(asked, error);
-                }
+        let asked = &caller.request;
+        match &result {
+            Ok(granted) if granted.source == TokenSource::Exchange => {
+                let took_ms = self.now.mono_ms.saturating_sub(asking.since_mono_ms);
+                self.driver.refreshed(asked, granted.expires_on, took_ms);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.driver.failed(asked, error);
+                self.log_caller(asked, error);
             }
         }
         self.requests.answer_caller(&asking.key, &result);
@@ -276,13 +273,12 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
             return;
         }
         self.lifecycle.quiet_until_ms = self.now.mono_ms.saturating_add(QUIET_MS);
-        let hint = error.detail().hint.as_deref().unwrap_or_default();
-        let separator = if hint.is_empty() { "" } else { "; " };
         let line = format!(
-            "identity {}, {}: no access token for a caller ({}): {error}{separator}{hint}",
+            "identity {}, {}: no access token for a caller ({}): {}",
             asked.identity.as_deref().unwrap_or_default(),
             asked.scopes.join(" "),
             error.class().name(),
+            with_hint(error),
         );
         self.requests.host().log(Level::Warn, &line);
     }
@@ -383,14 +379,13 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
         }
         self.requests.serve_on(index);
         self.driver.failed(&token.request, error);
-        let hint = error.detail().hint.as_deref().unwrap_or_default();
-        let separator = if hint.is_empty() { "" } else { "; " };
         host.log(
             Level::Warn,
             &format!(
-                "{}: no new access token ({}): {error}{separator}{hint}",
+                "{}: no new access token ({}): {}",
                 token.name,
-                error.class().name()
+                error.class().name(),
+                with_hint(error)
             ),
         );
     }
@@ -473,6 +468,13 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
             }
         }
     }
+}
+
+/// An error and what to do about it, in one line.
+fn with_hint(error: &Error) -> String {
+    let hint = error.detail().hint.as_deref().unwrap_or_default();
+    let separator = if hint.is_empty() { "" } else { "; " };
+    format!("{error}{separator}{hint}")
 }
 
 /// Why no token came, as the VM that asks has published it, and when it asks again, Unix milliseconds.

@@ -437,6 +437,9 @@ impl<H: Host> Requests<H> {
         let Some((rule, _)) = self.rule(key.rule) else {
             return;
         };
+        let Some(caller) = &rule.caller else {
+            return;
+        };
         let mut callers = self.callers.borrow_mut();
         match result {
             Ok(granted) => {
@@ -456,10 +459,7 @@ impl<H: Host> Requests<H> {
         for (id, held) in self.take_held(|held| held.caller.as_ref() == Some(key)) {
             match result {
                 Err(error) if self.value_for(&held).is_none() => {
-                    let (status, challenge) = match &rule.caller {
-                        Some(caller) => answer_of(&caller.grant, error),
-                        None => (503, None),
-                    };
+                    let (status, challenge) = answer_of(&caller.grant, error);
                     let class = error.class().name();
                     self.give_up(id, &held, |this| {
                         this.challenge(status, class, challenge.as_deref());

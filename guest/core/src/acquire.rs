@@ -31,7 +31,7 @@ use crate::limits::{
 };
 use crate::retry::{Attempts, Next, RetryClass, retry_class};
 #[cfg(feature = "every-credential")]
-use crate::session::InSession;
+use crate::session::{self, InSession};
 use crate::text::duration;
 #[cfg(feature = "every-credential")]
 use crate::text::{self, Needles};
@@ -125,25 +125,13 @@ impl Plan {
     /// Whether a session begins with it, or is renewed.
     #[cfg(feature = "every-credential")]
     pub(crate) fn begins_session(&self) -> bool {
-        matches!(
-            self.grant,
-            Grant::OnBehalfOf {
-                assertion: Some(_),
-                session_key: Some(_),
-            }
-        )
+        matches!(session::asked_in(&self.grant), Some((Some(_), _)))
     }
 
     /// Whether it begins a session, or is in one.
     #[cfg(feature = "every-credential")]
     pub(crate) fn is_in_session(&self) -> bool {
-        matches!(
-            self.grant,
-            Grant::OnBehalfOf {
-                session_key: Some(_),
-                ..
-            }
-        )
+        session::asked_in(&self.grant).is_some()
     }
 
     /// Whether its request can carry the claims of a challenge.
@@ -770,9 +758,10 @@ impl OneAttempt<'_> {
         secrets.extend(granted.refresh_token);
         let needles = Needles::of(&secrets);
         Err(error.edit(|detail| {
-            detail.message = text::clean(&detail.message, &needles);
+            // the server's part of each has been cut already, and the rest is ours
+            detail.message = text::clean_whole(&detail.message, &needles);
             let hint = detail.hint.take();
-            detail.hint = hint.map(|hint| text::clean(&hint, &needles));
+            detail.hint = hint.map(|hint| text::clean_whole(&hint, &needles));
         }))
     }
 

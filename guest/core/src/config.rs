@@ -105,8 +105,8 @@ pub(crate) struct Exchange {
 }
 
 impl Config {
-    /// What the tokens of users may take of an engine's memory, bytes: what `host.user_token_cache_mib` says, which a proxy
-    /// has not.
+    /// What the tokens of users may take of an engine's memory, bytes: what `host.user_token_cache_mib` says, which a
+    /// build without users' grants does not read.
     pub fn user_token_bytes(&self) -> usize {
         let set = self.host.user_token_cache_mib;
         let set = set.filter(|_| cfg!(feature = "every-credential"));

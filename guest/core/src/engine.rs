@@ -848,14 +848,9 @@ impl Engine {
         identity: &str,
         tenant: Option<&str>,
     ) -> Result<Option<session::Name>, Error> {
-        let Grant::OnBehalfOf {
-            assertion,
-            session_key: Some(session_key),
-        } = grant
-        else {
+        let Some((assertion, session_key)) = session::asked_in(grant) else {
             return Ok(None);
         };
-        let assertion = assertion.as_ref();
         self.io
             .sessions(|sessions| sessions.name(identity, tenant, session_key, assertion))
     }

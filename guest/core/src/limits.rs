@@ -42,9 +42,12 @@ pub const MAX_USER_TOKENS: usize = 4096;
 #[cfg(feature = "every-credential")]
 pub const USER_TOKENS_MIB: usize = 64;
 
-/// The same in a worker of a proxy.
+/// The same in a worker of a proxy: some three thousand of Entra's.
+pub const PROXY_USER_TOKENS_MIB: usize = 8;
+
+/// A build for a proxy alone has no other.
 #[cfg(not(feature = "every-credential"))]
-pub const USER_TOKENS_MIB: usize = 8;
+pub const USER_TOKENS_MIB: usize = PROXY_USER_TOKENS_MIB;
 
 /// The most that the configuration may say, MiB. With what the host needs besides it stays well under what a component can
 /// address.

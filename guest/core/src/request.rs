@@ -249,7 +249,7 @@ pub struct AccessToken {
 
 impl AccessToken {
     /// `token_type` of what is no access token (RFC 8693 section 2.2.1).
-    pub const NOT_APPLICABLE: &str = "N_A";
+    pub(crate) const NOT_APPLICABLE: &str = "N_A";
 
     /// [`Self::expires_on`] as a time.
     pub fn expires_at(&self) -> SystemTime {

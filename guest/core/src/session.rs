@@ -149,6 +149,17 @@ impl fmt::Debug for Sessions {
     }
 }
 
+/// The user's token, if there is one, and the session key of a grant that is in a session or begins one.
+pub(crate) fn asked_in(grant: &Grant) -> Option<(Option<&Secret>, &Secret)> {
+    match grant {
+        Grant::OnBehalfOf {
+            assertion,
+            session_key: Some(session_key),
+        } => Some((assertion.as_ref(), session_key)),
+        _ => None,
+    }
+}
+
 /// One exchange of a session.
 pub(crate) struct InSession {
     id: Id,
@@ -175,11 +186,7 @@ impl InSession {
         tenant: Option<&str>,
         grant: &Grant,
     ) -> Result<Option<Self>, Error> {
-        let Grant::OnBehalfOf {
-            assertion,
-            session_key: Some(session_key),
-        } = grant
-        else {
+        let Some((assertion, session_key)) = asked_in(grant) else {
             return Ok(None);
         };
         io.sessions(|sessions| {

@@ -69,9 +69,9 @@ pub fn without_secrets(text: &str, secrets: &[Secret]) -> String {
     clean(text, &Needles::of(secrets))
 }
 
-/// The same of scopes, which mean nothing any more when they are cut.
-pub(crate) fn clean_scope(scope: &str, sent: &Needles) -> String {
-    one_line(scope, sent, usize::MAX)
+/// The same of what means nothing any more when it is cut: scopes, and texts of ours with a server's word in them.
+pub(crate) fn clean_whole(text: &str, sent: &Needles) -> String {
+    one_line(text, sent, usize::MAX)
 }
 
 fn one_line(text: &str, sent: &Needles, max_bytes: usize) -> String {

@@ -4,7 +4,7 @@ use crate::Secret;
 use crate::authority::Endpoint;
 use crate::exchange::Wanted;
 use crate::inspect::JwtSummary;
-use crate::text::{Needles, clean, clean_scope};
+use crate::text::{Needles, clean, clean_whole};
 
 /// What is needed to read a response and to describe a failure.
 pub(crate) struct Asked<'a> {
@@ -27,7 +27,7 @@ impl Asked<'_> {
 
     /// The scopes of the answer, if there are any.
     pub(super) fn clean_scope(&self, scope: &str) -> Option<String> {
-        let scope = clean_scope(scope, &self.sent());
+        let scope = clean_whole(scope, &self.sent());
         (!scope.is_empty()).then_some(scope)
     }
 
