@@ -303,6 +303,7 @@ mod tests {
             token_type: "Bearer".into(),
             expires_on: now + 3600,
             refresh_on: now + fresh_for,
+            moments: None,
             scope: "s".into(),
             identity: identity.into(),
             source: TokenSource::Exchange,

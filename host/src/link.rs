@@ -284,7 +284,7 @@ impl OpaqueToken {
     fn new(request: TokenRequest, token: Token, now: Now) -> Self {
         Self {
             request,
-            expires: Moment::at_unix_s(token.expires_on, now),
+            expires: token.moments(now).expires,
             token,
         }
     }
@@ -380,6 +380,7 @@ mod tests {
             token_type: "Bearer".into(),
             expires_on: start.unix_s() + 60,
             refresh_on: start.unix_s() + 30,
+            moments: None,
             scope: "s".into(),
             identity: "default".into(),
             source: TokenSource::Exchange,

@@ -4,8 +4,8 @@
 //! next worker asks for itself when that person comes to it.
 
 use edgepass_core::{
-    AccessToken, Error, ErrorClass, Grant, Moment, Now, Secret, TokenRequest, challenge, limits,
-    sha256,
+    AccessToken, Error, ErrorClass, Grant, Moment, Moments, Now, Secret, TokenRequest, challenge,
+    limits, sha256,
 };
 #[cfg(any(feature = "callers", not(target_family = "wasm")))]
 use edgepass_core::{Config, ConfigError};
@@ -292,7 +292,7 @@ impl Callers {
         &mut self,
         key: &CallerKey,
         token: &Secret,
-        times: (Moment, Moment),
+        times: Moments,
         now: Now,
         value: impl FnOnce(&Secret) -> Secret,
     ) {
@@ -301,7 +301,7 @@ impl Callers {
         let Some(caller) = self.get_mut(key) else {
             return;
         };
-        let (expires, refresh) = times;
+        let Moments { expires, refresh } = times;
         caller.asked = false;
         if std::mem::take(&mut caller.refused) {
             // the next refusal has another cause than its age
@@ -390,7 +390,10 @@ pub(crate) fn answer_of(grant: &CallerGrant, error: &Error) -> (u32, Option<Stri
         // the configuration's part of it was checked when it was read
         ErrorClass::InvalidRequest => true,
         _ => match grant {
-            CallerGrant::OnBehalfOf => said == Some("invalid_grant"),
+            // of a JWT that is malformed Entra ID says `invalid_request`
+            CallerGrant::OnBehalfOf => {
+                said == Some("invalid_grant") || detail.aadsts.contains(&50_027)
+            }
             CallerGrant::TokenExchange { .. } => {
                 matches!(
                     said,

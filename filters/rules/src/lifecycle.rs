@@ -5,7 +5,7 @@
 
 use edgepass_core::config::envoy::EnvoySharing;
 use edgepass_core::{
-    AccessToken, Completed, Config, EffectId, Engine, Error, ErrorClass, Moment, Now, Outcome,
+    AccessToken, Completed, Config, EffectId, Engine, Error, ErrorClass, Moments, Now, Outcome,
     Refresh, RejectionOutcome, Reply, Table, Ticket, TokenRequest, TokenSource, challenge, limits,
 };
 
@@ -306,7 +306,8 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
         token.flight = None;
         match result {
             Ok(granted)
-                if granted.expires_on <= now.unix_s() && !token.is_current(&granted.token) =>
+                if granted.moments(now).expires.reached(now)
+                    && !token.is_current(&granted.token) =>
             {
                 let error = Error::new(
                     ErrorClass::InvalidResponse,
@@ -320,7 +321,7 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
                 let sha256 = granted.token.sha256_hex();
                 if let Some(current) = token.current.as_mut().filter(|old| old.sha256 == sha256) {
                     // there is no newer one
-                    current.refresh_on(granted.refresh_on, now);
+                    current.shared.refresh = granted.moments(now).refresh;
                     token.retry_at_mono_ms = now.mono_ms.saturating_add(RETRY_MS);
                     if token.rejected.is_some() {
                         self.publish_kept(index);
@@ -335,10 +336,11 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
                     Level::Info,
                     &format!("{}: a new access token, good for {lasts_s} s", token.name),
                 );
+                let Moments { expires, refresh } = granted.moments(now);
                 let shared = Shared {
                     version: token.next_version(host, sharing),
-                    expires: Moment::at_unix_s(granted.expires_on, now),
-                    refresh: Moment::at_unix_s(granted.refresh_on, now),
+                    expires,
+                    refresh,
                     kept_until_ms: 0,
                     token: granted.token,
                 };
@@ -403,7 +405,7 @@ impl<H: Host, D: Driver> Turn<'_, H, D> {
             && cached.refresh_on < current.shared.refresh.unix_s()
             && cached.token == current.shared.token
         {
-            current.refresh_on(cached.refresh_on, now);
+            current.shared.refresh = cached.moments(now).refresh;
         }
         if current.shared.kept_until_ms > now.unix_ms {
             // all know that already

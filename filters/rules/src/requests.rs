@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use edgepass_core::{AccessToken, Error, Moment, Now, Secret, Table, TokenSource, limits};
+use edgepass_core::{AccessToken, Error, Now, Secret, Table, limits};
 
 use crate::callers::{CallerKey, Callers, Found, answer_of, bearer};
 use crate::host::Host;
@@ -443,13 +443,8 @@ impl<H: Host> Requests<H> {
         let mut callers = self.callers.borrow_mut();
         match result {
             Ok(granted) => {
-                let mut expires = Moment::at_unix_s(granted.expires_on, now);
-                // in whole seconds it may have ended where the engine, which knows better, still serves it
-                if granted.source == TokenSource::Cache && expires.reached(now) {
-                    expires = Moment::after(now, BUSY_TICK_MS);
-                }
-                let refresh = Moment::at_unix_s(granted.refresh_on, now);
-                callers.granted(key, &granted.token, (expires, refresh), now, |token| {
+                let times = granted.moments(now);
+                callers.granted(key, &granted.token, times, now, |token| {
                     Secret::new(format!("{}{}{}", rule.before, token.expose(), rule.after))
                 });
             }

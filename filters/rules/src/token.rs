@@ -3,7 +3,7 @@
 use edgepass_core::config::IdentityConfig;
 use edgepass_core::config::envoy::EnvoySharing;
 use edgepass_core::{
-    AccessToken, Config, Error, Moment, Now, Refresh, Secret, Ticket, TokenRequest, limits,
+    AccessToken, Config, Error, Now, Refresh, Secret, Ticket, TokenRequest, limits,
 };
 
 use crate::host::Host;
@@ -41,13 +41,6 @@ pub(crate) struct TokenState {
 pub(crate) struct Current {
     pub(crate) shared: Shared,
     pub(crate) sha256: String,
-}
-
-impl Current {
-    /// Sets when a newer one is looked for, Unix seconds.
-    pub(crate) fn refresh_on(&mut self, unix_s: u64, now: Now) {
-        self.shared.refresh = Moment::at_unix_s(unix_s, now);
-    }
 }
 
 /// The engine has been asked.
@@ -192,7 +185,7 @@ impl TokenState {
         let paced = cached.zip(self.current.as_mut());
         let wait_ms = match paced {
             Some((cached, current)) if self.rejected.is_none() => {
-                current.refresh_on(cached.refresh_on, now);
+                current.shared.refresh = cached.moments(now).refresh;
                 0
             }
             _ => backoff_ms,

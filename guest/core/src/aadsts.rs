@@ -370,18 +370,18 @@ const TABLE: &[Aadsts] = &[
     row(50058, Kind::Interaction, SIGN_IN),
     row(50089, Kind::Interaction, SIGN_IN),
     row(50097, Kind::Interaction, SIGN_IN),
-    row(50132, Kind::Interaction, SIGN_IN),
-    row(50133, Kind::Interaction, SIGN_IN),
+    row(50132, Kind::Interaction, SESSION_REVOKED),
+    row(50133, Kind::Interaction, SESSION_REVOKED),
     row(50144, Kind::Interaction, SIGN_IN),
     row(50158, Kind::Interaction, SIGN_IN),
-    row(50173, Kind::Interaction, SIGN_IN),
+    row(50173, Kind::Interaction, SESSION_REVOKED),
     row(70000, Kind::Interaction, SIGN_IN),
-    row(70008, Kind::Interaction, SIGN_IN),
-    row(70043, Kind::Interaction, SIGN_IN),
+    row(70008, Kind::Interaction, SESSION_ENDED),
+    row(70043, Kind::Interaction, SESSION_ENDED),
     row(70044, Kind::Interaction, SIGN_IN),
     row(700020, Kind::Interaction, SIGN_IN),
-    row(700082, Kind::Interaction, SIGN_IN),
-    row(700084, Kind::Interaction, SIGN_IN),
+    row(700082, Kind::Interaction, SESSION_ENDED),
+    row(700084, Kind::Interaction, SESSION_ENDED),
     row(
         50011,
         Kind::Request,
@@ -513,8 +513,19 @@ const NO_AGENT: &str =
     "an agent's app gets no tokens with client credentials: use an app of another kind";
 const USER_BLOCKED: &str = "the user is disabled, locked out or not of this tenant: an administrator must look at the account";
 const MULTI_FACTOR: &str = "the user must pass multi-factor authentication: hand the claims to the client that signed the user in";
-const SIGN_IN: &str =
+pub(crate) const SIGN_IN: &str =
     "the user must sign in again: hand this to the client that signed the user in";
+/// Where there are users, these are told apart.
+const SESSION_REVOKED: &str = match cfg!(feature = "every-credential") {
+    true => {
+        "the user's sign-in was revoked, with a new password for example: the user must sign in again"
+    }
+    false => SIGN_IN,
+};
+const SESSION_ENDED: &str = match cfg!(feature = "every-credential") {
+    true => "the code or refresh token has ended: the user must sign in again",
+    false => SIGN_IN,
+};
 const MALFORMED: &str =
     "Entra ID cannot read the request: check the token endpoint's path, client_id and scope";
 const SUPPORT: &str =
@@ -541,9 +552,14 @@ pub(crate) fn is_propagation(code: u32) -> bool {
     matches!(code, 70021 | 700211 | 700212 | 700213)
 }
 
-/// Whether the assertion of a user is at fault, where one was presented.
-pub(crate) fn of_subject(code: u32) -> bool {
-    matches!(code, 50013 | 500131 | 500133)
+/// Whether the assertion of a user is at fault, where one was presented. What is said of any JWT is about the client's own
+/// where the server says `invalid_client` (RFC 7521 sections 4.1.1 and 4.2.1).
+pub(crate) fn of_subject(code: u32, oauth_error: &str) -> bool {
+    match code {
+        50013 | 500131 | 500133 => true,
+        50006 | 50008 | 50027 | 900384 => oauth_error != "invalid_client",
+        _ => false,
+    }
 }
 
 /// Whether the credential may have been rotated since it was read, so that reading it again may cure it.

@@ -1,5 +1,7 @@
 //! One acquisition from beginning to end, in the order in which it happens.
 
+#[cfg(feature = "every-credential")]
+use std::cell::Cell;
 use std::sync::Arc;
 
 #[cfg(feature = "every-credential")]
@@ -17,6 +19,8 @@ use crate::credential::{
     Failure, Purpose,
 };
 use crate::effect::HttpErrorKind;
+#[cfg(feature = "every-credential")]
+use crate::effect::{HttpError, HttpResponse};
 #[cfg(feature = "every-credential")]
 use crate::exchange::Granted;
 use crate::exchange::{self, Asked, Form, Wanted};
@@ -72,7 +76,13 @@ impl Plan {
         };
         Ok(Self {
             scopes: identity.check_scopes_of(request.grant.kind(), asked)?,
-            tenant: identity.check_tenant(request.tenant.as_deref())?,
+            tenant: match &request.grant {
+                #[cfg(feature = "every-credential")]
+                Grant::AuthorizationCode { .. } | Grant::RefreshToken(_) => {
+                    identity.check_tenant_of_sign_in(request.tenant.as_deref())?
+                }
+                _ => identity.check_tenant(request.tenant.as_deref())?,
+            },
             identity,
             grant: request.grant.clone(),
             token_type: request.token_type,
@@ -181,6 +191,8 @@ pub(crate) async fn acquire_within(
     timeout_ms: u64,
 ) -> Result<Acquired, Error> {
     let mut last = None;
+    #[cfg(feature = "every-credential")]
+    let spent = Cell::new(false);
     let deadline = io.now().mono_ms.saturating_add(timeout_ms);
     let walk = Walk {
         io,
@@ -191,15 +203,56 @@ pub(crate) async fn acquire_within(
         presented: Vec::new(),
         settled: Vec::new(),
         last: &mut last,
+        #[cfg(feature = "every-credential")]
+        spent: &spent,
     };
     let outcome = race(walk.rounds(), io.sleep_ms(timeout_ms)).await;
-    outcome.unwrap_or_else(|()| {
+    let outcome = outcome.unwrap_or_else(|()| {
         Err(last.unwrap_or_else(|| {
             let message = format!("no token from {} in time", plan.server());
             let error = Error::new(ErrorClass::Timeout, message).retryable();
             plan.of_credential(error, 0)
         }))
+    });
+    #[cfg(feature = "every-credential")]
+    let outcome = outcome.map_err(|error| match spent.get() {
+        true => of_what_is_spent(error),
+        false => error,
+    });
+    outcome
+}
+
+/// A failure after which the server may have taken the code or the refresh token: to present that again is a replay, for
+/// which a server may end the whole session (RFC 6749 section 4.1.2, RFC 9700 section 4.14.2).
+#[cfg(feature = "every-credential")]
+fn of_what_is_spent(error: Error) -> Error {
+    const AGAIN: &str =
+        "the server may have taken the code or refresh token already: start the sign-in again";
+    if !error.detail().retryable {
+        return error;
+    }
+    error.edit(|detail| {
+        detail.retryable = false;
+        let hint = detail.hint.take().map(|hint| format!("{hint}; {AGAIN}"));
+        detail.hint = hint.or_else(|| Some(AGAIN.to_owned()));
     })
+}
+
+/// Whether the server may have taken what counts once: it has said so, or nobody knows what became of the request. Who
+/// answers with an error of his own has not; a gateway does not know.
+#[cfg(feature = "every-credential")]
+fn may_be_spent(result: &Result<HttpResponse, HttpError>) -> bool {
+    match result {
+        Ok(response) => !matches!(response.status, 400..=501 | 503 | 505..=599),
+        Err(error) => matches!(
+            error.kind,
+            HttpErrorKind::Reset
+                | HttpErrorKind::Timeout
+                | HttpErrorKind::BodyTooLarge
+                | HttpErrorKind::Protocol
+                | HttpErrorKind::Other
+        ),
+    }
 }
 
 /// Of an identity that is asked for a token which is bound to a certificate, and has none on the connection.
@@ -320,6 +373,9 @@ struct Walk<'a> {
     settled: Vec<(usize, Refused)>,
     /// What to report if time runs out.
     last: &'a mut Option<Error>,
+    /// See [`OneAttempt::spent`].
+    #[cfg(feature = "every-credential")]
+    spent: &'a Cell<bool>,
 }
 
 impl Walk<'_> {
@@ -440,6 +496,8 @@ impl Walk<'_> {
                 at,
                 left,
                 presented: &self.presented,
+                #[cfg(feature = "every-credential")]
+                spent: self.spent,
             };
             let result = match &self.plan.identity.source {
                 Source::Direct(direct) => attempt.direct(direct).await,
@@ -488,6 +546,9 @@ struct OneAttempt<'a> {
     left: usize,
     /// What earlier attempts sent.
     presented: &'a [Secret],
+    /// What the grant presents counts once, and the server may have taken it.
+    #[cfg(feature = "every-credential")]
+    spent: &'a Cell<bool>,
 }
 
 impl OneAttempt<'_> {
@@ -586,8 +647,11 @@ impl OneAttempt<'_> {
         let host = &endpoint.authority;
         let clock_before = self.io.server_clock(host).estimate_ms(self.io.now());
         #[cfg(feature = "every-credential")]
-        id_token::check_issuer_known(client, tenant, &self.plan.grant, &self.plan.scopes)
-            .map_err(Refused::from)?;
+        if self.must_have_id_token() {
+            // without the means to validate it, the code would be spent for nothing
+            let ready = id_token::prepare(self.io, client, tenant, self.correlation_id);
+            Box::pin(ready).await.map_err(Refused::from)?;
+        }
         let Plan { grant, scopes, .. } = self.plan;
         #[cfg(feature = "every-credential")]
         let session = InSession::of(self.io, &self.plan.identity.name, tenant, grant)
@@ -626,7 +690,12 @@ impl OneAttempt<'_> {
             self.correlation_id,
             self.timeout_ms(),
         );
+        #[cfg(feature = "every-credential")]
+        self.spent.set(!self.plan.is_repeatable());
         let result = self.io.http(request, auth.via()).await;
+        #[cfg(feature = "every-credential")]
+        self.spent
+            .set(!self.plan.is_repeatable() && may_be_spent(&result));
         let asked = Asked {
             endpoint: &endpoint,
             server_unix_s: self.io.server_clock(host).estimate_ms(self.io.now()) / 1000,
@@ -683,18 +752,21 @@ impl OneAttempt<'_> {
         let is_agent = agent.is_some();
         #[cfg(not(feature = "every-credential"))]
         let is_agent = false;
-        #[cfg(feature = "every-credential")]
-        if let Ok(answer) = granted {
-            granted = self
-                .with_valid_id_token(client, host, answer, &secrets)
-                .await;
-        }
+        // before the ID token is looked at: the refresh token is good, whatever is wrong with that
         #[cfg(feature = "every-credential")]
         if let Some(session) = &session {
             granted = match granted {
                 Ok(mut answer) => session.keep(self.io, &mut answer).map(|()| answer),
                 Err(error) => Err(session.explain(self.io, error)),
             };
+        } else if matches!(grant, Grant::RefreshToken(_)) {
+            granted = granted.map_err(session::of_refresh_token);
+        }
+        #[cfg(feature = "every-credential")]
+        if let Ok(answer) = granted {
+            granted = self
+                .with_valid_id_token(client, host, answer, &secrets)
+                .await;
         }
         match granted {
             Ok(granted) => Ok(Acquired {
@@ -724,7 +796,23 @@ impl OneAttempt<'_> {
         }
     }
 
-    /// The answer, if its ID token is valid. One that is there without a user is left out.
+    /// Whether an ID token was asked for.
+    #[cfg(feature = "every-credential")]
+    fn asks_for_id_token(&self) -> bool {
+        let Plan { grant, scopes, .. } = self.plan;
+        matches!(grant, Grant::AuthorizationCode { nonce: Some(_), .. })
+            || scopes.iter().any(|scope| scope == "openid")
+    }
+
+    /// Whether it is for the ID token that the code is redeemed.
+    #[cfg(feature = "every-credential")]
+    fn must_have_id_token(&self) -> bool {
+        self.asks_for_id_token() && matches!(self.plan.grant, Grant::AuthorizationCode { .. })
+    }
+
+    /// The answer, with its ID token if that is valid. One that is not good, or that nobody can judge, is an error where it
+    /// was asked for, and left out where it was not. With a refresh token it is left out as well: an answer to that may be
+    /// without one (OpenID Connect Core section 12.2), and the refresh token that it brings may be the only one that is good.
     #[cfg(feature = "every-credential")]
     async fn with_valid_id_token(
         &self,
@@ -749,8 +837,22 @@ impl OneAttempt<'_> {
             host,
             correlation_id: self.correlation_id,
         };
-        let Err(error) = Box::pin(id_token::validate(self.io, &expected, id_token)).await else {
-            return Ok(granted);
+        let validated = Box::pin(id_token::validate(self.io, &expected, id_token));
+        let result = match self.asks_for_id_token() && !matches!(grant, Grant::RefreshToken(_)) {
+            true => validated.await.map_err(Some),
+            // whoever does without it does not wait for it until there is no time left for the rest
+            false => match race(validated, self.io.sleep_ms(self.timeout_ms() / 2)).await {
+                Ok(Ok(())) => Ok(()),
+                _ => Err(None),
+            },
+        };
+        let error = match result {
+            Ok(()) => return Ok(granted),
+            Err(None) => {
+                granted.id_token = None;
+                return Ok(granted);
+            }
+            Err(Some(error)) => error,
         };
         // what the token, the metadata and the keys say is the server's, who may repeat what it was sent or has just issued
         let mut secrets = sent.to_vec();

@@ -608,6 +608,18 @@ impl Authority {
         matches!(self, Self::Entra { .. })
     }
 
+    /// Whether this is Entra ID's first token endpoint.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn is_version_1(&self) -> bool {
+        matches!(
+            self,
+            Self::Entra {
+                version: EndpointVersion::V1,
+                ..
+            }
+        )
+    }
+
     /// Whether it is a region's.
     #[cfg(feature = "every-credential")]
     pub(crate) fn is_regional(&self) -> bool {

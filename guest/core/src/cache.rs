@@ -19,8 +19,8 @@ use crate::pace::Pace;
 use crate::retry;
 use crate::time::Moment;
 use crate::{
-    AccessToken, Now, RejectionOutcome, Secret, TokenSource, TokenState, TokenStatus, TokenType,
-    sha256_hex,
+    AccessToken, Moments, Now, RejectionOutcome, Secret, TokenSource, TokenState, TokenStatus,
+    TokenType, sha256_hex,
 };
 
 /// What makes two requests the same. Never the client's assertion itself, nor a user's, and never a challenge's claims:
@@ -289,6 +289,10 @@ impl Entry {
             source: TokenSource::Cache,
             expires_on: self.expires.unix_s_seen(now),
             refresh_on: self.refresh.unix_s_seen(now),
+            moments: Some(Moments {
+                expires: self.expires,
+                refresh: self.refresh,
+            }),
             ..self.token.clone()
         }
     }
@@ -754,6 +758,10 @@ fn hand_out(acquired: Acquired, schedule: &Schedule, identity: &str) -> AccessTo
         token_type: granted.token_type,
         expires_on: schedule.expires.unix_s(),
         refresh_on: schedule.refresh.unix_s(),
+        moments: Some(Moments {
+            expires: schedule.expires,
+            refresh: schedule.refresh,
+        }),
         scope: granted.scope.unwrap_or(scope),
         identity: identity.to_owned(),
         source: TokenSource::Exchange,

@@ -287,7 +287,17 @@ impl IdentityConfig {
     ///
     /// Of the class [`InvalidRequest`](crate::ErrorClass::InvalidRequest), when the configuration does not allow that tenant.
     pub fn check_tenant(&self, requested: Option<&str>) -> Result<Option<String>, Error> {
-        request::check_tenant(&self.name, self.client(), requested)
+        request::check_tenant(&self.name, self.client(), requested, false)
+            .map_err(|error| self.in_variables(error))
+    }
+
+    /// The same for a sign-in and what it has brought: where any tenant is allowed, it may be of whichever its user is.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn check_tenant_of_sign_in(
+        &self,
+        requested: Option<&str>,
+    ) -> Result<Option<String>, Error> {
+        request::check_tenant(&self.name, self.client(), requested, true)
             .map_err(|error| self.in_variables(error))
     }
 

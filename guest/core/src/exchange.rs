@@ -78,6 +78,8 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
     };
     let host = &asked.endpoint.authority;
     let text = |field: &str| body.get(field).and_then(Json::text);
+    // an empty one is none
+    let given = |field: &str| text(field).filter(|text| !text.expose().is_empty());
     let required = |field: &str| {
         text(field).ok_or_else(|| {
             let message = match body.get(field) {
@@ -89,7 +91,7 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
             invalid(asked, response, message)
         })
     };
-    let token = match text("access_token").filter(|token| !token.expose().is_empty()) {
+    let token = match given("access_token") {
         Some(token) => token,
         None if text("error").is_some() => return Err(refused(asked, response)),
         None => {
@@ -128,12 +130,12 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
         _ => None,
     };
     Ok(Granted {
-        refresh_token: text("refresh_token").cloned(),
+        refresh_token: given("refresh_token").cloned(),
         // without the means to validate it, it is not handed out
-        id_token: text("id_token")
+        id_token: given("id_token")
             .filter(|_| cfg!(feature = "every-credential"))
             .cloned(),
-        issued_token_type: text("issued_token_type").map(|urn| asked.clean(urn.expose())),
+        issued_token_type: given("issued_token_type").map(|urn| asked.clean(urn.expose())),
         certificate_thumbprint,
         token: token.clone(),
         token_type: token_type.to_owned(),
@@ -182,7 +184,8 @@ fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
         codes.extend(aadsts_in(description));
     }
     let claims = text("claims");
-    let class = if asked.wanted.has_subject && codes.iter().any(|code| aadsts::of_subject(*code)) {
+    let is_of_subject = |code: &u32| aadsts::of_subject(*code, &oauth_error);
+    let class = if asked.wanted.has_subject && codes.iter().any(is_of_subject) {
         // the user's token is at fault, and no other credential of the client changes that
         ErrorClass::Refused
     } else if is_for_a_person(&oauth_error, text("suberror")) {

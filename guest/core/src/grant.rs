@@ -168,8 +168,11 @@ pub(crate) fn check(request: &TokenRequest, identity: &IdentityConfig) -> Result
             code,
             redirect_uri,
             code_verifier,
-            ..
-        } => authorization_code::check(code, redirect_uri, code_verifier.as_ref()),
+            nonce,
+        } => {
+            let (verifier, nonce) = (code_verifier.as_ref(), nonce.as_deref());
+            authorization_code::check(code, redirect_uri, verifier, nonce)
+        }
         Grant::RefreshToken(token) => refresh_token::check(token),
         Grant::JwtBearer(assertion) => jwt_bearer::check(assertion),
         Grant::TokenExchange { .. } => match token_exchange_of(grant) {

@@ -21,6 +21,7 @@ use crate::authority::{TENANT_ID, is_guid};
 use crate::authorization_request::is_same_in_constant_time;
 use crate::config::Client;
 use crate::credential::discovery::{self, Metadata};
+use crate::credential::keyset::{self, Tries};
 use crate::effect::Algorithm;
 use crate::flow::Io;
 use crate::inspect::seconds;
@@ -42,6 +43,9 @@ const ALGORITHMS: [Algorithm; 5] = [
 /// What to do where nothing more is known.
 const INVALID: &str = "nothing of the answer is handed out: sign in again; if it stays so, it is the server's registration of the client, or somebody between";
 
+/// Entra ID's first endpoint signs the ID tokens of some applications, and of others not.
+const UNSIGNED: &str = "the v1.0 endpoint does not sign it: set endpoint_version to v2.0, or ask without a nonce and the scope openid";
+
 /// What an ID token has to fit.
 pub(crate) struct Expected<'a> {
     pub(crate) client: &'a Client,
@@ -59,26 +63,24 @@ pub(crate) fn is_of_a_user(grant: &Grant) -> bool {
     !matches!(grant, Grant::ClientCredentials | Grant::Agent(_))
 }
 
-/// Refuses what would end in an ID token that nobody can validate, before anything of the grant is sent.
+/// Has at hand what an ID token of that server is validated by, before what brings one is spent.
 ///
 /// # Errors
 ///
-/// When an authorization code is for an ID token (there is a nonce, or the scope `openid`) and the server's issuer is not
-/// known.
-pub(crate) fn check_issuer_known(
+/// When the server's issuer is not known, or its metadata or keys cannot be had.
+pub(crate) async fn prepare(
+    io: &Io,
     client: &Client,
     tenant: Option<&str>,
-    grant: &Grant,
-    scopes: &[String],
+    correlation_id: &str,
 ) -> Result<(), Error> {
-    let Grant::AuthorizationCode { nonce, .. } = grant else {
-        return Ok(());
-    };
-    let is_wanted = nonce.is_some() || scopes.iter().any(|scope| scope == "openid");
-    if is_wanted && client.description(tenant).is_none() {
-        return Err(no_issuer(client));
-    }
-    Ok(())
+    let description = client.description(tenant);
+    let description = description.ok_or_else(|| no_issuer(client))?;
+    let metadata = discovery::metadata(io, &description, correlation_id).await?;
+    let endpoint = keys::endpoint(&description, &metadata)?;
+    // it is tried again with all the rest
+    let kept = keyset::kept(io, &endpoint, correlation_id, Tries::One).await;
+    kept.map(drop)
 }
 
 /// Whether an answer may be without an ID token.
@@ -117,7 +119,13 @@ pub(crate) async fn validate(
 async fn checked(io: &Io, expected: &Expected<'_>, token: &Secret) -> Result<(), Error> {
     let token = Parsed::read(token.expose()).map_err(|what| expected.invalid(&what))?;
     let now_s = io.server_clock(expected.host).estimate_ms(io.now()) / 1000;
-    let algorithm = token.algorithm().map_err(|what| expected.invalid(&what))?;
+    let algorithm = token.algorithm().map_err(|what| {
+        let error = expected.invalid(&what);
+        match expected.client.authority.is_version_1() && token.header_text("alg") == Some("none") {
+            true => error.hint(UNSIGNED),
+            false => error,
+        }
+    })?;
     expected.check(&token, algorithm, now_s)?;
     let description = expected.client.description(expected.tenant);
     let description = description.ok_or_else(|| no_issuer(expected.client))?;

@@ -78,8 +78,9 @@ pub use error::{Attempt, CredentialRef, Error, ErrorClass, ErrorDetail};
 pub use inspect::{JwtSummary, inspect_jwt};
 pub use needs::Needs;
 pub use request::{
-    AccessToken, AuthorizationCode, ClientAssertion, Grant, GrantKind, Refresh, RejectionOutcome,
-    TokenExchange, TokenRequest, TokenSource, TokenType, UserReference, token_types,
+    AccessToken, AuthorizationCode, ClientAssertion, Grant, GrantKind, Moments, Refresh,
+    RejectionOutcome, TokenExchange, TokenRequest, TokenSource, TokenType, UserReference,
+    token_types,
 };
 pub use secret::{Secret, SecretBytes, Zeroizing, sha256, sha256_hex, wipe};
 pub use status::{

@@ -5,7 +5,7 @@ mod grants;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use self::grants::{AuthorizationCode, TokenExchange, token_types};
-use crate::{Error, ErrorClass, Secret};
+use crate::{Error, ErrorClass, Moment, Now, Secret};
 
 /// One question for a token.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -219,6 +219,15 @@ pub enum TokenSource {
     SharedExchange,
 }
 
+/// The times of an access token, to the millisecond and on both clocks of the engine's driver.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Moments {
+    /// When it expires.
+    pub expires: Moment,
+    /// From when a newer one is looked for.
+    pub refresh: Moment,
+}
+
 /// An access token.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AccessToken {
@@ -231,6 +240,8 @@ pub struct AccessToken {
     pub expires_on: u64,
     /// Unix seconds from when a newer one is looked for; until then it may be kept without asking again.
     pub refresh_on: u64,
+    /// Both of them as the engine knows them. `None` where the token came over an interface, which has seconds.
+    pub moments: Option<Moments>,
     /// Granted scopes, space-separated.
     pub scope: String,
     /// The configured identity.
@@ -250,6 +261,14 @@ pub struct AccessToken {
 impl AccessToken {
     /// `token_type` of what is no access token (RFC 8693 section 2.2.1).
     pub(crate) const NOT_APPLICABLE: &str = "N_A";
+
+    /// [`Self::moments`]; by the whole seconds where those are all that is known.
+    pub fn moments(&self, now: Now) -> Moments {
+        self.moments.unwrap_or_else(|| Moments {
+            expires: Moment::at_unix_s(self.expires_on, now),
+            refresh: Moment::at_unix_s(self.refresh_on, now),
+        })
+    }
 
     /// [`Self::expires_on`] as a time.
     pub fn expires_at(&self) -> SystemTime {
@@ -357,6 +376,7 @@ mod tests {
             token_type: token_type.to_owned(),
             expires_on: 20,
             refresh_on: 10,
+            moments: None,
             scope: "s".to_owned(),
             identity: "app".to_owned(),
             source: TokenSource::Exchange,
@@ -376,6 +396,26 @@ mod tests {
         ] {
             assert_eq!(token(token_type).authorization().unwrap().expose(), header);
         }
+    }
+
+    #[test]
+    fn the_times_of_a_token_are_the_engines_where_it_knows_them() {
+        let now = Now {
+            unix_ms: 15_400,
+            mono_ms: 400,
+        };
+        let of_seconds = token("bearer").moments(now);
+        assert_eq!(of_seconds.expires, Moment::after(now, 4_600));
+        assert!(of_seconds.refresh.reached(now));
+        let known = Moments {
+            expires: Moment::after(now, 4_601),
+            refresh: Moment::after(now, 7),
+        };
+        let token = AccessToken {
+            moments: Some(known),
+            ..token("bearer")
+        };
+        assert_eq!(token.moments(now.plus_ms(60)), known);
     }
 
     #[test]

@@ -11,7 +11,7 @@
 use std::fmt;
 use std::hash::BuildHasher as _;
 
-use crate::authority::{Authority, EndpointVersion};
+use crate::authority::Authority;
 use crate::distinction::Distinction;
 use crate::exchange::{Form, Granted};
 use crate::flow::Io;
@@ -228,14 +228,7 @@ impl InSession {
         scopes: &[String],
     ) {
         let mut scopes = scopes.to_vec();
-        let is_v1 = matches!(
-            authority,
-            Authority::Entra {
-                version: EndpointVersion::V1,
-                ..
-            }
-        );
-        if !is_v1 && !scopes.iter().any(|scope| scope == OFFLINE_ACCESS) {
+        if !authority.is_version_1() && !scopes.iter().any(|scope| scope == OFFLINE_ACCESS) {
             scopes.push(OFFLINE_ACCESS.to_owned());
         }
         match self.refresh_token() {
@@ -305,6 +298,18 @@ impl InSession {
         };
         Error::with_detail(ErrorClass::InteractionRequired, detail)
     }
+}
+
+/// A refusal of a refresh token that a caller presents: that it is good no more is for its user to mend.
+pub(crate) fn of_refresh_token(error: Error) -> Error {
+    if !is_the_end(&error) {
+        return error;
+    }
+    let error = error.edit(|detail| {
+        let hint = || aadsts::SIGN_IN.to_owned();
+        detail.hint.get_or_insert_with(hint);
+    });
+    error.reclassify(ErrorClass::InteractionRequired)
 }
 
 /// Whether the refresh token is good no more, and not only for what was asked.

@@ -219,14 +219,14 @@ fn nothing_that_a_grant_presents_comes_back() {
     };
     let user = || Grant::agent_user(AGENT, "agent@contoso.example");
     let entra: Vec<Presented> = vec![
-        (Grant::on_behalf_of(secret()), Vec::new(), secret()),
+        (Grant::on_behalf_of(assertion(8)), Vec::new(), assertion(8)),
         (
-            Grant::on_behalf_of_in_session(secret(), KEY),
+            Grant::on_behalf_of_in_session(assertion(8), KEY),
             Vec::new(),
-            secret(),
+            assertion(8),
         ),
         (
-            Grant::on_behalf_of_in_session("token", KEY),
+            Grant::on_behalf_of_in_session(assertion(9), KEY),
             Vec::new(),
             KEY.to_owned(),
         ),
@@ -259,7 +259,7 @@ fn nothing_that_a_grant_presents_comes_back() {
             };
             let asking = |grant: Grant| TokenRequest::for_scopes([graph]).with_grant(grant);
             if *grant == Grant::session(KEY) {
-                let begin = asking(Grant::on_behalf_of_in_session("token", KEY));
+                let begin = asking(Grant::on_behalf_of_in_session(assertion(9), KEY));
                 let begun = token(&json!({"refresh_token": sent}));
                 ask_for(&mut engine, &begin, &[], &begun).expect("a session");
             }

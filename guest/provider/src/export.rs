@@ -78,7 +78,7 @@ impl opaque_tokens::Guest for Component {
     async fn get(request: TokenRequest) -> Result<opaque_tokens::Token, CredentialError> {
         let request = request.into();
         let token = driver::token(core::TokenRequest::clone(&request)).await?;
-        let expires = core::Moment::at_unix_s(token.expires_on, effects::now());
+        let expires = token.moments(effects::now()).expires;
         Ok(opaque_tokens::Token::new(OpaqueToken {
             request,
             token,

@@ -75,6 +75,7 @@ fn nothing_shows_a_secret_when_it_is_formatted() -> Result<()> {
         token_type: "Bearer".into(),
         expires_on: 2,
         refresh_on: 1,
+        moments: None,
         scope: GRAPH.into(),
         identity: "app".into(),
         source: TokenSource::Exchange,

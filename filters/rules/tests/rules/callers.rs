@@ -125,6 +125,7 @@ fn what_is_the_callers_fault_depends_on_the_grant() {
     for (error, on_behalf, exchanged) in [
         ("invalid_grant", true, true),
         ("invalid_request", false, true),
+        ("invalid_request-50027", true, true),
         ("invalid_token", false, true),
         ("invalid_target", false, false),
         ("invalid_scope", false, false),

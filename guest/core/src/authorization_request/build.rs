@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use super::{AuthorizationOptions, AuthorizationRequest};
-use crate::authority::{Authority, Endpoint, EndpointVersion};
+use crate::authority::{Authority, Endpoint};
 use crate::config::{Client, IdentityConfig, rules};
 use crate::credential::discovery;
 use crate::flow::Io;
@@ -65,7 +65,7 @@ pub(crate) async fn build(
         return Err(Error::new(ErrorClass::InvalidRequest, message)
             .hint("name an identity with a client of its own"));
     };
-    let tenant = identity.check_tenant(options.tenant.as_deref())?;
+    let tenant = identity.check_tenant_of_sign_in(options.tenant.as_deref())?;
     let scopes = scopes(&identity, options)?;
     let claims = options.claims.as_deref().map(challenge::parse_claims);
     let claims = claims.transpose()?;
@@ -204,13 +204,7 @@ fn scopes(identity: &IdentityConfig, options: &AuthorizationOptions) -> Result<V
 
 /// Entra's v1 endpoint is told the resource by itself; the rest of them is the scope.
 fn of_version<'a>(authority: &Authority, scopes: &'a [String]) -> (Option<&'a str>, String) {
-    let is_v1 = matches!(
-        authority,
-        Authority::Entra {
-            version: EndpointVersion::V1,
-            ..
-        }
-    );
+    let is_v1 = authority.is_version_1();
     let is_of_a_resource = |scope: &&String| is_v1 && !OIDC_SCOPES.contains(&scope.as_str());
     let resource = scopes.iter().find(is_of_a_resource);
     let resource = resource.map(|scope| {

@@ -124,11 +124,12 @@ fn each_once(scopes: &[String]) -> Result<Vec<String>, Error> {
 }
 
 /// Checks the tenant of a request against the identity's allow-list and gives the one to use; `None` for a generic
-/// token endpoint.
+/// token endpoint. `signs_in`: it is about somebody who signs in, who may be of any of many.
 pub(super) fn check_tenant(
     identity: &str,
     client: Option<&Client>,
     requested: Option<&str>,
+    signs_in: bool,
 ) -> Result<Option<String>, Error> {
     let own = client.and_then(|client| client.tenant.as_ref());
     let Some(requested) = requested else {
@@ -145,7 +146,13 @@ pub(super) fn check_tenant(
         )
         .hint("leave the tenant out"));
     };
-    rules::tenant(requested).map_err(|refusal| invalid("tenant", &refusal))?;
+    let takes_any = || {
+        let mut listed = client.additionally_allowed_tenants.iter();
+        listed.any(|known| known == "*")
+    };
+    if !(signs_in && rules::is_many_tenants(requested) && takes_any()) {
+        rules::tenant(requested).map_err(|refusal| invalid("tenant", &refusal))?;
+    }
     let listed = client.additionally_allowed_tenants.iter();
     // one spelling per tenant, so that two spellings do not make two tokens
     if let Some(known) = std::iter::once(own)
@@ -154,11 +161,7 @@ pub(super) fn check_tenant(
     {
         return Ok(Some(known.clone()));
     }
-    if client
-        .additionally_allowed_tenants
-        .iter()
-        .any(|known| known == "*")
-    {
+    if takes_any() {
         return Ok(Some(requested.to_ascii_lowercase()));
     }
     Err(Error::new(
@@ -380,6 +383,18 @@ mod tests {
             any.check_tenant(Some("organizations")).is_err(),
             "`*` is any one tenant"
         );
+        // but for people, who are each of one
+        for (identity, many, is_taken) in [
+            (&any, "organizations", true),
+            (&any, "Common", true),
+            (&any, "consumers", true),
+            (&any, "a/b", false),
+            (&listed, "organizations", false),
+        ] {
+            let tenant = identity.check_tenant_of_sign_in(Some(many));
+            let expected = is_taken.then(|| Some(many.to_ascii_lowercase()));
+            assert_eq!(tenant.ok(), expected, "{many}");
+        }
     }
 
     #[test]

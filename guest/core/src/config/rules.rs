@@ -81,16 +81,20 @@ pub(crate) fn tenant(tenant: &str) -> Result<(), Refusal> {
             FORM,
         ));
     }
-    if ["common", "organizations", "consumers"]
-        .iter()
-        .any(|many| tenant.eq_ignore_ascii_case(many))
-    {
+    if is_many_tenants(tenant) {
         return Err(Refusal::new(
             format!("is `{tenant}`, but an app gets its tokens from one tenant (AADSTS9001023)"),
             FORM,
         ));
     }
     Ok(())
+}
+
+/// Whether it is one of Entra ID's names for many tenants.
+pub(crate) fn is_many_tenants(tenant: &str) -> bool {
+    ["common", "organizations", "consumers"]
+        .iter()
+        .any(|many| tenant.eq_ignore_ascii_case(many))
 }
 
 /// A region of Azure becomes a label of a host name. The SDKs' words for finding it out mean nothing here: it takes a

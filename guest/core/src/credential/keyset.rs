@@ -17,15 +17,25 @@ const CHECK: &str =
 /// How the keys of what is kept here begin.
 const KEYS: &str = "keys";
 
+/// How often it is asked for where that fails.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) enum Tries {
+    /// Whoever asks comes again by himself.
+    One,
+    /// Whoever waits has an answer that need not come twice.
+    Several,
+}
+
 /// The set there, as text.
 pub(crate) async fn kept(
     io: &Io,
     endpoint: &Endpoint,
     correlation_id: &str,
+    tries: Tries,
 ) -> Result<Secret, Error> {
     let key = key(endpoint);
     io.bound_shelves(KEYS, &key, MAX_KEY_SETS);
-    let ask = Box::pin(async { Ok(asked(io, endpoint, correlation_id).await?) });
+    let ask = Box::pin(async { Ok(asked(io, endpoint, correlation_id, tries).await?) });
     let kept = kept::kept(io, &key, ask).await;
     kept.map(|kept| kept.text().clone())
         .map_err(|failure| failure.error)
@@ -37,7 +47,7 @@ pub(crate) async fn kept_anew(
     endpoint: &Endpoint,
     correlation_id: &str,
 ) -> Option<Result<Secret, Error>> {
-    let ask = Box::pin(async { Ok(asked(io, endpoint, correlation_id).await?) });
+    let ask = Box::pin(async { Ok(asked(io, endpoint, correlation_id, Tries::Several).await?) });
     let kept = kept::kept_anew(io, &key(endpoint), KEY_SET_PAUSE_MS, ask).await?;
     Some(
         kept.map(|kept| kept.text().clone())
@@ -49,12 +59,18 @@ fn key(endpoint: &Endpoint) -> String {
     format!("{KEYS} {endpoint}")
 }
 
-/// Asks for it, again where that may help: whoever waits has an answer that need not come twice.
-async fn asked(io: &Io, endpoint: &Endpoint, correlation_id: &str) -> Result<Fresh, Error> {
+/// Asks for it, again where that may help.
+async fn asked(
+    io: &Io,
+    endpoint: &Endpoint,
+    correlation_id: &str,
+    tries: Tries,
+) -> Result<Fresh, Error> {
     let mut attempts = Attempts::default();
     loop {
         let error = match once(io, endpoint, correlation_id).await {
             Ok(fresh) => return Ok(fresh),
+            Err(error) if tries == Tries::One => return Err(error),
             Err(error) => error,
         };
         let Next::After(ms) = attempts.next(&error, io) else {

@@ -12,9 +12,14 @@ pub(super) fn check(
     code: &Secret,
     redirect_uri: &str,
     code_verifier: Option<&Secret>,
+    nonce: Option<&str>,
 ) -> Result<(), Error> {
     subject::check("the authorization code", code)?;
     check_redirect_uri(redirect_uri)?;
+    if nonce.is_some_and(|nonce| nonce.trim().is_empty()) {
+        return Err(subject::invalid("the nonce is empty".to_owned())
+            .hint("hand in that of the authorization request, or none where it had none"));
+    }
     code_verifier.map_or(Ok(()), check_verifier)
 }
 

@@ -4,6 +4,7 @@
 use super::{add_scopes, subject};
 use crate::authority::Authority;
 use crate::exchange::Form;
+use crate::inspect::inspect_jwt;
 use crate::{Error, Secret};
 
 /// Session keys, bytes: who guesses one gets a user's tokens, so a name or a number of the user's is none. 16 random bytes
@@ -23,7 +24,18 @@ pub(super) fn check(assertion: Option<&Secret>, session_key: Option<&Secret>) ->
         .hint("make it at random, of 16 bytes or more: who knows it gets the user's tokens"));
     }
     match assertion {
-        Some(assertion) => subject::check("the assertion of on-behalf-of", assertion),
+        Some(assertion) => {
+            subject::check("the assertion of on-behalf-of", assertion)?;
+            // RFC 7523 section 2.1; what is in one that is encrypted (RFC 7516 section 7.1) is the server's to see
+            let text = assertion.expose();
+            match inspect_jwt(text).is_some() || text.split('.').count() == 5 {
+                true => Ok(()),
+                false => Err(subject::invalid(
+                    "the assertion of on-behalf-of is no JWT".to_owned(),
+                )
+                .hint("pass the access token that the user has sent, as it came")),
+            }
+        }
         None if session_key.is_some() => Ok(()),
         None => Err(subject::invalid(
             "on-behalf-of has neither an assertion nor a session key".to_owned(),

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::shown;
 use crate::authority::{Description, Endpoint, TENANT_ID};
 use crate::credential::discovery::{self, Metadata};
-use crate::credential::keyset;
+use crate::credential::keyset::{self, Tries};
 use crate::effect::{Algorithm, PublicKey};
 use crate::flow::Io;
 use crate::json::Json;
@@ -21,6 +21,11 @@ pub(super) struct KeySet<'a> {
     pub(super) description: &'a Description,
     pub(super) metadata: &'a Metadata,
     pub(super) correlation_id: &'a str,
+}
+
+/// Where they are, if they may be asked for there.
+pub(super) fn endpoint(description: &Description, metadata: &Metadata) -> Result<Endpoint, Error> {
+    discovery::permitted(description, "jwks_uri", &metadata.jwks_uri)
 }
 
 /// Which key a token needs.
@@ -40,9 +45,8 @@ impl KeySet<'_> {
         input: &str,
         signature: &[u8],
     ) -> Result<bool, Error> {
-        let uri = &self.metadata.jwks_uri;
-        let endpoint = discovery::permitted(self.description, "jwks_uri", uri)?;
-        let text = keyset::kept(io, &endpoint, self.correlation_id).await?;
+        let endpoint = endpoint(self.description, self.metadata)?;
+        let text = keyset::kept(io, &endpoint, self.correlation_id, Tries::Several).await?;
         let candidates = match wanted.among(&endpoint, &text)? {
             candidates if candidates.is_empty() => {
                 // it may have been added since
@@ -56,6 +60,7 @@ impl KeySet<'_> {
         if candidates.is_empty() {
             return Err(wanted.not_found(&endpoint));
         }
+        let mut unusable = None;
         for key in candidates {
             let verified = io.verify(
                 wanted.algorithm,
@@ -63,21 +68,19 @@ impl KeySet<'_> {
                 input.as_bytes().to_vec(),
                 signature.to_vec(),
             );
-            let is_signed = verified.await.map_err(|why| {
-                let message = format!(
-                    "the key {} of {}{} cannot be used: {}",
-                    wanted.name(),
-                    endpoint.authority,
-                    endpoint.path,
-                    shown(&why)
-                );
-                Error::new(ErrorClass::InvalidResponse, message)
-            })?;
-            if is_signed {
-                return Ok(true);
+            match verified.await {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(why) => unusable = unusable.or(Some(why)),
             }
         }
-        Ok(false)
+        match unusable {
+            None => Ok(false),
+            Some(why) => {
+                let what = format!("cannot be used: {}", shown(&why));
+                Err(wanted.broken(&endpoint, &what))
+            }
+        }
     }
 }
 
@@ -88,30 +91,42 @@ impl Wanted<'_> {
         let Some(Json::List(keys)) = parsed.get("keys") else {
             return Ok(Vec::new());
         };
-        let fitting: Vec<&Json> = keys.iter().filter(|key| self.fits(key)).collect();
-        if self.kid.is_none() && fitting.len() > 1 {
+        let fitting = keys.iter().filter(|key| self.fits(key));
+        let read = fitting.map(|key| self.public_key(key));
+        // one that is broken keeps nobody from those that are not
+        let (mut good, mut broken) = (Vec::new(), None);
+        for key in read {
+            match key {
+                Ok(key) => good.push(key),
+                Err(what) => broken = broken.or(Some(what)),
+            }
+        }
+        if self.kid.is_none() && good.len() > 1 {
             // OpenID Connect Core section 10.1
             let message = format!(
                 "names no kid, and {}{} has {} keys for {}",
                 endpoint.authority,
                 endpoint.path,
-                fitting.len(),
+                good.len(),
                 self.algorithm.name()
             );
             return Err(Error::new(ErrorClass::InvalidResponse, message));
         }
-        let fitting = fitting.into_iter().take(MAX_CANDIDATES);
-        let read = fitting.map(|key| self.public_key(key));
-        read.collect::<Result<Vec<_>, _>>().map_err(|what| {
-            let message = format!(
-                "the key {} of {}{} {what}",
-                self.name(),
-                endpoint.authority,
-                endpoint.path
-            );
-            Error::new(ErrorClass::InvalidResponse, message)
-                .hint("it is the server's: have its keys mended")
-        })
+        match broken {
+            Some(what) if good.is_empty() => Err(self.broken(endpoint, &what)),
+            _ => {
+                good.truncate(MAX_CANDIDATES);
+                Ok(good)
+            }
+        }
+    }
+
+    /// The key is there, and is no good.
+    fn broken(&self, endpoint: &Endpoint, what: &str) -> Error {
+        let Endpoint { authority, path } = endpoint;
+        let message = format!("the key {} of {authority}{path} {what}", self.name());
+        Error::new(ErrorClass::InvalidResponse, message)
+            .hint("it is the server's: have its keys mended")
     }
 
     /// Whether the key is named, is for signatures, and is of the kind that the algorithm takes (RFC 7517 section 4).
@@ -152,7 +167,12 @@ impl Wanted<'_> {
     fn public_key(&self, key: &Json) -> Result<PublicKey, String> {
         let member = |name: &str| {
             let text = key.get(name).and_then(Json::text);
-            let bytes = text.and_then(|text| URL_SAFE_NO_PAD.decode(text.expose()).ok());
+            let bytes = text.and_then(|text| {
+                // some servers write it as other encodings of base64 have it: it means the same
+                let text = text.expose().trim_end_matches('=');
+                let text = text.replace('+', "-").replace('/', "_");
+                URL_SAFE_NO_PAD.decode(text).ok()
+            });
             bytes.ok_or_else(|| format!("has no {name} in base64url"))
         };
         let number = |name: &str| {
@@ -173,6 +193,9 @@ impl Wanted<'_> {
         match self.algorithm {
             Algorithm::Rs256 | Algorithm::Ps256 => {
                 let (n, e) = (number("n")?, number("e")?);
+                if e.is_empty() {
+                    return Err("has no e in base64url".to_owned());
+                }
                 let spare = n.first().map_or(0, |first| first.leading_zeros() as usize);
                 let bits = (8 * n.len()).saturating_sub(spare);
                 if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {

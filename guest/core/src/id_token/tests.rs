@@ -133,6 +133,8 @@ struct World {
     /// `Date` of the token server.
     date: Option<&'static str>,
     id_token: Option<String>,
+    /// The tenant of each request, where it is not the identity's own.
+    tenant: Option<&'static str>,
     /// Method and URL of what was asked.
     asked: Vec<String>,
     verified: usize,
@@ -151,6 +153,7 @@ impl World {
             pages: BTreeMap::new(),
             date: None,
             id_token: None,
+            tenant: None,
             asked: Vec::new(),
             verified: 0,
         };
@@ -189,13 +192,23 @@ impl World {
     }
 
     fn get(&mut self, id_token: Option<&str>, grant: Grant) -> Result<AccessToken, Error> {
+        self.get_for(&["https://graph.microsoft.com/.default"], id_token, grant)
+    }
+
+    fn get_for(
+        &mut self,
+        scopes: &[&str],
+        id_token: Option<&str>,
+        grant: Grant,
+    ) -> Result<AccessToken, Error> {
         self.id_token = id_token.map(str::to_owned);
         self.asked.clear();
         self.mono_ms += 1;
         let request = TokenRequest {
             refresh: crate::Refresh::Force,
             token_type: TokenType::Bearer,
-            ..TokenRequest::for_scopes(["https://graph.microsoft.com/.default"]).with_grant(grant)
+            tenant: self.tenant.map(str::to_owned),
+            ..TokenRequest::for_scopes(scopes.iter().copied()).with_grant(grant)
         };
         let now = self.now();
         let ticket = match self.engine.request(now, &request) {
@@ -254,6 +267,7 @@ impl World {
             _ => {
                 let mut answer = json!({
                     "access_token": "the-access-token", "token_type": "Bearer", "expires_in": 3600,
+                    "refresh_token": "the-next-refresh-token",
                 });
                 if let Some(id_token) = &self.id_token {
                     answer["id_token"] = json!(id_token);
@@ -364,10 +378,11 @@ fn a_good_token_of_each_algorithm_is_handed_out() {
         assert_eq!(
             world.asked,
             [
-                format!("POST {TOKEN}"),
                 format!("GET {METADATA}"),
-                format!("GET {KEYS}")
-            ]
+                format!("GET {KEYS}"),
+                format!("POST {TOKEN}")
+            ],
+            "a code is not spent for an ID token that nobody could judge"
         );
         // what the keys cost is not paid again
         world.redeem(&id_token).expect(alg);
@@ -820,11 +835,8 @@ fn keys_and_metadata_that_are_no_good_are_named_and_lead_nowhere() {
             .contains("its jwks_uri is at `evil.example`"),
         "{error}"
     );
-    assert_eq!(
-        world.asked,
-        [format!("POST {TOKEN}"), format!("GET {METADATA}")]
-    );
-    // one that fails for a moment is asked again: a code is not to be had twice
+    assert_eq!(world.asked, [format!("GET {METADATA}")]);
+    // one that fails for a moment is asked again, and the code is not spent meanwhile
     let mut world = World::new(&key);
     world.pages.insert(KEYS.to_owned(), (503, String::new()));
     let error = world.redeem(&id_token).unwrap_err();
@@ -834,7 +846,8 @@ fn keys_and_metadata_that_are_no_good_are_named_and_lead_nowhere() {
         .iter()
         .map(|asked| asked.contains(KEYS))
         .collect();
-    assert_eq!(asked, [false, false, true, true, true]);
+    assert_eq!(asked, [false, true, true, true]);
+    assert!(error.detail().retryable);
 }
 
 #[test]
@@ -861,7 +874,8 @@ fn only_a_user_has_an_id_token() {
         assert_eq!(token.id_token, Some(Secret::new(&*id_token)));
         assert!(world.get(None, grant.clone()).unwrap().id_token.is_none());
         let other = key.jws(&header("RS256"), &with("aud", json!("app-2")));
-        assert!(world.get(Some(&other), grant).is_err());
+        // nor has anybody asked for this one
+        assert_eq!(world.get(Some(&other), grant).unwrap().id_token, None);
     }
     let code = |nonce: Option<&str>| Grant::AuthorizationCode {
         code: "c".into(),
@@ -877,6 +891,234 @@ fn only_a_user_has_an_id_token() {
             .to_string()
             .contains("has no `id_token`, and the authorization request had a nonce"),
         "{error}"
+    );
+}
+
+/// Whatever is wrong with an ID token, a refresh token that was rotated is handed out; only who has asked for the ID token,
+/// and may ask again, is told in place of it.
+#[test]
+fn a_bad_id_token_takes_a_refresh_token_from_nobody() {
+    const OPENID: [&str; 2] = ["https://graph.microsoft.com/User.Read", "openid"];
+    const PLAIN: [&str; 1] = ["https://graph.microsoft.com/User.Read"];
+    let (key, other) = (rs256(), rs256());
+    let good = key.jws(&header("RS256"), &claims());
+    let down = |world: &mut World, url: &str| {
+        world.pages.insert(url.to_owned(), (503, String::new()));
+    };
+    let kinds: [(&str, String, &[&str]); 8] = [
+        ("good", good.clone(), &[]),
+        ("forged", other.jws(&header("RS256"), &claims()), &[]),
+        (
+            "unsigned",
+            format!(
+                "{}.{}.",
+                b64(r#"{"alg":"none"}"#),
+                b64(claims().to_string())
+            ),
+            &[],
+        ),
+        (
+            "of a stranger",
+            key.jws(
+                &header("RS256"),
+                &with("iss", json!("https://evil.example")),
+            ),
+            &[],
+        ),
+        (
+            "expired",
+            key.jws(&header("RS256"), &with("exp", json!(START_S - 3600))),
+            &[],
+        ),
+        ("none", "none".to_owned(), &[]),
+        ("without keys", good.clone(), &[KEYS]),
+        ("without metadata", good, &[METADATA]),
+    ];
+    let code = |n: usize, nonce: Option<&str>| Grant::AuthorizationCode {
+        code: format!("code-{n}").into(),
+        redirect_uri: "https://app.example/callback".to_owned(),
+        code_verifier: None,
+        nonce: nonce.map(str::to_owned),
+    };
+    let on_behalf = || Grant::OnBehalfOf {
+        assertion: Some("a".into()),
+        session_key: None,
+    };
+    for (n, (what, id_token, lost)) in kinds.iter().enumerate() {
+        let is_good = *what == "good";
+        for (grant, scopes, is_needed) in [
+            (code(n, Some(NONCE)), PLAIN.as_slice(), true),
+            (code(n, None), &OPENID, true),
+            (code(n, None), &PLAIN, false),
+            (Grant::RefreshToken("r".into()), &OPENID, false),
+            (Grant::RefreshToken("r".into()), &PLAIN, false),
+            (on_behalf(), &OPENID, true),
+            (on_behalf(), &PLAIN, false),
+        ] {
+            let mut world = World::new(&key);
+            for url in *lost {
+                down(&mut world, url);
+            }
+            let shown = format!("{what}: {grant:?} {scopes:?}");
+            let is_code = matches!(grant, Grant::AuthorizationCode { .. });
+            let answer = world.get_for(scopes, Some(id_token), grant);
+            let posted = world.asked.iter().filter(|asked| asked.starts_with("POST"));
+            let posted = posted.count();
+            match answer {
+                Ok(token) => {
+                    assert!(is_good || !is_needed, "{shown}");
+                    assert_eq!(token.id_token.is_some(), is_good, "{shown}");
+                    let next = token.refresh_token.as_ref().map(Secret::expose);
+                    assert_eq!(next, Some("the-next-refresh-token"), "{shown}");
+                }
+                Err(error) => {
+                    assert!(is_needed && !is_good, "{shown}: {error}");
+                    // who has lost nothing may come again
+                    let is_unspent = is_code && !lost.is_empty();
+                    assert_eq!(posted == 0, is_unspent, "{shown}");
+                    if is_code {
+                        assert_eq!(error.detail().retryable, is_unspent, "{shown}: {error:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Keys that never come take a part of the time, and not the answer.
+#[test]
+fn who_can_do_without_an_id_token_does_not_wait_for_its_keys() {
+    let key = rs256();
+    let mut world = World::new(&key);
+    world.id_token = Some(key.jws(&header("RS256"), &claims()));
+    let request = TokenRequest::for_scopes(["openid"]).with_grant(Grant::refresh_token("r"));
+    let now = world.now();
+    let Reply::Pending(ticket) = world.engine.request(now, &request) else {
+        panic!("it is asked for");
+    };
+    let answer = loop {
+        while let Some((id, effect)) = world.engine.next_effect() {
+            let Effect::Http { request, .. } = effect else {
+                continue;
+            };
+            // the rest is never answered
+            if request.method == "POST" {
+                let outcome = Outcome::Http(Ok(world.answer(&request)));
+                let now = world.now();
+                world.engine.complete(id, outcome, now);
+            }
+        }
+        if let Some(Completed::Token(answer)) = world.engine.take(ticket) {
+            break answer;
+        }
+        world.mono_ms = world.engine.next_deadline().expect("something to come");
+        let now = world.now();
+        world.engine.wake(now);
+    };
+    let token = answer.unwrap();
+    assert_eq!(token.id_token, None);
+    assert!(token.refresh_token.is_some());
+    assert_eq!(world.mono_ms, crate::limits::HTTP_TIMEOUT_MS / 2);
+}
+
+/// Sign-ins of the users of any tenant: the issuer is that of the token's own tenant, whatever the grant.
+#[test]
+fn users_of_any_tenant_sign_in_where_any_is_allowed() {
+    const ANY: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
+    let key = rs256();
+    let config = || entra(json!({ "additionally_allowed_tenants": ["*"] }));
+    for many in ["common", "organizations"] {
+        let mut world = World::with(&key, config());
+        world.tenant = Some(many);
+        let host = "https://login.microsoftonline.com";
+        let metadata = format!("{host}/{many}/v2.0/.well-known/openid-configuration");
+        world.page(&metadata, &json!({ "issuer": ANY, "jwks_uri": KEYS }));
+        let mut said = with("tid", json!(OTHER_TENANT));
+        for (issuer, is_its_own) in [
+            (ANY.replace("{tenantid}", OTHER_TENANT), true),
+            (ISSUER.to_owned(), false),
+            (ANY.to_owned(), false),
+            (format!("{host}/{many}/v2.0"), false),
+        ] {
+            said["iss"] = json!(issuer);
+            let id_token = key.jws(&header("RS256"), &said);
+            let code = world.redeem(&id_token);
+            assert_eq!(code.is_ok(), is_its_own, "{many} {issuer}: {code:?}");
+            let sent = format!("POST {host}/{many}/oauth2/v2.0/token");
+            assert!(world.asked.contains(&sent), "{:?}", world.asked);
+            let refresh = Grant::refresh_token(format!("r-{}", world.mono_ms));
+            let refreshed = world.get_for(&["openid"], Some(&id_token), refresh);
+            let id_token = refreshed.unwrap().id_token;
+            assert_eq!(id_token.is_some(), is_its_own, "{many} {issuer}");
+        }
+        // there is nobody whose tenant that could be
+        let own = world.get(None, Grant::ClientCredentials).unwrap_err();
+        assert_eq!(own.class(), ErrorClass::InvalidRequest, "{own}");
+    }
+    let mut world = World::new(&key);
+    world.tenant = Some("organizations");
+    let error = world.redeem("whatever").unwrap_err();
+    assert_eq!(error.class(), ErrorClass::InvalidRequest, "{error}");
+    assert!(world.asked.is_empty());
+}
+
+/// Key sets as real servers write them: other encodings of base64, several keys of one name, and keys beside the good one
+/// that nobody can use.
+#[test]
+fn a_good_key_is_found_whatever_stands_beside_it() {
+    let (key, other) = (rs256(), rs256());
+    let spelled = |spell: &dyn Fn(&str) -> String| {
+        let mut jwk = key.jwk("k1");
+        for name in ["n", "e"] {
+            jwk[name] = json!(spell(jwk[name].as_str().unwrap()));
+        }
+        jwk
+    };
+    let standard = |text: &str| text.replace('-', "+").replace('_', "/");
+    let changed = |name: &str, value: Value| {
+        let mut jwk = key.jwk("k1");
+        jwk[name] = value;
+        jwk
+    };
+    let good = || key.jwk("k1");
+    for keys in [
+        vec![spelled(&|text| format!("{text}=="))],
+        vec![spelled(&standard)],
+        vec![spelled(&|text| format!("{}=", standard(text)))],
+        vec![other.jwk("k1"), good()],
+        vec![good(), other.jwk("k1")],
+        vec![changed("n", json!("!")), good()],
+        vec![changed("n", Value::Null), good()],
+        vec![changed("n", json!(b64([0xc5; 128]))), good()],
+        vec![changed("e", json!("")), changed("n", json!(7)), good()],
+        vec![
+            json!(null),
+            json!("key"),
+            json!({}),
+            json!({ "kid": "k1" }),
+            good(),
+        ],
+    ] {
+        let mut world = World::new(&key);
+        world.page(KEYS, &json!({ "keys": keys }));
+        let answer = world.redeem(&key.jws(&header("RS256"), &claims()));
+        assert!(answer.is_ok(), "{keys:?}: {answer:?}");
+        // without a kid there is to be one that can be used
+        let nameless = key.jws(&json!({ "alg": "RS256" }), &claims());
+        let usable = keys.iter().filter(|jwk| **jwk == other.jwk("k1")).count();
+        assert_eq!(world.redeem(&nameless).is_ok(), usable == 0, "{keys:?}");
+    }
+    // where none is good, the first of those that are not is named
+    let mut world = World::new(&key);
+    let keys = [
+        changed("n", json!(b64([0xc5; 128]))),
+        changed("n", Value::Null),
+    ];
+    world.page(KEYS, &json!({ "keys": keys }));
+    let shown = world.refusal(&key.jws(&header("RS256"), &claims()));
+    assert!(
+        shown.contains("the key `k1` of") && shown.contains("is RSA of 1024 bits"),
+        "{shown}"
     );
 }
 
@@ -1004,13 +1246,10 @@ fn a_server_of_no_known_issuer_gives_no_id_tokens() {
     );
     assert!(world.asked.is_empty());
     let id_token = key.jws(&header("RS256"), &claims());
-    let error = world
+    let token = world
         .get(Some(&id_token), Grant::RefreshToken("r".into()))
-        .unwrap_err();
-    assert!(
-        format!("{error:#}").contains("set issuer of the identity"),
-        "{error:#}"
-    );
+        .unwrap();
+    assert_eq!(token.id_token, None);
     assert_eq!(world.asked, ["POST https://idp.example/token"]);
     let elsewhere =
         json!({ "token_endpoint": "https://idp.example/token", "issuer": "https://evil.example" });

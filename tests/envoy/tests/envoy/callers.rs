@@ -210,6 +210,7 @@ fn who_gets_no_token_is_told_why() {
             &invalid,
         ),
         ("forged", forged, "refused", &invalid),
+        ("no token", "x".repeat(40), "invalid-request", &invalid),
         (
             "without a second factor",
             token_of(&lab, careful, &Mint::new()),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edgepass_core::{HttpError, HttpErrorKind, HttpRequest, HttpResponse, SecretBytes};
+use serde_json::{Value, json};
 
 use super::{Dice, START_UNIX_MS};
 
@@ -149,8 +150,9 @@ impl Server {
                     r#"{"access_token":"a-refresh-token","token_type":"N_A","issued_token_type":"urn:ietf:params:oauth:token-type:refresh_token","expires_in":3600}"#.to_owned(),
                 ),
                 Some(subject) if subject.starts_with("says-") => {
-                    let error = subject.trim_start_matches("says-");
-                    (400, format!(r#"{{"error":"{error}"}}"#))
+                    let said = subject.trim_start_matches("says-");
+                    let (error, code) = said.split_once('-').unwrap_or((said, ""));
+                    (400, format!(r#"{{"error":"{error}","error_codes":[{code}]}}"#))
                 }
                 Some(subject) if subject.starts_with("mfa") => (
                     400,
@@ -210,12 +212,14 @@ fn subject(request: &HttpRequest) -> Option<String> {
     let mut form = form_urlencoded::parse(request.body.expose());
     let (_, token) = form.find(|(name, _)| matches!(&**name, "assertion" | "subject_token"))?;
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    String::from_utf8(claims).ok()
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    claims["sub"].as_str().map(str::to_owned)
 }
 
 /// What a caller of that name brings: it has the form of a JWT.
 pub(crate) fn token_of(caller: &str) -> String {
-    format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(caller))
+    let claims = json!({ "sub": caller }).to_string();
+    format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
 }
 
 fn has_claims(request: &HttpRequest) -> bool {
