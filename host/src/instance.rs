@@ -223,7 +223,11 @@ impl InFlight {
         let mut next: Option<Instant> = None;
         for job in jobs.values_mut() {
             if job.deadline <= now {
-                job.answer(Err(no_answer()));
+                let error = no_answer();
+                job.answer(Err(match job.call.is_repeatable() {
+                    true => error,
+                    false => spent(ErrorClass::Timeout, error.to_string()),
+                }));
             } else if next.is_none_or(|next| job.deadline < next) {
                 next = Some(job.deadline);
             }
@@ -274,7 +278,9 @@ impl Supervisor {
                 if !again {
                     job.answer(Err(match is_repeatable {
                         true => lost(&cause),
-                        false => spent(&cause),
+                        false => spent(ErrorClass::Other, format!(
+                            "the credential component ended while it presented a code or a refresh token, which may be spent ({cause})"
+                        )),
                     }));
                 }
                 again
@@ -549,14 +555,15 @@ fn lost(cause: &str) -> Error {
 }
 
 /// Of a call that is not made once more: a code that was sent twice would be a stolen one to the server.
-fn spent(cause: &str) -> Error {
+fn spent(class: ErrorClass, message: String) -> Error {
     Error::with_detail(
-        ErrorClass::Other,
+        class,
         ErrorDetail {
-            message: format!(
-                "the credential component ended while it presented a code or a refresh token, which may be spent ({cause})"
+            message,
+            hint: Some(
+                "the server may have taken the code or refresh token already: start the sign-in again"
+                    .to_owned(),
             ),
-            hint: Some("sign the user in again; it is not sent a second time".to_owned()),
             ..ErrorDetail::default()
         },
     )
@@ -661,8 +668,20 @@ mod tests {
             (Call::Status, true),
         ] {
             assert_eq!(call.is_repeatable(), expected);
+            // nor is it said to be worth another try when its time is up
+            let now = Instant::now();
+            let (mut job, mut answer) = job(now);
+            job.call = Arc::new(call);
+            let in_flight = InFlight::default();
+            in_flight.insert(0, job);
+            in_flight.expire(now);
+            let Ok(Err(error)) = answer.try_recv() else {
+                panic!("its time is up");
+            };
+            assert_eq!(error.class(), ErrorClass::Timeout);
+            assert_eq!(error.detail().retryable, expected);
         }
-        let error = spent("a trap");
+        let error = spent(ErrorClass::Other, "a trap".to_owned());
         assert!(!error.detail().retryable && error.detail().hint.is_some());
     }
 

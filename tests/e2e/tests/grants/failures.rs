@@ -330,3 +330,74 @@ async fn id_tokens_that_prove_nothing() -> Result<()> {
     }
     Ok(())
 }
+
+/// The server's keys are out of reach at the wrong moment: a code is kept for when they are back, and a refresh token that
+/// the server has replaced is not lost.
+#[tokio::test]
+async fn keys_that_cannot_be_had_cost_neither_a_code_nor_a_refresh_token() -> Result<()> {
+    let world = World::new("grants_without_keys")?;
+    let config = world.lab.config(&world.secret());
+    let refresh_token = world.refresh_token(&world.provider(&config).await?).await?;
+    // each begins without the keys
+    let provider = world.provider(&config).await?;
+    let faults = world.emulator().faults();
+    faults.push(Fault::status(503).on("/discovery/v2.0/keys").times(3));
+    let code = world.code(&format!("openid {READ}")).await?;
+    let request = asking(&[READ, "openid"], World::redemption(code));
+    let ending = Ending {
+        class: ErrorClass::Server,
+        aadsts: &[],
+        says: &["/discovery/v2.0/keys"],
+        sent: 0,
+    };
+    fails(&world, &provider, "a code without keys", &request, &ending).await?;
+    let redeemed = provider.get_token(&request).await?;
+    world.lab.issued(&redeemed);
+    ensure!(redeemed.id_token.is_some());
+
+    let provider = world.provider(&config).await?;
+    world.emulator().set_refresh_once(true);
+    for place in ["/openid-configuration", "/discovery/v2.0/keys"] {
+        faults.push(Fault::status(503).on(place).times(3));
+    }
+    let scopes = [READ, "openid", "offline_access"];
+    let refreshing = |token: &Secret| asking(&scopes, Grant::RefreshToken(token.clone()));
+    let token = provider.get_token(&refreshing(&refresh_token)).await?;
+    world.lab.issued(&token);
+    ensure!(token.id_token.is_none(), "nobody can have judged it");
+    let next = token.refresh_token.clone().context("it is lost")?;
+    let token = provider.get_token(&refreshing(&next)).await?;
+    world.lab.issued(&token);
+    Ok(())
+}
+
+/// What the server may have taken is not to be presented again.
+#[tokio::test]
+async fn what_may_be_spent_is_not_retryable() -> Result<()> {
+    let world = World::new("grants_spent")?;
+    let provider = world.provider(&world.lab.config(&world.secret())).await?;
+    let token = world.refresh_token(&provider).await?;
+    for (what, fault) in [
+        ("reset", Fault::reset()),
+        ("a page", Fault::status(200).body("<html>Sign in</html>")),
+        ("a gateway", Fault::status(504).body("")),
+    ] {
+        let code = world.code(&format!("openid {READ}")).await?;
+        let code = asking(&[READ], World::redemption(code));
+        let refresh = asking(&[READ], Grant::RefreshToken(token.clone()));
+        for request in [code, refresh] {
+            let request = TokenRequest {
+                refresh: Refresh::Force,
+                ..request
+            };
+            world.emulator().faults().push(fault.clone().on("/token"));
+            let error = provider.get_token(&request).await.err();
+            let error = error.with_context(|| format!("{what}: a token"))?;
+            world.lab.evidence.saw_error(what, &error);
+            ensure!(!error.detail().retryable, "{what}: {error:#}");
+            let told = format!("{error:#}");
+            ensure!(told.contains("start the sign-in again"), "{what}: {told}");
+        }
+    }
+    Ok(())
+}
