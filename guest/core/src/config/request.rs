@@ -55,15 +55,20 @@ pub(super) fn check_delegated_scopes(
         ));
     }
     if *version == EndpointVersion::V1 {
-        if let Some(scope) = own.first() {
-            return Err(error(
-                format!(
-                    "scope `{scope}` is none of a resource, and the v1 endpoint takes a resource alone"
-                ),
-                "leave it out, or set endpoint_version to 2",
-            ));
-        }
-        if others.len() > 1 {
+        let out = match own.first() {
+            None => out,
+            // the user has agreed to those where the code came from, which the v1 endpoint is not told again
+            Some(_) if may_be_none => others.into_iter().cloned().collect(),
+            Some(scope) => {
+                return Err(error(
+                    format!(
+                        "scope `{scope}` is none of a resource, and the v1 endpoint takes a resource alone"
+                    ),
+                    "leave it out, or set endpoint_version to v2.0",
+                ));
+            }
+        };
+        if out.len() > 1 {
             one_resource(&out, *version)?;
         }
         return Ok(out);
