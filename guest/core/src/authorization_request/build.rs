@@ -41,16 +41,6 @@ const OWN: [&str; 14] = [
 /// section 2.1, and `audience` of Auth0 and others).
 const OF_BOTH_REQUESTS: [&str; 2] = ["resource", "audience"];
 
-/// Scopes that ask for something about the user, and not for a token of a resource (OpenID Connect Core section 5.4).
-const OIDC_SCOPES: [&str; 6] = [
-    "openid",
-    "profile",
-    "email",
-    "address",
-    "phone",
-    "offline_access",
-];
-
 /// Builds the request of an identity.
 pub(crate) async fn build(
     io: &Io,
@@ -211,7 +201,7 @@ fn of_version<'a>(authority: &Authority, scopes: &'a [String]) -> (Option<&'a st
             ..
         }
     );
-    let is_of_a_resource = |scope: &&String| is_v1 && !OIDC_SCOPES.contains(&scope.as_str());
+    let is_of_a_resource = |scope: &&String| is_v1 && !rules::OIDC_SCOPES.contains(&scope.as_str());
     let resource = scopes.iter().find(is_of_a_resource);
     let resource = resource.map(|scope| {
         let resource = scope.strip_suffix(rules::DEFAULT_SCOPE);

@@ -42,7 +42,7 @@ pub(super) fn check_delegated_scopes(
         |message: String, hint: &str| Error::new(ErrorClass::InvalidRequest, message).hint(hint);
     let (own, others): (Vec<&String>, Vec<&String>) = out
         .iter()
-        .partition(|scope| OPENID_SCOPES.contains(&scope.as_str()));
+        .partition(|scope| rules::OIDC_SCOPES.contains(&scope.as_str()));
     // a code and a refresh token stand for scopes that a person has agreed to
     let may_be_none = matches!(
         grant,
@@ -113,9 +113,6 @@ fn resource_of(scope: &str) -> &str {
     }
     resource
 }
-
-/// Scopes that are of no resource (OpenID Connect Core sections 3.1.2.1, 5.4 and 11).
-const OPENID_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 fn each_once(scopes: &[String]) -> Result<Vec<String>, Error> {
     let mut out: Vec<String> = Vec::with_capacity(scopes.len());

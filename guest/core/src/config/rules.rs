@@ -396,6 +396,17 @@ pub(crate) fn key_id(kid: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Scopes that ask for something about the user, and not for a token of a resource (OpenID Connect Core sections 3.1.2.1,
+/// 5.4 and 11).
+pub(crate) const OIDC_SCOPES: [&str; 6] = [
+    "openid",
+    "profile",
+    "email",
+    "address",
+    "phone",
+    "offline_access",
+];
+
 /// One scope token, Entra ID's or any other server's: `1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 section 3.3). It is
 /// encoded wherever it is sent.
 pub(crate) fn scope(scope: &str) -> Result<(), Refusal> {
