@@ -246,9 +246,8 @@ impl IdentityConfig {
         grant: GrantKind,
         scopes: &[String],
     ) -> Result<Vec<String>, Error> {
-        let of_a_user = !matches!(grant, GrantKind::ClientCredentials | GrantKind::Agent);
         match &self.source {
-            Source::Exchange(exchange) if of_a_user => {
+            Source::Exchange(exchange) if grant.is_of_a_user() => {
                 request::check_delegated_scopes(&exchange.client.authority, grant, scopes)
                     .map_err(|error| self.in_variables(error))
             }

@@ -54,11 +54,6 @@ pub(crate) struct Expected<'a> {
     pub(crate) correlation_id: &'a str,
 }
 
-/// Whether anybody can make use of an ID token of that grant: there is one where there is a user.
-pub(crate) fn is_of_a_user(grant: &Grant) -> bool {
-    !matches!(grant, Grant::ClientCredentials | Grant::Agent(_))
-}
-
 /// Refuses what would end in an ID token that nobody can validate, before anything of the grant is sent.
 ///
 /// # Errors
