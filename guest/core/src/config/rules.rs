@@ -208,8 +208,7 @@ pub(crate) fn path(path: &str) -> Result<(), Refusal> {
 /// A GUID as Azure writes it.
 #[cfg(feature = "every-credential")]
 pub(crate) fn guid(id: &str) -> Result<(), Refusal> {
-    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if id.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && id.split('-').all(digits) {
+    if crate::authority::is_guid(id) {
         return Ok(());
     }
     Err(Refusal::new(

@@ -2,6 +2,7 @@
 
 use super::{Grant, UserReference};
 use crate::Secret;
+use crate::authority::is_guid;
 
 /// Types of tokens (RFC 8693 section 3).
 pub mod token_types {
@@ -207,14 +208,9 @@ impl From<TokenExchange> for Grant {
 /// An object ID if it has the form of one, which no user principal name has, and a user principal name otherwise.
 impl From<String> for UserReference {
     fn from(text: String) -> Self {
-        const DIGITS: [usize; 5] = [8, 4, 4, 4, 12];
-
-        let has_form = text.split('-').map(str::len).eq(DIGITS)
-            && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
-        if has_form {
-            Self::ObjectId(text)
-        } else {
-            Self::Username(text)
+        match is_guid(&text) {
+            true => Self::ObjectId(text),
+            false => Self::Username(text),
         }
     }
 }
