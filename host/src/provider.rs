@@ -29,7 +29,7 @@ use crate::context::{self, Host, Reach};
 use crate::document::Document;
 use crate::egress::Egress;
 use crate::files::TokenFiles;
-use crate::instance::{self, Answer, Call, Instance};
+use crate::instance::{self, Answer, Call, Failed, Instance};
 use crate::limits;
 use crate::notices::Notices;
 use crate::proxy::Proxies;
@@ -374,7 +374,10 @@ impl Provider {
         };
         let (mut flight, leads) = match self.0.flights.join(request) {
             Some(flight) => (flight, false),
-            None => self.start_flight(key, request)?,
+            None => match self.start_flight(key, request) {
+                Ok(started) => started,
+                Err(error) => return self.alive_or(request, error),
+            },
         };
         if !leads {
             self.0.joined.fetch_add(1, Ordering::Relaxed);
@@ -389,9 +392,15 @@ impl Provider {
             } else {
                 outcome.shared.clone()
             }),
-            Some(Err(e)) => Err(e.clone()),
+            Some(Err(Failed::Host(error))) => self.alive_or(request, error.clone()),
+            Some(Err(Failed::Component(error))) => Err(error.clone()),
             None => Err(unexpected_answer()),
         }
+    }
+
+    /// Where the component was not asked, or has not answered: the token that this handle has, for as long as it lives.
+    fn alive_or(&self, request: &TokenRequest, error: Error) -> Result<Token, Error> {
+        self.0.cache.alive(request).ok_or(error)
     }
 
     /// Starts a flight for that key, or joins one that was started meanwhile.
@@ -422,7 +431,7 @@ impl Provider {
                 .await
                 .and_then(|answer| match answer {
                     Answer::Token(token) => Ok(Token::new(token)),
-                    _ => Err(unexpected_answer()),
+                    _ => Err(Failed::Component(unexpected_answer())),
                 });
             let outcome = result.map(|first| {
                 cache.put(key.clone(), &first, generation, false);
@@ -466,7 +475,7 @@ impl Provider {
     async fn call(&self, call: Call) -> Result<Answer, Error> {
         let answer = self.0.instance.call(call)?;
         self.0.calls.fetch_add(1, Ordering::Relaxed);
-        instance::answer(answer).await
+        Ok(instance::answer(answer).await?)
     }
 }
 
@@ -1086,7 +1095,7 @@ fn without_keys(document: &str) -> Result<Secret, BuildError> {
 struct Flights(Mutex<HashMap<Key, Flight>>);
 
 /// Where the callers of one flight wait for its outcome.
-type Flight = watch::Receiver<Option<Result<FlightOutcome, Error>>>;
+type Flight = watch::Receiver<Option<Result<FlightOutcome, Failed>>>;
 
 /// The token of a flight.
 struct FlightOutcome {
