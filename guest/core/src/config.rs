@@ -45,6 +45,8 @@ pub use client::Client;
 pub use document::{ConsumersFile, HostFile};
 pub use environment::{ENVIRONMENT_IDENTITY, Environment};
 pub use error::{ConfigError, ConfigErrorDetail};
+#[doc(hidden)]
+pub use rules::is_absolute_uri;
 pub use token_store::TokenStoreFile;
 pub use variables::{KnownVariables, Reading, VARIABLES};
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum as _;
 use edgepass::{Grant, Secret, token_types};
+use edgepass_core::config::is_absolute_uri;
 use zeroize::Zeroizing;
 
 use super::arguments::{ConfigArguments, GrantArguments, GrantName};
@@ -61,15 +62,7 @@ impl FromStr for TokenTypeName {
         if let Some((_, uri)) = NAMES.iter().find(|(known, _)| *known == name) {
             return Ok(Self((*uri).to_owned()));
         }
-        // RFC 3986 section 3: a scheme, and something after it
-        let is_uri = text.split_once(':').is_some_and(|(scheme, rest)| {
-            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                && scheme
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-                && !rest.is_empty()
-        });
-        if is_uri && text.bytes().all(|b| b.is_ascii_graphic()) {
+        if is_absolute_uri(text) {
             return Ok(Self(text.to_owned()));
         }
         Err(format!(

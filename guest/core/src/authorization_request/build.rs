@@ -224,11 +224,7 @@ fn check(options: &AuthorizationOptions) -> Result<(), Error> {
         claims: _,
         parameters,
     } = options;
-    let is_uri = redirect_uri
-        .split_once(':')
-        .is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty())
-        && redirect_uri.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_uri || redirect_uri.contains('#') {
+    if !rules::is_absolute_uri(redirect_uri) || redirect_uri.contains('#') {
         return Err(invalid(
             "redirect_uri is no absolute URI without a fragment (RFC 6749 section 3.1.2)",
             "write the one that is registered for the client, such as https://app.example/callback",

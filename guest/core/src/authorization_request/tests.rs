@@ -308,13 +308,21 @@ fn what_a_user_was_sent_for_is_redeemed() {
 #[test]
 fn what_no_server_takes_is_refused_before_anything_is_asked() {
     type Edit = fn(&mut AuthorizationOptions);
-    let cases: [(Edit, &str); 14] = [
+    let cases: [(Edit, &str); 16] = [
         (
             |o| o.redirect_uri.clear(),
             "redirect_uri is no absolute URI",
         ),
         (
             |o| o.redirect_uri = "/callback".into(),
+            "redirect_uri is no absolute URI",
+        ),
+        (
+            |o| o.redirect_uri = "1a:b".into(),
+            "redirect_uri is no absolute URI",
+        ),
+        (
+            |o| o.redirect_uri = "https://app.example/{id}".into(),
             "redirect_uri is no absolute URI",
         ),
         (

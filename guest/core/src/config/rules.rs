@@ -338,6 +338,15 @@ pub(crate) fn parameter(value: &str) -> Result<(), Refusal> {
 
 fn absolute_uri(uri: &str, form: &'static str) -> Result<(), Refusal> {
     bounded(uri, MAX_SCOPE_CHARS, form)?;
+    match is_absolute_uri(uri) {
+        true => Ok(()),
+        false => Err(Refusal::new("is not an absolute URI", form)),
+    }
+}
+
+/// Whether it is a scheme, and something after it of characters that a URI has (RFC 3986 sections 2 and 4.3). A fragment is
+/// looked for by who takes none.
+pub fn is_absolute_uri(uri: &str) -> bool {
     let scheme_ends = uri.split_once(':').is_some_and(|(scheme, rest)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
             && scheme
@@ -345,14 +354,10 @@ fn absolute_uri(uri: &str, form: &'static str) -> Result<(), Refusal> {
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
             && !rest.is_empty()
     });
-    if !scheme_ends
-        || uri
+    scheme_ends
+        && uri
             .chars()
-            .any(|c| !c.is_ascii_graphic() || "\"<>\\^`{|}".contains(c))
-    {
-        return Err(Refusal::new("is not an absolute URI", form));
-    }
-    Ok(())
+            .all(|c| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c))
 }
 
 /// An audience may be any text that JSON and a log line take.
