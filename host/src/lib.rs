@@ -92,7 +92,8 @@
 //! # Memory
 //!
 //! Each [`Provider`] runs an instance of the component, whose linear memory reserves some 4 GiB of address space and uses
-//! a few hundred kilobytes, 32 MiB at the most ([`Limits`]). Where address space is limited (`ulimit -v`), [`Builder::build`]
+//! a few hundred kilobytes. It may take 96 MiB, and one and a half times what `host.user_token_cache_mib` gives to users'
+//! tokens: 192 MiB unless that is set ([`Limits`]). Where address space is limited (`ulimit -v`), [`Builder::build`]
 //! or the first call fails with an error that says so.
 //!
 //! # Features
