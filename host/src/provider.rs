@@ -12,7 +12,7 @@ use edgepass_core::config::{ConsumersFile, HostFile};
 use edgepass_core::{
     AuthorizationOptions, AuthorizationRequest, ClientAssertion, Config, ConfigError,
     CredentialTrial, Environment, Error, ErrorClass, ErrorDetail, Grant, IdentityStatus, Needs,
-    RejectionOutcome, Secret, TokenRequest, TokenSource,
+    RejectionOutcome, Secret, TokenRequest, TokenSource, without_byte_order_mark,
 };
 use edgepass_settings::formats::Format;
 use hashbrown::HashMap;
@@ -1049,7 +1049,7 @@ fn with_token_store(document: Option<&str>, store: &TokenStoreFile) -> Option<Se
         "password_file": password_file, "password_env": password_env, "ca_file": ca_file, "database": database,
         "key_prefix": key_prefix, "users": users,
     });
-    let text = document.unwrap_or("{}").trim_start_matches('\u{feff}');
+    let text = without_byte_order_mark(document.unwrap_or("{}"));
     let mut document: serde_json::Value = serde_json::from_str(text).ok()?;
     let host = document
         .as_object_mut()?
@@ -1075,7 +1075,7 @@ fn wipe(value: &mut serde_json::Value) {
 fn without_keys(document: &str) -> Result<Secret, BuildError> {
     let unreadable =
         |e: serde_json::Error| ConfigError::new("configuration", format!("not JSON: {e}"));
-    let text = document.trim_start_matches('\u{feff}');
+    let text = without_byte_order_mark(document);
     let mut document: serde_json::Value = serde_json::from_str(text).map_err(unreadable)?;
     let certificates = document.get_mut("certificates");
     let certificates = certificates.and_then(serde_json::Value::as_object_mut);

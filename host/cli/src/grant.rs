@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::ValueEnum as _;
 use edgepass::{Grant, Secret, token_types};
 use edgepass_core::config::is_absolute_uri;
+use edgepass_core::without_byte_order_mark;
 use zeroize::Zeroizing;
 
 use super::arguments::{ConfigArguments, GrantArguments, GrantName};
@@ -397,7 +398,7 @@ fn content(bytes: &[u8], is_stdin: bool) -> Result<Secret, (&'static str, &'stat
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(("gives no text: it is not UTF-8", ALONE));
     };
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = without_byte_order_mark(text);
     let text = text.strip_suffix('\n').unwrap_or(text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     let begins = |prefix: &str| {
