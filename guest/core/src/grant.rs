@@ -69,7 +69,7 @@ impl GrantKey {
                 digest.add(code.expose());
                 digest.add(redirect_uri);
                 digest.add_optional(code_verifier.as_ref().map(Secret::expose));
-                digest.add_optional(nonce.as_deref());
+                digest.add_optional(nonce.as_ref().map(Secret::expose));
                 GrantKind::AuthorizationCode
             }
             Grant::RefreshToken(token) => {
@@ -459,7 +459,7 @@ pub(crate) mod tests {
                 code: text().into(),
                 redirect_uri: text(),
                 code_verifier: Some(text()).filter(|text| text != "a").map(Secret::new),
-                nonce: Some(text()).filter(|text| text != "b"),
+                nonce: Some(text()).filter(|text| text != "b").map(Secret::new),
             },
             5 => Grant::Agent(text()),
             6 => Grant::AgentUser {

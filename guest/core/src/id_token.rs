@@ -314,7 +314,7 @@ impl Expected<'_> {
         } = self.grant
         {
             match token.text("nonce") {
-                Some(said) if is_same_in_constant_time(said, nonce) => {}
+                Some(said) if is_same_in_constant_time(said, nonce.expose()) => {}
                 Some(_) => {
                     return failed("has another nonce than the authorization request".to_owned());
                 }

@@ -205,7 +205,7 @@ impl From<AskGrant> for Grant {
                 code: Secret::new(code),
                 redirect_uri,
                 code_verifier: code_verifier.map(Secret::new),
-                nonce,
+                nonce: nonce.map(Secret::new),
             },
             AskGrant::RefreshToken(token) => Self::RefreshToken(Secret::new(token)),
             AskGrant::JwtBearer(assertion) => Self::JwtBearer(Secret::new(assertion)),

@@ -92,7 +92,7 @@ pub(crate) fn read(arguments: &GrantArguments, config: &ConfigArguments) -> Resu
                 "--code-verifier-file",
                 "the code verifier",
             )?,
-            nonce: arguments.nonce.clone(),
+            nonce: arguments.nonce.as_deref().map(Secret::new),
         },
         GrantName::RefreshToken => Grant::RefreshToken(given.secret(
             &arguments.refresh_token_file,
@@ -516,7 +516,7 @@ mod tests {
                     code: "one".into(),
                     redirect_uri: "https://app.example/back".to_owned(),
                     code_verifier: Some("two".into()),
-                    nonce: Some("-n".to_owned()),
+                    nonce: Some("-n".into()),
                 },
             ),
             (

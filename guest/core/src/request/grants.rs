@@ -111,7 +111,7 @@ pub struct AuthorizationCode {
     code: Secret,
     redirect_uri: String,
     code_verifier: Option<Secret>,
-    nonce: Option<String>,
+    nonce: Option<Secret>,
 }
 
 impl AuthorizationCode {
@@ -123,7 +123,7 @@ impl AuthorizationCode {
 
     /// With the nonce of the authorization request. An ID token without it is refused, and the tokens with it (OpenID Connect
     /// Core section 3.1.3.7).
-    pub fn with_nonce(mut self, nonce: impl Into<String>) -> Self {
+    pub fn with_nonce(mut self, nonce: impl Into<Secret>) -> Self {
         self.nonce = Some(nonce.into());
         self
     }
@@ -260,7 +260,7 @@ mod tests {
                     code: "c".into(),
                     redirect_uri: "https://app.example/back".to_owned(),
                     code_verifier: Some("v".into()),
-                    nonce: Some("n".to_owned()),
+                    nonce: Some("n".into()),
                 },
             ),
             (Grant::refresh_token("t"), Grant::RefreshToken("t".into())),
