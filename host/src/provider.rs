@@ -218,7 +218,7 @@ impl Provider {
 
     /// Ends a session of on-behalf-of ([`Grant::on_behalf_of_in_session`](crate::Grant::on_behalf_of_in_session)), when its
     /// user signs out or the work is done: its refresh token is forgotten, and its key brings no token any more. Says whether
-    /// there was one. No identity means the default one.
+    /// there was one, which there never is of an identity that is not configured. No identity means the default one.
     ///
     /// # Errors
     ///
@@ -286,29 +286,24 @@ impl Provider {
 
     /// Where a user logs in for that identity (the default one where none is named): the first half of an authorization code
     /// flow. What comes back with the user is judged by [`AuthorizationRequest::code`], and redeemed by
-    /// [`Self::get_token`] with [`Grant::AuthorizationCode`](crate::Grant).
+    /// [`Self::get_token`] with [`Grant::authorization_code`](crate::Grant::authorization_code).
     ///
     /// ```no_run
     /// # async fn example(provider: edgepass::Provider) -> Result<(), edgepass::Error> {
     /// use edgepass::{AuthorizationOptions, Grant, TokenRequest};
     ///
-    /// let redirect_uri = "https://app.example/callback".to_owned();
-    /// let options = AuthorizationOptions {
-    ///     redirect_uri: redirect_uri.clone(),
-    ///     scopes: vec!["openid".to_owned(), "offline_access".to_owned()],
-    ///     ..AuthorizationOptions::default()
-    /// };
+    /// const REDIRECT_URI: &str = "https://app.example/callback";
+    /// const SCOPES: [&str; 2] = ["openid", "offline_access"];
+    /// let options = AuthorizationOptions::for_redirect(REDIRECT_URI).with_scopes(SCOPES);
     /// let login = provider.authorization_request(None, options).await?;
     /// // into the user's session, and the user to `login.url`; back comes a request with this query:
     /// # let query = "code=c&state=s";
     /// let code = login.code(query)?;
-    /// let grant = Grant::AuthorizationCode {
-    ///     code,
-    ///     redirect_uri,
-    ///     code_verifier: Some(login.code_verifier),
-    ///     nonce: login.nonce.map(|nonce| nonce.expose().to_owned()),
-    /// };
-    /// let token = provider.get_token(&TokenRequest::for_scopes(["openid"]).with_grant(grant)).await?;
+    /// let mut grant = Grant::authorization_code(code, REDIRECT_URI).with_code_verifier(login.code_verifier);
+    /// if let Some(nonce) = login.nonce {
+    ///     grant = grant.with_nonce(nonce);
+    /// }
+    /// let token = provider.get_token(&TokenRequest::for_scopes(SCOPES).with_grant(grant)).await?;
     /// # let _ = token;
     /// # Ok(())
     /// # }

@@ -499,7 +499,7 @@ impl Engine {
     }
 
     /// Ends a session of on-behalf-of: its refresh token is forgotten, and no token that was got in it is served again. Says
-    /// whether there was one. No identity means the default one.
+    /// whether there was one, which there never is of an identity that is not configured. No identity means the default one.
     #[cfg(feature = "every-credential")]
     pub fn end_session(&mut self, identity: Option<&str>, session_key: &Secret) -> bool {
         match self.identity(identity) {

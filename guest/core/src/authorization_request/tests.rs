@@ -242,6 +242,31 @@ fn options_go_where_they_belong() {
     );
 }
 
+#[test]
+fn options_are_built_as_they_are_written() {
+    let built = AuthorizationOptions::for_redirect("com.example.app:/back")
+        .with_scopes(["openid", "a"])
+        .with_tenant("t")
+        .with_response_mode("form_post")
+        .with_prompt("login")
+        .with_login_hint("alice")
+        .with_domain_hint("contoso.example")
+        .with_claims("{}")
+        .with_parameter("ui_locales", "de");
+    let written = AuthorizationOptions {
+        redirect_uri: "com.example.app:/back".to_owned(),
+        scopes: vec!["openid".to_owned(), "a".to_owned()],
+        tenant: Some("t".to_owned()),
+        response_mode: Some("form_post".to_owned()),
+        prompt: Some("login".to_owned()),
+        login_hint: Some("alice".to_owned()),
+        domain_hint: Some("contoso.example".to_owned()),
+        claims: Some("{}".to_owned()),
+        parameters: vec![("ui_locales".to_owned(), "de".to_owned())],
+    };
+    assert_eq!(built, written);
+}
+
 /// The same scopes in both halves: what the first one sends a user for, the second one redeems, and a refresh renews.
 #[test]
 fn what_a_user_was_sent_for_is_redeemed() {
