@@ -776,8 +776,9 @@ impl Builder {
             sources: Sources::new(needs.host_sources, &environment),
             certificates: Certificates::new(certificates, needs.issued_certificates),
             signatures: needs.signatures,
-            certificate_needs: needs.certificates,
-            identities: config.identities.keys().cloned().collect(),
+            identities: (config.identities.iter())
+                .map(|(name, identity)| (name.clone(), identity.needs().certificates.clone()))
+                .collect(),
             default_identity: config.default_identity.clone(),
             unused_certificates,
             notices: Notices::of(&config),
