@@ -18,7 +18,9 @@ use std::time::{Duration, Instant, SystemTime};
 use base64::Engine as _;
 use edgepass_core::config::CertificateFiles;
 use edgepass_core::needs::IssuedCertificateNeed;
-use edgepass_core::{Algorithm, Environment, Issuance, Secret, SecretBytes};
+use edgepass_core::{
+    Algorithm, Environment, Issuance, Secret, SecretBytes, without_byte_order_mark,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
@@ -242,7 +244,7 @@ impl Password {
                 let text = std::str::from_utf8(&bytes).map_err(|_| LoadError::NoPassword {
                     reason: format!("{shown} (password_file) is not text in UTF-8"),
                 })?;
-                let text = text.trim_start_matches('\u{feff}');
+                let text = without_byte_order_mark(text);
                 Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
             }
         }

@@ -1,7 +1,7 @@
 //! What a component's imports lead to: the state of one store, and the host's implementation of the interfaces of ours
 //! that a provider imports.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use edgepass_core::config::ConsumersFile;
@@ -41,10 +41,8 @@ pub(crate) struct Reach {
     pub(crate) certificates: Certificates,
     /// What their keys may sign.
     pub(crate) signatures: Vec<SignatureNeed>,
-    /// Which credentials use them.
-    pub(crate) certificate_needs: Vec<CertificateNeed>,
-    /// The names of the configured identities.
-    pub(crate) identities: BTreeSet<String>,
+    /// The configured identities by name, and which certificates the credentials of each use.
+    pub(crate) identities: BTreeMap<String, Vec<CertificateNeed>>,
     /// The identity of requests that name none.
     pub(crate) default_identity: Option<String>,
     /// Names of certificates that no credential uses: nobody reaches them.
@@ -120,15 +118,8 @@ impl Host {
     /// Why no server will accept one of the certificates of a credential now, if their dates say so. Reads files.
     pub(crate) fn over(&self, identity: Option<&str>, credential: usize) -> Option<String> {
         let identity = identity.or(self.0.default_identity.as_deref())?;
-        let setting = format!("identities.{identity}.credential");
-        let of_list = format!("[{credential}].");
-        let is_its = |need: &&CertificateNeed| {
-            let rest = need.setting.strip_prefix(&setting);
-            rest.is_some_and(|rest| {
-                rest.starts_with(&of_list) || (credential == 0 && rest.starts_with('.'))
-            })
-        };
-        let mut used = self.0.certificate_needs.iter().filter(is_its);
+        let needs = self.0.identities.get(identity)?.iter();
+        let mut used = needs.filter(|need| is_of(&need.setting, identity, credential));
         used.find_map(|need| self.0.certificates.get(&need.name)?.current().ok()?.over())
     }
 
@@ -179,7 +170,7 @@ impl Host {
         &self,
         thumbprint: &str,
     ) -> Option<Arc<rustls::sign::CertifiedKey>> {
-        for need in &self.0.certificate_needs {
+        for need in self.0.identities.values().flatten() {
             let Some(Ok(snapshot)) = self.0.certificates.open(&need.name).await else {
                 continue;
             };
@@ -192,7 +183,7 @@ impl Host {
 
     /// Whether an identity of that name is configured.
     pub(crate) fn has_identity(&self, name: &str) -> bool {
-        self.0.identities.contains(name)
+        self.0.identities.contains_key(name)
     }
 
     pub(crate) fn consumers(&self) -> &ConsumersFile {
@@ -425,6 +416,19 @@ impl<T: HostView> token_store::HostWithStore<T> for Imports {
 
 const NO_STORE: &str = "no token store is configured";
 
+/// Whether a setting of that identity is one of its credential of that number. What the environment describes is named by
+/// variables, and is one credential.
+fn is_of(setting: &str, identity: &str, credential: usize) -> bool {
+    let inside = setting.strip_prefix("identities.");
+    let inside =
+        inside.and_then(|inside| inside.strip_prefix(identity)?.strip_prefix(".credential"));
+    let index = inside.and_then(|inside| inside.strip_prefix('[')?.split_once(']'));
+    match index {
+        Some((index, _)) => index.parse() == Ok(credential),
+        None => credential == 0,
+    }
+}
+
 fn unavailable(reason: impl Into<String>) -> token_store::StoreError {
     token_store::StoreError::Unavailable(reason.into())
 }
@@ -575,5 +579,42 @@ fn error_code(error: wasmtime_wasi_http::Error) -> ErrorCode {
         E::HttpProtocolError => ErrorCode::HttpProtocolError,
         E::InternalError(reason) => ErrorCode::InternalError(reason),
         other => ErrorCode::InternalError(Some(other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_of_one_credential() {
+        for (setting, identity, credential, expected) in [
+            ("identities.a.credential.certificate.name", "a", 0, true),
+            ("identities.a.credential.certificate.name", "a", 1, false),
+            ("identities.a.credential[1].certificate.name", "a", 0, false),
+            ("identities.a.credential[1].certificate.name", "a", 1, true),
+            (
+                "identities.a.credential[12].certificate.name",
+                "a",
+                1,
+                false,
+            ),
+            (
+                "identities.a.credential.oidc_federation.credential.certificate.name",
+                "a",
+                0,
+                true,
+            ),
+            (
+                "identities.a.credential.credential[1].certificate.name",
+                "a.credential",
+                1,
+                true,
+            ),
+            ("AZURE_CLIENT_CERTIFICATE_PATH", "environment", 0, true),
+            ("AZURE_CLIENT_CERTIFICATE_PATH", "environment", 1, false),
+        ] {
+            assert_eq!(is_of(setting, identity, credential), expected, "{setting}");
+        }
     }
 }

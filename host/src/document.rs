@@ -16,7 +16,7 @@ pub(crate) enum Document {
     /// The text itself.
     Given(Zeroizing<String>, Format),
     /// What `EDGEPASS_CONFIG_JSON` holds.
-    Text(String),
+    Text(Zeroizing<String>),
     File(PathBuf),
     /// The file that `EDGEPASS_CONFIG` names.
     Variable(PathBuf),
@@ -33,7 +33,10 @@ impl Document {
         match (path.filter(set), text.filter(set)) {
             (None, None) => None,
             (Some(path), None) => Some(Self::Variable(path.into())),
-            (None, Some(text)) => Some(text.into_string().map_or(Self::NotText, Self::Text)),
+            (None, Some(text)) => {
+                let text = text.into_string().map(Zeroizing::new);
+                Some(text.map_or(Self::NotText, Self::Text))
+            },
             (Some(_), Some(_)) => Some(Self::Both),
         }
     }

@@ -8,8 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use edgepass_core::{
     AccessToken, AuthorizationOptions, AuthorizationRequest, ClientAssertion, CredentialTrial,
-    Error, ErrorClass, ErrorDetail, IdentityStatus, Refresh, RejectionOutcome, Secret,
-    TokenRequest,
+    Error, ErrorClass, GrantKind, IdentityStatus, Refresh, RejectionOutcome, Secret, TokenRequest,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
@@ -54,6 +53,20 @@ pub(crate) enum Call {
 }
 
 impl Call {
+    /// Whether it is made for a user. Those have a share of what is bounded, so that they keep no call of the application's
+    /// own from the component.
+    fn is_of_a_user(&self) -> bool {
+        match self {
+            Self::Token(request) | Self::Rejection { request, .. } => {
+                request.grant.kind() != GrantKind::ClientCredentials
+            }
+            Self::Authorization { .. } | Self::EndSession { .. } => true,
+            Self::Assertion { .. } | Self::Trials { .. } | Self::Forget { .. } | Self::Status => {
+                false
+            }
+        }
+    }
+
     /// Whether it may be made once more where nobody knows how far it came: not what presents a code or a refresh token,
     /// which may have been sent, and is spent by that.
     fn is_repeatable(&self) -> bool {
@@ -77,6 +90,23 @@ pub(crate) enum Answer {
     Status(Vec<IdentityStatus>),
 }
 
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Failed {
+    /// The component has said so.
+    Component(Error),
+    /// It was not asked, or has not answered.
+    Host(Error),
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Component(error) | Failed::Host(error) => error,
+        }
+    }
+}
+
 /// A call, and the channel for its answer.
 pub(crate) struct Job {
     call: Arc<Call>,
@@ -85,11 +115,15 @@ pub(crate) struct Job {
     /// How many instances have ended while it was in flight.
     lost: u8,
     /// Nobody waits any more when it is gone.
-    reply: Option<oneshot::Sender<Result<Answer, Error>>>,
+    reply: Option<oneshot::Sender<Result<Answer, Failed>>>,
 }
 
 impl Job {
-    fn answer(&mut self, result: Result<Answer, Error>) {
+    fn fail(&mut self, error: Error) {
+        self.answer(Err(Failed::Host(error)));
+    }
+
+    fn answer(&mut self, result: Result<Answer, Failed>) {
         if let Some(reply) = self.reply.take() {
             // fails when the caller was cancelled
             let _ = reply.send(result);
@@ -97,46 +131,58 @@ impl Job {
     }
 }
 
-/// A handle: calls go through a bounded channel to the task that owns the store.
+/// A handle: calls go through bounded channels to the task that owns the store.
 #[derive(Clone)]
 pub(crate) struct Instance {
-    jobs: mpsc::Sender<Job>,
+    own: mpsc::Sender<Job>,
+    users: mpsc::Sender<Job>,
     restarts: Arc<AtomicU64>,
 }
 
 impl Instance {
     /// Starts the task. It ends when the last clone of the handle is gone.
     pub(crate) fn start(engine: Engine, component: ProviderPre<Context>, host: Host) -> Self {
-        let (jobs, queue) = mpsc::channel(limits::CALLS_QUEUED);
+        let (own, queue) = mpsc::channel(limits::CALLS_QUEUED);
+        let (users, queue_of_users) = mpsc::channel(limits::USERS_CALLS_QUEUED);
         let restarts = Arc::new(AtomicU64::new(0));
         let supervisor = Supervisor {
             watchdog: Watchdog::new(&engine),
             engine,
             component,
             host,
-            queue,
-            next_queued: None,
+            queues: Queues {
+                own: Queue::new(queue),
+                users: Queue::new(queue_of_users),
+            },
             in_flight: InFlight::default(),
             restarts: Arc::clone(&restarts),
         };
         tokio::spawn(supervisor.run());
-        Self { jobs, restarts }
+        Self {
+            own,
+            users,
+            restarts,
+        }
     }
 
     /// Queues a call. Fails at once when the queue is full.
     pub(crate) fn call(
         &self,
         call: Call,
-    ) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
+    ) -> Result<oneshot::Receiver<Result<Answer, Failed>>, Error> {
         let (reply, answer) = oneshot::channel();
-        match self.jobs.try_send(Job {
+        let jobs = match call.is_of_a_user() {
+            true => &self.users,
+            false => &self.own,
+        };
+        match jobs.try_send(Job {
             call: Arc::new(call),
             deadline: Instant::now() + limits::CALL_DEADLINE,
             lost: 0,
             reply: Some(reply),
         }) {
             Ok(()) => Ok(answer),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(busy()),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(busy(jobs.max_capacity())),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(stopped()),
         }
     }
@@ -150,9 +196,10 @@ impl Instance {
 /// Waits for the answer of a call. The task that owns the instance gives one by the deadline of a call, whatever the
 /// component does, or as soon after it as an instance that follows has started or failed to.
 pub(crate) async fn answer(
-    answer: oneshot::Receiver<Result<Answer, Error>>,
-) -> Result<Answer, Error> {
-    answer.await.unwrap_or_else(|_| Err(stopped()))
+    answer: oneshot::Receiver<Result<Answer, Failed>>,
+) -> Result<Answer, Failed> {
+    let answer = answer.await;
+    answer.unwrap_or_else(|_| Err(Failed::Host(stopped())))
 }
 
 /// The caller's error when the task is gone: the runtime that it ran on was shut down.
@@ -163,13 +210,10 @@ pub(crate) fn stopped() -> Error {
     )
 }
 
-fn busy() -> Error {
+fn busy(bound: usize) -> Error {
     transient(
         ErrorClass::Busy,
-        format!(
-            "{} calls already wait for the component",
-            limits::CALLS_QUEUED
-        ),
+        format!("{bound} calls already wait for the component"),
     )
 }
 
@@ -184,14 +228,7 @@ fn no_answer() -> Error {
 }
 
 fn transient(class: ErrorClass, message: String) -> Error {
-    Error::with_detail(
-        class,
-        ErrorDetail {
-            message,
-            retryable: true,
-            ..ErrorDetail::default()
-        },
-    )
+    Error::new(class, message).retryable()
 }
 
 /// Calls inside the component. They survive its instance.
@@ -213,7 +250,7 @@ impl InFlight {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&id);
         if let Some(mut job) = job {
-            job.answer(result);
+            job.answer(result.map_err(Failed::Component));
         }
     }
 
@@ -224,15 +261,22 @@ impl InFlight {
         for job in jobs.values_mut() {
             if job.deadline <= now {
                 let error = no_answer();
-                job.answer(Err(match job.call.is_repeatable() {
+                let is_repeatable = job.call.is_repeatable();
+                job.fail(match is_repeatable {
                     true => error,
                     false => spent(ErrorClass::Timeout, error.to_string()),
-                }));
+                });
             } else if next.is_none_or(|next| job.deadline < next) {
                 next = Some(job.deadline);
             }
         }
         next
+    }
+
+    /// How many of them are made for users.
+    fn of_users(&self) -> usize {
+        let jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.values().filter(|job| job.call.is_of_a_user()).count()
     }
 
     fn take(&self) -> Vec<Job> {
@@ -242,14 +286,71 @@ impl InFlight {
     }
 }
 
+/// Calls that wait for the component, in the order of their deadlines.
+struct Queue {
+    jobs: mpsc::Receiver<Job>,
+    /// One that has been taken from the queue, which cannot be looked into otherwise. The next instance has it, if this one
+    /// has not come to it.
+    held: Option<Job>,
+}
+
+impl Queue {
+    fn new(jobs: mpsc::Receiver<Job>) -> Self {
+        Self { jobs, held: None }
+    }
+
+    /// The next call; `None` when all handles are gone. Nothing is lost when it is not waited for to the end.
+    async fn recv(&mut self) -> Option<Job> {
+        match self.held.take() {
+            Some(job) => Some(job),
+            None => self.jobs.recv().await,
+        }
+    }
+
+    /// The next call that waits, if there is one.
+    fn next(&mut self) -> Option<Job> {
+        self.held.take().or_else(|| self.jobs.try_recv().ok())
+    }
+
+    /// Tells those whose time is up while the queue is not moving.
+    fn expire(&mut self, now: Instant) {
+        while let Some(mut job) = self.next() {
+            if job.deadline > now {
+                self.held = Some(job);
+                return;
+            }
+            job.fail(no_answer());
+        }
+    }
+}
+
+/// The application's own calls, which go first, and those for its users.
+struct Queues {
+    own: Queue,
+    users: Queue,
+}
+
+impl Queues {
+    fn both(&mut self) -> [&mut Queue; 2] {
+        [&mut self.own, &mut self.users]
+    }
+
+    fn expire(&mut self, now: Instant) {
+        self.both().map(|queue| queue.expire(now));
+    }
+
+    /// When the time is up for the next of those that have been looked at.
+    fn next_deadline(&mut self) -> Option<Instant> {
+        let held = self.both().map(|queue| queue.held.as_ref());
+        held.into_iter().flatten().map(|job| job.deadline).min()
+    }
+}
+
 struct Supervisor {
     engine: Engine,
     component: ProviderPre<Context>,
     host: Host,
-    queue: mpsc::Receiver<Job>,
-    /// One that has been taken from a queue which could not be looked into otherwise. The next instance has it, if this one
-    /// has not come to it.
-    next_queued: Option<Job>,
+    queues: Queues,
     in_flight: InFlight,
     watchdog: Watchdog,
     restarts: Arc<AtomicU64>,
@@ -276,20 +377,20 @@ impl Supervisor {
                 let again =
                     is_repeatable && job.lost <= limits::CALL_RETRIES && job.reply.is_some();
                 if !again {
-                    job.answer(Err(match is_repeatable {
+                    job.fail(match is_repeatable {
                         true => lost(&cause),
                         false => spent(ErrorClass::Other, format!(
                             "the credential component ended while it presented a code or a refresh token, which may be spent ({cause})"
                         )),
-                    }));
+                    });
                 }
                 again
             });
             let now = Instant::now();
             for job in again.iter_mut().filter(|job| job.deadline <= now) {
-                job.answer(Err(no_answer()));
+                job.fail(no_answer());
             }
-            expire_queued(&mut self.queue, &mut self.next_queued, now);
+            self.queues.expire(now);
             if started.elapsed() >= limits::INSTANCE_STABLE {
                 backoff = limits::RESTART_BACKOFF;
                 continue;
@@ -325,17 +426,18 @@ impl Supervisor {
             Ok(exports) => exports,
             Err(e) => {
                 // fail these at once: a component that does not start answers nothing
-                while let Some(mut job) = next(&mut self.queue, &mut self.next_queued) {
-                    job.answer(Err(transient(ErrorClass::Other, not_started(&e))));
+                for queue in self.queues.both() {
+                    while let Some(mut job) = queue.next() {
+                        job.fail(transient(ErrorClass::Other, not_started(&e)));
+                    }
                 }
                 return Err(e);
             }
         };
         let in_flight = &self.in_flight;
-        let (queue, next_queued) = (&mut self.queue, &mut self.next_queued);
-        let drive = store.run_concurrent(async |store| {
-            drive(store, &exports, queue, next_queued, in_flight, next_id).await
-        });
+        let queues = &mut self.queues;
+        let drive = store
+            .run_concurrent(async |store| drive(store, &exports, queues, in_flight, next_id).await);
         self.watchdog.watch(drive).await?
     }
 }
@@ -344,8 +446,7 @@ impl Supervisor {
 async fn drive(
     store: &Accessor<Context>,
     exports: &Exports,
-    queue: &mut mpsc::Receiver<Job>,
-    next_queued: &mut Option<Job>,
+    queues: &mut Queues,
     in_flight: &InFlight,
     again: u64,
 ) -> wasmtime::Result<()> {
@@ -356,20 +457,21 @@ async fn drive(
             .unwrap_or_else(PoisonError::into_inner)
             .get(&id)
             .map(|job| Arc::clone(&job.call));
-        let Some(call) = call else { return Ok(()) };
+        let Some(call) = call else { return Ok(false) };
         // a trap leaves the call where it is, for the next instance
         in_flight.complete(id, perform(store, exports, &call).await?);
-        Ok::<_, wasmtime::Error>(())
+        Ok::<_, wasmtime::Error>(call.is_of_a_user())
     };
     let work = async {
         let mut next = again;
         let mut calls: FuturesUnordered<_> = (0..again).map(start).collect();
+        let mut of_users = in_flight.of_users();
         // one timer for all calls: one for each would wake the driver of timers at each
         let mut timer = std::pin::pin!(sleep_until(None));
         let mut timer_is_set = false;
         loop {
             if !timer_is_set && !calls.is_empty() {
-                let of_queued = next_queued.as_ref().map(|job| job.deadline);
+                let of_queued = queues.next_deadline();
                 let next = in_flight
                     .expire(Instant::now())
                     .into_iter()
@@ -378,24 +480,24 @@ async fn drive(
                 timer_is_set = true;
             }
             let has_room = calls.len() < limits::CALLS_IN_COMPONENT;
-            let job = if has_room && next_queued.is_some() {
-                next_queued.take()
-            } else {
-                tokio::select! {
-                    biased;
-                    Some(done) = calls.next(), if !calls.is_empty() => {
-                        done?;
-                        continue;
-                    }
-                    job = queue.recv(), if has_room => job,
-                    () = timer.as_mut(), if timer_is_set => {
-                        timer_is_set = false;
-                        expire_queued(queue, next_queued, Instant::now());
-                        continue;
-                    }
+            let has_room_for_users = has_room && of_users < limits::USERS_CALLS_IN_COMPONENT;
+            let Queues { own, users } = &mut *queues;
+            let job = tokio::select! {
+                biased;
+                Some(done) = calls.next(), if !calls.is_empty() => {
+                    of_users -= usize::from(done?);
+                    continue;
+                }
+                job = own.recv(), if has_room => job,
+                job = users.recv(), if has_room_for_users => job,
+                () = timer.as_mut(), if timer_is_set => {
+                    timer_is_set = false;
+                    queues.expire(Instant::now());
+                    continue;
                 }
             };
             let Some(job) = job else { return Ok(()) };
+            of_users += usize::from(job.call.is_of_a_user());
             in_flight.insert(next, job);
             calls.push(start(next));
             next += 1;
@@ -414,22 +516,6 @@ async fn sleep_until(deadline: Option<Instant>) {
     // all that are there have been told, and a call that comes has a whole deadline before it
     let deadline = deadline.unwrap_or_else(|| Instant::now() + limits::CALL_DEADLINE);
     tokio::time::sleep_until(deadline).await;
-}
-
-/// Tells those whose time is up in a queue that is not moving. They are in the order of their deadlines.
-fn expire_queued(queue: &mut mpsc::Receiver<Job>, next_queued: &mut Option<Job>, now: Instant) {
-    while let Some(mut job) = next(queue, next_queued) {
-        if job.deadline > now {
-            *next_queued = Some(job);
-            return;
-        }
-        job.answer(Err(no_answer()));
-    }
-}
-
-/// The next call that waits, if there is one.
-fn next(queue: &mut mpsc::Receiver<Job>, next_queued: &mut Option<Job>) -> Option<Job> {
-    next_queued.take().or_else(|| queue.try_recv().ok())
 }
 
 async fn perform(
@@ -556,16 +642,8 @@ fn lost(cause: &str) -> Error {
 
 /// Of a call that is not made once more: a code that was sent twice would be a stolen one to the server.
 fn spent(class: ErrorClass, message: String) -> Error {
-    Error::with_detail(
-        class,
-        ErrorDetail {
-            message,
-            hint: Some(
-                "the server may have taken the code or refresh token already: start the sign-in again"
-                    .to_owned(),
-            ),
-            ..ErrorDetail::default()
-        },
+    Error::new(class, message).hint(
+        "the server may have taken the code or refresh token already: start the sign-in again",
     )
 }
 
@@ -590,7 +668,7 @@ mod tests {
 
     use super::*;
 
-    type Reply = oneshot::Receiver<Result<Answer, Error>>;
+    type Reply = oneshot::Receiver<Result<Answer, Failed>>;
 
     fn job(deadline: Instant) -> (Job, Reply) {
         let (reply, answer) = oneshot::channel();
@@ -605,8 +683,9 @@ mod tests {
 
     fn has_timed_out(answer: &mut Reply) -> bool {
         match answer.try_recv() {
-            Ok(Err(error)) => {
-                assert_eq!(error.class(), ErrorClass::Timeout);
+            Ok(Err(failed)) => {
+                assert!(matches!(failed, Failed::Host(_)));
+                assert_eq!(Error::from(failed).class(), ErrorClass::Timeout);
                 true
             }
             Ok(Ok(_)) => panic!("nobody has answered"),
@@ -689,14 +768,14 @@ mod tests {
     fn a_queue_that_does_not_move_is_told_as_well_and_keeps_its_order() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let (jobs, mut queue) = mpsc::channel(3);
+        let (jobs, queue) = mpsc::channel(3);
+        let mut queue = Queue::new(queue);
         let mut answers = Vec::new();
         for deadline in [10, 20, 30] {
             let (job, answer) = job(at(deadline));
             assert!(jobs.try_send(job).is_ok());
             answers.push(answer);
         }
-        let mut held = None;
         for (now, expected, next) in [
             (5, [false; 3], Some(10)),
             (5, [false; 3], Some(10)),
@@ -704,10 +783,11 @@ mod tests {
             (25, [false; 3], Some(30)),
             (30, [false, false, true], None),
         ] {
-            expire_queued(&mut queue, &mut held, at(now));
+            queue.expire(at(now));
             let told: Vec<bool> = answers.iter_mut().map(has_timed_out).collect();
             assert_eq!(told, expected, "{now}");
-            assert_eq!(held.as_ref().map(|job| job.deadline), next.map(at), "{now}");
+            let held = queue.held.as_ref().map(|job| job.deadline);
+            assert_eq!(held, next.map(at), "{now}");
         }
     }
 }

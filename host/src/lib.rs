@@ -92,7 +92,8 @@
 //! # Memory
 //!
 //! Each [`Provider`] runs an instance of the component, whose linear memory reserves some 4 GiB of address space and uses
-//! a few hundred kilobytes, 32 MiB at the most ([`Limits`]). Where address space is limited (`ulimit -v`), [`Builder::build`]
+//! a few hundred kilobytes. It may take 96 MiB, and one and a half times what `host.user_token_cache_mib` gives to users'
+//! tokens: 192 MiB unless that is set ([`Limits`]). Where address space is limited (`ulimit -v`), [`Builder::build`]
 //! or the first call fails with an error that says so.
 //!
 //! # Features
@@ -166,11 +167,11 @@ pub use document::text as document_text;
 pub use edgepass_core::{
     AccessToken, Attempt, AuthorizationOptions, AuthorizationRequest, ClientAssertion, Config,
     ConfigError, Counters, CredentialRef, CredentialState, CredentialStatus, CredentialTrial,
-    Environment, Error, ErrorClass, ErrorDetail, Failure, Grant, IdentityStatus, Refresh,
+    Environment, Error, ErrorClass, ErrorDetail, Failure, Grant, GrantKind, IdentityStatus, Refresh,
     RejectionOutcome, Secret, SecretBytes, TokenRequest, TokenSource, TokenState, TokenStatus,
     TokenType, UserReference,
 };
 pub use edgepass_core::{AuthorizationCode, TokenExchange, token_types};
-pub use edgepass_core::{config, needs};
+pub use edgepass_core::{challenge, config, needs};
 pub use provider::{BuildError, Builder, Limits, Provider, Stats, process_environment};
 pub use settings::AppSettings;

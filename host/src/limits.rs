@@ -1,4 +1,5 @@
-//! Every bound of the host, with its reason. The engine's own are in `limits` of `edgepass-core`.
+//! The bounds of the host that a user may notice, with their reasons; what one module alone needs stands where it is used.
+//! The engine's own are in `limits` of `edgepass-core`.
 
 use std::time::Duration;
 
@@ -54,6 +55,13 @@ pub const CALLS_IN_COMPONENT: usize = 2048;
 /// Calls queued for the component. The caller after that gets `busy` at once instead of a place in a line that it
 /// would only leave by its timeout.
 pub const CALLS_QUEUED: usize = 2048;
+
+/// Of [`CALLS_IN_COMPONENT`], those that are made for users at the most: the rest is for the application's own, which a
+/// server that does not answer for its users must not keep from their tokens.
+pub const USERS_CALLS_IN_COMPONENT: usize = CALLS_IN_COMPONENT / 2;
+
+/// Calls for users that are queued for the component, besides [`CALLS_QUEUED`] of the application's own, which go first.
+pub const USERS_CALLS_QUEUED: usize = CALLS_QUEUED / 2;
 
 /// How long a caller waits for the component in all. The engine ends a flight by itself much earlier
 /// (`FLIGHT_TIMEOUT_MS` of its limits); this one is for a component that does not.

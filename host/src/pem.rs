@@ -6,6 +6,7 @@ use std::io::BufRead as _;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use edgepass_core::bytes_without_byte_order_mark;
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::Decode;
 use zeroize::Zeroizing;
@@ -273,7 +274,7 @@ pub(crate) fn certificates(content: &[u8]) -> Vec<Option<Vec<u8>>> {
     let is_plain = !content.contains(&b'\\') && !content.contains(&b'\r');
     let normal;
     let text = if is_plain {
-        without_mark(content)
+        bytes_without_byte_order_mark(content)
     } else {
         normal = normalise(content);
         &normal
@@ -307,7 +308,7 @@ fn decode(mut base64: Vec<u8>) -> Option<Vec<u8>> {
 /// The content as the parser wants it: UTF-8 without a byte order mark, line ends that are line ends and not the two
 /// characters of an escape, and no blanks or quotes around lines. None of those is a part of PEM.
 fn normalise(content: &[u8]) -> Zeroizing<Vec<u8>> {
-    let content = without_mark(content);
+    let content = bytes_without_byte_order_mark(content);
     // a search for one byte is quick, and PEM has none of these
     let is_escaped = content.contains(&b'\\')
         && [&b"-----\\n"[..], b"-----\\r"]
@@ -343,11 +344,6 @@ fn normalise(content: &[u8]) -> Zeroizing<Vec<u8>> {
         }
     }
     out
-}
-
-/// Without a byte order mark.
-fn without_mark(content: &[u8]) -> &[u8] {
-    content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content)
 }
 
 /// Without the blanks and quotes around a line.

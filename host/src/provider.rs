@@ -12,7 +12,7 @@ use edgepass_core::config::{ConsumersFile, HostFile};
 use edgepass_core::{
     AuthorizationOptions, AuthorizationRequest, ClientAssertion, Config, ConfigError,
     CredentialTrial, Environment, Error, ErrorClass, ErrorDetail, Grant, IdentityStatus, Needs,
-    RejectionOutcome, Secret, TokenRequest, TokenSource,
+    RejectionOutcome, Secret, TokenRequest, TokenSource, without_byte_order_mark,
 };
 use edgepass_settings::formats::Format;
 use hashbrown::HashMap;
@@ -29,7 +29,7 @@ use crate::context::{self, Host, Reach};
 use crate::document::Document;
 use crate::egress::Egress;
 use crate::files::TokenFiles;
-use crate::instance::{self, Answer, Call, Instance};
+use crate::instance::{self, Answer, Call, Failed, Instance};
 use crate::limits;
 use crate::notices::Notices;
 use crate::proxy::Proxies;
@@ -218,7 +218,7 @@ impl Provider {
 
     /// Ends a session of on-behalf-of ([`Grant::on_behalf_of_in_session`](crate::Grant::on_behalf_of_in_session)), when its
     /// user signs out or the work is done: its refresh token is forgotten, and its key brings no token any more. Says whether
-    /// there was one. No identity means the default one.
+    /// there was one, which there never is of an identity that is not configured. No identity means the default one.
     ///
     /// # Errors
     ///
@@ -286,29 +286,24 @@ impl Provider {
 
     /// Where a user logs in for that identity (the default one where none is named): the first half of an authorization code
     /// flow. What comes back with the user is judged by [`AuthorizationRequest::code`], and redeemed by
-    /// [`Self::get_token`] with [`Grant::AuthorizationCode`](crate::Grant).
+    /// [`Self::get_token`] with [`Grant::authorization_code`](crate::Grant::authorization_code).
     ///
     /// ```no_run
     /// # async fn example(provider: edgepass::Provider) -> Result<(), edgepass::Error> {
     /// use edgepass::{AuthorizationOptions, Grant, TokenRequest};
     ///
-    /// let redirect_uri = "https://app.example/callback".to_owned();
-    /// let options = AuthorizationOptions {
-    ///     redirect_uri: redirect_uri.clone(),
-    ///     scopes: vec!["openid".to_owned(), "offline_access".to_owned()],
-    ///     ..AuthorizationOptions::default()
-    /// };
+    /// const REDIRECT_URI: &str = "https://app.example/callback";
+    /// const SCOPES: [&str; 2] = ["openid", "offline_access"];
+    /// let options = AuthorizationOptions::for_redirect(REDIRECT_URI).with_scopes(SCOPES);
     /// let login = provider.authorization_request(None, options).await?;
     /// // into the user's session, and the user to `login.url`; back comes a request with this query:
     /// # let query = "code=c&state=s";
     /// let code = login.code(query)?;
-    /// let grant = Grant::AuthorizationCode {
-    ///     code,
-    ///     redirect_uri,
-    ///     code_verifier: Some(login.code_verifier),
-    ///     nonce: login.nonce.map(|nonce| nonce.expose().to_owned()),
-    /// };
-    /// let token = provider.get_token(&TokenRequest::for_scopes(["openid"]).with_grant(grant)).await?;
+    /// let mut grant = Grant::authorization_code(code, REDIRECT_URI).with_code_verifier(login.code_verifier);
+    /// if let Some(nonce) = login.nonce {
+    ///     grant = grant.with_nonce(nonce);
+    /// }
+    /// let token = provider.get_token(&TokenRequest::for_scopes(SCOPES).with_grant(grant)).await?;
     /// # let _ = token;
     /// # Ok(())
     /// # }
@@ -374,7 +369,10 @@ impl Provider {
         };
         let (mut flight, leads) = match self.0.flights.join(request) {
             Some(flight) => (flight, false),
-            None => self.start_flight(key, request)?,
+            None => match self.start_flight(key, request) {
+                Ok(started) => started,
+                Err(error) => return self.alive_or(request, error),
+            },
         };
         if !leads {
             self.0.joined.fetch_add(1, Ordering::Relaxed);
@@ -389,9 +387,15 @@ impl Provider {
             } else {
                 outcome.shared.clone()
             }),
-            Some(Err(e)) => Err(e.clone()),
+            Some(Err(Failed::Host(error))) => self.alive_or(request, error.clone()),
+            Some(Err(Failed::Component(error))) => Err(error.clone()),
             None => Err(unexpected_answer()),
         }
+    }
+
+    /// Where the component was not asked, or has not answered: the token that this handle has, for as long as it lives.
+    fn alive_or(&self, request: &TokenRequest, error: Error) -> Result<Token, Error> {
+        self.0.cache.alive(request).ok_or(error)
     }
 
     /// Starts a flight for that key, or joins one that was started meanwhile.
@@ -422,7 +426,7 @@ impl Provider {
                 .await
                 .and_then(|answer| match answer {
                     Answer::Token(token) => Ok(Token::new(token)),
-                    _ => Err(unexpected_answer()),
+                    _ => Err(Failed::Component(unexpected_answer())),
                 });
             let outcome = result.map(|first| {
                 cache.put(key.clone(), &first, generation, false);
@@ -466,7 +470,7 @@ impl Provider {
     async fn call(&self, call: Call) -> Result<Answer, Error> {
         let answer = self.0.instance.call(call)?;
         self.0.calls.fetch_add(1, Ordering::Relaxed);
-        instance::answer(answer).await
+        Ok(instance::answer(answer).await?)
     }
 }
 
@@ -772,8 +776,9 @@ impl Builder {
             sources: Sources::new(needs.host_sources, &environment),
             certificates: Certificates::new(certificates, needs.issued_certificates),
             signatures: needs.signatures,
-            certificate_needs: needs.certificates,
-            identities: config.identities.keys().cloned().collect(),
+            identities: (config.identities.iter())
+                .map(|(name, identity)| (name.clone(), identity.needs().certificates.clone()))
+                .collect(),
             default_identity: config.default_identity.clone(),
             unused_certificates,
             notices: Notices::of(&config),
@@ -1040,7 +1045,7 @@ fn with_token_store(document: Option<&str>, store: &TokenStoreFile) -> Option<Se
         "password_file": password_file, "password_env": password_env, "ca_file": ca_file, "database": database,
         "key_prefix": key_prefix, "users": users,
     });
-    let text = document.unwrap_or("{}").trim_start_matches('\u{feff}');
+    let text = without_byte_order_mark(document.unwrap_or("{}"));
     let mut document: serde_json::Value = serde_json::from_str(text).ok()?;
     let host = document
         .as_object_mut()?
@@ -1066,7 +1071,7 @@ fn wipe(value: &mut serde_json::Value) {
 fn without_keys(document: &str) -> Result<Secret, BuildError> {
     let unreadable =
         |e: serde_json::Error| ConfigError::new("configuration", format!("not JSON: {e}"));
-    let text = document.trim_start_matches('\u{feff}');
+    let text = without_byte_order_mark(document);
     let mut document: serde_json::Value = serde_json::from_str(text).map_err(unreadable)?;
     let certificates = document.get_mut("certificates");
     let certificates = certificates.and_then(serde_json::Value::as_object_mut);
@@ -1086,7 +1091,7 @@ fn without_keys(document: &str) -> Result<Secret, BuildError> {
 struct Flights(Mutex<HashMap<Key, Flight>>);
 
 /// Where the callers of one flight wait for its outcome.
-type Flight = watch::Receiver<Option<Result<FlightOutcome, Error>>>;
+type Flight = watch::Receiver<Option<Result<FlightOutcome, Failed>>>;
 
 /// The token of a flight.
 struct FlightOutcome {

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use edgepass_core::config::TokenStoreFile;
-use edgepass_core::{ConfigError, Environment, Secret};
+use edgepass_core::{ConfigError, Environment, Secret, without_byte_order_mark};
 use redis::{Cmd, Value};
 use zeroize::Zeroizing;
 
@@ -182,7 +182,7 @@ impl Password {
         let bytes = bytes.map_err(|error| unread(error.to_string()))?;
         let text = std::str::from_utf8(&bytes);
         let text = text.map_err(|_| unread("it is not text in UTF-8".to_owned()))?;
-        let text = text.trim_start_matches('\u{feff}');
+        let text = without_byte_order_mark(text);
         Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
     }
 }

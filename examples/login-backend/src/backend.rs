@@ -157,7 +157,7 @@ async fn callback(
     let mut grant = Grant::authorization_code(code, &backend.redirect_uri)
         .with_code_verifier(begun.code_verifier.clone());
     if let Some(nonce) = &begun.nonce {
-        grant = grant.with_nonce(nonce.expose());
+        grant = grant.with_nonce(nonce.clone());
     }
     // the ID token in it is validated
     let tokens = backend.provider.get_token(&backend.request(grant)).await?;

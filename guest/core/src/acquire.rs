@@ -825,7 +825,7 @@ impl OneAttempt<'_> {
         let Some(id_token) = &granted.id_token else {
             return id_token::check_present(host, grant).map(|()| granted);
         };
-        if !id_token::is_of_a_user(grant) {
+        if !grant.kind().is_of_a_user() {
             granted.id_token = None;
             return Ok(granted);
         }

@@ -279,8 +279,7 @@ impl Description {
     }
 }
 
-/// Whether that is the id of a tenant, and not a domain.
-#[cfg(feature = "every-credential")]
+/// Whether that is a GUID as Azure writes one: the id of a tenant, and not a domain.
 pub(crate) fn is_guid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {

@@ -45,6 +45,72 @@ pub struct AuthorizationOptions {
     pub parameters: Vec<(String, String)>,
 }
 
+impl AuthorizationOptions {
+    /// With that redirect URI, and the scopes of the identity.
+    pub fn for_redirect(redirect_uri: impl Into<String>) -> Self {
+        Self {
+            redirect_uri: redirect_uri.into(),
+            ..Self::default()
+        }
+    }
+
+    /// With these scopes in place of the identity's.
+    #[must_use]
+    pub fn with_scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
+        self.scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// At another tenant than the identity's own.
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.tenant = Some(tenant.into());
+        self
+    }
+
+    /// With an answer that comes back as `query` or `form_post`.
+    #[must_use]
+    pub fn with_response_mode(mut self, mode: impl Into<String>) -> Self {
+        self.response_mode = Some(mode.into());
+        self
+    }
+
+    /// With what the user is to be asked: `login`, `none`, `consent` or `select_account`.
+    #[must_use]
+    pub fn with_prompt(mut self, prompt: impl Into<String>) -> Self {
+        self.prompt = Some(prompt.into());
+        self
+    }
+
+    /// Of a user who is about to sign in.
+    #[must_use]
+    pub fn with_login_hint(mut self, user: impl Into<String>) -> Self {
+        self.login_hint = Some(user.into());
+        self
+    }
+
+    /// Of a user whose account is there (Entra ID).
+    #[must_use]
+    pub fn with_domain_hint(mut self, domain: impl Into<String>) -> Self {
+        self.domain_hint = Some(domain.into());
+        self
+    }
+
+    /// With the claims of a challenge, JSON or base64 of JSON.
+    #[must_use]
+    pub fn with_claims(mut self, claims: impl Into<String>) -> Self {
+        self.claims = Some(claims.into());
+        self
+    }
+
+    /// With one more parameter, which is the server's own affair.
+    #[must_use]
+    pub fn with_parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.parameters.push((name.into(), value.into()));
+        self
+    }
+}
+
 /// Where to send a user, and what to remember meanwhile.
 #[derive(Clone, Eq, PartialEq)]
 pub struct AuthorizationRequest {

@@ -737,10 +737,7 @@ impl Schedule {
             granted, asked_at, ..
         } = acquired;
         let life = granted.lifetime_ms;
-        let early = granted
-            .refresh_in_ms
-            .filter(|ms| *ms < life)
-            .unwrap_or(life / 2);
+        let early = granted.refresh_after_ms();
         let early = early - io.random_below(early * REFRESH_JITTER_PERCENT / 100 + 1);
         let margin = life.saturating_sub(EXPIRY_MARGIN_MS.min(life / 20));
         Self {

@@ -45,6 +45,8 @@ pub use client::Client;
 pub use document::{ConsumersFile, HostFile};
 pub use environment::{ENVIRONMENT_IDENTITY, Environment};
 pub use error::{ConfigError, ConfigErrorDetail};
+#[doc(hidden)]
+pub use rules::is_absolute_uri;
 pub use token_store::TokenStoreFile;
 pub use variables::{KnownVariables, Reading, VARIABLES};
 
@@ -246,9 +248,8 @@ impl IdentityConfig {
         grant: GrantKind,
         scopes: &[String],
     ) -> Result<Vec<String>, Error> {
-        let of_a_user = !matches!(grant, GrantKind::ClientCredentials | GrantKind::Agent);
         match &self.source {
-            Source::Exchange(exchange) if of_a_user => {
+            Source::Exchange(exchange) if grant.is_of_a_user() => {
                 request::check_delegated_scopes(&exchange.client.authority, grant, scopes)
                     .map_err(|error| self.in_variables(error))
             }

@@ -69,7 +69,7 @@ use crate::flow::{Io, OpenCertificate};
 use crate::inspect::JwtSummary;
 #[cfg(not(feature = "every-credential"))]
 use crate::json::Json;
-use crate::json::without_byte_order_mark;
+use crate::text::bytes_without_byte_order_mark;
 use crate::{ClientAssertion, CredentialRef, Error, ErrorClass, Secret};
 
 pub(crate) use availability::{Availability, Failure};
@@ -878,7 +878,7 @@ impl TextFile {
                     .into()
             }
         })?;
-        let bytes = without_byte_order_mark(bytes.expose());
+        let bytes = bytes_without_byte_order_mark(bytes.expose());
         if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
             return Err(
                 unavailable(format!("{what} {path} is UTF-16, or no text at all"))

@@ -437,6 +437,7 @@ impl Engine {
 
     /// The cached token, if there is one that may be served now. Starts nothing.
     pub fn cached(&mut self, now: Now, request: &TokenRequest) -> Option<AccessToken> {
+        self.io.set_now(now);
         if request.claims.is_some() || request.refresh == Refresh::Force {
             return None;
         }
@@ -447,6 +448,7 @@ impl Engine {
     /// The cached token, where [`Self::request`] would answer with it and start nothing. `None` says to ask that, which
     /// counts the request and begins a refresh that is due.
     pub fn fresh(&mut self, now: Now, request: &TokenRequest) -> Option<AccessToken> {
+        self.io.set_now(now);
         if request.claims.is_some() || request.refresh != Refresh::IfNeeded {
             return None;
         }
@@ -461,6 +463,7 @@ impl Engine {
         token_sha256: &str,
         www_authenticate: Option<&str>,
     ) -> Result<RejectionOutcome, Error> {
+        self.io.set_now(now);
         let (resolved, key) = self.resolve(request)?;
         let claims = www_authenticate
             .and_then(challenge::from_www_authenticate)
@@ -478,7 +481,8 @@ impl Engine {
 
     /// Forgets the cached tokens of one identity, or all, and says how many there were. Sessions go on: see
     /// `end_session`.
-    pub fn drop_cached(&mut self, identity: Option<&str>) -> usize {
+    pub fn drop_cached(&mut self, now: Now, identity: Option<&str>) -> usize {
+        self.io.set_now(now);
         let is_meant = |name: &String| identity.is_none_or(|identity| identity == name);
         for holds in self.holds.both_mut() {
             holds
@@ -490,12 +494,12 @@ impl Engine {
             self.epochs.insert(name.clone(), epoch);
         }
         #[cfg(feature = "every-credential")]
-        self.forget_shared(identity);
+        self.forget_shared(now, identity);
         self.cache.drop_identity(identity)
     }
 
     /// Ends a session of on-behalf-of: its refresh token is forgotten, and no token that was got in it is served again. Says
-    /// whether there was one. No identity means the default one.
+    /// whether there was one, which there never is of an identity that is not configured. No identity means the default one.
     #[cfg(feature = "every-credential")]
     pub fn end_session(&mut self, identity: Option<&str>, session_key: &Secret) -> bool {
         match self.identity(identity) {
@@ -1399,13 +1403,12 @@ impl Engine {
 
     /// Assertions, and what others have put into the token store up to now.
     #[cfg(feature = "every-credential")]
-    fn forget_shared(&self, identity: Option<&str>) {
+    fn forget_shared(&self, now: Now, identity: Option<&str>) {
         self.io.forget_assertions();
-        let unix_ms = self.io.now().unix_ms;
         let names = self.config.identities.keys();
         for name in names.filter(|name| identity.is_none_or(|identity| identity == *name)) {
             self.io
-                .token_store(|standing| standing.forget_before(name, unix_ms));
+                .token_store(|standing| standing.forget_before(name, now.unix_ms));
         }
     }
 

@@ -192,12 +192,16 @@ impl Error {
         Self { class, ..self }
     }
 
-    pub(crate) fn retryable(mut self) -> Self {
+    /// The same, of which it is known that the same may come out otherwise later.
+    #[must_use]
+    pub fn retryable(mut self) -> Self {
         self.detail.retryable = true;
         self
     }
 
-    pub(crate) fn edit(mut self, edit: impl FnOnce(&mut ErrorDetail)) -> Self {
+    /// The same with other details.
+    #[must_use]
+    pub fn edit(mut self, edit: impl FnOnce(&mut ErrorDetail)) -> Self {
         edit(&mut self.detail);
         self
     }

@@ -36,6 +36,19 @@ pub(crate) struct Granted {
     pub(crate) certificate_thumbprint: Option<String>,
 }
 
+impl Granted {
+    /// When it is due for a refresh, after it was asked for: when the server says so, and after half of its life otherwise.
+    pub(crate) fn refresh_after_ms(&self) -> u64 {
+        refresh_after_ms(self.lifetime_ms, self.refresh_in_ms)
+    }
+}
+
+/// The same of anything that lives so long. A moment that is not within its life counts for none.
+pub(crate) fn refresh_after_ms(lifetime_ms: u64, refresh_in_ms: Option<u64>) -> u64 {
+    let within = refresh_in_ms.filter(|ms| *ms < lifetime_ms);
+    within.unwrap_or(lifetime_ms / 2)
+}
+
 /// Whether a token server has refused what was presented, and does not only answer badly for now (RFC 6749 section 5.2): one
 /// that is overloaded says so in the form of an OAuth error as well.
 #[cfg(feature = "every-credential")]

@@ -69,7 +69,7 @@ impl GrantKey {
                 digest.add(code.expose());
                 digest.add(redirect_uri);
                 digest.add_optional(code_verifier.as_ref().map(Secret::expose));
-                digest.add_optional(nonce.as_deref());
+                digest.add_optional(nonce.as_ref().map(Secret::expose));
                 GrantKind::AuthorizationCode
             }
             Grant::RefreshToken(token) => {
@@ -135,7 +135,7 @@ impl GrantKey {
     /// Adds what tells it apart from others, for another instance as for this one.
     #[cfg(feature = "every-credential")]
     pub(crate) fn distinguish(&self, out: &mut Distinction) {
-        out.add(&format!("{:?}", self.kind));
+        out.add(self.kind.name());
         out.add_optional(self.sha256.map(|digest| hex(&digest)).as_deref());
     }
 
@@ -232,6 +232,25 @@ pub(crate) fn check_supported(grant: &Grant, token_type: TokenType) -> Result<()
 }
 
 impl GrantKind {
+    /// Its name, as the interface for components has it. Keys of the token store are made of it, so it stays what it is.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client-credentials",
+            Self::OnBehalfOf => "on-behalf-of",
+            Self::AuthorizationCode => "authorization-code",
+            Self::RefreshToken => "refresh-token",
+            Self::JwtBearer => "jwt-bearer",
+            Self::TokenExchange => "token-exchange",
+            Self::Agent => "agent",
+            Self::AgentUser => "agent-user",
+        }
+    }
+
+    /// Whether its token is a user's. An agent's own token is an application's.
+    pub fn is_of_a_user(self) -> bool {
+        !matches!(self, Self::ClientCredentials | Self::Agent)
+    }
+
     /// Whether what it sends is spent by being sent: an authorization code (RFC 6749 section 4.1.2), and a refresh token
     /// that the server rotates (RFC 9700 section 4.14.2). Such an exchange is not made again by itself, neither after a
     /// failure nor to renew its token, and its token is not cached: who presents the same again is told by the server.
@@ -392,6 +411,26 @@ pub(crate) mod tests {
 
     use super::*;
 
+    #[test]
+    fn names_are_those_of_the_interface() {
+        const INTERFACE: &str = include_str!("../../../wit/types.wit");
+        let (_, kinds) = INTERFACE.split_once("enum grant-kind {").unwrap();
+        let (kinds, _) = kinds.split_once('}').unwrap();
+        let lines = kinds.lines().map(str::trim);
+        let named: Vec<&str> = lines.filter_map(|line| line.strip_suffix(',')).collect();
+        let known = [
+            GrantKind::ClientCredentials,
+            GrantKind::OnBehalfOf,
+            GrantKind::AuthorizationCode,
+            GrantKind::RefreshToken,
+            GrantKind::JwtBearer,
+            GrantKind::TokenExchange,
+            GrantKind::Agent,
+            GrantKind::AgentUser,
+        ];
+        assert_eq!(known.map(GrantKind::name).as_slice(), named);
+    }
+
     thread_local! {
         static EVERY_GRANT: Cell<bool> = const { Cell::new(false) };
     }
@@ -423,7 +462,7 @@ pub(crate) mod tests {
                 code: text().into(),
                 redirect_uri: text(),
                 code_verifier: Some(text()).filter(|text| text != "a").map(Secret::new),
-                nonce: Some(text()).filter(|text| text != "b"),
+                nonce: Some(text()).filter(|text| text != "b").map(Secret::new),
             },
             5 => Grant::Agent(text()),
             6 => Grant::AgentUser {

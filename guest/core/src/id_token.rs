@@ -58,11 +58,6 @@ pub(crate) struct Expected<'a> {
     pub(crate) correlation_id: &'a str,
 }
 
-/// Whether anybody can make use of an ID token of that grant: there is one where there is a user.
-pub(crate) fn is_of_a_user(grant: &Grant) -> bool {
-    !matches!(grant, Grant::ClientCredentials | Grant::Agent(_))
-}
-
 /// Has at hand what an ID token of that server is validated by, before what brings one is spent.
 ///
 /// # Errors
@@ -327,7 +322,7 @@ impl Expected<'_> {
         } = self.grant
         {
             match token.text("nonce") {
-                Some(said) if is_same_in_constant_time(said, nonce) => {}
+                Some(said) if is_same_in_constant_time(said, nonce.expose()) => {}
                 Some(_) => {
                     return failed("has another nonce than the authorization request".to_owned());
                 }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::Secret;
 use crate::limits::MAX_JSON_VALUES;
 use crate::secret::same;
+use crate::text::bytes_without_byte_order_mark;
 
 /// Numbers that are too large, in one answer.
 const MAX_HUGE_NUMBERS: usize = 8;
@@ -33,7 +34,7 @@ impl Json {
     /// Reads one document. A byte order mark before it is no part of it (RFC 8259 section 8.1).
     pub(crate) fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
         let mut left = MAX_JSON_VALUES;
-        let text = without_byte_order_mark(text);
+        let text = bytes_without_byte_order_mark(text);
         let mut deserializer = serde_json::Deserializer::from_slice(text);
         let value = Reader { left: &mut left }.deserialize(&mut deserializer)?;
         deserializer.end()?;
@@ -50,7 +51,7 @@ impl Json {
                 break;
             };
             if repaired.is_empty() {
-                repaired.extend_from_slice(without_byte_order_mark(text));
+                repaired.extend_from_slice(bytes_without_byte_order_mark(text));
             }
             if !error.to_string().starts_with("number out of range")
                 || !remove_number(&mut repaired, error.line(), error.column())
@@ -90,11 +91,6 @@ impl Json {
             Self::Object(_) => "an object",
         }
     }
-}
-
-/// Editors and shells on Windows begin a UTF-8 file with it.
-pub(crate) fn without_byte_order_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// Puts null in place of the number that ends or goes on after that column of that line. Whether there is one.

@@ -88,6 +88,6 @@ pub use status::{
 };
 pub use table::Table;
 #[doc(hidden)]
-pub use text::without_secrets;
+pub use text::{bytes_without_byte_order_mark, without_byte_order_mark, without_secrets};
 pub use text::{is_printable, printable};
 pub use time::{Moment, Now};

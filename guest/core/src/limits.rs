@@ -72,8 +72,8 @@ pub const MAX_USER_FLIGHTS: usize = 256;
 #[cfg(feature = "every-credential")]
 pub const MAX_USER_EXCHANGES: usize = 256;
 
-/// Callers waiting at once for tokens of the application's own. Each costs about 2.4 KiB of guest memory (measured), so this
-/// keeps a component under 12 MiB; the caller after that gets `busy` instead of the instance an allocation failure.
+/// Callers waiting at once for tokens of the application's own. Each costs about 2.4 KiB of guest memory (measured), so all of
+/// them take 10 MiB of what a host gives a component; the caller after that gets `busy` instead of the instance an allocation failure.
 pub const MAX_WAITING: usize = 4096;
 
 /// The same for tokens of users: no crowd of them keeps the application from its own.

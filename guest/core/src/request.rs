@@ -108,7 +108,7 @@ pub enum Grant {
         /// The PKCE verifier.
         code_verifier: Option<Secret>,
         /// The nonce of the authorization request, which the ID token must have.
-        nonce: Option<String>,
+        nonce: Option<Secret>,
     },
     /// RFC 6749 section 6.
     RefreshToken(Secret),

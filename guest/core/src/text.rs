@@ -21,6 +21,17 @@ use crate::secret::Zeroizing;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+/// Text without the byte order mark that it may begin with: editors and shells on Windows write one, and it is no part of a
+/// text (RFC 8259 section 8.1). A second one is.
+pub fn without_byte_order_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// The same of bytes that may be such a text.
+pub fn bytes_without_byte_order_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
 const REDACTED: &str = "[redacted]";
 
 /// Of a secret that is cut off, this many characters are taken for it: enough that no other text begins so.

@@ -14,7 +14,7 @@ use crate::config::Source;
 use crate::credential::Purpose;
 use crate::distinction::Distinction;
 use crate::effect::{StoreAnswer, StoreError, StoreRequest};
-use crate::exchange::Granted;
+use crate::exchange::{Granted, refresh_after_ms};
 use crate::flow::Io;
 use crate::json::Json;
 use crate::limits::{
@@ -23,8 +23,7 @@ use crate::limits::{
 };
 use crate::secret::Zeroizing;
 use crate::{
-    Counters, Error, GrantKind, IdentityStatus, Refresh, Secret, SecretBytes, Table, TokenType,
-    sha256_hex,
+    Counters, Error, IdentityStatus, Refresh, Secret, SecretBytes, Table, TokenType, sha256_hex,
 };
 
 /// The form of entries and keys. Another one is another key, so instances of two versions share nothing.
@@ -219,11 +218,7 @@ impl<'a> Shared<'a> {
     /// application's own are shared. What a platform gives says who this machine is, and another one is somebody else.
     fn of(io: &'a Io, plan: &'a Plan, flown: Flown) -> Option<Self> {
         let (is_on, users) = io.token_store(|standing| (standing.is_on, standing.users));
-        // an agent's own token is an application's
-        let is_of_a_user = !matches!(
-            flown.key.grant.kind,
-            GrantKind::ClientCredentials | GrantKind::Agent
-        );
+        let is_of_a_user = flown.key.grant.kind.is_of_a_user();
         let Source::Exchange(exchange) = &plan.identity.source else {
             return None;
         };
@@ -560,9 +555,7 @@ impl Entry {
         if refresh_token.is_some() || id_token.is_some() {
             return None;
         }
-        let early_ms = refresh_in_ms
-            .filter(|ms| ms < lifetime_ms)
-            .unwrap_or(lifetime_ms / 2);
+        let early_ms = refresh_after_ms(*lifetime_ms, *refresh_in_ms);
         let expires_ms = asked_at.unix_ms.saturating_add(*lifetime_ms);
         let scope = granted_scope.as_deref().unwrap_or(scope);
         let texts = [

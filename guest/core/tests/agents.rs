@@ -193,7 +193,8 @@ fn what_a_blueprint_vouches_for_is_asked_for_once() {
     assert_eq!(world.take_asked(), []);
 
     // it serves until shortly before its end, and is dropped with the rest
-    world.engine.drop_cached(None);
+    let now = world.now();
+    world.engine.drop_cached(now, None);
     world.get(user_of(1, 1), READ).unwrap();
     assert_eq!(world.take_asked().len(), 3);
 }

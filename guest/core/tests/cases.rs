@@ -81,6 +81,47 @@ fn every_case_comes_out_as_written() {
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
+/// Whatever a form has of a grant is no parameter of the identity beside it, or there would be two values of it.
+#[test]
+fn what_edgepass_sends_is_no_additional_parameter() {
+    // a token exchange's own stand beside those of the identity, and an agent is named by the one or the other
+    const OF_BOTH: [&str; 2] = ["audience", "fmi_path"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases");
+    let mut sent = BTreeMap::new();
+    for entry in fs::read_dir(&root).expect("tests/cases is there") {
+        let path = entry.expect("a readable directory").path();
+        if !path.is_dir() {
+            continue;
+        }
+        let case = Case::load(&path);
+        let config = case.config.unwrap_or_default();
+        let (_, set) = config
+            .split_once("additional_parameters")
+            .unwrap_or_default();
+        let forms = case.http.into_iter().map(|at| at.request.form);
+        let of_grants = forms.filter(|form| form.iter().any(|(name, _)| name == "grant_type"));
+        for (name, _) in of_grants.flatten() {
+            if !OF_BOTH.contains(&name.as_str()) && !set.contains(&format!("{name:?}: ")) {
+                sent.insert(name, path.clone());
+            }
+        }
+    }
+    assert!(sent.len() > 15, "{sent:?}");
+    for (name, path) in sent {
+        let config = serde_json::json!({ "authority_hosts": ["idp.example"], "identities": { "app": {
+            "token_endpoint": "https://idp.example/token", "client_id": "c",
+            "credential": { "client_secret": { "value": "hunter2" } },
+            "additional_parameters": { &name: "x" },
+        } } });
+        let error = Config::load(Some(&config.to_string()), &Environment::default())
+            .expect_err(&format!("{name}, which is sent in {}", path.display()));
+        assert!(
+            error.to_string().contains("is sent by edgepass itself"),
+            "{name}: {error}"
+        );
+    }
+}
+
 struct Case {
     config: Option<String>,
     env: BTreeMap<String, String>,
@@ -164,7 +205,7 @@ impl From<AskGrant> for Grant {
                 code: Secret::new(code),
                 redirect_uri,
                 code_verifier: code_verifier.map(Secret::new),
-                nonce,
+                nonce: nonce.map(Secret::new),
             },
             AskGrant::RefreshToken(token) => Self::RefreshToken(Secret::new(token)),
             AskGrant::JwtBearer(assertion) => Self::JwtBearer(Secret::new(assertion)),

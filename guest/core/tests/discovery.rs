@@ -204,7 +204,8 @@ fn an_endpoint_at_a_stranger_s_host_gets_nothing_and_is_looked_for_again() {
 fn a_fresh_start_asks_anew() {
     let mut world = World::new(json!({}));
     world.get("a").0.expect("a token");
-    world.engine.drop_cached(None);
+    let now = world.now();
+    world.engine.drop_cached(now, None);
     assert_eq!(world.get("a").1, [first().as_str(), TOKEN]);
 }
 

@@ -337,7 +337,8 @@ fn the_cache_drops_assertions_with_its_tokens() {
     play.ask("r0");
     play.give(&jwt(1));
     play.exchange();
-    play.engine.drop_cached(None);
+    let now = play.now();
+    play.engine.drop_cached(now, None);
     play.ask("r0");
     play.give(&jwt(2));
     assert_eq!(play.exchange(), jwt(2));

@@ -238,7 +238,8 @@ fn a_session_outlives_the_users_token() {
         ["refresh-alice-4-of-many-letters"; 2]
     );
     // tokens are forgotten, sessions go on
-    world.engine.drop_cached(None);
+    let now = world.now();
+    world.engine.drop_cached(now, None);
     assert_eq!(of(world.get(&alone(1, READ))), "alice");
     assert!(!format!("{:?}", world.engine).contains("refresh-"));
 }

@@ -364,7 +364,8 @@ fn what_was_dropped_does_not_come_back() {
     let mut world = World::new(13);
     let ticket = world.ask(&scope("graph")).expect_err("pending");
     world.pass(1);
-    world.engine.drop_cached(None);
+    let now = world.now();
+    world.engine.drop_cached(now, None);
     world.settle();
     let dropped = world.answers[&ticket].clone().expect("its caller gets it");
     let next = world.get(&scope("graph")).expect("a token");
@@ -590,7 +591,8 @@ impl Troubled {
                 self.forget();
             }
             11 if world.dice.one_in(3) => {
-                world.engine.drop_cached(None);
+                let now = world.now();
+                world.engine.drop_cached(now, None);
                 self.forget();
             }
             12 if world.dice.one_in(3) && self.builds_assertions => {

@@ -367,18 +367,36 @@ fn a_refused_token_does_not_come_back() {
     assert_eq!((other.source, late.exchanges()), (TokenSource::Exchange, 1));
 }
 
+/// Whoever drops gets a token anew, and drops what others have put into the store up to then: of an instance that has had
+/// nothing to do for long as well, which no timer has told how late it is.
 #[test]
 fn what_was_dropped_does_not_come_back() {
-    let mut fleet = Fleet::new(2, &config(&secret(), false));
-    fleet.all_ask(&scope("graph"));
-    fleet.pass(60_000);
-    fleet.worlds[0].engine.drop_cached(None);
-    fleet.ask(0, &scope("graph")).expect("a token");
-    assert_eq!(fleet.exchanges(), 2);
-    fleet.pass(60_000);
-    fleet.worlds[1].engine.drop_cached(Some("another"));
-    fleet.ask(1, &scope("graph")).expect("a token");
-    assert_eq!(fleet.exchanges(), 2);
+    for is_idle in [false, true] {
+        let mut fleet = Fleet::new(2, &config(&secret(), false));
+        fleet.all_ask(&scope("graph"));
+        match is_idle {
+            false => fleet.pass(60_000),
+            true => {
+                // past the moment of a refresh: the other one renews what is in the store
+                let later = fleet.now_ms() + 2_000_000;
+                fleet.worlds[1].run_until(later);
+                _ = fleet.worlds[1].get(&scope("graph"));
+                fleet.worlds[1].settle_effects();
+                fleet.worlds[0].true_ms = fleet.worlds[1].true_ms + 60_000;
+            }
+        }
+        let before = fleet.exchanges();
+        assert_eq!(before, 1 + usize::from(is_idle));
+        let now = fleet.worlds[0].now();
+        fleet.worlds[0].engine.drop_cached(now, None);
+        fleet.ask(0, &scope("graph")).expect("a token");
+        assert_eq!(fleet.exchanges(), before + 1, "idle: {is_idle}");
+        fleet.pass(60_000);
+        let now = fleet.worlds[1].now();
+        fleet.worlds[1].engine.drop_cached(now, Some("another"));
+        fleet.ask(1, &scope("graph")).expect("a token");
+        assert_eq!(fleet.exchanges(), before + 1, "idle: {is_idle}");
+    }
 }
 
 /// What was got with a certificate that has been replaced is not taken, nor what is bound to another's.

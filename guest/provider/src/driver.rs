@@ -128,7 +128,7 @@ pub(crate) fn report_rejection(
 
 /// Forgets cached tokens.
 pub(crate) fn drop_cached(identity: Option<&str>) -> usize {
-    let dropped = with(|driver| driver.engine.drop_cached(identity)).unwrap_or(0);
+    let dropped = with(|driver| driver.engine.drop_cached(now(), identity)).unwrap_or(0);
     settle();
     dropped
 }

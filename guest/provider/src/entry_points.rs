@@ -1,9 +1,9 @@
-//! The component's entry points. `wit-bindgen` makes all of them; three are wrapped to free what it forgets.
+//! The component's entry points. `wit-bindgen` makes all of them; four are wrapped to free what it forgets.
 //!
 //! A caller hands over a record that is too large for registers in memory that it has the callee allocate. wit-bindgen
 //! 0.63 frees that memory after it has read it in a plain `func`, but not in an `async func` (`abi::Generator::call` of
-//! wit-bindgen-core: `indirect_params && !async_`). It is 128 bytes for each `get-token`, `get-header` and `opaque-tokens.get`: a component
-//! that asks a thousand times a second would lose its instance to the memory limit within minutes. The workspace pins
+//! wit-bindgen-core: `indirect_params && !async_`). It is 128 bytes for each `get-token`, `get-header` and `opaque-tokens.get`, and
+//! 108 for each `authorization-url`: a component that asks a thousand times a second would lose its instance to the memory limit within minutes. The workspace pins
 //! that version; with one that frees, this module shrinks to its last line.
 
 #![expect(
@@ -19,11 +19,17 @@ use crate::bindings::exports::edgepass::credentials::status;
 use crate::bindings::exports::edgepass::credentials::status::__export_edgepass_credentials_status_0_2_0_cabi as export_status;
 use crate::export::Component;
 
-/// Where a `token-request` arrives: 32 words.
-const REQUEST_AREA: Layout = Layout::new::<[usize; 32]>();
+/// Of a `token-request`, words of wasm32.
+const REQUEST_WORDS: usize = 32;
 
-/// Where the parameters of `authorization-url` arrive: 27 words.
-const AUTHORIZATION_AREA: Layout = Layout::new::<[usize; 27]>();
+/// Of the parameters of `authorization-url` together, words.
+const AUTHORIZATION_WORDS: usize = 27;
+
+/// Where a `token-request` arrives.
+const REQUEST_AREA: Layout = Layout::new::<[usize; REQUEST_WORDS]>();
+
+/// Where the parameters of `authorization-url` arrive.
+const AUTHORIZATION_AREA: Layout = Layout::new::<[usize; AUTHORIZATION_WORDS]>();
 
 /// Frees the area of a call that has read it.
 ///
@@ -36,7 +42,7 @@ unsafe fn free_request(area: *mut u8) {
     unsafe { dealloc(area, REQUEST_AREA) }
 }
 
-/// The functions of `credential-provider` as the bindings have them, but for three.
+/// The functions of `credential-provider` as the bindings have them, but for three of them.
 mod tokens {
     use crate::bindings::exports::edgepass::credentials::credential_provider as bindings;
 
@@ -121,7 +127,9 @@ export_status!(Component with_types_in status);
 mod tests {
     use wit_parser::{Resolve, SizeAlign, Type};
 
-    /// Bytes of a word of wasm32, for which the constant is.
+    use super::{AUTHORIZATION_WORDS, REQUEST_WORDS};
+
+    /// Bytes of a word of wasm32, for which the constants are.
     const WORD: usize = 4;
 
     #[test]
@@ -136,11 +144,12 @@ mod tests {
             Type::Id(found.unwrap().0)
         };
         let request = named("token-request");
-        // an optional text before the record
+        // an optional text before the record: whether it is there, where, and how long
         let options = named("authorization-options");
-        assert_eq!(sizes.size(&options).size_wasm32(), (27 - 3) * WORD);
+        let with_text = sizes.size(&options).size_wasm32() + 3 * WORD;
+        assert_eq!(with_text, AUTHORIZATION_WORDS * WORD);
         assert_eq!(sizes.align(&options).align_wasm32(), WORD);
-        assert_eq!(sizes.size(&request).size_wasm32(), 32 * WORD);
+        assert_eq!(sizes.size(&request).size_wasm32(), REQUEST_WORDS * WORD);
         assert_eq!(sizes.align(&request).align_wasm32(), WORD);
     }
 }

@@ -212,6 +212,18 @@ pub(crate) struct AuthorizationUrlArguments {
     #[arg(long, value_name = "PROMPT")]
     pub(crate) prompt: Option<String>,
 
+    /// Where the user's account is (Entra ID): a domain.
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) domain_hint: Option<String>,
+
+    /// How the answer comes back: query (which servers take by themselves), or form_post.
+    #[arg(long, value_name = "MODE")]
+    pub(crate) response_mode: Option<String>,
+
+    /// One more parameter of the request, which is the server's own affair. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
+    pub(crate) parameter: Vec<(String, String)>,
+
     /// The claims of a challenge: JSON, or the base64 of it.
     #[arg(long, value_name = "JSON")]
     pub(crate) claims: Option<String>,
@@ -231,7 +243,8 @@ pub(crate) struct AuthorizationUrlArguments {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum PlainFormat {
-    /// `url`, `state`, `nonce`, `code_verifier`, and `issuer` where the server has said who it is.
+    /// `url`, `state`, `nonce`, `code_verifier`, and `issuer` where the server has said who it is; with `names_issuer` where it
+    /// names itself in each answer (`iss`).
     Json,
     /// The same, a line each.
     Text,
@@ -685,6 +698,14 @@ impl Part {
     }
 }
 
+/// A parameter of a request. Its value may have any `=` but the first.
+fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("it is not NAME=VALUE, as ui_locales=de is".to_owned()),
+    }
+}
+
 /// A duration in seconds, which may have decimals, or in another unit that is named.
 fn seconds(text: &str) -> Result<Duration, String> {
     /// A day: nobody waits longer, and what is more was meant in milliseconds.
@@ -723,6 +744,19 @@ mod tests {
     fn the_command_line_is_sound() {
         use clap::CommandFactory as _;
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn parameters_have_a_name_and_a_value() {
+        for (text, name, value) in [("a=b", "a", "b"), ("a=b=c", "a", "b=c"), ("a=", "a", "")] {
+            assert_eq!(
+                parameter(text).unwrap(),
+                (name.to_owned(), value.to_owned())
+            );
+        }
+        for bad in ["", "a", "=b"] {
+            assert!(parameter(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

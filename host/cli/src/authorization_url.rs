@@ -18,10 +18,12 @@ pub(crate) fn run(
         redirect_uri: arguments.redirect_uri.clone(),
         scopes: arguments.scope.clone(),
         tenant: arguments.tenant.clone(),
+        response_mode: arguments.response_mode.clone(),
         prompt: arguments.prompt.clone(),
         login_hint: arguments.login_hint.clone(),
+        domain_hint: arguments.domain_hint.clone(),
         claims: arguments.claims.clone(),
-        ..AuthorizationOptions::default()
+        parameters: arguments.parameter.clone(),
     };
     session.run(
         arguments.ca_file.as_deref(),
@@ -42,6 +44,9 @@ fn print(request: &AuthorizationRequest, format: PlainFormat) -> Result<(), Fail
         code_verifier: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         issuer: Option<&'a str>,
+        /// Whether an answer without `iss` is none of that server's (RFC 9207 section 3).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        names_issuer: Option<bool>,
     }
     let printed = Printed {
         url: &request.url,
@@ -49,6 +54,7 @@ fn print(request: &AuthorizationRequest, format: PlainFormat) -> Result<(), Fail
         nonce: request.nonce.as_ref().map(Secret::expose),
         code_verifier: request.code_verifier.expose(),
         issuer: request.issuer.as_deref(),
+        names_issuer: request.names_issuer.then_some(true),
     };
     let text = match format {
         PlainFormat::Json => {
@@ -64,6 +70,7 @@ fn print(request: &AuthorizationRequest, format: PlainFormat) -> Result<(), Fail
                 ("nonce", printed.nonce),
                 ("code_verifier", Some(printed.code_verifier)),
                 ("issuer", printed.issuer),
+                ("names_issuer", printed.names_issuer.map(|_| "true")),
             ];
             let there = lines
                 .into_iter()

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use clap::ValueEnum as _;
 use edgepass::{Grant, Secret, token_types};
+use edgepass_core::config::is_absolute_uri;
+use edgepass_core::without_byte_order_mark;
 use zeroize::Zeroizing;
 
 use super::arguments::{ConfigArguments, GrantArguments, GrantName};
@@ -61,15 +63,7 @@ impl FromStr for TokenTypeName {
         if let Some((_, uri)) = NAMES.iter().find(|(known, _)| *known == name) {
             return Ok(Self((*uri).to_owned()));
         }
-        // RFC 3986 section 3: a scheme, and something after it
-        let is_uri = text.split_once(':').is_some_and(|(scheme, rest)| {
-            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                && scheme
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-                && !rest.is_empty()
-        });
-        if is_uri && text.bytes().all(|b| b.is_ascii_graphic()) {
+        if is_absolute_uri(text) {
             return Ok(Self(text.to_owned()));
         }
         Err(format!(
@@ -98,7 +92,7 @@ pub(crate) fn read(arguments: &GrantArguments, config: &ConfigArguments) -> Resu
                 "--code-verifier-file",
                 "the code verifier",
             )?,
-            nonce: arguments.nonce.clone(),
+            nonce: arguments.nonce.as_deref().map(Secret::new),
         },
         GrantName::RefreshToken => Grant::RefreshToken(given.secret(
             &arguments.refresh_token_file,
@@ -404,7 +398,7 @@ fn content(bytes: &[u8], is_stdin: bool) -> Result<Secret, (&'static str, &'stat
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(("gives no text: it is not UTF-8", ALONE));
     };
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = without_byte_order_mark(text);
     let text = text.strip_suffix('\n').unwrap_or(text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     let begins = |prefix: &str| {
@@ -522,7 +516,7 @@ mod tests {
                     code: "one".into(),
                     redirect_uri: "https://app.example/back".to_owned(),
                     code_verifier: Some("two".into()),
-                    nonce: Some("-n".to_owned()),
+                    nonce: Some("-n".into()),
                 },
             ),
             (

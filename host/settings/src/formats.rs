@@ -13,7 +13,7 @@ use std::fmt;
 use std::path::Path;
 
 use edgepass_core::limits::MAX_CONFIG_BYTES;
-use edgepass_core::{ConfigError, printable};
+use edgepass_core::{ConfigError, printable, without_byte_order_mark};
 use zeroize::Zeroizing;
 
 /// What errors about the text as a whole are about, as in the engine.
@@ -63,7 +63,7 @@ impl Format {
 
     /// The format that a text looks like, where it is not JSON: by its first line that says something.
     pub fn guess(text: &str) -> Option<Self> {
-        let mut lines = text.trim_start_matches('\u{feff}').lines();
+        let mut lines = without_byte_order_mark(text).lines();
         let line =
             lines.find(|line| !matches!(line.trim_start().chars().next(), None | Some('#')))?;
         let is_name = |name: &str| {
@@ -118,7 +118,7 @@ impl Document {
     ///
     /// When it is not of that format, or has what a configuration cannot have, with the place.
     pub fn read(text: &str, format: Format, name: Option<&str>) -> Result<Self, ConfigError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = without_byte_order_mark(text);
         let name = name.map(str::to_owned);
         if format == Format::Json {
             return Ok(Self {

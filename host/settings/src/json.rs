@@ -1,7 +1,7 @@
 //! JSON as other programs take it in settings files: with comments, trailing commas and a byte order mark. Every value
 //! with its line.
 
-use edgepass_core::{ConfigError, Secret};
+use edgepass_core::{ConfigError, Secret, without_byte_order_mark};
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged as _;
 use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions, parse_to_ast};
@@ -27,7 +27,7 @@ pub(crate) struct Leaf {
 
 /// All values of a file whose whole is an object.
 pub(crate) fn leaves(file: &File<'_>) -> Result<Vec<Leaf>, ConfigError> {
-    let text = file.text.strip_prefix('\u{feff}').unwrap_or(file.text);
+    let text = without_byte_order_mark(file.text);
     let collect = CollectOptions {
         comments: CommentCollectionStrategy::Off,
         tokens: false,

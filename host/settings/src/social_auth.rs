@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use edgepass_core::{Config, ConfigError, Environment, Secret};
+use edgepass_core::{Config, ConfigError, Environment, Secret, without_byte_order_mark};
 
 use crate::draft::{Draft, Node, Object, unset};
 use crate::python::{self, Assigned, Value};
@@ -214,7 +214,7 @@ pub fn import(file: &File<'_>, environment: &Environment) -> Result<Imported, Co
 }
 
 fn is_json(file: &File<'_>) -> bool {
-    let text = file.text.trim_start_matches('\u{feff}').trim_start();
+    let text = without_byte_order_mark(file.text).trim_start();
     // a module of nothing but a dictionary assigns nothing
     file.name.ends_with(".json") || text.starts_with('{')
 }

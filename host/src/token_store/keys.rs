@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use edgepass_core::without_byte_order_mark;
 use zeroize::Zeroizing;
 
 use crate::files::{self, Stamp};
@@ -156,7 +157,7 @@ fn read(path: &Path) -> Result<Keys, String> {
         .map_err(|error| format!("{shown} cannot be read now: {error}"))?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| format!("{shown} cannot be used: it is not text in UTF-8"))?;
-    let text = text.trim_start_matches('\u{feff}');
+    let text = without_byte_order_mark(text);
     Keys::parse(text).map_err(|reason| format!("{shown} cannot be used: {reason}"))
 }
 

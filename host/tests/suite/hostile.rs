@@ -1,14 +1,19 @@
 //! Components that trap, run away, or want too much: each costs its own instance and nothing else.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use edgepass::{BuildError, ErrorClass, Limits, Provider, TokenRequest};
+use edgepass::{
+    BuildError, ErrorClass, Grant, Limits, Provider, Refresh, TokenRequest, TokenSource,
+};
 use edgepass_emulator::Fault;
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 
 use crate::providers::graph;
 use crate::support::Lab;
+use crate::until;
 
 /// A component of the world `provider` whose every function does only this.
 fn component(body: &str) -> Vec<u8> {
@@ -147,6 +152,70 @@ async fn callers_survive_the_instance_that_another_one_ended() {
         "{token:?} after {} restarts",
         provider.stats().restarts
     );
+}
+
+/// Users whose token server does not answer fill their share of the component and of its queue, and no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn users_keep_no_application_from_the_component() {
+    const USERS: usize = 5000;
+    let lab = Lab::new();
+    let provider = lab.federated().build().await.unwrap();
+    provider.get_token(&graph()).await.unwrap();
+    lab.emulator
+        .faults()
+        .push(Fault::hold().on("/token").forever());
+    let refused = Arc::new(AtomicUsize::new(0));
+    let users: Vec<_> = (0..USERS)
+        .map(|n| {
+            let (provider, refused) = (provider.clone(), Arc::clone(&refused));
+            let request = graph().with_grant(Grant::on_behalf_of(format!("user-{n}")));
+            tokio::spawn(async move {
+                let error = provider.get_token(&request).await.unwrap_err();
+                if error.class() == ErrorClass::Busy {
+                    refused.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    until(|| refused.load(Ordering::Relaxed) >= USERS / 2).await;
+    // one that the handle does not answer by itself
+    let request = graph().with_refresh(Refresh::IfTokenIs("0".repeat(64)));
+    let token = provider.get_token(&request).await;
+    assert_eq!(token.unwrap().source, TokenSource::Cache);
+    users.iter().for_each(tokio::task::JoinHandle::abort);
+    lab.emulator.faults().release();
+}
+
+/// The handle goes on with the token that it has while the component cannot say whether there is a newer one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_lives_outlives_the_instance() {
+    let lab = Lab::new();
+    lab.emulator.set_token_lifetime(3600, Some(1));
+    let mut limits = Limits::default();
+    limits.memory_bytes = 16 << 20;
+    let provider = lab.federated().limits(limits).build().await.unwrap();
+    let token = provider.get_token(&graph()).await.unwrap();
+    // what does not fit ends the instance, and the one that it is tried in again
+    let oversized = graph().with_claims("x".repeat(64 << 20));
+    let lost = provider.get_token(&oversized).await.unwrap_err();
+    assert!(lost.to_string().contains("ended twice"), "{lost}");
+    lab.emulator
+        .faults()
+        .push(Fault::hold().on("/token").forever());
+    let begun = lab.emulator.token_requests_begun();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let asked = async {
+        until(|| lab.emulator.token_requests_begun() > begun).await;
+        provider.get_token(&oversized).await.unwrap_err()
+    };
+    let request = graph();
+    let (served, _) = futures::future::join(provider.get_token(&request), asked).await;
+    let served = served.unwrap();
+    assert_eq!(
+        (served.source, &served.token),
+        (TokenSource::Cache, &token.token)
+    );
+    lab.emulator.faults().release();
 }
 
 #[tokio::test]

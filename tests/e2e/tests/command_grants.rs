@@ -250,6 +250,25 @@ async fn a_sign_in_is_printed_for_people_too() -> Result<()> {
         names.starts_with(&["url", "state", "nonce", "code_verifier"]),
         "{names:?}"
     );
+    let further = [
+        ["--response-mode", "form_post"],
+        ["--domain-hint", "contoso.example"],
+        ["--parameter", "ui_locales=de"],
+        ["--parameter", "x=a=b"],
+    ];
+    line.extend(further.concat().into_iter().map(str::to_owned));
+    let ran = world.run(&line, "", "")?;
+    ensure!(ran.code == Some(0), "{}", ran.stderr);
+    let mut lines = ran.stdout.lines();
+    let url = lines.find_map(|line| line.strip_prefix("url: "));
+    for part in [
+        "response_mode=form_post",
+        "domain_hint=contoso.example",
+        "ui_locales=de",
+        "x=a%3Db",
+    ] {
+        ensure!(url.is_some_and(|url| url.contains(part)), "{part}: {url:?}");
+    }
     // what no server takes is said before anything is sent
     let bad = world
         .lab

@@ -41,16 +41,6 @@ const OWN: [&str; 14] = [
 /// section 2.1, and `audience` of Auth0 and others).
 const OF_BOTH_REQUESTS: [&str; 2] = ["resource", "audience"];
 
-/// Scopes that ask for something about the user, and not for a token of a resource (OpenID Connect Core section 5.4).
-const OIDC_SCOPES: [&str; 6] = [
-    "openid",
-    "profile",
-    "email",
-    "address",
-    "phone",
-    "offline_access",
-];
-
 /// Builds the request of an identity.
 pub(crate) async fn build(
     io: &Io,
@@ -205,7 +195,7 @@ fn scopes(identity: &IdentityConfig, options: &AuthorizationOptions) -> Result<V
 /// Entra's v1 endpoint is told the resource by itself; the rest of them is the scope.
 fn of_version<'a>(authority: &Authority, scopes: &'a [String]) -> (Option<&'a str>, String) {
     let is_v1 = authority.is_version_1();
-    let is_of_a_resource = |scope: &&String| is_v1 && !OIDC_SCOPES.contains(&scope.as_str());
+    let is_of_a_resource = |scope: &&String| is_v1 && !rules::OIDC_SCOPES.contains(&scope.as_str());
     let resource = scopes.iter().find(is_of_a_resource);
     let resource = resource.map(|scope| {
         let resource = scope.strip_suffix(rules::DEFAULT_SCOPE);
@@ -228,11 +218,7 @@ fn check(options: &AuthorizationOptions) -> Result<(), Error> {
         claims: _,
         parameters,
     } = options;
-    let is_uri = redirect_uri
-        .split_once(':')
-        .is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty())
-        && redirect_uri.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_uri || redirect_uri.contains('#') {
+    if !rules::is_absolute_uri(redirect_uri) || redirect_uri.contains('#') {
         return Err(invalid(
             "redirect_uri is no absolute URI without a fragment (RFC 6749 section 3.1.2)",
             "write the one that is registered for the client, such as https://app.example/callback",

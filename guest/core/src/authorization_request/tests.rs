@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::{
-    Completed, Config, Effect, Engine, Environment, HttpResponse, Now, Outcome, SecretBytes,
+    Completed, Config, Effect, Engine, Environment, Grant, HttpResponse, Now, Outcome, Reply,
+    SecretBytes, TokenRequest,
 };
 
 const TENANT: &str = "11111111-2222-3333-4444-555555555555";
@@ -242,15 +243,111 @@ fn options_go_where_they_belong() {
 }
 
 #[test]
+fn options_are_built_as_they_are_written() {
+    let built = AuthorizationOptions::for_redirect("com.example.app:/back")
+        .with_scopes(["openid", "a"])
+        .with_tenant("t")
+        .with_response_mode("form_post")
+        .with_prompt("login")
+        .with_login_hint("alice")
+        .with_domain_hint("contoso.example")
+        .with_claims("{}")
+        .with_parameter("ui_locales", "de");
+    let written = AuthorizationOptions {
+        redirect_uri: "com.example.app:/back".to_owned(),
+        scopes: vec!["openid".to_owned(), "a".to_owned()],
+        tenant: Some("t".to_owned()),
+        response_mode: Some("form_post".to_owned()),
+        prompt: Some("login".to_owned()),
+        login_hint: Some("alice".to_owned()),
+        domain_hint: Some("contoso.example".to_owned()),
+        claims: Some("{}".to_owned()),
+        parameters: vec![("ui_locales".to_owned(), "de".to_owned())],
+    };
+    assert_eq!(built, written);
+}
+
+/// The same scopes in both halves: what the first one sends a user for, the second one redeems, and a refresh renews.
+#[test]
+fn what_a_user_was_sent_for_is_redeemed() {
+    const GRAPH: &str = "https://graph.microsoft.com";
+    let default = format!("{GRAPH}/.default");
+    for (version, scopes, first, second) in [
+        (
+            "v2.0",
+            vec!["openid", "offline_access"],
+            "",
+            "scope=openid+offline_access",
+        ),
+        (
+            "v2.0",
+            vec!["openid", &default],
+            "",
+            "scope=openid+https%3A%2F%2Fgraph.microsoft.com%2F.default",
+        ),
+        ("v1.0", vec!["openid", "offline_access"], "", ""),
+        (
+            "v1.0",
+            vec!["openid", "phone", "offline_access", &default],
+            GRAPH,
+            "resource=https%3A%2F%2Fgraph.microsoft.com",
+        ),
+        (
+            "v1.0",
+            vec![&default],
+            GRAPH,
+            "resource=https%3A%2F%2Fgraph.microsoft.com",
+        ),
+    ] {
+        let app = json!({ "tenant_id": TENANT, "endpoint_version": version });
+        let mut engine = engine(app);
+        let options = AuthorizationOptions {
+            scopes: scopes.iter().map(ToString::to_string).collect(),
+            ..usual()
+        };
+        let login = request(&mut engine, options, &Value::Null).0.unwrap();
+        let resource = parameters(&login).remove("resource").unwrap_or_default();
+        assert_eq!(resource, first, "{version} {scopes:?}");
+        let code = Grant::authorization_code("c", "https://app.example/callback")
+            .with_code_verifier(login.code_verifier);
+        for grant in [code.into(), Grant::RefreshToken("r".into())] {
+            let asked = TokenRequest::for_scopes(scopes.clone()).with_grant(grant);
+            let reply = engine.request(Now::default(), &asked);
+            assert!(
+                matches!(reply, Reply::Pending(_)),
+                "{version} {scopes:?}: {reply:?}"
+            );
+            let Some((_, Effect::Http { request, .. })) = engine.next_effect() else {
+                panic!("{version} {scopes:?}")
+            };
+            let form = String::from_utf8_lossy(request.body.expose()).into_owned();
+            let sent: Vec<&str> = form
+                .split('&')
+                .filter(|field| field.starts_with("scope=") || field.starts_with("resource="))
+                .collect();
+            assert_eq!(sent.join("&"), second, "{version} {scopes:?}");
+        }
+    }
+}
+
+#[test]
 fn what_no_server_takes_is_refused_before_anything_is_asked() {
     type Edit = fn(&mut AuthorizationOptions);
-    let cases: [(Edit, &str); 14] = [
+    let cases: [(Edit, &str); 16] = [
         (
             |o| o.redirect_uri.clear(),
             "redirect_uri is no absolute URI",
         ),
         (
             |o| o.redirect_uri = "/callback".into(),
+            "redirect_uri is no absolute URI",
+        ),
+        (
+            |o| o.redirect_uri = "1a:b".into(),
+            "redirect_uri is no absolute URI",
+        ),
+        (
+            |o| o.redirect_uri = "https://app.example/{id}".into(),
             "redirect_uri is no absolute URI",
         ),
         (

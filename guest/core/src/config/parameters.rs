@@ -32,6 +32,7 @@ pub(super) const OWN: &[(&str, &str)] = &[
     ("client_secret", CREDENTIAL),
     ("client_assertion", CREDENTIAL),
     ("client_assertion_type", CREDENTIAL),
+    ("user_federated_identity_credential", CREDENTIAL),
     (
         "token_type",
         "ask for a token that is bound to a certificate (mtls-pop)",
@@ -42,6 +43,7 @@ pub(super) const OWN: &[(&str, &str)] = &[
     ("redirect_uri", GRANT),
     ("refresh_token", GRANT),
     ("username", GRANT),
+    ("user_id", GRANT),
     ("password", GRANT),
     ("requested_token_use", GRANT),
     ("subject_token", GRANT),

@@ -42,7 +42,7 @@ pub(super) fn check_delegated_scopes(
         |message: String, hint: &str| Error::new(ErrorClass::InvalidRequest, message).hint(hint);
     let (own, others): (Vec<&String>, Vec<&String>) = out
         .iter()
-        .partition(|scope| OPENID_SCOPES.contains(&scope.as_str()));
+        .partition(|scope| rules::OIDC_SCOPES.contains(&scope.as_str()));
     // a code and a refresh token stand for scopes that a person has agreed to
     let may_be_none = matches!(
         grant,
@@ -55,15 +55,20 @@ pub(super) fn check_delegated_scopes(
         ));
     }
     if *version == EndpointVersion::V1 {
-        if let Some(scope) = own.first() {
-            return Err(error(
-                format!(
-                    "scope `{scope}` is none of a resource, and the v1 endpoint takes a resource alone"
-                ),
-                "leave it out, or set endpoint_version to 2",
-            ));
-        }
-        if others.len() > 1 {
+        let out = match own.first() {
+            None => out,
+            // the user has agreed to those where the code came from, which the v1 endpoint is not told again
+            Some(_) if may_be_none => others.into_iter().cloned().collect(),
+            Some(scope) => {
+                return Err(error(
+                    format!(
+                        "scope `{scope}` is none of a resource, and the v1 endpoint takes a resource alone"
+                    ),
+                    "leave it out, or set endpoint_version to v2.0",
+                ));
+            }
+        };
+        if out.len() > 1 {
             one_resource(&out, *version)?;
         }
         return Ok(out);
@@ -108,9 +113,6 @@ fn resource_of(scope: &str) -> &str {
     }
     resource
 }
-
-/// Scopes that are of no resource (OpenID Connect Core sections 3.1.2.1, 5.4 and 11).
-const OPENID_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 fn each_once(scopes: &[String]) -> Result<Vec<String>, Error> {
     let mut out: Vec<String> = Vec::with_capacity(scopes.len());

@@ -212,8 +212,7 @@ pub(crate) fn path(path: &str) -> Result<(), Refusal> {
 /// A GUID as Azure writes it.
 #[cfg(feature = "every-credential")]
 pub(crate) fn guid(id: &str) -> Result<(), Refusal> {
-    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if id.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && id.split('-').all(digits) {
+    if crate::authority::is_guid(id) {
         return Ok(());
     }
     Err(Refusal::new(
@@ -343,6 +342,15 @@ pub(crate) fn parameter(value: &str) -> Result<(), Refusal> {
 
 fn absolute_uri(uri: &str, form: &'static str) -> Result<(), Refusal> {
     bounded(uri, MAX_SCOPE_CHARS, form)?;
+    match is_absolute_uri(uri) {
+        true => Ok(()),
+        false => Err(Refusal::new("is not an absolute URI", form)),
+    }
+}
+
+/// Whether it is a scheme, and something after it of characters that a URI has (RFC 3986 sections 2 and 4.3). A fragment is
+/// looked for by who takes none.
+pub fn is_absolute_uri(uri: &str) -> bool {
     let scheme_ends = uri.split_once(':').is_some_and(|(scheme, rest)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
             && scheme
@@ -350,14 +358,10 @@ fn absolute_uri(uri: &str, form: &'static str) -> Result<(), Refusal> {
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
             && !rest.is_empty()
     });
-    if !scheme_ends
-        || uri
+    scheme_ends
+        && uri
             .chars()
-            .any(|c| !c.is_ascii_graphic() || "\"<>\\^`{|}".contains(c))
-    {
-        return Err(Refusal::new("is not an absolute URI", form));
-    }
-    Ok(())
+            .all(|c| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c))
 }
 
 /// An audience may be any text that JSON and a log line take.
@@ -399,6 +403,17 @@ pub(crate) fn key_id(kid: &str) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+/// Scopes that ask for something about the user, and not for a token of a resource (OpenID Connect Core sections 3.1.2.1,
+/// 5.4 and 11).
+pub(crate) const OIDC_SCOPES: [&str; 6] = [
+    "openid",
+    "profile",
+    "email",
+    "address",
+    "phone",
+    "offline_access",
+];
 
 /// One scope token, Entra ID's or any other server's: `1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 section 3.3). It is
 /// encoded wherever it is sent.

@@ -13,7 +13,7 @@ use std::task::Poll;
 
 use crate::Secret;
 use crate::credential::Failure;
-use crate::exchange::Granted;
+use crate::exchange::{Granted, refresh_after_ms};
 use crate::flow::{Io, TaskId};
 use crate::inspect::{JwtSummary, inspect_jwt};
 use crate::time::{Moment, Now};
@@ -134,12 +134,12 @@ impl Kept {
 
     fn of(fresh: Fresh, io: &Io) -> Self {
         let (now, life) = (io.now(), fresh.lifetime_ms);
-        let renew = fresh.refresh_in_ms.filter(|ms| *ms < life);
+        let renew = refresh_after_ms(life, fresh.refresh_in_ms);
         Self {
             presented: inspect_jwt(fresh.text.expose()).map(Rc::new),
             token: fresh.text,
             bound_to: fresh.bound_to,
-            renew: Moment::after(now, renew.unwrap_or(life / 2)),
+            renew: Moment::after(now, renew),
             end: Moment::after(now, life - END_MARGIN_MS.min(life / 20)),
         }
     }

@@ -6,6 +6,7 @@ use crate::config::rules;
 use crate::credential::{Failure, TextFile};
 use crate::distinction::Distinction;
 use crate::flow::Io;
+use crate::text::without_byte_order_mark;
 use crate::{Error, ErrorClass, Secret};
 
 /// A secret and where it is.
@@ -64,9 +65,7 @@ impl SecretValue {
     /// Line ends at the end and a byte order mark are how files and shells deliver a value, and part of no secret; any
     /// other control character is a sign that this is something else.
     pub(crate) fn inline(setting: &str, text: &str, max_bytes: usize) -> Result<Self, ConfigError> {
-        let text = text
-            .trim_start_matches('\u{feff}')
-            .trim_end_matches(['\r', '\n']);
+        let text = without_byte_order_mark(text).trim_end_matches(['\r', '\n']);
         if text.trim().is_empty() {
             return Err(ConfigError::new(setting, "is empty").hint("set it to the secret"));
         }

@@ -419,7 +419,7 @@ fn any_order(seed: u64) {
                     asked.remove(ticket);
                 }
             }
-            2 if world.below(4) == 0 => _ = world.engine.drop_cached(None),
+            2 if world.below(4) == 0 => _ = world.engine.drop_cached(world.now, None),
             3 => {
                 if let Some(token) = world.engine.cached(world.now, &request) {
                     let sha256 = token.token.sha256_hex();

@@ -3,13 +3,11 @@
 use std::fmt;
 
 use crate::effect::HttpResponse;
+use crate::text::bytes_without_byte_order_mark;
 
 /// The hint for an answer that no token endpoint gives.
 pub(super) const NO_TOKEN_ENDPOINT: &str =
     "check that the authority host is a token endpoint and that no proxy answers in its place";
-
-/// The bytes with which text in UTF-8 may begin.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How compressed bodies begin; Brotli has no such mark.
 const COMPRESSED: [(&[u8], &str); 6] = [
@@ -23,8 +21,7 @@ const COMPRESSED: [(&[u8], &str); 6] = [
 
 /// The body without its byte order mark (RFC 8259 section 8.1 lets a parser ignore it).
 pub(super) fn text(response: &HttpResponse) -> &[u8] {
-    let body = response.body.expose();
-    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+    bytes_without_byte_order_mark(response.body.expose())
 }
 
 /// A body that is not what it should be.

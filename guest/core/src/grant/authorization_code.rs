@@ -2,6 +2,7 @@
 
 use super::{add_scopes, subject};
 use crate::authority::Authority;
+use crate::config::rules::is_absolute_uri;
 use crate::exchange::Form;
 use crate::{Error, Secret};
 
@@ -26,14 +27,7 @@ pub(super) fn check(
 /// An absolute URI without a fragment (RFC 6749 section 3.1.2).
 fn check_redirect_uri(uri: &str) -> Result<(), Error> {
     let hint = "write it to the letter as the authorization request had it, https://app.example/callback for example";
-    let (scheme, rest) = uri.split_once(':').unwrap_or_default();
-    let is_absolute = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-        && !rest.is_empty();
-    let is_plain = uri.len() <= MAX_REDIRECT_URI_BYTES && uri.bytes().all(|b| b.is_ascii_graphic());
-    if !is_absolute || !is_plain {
+    if uri.len() > MAX_REDIRECT_URI_BYTES || !is_absolute_uri(uri) {
         return Err(subject::invalid("the redirect URI is no absolute URI".to_owned()).hint(hint));
     }
     if uri.contains('#') {

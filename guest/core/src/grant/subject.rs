@@ -1,5 +1,6 @@
 //! What a grant presents: tokens, codes and verifiers that came from elsewhere.
 
+use crate::config::rules::is_absolute_uri;
 use crate::limits::MAX_ASSERTION_BYTES;
 use crate::{Error, ErrorClass, Secret};
 
@@ -28,12 +29,7 @@ pub(super) fn check(what: &str, token: &Secret) -> Result<(), Error> {
 
 /// Checks a token type of RFC 8693 section 3: a URI.
 pub(super) fn check_type(what: &str, kind: &str) -> Result<(), Error> {
-    let scheme = kind.split_once(':').map_or("", |(scheme, _)| scheme);
-    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    if is_scheme && kind.len() <= MAX_TYPE_BYTES && kind.bytes().all(|b| b.is_ascii_graphic()) {
+    if kind.len() <= MAX_TYPE_BYTES && is_absolute_uri(kind) {
         return Ok(());
     }
     Err(invalid(format!("{what} is no URI")).hint(

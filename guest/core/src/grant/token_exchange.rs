@@ -2,6 +2,7 @@
 
 use super::{add_scopes, subject};
 use crate::authority::Authority;
+use crate::config::rules::is_absolute_uri;
 use crate::exchange::Form;
 use crate::{Error, Secret};
 
@@ -50,7 +51,7 @@ impl<'a> TokenExchange<'a> {
                         "a value of {what} is empty, too long, or has control characters"
                     )));
                 }
-                if what == "resource" && (!target.contains(':') || target.contains('#')) {
+                if what == "resource" && (!is_absolute_uri(target) || target.contains('#')) {
                     return Err(subject::invalid(
                         "a value of resource is no absolute URI without a fragment (RFC 8693 section 2.1)".to_owned(),
                     )

@@ -186,7 +186,7 @@ impl World {
                 code: format!("code-{}", self.mono_ms).into(),
                 redirect_uri: "https://app.example/callback".to_owned(),
                 code_verifier: None,
-                nonce: Some(NONCE.to_owned()),
+                nonce: Some(NONCE.into()),
             },
         )
     }
@@ -881,7 +881,7 @@ fn only_a_user_has_an_id_token() {
         code: "c".into(),
         redirect_uri: "https://app.example/".into(),
         code_verifier: None,
-        nonce: nonce.map(str::to_owned),
+        nonce: nonce.map(Secret::new),
     };
     world.get(None, code(None)).unwrap();
     world.get(Some(&id_token), code(None)).unwrap();

@@ -2,6 +2,7 @@
 
 use super::{Grant, UserReference};
 use crate::Secret;
+use crate::authority::is_guid;
 
 /// Types of tokens (RFC 8693 section 3).
 pub mod token_types {
@@ -110,7 +111,7 @@ pub struct AuthorizationCode {
     code: Secret,
     redirect_uri: String,
     code_verifier: Option<Secret>,
-    nonce: Option<String>,
+    nonce: Option<Secret>,
 }
 
 impl AuthorizationCode {
@@ -122,7 +123,7 @@ impl AuthorizationCode {
 
     /// With the nonce of the authorization request. An ID token without it is refused, and the tokens with it (OpenID Connect
     /// Core section 3.1.3.7).
-    pub fn with_nonce(mut self, nonce: impl Into<String>) -> Self {
+    pub fn with_nonce(mut self, nonce: impl Into<Secret>) -> Self {
         self.nonce = Some(nonce.into());
         self
     }
@@ -207,14 +208,9 @@ impl From<TokenExchange> for Grant {
 /// An object ID if it has the form of one, which no user principal name has, and a user principal name otherwise.
 impl From<String> for UserReference {
     fn from(text: String) -> Self {
-        const DIGITS: [usize; 5] = [8, 4, 4, 4, 12];
-
-        let has_form = text.split('-').map(str::len).eq(DIGITS)
-            && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
-        if has_form {
-            Self::ObjectId(text)
-        } else {
-            Self::Username(text)
+        match is_guid(&text) {
+            true => Self::ObjectId(text),
+            false => Self::Username(text),
         }
     }
 }
@@ -264,7 +260,7 @@ mod tests {
                     code: "c".into(),
                     redirect_uri: "https://app.example/back".to_owned(),
                     code_verifier: Some("v".into()),
-                    nonce: Some("n".to_owned()),
+                    nonce: Some("n".into()),
                 },
             ),
             (Grant::refresh_token("t"), Grant::RefreshToken("t".into())),

@@ -1,6 +1,6 @@
 //! The parts that a module consists of.
 
-use edgepass_core::Secret;
+use edgepass_core::{Secret, without_byte_order_mark};
 
 use super::NotRead;
 
@@ -58,7 +58,7 @@ pub(super) struct Lexer<'a> {
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         Self {
-            rest: text.strip_prefix('\u{feff}').unwrap_or(text),
+            rest: without_byte_order_mark(text),
             line: 1,
             indent: 0,
             depth: 0,

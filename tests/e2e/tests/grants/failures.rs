@@ -196,7 +196,7 @@ async fn codes_that_are_not_taken() -> Result<()> {
             code,
             redirect_uri: redirect.to_owned(),
             code_verifier: verifier.map(Secret::new),
-            nonce: Some(NONCE.to_owned()),
+            nonce: Some(NONCE.into()),
         };
         asking(&[READ], grant)
     };

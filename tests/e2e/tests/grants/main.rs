@@ -102,7 +102,7 @@ impl World {
             code,
             redirect_uri: REDIRECT.to_owned(),
             code_verifier: Some(Secret::new(VERIFIER)),
-            nonce: Some(NONCE.to_owned()),
+            nonce: Some(NONCE.into()),
         }
     }
 

@@ -135,7 +135,7 @@ async fn codes_id_tokens_and_refresh_tokens() -> Result<()> {
         code: server.code("RS256", "bob").await?,
         redirect_uri: REDIRECT.to_owned(),
         code_verifier: Some(Secret::new(VERIFIER)),
-        nonce: Some("another".to_owned()),
+        nonce: Some("another".into()),
     };
     let request = asking(&["api", "openid"], grant);
     let error = provider
