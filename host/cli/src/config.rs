@@ -152,6 +152,13 @@ fn check_document(
             out.push_str(&format!("  {what}: {value}\n"));
         }
     }
+    let of_users = document.map_or(&[][..], Document::scopes_of_users);
+    if !of_users.is_empty() {
+        out.push_str(&format!(
+            "requests for users that name no scope ask for {}; the app's own name theirs\n",
+            of_users.join(" ")
+        ));
+    }
     for (identity, trials) in &trials {
         for trial in trials {
             out.push_str(&match &trial.problem {
@@ -661,6 +668,19 @@ impl Document {
             );
         }
         lines
+    }
+
+    /// The scopes of requests for users that name none, if those are none of the identity's own.
+    pub(crate) fn scopes_of_users(&self) -> &[String] {
+        let imported = self.imported.as_ref();
+        imported.map_or(&[], Imported::scopes_of_users)
+    }
+
+    /// That requests of the app itself which name no scope have one, as far as settings are in the way.
+    pub(crate) fn check_scopes_of_app(&self) -> Result<(), Failure> {
+        let imported = self.imported.as_ref();
+        let checked = imported.map_or(Ok(()), Imported::check_scopes_of_app);
+        checked.map_err(not_imported)
     }
 
     /// What people should know of what it was made of.
