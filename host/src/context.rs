@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use edgepass_core::config::ConsumersFile;
 use edgepass_core::needs::{CertificateNeed, SignatureNeed};
-use edgepass_core::{Algorithm, Environment, Secret};
+use edgepass_core::{Algorithm, ConfigError, Environment, Secret};
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
@@ -115,6 +115,27 @@ impl Host {
             .chain(servers)
             .chain(self.0.sources.problems())
             .collect()
+    }
+
+    /// What of the token store did not work when it was last asked, or was not taken, a line each. No request fails for it.
+    pub(crate) fn token_store_faults(&self) -> Vec<String> {
+        #[cfg(feature = "token-store")]
+        let faults = self.0.token_store.iter().flat_map(TokenStore::faults);
+        #[cfg(not(feature = "token-store"))]
+        let faults = std::iter::empty::<ConfigError>();
+        let faults = faults.map(|fault| format!("token store: {fault}"));
+        let ignored = self.0.notices.iter().flat_map(Notices::ignored);
+        faults.chain(ignored).collect()
+    }
+
+    /// Tries the token store; `None` if there is none.
+    pub(crate) async fn try_token_store(&self) -> Option<Vec<ConfigError>> {
+        #[cfg(feature = "token-store")]
+        match &self.0.token_store {
+            Some(store) => return Some(store.try_out().await),
+            None => {}
+        }
+        None
     }
 
     /// Why no server will accept one of the certificates of a credential now, if their dates say so. Reads files.

@@ -26,16 +26,19 @@ impl Notices {
         })
     }
 
+    /// The identities of which what the token store has was ignored, in words.
+    pub(crate) fn ignored(&self) -> Vec<String> {
+        let ignored = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);
+        ignored.iter().map(|name| is_ignored(name)).collect()
+    }
+
     /// Takes in how the credentials stand.
     pub(crate) fn look(&self, identities: &[IdentityStatus]) {
         let mut ignored = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);
         for identity in identities {
             let name = &identity.identity;
             if identity.counters.store_ignored > 0 && ignored.insert(name.clone()) {
-                log::warn!(
-                    "identity `{name}`: what the token store has is ignored: it was got with another certificate or secret \
-                     than the present one, or by a clock that is wrong, or cannot be read"
-                );
+                log::warn!("{}", is_ignored(name));
             }
         }
         drop(ignored);
@@ -59,4 +62,11 @@ impl Notices {
             }
         }
     }
+}
+
+fn is_ignored(identity: &str) -> String {
+    format!(
+        "identity `{identity}`: what the token store has is ignored: it was got with another certificate or secret than the \
+         present one, or by a clock that is wrong, or cannot be read"
+    )
 }

@@ -284,6 +284,19 @@ impl Provider {
         }
     }
 
+    /// Tries the token store of the configuration: connects, logs in, and puts, gets and deletes an entry that holds no token.
+    /// Gives what does not work, with the setting to look at and what to do; `None` if there is no store.
+    ///
+    /// Without it a fault of the store is in the log alone: no request fails for one.
+    pub async fn try_token_store(&self) -> Option<Vec<ConfigError>> {
+        self.0.host.try_token_store().await
+    }
+
+    /// What of the token store did not work when it was last asked, or was not taken, a line each: what the log says once.
+    pub fn token_store_faults(&self) -> Vec<String> {
+        self.0.host.token_store_faults()
+    }
+
     /// Where a user logs in for that identity (the default one where none is named): the first half of an authorization code
     /// flow. What comes back with the user is judged by [`AuthorizationRequest::code`], and redeemed by
     /// [`Self::get_token`] with [`Grant::AuthorizationCode`](crate::Grant).

@@ -396,9 +396,10 @@ pub(crate) struct CheckArguments {
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// Loads each credential as for an exchange, and asks the identity's own token endpoint for nothing (the first of the two
-    /// exchanges of oidc_federation, at another issuer, is made): reads token files, opens certificates, asks for assertions.
-    /// Says of each whether it is ready; fails where an identity has none that is.
+    /// Tries what can be tried without an exchange. The token store first: connects, logs in, puts, gets and deletes an entry;
+    /// fails where that does not work. Then loads each credential as for an exchange, and asks the identity's own token endpoint
+    /// for nothing (the first of the two exchanges of oidc_federation, at another issuer, is made): reads token files, opens
+    /// certificates, asks for assertions. Says of each whether it is ready; fails where an identity has none that is.
     #[arg(long = "try")]
     pub(crate) try_credentials: bool,
 }

@@ -111,14 +111,20 @@ fn check_document(
         };
         return Err(Failure::Mistakes(doubts.into_iter().map(mistake).collect()));
     }
-    let trials = match arguments.try_credentials {
-        true => trials(json, &environment, &config, document)?,
-        false => Vec::new(),
+    let Tried {
+        credentials: trials,
+        store,
+    } = match arguments.try_credentials {
+        true => try_all(json, &environment, &config, document)?,
+        false => Tried::default(),
     };
+    let of_store = store.iter().flatten().cloned();
+    let of_store = of_store.map(|fault| explained(fault, document));
     let without: Vec<&(String, Vec<CredentialTrial>)> = trials
         .iter()
         .filter(|(_, trials)| !trials.is_empty() && trials.iter().all(|t| t.problem.is_some()))
         .collect();
+    let mut failed = Vec::from_iter(of_store);
     if !without.is_empty() {
         let mistakes = without.into_iter().flat_map(|(identity, trials)| {
             trials.iter().filter_map(move |trial| {
@@ -134,7 +140,10 @@ fn check_document(
                 })
             })
         });
-        return Err(Failure::Mistakes(mistakes.collect()));
+        failed.extend(mistakes);
+    }
+    if !failed.is_empty() {
+        return Err(Failure::Mistakes(failed));
     }
     if quiet {
         return Ok(());
@@ -177,6 +186,9 @@ fn check_document(
             ));
         }
     }
+    if store.is_some() {
+        out.push_str("the token store is ready: it took an entry and gave it back\n");
+    }
     let connections = config.needs().connections.into_iter();
     let hosts: BTreeSet<String> = connections.map(|c| c.permission.authority).collect();
     out.push_str(&format!(
@@ -192,13 +204,21 @@ fn check_document(
     output::write(out.as_bytes())
 }
 
-/// Each identity and how ready its credentials are.
-fn trials(
+/// What came of trying.
+#[derive(Default)]
+struct Tried {
+    /// Each identity and how ready its credentials are.
+    credentials: Vec<(String, Vec<CredentialTrial>)>,
+    /// What of the token store does not work, if there is one.
+    store: Option<Vec<ConfigError>>,
+}
+
+fn try_all(
     json: Option<&str>,
     environment: &Environment,
     config: &Config,
     document: Option<&Document>,
-) -> Result<Vec<(String, Vec<CredentialTrial>)>, Failure> {
+) -> Result<Tried, Failure> {
     let mut builder = Provider::builder().environment(environment.clone());
     if let Some(json) = json {
         builder = builder.config_json(json);
@@ -211,7 +231,8 @@ fn trials(
     let trials = runtime.block_on(async {
         let provider = builder.build().await;
         let provider = provider.map_err(|error| not_built(error, document, environment))?;
-        let mut out = Vec::new();
+        let store = provider.try_token_store().await;
+        let mut credentials = Vec::new();
         for name in config.identities.keys() {
             let trials = provider.try_credentials(Some(name)).await;
             // one identity that cannot be tried hides no other
@@ -225,9 +246,9 @@ fn trials(
                     problem: Some(error),
                 }]
             });
-            out.push((name.clone(), trials));
+            credentials.push((name.clone(), trials));
         }
-        Ok(out)
+        Ok(Tried { credentials, store })
     });
     // do not wait for what still runs: a file system that hangs, for one
     runtime.shutdown_background();

@@ -927,7 +927,7 @@ fn an_api_of_users_is_asked_for_its_users() -> Result<()> {
     const READ: &str = "https://graph.microsoft.com/User.Read";
 
     let lab = lab("imports_users")?;
-    let own = format!("{}/user_impersonation", lab.emulator.own_resource());
+    let own = "api://edgepass-demo/user_impersonation".to_owned();
     let settings = |scopes: Value| -> Result<Settings> {
         let secret = json!({ "ClientSecret": lab.emulator.client_secret() });
         let text = json!({
