@@ -24,7 +24,6 @@ use crate::bounds::Bounds;
 use crate::certificate::{Certificates, OpenError, Opened, SignError};
 use crate::egress::{Egress, Hooks};
 use crate::files::{FileError, TokenFiles};
-use crate::notices::Notices;
 use crate::sources::Sources;
 #[cfg(feature = "token-store")]
 use crate::token_store::TokenStore;
@@ -63,8 +62,8 @@ pub(crate) struct Reach {
     pub(crate) warnings: Vec<String>,
     /// By which way https goes out, if there is a proxy.
     pub(crate) way: Option<String>,
-    /// Where an identity has several credentials.
-    pub(crate) notices: Option<Notices>,
+    /// There may be something to say that no call is answered with: of several credentials, or of a token store.
+    pub(crate) has_notices: bool,
 }
 
 impl Reach {
@@ -123,9 +122,9 @@ impl Host {
         let faults = self.0.token_store.iter().flat_map(TokenStore::faults);
         #[cfg(not(feature = "token-store"))]
         let faults = std::iter::empty::<ConfigError>();
-        let faults = faults.map(|fault| format!("token store: {fault}"));
-        let ignored = self.0.notices.iter().flat_map(Notices::ignored);
-        faults.chain(ignored).collect()
+        faults
+            .map(|fault| format!("token store: {fault}"))
+            .collect()
     }
 
     /// Tries the token store; `None` if there is none.
@@ -178,8 +177,8 @@ impl Host {
         self.with_environment(WasiCtx::builder().envs(&[own]))
     }
 
-    pub(crate) fn notices(&self) -> Option<&Notices> {
-        self.0.notices.as_ref()
+    pub(crate) fn has_notices(&self) -> bool {
+        self.0.has_notices
     }
 
     /// The token store.

@@ -265,12 +265,18 @@ pub(crate) async fn narrate_credentials(
     direct: &str,
     warnings: &mut Warnings,
 ) {
-    let status = provider.status().await.unwrap_or_default();
-    let credentials: Vec<CredentialStatus> = status
-        .into_iter()
-        .filter(|status| status.identity == identity)
-        .flat_map(|status| status.credentials)
-        .collect();
+    let mut status = provider.status().await.unwrap_or_default().into_iter();
+    let status = status.find(|status| status.identity == identity);
+    if status
+        .as_ref()
+        .is_some_and(|status| status.counters.store_ignored > 0)
+    {
+        warnings.add(&[format!(
+            "identity {identity}: what the token store has is ignored: it was got with another certificate or secret than the \
+             present one, or by a clock that is wrong, or cannot be read"
+        )]);
+    }
+    let credentials = status.map_or_else(Vec::new, |status| status.credentials);
     let is_list = credentials.len() > 1;
     let is_logged = log::log_enabled!(log::Level::Info);
     // that of a platform is no client's, and has no status

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use edgepass_core::ConfigError;
 use zeroize::Zeroizing;
 
 use super::{Fault, setting};
