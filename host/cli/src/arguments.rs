@@ -412,6 +412,25 @@ pub(crate) struct ConvertArguments {
 
     #[command(flatten)]
     pub(crate) config: ConfigArguments,
+
+    /// How it is written. What was read is good in any form; only a host other than edgepass needs JSON.
+    #[arg(
+        short = 'o',
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "json"
+    )]
+    pub(crate) format: ConvertFormat,
+}
+
+/// How a configuration is printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ConvertFormat {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
 }
 
 #[derive(Args)]

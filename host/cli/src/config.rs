@@ -17,7 +17,9 @@ use edgepass_settings::formats::{self, Format};
 use edgepass_settings::{File, Imported, appsettings, social_auth};
 use zeroize::Zeroizing;
 
-use super::arguments::{CheckArguments, ConfigArguments, ConfigFormat, ConvertArguments};
+use super::arguments::{
+    CheckArguments, ConfigArguments, ConfigFormat, ConvertArguments, ConvertFormat,
+};
 use super::failure::{Failure, Mistake, Warnings};
 use super::{mistakes, output, pipe, repeat, watch};
 
@@ -413,7 +415,7 @@ fn each_value(place: &str, document: &serde_json::Value, take: &mut dyn FnMut(&s
     }
 }
 
-/// Prints the document as JSON. Whether it makes sense is for `check` to say.
+/// Prints the document in another form. Whether it makes sense is for `check` to say.
 pub(crate) fn convert(
     arguments: &ConvertArguments,
     warnings: &mut Warnings,
@@ -422,10 +424,38 @@ pub(crate) fn convert(
     let document = required(&source)?;
     warnings.add(document.notes());
     warnings.add(&document.held_apart());
-    output::write(document.text.as_bytes())?;
-    match document.text.ends_with('\n') {
+    let yaml = match arguments.format {
+        ConvertFormat::Json => None,
+        ConvertFormat::Yaml => Some(as_yaml(&document.text)?),
+    };
+    let text = yaml.as_ref().unwrap_or(&document.text);
+    output::write(text.as_bytes())?;
+    match text.ends_with('\n') {
         true => Ok(()),
         false => output::write(b"\n"),
+    }
+}
+
+/// A document as YAML that is read as the same document.
+fn as_yaml(json: &str) -> Result<Zeroizing<String>, Failure> {
+    let cannot = |why: String| {
+        Failure::setup(format!(
+            "the configuration cannot be written as YAML: {why}"
+        ))
+    };
+    let value: serde_json::Value =
+        serde_json::from_str(json).map_err(|error| cannot(error.to_string()))?;
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let text = serde_saphyr::to_string_with_options(&value, options);
+    let text = Zeroizing::new(text.map_err(|error| cannot(error.to_string()))?);
+    // what one writes and another reads otherwise (`no`, `1e3`) is found here, and not by a server
+    let read = formats::Document::read(&text, Format::Yaml, None)
+        .map_err(|error| cannot(error.to_string()))?;
+    match serde_json::from_str::<serde_json::Value>(read.json()) {
+        Ok(again) if again == value => Ok(text),
+        _ => Err(cannot(
+            "it would be read as another one; keep it as JSON".to_owned(),
+        )),
     }
 }
 
