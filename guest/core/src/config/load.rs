@@ -360,6 +360,11 @@ impl Loader {
             tenant.check(rules::tenant)?;
             Some(tenant.value.to_owned())
         };
+        // without a host of its own it is a region that leads elsewhere
+        #[cfg(feature = "every-credential")]
+        let of_region = place.at("region");
+        #[cfg(feature = "every-credential")]
+        let name = if name.is_empty() { &of_region } else { name };
         self.trust(place, name, &authority.network_host())?;
         Ok((authority, tenant))
     }
