@@ -135,15 +135,12 @@ impl Backend {
     }
 
     /// The answer of a page to a browser that has to sign in for it.
-    async fn page<F>(
+    async fn page(
         &self,
         page: &'static str,
         headers: &HeaderMap,
-        ask: impl FnOnce(Arc<Session>) -> F,
-    ) -> Result<Response, Answer>
-    where
-        F: Future<Output = Result<Response, Error>>,
-    {
+        ask: impl AsyncFnOnce(Arc<Session>) -> Result<Response, Error>,
+    ) -> Result<Response, Answer> {
         let to = Answer::SignIn {
             page,
             is_opened: is_opened(headers),
@@ -312,7 +309,7 @@ async fn callback(
 }
 
 async fn me(State(backend): State<Arc<Backend>>, headers: HeaderMap) -> Result<Response, Answer> {
-    let ask = async |session: Arc<Session>| {
+    let ask = async |session: Arc<Session>| -> Result<Response, Error> {
         let access = backend.access_token(&session).await?;
         Ok(answer(&json!({
             "name": session.name, "subject": session.subject, "expires_on": access.expires_on,
@@ -323,7 +320,7 @@ async fn me(State(backend): State<Arc<Backend>>, headers: HeaderMap) -> Result<R
 
 /// Calls the other API on behalf of the user.
 async fn call(State(backend): State<Arc<Backend>>, headers: HeaderMap) -> Result<Response, Answer> {
-    let ask = async |session: Arc<Session>| {
+    let ask = async |session: Arc<Session>| -> Result<Response, Error> {
         let own = backend.access_token(&session).await?;
         let grant = Grant::on_behalf_of(own.token.expose());
         let request = backend.downstream.clone().with_grant(grant);

@@ -179,13 +179,18 @@ impl Server {
         let info = self.login(password.as_ref());
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
-        let (connection, driver) = made.map_err(|error| match error.code() {
-            Some("ERR") if self.database != 0 => self.fault(
+        // it says of SELECT what the store says of any command, so of a password that is missing, too
+        let is_of_database = |error: &RedisError| {
+            let details = error.detail().unwrap_or_default().to_ascii_lowercase();
+            self.database != 0 && error.code() == Some("ERR") && !details.contains("authentication")
+        };
+        let (connection, driver) = made.map_err(|error| match is_of_database(&error) {
+            true => self.fault(
                 "database",
                 &format!("has no database {}", self.database),
                 "leave it out, which is 0; a cluster has that one alone, and others have `databases` of them",
             ),
-            _ => self.said(&error, "login"),
+            false => self.said(&error, "login"),
         })?;
         tokio::spawn(driver);
         Ok(connection)
