@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use edgepass_core::config::ConsumersFile;
 use edgepass_core::needs::{CertificateNeed, SignatureNeed};
-use edgepass_core::{Algorithm, Environment, Secret};
+use edgepass_core::{Algorithm, ConfigError, Environment, Secret};
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
@@ -24,7 +24,6 @@ use crate::bounds::Bounds;
 use crate::certificate::{Certificates, OpenError, Opened, SignError};
 use crate::egress::{Egress, Hooks};
 use crate::files::{FileError, TokenFiles};
-use crate::notices::Notices;
 use crate::sources::Sources;
 #[cfg(feature = "token-store")]
 use crate::token_store::TokenStore;
@@ -61,8 +60,8 @@ pub(crate) struct Reach {
     pub(crate) warnings: Vec<String>,
     /// By which way https goes out, if there is a proxy.
     pub(crate) way: Option<String>,
-    /// Where an identity has several credentials.
-    pub(crate) notices: Option<Notices>,
+    /// There may be something to say that no call is answered with: of several credentials, or of a token store.
+    pub(crate) has_notices: bool,
 }
 
 impl Reach {
@@ -115,6 +114,27 @@ impl Host {
             .collect()
     }
 
+    /// What of the token store did not work when it was last asked, or was not taken, a line each. No request fails for it.
+    pub(crate) fn token_store_faults(&self) -> Vec<String> {
+        #[cfg(feature = "token-store")]
+        let faults = self.0.token_store.iter().flat_map(TokenStore::faults);
+        #[cfg(not(feature = "token-store"))]
+        let faults = std::iter::empty::<ConfigError>();
+        faults
+            .map(|fault| format!("token store: {fault}"))
+            .collect()
+    }
+
+    /// Tries the token store; `None` if there is none.
+    pub(crate) async fn try_token_store(&self) -> Option<Vec<ConfigError>> {
+        #[cfg(feature = "token-store")]
+        match &self.0.token_store {
+            Some(store) => return Some(store.try_out().await),
+            None => {}
+        }
+        None
+    }
+
     /// Why no server will accept one of the certificates of a credential now, if their dates say so. Reads files.
     pub(crate) fn over(&self, identity: Option<&str>, credential: usize) -> Option<String> {
         let identity = identity.or(self.0.default_identity.as_deref())?;
@@ -148,8 +168,8 @@ impl Host {
         self.with_environment(WasiCtx::builder().envs(&[own]))
     }
 
-    pub(crate) fn notices(&self) -> Option<&Notices> {
-        self.0.notices.as_ref()
+    pub(crate) fn has_notices(&self) -> bool {
+        self.0.has_notices
     }
 
     /// The token store.

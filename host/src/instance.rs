@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use edgepass_core::{
     AccessToken, AuthorizationOptions, AuthorizationRequest, ClientAssertion, CredentialTrial,
     Error, ErrorClass, GrantKind, IdentityStatus, Refresh, RejectionOutcome, Secret, TokenRequest,
+    printable,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
@@ -594,15 +595,19 @@ async fn perform(
     })
 }
 
-/// Says in the log what has become of credentials that stand in for each other.
+/// Says in the log what has become of credentials that stand in for each other, and of what the token store has. It costs the
+/// same however many identities there are: the component tells what is new.
 async fn take_notice(store: &Accessor<Context>, exports: &Exports) -> wasmtime::Result<()> {
-    let host = store.with(|mut store| store.get().host().clone());
-    let Some(notices) = host.notices() else {
+    if !store.with(|mut store| store.get().host().has_notices()) {
         return Ok(());
-    };
+    }
     let status = exports.edgepass_credentials_status();
-    let identities = status.call_identities(store).await?;
-    notices.look(&Vec::from_iter(identities.into_iter().map(Into::into)));
+    for _ in 0..limits::NOTICES_AT_ONCE {
+        let Some(notice) = status.call_next_notice(store).await? else {
+            break;
+        };
+        log::warn!("{}", printable(&notice, limits::NOTICE_CHARS));
+    }
     Ok(())
 }
 

@@ -141,7 +141,6 @@ mod executable;
 mod files;
 mod instance;
 mod local;
-mod notices;
 mod pem;
 mod provider;
 mod proxy;

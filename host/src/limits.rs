@@ -52,6 +52,13 @@ pub const WATCHDOG_IDLE_TICKS: u32 = 100;
 /// in the host, where waiting is cheap.
 pub const CALLS_IN_COMPONENT: usize = 2048;
 
+/// Notices that are taken from the component with one call. The engine keeps a few; a component that has ever more is none of
+/// ours.
+pub const NOTICES_AT_ONCE: usize = 64;
+
+/// Characters of a notice in the log.
+pub const NOTICE_CHARS: usize = 1024;
+
 /// Calls queued for the component. The caller after that gets `busy` at once instead of a place in a line that it
 /// would only leave by its timeout.
 pub const CALLS_QUEUED: usize = 2048;

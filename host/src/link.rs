@@ -250,6 +250,11 @@ impl status::Host for Data<'_> {
         let identities: Vec<IdentityStatus> = self.0.status().await.unwrap_or_default();
         identities.into_iter().map(Into::into).collect()
     }
+
+    fn next_notice(&mut self) -> Option<String> {
+        // this host has them in its log
+        None
+    }
 }
 
 fn provider<T: Send>(store: &Accessor<T, Forward>) -> Provider {

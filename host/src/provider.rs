@@ -31,7 +31,6 @@ use crate::egress::Egress;
 use crate::files::TokenFiles;
 use crate::instance::{self, Answer, Call, Failed, Instance};
 use crate::limits;
-use crate::notices::Notices;
 use crate::proxy::Proxies;
 use crate::roots::{Roots, RootsError};
 use crate::runtime;
@@ -282,6 +281,19 @@ impl Provider {
             }
             _ => Err(unexpected_answer()),
         }
+    }
+
+    /// Tries the token store of the configuration: connects, logs in, and puts, gets and deletes an entry that holds no token.
+    /// Gives what does not work, with the setting to look at and what to do; `None` if there is no store.
+    ///
+    /// Without it a fault of the store is in the log alone: no request fails for one.
+    pub async fn try_token_store(&self) -> Option<Vec<ConfigError>> {
+        self.0.host.try_token_store().await
+    }
+
+    /// What of the token store did not work when it was last asked, a line each: what the log says once.
+    pub fn token_store_faults(&self) -> Vec<String> {
+        self.0.host.token_store_faults()
     }
 
     /// Where a user logs in for that identity (the default one where none is named): the first half of an authorization code
@@ -781,7 +793,7 @@ impl Builder {
                 .collect(),
             default_identity: config.default_identity.clone(),
             unused_certificates,
-            notices: Notices::of(&config),
+            has_notices: has_notices(&config),
             consumers: config.consumers,
             #[cfg(feature = "token-store")]
             token_store,
@@ -1023,6 +1035,12 @@ fn guest_environment(
         .collect();
     out.extend(config.map(|json| (Environment::EDGEPASS_CONFIG_JSON.to_owned(), json)));
     out
+}
+
+/// Not where every identity has one credential, whose failures are told to callers, and no store is shared.
+fn has_notices(config: &Config) -> bool {
+    let mut identities = config.identities.values();
+    config.host.token_store.is_some() || identities.any(|identity| identity.credential_count() > 1)
 }
 
 /// The configuration with that store. `None` of one that cannot be read, about which there is more to say.

@@ -94,10 +94,13 @@ impl Loaded {
                     let (section, api) = (section.as_deref(), api.as_deref());
                     appsettings::import(file, over, section, api, environment)
                 };
-                Some(with_file(&file, |file| match &over {
+                let imported = with_file(&file, |file| match &over {
                     Some(over) => with_file(over, |over| import(file, Some(over))),
                     None => import(file, None),
-                })?)
+                })?;
+                // requests of a program name the scopes of its users themselves
+                imported.check_scopes_of_app()?;
+                Some(imported)
             }
             Some(Given::SocialAuth(file)) => Some(with_file(&file, |file| {
                 social_auth::import(file, environment)

@@ -19,15 +19,26 @@ impl Module {
         HAS_CALLERS && self == Self::Full
     }
 
-    /// Whether it has a kind of credential that is not in every build of the engine.
-    pub(crate) fn has_kind(self, setting: &str) -> bool {
+    /// Whether it has what is not in every build of the engine.
+    pub(crate) fn has(self, setting: &str) -> bool {
         self == Self::Full && is_for_full(setting)
     }
 }
 
-/// Whether the full module has that kind. Of those that are not in every build it has the ones that ask a platform by
-/// plain requests, for which a cluster of Envoy is enough.
+/// Whether the full module has that. Of the kinds of credentials that are not in every build it has the ones that ask a
+/// platform by plain requests, for which a cluster of Envoy is enough; and of settings of a client those that change what is
+/// posted, or where, and need no more of Envoy.
 pub(crate) fn is_for_full(setting: &str) -> bool {
-    const KINDS: [&str; 3] = [".azure_pipelines", ".github_actions", ".google_metadata"];
-    KINDS.iter().any(|kind| setting.ends_with(kind))
+    const THERE: [&str; 9] = [
+        ".azure_pipelines",
+        ".github_actions",
+        ".google_metadata",
+        ".additional_parameters",
+        ".authority_host",
+        ".policy",
+        ".region",
+        ".resources",
+        "AZURE_REGIONAL_AUTHORITY_NAME",
+    ];
+    THERE.iter().any(|there| setting.ends_with(there))
 }

@@ -11,7 +11,6 @@ use crate::settings::refusal;
 
 /// Of what the full module has.
 pub(crate) const NOT_HERE: &str = "is not in edgepass-envoy.wasm";
-const ANOTHER_MODULE: &str = "load edgepass-envoy-full.wasm (`edgepass envoy-config --module full` is for that), or use federated_token_file";
 
 /// What has to be in Envoy's configuration for the rules.
 #[derive(Clone, Debug)]
@@ -100,9 +99,9 @@ impl<'c> Required<'c> {
             ));
         }
         let mut beyond = needs.every_credential.iter();
-        if let Some(setting) = beyond.find(|setting| !module.has_kind(setting)) {
+        if let Some(setting) = beyond.find(|setting| !module.has(setting)) {
             return Err(match is_for_full(setting) {
-                true => refusal(setting, NOT_HERE, ANOTHER_MODULE),
+                true => refusal(setting, NOT_HERE, in_full(setting)),
                 false => refusal(setting, "is not available in Envoy", in_envoy(setting)),
             });
         }
@@ -142,13 +141,10 @@ impl<'c> Required<'c> {
 fn in_envoy(setting: &str) -> &'static str {
     match setting.rsplit('.').next().unwrap_or_default() {
         "issuer" => "set token_endpoint: Envoy has to know a cluster for it beforehand",
-        "authority_host" | "policy" | "token_endpoint" | "mtls_token_endpoint" => {
+        "AZURE_AUTHORITY_HOST" | "token_endpoint" | "mtls_token_endpoint" => {
             "set token_endpoint, and name its host in authority_hosts"
         }
-        "region" | "AZURE_REGIONAL_AUTHORITY_NAME" => {
-            "write the region's host as authority_host, such as https://westus2.login.microsoft.com, and name it in authority_hosts"
-        }
-        "additional_parameters" | "resources" | "client_capabilities" => {
+        "client_capabilities" => {
             "leave it out, or have a component or the library ask for these tokens"
         }
         "audience" => "write the audience itself",
@@ -160,6 +156,30 @@ fn in_envoy(setting: &str) -> &'static str {
 fn in_envoy(_: &str) -> &'static str {
     USE_A_FILE
 }
+
+/// The same of what the full module has.
+#[cfg(not(target_family = "wasm"))]
+fn in_full(setting: &str) -> &'static str {
+    match setting.rsplit('.').next().unwrap_or_default() {
+        "additional_parameters" | "resources" => {
+            "load edgepass-envoy-full.wasm (`edgepass envoy-config --module full` is for that)"
+        }
+        "authority_host" | "policy" => {
+            "load edgepass-envoy-full.wasm (`edgepass envoy-config --module full` is for that), or set token_endpoint, and name its host in authority_hosts"
+        }
+        "region" | "AZURE_REGIONAL_AUTHORITY_NAME" => {
+            "load edgepass-envoy-full.wasm (`edgepass envoy-config --module full` is for that), or write the region's host as authority_host, such as https://westus2.login.microsoft.com, and name it in authority_hosts"
+        }
+        _ => ANOTHER_MODULE,
+    }
+}
+
+#[cfg(target_family = "wasm")]
+fn in_full(_: &str) -> &'static str {
+    ANOTHER_MODULE
+}
+
+const ANOTHER_MODULE: &str = "load edgepass-envoy-full.wasm (`edgepass envoy-config --module full` is for that), or use federated_token_file";
 
 const USE_A_FILE: &str = "use federated_token_file";
 

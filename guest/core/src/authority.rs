@@ -215,6 +215,44 @@ pub(crate) struct Description {
     pub(crate) hosts: Vec<String>,
 }
 
+/// A user flow of Azure AD B2C, which has endpoints of its own.
+#[cfg(feature = "every-credential")]
+pub(crate) struct UserFlow<'a> {
+    host: &'a str,
+    tenant: &'a str,
+    /// What its paths begin with, and the query of all of them.
+    before: &'a str,
+    query: &'a str,
+}
+
+#[cfg(feature = "every-credential")]
+impl UserFlow<'_> {
+    /// Where its users sign in.
+    pub(crate) fn authorization_endpoint(&self) -> Endpoint {
+        self.endpoint("/oauth2/v2.0/authorize")
+    }
+
+    /// What describes it. It names the tenant by its GUID.
+    pub(crate) fn description(&self) -> Description {
+        Description {
+            name: format!("{}{}/v2.0{}", self.host, self.before, self.query),
+            documents: vec![self.endpoint("/v2.0/.well-known/openid-configuration")],
+            issuer: IssuerRule::Entra {
+                tenant: self.tenant.to_owned(),
+            },
+            hosts: vec![self.host.to_owned()],
+        }
+    }
+
+    fn endpoint(&self, end: &str) -> Endpoint {
+        let Self { before, query, .. } = self;
+        Endpoint {
+            authority: self.host.to_owned(),
+            path: format!("{before}{end}{query}"),
+        }
+    }
+}
+
 /// What a server may call itself.
 #[cfg(feature = "every-credential")]
 #[derive(Clone, Debug)]
@@ -549,6 +587,35 @@ impl Authority {
             return false;
         };
         token_endpoint.path == format!("/{ADFS}/oauth2/token")
+    }
+
+    /// The user flow of Azure AD B2C that a token endpoint is of. Libraries have it in the path or in the query; either way its
+    /// other endpoints are beside it.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn user_flow(&self) -> Option<UserFlow<'_>> {
+        const END: &str = "/oauth2/v2.0/token";
+
+        let Self::Generic { token_endpoint, .. } = self else {
+            return None;
+        };
+        let (before, query) = token_endpoint.path.split_once(END)?;
+        // so begin all of them, and all custom policies
+        let is_flow = |name: &str| {
+            let start = name.get(..4);
+            start.is_some_and(|start| start.eq_ignore_ascii_case("b2c_")) && !name.contains('&')
+        };
+        let (of_tenant, last) = before.rsplit_once('/')?;
+        let tenant = match query.strip_prefix("?p=") {
+            Some(flow) if is_flow(flow) => last,
+            None if query.is_empty() && is_flow(last) => of_tenant.rsplit_once('/')?.1,
+            _ => return None,
+        };
+        Some(UserFlow {
+            host: &token_endpoint.authority,
+            tenant,
+            before,
+            query,
+        })
     }
 
     /// What describes Entra ID to clients of that tenant: beside its token endpoint, at the host of all regions.

@@ -225,10 +225,8 @@ fn a_store_that_fails_costs_no_request() {
         assert!(fleet.now_ms() - before_ms < most_ms, "{mood:?}");
         assert_eq!(fleet.exchanges(), 5);
         assert!(fleet.counters(0).store_failures > 0);
-        let notices: Vec<String> =
-            std::iter::from_fn(|| fleet.worlds[0].engine.next_notice()).collect();
-        assert_eq!(notices.len(), 1, "{notices:?}");
-        assert!(notices[0].contains("token store"), "{notices:?}");
+        // whoever has the store knows more of it, and says so
+        assert_eq!(fleet.worlds[0].engine.next_notice(), None);
     }
 }
 

@@ -144,6 +144,11 @@ pub(crate) fn status() -> Vec<IdentityStatus> {
     with(|driver| driver.engine.status(now())).unwrap_or_default()
 }
 
+/// Something that people should know, each once.
+pub(crate) fn next_notice() -> Option<String> {
+    with(|driver| driver.engine.next_notice()).ok().flatten()
+}
+
 /// A caller that waits. Dropping it, as a cancelled call does, tells the engine.
 struct Call {
     ticket: Ticket,

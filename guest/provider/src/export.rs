@@ -126,4 +126,8 @@ impl status::Guest for Component {
     fn identities() -> Vec<IdentityStatus> {
         driver::status().into_iter().map(Into::into).collect()
     }
+
+    fn next_notice() -> Option<String> {
+        driver::next_notice()
+    }
 }

@@ -409,9 +409,10 @@ pub(crate) struct CheckArguments {
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// Loads each credential as for an exchange, and asks the identity's own token endpoint for nothing (the first of the two
-    /// exchanges of oidc_federation, at another issuer, is made): reads token files, opens certificates, asks for assertions.
-    /// Says of each whether it is ready; fails where an identity has none that is.
+    /// Tries what can be tried without an exchange. The token store first: connects, logs in, puts, gets and deletes an entry;
+    /// fails where that does not work. Then loads each credential as for an exchange, and asks the identity's own token endpoint
+    /// for nothing (the first of the two exchanges of oidc_federation, at another issuer, is made): reads token files, opens
+    /// certificates, asks for assertions. Says of each whether it is ready; fails where an identity has none that is.
     #[arg(long = "try")]
     pub(crate) try_credentials: bool,
 }
@@ -424,6 +425,25 @@ pub(crate) struct ConvertArguments {
 
     #[command(flatten)]
     pub(crate) config: ConfigArguments,
+
+    /// How it is written. What was read is good in any form; only a host other than edgepass needs JSON.
+    #[arg(
+        short = 'o',
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "json"
+    )]
+    pub(crate) format: ConvertFormat,
+}
+
+/// How a configuration is printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ConvertFormat {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
 }
 
 #[derive(Args)]

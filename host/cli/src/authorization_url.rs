@@ -14,7 +14,7 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     let identity = arguments.identity.as_deref();
     let session = Session::begin(&arguments.config, identity, arguments.timeout);
-    let options = AuthorizationOptions {
+    let mut options = AuthorizationOptions {
         redirect_uri: arguments.redirect_uri.clone(),
         scopes: arguments.scope.clone(),
         tenant: arguments.tenant.clone(),
@@ -29,7 +29,12 @@ pub(crate) fn run(
         arguments.ca_file.as_deref(),
         None,
         warnings,
-        async |provider, _, _| provider.authorization_request(identity, options).await,
+        async |provider, about, _| {
+            if options.scopes.is_empty() {
+                options.scopes.clone_from(&about.scopes_of_users);
+            }
+            provider.authorization_request(identity, options).await
+        },
         |request| print(&request, arguments.format.unwrap_or(PlainFormat::Json)),
     )
 }

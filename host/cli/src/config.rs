@@ -17,7 +17,9 @@ use edgepass_settings::formats::{self, Format};
 use edgepass_settings::{File, Imported, appsettings, social_auth};
 use zeroize::Zeroizing;
 
-use super::arguments::{CheckArguments, ConfigArguments, ConfigFormat, ConvertArguments};
+use super::arguments::{
+    CheckArguments, ConfigArguments, ConfigFormat, ConvertArguments, ConvertFormat,
+};
 use super::failure::{Failure, Mistake, Warnings};
 use super::{mistakes, output, pipe, repeat, watch};
 
@@ -111,14 +113,20 @@ fn check_document(
         };
         return Err(Failure::Mistakes(doubts.into_iter().map(mistake).collect()));
     }
-    let trials = match arguments.try_credentials {
-        true => trials(json, &environment, &config, document)?,
-        false => Vec::new(),
+    let Tried {
+        credentials: trials,
+        store,
+    } = match arguments.try_credentials {
+        true => try_all(json, &environment, &config, document)?,
+        false => Tried::default(),
     };
+    let of_store = store.iter().flatten().cloned();
+    let of_store = of_store.map(|fault| explained(fault, document));
     let without: Vec<&(String, Vec<CredentialTrial>)> = trials
         .iter()
         .filter(|(_, trials)| !trials.is_empty() && trials.iter().all(|t| t.problem.is_some()))
         .collect();
+    let mut failed = Vec::from_iter(of_store);
     if !without.is_empty() {
         let mistakes = without.into_iter().flat_map(|(identity, trials)| {
             trials.iter().filter_map(move |trial| {
@@ -134,7 +142,10 @@ fn check_document(
                 })
             })
         });
-        return Err(Failure::Mistakes(mistakes.collect()));
+        failed.extend(mistakes);
+    }
+    if !failed.is_empty() {
+        return Err(Failure::Mistakes(failed));
     }
     if quiet {
         return Ok(());
@@ -151,6 +162,13 @@ fn check_document(
         for (what, value) in identity.describe() {
             out.push_str(&format!("  {what}: {value}\n"));
         }
+    }
+    let of_users = document.map_or(&[][..], Document::scopes_of_users);
+    if !of_users.is_empty() {
+        out.push_str(&format!(
+            "requests for users that name no scope ask for {}; the app's own name theirs\n",
+            of_users.join(" ")
+        ));
     }
     for (identity, trials) in &trials {
         for trial in trials {
@@ -170,6 +188,9 @@ fn check_document(
             ));
         }
     }
+    if store.is_some() {
+        out.push_str("the token store is ready: it took an entry and gave it back\n");
+    }
     let connections = config.needs().connections.into_iter();
     let hosts: BTreeSet<String> = connections.map(|c| c.permission.authority).collect();
     out.push_str(&format!(
@@ -185,13 +206,21 @@ fn check_document(
     output::write(out.as_bytes())
 }
 
-/// Each identity and how ready its credentials are.
-fn trials(
+/// What came of trying.
+#[derive(Default)]
+struct Tried {
+    /// Each identity and how ready its credentials are.
+    credentials: Vec<(String, Vec<CredentialTrial>)>,
+    /// What of the token store does not work, if there is one.
+    store: Option<Vec<ConfigError>>,
+}
+
+fn try_all(
     json: Option<&str>,
     environment: &Environment,
     config: &Config,
     document: Option<&Document>,
-) -> Result<Vec<(String, Vec<CredentialTrial>)>, Failure> {
+) -> Result<Tried, Failure> {
     let mut builder = Provider::builder().environment(environment.clone());
     if let Some(json) = json {
         builder = builder.config_json(json);
@@ -204,7 +233,8 @@ fn trials(
     let trials = runtime.block_on(async {
         let provider = builder.build().await;
         let provider = provider.map_err(|error| not_built(error, document, environment))?;
-        let mut out = Vec::new();
+        let store = provider.try_token_store().await;
+        let mut credentials = Vec::new();
         for name in config.identities.keys() {
             let trials = provider.try_credentials(Some(name)).await;
             // one identity that cannot be tried hides no other
@@ -218,9 +248,9 @@ fn trials(
                     problem: Some(error),
                 }]
             });
-            out.push((name.clone(), trials));
+            credentials.push((name.clone(), trials));
         }
-        Ok(out)
+        Ok(Tried { credentials, store })
     });
     // do not wait for what still runs: a file system that hangs, for one
     runtime.shutdown_background();
@@ -237,12 +267,18 @@ pub(crate) async fn narrate_credentials(
     direct: &str,
     warnings: &mut Warnings,
 ) {
-    let status = provider.status().await.unwrap_or_default();
-    let credentials: Vec<CredentialStatus> = status
-        .into_iter()
-        .filter(|status| status.identity == identity)
-        .flat_map(|status| status.credentials)
-        .collect();
+    let mut status = provider.status().await.unwrap_or_default().into_iter();
+    let status = status.find(|status| status.identity == identity);
+    if status
+        .as_ref()
+        .is_some_and(|status| status.counters.store_ignored > 0)
+    {
+        warnings.add(&[format!(
+            "identity {identity}: what the token store has is ignored: it was got with another certificate or secret than the \
+             present one, or by a clock that is wrong, or cannot be read"
+        )]);
+    }
+    let credentials = status.map_or_else(Vec::new, |status| status.credentials);
     let is_list = credentials.len() > 1;
     let is_logged = log::log_enabled!(log::Level::Info);
     // that of a platform is no client's, and has no status
@@ -379,7 +415,7 @@ fn each_value(place: &str, document: &serde_json::Value, take: &mut dyn FnMut(&s
     }
 }
 
-/// Prints the document as JSON. Whether it makes sense is for `check` to say.
+/// Prints the document in another form. Whether it makes sense is for `check` to say.
 pub(crate) fn convert(
     arguments: &ConvertArguments,
     warnings: &mut Warnings,
@@ -388,10 +424,38 @@ pub(crate) fn convert(
     let document = required(&source)?;
     warnings.add(document.notes());
     warnings.add(&document.held_apart());
-    output::write(document.text.as_bytes())?;
-    match document.text.ends_with('\n') {
+    let yaml = match arguments.format {
+        ConvertFormat::Json => None,
+        ConvertFormat::Yaml => Some(as_yaml(&document.text)?),
+    };
+    let text = yaml.as_ref().unwrap_or(&document.text);
+    output::write(text.as_bytes())?;
+    match text.ends_with('\n') {
         true => Ok(()),
         false => output::write(b"\n"),
+    }
+}
+
+/// A document as YAML that is read as the same document.
+fn as_yaml(json: &str) -> Result<Zeroizing<String>, Failure> {
+    let cannot = |why: String| {
+        Failure::setup(format!(
+            "the configuration cannot be written as YAML: {why}"
+        ))
+    };
+    let value: serde_json::Value =
+        serde_json::from_str(json).map_err(|error| cannot(error.to_string()))?;
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let text = serde_saphyr::to_string_with_options(&value, options);
+    let text = Zeroizing::new(text.map_err(|error| cannot(error.to_string()))?);
+    // what one writes and another reads otherwise (`no`, `1e3`) is found here, and not by a server
+    let read = formats::Document::read(&text, Format::Yaml, None)
+        .map_err(|error| cannot(error.to_string()))?;
+    match serde_json::from_str::<serde_json::Value>(read.json()) {
+        Ok(again) if again == value => Ok(text),
+        _ => Err(cannot(
+            "it would be read as another one; keep it as JSON".to_owned(),
+        )),
     }
 }
 
@@ -661,6 +725,19 @@ impl Document {
             );
         }
         lines
+    }
+
+    /// The scopes of requests for users that name none, if those are none of the identity's own.
+    pub(crate) fn scopes_of_users(&self) -> &[String] {
+        let imported = self.imported.as_ref();
+        imported.map_or(&[], Imported::scopes_of_users)
+    }
+
+    /// That requests of the app itself which name no scope have one, as far as settings are in the way.
+    pub(crate) fn check_scopes_of_app(&self) -> Result<(), Failure> {
+        let imported = self.imported.as_ref();
+        let checked = imported.map_or(Ok(()), Imported::check_scopes_of_app);
+        checked.map_err(not_imported)
     }
 
     /// What people should know of what it was made of.

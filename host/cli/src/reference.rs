@@ -73,12 +73,12 @@ const SECTIONS: &[Section] = &[
         place: "identities.NAME",
         used_by: ALL,
         exceptions: &[
-            ("additional_parameters", NATIVE),
+            ("additional_parameters", IN_FULL_MODULE),
             ("client_capabilities", NATIVE),
             ("issuer", NATIVE),
-            ("policy", NATIVE),
-            ("region", NATIVE),
-            ("resources", NATIVE),
+            ("policy", IN_FULL_MODULE),
+            ("region", IN_FULL_MODULE),
+            ("resources", IN_FULL_MODULE),
         ],
         note: "An identity of another server than Entra ID has a `token_endpoint` or an `issuer`: then it takes nothing from \
                the variables, needs `client_id` and `credential`, and has neither tenant nor cloud. [servers.md](servers.md) has \

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use edgepass::{
-    Builder, Error, ErrorClass, ErrorDetail, Provider, Refresh, Secret, Token, TokenRequest,
+    Builder, Error, ErrorClass, ErrorDetail, Grant, Provider, Refresh, Secret, Token, TokenRequest,
 };
 use zeroize::Zeroizing;
 
@@ -19,13 +19,16 @@ use super::{config, grant, output, watch};
 const COMPONENT_BYTES: u64 = 64 * 1024 * 1024;
 
 pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result<(), Failure> {
-    let session = Session::begin(
+    let mut session = Session::begin(
         &arguments.config,
         arguments.identity.as_deref(),
         arguments.timeout,
     );
     let granted = grant::read(&arguments.grant, &arguments.config)?;
-    let request = TokenRequest {
+    let is_of_a_user = !matches!(granted, Grant::ClientCredentials | Grant::Agent(_));
+    let takes_scopes = arguments.scope.is_empty();
+    session.takes_scopes_of_app = takes_scopes && !is_of_a_user;
+    let mut request = TokenRequest {
         identity: arguments.identity.clone(),
         tenant: arguments.tenant.clone(),
         claims: arguments.claims.clone(),
@@ -43,9 +46,12 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
         ca_file,
         component,
         warnings,
-        async |provider, direct, warnings| {
+        async |provider, about, warnings| {
+            if takes_scopes && is_of_a_user {
+                request.scopes.clone_from(&about.scopes_of_users);
+            }
             let token = provider.get_token(&request).await?;
-            config::narrate_credentials(provider, &token.identity, direct, warnings).await;
+            config::narrate_credentials(provider, &token.identity, &about.direct, warnings).await;
             warnings.add(lost(&token, format).as_slice());
             Ok(token)
         },
@@ -58,6 +64,16 @@ pub(crate) struct Session<'a> {
     config: &'a ConfigArguments,
     identity: Option<&'a str>,
     deadline: Option<(Duration, Instant)>,
+    /// The question is an app's own, and the configuration says for which scopes.
+    takes_scopes_of_app: bool,
+}
+
+/// What there is to know of a configuration besides what its provider does.
+pub(crate) struct About {
+    /// The credential of the identity in words, where they are logged.
+    direct: String,
+    /// What requests for users ask for that name no scope, if that is not what the identity itself has.
+    pub(crate) scopes_of_users: Vec<String>,
 }
 
 impl<'a> Session<'a> {
@@ -71,21 +87,30 @@ impl<'a> Session<'a> {
             config,
             identity,
             deadline: timeout.map(|given| (given, watch::deadline(given))),
+            takes_scopes_of_app: false,
         }
     }
 
-    /// Asks, and prints the answer. `ask` has the credential of the identity in words besides, where they are logged.
+    /// Asks, and prints the answer.
     pub(crate) fn run<T>(
         self,
         ca_file: Option<&Path>,
         component: Option<&Path>,
         warnings: &mut Warnings,
-        ask: impl AsyncFnOnce(&Provider, &str, &mut Warnings) -> Result<T, Error>,
+        ask: impl AsyncFnOnce(&Provider, &About, &mut Warnings) -> Result<T, Error>,
         print: impl FnOnce(T) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let document = config::read(self.config)?;
+        if let (true, Some(document)) = (self.takes_scopes_of_app, &document) {
+            document.check_scopes_of_app()?;
+        }
         let environment = config::environment(document.as_ref());
-        let direct = config::narrate(document.as_ref(), &environment, self.identity);
+        let about = About {
+            direct: config::narrate(document.as_ref(), &environment, self.identity),
+            scopes_of_users: document
+                .as_ref()
+                .map_or_else(Vec::new, |document| document.scopes_of_users().to_vec()),
+        };
         let json = document.as_ref().map(|document| document.text.as_str());
         let mut builder = Provider::builder().environment(environment.clone());
         if let Some(json) = json {
@@ -123,7 +148,9 @@ impl<'a> Session<'a> {
             };
             warnings.add(document.as_ref().map_or(&[], config::Document::notes));
             warnings.add(provider.warnings());
-            let answer = within(self.deadline, ask(&provider, &direct, warnings)).await;
+            let answer = within(self.deadline, ask(&provider, &about, warnings)).await;
+            // no request fails for the store, so nothing else tells of it
+            warnings.add(&provider.token_store_faults());
             let answer = answer.map_err(|error| Failure::from(with_proxy_named(error)))?;
             Ok((provider, answer))
         });

@@ -1655,6 +1655,11 @@ fn a_configuration_may_be_yaml_or_toml() {
         let output = edgepass(&lab, &["config", "convert", path]);
         let converted: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(converted, serde_json::from_str::<Value>(&json).unwrap());
+        let output = edgepass(&lab, &["config", "convert", "-o", "yaml", path]);
+        let yaml = lab.write("converted.yaml", &output.stdout);
+        let output = edgepass(&lab, &["config", "convert", yaml.to_str().unwrap()]);
+        let again: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(again, converted);
     }
     assert_eq!(
         (envoy(&as_yaml), envoy(&as_toml)),
@@ -1694,7 +1699,54 @@ fn what_is_made_of_other_settings_says_what_it_does_not_hold() {
         );
         assert!(says.iter().all(|part| said.contains(part)), "{said}");
         assert_eq!(said.is_empty(), says.is_empty(), "{said}");
+        let yaml = edgepass(
+            &lab,
+            &["config", "convert", "-o", "yaml", "--appsettings", path],
+        );
+        let written = lab.write("converted.yaml", &yaml.stdout);
+        let again = edgepass(&lab, &["config", "convert", written.to_str().unwrap()]);
+        let of = |output: &Output| serde_json::from_slice::<Value>(&output.stdout).unwrap();
+        assert_eq!(of(&again), of(&output));
     }
+    // what YAML would read as something else stays what it is
+    let strange = [
+        "no",
+        "1e3",
+        "0x1F",
+        "~",
+        "null",
+        "012",
+        "1_000",
+        "2026-01-01",
+        "a: b",
+        "#x",
+        "- a",
+        "é",
+        "a\tb",
+        "<<",
+        "=",
+        "*a",
+        "&a",
+        "!a",
+        "%a",
+        "@a",
+        "`a",
+    ];
+    let document =
+        json!({ "identities": { "app": { "additional_parameters": { "x": strange } } } });
+    let given = lab.write("strange.json", document.to_string());
+    let yaml = edgepass(
+        &lab,
+        &["config", "convert", "-o", "yaml", given.to_str().unwrap()],
+    );
+    let written = lab.write("strange.yaml", &yaml.stdout);
+    let again = edgepass(&lab, &["config", "convert", written.to_str().unwrap()]);
+    assert_eq!(
+        serde_json::from_slice::<Value>(&again.stdout).unwrap(),
+        document,
+        "{}",
+        text(&yaml.stderr)
+    );
     // where no scope is given it is said how one is, by the names of options
     let output = edgepass(&lab, &["token", "--appsettings", path]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));

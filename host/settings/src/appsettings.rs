@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 
 use edgepass_core::{ConfigError, Environment};
 
-use self::api::{Api, check_scopes};
+use self::api::{Api, scopes_of_app};
 use self::authority::{Client, Place, Url, of_authority};
 use self::source::Source;
 use crate::draft::{Draft, Node, Object, name_of, unset};
 use crate::layers::{Layers, Setting};
-use crate::{File, Imported};
+use crate::{File, Imported, OfUsers};
 
 /// The section that Microsoft's templates use.
 pub const SECTION: &str = "AzureAd";
@@ -96,7 +96,8 @@ fn named_environments(environment: &Environment) -> impl Iterator<Item = (&'stat
 
 /// Makes a configuration of the settings of a .NET program: the file, that which goes over it ([`over`]), and the variables
 /// of .NET's that go before both (`AzureAd__ClientId`). `section` is [`SECTION`] if it is left out. `api` names one of the `DownstreamApis`, whose scopes
-/// become those of requests that name none; with a single one that has an app's scopes it may be left out.
+/// become those of requests that name none; with a single one that has an app's scopes it may be left out. Scopes of users
+/// (`User.Read`) become [those of requests for users](Imported::scopes_of_users).
 ///
 /// # Errors
 ///
@@ -133,9 +134,11 @@ pub fn import(
     };
     let mut source = format!("{}, section {section}", settings.name());
     if let Some(api) = api {
-        let scopes = api.scopes.iter().map(|scope| Node::text(scope.as_str()));
-        identity.push(("scopes".to_owned(), Node::List(scopes.collect())));
-        reader.draft.place(format!("{at}.scopes"), api.from);
+        if reader.draft.of_users.is_none() {
+            let scopes = api.scopes.iter().map(|scope| Node::text(scope.as_str()));
+            identity.push(("scopes".to_owned(), Node::List(scopes.collect())));
+            reader.draft.place(format!("{at}.scopes"), api.from);
+        }
         source.push_str(&format!(", API {}", api.name));
     }
     let mut draft = reader.draft;
@@ -201,8 +204,13 @@ impl<'a> Reader<'a> {
         let tenant = api.and_then(|api| api.tenant.as_ref());
         let mut client = self.client(section, at, tenant)?;
         self.capabilities(section, at, &mut client);
-        if let Some(api) = api.filter(|_| client.is_entra) {
-            check_scopes(api)?;
+        if let Some(api) = api.filter(|_| client.is_entra)
+            && let Err(refusal) = scopes_of_app(api)
+        {
+            self.draft.of_users = Some(OfUsers {
+                scopes: api.scopes.clone(),
+                refusal,
+            });
         }
         let credential = self.credential(section, name, at, &client)?;
         self.note_query(&format!("{section}:{EXTRA_QUERY}"), &client);

@@ -4,7 +4,7 @@ use edgepass_core::{ConfigError, Secret};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use zeroize::Zeroizing;
 
-use crate::Imported;
+use crate::{Imported, OfUsers};
 
 /// What stands in a document.
 #[derive(Clone)]
@@ -55,6 +55,7 @@ pub(crate) struct Draft {
     pub(crate) notes: Vec<String>,
     variables: Vec<(String, Secret)>,
     places: Vec<(String, String)>,
+    pub(crate) of_users: Option<OfUsers>,
 }
 
 impl Draft {
@@ -106,6 +107,7 @@ impl Draft {
             source,
             variables: self.variables,
             places: self.places,
+            of_users: self.of_users,
         })
     }
 }

@@ -48,6 +48,16 @@ pub struct Imported {
     variables: Vec<(String, Secret)>,
     /// For places in the document, and for those variables, where they come from.
     places: Vec<(String, String)>,
+    /// Scopes of users' tokens, which no identity has as its own.
+    of_users: Option<OfUsers>,
+}
+
+/// What requests for users ask for where they name no scope.
+#[derive(Clone)]
+struct OfUsers {
+    scopes: Vec<String>,
+    /// Why an app does not ask for them.
+    refusal: ConfigError,
 }
 
 impl Imported {
@@ -60,6 +70,23 @@ impl Imported {
     /// The variables that the document names and whose values other settings have given.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.variables.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The scopes of requests for users that name none (on-behalf-of, a code, a refresh token), where the settings have such
+    /// as no app has: `User.Read`. The document leaves them out.
+    pub fn scopes_of_users(&self) -> &[String] {
+        let of_users = self.of_users.as_ref();
+        of_users.map_or(&[], |of_users| of_users.scopes.as_slice())
+    }
+
+    /// That an app's own requests which name no scope have one.
+    ///
+    /// # Errors
+    ///
+    /// With the setting that has [scopes of users](Self::scopes_of_users) in its place.
+    pub fn check_scopes_of_app(&self) -> Result<(), ConfigError> {
+        let of_users = self.of_users.as_ref();
+        of_users.map_or(Ok(()), |of_users| Err(of_users.refusal.clone()))
     }
 
     /// What is wrong with the document, said of the settings that it was made of.

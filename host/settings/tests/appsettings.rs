@@ -1205,13 +1205,6 @@ fn an_api_gives_the_scopes() {
     );
     for (api, parts) in [
         (
-            "People",
-            [
-                "DownstreamApis:People:Scopes:0 (appsettings.json, line 1)",
-                "User.Read",
-            ],
-        ),
-        (
             "None",
             [
                 "DownstreamApis:None:Scopes",
@@ -1229,6 +1222,36 @@ fn an_api_gives_the_scopes() {
         let error = read(&text, None, Some(api), &[]).unwrap_err();
         assert!(parts.iter().all(|part| error.contains(part)), "{error}");
     }
+    // those of users are for requests of users alone, in every form that they have
+    for scopes in [
+        json!(["User.Read"]),
+        json!("User.Read Mail.Send"),
+        json!(["api://x/access_as_user"]),
+        json!(["https://graph.microsoft.com/User.Read", "offline_access"]),
+        json!(["https://graph.microsoft.com/.default", "openid"]),
+    ] {
+        let mut settings = settings.clone();
+        settings["DownstreamApis"]["People"]["Scopes"] = scopes.clone();
+        let imported = read(&settings.to_string(), None, Some("People"), &[]).unwrap();
+        assert!(
+            document(&imported)["identities"]["AzureAd"]
+                .get("scopes")
+                .is_none()
+        );
+        let expected = match &scopes {
+            Value::String(text) => text.clone(),
+            list => {
+                Vec::from_iter(list.as_array().unwrap().iter().filter_map(Value::as_str)).join(" ")
+            }
+        };
+        assert_eq!(imported.scopes_of_users().join(" "), expected);
+        let refused = imported.check_scopes_of_app().unwrap_err().to_string();
+        assert!(
+            refused.contains("DownstreamApis:People:Scopes") && refused.contains("people's tokens"),
+            "{refused}"
+        );
+    }
+    assert!(imported.scopes_of_users().is_empty() && imported.check_scopes_of_app().is_ok());
     // the only one need not be named
     assert!(
         document(&read(&text, None, None, &[]).unwrap())["identities"]["AzureAd"]

@@ -4,17 +4,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use edgepass_core::Secret;
+use edgepass_core::{ConfigError, Secret};
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value};
+use redis::{Arg, AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value};
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use tokio::time::timeout;
 use tower_service::Service as _;
 
-use super::Password;
+use super::{Fault, Password, setting};
 use crate::connect::{Connector, NoConnection, Plan, Stream, Timeouts};
 use crate::limits;
 use crate::roots::Roots;
@@ -49,15 +49,17 @@ struct Health {
     /// Until then it is left alone.
     until: Option<Instant>,
     /// Why.
-    reason: String,
+    fault: Option<Fault>,
 }
 
 /// Why there is no answer.
-enum Failure {
+pub(super) enum Failure {
     /// There is no connection any more, or none came about.
-    Gone(String),
+    Gone(Fault),
+    /// That was so a moment ago, and it was not asked.
+    LeftAlone(Fault),
     /// The store says no to this.
-    Refused(String),
+    Refused(Fault),
     /// Another node of the cluster has it.
     Moved(String),
 }
@@ -82,41 +84,39 @@ impl Server {
     }
 
     /// The answer to a command, within bounds.
-    pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, String> {
-        if let Some(reason) = self.is_left_alone() {
-            return Err(reason);
+    pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, Failure> {
+        if let Some(fault) = self.is_left_alone() {
+            return Err(Failure::LeftAlone(fault));
         }
         let asked = timeout(limits::TOKEN_STORE_DEADLINE, self.follow(command)).await;
         let result = asked.unwrap_or_else(|_| {
-            Err(Failure::Gone(format!(
-                "gave no answer in {} ms",
-                limits::TOKEN_STORE_DEADLINE.as_millis()
-            )))
+            Err(Failure::Gone(
+                self.no_answer(limits::TOKEN_STORE_DEADLINE.as_millis()),
+            ))
         });
         match result {
             Ok(value) => {
                 self.works();
                 Ok(value)
             }
-            Err(Failure::Gone(reason)) => {
+            Err(Failure::Gone(fault)) => {
                 self.give_up(None).await;
-                self.fails(&reason);
-                Err(format!("the token store {} {reason}", self.address))
+                self.fails(&fault);
+                Err(Failure::Gone(fault))
             }
-            Err(Failure::Refused(reason)) => {
-                Err(format!("the token store {} {reason}", self.address))
-            }
-            Err(Failure::Moved(_)) => Err(format!(
-                "the token store {} sends from one node to another",
-                self.address
-            )),
+            Err(Failure::Moved(_)) => Err(Failure::Refused(self.fault(
+                "url",
+                "sends from one node to another",
+                "the cluster is being changed, or its nodes do not agree: CLUSTER INFO says which",
+            ))),
+            other => other,
         }
     }
 
     /// Asks, and once more of the node that has the keys, or where the connection had broken before.
     async fn follow(&self, command: &Cmd) -> Result<Value, Failure> {
         let (mut connection, made, is_new) = self.connection().await?;
-        let first = send(&mut connection, command).await;
+        let first = self.send(&mut connection, command).await;
         match first {
             // an idle connection may have been closed meanwhile; what was asked may be asked twice
             Err(Failure::Gone(_)) if !is_new => self.give_up(Some(made)).await,
@@ -124,7 +124,7 @@ impl Server {
             other => return other,
         }
         let (mut connection, ..) = self.connection().await?;
-        send(&mut connection, command).await
+        self.send(&mut connection, command).await
     }
 
     /// The connection, its number, and whether it was made now.
@@ -136,10 +136,10 @@ impl Server {
         let address = state.node.as_deref().unwrap_or(&self.address).to_owned();
         let connection = match self.connect(&address).await {
             Ok(connection) => connection,
-            Err(reason) => {
+            Err(fault) => {
                 // the configured one knows which node is the right one now
                 state.node = None;
-                return Err(Failure::Gone(reason));
+                return Err(Failure::Gone(fault));
             }
         };
         state.made += 1;
@@ -147,27 +147,51 @@ impl Server {
         Ok((connection, state.made, true))
     }
 
-    async fn connect(&self, address: &str) -> Result<MultiplexedConnection, String> {
+    async fn connect(&self, address: &str) -> Result<MultiplexedConnection, Fault> {
+        let of_machine = |error: String| {
+            self.fault(
+                "url",
+                &format!("cannot be asked: {error}"),
+                "it is this machine, not the store",
+            )
+        };
         let tls = match &self.roots {
             Some(roots) => {
-                let roots = roots.load().await.map_err(|error| error.to_string())?;
+                let roots = roots.load().await.map_err(|error| {
+                    ConfigError::new(setting("ca_file"), error.to_string())
+                        .hint("without ca_file it is the authorities that token endpoints are checked with")
+                })?;
                 let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
                     .with_safe_default_protocol_versions()
-                    .map_err(|error| error.to_string())?;
+                    .map_err(|error| of_machine(error.to_string()))?;
                 Some(tls.with_root_certificates(roots).with_no_client_auth())
             }
             None => None,
         };
         let stream = stream(address, tls)
             .await
-            .map_err(|error| error.of_a_server())?;
+            .map_err(|error| self.not_connected(&error))?;
         let password = self.password.clone();
         let password = tokio::task::spawn_blocking(move || password.read());
-        let password = password.await.map_err(|error| error.to_string())??;
+        let password = password
+            .await
+            .map_err(|error| of_machine(error.to_string()))??;
         let info = self.login(password.as_ref());
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
-        let (connection, driver) = made.map_err(|error| said(&error))?;
+        // it says of SELECT what the store says of any command, so of a password that is missing, too
+        let is_of_database = |error: &RedisError| {
+            let details = error.detail().unwrap_or_default().to_ascii_lowercase();
+            self.database != 0 && error.code() == Some("ERR") && !details.contains("authentication")
+        };
+        let (connection, driver) = made.map_err(|error| match is_of_database(&error) {
+            true => self.fault(
+                "database",
+                &format!("has no database {}", self.database),
+                "leave it out, which is 0; a cluster has that one alone, and others have `databases` of them",
+            ),
+            false => self.said(&error, "login"),
+        })?;
         tokio::spawn(driver);
         Ok(connection)
     }
@@ -201,14 +225,11 @@ impl Server {
         }
     }
 
-    fn is_left_alone(&self) -> Option<String> {
+    fn is_left_alone(&self) -> Option<Fault> {
         let mut health = self.health();
         let until = health.until?;
         if Instant::now() < until {
-            return Some(format!(
-                "the token store {} is left alone for a moment: it {}",
-                self.address, health.reason
-            ));
+            return health.fault.clone();
         }
         // one finds out, and the others wait for what he says
         health.until = Some(Instant::now() + limits::TOKEN_STORE_DEADLINE);
@@ -216,27 +237,133 @@ impl Server {
     }
 
     fn works(&self) {
-        let mut health = self.health();
-        if health.failures > 0 {
-            log::info!("token store {}: it answers again", self.address);
-        }
-        *health = Health::default();
+        *self.health() = Health::default();
     }
 
-    fn fails(&self, reason: &str) {
+    fn fails(&self, fault: &Fault) {
         let mut health = self.health();
-        if health.failures == 0 {
-            log::warn!(
-                "token store {}: it {reason}; every instance asks for itself until it is back",
-                self.address
-            );
-        }
         let wait = limits::TOKEN_STORE_ALONE
             .saturating_mul(1 << health.failures.min(16))
             .min(limits::MAX_TOKEN_STORE_ALONE);
         health.failures = health.failures.saturating_add(1);
         health.until = Some(Instant::now() + wait);
-        reason.clone_into(&mut health.reason);
+        health.fault = Some(fault.clone());
+    }
+
+    async fn send(
+        &self,
+        connection: &mut MultiplexedConnection,
+        command: &Cmd,
+    ) -> Result<Value, Failure> {
+        let asked = timeout(
+            limits::TOKEN_STORE_ANSWER,
+            connection.send_packed_command(command),
+        );
+        let error = match asked.await {
+            Ok(Ok(Value::ServerError(error))) => RedisError::from(error),
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let fault = self.no_answer(limits::TOKEN_STORE_ANSWER.as_millis());
+                return Err(Failure::Gone(fault));
+            }
+        };
+        if let (Some("MOVED"), Some((node, _))) = (error.code(), error.redirect_node()) {
+            return Err(Failure::Moved(node.to_owned()));
+        }
+        let name = match command.args_iter().next() {
+            Some(Arg::Simple(name)) => std::str::from_utf8(name).unwrap_or_default(),
+            _ => "",
+        };
+        let fault = self.said(&error, name);
+        // a node that has become a replica, or is only starting, is found by another connection
+        let is_elsewhere = matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN"));
+        match error.code().is_none() || error.is_unrecoverable_error() || is_elsewhere {
+            true => Err(Failure::Gone(fault)),
+            false => Err(Failure::Refused(fault)),
+        }
+    }
+
+    /// A fault of the store, about that setting of its section.
+    fn fault(&self, field: &str, what: &str, hint: &str) -> Fault {
+        ConfigError::new(setting(field), format!("the store {} {what}", self.address)).hint(hint)
+    }
+
+    fn no_answer(&self, after_ms: u128) -> Fault {
+        self.fault(
+            "url",
+            &format!("gave no answer in {after_ms} ms"),
+            "look whether it is overloaded, or whether something swallows what is sent to that port",
+        )
+    }
+
+    fn not_connected(&self, error: &NoConnection) -> Fault {
+        match error {
+            NoConnection::Slow | NoConnection::SlowTls { .. } => {
+                self.no_answer(limits::TOKEN_STORE_DEADLINE.as_millis())
+            }
+            NoConnection::Tls { .. } => self.fault(
+                "url",
+                &error.of_a_server(),
+                "name the authority of its certificate by ca_file, and the host as the certificate does; \
+                 a store without TLS is redis://",
+            ),
+            _ => self.fault(
+                "url",
+                &error.of_a_server(),
+                "look whether it runs, and whether host and port are right and no firewall is in between",
+            ),
+        }
+    }
+
+    /// What went wrong with that command. Never what the store has written beyond its code: some repeat the password that
+    /// they do not understand.
+    fn said(&self, error: &RedisError, command: &str) -> Fault {
+        match (error.kind(), error.code()) {
+            (_, Some("NOPERM")) => self.fault(
+                "username",
+                &format!("does not let its user run {command} on the keys of key_prefix"),
+                "give the user GETRANGE, SET and DEL on them, and SELECT where database is not 0",
+            ),
+            (_, Some("NOAUTH")) if self.password.field().is_none() => self.fault(
+                "password_file",
+                "wants a password, and none is configured",
+                "set password_file or password_env",
+            ),
+            (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS" | "NOAUTH")) => self.fault(
+                self.password.field().unwrap_or("username"),
+                "refused username or password",
+                "write the password of that user; a store with `requirepass` alone has the user `default`, \
+                 which needs no username",
+            ),
+            (_, Some("OOM")) => self.fault(
+                "url",
+                "is full, and takes nothing",
+                "give it memory, or the maxmemory-policy volatile-ttl or allkeys-lru",
+            ),
+            (_, Some("READONLY")) => self.fault(
+                "url",
+                "is a replica, which takes nothing",
+                "name the primary, or a name that follows it",
+            ),
+            (_, Some(code)) if code.len() < 32 && code.bytes().all(|b| b.is_ascii_uppercase()) => {
+                self.fault("url", &format!("answered {code}"), "its log says more")
+            }
+            _ if error.is_timeout() => self.no_answer(limits::TOKEN_STORE_DEADLINE.as_millis()),
+            _ if error.is_io_error() => self.fault(
+                "url",
+                "ended the connection",
+                match self.roots {
+                    None => "write rediss:// if it speaks TLS; otherwise its log says more",
+                    Some(_) => "its log says more",
+                },
+            ),
+            _ => self.fault(
+                "url",
+                &format!("failed: {}", error.category()),
+                "look whether a Redis or Valkey of version 6 or later is behind that port",
+            ),
+        }
     }
 
     fn health(&self) -> std::sync::MutexGuard<'_, Health> {
@@ -270,49 +397,4 @@ async fn stream(address: &str, tls: Option<ClientConfig>) -> Result<Stream, NoCo
         },
     });
     connector.call(uri).await.map(TokioIo::into_inner)
-}
-
-async fn send(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<Value, Failure> {
-    let asked = timeout(
-        limits::TOKEN_STORE_ANSWER,
-        connection.send_packed_command(command),
-    );
-    let error = match asked.await {
-        Ok(Ok(Value::ServerError(error))) => RedisError::from(error),
-        Ok(Ok(value)) => return Ok(value),
-        Ok(Err(error)) => error,
-        Err(_) => {
-            return Err(Failure::Gone(format!(
-                "gave no answer in {} ms",
-                limits::TOKEN_STORE_ANSWER.as_millis()
-            )));
-        }
-    };
-    if let (Some("MOVED"), Some((node, _))) = (error.code(), error.redirect_node()) {
-        return Err(Failure::Moved(node.to_owned()));
-    }
-    // a node that has become a replica, or is only starting, is found by another connection
-    let is_elsewhere = matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN"));
-    match error.code().is_none() || error.is_unrecoverable_error() || is_elsewhere {
-        true => Err(Failure::Gone(said(&error))),
-        false => Err(Failure::Refused(said(&error))),
-    }
-}
-
-/// What went wrong, in words that continue the name of the store. Never what the store has written beyond its code: some
-/// repeat the password that they do not understand.
-fn said(error: &RedisError) -> String {
-    match (error.kind(), error.code()) {
-        (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS" | "NOAUTH" | "NOPERM")) => {
-            "refused username or password (host.token_store.username, password_file, password_env)"
-                .to_owned()
-        }
-        (_, Some("OOM")) => "is full, and takes nothing".to_owned(),
-        (_, Some(code)) if code.len() < 32 && code.bytes().all(|b| b.is_ascii_uppercase()) => {
-            format!("answered {code}")
-        }
-        _ if error.is_timeout() => "gave no answer in time".to_owned(),
-        _ if error.is_io_error() => "ended the connection".to_owned(),
-        _ => format!("failed: {}", error.category()),
-    }
 }

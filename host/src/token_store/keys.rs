@@ -8,11 +8,15 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use edgepass_core::without_byte_order_mark;
+use edgepass_core::{ConfigError, without_byte_order_mark};
 use zeroize::Zeroizing;
 
+use super::{Fault, setting};
 use crate::files::{self, Stamp};
 use crate::limits;
+
+/// The setting that names the file.
+const FIELD: &str = "encryption_keys_file";
 
 /// Bytes of a key of AES-256.
 const KEY_BYTES: usize = 32;
@@ -97,8 +101,8 @@ pub(super) struct KeyFile {
 struct Current {
     stamp: Stamp,
     keys: Arc<Keys>,
-    /// It was said that what the file holds now cannot be used.
-    said: bool,
+    /// Why what the file holds now cannot be used, which was said.
+    fault: Option<Fault>,
 }
 
 impl KeyFile {
@@ -110,55 +114,74 @@ impl KeyFile {
     }
 
     /// The keys as they are in the file now.
-    pub(super) fn read(&self) -> Result<Keys, String> {
+    pub(super) fn read(&self) -> Result<Keys, Fault> {
         read(&self.path)
     }
 
     /// The keys to use: those of the file, or while that cannot be used those that it had.
-    pub(super) async fn current(&self) -> Result<Arc<Keys>, String> {
+    pub(super) async fn current(&self) -> Result<Arc<Keys>, Fault> {
         let (path, current) = (self.path.clone(), Arc::clone(&self.current));
         let task = tokio::task::spawn_blocking(move || load(&path, &current));
-        task.await.map_err(|error| error.to_string())?
+        task.await
+            .map_err(|error| ConfigError::new(setting(FIELD), error.to_string()))?
+    }
+
+    /// Why what the file holds now is not used, where its keys from before are.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().and_then(|current| current.fault.clone())
     }
 }
 
-fn load(path: &Path, current: &Mutex<Option<Current>>) -> Result<Arc<Keys>, String> {
+fn load(path: &Path, current: &Mutex<Option<Current>>) -> Result<Arc<Keys>, Fault> {
     let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
     let stamp = Stamp::of(path).ok();
-    if let Some(known) = &*current
+    if let Some(known) = &mut *current
         && stamp.as_ref() == Some(&known.stamp)
     {
+        mended(path, known.fault.take());
         return Ok(Arc::clone(&known.keys));
     }
     match (read(path), stamp, &mut *current) {
-        (Ok(keys), Some(stamp), _) => {
+        (Ok(keys), Some(stamp), before) => {
+            mended(path, before.as_mut().and_then(|known| known.fault.take()));
             let keys = Arc::new(keys);
-            *current = Some(Current {
+            *before = Some(Current {
                 stamp,
                 keys: Arc::clone(&keys),
-                said: false,
+                fault: None,
             });
             Ok(keys)
         }
         (Ok(keys), None, _) => Ok(Arc::new(keys)),
-        (Err(reason), _, Some(known)) => {
-            if !std::mem::replace(&mut known.said, true) {
-                log::warn!("token store: {reason}; the keys from before stay in use");
+        (Err(fault), _, Some(known)) => {
+            if known.fault.as_ref() != Some(&fault) {
+                log::warn!("token store: {fault}; the keys from before stay in use");
+                known.fault = Some(fault);
             }
             Ok(Arc::clone(&known.keys))
         }
-        (Err(reason), _, None) => Err(reason),
+        (Err(fault), _, None) => Err(fault),
     }
 }
 
-fn read(path: &Path) -> Result<Keys, String> {
-    let shown = format!("{} (host.token_store.encryption_keys_file)", path.display());
+fn mended(path: &Path, fault: Option<Fault>) {
+    if fault.is_some() {
+        log::info!("token store: {} can be used again", path.display());
+    }
+}
+
+fn read(path: &Path) -> Result<Keys, Fault> {
+    let fault = |what: String| {
+        ConfigError::new(setting(FIELD), format!("{} {what}", path.display()))
+            .hint("a line is an id, a space, and the output of `openssl rand -base64 32`; all instances have the same file")
+    };
     let bytes = files::read_bounded(path, limits::TOKEN_STORE_KEYS_BYTES)
-        .map_err(|error| format!("{shown} cannot be read now: {error}"))?;
+        .map_err(|error| fault(format!("cannot be read now: {error}")))?;
     let text = std::str::from_utf8(&bytes)
-        .map_err(|_| format!("{shown} cannot be used: it is not text in UTF-8"))?;
+        .map_err(|_| fault("cannot be used: it is not text in UTF-8".to_owned()))?;
     let text = without_byte_order_mark(text);
-    Keys::parse(text).map_err(|reason| format!("{shown} cannot be used: {reason}"))
+    Keys::parse(text).map_err(|reason| fault(format!("cannot be used: {reason}")))
 }
 
 #[cfg(test)]
@@ -206,7 +229,11 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("keys");
         let file = KeyFile::new(&path);
-        assert!(file.current().await.err().unwrap().contains("no such file"));
+        let fault = file.current().await.err().unwrap().to_string();
+        assert!(
+            fault.contains("no such file") && fault.contains("openssl"),
+            "{fault}"
+        );
         let first = async || {
             let keys = file.current().await.unwrap();
             keys.first().map(|(id, _)| id.to_owned()).unwrap()

@@ -921,6 +921,80 @@ fn what_is_wrong_is_said_of_the_setting() -> Result<()> {
     )
 }
 
+/// Scopes of users are those of the grants of users and of the address where they sign in, and of no app.
+#[test]
+fn an_api_of_users_is_asked_for_its_users() -> Result<()> {
+    const READ: &str = "https://graph.microsoft.com/User.Read";
+
+    let lab = lab("imports_users")?;
+    let own = "api://edgepass-demo/user_impersonation".to_owned();
+    let settings = |scopes: Value| -> Result<Settings> {
+        let secret = json!({ "ClientSecret": lab.emulator.client_secret() });
+        let text = json!({
+            "AzureAd": section(&lab, &secret),
+            "DownstreamApis": { "Profile": { "Scopes": scopes } },
+        });
+        Ok(Settings {
+            api: Some("Profile"),
+            ..Settings::appsettings(&lab, &text.to_string())?
+        })
+    };
+    let users_token = lab.emulator.user_token(
+        lab.emulator.username(),
+        &lab.emulator.own_resource(),
+        &Mint::new(),
+    )?;
+    lab.evidence.secret("user's token", &users_token);
+    let file = lab.write("users-token", users_token)?;
+    let file = file.display().to_string();
+    for (scopes, asked) in [
+        (json!(["User.Read"]), "User.Read"),
+        (json!("User.Read"), "User.Read"),
+        (json!([READ]), READ),
+        (json!([own]), own.as_str()),
+    ] {
+        lab.emulator.clear_journal();
+        let settings = settings(scopes)?;
+        let on_behalf_of = ["--grant", "on-behalf-of", "--assertion-file", &file];
+        let command = settings.command(&lab, &[&["token"], &on_behalf_of[..]].concat())?;
+        command.run()?.token().context(asked.to_owned())?;
+        let requests = lab.emulator.token_requests();
+        let sent = requests.first().and_then(|sent| sent.field("scope"));
+        assert_eq!(sent.as_deref(), Some(asked));
+
+        let url = [
+            "authorization-url",
+            "--redirect-uri",
+            "https://app.example/",
+        ];
+        let begun = settings.command(&lab, &url)?.run()?.token()?;
+        let url = begun["url"].as_str().context("no URL")?;
+        let encoded = asked.replace(':', "%3A").replace('/', "%2F");
+        ensure!(url.contains(&format!("&scope={encoded}&")), "{url}");
+
+        // the app itself has none of them, and one that it is told
+        let command = settings.command(&lab, &["token", "--error-format", "json"])?;
+        let (code, error) = command.run()?.error()?;
+        let message = error["message"].as_str().unwrap_or_default();
+        ensure!(
+            code == 2 && message.contains("DownstreamApis:Profile:Scopes"),
+            "{error}"
+        );
+        settings
+            .command(&lab, &["token", "--scope", GRAPH])?
+            .run()?
+            .token()?;
+        let checked = settings.command(&lab, &["config", "check"])?.run()?;
+        ensure!(
+            checked.stdout.contains(asked),
+            "{}{}",
+            checked.stdout,
+            checked.stderr
+        );
+    }
+    Ok(())
+}
+
 /// The command and the library refuse it, and say so in the same words.
 fn refused(lab: &Lab, settings: &Settings, says: &[&str]) -> Result<()> {
     lab.emulator.clear_journal();

@@ -3,12 +3,12 @@
 //! checks are python-social-auth's own: state, signature, issuer and audience of the ID token, tenant, user flow. With the
 //! same settings edgepass sends the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use edgepass::{Environment, Grant, Provider, Secret, TokenRequest};
+use edgepass::{AuthorizationOptions, Environment, Grant, Provider, Secret, TokenRequest};
 use edgepass_e2e::{Browser, Lab, Page, peers_python, peers_script};
 use edgepass_emulator::{Fault, JournalEntry, Mint, Tenant};
 use serde_json::{Map, Value, json};
@@ -409,6 +409,150 @@ async fn edgepass_redeems_with_the_same_bytes() -> Result<()> {
         for (ours, theirs) in ours.iter().zip(&theirs) {
             same(&lab, ours, theirs).context(backend.name)?;
         }
+    }
+    Ok(())
+}
+
+/// A sign-in by edgepass with the same settings begins where python-social-auth's begins, with the same parameters and those of
+/// PKCE besides; its ID token is validated by what describes the server, and renewed.
+#[tokio::test]
+async fn edgepass_signs_in_at_the_same_place() -> Result<()> {
+    let lab = Lab::new("login_begins")?;
+    let site = Site::start(&lab)?;
+    for backend in BACKENDS {
+        let (_, theirs) = Browser::new(&lab)?.look(&site.login(backend)).await?;
+        let theirs = theirs.context("no redirect")?;
+        let of = |url: &reqwest::Url| {
+            BTreeMap::<String, String>::from_iter(url.query_pairs().into_owned())
+        };
+        let their_parameters = of(&theirs);
+        let scope = their_parameters.get("scope").context("no scope")?;
+        let provider = provider(&lab, backend).await?;
+        let back = format!("{}/complete/{}/", site.url, backend.name);
+        let options = AuthorizationOptions {
+            redirect_uri: back.clone(),
+            scopes: scope.split(' ').map(str::to_owned).collect(),
+            login_hint: Some(lab.emulator.username().to_owned()),
+            ..AuthorizationOptions::default()
+        };
+        let ours = provider.authorization_request(None, options).await;
+        let ours = ours.context(backend.name)?;
+        let url: reqwest::Url = ours.url.parse()?;
+        let path = theirs
+            .path()
+            .replace("/common/", &format!("/{}/", lab.emulator.tenant()));
+        assert_eq!(
+            (url.host_str(), url.port(), url.path()),
+            (theirs.host_str(), theirs.port(), path.as_str())
+        );
+        let our_parameters = of(&url);
+        for (name, value) in &their_parameters {
+            match name.as_str() {
+                "state" | "nonce" => ensure!(our_parameters.contains_key(name), "no {name}"),
+                // of Entra's first version the resource is a parameter of its own
+                "scope" if our_parameters.contains_key("resource") => {}
+                _ => assert_eq!(
+                    our_parameters.get(name),
+                    Some(value),
+                    "{name} of {}",
+                    backend.name
+                ),
+            }
+        }
+        let is_b2c = backend.name.contains("b2c");
+        assert_eq!(our_parameters.contains_key("p"), is_b2c);
+        let more = our_parameters
+            .keys()
+            .filter(|name| !their_parameters.contains_key(*name));
+        let more: Vec<&str> = more.map(String::as_str).collect();
+        for name in more {
+            ensure!(
+                [
+                    "code_challenge",
+                    "code_challenge_method",
+                    "nonce",
+                    "resource"
+                ]
+                .contains(&name),
+                "{name}"
+            );
+        }
+
+        lab.emulator.clear_journal();
+        let arrived = Browser::new(&lab)?.until(&ours.url, &back).await?;
+        let code = ours.code(arrived.query().unwrap_or_default())?;
+        let nonce = ours.nonce.as_ref().context("no nonce")?;
+        let redemption = Grant::authorization_code(code, &back)
+            .with_code_verifier(ours.code_verifier.clone())
+            .with_nonce(nonce.expose());
+        let nothing: [&str; 0] = [];
+        let request = TokenRequest::for_scopes(nothing);
+        let token = provider
+            .get_token(&request.clone().with_grant(redemption))
+            .await;
+        let token = token.context(backend.name)?;
+        lab.issued(&token);
+        ensure!(token.id_token.is_some(), "{}: no ID token", backend.name);
+        let renewed = Grant::RefreshToken(token.refresh_token.clone().context("no refresh token")?);
+        lab.issued(
+            &provider
+                .get_token(&request.with_grant(renewed))
+                .await
+                .context(backend.name)?,
+        );
+        // the metadata of the user flow, where python-social-auth asks for it as well
+        if is_b2c {
+            let asked = lab.emulator.journal();
+            let metadata = asked
+                .iter()
+                .find(|entry| entry.path.ends_with("/openid-configuration"));
+            let metadata = metadata.context("no metadata were asked for")?;
+            assert_eq!(
+                metadata.path,
+                "/fabrikam.onmicrosoft.com/v2.0/.well-known/openid-configuration"
+            );
+            assert_eq!(metadata.query, "p=b2c_1_signin");
+        }
+    }
+    Ok(())
+}
+
+/// An ID token of a user flow that another issuer has issued, or another key has signed, is none.
+#[tokio::test]
+async fn an_id_token_of_another_issuer_is_none_of_the_user_flow() -> Result<()> {
+    let lab = Lab::new("login_b2c_forged")?;
+    let site = Site::start(&lab)?;
+    let backend = BACKENDS.last().context("B2C is the last")?;
+    let provider = provider(&lab, backend).await?;
+    let back = format!("{}/complete/{}/", site.url, backend.name);
+    for (wrong, says) in [
+        (
+            Mint::new().issuer("https://fabrikam.b2clogin.com/other/v2.0/"),
+            "(iss), and not by",
+        ),
+        (Mint::new().foreign_key(), "signature"),
+    ] {
+        let options = AuthorizationOptions {
+            redirect_uri: back.clone(),
+            scopes: ["openid", lab.emulator.client_id()]
+                .map(str::to_owned)
+                .into(),
+            login_hint: Some(lab.emulator.username().to_owned()),
+            ..AuthorizationOptions::default()
+        };
+        let begun = provider.authorization_request(None, options).await?;
+        let arrived = Browser::new(&lab)?.until(&begun.url, &back).await?;
+        let code = begun.code(arrived.query().unwrap_or_default())?;
+        lab.emulator
+            .faults()
+            .push(Fault::id_token(wrong).on("/token"));
+        let redemption =
+            Grant::authorization_code(code, &back).with_code_verifier(begun.code_verifier.clone());
+        let nothing: [&str; 0] = [];
+        let request = TokenRequest::for_scopes(nothing).with_grant(redemption);
+        let error = provider.get_token(&request).await.err();
+        let said = format!("{:#}", error.context("it is taken")?);
+        ensure!(said.contains(says), "{says}: {said}");
     }
     Ok(())
 }

@@ -63,11 +63,11 @@ impl World {
 
     /// Where the server sends a browser that goes to that address and signs in as that user.
     async fn signs_in(&self, url: &str, user: &str) -> Result<String> {
-        let answer = self
-            .server
-            .get(format!("{url}&login_hint={user}"))
-            .send()
-            .await?;
+        let hint = match url.contains("&login_hint=") {
+            true => String::new(),
+            false => format!("&login_hint={user}"),
+        };
+        let answer = self.server.get(format!("{url}{hint}")).send().await?;
         let to = answer.headers().get("location");
         let to = to.context("the server sends the browser nowhere")?;
         let to = to.to_str()?.strip_prefix(PUBLIC_URL);
@@ -101,7 +101,37 @@ impl Browser {
         self.send(Method::GET, path).await
     }
 
+    /// Opens a page as a person does, and goes where it leads: at the server as that user.
+    async fn open(&mut self, world: &World, path: &str, user: &str) -> Result<(Seen, Vec<String>)> {
+        let mut way = vec![path.to_owned()];
+        for _ in 0..8 {
+            let Some(last) = way.last().cloned() else {
+                break;
+            };
+            let next = if last.starts_with('/') {
+                let seen = self.navigate(&last).await?;
+                if seen.status != StatusCode::SEE_OTHER {
+                    return Ok((seen, way));
+                }
+                seen.location
+            } else {
+                world.signs_in(&last, user).await?
+            };
+            way.push(next);
+        }
+        anyhow::bail!("round and round: {way:?}")
+    }
+
+    async fn navigate(&mut self, path: &str) -> Result<Seen> {
+        self.send_as(Method::GET, path, "text/html,application/xhtml+xml")
+            .await
+    }
+
     async fn send(&mut self, method: Method, path: &str) -> Result<Seen> {
+        self.send_as(method, path, "*/*").await
+    }
+
+    async fn send_as(&mut self, method: Method, path: &str, accept: &str) -> Result<Seen> {
         let cookies: Vec<_> = self
             .cookies
             .iter()
@@ -111,6 +141,7 @@ impl Browser {
             .method(method)
             .uri(path)
             .header(header::COOKIE, cookies.join("; "))
+            .header(header::ACCEPT, accept)
             .body(Body::empty())?;
         let response = self.router.call(request).await?;
         for cookie in response.headers().get_all(header::SET_COOKIE) {
@@ -260,5 +291,132 @@ async fn tokens_are_renewed_and_replaced() -> Result<()> {
     world.lab.emulator.revoke_user(alice)?;
     let after = browser.get("/me").await?;
     assert_eq!(after.status, StatusCode::UNAUTHORIZED, "{}", after.body);
+    Ok(())
+}
+
+/// Two tabs of one browser begin a sign-in each, and each ends its own, whichever comes first; none of them counts twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tabs_sign_in_at_once() -> Result<()> {
+    let world = World::new(Lab::new("login_backend_tabs")?).await?;
+    let alice = world.lab.emulator.username();
+    for first in [0, 1] {
+        let mut browser = Browser::new(&world);
+        let mut tabs = Vec::new();
+        for page in ["/me", "/call"] {
+            let begun = browser.get(&format!("/login?page={page}")).await?;
+            tabs.push((world.signs_in(&begun.location, alice).await?, page));
+        }
+        assert_eq!(browser.cookies.len(), 2);
+        for at in [first, 1 - first] {
+            let (back, page) = &tabs[at];
+            let ended = browser.get(back).await?;
+            assert_eq!(
+                (ended.status, ended.location.as_str()),
+                (StatusCode::SEE_OTHER, *page)
+            );
+            browser.get(page).await?.json()?;
+            // one that is done says so, and leaves the session as it is
+            let again = browser.get(back).await?;
+            ensure!(
+                again.status == StatusCode::BAD_REQUEST && again.body.contains("begin anew"),
+                "{}",
+                again.body
+            );
+            browser.get("/me").await?.json()?;
+        }
+        // nothing but the session is left
+        assert_eq!(browser.cookies.len(), 1);
+    }
+    // tabs that nobody comes back to are not kept for ever
+    let mut browser = Browser::new(&world);
+    for _ in 0..20 {
+        browser.get("/login").await?;
+        ensure!(browser.cookies.len() <= 9, "{}", browser.cookies.len());
+    }
+    browser.sign_in(&world, alice).await?;
+    Ok(())
+}
+
+/// A page that somebody opens who is not signed in is there when he is, and nowhere else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_leads_back_to_where_it_was_begun() -> Result<()> {
+    let world = World::new(Lab::new("login_backend_back")?).await?;
+    let alice = world.lab.emulator.username();
+    for (opened, ends) in [
+        ("/me", "/me"),
+        ("/call", "/call"),
+        ("/login", "/me"),
+        ("/login?page=/call", "/call"),
+        ("/login?page=https://evil.example/", "/me"),
+        ("/login?page=//evil.example/", "/me"),
+        ("/login?page=/logout", "/me"),
+    ] {
+        let (seen, way) = Browser::new(&world).open(&world, opened, alice).await?;
+        seen.json().with_context(|| format!("{way:?}"))?;
+        assert_eq!(way.last().map(String::as_str), Some(ends), "{way:?}");
+    }
+    // a script is told, and sent nowhere
+    let told = Browser::new(&world).get("/call").await?;
+    assert_eq!(told.status, StatusCode::UNAUTHORIZED);
+    ensure!(told.body.contains("/login?page=/call"), "{}", told.body);
+    Ok(())
+}
+
+/// The API demands a second factor: the user signs in again with it, as himself, and is back at the call.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_is_proved_where_more_is_demanded() -> Result<()> {
+    const GRAPH: &str = "https://graph.microsoft.com";
+
+    let world = World::new(Lab::new("login_backend_step_up")?).await?;
+    let emulator = &world.lab.emulator;
+    let alice = emulator.username();
+    let user = emulator.user(alice).context("alice")?;
+    let mut browser = Browser::new(&world);
+    browser.sign_in(&world, alice).await?;
+    emulator.register_user(user.second_factor_for(GRAPH));
+
+    // a script is told where
+    let told = browser.get("/call").await?;
+    assert_eq!(told.status, StatusCode::UNAUTHORIZED, "{}", told.body);
+    ensure!(!told.body.contains("capolids"), "{}", told.body);
+    // a person is led there and back
+    let (seen, way) = browser.open(&world, "/call", alice).await?;
+    seen.json().with_context(|| format!("{way:?}"))?;
+    let paths: Vec<&str> = way
+        .iter()
+        .filter(|url| url.starts_with('/'))
+        .filter_map(|url| url.split('?').next())
+        .collect();
+    assert_eq!(paths, ["/call", "/login", "/callback", "/call"]);
+    let asked = way.iter().find(|url| url.starts_with("https://"));
+    let asked = asked.context("it was not sent to the server")?;
+    ensure!(
+        asked.contains("&claims=") && asked.contains("capolids"),
+        "{asked}"
+    );
+    ensure!(asked.contains("&login_hint="), "{asked}");
+    // and needs not do it again
+    browser.get("/call").await?.json()?;
+    browser.get("/me").await?.json()?;
+    Ok(())
+}
+
+/// What signing in does not cure is an answer, and not a browser that goes round and round.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_demanded_again_is_refused() -> Result<()> {
+    let world = World::new(Lab::new("login_backend_circle")?).await?;
+    let emulator = &world.lab.emulator;
+    let alice = emulator.username();
+    let mut browser = Browser::new(&world);
+    browser.sign_in(&world, alice).await?;
+    // before the sign-in and after it, whose code is redeemed
+    for passed in [0, 1] {
+        let refusal = edgepass_emulator::Fault::aadsts(50_076).on("/token");
+        emulator.faults().push(refusal.after(passed).times(1));
+    }
+    let (seen, way) = browser.open(&world, "/call", alice).await?;
+    assert_eq!(seen.status, StatusCode::FORBIDDEN, "{way:?}: {}", seen.body);
+    // what needs no more is there all the same
+    browser.get("/me").await?.json()?;
     Ok(())
 }

@@ -148,21 +148,21 @@ fn what_no_envoy_can_do() {
         ),
         (
             with("/identities/app/region", json!("westus2")),
-            "identities.app.region: is not available in Envoy; write the region's host as authority_host",
+            "identities.app.region: is not in edgepass-envoy.wasm; load edgepass-envoy-full.wasm (`edgepass envoy-config --module full` is for that), or write the region's host",
         ),
         (
             with(
                 "/identities/app/additional_parameters",
                 json!({"fmi_path": "a"}),
             ),
-            "identities.app.additional_parameters: is not available in Envoy; leave it out",
+            "identities.app.additional_parameters: is not in edgepass-envoy.wasm; load edgepass-envoy-full.wasm",
         ),
         (
             with(
                 "/identities/app/authority_host",
                 json!("https://contoso.ciamlogin.com"),
             ),
-            "identities.app.authority_host: is not available in Envoy; set token_endpoint",
+            "identities.app.authority_host: is not in edgepass-envoy.wasm; load edgepass-envoy-full.wasm",
         ),
         (
             another_server(json!({"issuer": "https://idp.example"})),
@@ -172,7 +172,7 @@ fn what_no_envoy_can_do() {
             another_server(
                 json!({"token_endpoint": "https://idp.example/token", "resources": ["urn:a"]}),
             ),
-            "identities.app.resources: is not available in Envoy; leave it out",
+            "identities.app.resources: is not in edgepass-envoy.wasm; load edgepass-envoy-full.wasm",
         ),
         (
             another_server(
@@ -212,12 +212,25 @@ fn what_the_full_module_can_do() {
         &credential(json!({"github_actions": {}})),
         &credential(json!({"azure_pipelines": {}})),
         &in_a_list,
+        &with("/identities/app/region", json!("westus2")),
+        &with(
+            "/identities/app/authority_host",
+            json!("https://contoso.ciamlogin.com"),
+        ),
+        &with(
+            "/identities/app/additional_parameters",
+            json!({"fmi_path": "a"}),
+        ),
+        &another_server(
+            json!({"token_endpoint": "https://idp.example/token", "resources": ["urn:a"]}),
+        ),
+        &another_server(json!({
+            "token_endpoint": "https://idp.example/token", "additional_parameters": {"audience": ["a", "b"]},
+        })),
     ] {
         let config = load(document);
-        assert!(
-            Requirements::of(&config, Module::Full).is_ok(),
-            "{document}"
-        );
+        let full = Requirements::of(&config, Module::Full);
+        assert!(full.is_ok(), "{document}: {:?}", full.err());
         let error = refused(document);
         let text = format!("{error} {}", error.hint.as_deref().unwrap_or_default());
         assert!(text.contains("edgepass-envoy-full.wasm"), "{text}");
@@ -235,6 +248,25 @@ fn what_the_full_module_can_do() {
         let config = load(&document);
         let error = Requirements::of(&config, Module::Full).expect_err("it is not in Envoy");
         assert_eq!(error, refused(&document));
+        assert!(!error.to_string().contains("full"), "{error}");
+    }
+    for document in [
+        another_server(json!({"issuer": "https://idp.example"})),
+        with("/identities/app/client_capabilities", json!(["cp1"])),
+        // the credential is none of Envoy's, whatever its parameters
+        with(
+            "/identities/app/credential",
+            json!({"oidc_federation": {
+                "token_endpoint": "https://idp.example/token", "client_id": "c", "scope": "s",
+                "additional_parameters": {"audience": "a"},
+                "credential": {"client_secret": {"file": "/x"}},
+            }}),
+        ),
+    ] {
+        let mut document = document;
+        document["authority_hosts"] = json!(["idp.example"]);
+        let error =
+            Requirements::of(&load(&document), Module::Full).expect_err("it is not in Envoy");
         assert!(!error.to_string().contains("full"), "{error}");
     }
 }

@@ -125,6 +125,13 @@ struct Server {
 impl Server {
     async fn find(io: &Io, client: &Client, tenant: Option<&str>) -> Result<Self, Error> {
         let description = client.description(tenant);
+        if let (None, Some(flow)) = (&client.issuer, client.authority.user_flow()) {
+            return Ok(Self {
+                endpoint: flow.authorization_endpoint(),
+                issuer: None,
+                names_issuer: false,
+            });
+        }
         let mut known = match &client.authority {
             // at the host of all regions: users are not where the servers of an application are
             Authority::Entra { host, .. } => {

@@ -134,6 +134,14 @@ fn every_form_of_authority_has_its_endpoint() {
             "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_a/oauth2/v2.0/authorize?client_id=".to_owned(),
         ),
         (
+            json!({ "token_endpoint": "https://contoso.b2clogin.com/contoso.onmicrosoft.com/oauth2/v2.0/token?p=b2c_1_a" }),
+            "https://contoso.b2clogin.com/contoso.onmicrosoft.com/oauth2/v2.0/authorize?p=b2c_1_a&client_id=".to_owned(),
+        ),
+        (
+            json!({ "token_endpoint": "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_a/oauth2/v2.0/token" }),
+            "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_a/oauth2/v2.0/authorize?client_id=".to_owned(),
+        ),
+        (
             json!({ "authority_host": "https://contoso.ciamlogin.com" }),
             "https://contoso.ciamlogin.com/contoso.onmicrosoft.com/oauth2/v2.0/authorize?client_id=".to_owned(),
         ),
@@ -160,6 +168,16 @@ fn every_form_of_authority_has_its_endpoint() {
     for (app, metadata, said) in [
         (
             json!({ "token_endpoint": "https://idp.example/t" }),
+            Value::Null,
+            "set issuer of the identity",
+        ),
+        (
+            json!({ "token_endpoint": "https://idp.example/t/oauth2/v2.0/token?q=b2c_1_a" }),
+            Value::Null,
+            "set issuer of the identity",
+        ),
+        (
+            json!({ "token_endpoint": "https://idp.example/t/oauth2/v2.0/token" }),
             Value::Null,
             "set issuer of the identity",
         ),

@@ -55,7 +55,10 @@ impl Client {
     pub(crate) fn description(&self, tenant: Option<&str>) -> Option<Description> {
         match &self.described {
             Some(issuer) => Some(Description::of_issuer(issuer)),
-            None => self.authority.description_of_entra(tenant?),
+            None => match self.authority.user_flow() {
+                Some(flow) => Some(flow.description()),
+                None => self.authority.description_of_entra(tenant?),
+            },
         }
     }
 

@@ -169,16 +169,18 @@ impl IdentityFile {
         found
     }
 
-    /// A setting that this build does without.
+    /// A setting that this build does without, and whether the full module of the filter has it.
     #[cfg(not(feature = "every-credential"))]
-    pub(super) fn elsewhere(&self) -> Option<&'static str> {
+    pub(super) fn elsewhere(&self) -> Option<(&'static str, bool)> {
         let all = [
-            self.region.map(|()| "region"),
-            self.policy.map(|()| "policy"),
-            self.issuer.map(|()| "issuer"),
-            self.resources.map(|()| "resources"),
-            self.additional_parameters.map(|()| "additional_parameters"),
-            self.client_capabilities.map(|()| "client_capabilities"),
+            self.region.map(|()| ("region", true)),
+            self.policy.map(|()| ("policy", true)),
+            self.issuer.map(|()| ("issuer", false)),
+            self.resources.map(|()| ("resources", true)),
+            self.additional_parameters
+                .map(|()| ("additional_parameters", true)),
+            self.client_capabilities
+                .map(|()| ("client_capabilities", false)),
         ];
         all.into_iter().flatten().next()
     }

@@ -166,11 +166,12 @@ impl Loader {
     ) -> Result<IdentityConfig, ConfigError> {
         // a proxy has to know before it starts whom it asks, and every byte makes it slower to start
         #[cfg(not(feature = "every-credential"))]
-        if let Some(field) = file.elsewhere() {
-            return Err(ConfigError::new(
-                place.at(field),
-                "is not available in Envoy",
-            ));
+        if let Some((field, is_in_full)) = file.elsewhere() {
+            let error = ConfigError::new(place.at(field), "is not available in Envoy");
+            return Err(match is_in_full {
+                true => error.hint("load edgepass-envoy-full.wasm"),
+                false => error,
+            });
         }
         let written = written_credentials(place, file)?;
         if let [(credential, written)] = written.as_slice()
@@ -359,6 +360,11 @@ impl Loader {
             tenant.check(rules::tenant)?;
             Some(tenant.value.to_owned())
         };
+        // without a host of its own it is a region that leads elsewhere
+        #[cfg(feature = "every-credential")]
+        let of_region = place.at("region");
+        #[cfg(feature = "every-credential")]
+        let name = if name.is_empty() { &of_region } else { name };
         self.trust(place, name, &authority.network_host())?;
         Ok((authority, tenant))
     }

@@ -1159,6 +1159,18 @@ fn every_form_of_authority_has_its_issuer() {
             "https://contoso.b2clogin.com/contoso.onmicrosoft.com/b2c_1_signin/discovery/v2.0/keys",
         ),
         (
+            other_server(json!({ "token_endpoint": "https://contoso.b2clogin.com/contoso.onmicrosoft.com/oauth2/v2.0/token?p=b2c_1_signin" })),
+            "https://contoso.b2clogin.com/contoso.onmicrosoft.com/v2.0/.well-known/openid-configuration?p=b2c_1_signin".to_owned(),
+            format!("https://contoso.b2clogin.com/{TENANT}/v2.0/"),
+            "https://contoso.b2clogin.com/contoso.onmicrosoft.com/b2c_1_signin/discovery/v2.0/keys",
+        ),
+        (
+            other_server(json!({ "token_endpoint": "https://idp.example/tfp/contoso.onmicrosoft.com/B2C_1A_x/oauth2/v2.0/token" })),
+            "https://idp.example/tfp/contoso.onmicrosoft.com/B2C_1A_x/v2.0/.well-known/openid-configuration".to_owned(),
+            format!("https://idp.example/{TENANT}/v2.0/"),
+            "https://idp.example/keys",
+        ),
+        (
             entra_at(json!({ "authority_host": "https://entra.example/dstsv2" })),
             format!("https://entra.example/dstsv2/{TENANT}/v2.0/.well-known/openid-configuration"),
             format!("https://entra.example/dstsv2/{TENANT}/"),

@@ -133,7 +133,7 @@ impl Reader<'_> {
 }
 
 /// Scopes of people's tokens are no scopes of an app's.
-pub(super) fn check_scopes(api: &Api) -> Result<(), ConfigError> {
+pub(super) fn scopes_of_app(api: &Api) -> Result<(), ConfigError> {
     let Some(scope) = api.scopes.iter().find(|s| !s.ends_with(DEFAULT_SCOPE)) else {
         return Ok(());
     };
@@ -146,6 +146,7 @@ pub(super) fn check_scopes(api: &Api) -> Result<(), ConfigError> {
         format!("has `{scope}`, which is a scope of people's tokens: an app's token is for all that it was granted at a resource"),
     )
     .hint(format!(
-        "write the resource with {DEFAULT_SCOPE}, for example {resource}{DEFAULT_SCOPE}, and \"RequestAppToken\": true"
+        "for a user, ask with --grant on-behalf-of or another grant of users; for the app, write the resource with \
+         {DEFAULT_SCOPE}, for example {resource}{DEFAULT_SCOPE}, and \"RequestAppToken\": true"
     )))
 }

@@ -168,6 +168,22 @@ fn a_key_that_cannot_sign_is_said() {
     }
 }
 
+/// What a server wants besides the protocol's own is in the form.
+#[test]
+fn further_parameters_are_sent() {
+    let lab = Lab::start().unwrap();
+    let upstream = Upstream::start().unwrap();
+    let mut config = plain(&lab);
+    config["identities"]["app"]["additional_parameters"] = json!({"edge_tag": ["a", "b"]});
+    let (envoy, answer) = run(&lab, &upstream, &config, &[]);
+    assert_eq!(answer.status, 200, "{answer:?}\n{}", envoy.log());
+    let asked = lab.emulator.token_requests();
+    let form = asked[0].form();
+    let tags = form.iter().filter(|(name, _)| name == "edge_tag");
+    let tags: Vec<&str> = tags.map(|(_, value)| value.as_str()).collect();
+    assert_eq!(tags, ["a", "b"]);
+}
+
 /// RS256 is Envoy's in this module as well, which is quicker.
 #[test]
 fn rs256_is_signed_by_envoy_as_ever() {
