@@ -18,6 +18,9 @@ const AZURE: &str = "edgepass-bench-azure";
 /// The client that embeds edgepass without the compiler.
 const EMBEDDER: &str = "edgepass-bench-embedder";
 
+/// The same with the token store, a program of the same package.
+const SHARING: &str = "edgepass-bench-sharing";
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// Measure the filter in the real Envoy instead: needs wrk, and minutes without other work on the machine
@@ -53,6 +56,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     step("building the embedder without the compiler", || {
         build::release(&[(EMBEDDER, EMBEDDER)]).run()
     })?;
+    // what the smaller tables have besides
+    let wants = |table: &str| options.rest.iter().any(|argument| argument == table);
+    if wants("--users") {
+        step("building the engine's example for many users", || {
+            build::example("edgepass-core", "users").run()
+        })?;
+    }
+    if wants("--grants") {
+        step("building the embedder with the token store", || {
+            build::release(&[(EMBEDDER, SHARING)])
+                .args(["--features", "edgepass-bench-embedder/token-store"])
+                .run()
+        })?;
+    }
     drop(lock);
     peers.apply(program(BENCH)).args(&options.rest).run()
 }

@@ -250,6 +250,19 @@ pub(crate) fn release(programs: &[(&str, &str)]) -> Cmd {
     cmd
 }
 
+/// Builds an example of a package, optimised.
+pub(crate) fn example(package: &str, name: &str) -> Cmd {
+    Cmd::cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "-p",
+        package,
+        "--example",
+        name,
+    ])
+}
+
 /// Where [`release`] puts programs.
 pub(crate) fn released() -> PathBuf {
     workspace::target().join("release")

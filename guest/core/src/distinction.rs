@@ -1,5 +1,6 @@
 //! Telling things apart by all that they are made of.
 
+#[cfg(feature = "every-credential")]
 use sha2::{Digest as _, Sha256};
 
 use crate::Secret;
@@ -9,17 +10,42 @@ use crate::secret::hex;
 
 /// Texts one after the other, each with its length, so that no two lists of them look the same.
 #[derive(Default)]
-pub(crate) struct Distinction(Zeroizing<String>);
+pub(crate) struct Telling<To>(To);
 
-impl Distinction {
+/// The texts, kept.
+pub(crate) type Distinction = Telling<Zeroizing<String>>;
+
+/// The digest of them alone, which takes no copy of a user's token.
+#[cfg(feature = "every-credential")]
+pub(crate) type Digested = Telling<Sha256>;
+
+/// Where the texts go.
+pub(crate) trait Sink {
+    fn put(&mut self, text: &str);
+}
+
+impl Sink for Zeroizing<String> {
+    fn put(&mut self, text: &str) {
+        self.push_str(text);
+    }
+}
+
+#[cfg(feature = "every-credential")]
+impl Sink for Sha256 {
+    fn put(&mut self, text: &str) {
+        self.update(text);
+    }
+}
+
+impl<To: Sink> Telling<To> {
     pub(crate) fn add(&mut self, text: &str) {
-        self.0.push_str(&text.len().to_string());
-        self.0.push(':');
-        self.0.push_str(text);
+        self.0.put(&text.len().to_string());
+        self.0.put(":");
+        self.0.put(text);
     }
 
     pub(crate) fn add_optional(&mut self, text: Option<&str>) {
-        self.0.push(if text.is_some() { '+' } else { '-' });
+        self.0.put(if text.is_some() { "+" } else { "-" });
         self.add(text.unwrap_or_default());
     }
 
@@ -27,7 +53,9 @@ impl Distinction {
         self.add(&texts.len().to_string());
         texts.iter().for_each(|text| self.add(text));
     }
+}
 
+impl Distinction {
     /// The texts themselves, for a digest that others make.
     pub(crate) fn into_secret(self) -> Secret {
         Secret::new(self.0.as_str())
@@ -38,7 +66,15 @@ impl Distinction {
         hex(&self.sha256())
     }
 
+    #[cfg(feature = "every-credential")]
     pub(crate) fn sha256(&self) -> [u8; 32] {
-        Sha256::digest(self.0.as_bytes()).into()
+        crate::secret::sha256(self.0.as_bytes())
+    }
+}
+
+#[cfg(feature = "every-credential")]
+impl Digested {
+    pub(crate) fn sha256(self) -> [u8; 32] {
+        self.0.finalize().into()
     }
 }

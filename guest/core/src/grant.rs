@@ -19,14 +19,17 @@ mod token_exchange;
 use crate::TokenRequest;
 #[cfg(not(feature = "every-credential"))]
 use crate::TokenType;
+#[cfg(feature = "every-credential")]
+use crate::UserReference;
 use crate::authority::{Authority, EndpointVersion};
 #[cfg(feature = "every-credential")]
 use crate::config::IdentityConfig;
-use crate::distinction::Distinction;
+#[cfg(feature = "every-credential")]
+use crate::distinction::{Digested, Distinction};
 use crate::exchange::Form;
 #[cfg(feature = "every-credential")]
 use crate::secret::hex;
-use crate::{Error, ErrorClass, Grant, GrantKind, Secret, UserReference};
+use crate::{Error, ErrorClass, Grant, GrantKind, Secret};
 
 /// `grant_type` of RFC 7523 section 2.1.
 #[cfg(feature = "every-credential")]
@@ -42,8 +45,16 @@ pub(crate) struct GrantKey {
 }
 
 impl GrantKey {
+    /// A build that has one grant alone has the key of that one.
+    #[cfg(not(feature = "every-credential"))]
+    pub(crate) fn of(_: &Grant) -> Self {
+        let (kind, sha256) = (GrantKind::ClientCredentials, None);
+        Self { kind, sha256 }
+    }
+
+    #[cfg(feature = "every-credential")]
     pub(crate) fn of(grant: &Grant) -> Self {
-        let mut digest = Distinction::default();
+        let mut digest = Digested::default();
         // all by name, so that a new option is not forgotten here
         let kind = match grant {
             Grant::ClientCredentials => {

@@ -5,6 +5,8 @@ import os
 import sys
 import time
 
+import msal
+import requests
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import (
     CertificateCredential,
@@ -30,6 +32,31 @@ TRANSPORT.open()
 OPTIONS = {"transport": TRANSPORT, "disable_instance_discovery": True}
 
 
+class OnBehalfOf:
+    """MSAL's application, with an empty cache, for one user's token."""
+
+    SESSION = requests.Session()
+
+    def __init__(self, tenant, client_id):
+        with open(os.environ["EDGEPASS_BENCH_FILE"], encoding="ascii") as file:
+            secret = file.read().strip()
+        with open(os.environ["EDGEPASS_BENCH_USERS"], encoding="ascii") as file:
+            self.user = file.readline().strip()
+        self.application = msal.ConfidentialClientApplication(
+            client_id,
+            client_credential=secret,
+            authority=os.environ["AZURE_AUTHORITY_HOST"].rstrip("/") + "/" + tenant,
+            http_client=self.SESSION,
+            instance_discovery=False,
+        )
+
+    def get_token(self, _):
+        scopes = ["https://graph.microsoft.com/User.Read"]
+        got = self.application.acquire_token_on_behalf_of(self.user, scopes)
+        if "access_token" not in got:
+            sys.exit(f"no token: {got}")
+
+
 def credential():
     """A credential with an empty cache. Everything else comes from the environment."""
     client = (os.environ["AZURE_TENANT_ID"], os.environ["AZURE_CLIENT_ID"])
@@ -41,6 +68,8 @@ def credential():
                 return ClientSecretCredential(*client, file.read().strip(), **OPTIONS)
         case "certificate":
             return CertificateCredential(*client, os.environ["EDGEPASS_BENCH_FILE"], **OPTIONS)
+        case "on-behalf-of":
+            return OnBehalfOf(*client)
         case "managed_identity":
             return ManagedIdentityCredential(transport=TRANSPORT)
         case other:

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 
 /// The certification authorities of a client, if it is not to have the system's.
 pub(crate) const CERT_FILE: &str = "SSL_CERT_FILE";
@@ -77,6 +78,33 @@ impl Emulator {
         Ok(file.display().to_string())
     }
 
+    /// The command line of a client with edgepass that has the application's secret, and `host` as that section of its
+    /// configuration, which is written to a file of that name.
+    pub(crate) fn with_secret(
+        &self,
+        client: &Path,
+        name: &str,
+        host: &serde_json::Value,
+    ) -> Result<Command> {
+        let authority = self.said("login_authority")?;
+        let config = json!({
+            "identities": { "app": {
+                "tenant_id": self.said("tenant")?,
+                "client_id": self.said("client_id")?,
+                "authority_host": authority,
+                "credential": { "client_secret": { "file": self.said("secret_file")? } },
+            } },
+            "authority_hosts": [authority.trim_start_matches("https://")],
+            "host": host,
+        });
+        let file = self.dir.join(format!("{name}.json"));
+        std::fs::write(&file, config.to_string())
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        let mut command = self.command(client);
+        without_identity(&mut command).env("EDGEPASS_CONFIG", &file);
+        Ok(command)
+    }
+
     /// The number of its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
@@ -107,6 +135,19 @@ impl Drop for Emulator {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// What the configuration says is not said again.
+pub(crate) fn without_identity(command: &mut Command) -> &mut Command {
+    for name in [
+        "AZURE_TENANT_ID",
+        "AZURE_CLIENT_ID",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "AZURE_AUTHORITY_HOST",
+    ] {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// `export NAME='value'`; the emulator's values have no quotes in them.

@@ -3,12 +3,11 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::emulator::Emulator;
+use crate::emulator::{Emulator, without_identity};
 use crate::measure::Effort;
 use crate::peers::{Peer, Programs, Who};
 use crate::stats::Samples;
@@ -161,17 +160,4 @@ fn sdk(programs: &Programs, emulator: &Emulator, kind: &str, file: &str) -> Resu
         .env("EDGEPASS_BENCH_KIND", kind)
         .env("EDGEPASS_BENCH_FILE", file);
     Peer::of(Who::Python, command)
-}
-
-/// What the configuration says is not said again.
-fn without_identity(command: &mut Command) -> &mut Command {
-    for name in [
-        "AZURE_TENANT_ID",
-        "AZURE_CLIENT_ID",
-        "AZURE_FEDERATED_TOKEN_FILE",
-        "AZURE_AUTHORITY_HOST",
-    ] {
-        command.env_remove(name);
-    }
-    command
 }

@@ -8,6 +8,14 @@
 //! | `exchange COUNT` | nanoseconds of each exchange, after an untimed one that warms the connection |
 //! | `memory` | `VmRSS` and `VmHWM` of the process, KiB |
 //!
+//! A client of users' tokens answers more:
+//!
+//! | Asked | Answered |
+//! |---|---|
+//! | `fill COUNT` | nanoseconds of each exchange for so many more users, whom the client makes up |
+//! | `hits BATCHES CALLS` | nanoseconds of each batch of cached calls for these users, in an order that no processor foresees |
+//! | `each FROM COUNT SOURCE` | nanoseconds of each call for so many of the users of [`USERS`], from that one on; the token must come from there: `exchange` or `cache` |
+//!
 //! With the argument `--once` a client gets one token, answers as to `memory`, and ends.
 
 pub mod plot;
@@ -25,6 +33,12 @@ pub const SCOPE: &str = "https://graph.microsoft.com/.default";
 
 /// Has a client get one token and end.
 pub const ONCE: &str = "--once";
+
+/// Names a file with a user's token in each line. With it a client asks on behalf of the first of them.
+pub const USERS: &str = "EDGEPASS_BENCH_USERS";
+
+/// What is asked for on behalf of users.
+pub const USERS_SCOPE: &str = "https://graph.microsoft.com/User.Read";
 
 /// A way to get tokens. Lengths are returned so that nothing can be optimised away.
 pub trait Client {
@@ -46,6 +60,12 @@ pub trait Client {
 
     /// One exchange with the token endpoint, on a connection that is open already.
     fn exchange(&self, fresh: Self::Fresh) -> impl Future<Output = Result<usize>>;
+
+    /// Nanoseconds of what only this client is asked for. `None` if it has nothing of the kind.
+    fn other(&self, words: &[&str]) -> impl Future<Output = Result<Option<Vec<u128>>>> {
+        let _ = words;
+        async { Ok(None) }
+    }
 }
 
 /// Serves the driver until it closes the pipe.
@@ -82,7 +102,10 @@ pub async fn serve(client: &impl Client) -> Result<()> {
             },
             ["exchange", count] => list(&exchanges(client, count.parse()?).await?),
             ["memory"] => memory()?,
-            _ => bail!("`{line}` is not something to ask of a client"),
+            _ => match client.other(&words).await? {
+                Some(times) => list(&times),
+                None => bail!("`{line}` is not something to ask of a client"),
+            },
         };
         answer(&reply)?;
     }

@@ -4,6 +4,7 @@
 //! round, so that whatever else the machine does meets all of them. Nothing is asserted about time.
 
 mod emulator;
+mod grants;
 mod instructions;
 mod kinds;
 mod measure;
@@ -12,6 +13,7 @@ mod processors;
 mod stats;
 mod system_roots;
 mod table;
+mod users;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -24,7 +26,8 @@ use crate::measure::Effort;
 use crate::peers::Programs;
 use crate::system_roots::Place;
 
-const USAGE: &str = "usage: edgepass-bench [--quick] [--rounds N] [--svg FILE] [--kinds]";
+const USAGE: &str =
+    "usage: edgepass-bench [--quick] [--rounds N] [--svg FILE] [--kinds | --users | --grants]";
 
 fn main() -> ExitCode {
     match run() {
@@ -50,8 +53,13 @@ fn run() -> Result<ExitCode> {
         let (folder, ca) = emulator.trust()?;
         system_roots::add(ca, folder)?;
     }
-    if options.kinds {
-        let table = kinds::table(&programs, &emulator, effort)?;
+    let only = match options.only {
+        None => None,
+        Some(Only::Kinds) => Some(kinds::table(&programs, &emulator, effort)?),
+        Some(Only::Users) => Some(users::table(&programs, &emulator, effort)?),
+        Some(Only::Grants) => Some(grants::table(&programs, &emulator, effort)?),
+    };
+    if let Some(table) = only {
         std::io::stdout()
             .write_all(table.as_bytes())
             .context("cannot print the table")?;
@@ -72,18 +80,31 @@ struct Options {
     effort: Effort,
     /// Where to write the picture.
     svg: Option<PathBuf>,
-    /// Only what an exchange costs with each kind of credential.
-    kinds: bool,
+    /// One of the smaller tables in its place.
+    only: Option<Only>,
+}
+
+/// The smaller tables.
+#[derive(Clone, Copy)]
+enum Only {
+    /// What an exchange costs with each kind of credential.
+    Kinds,
+    /// What users' tokens cost.
+    Users,
+    /// What an exchange for a user costs, and what another instance has got.
+    Grants,
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
     let mut effort = Effort::FULL;
     let mut svg = None;
-    let mut kinds = false;
+    let mut only = None;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--quick" => effort = Effort::QUICK,
-            "--kinds" => kinds = true,
+            "--kinds" => only = Some(Only::Kinds),
+            "--users" => only = Some(Only::Users),
+            "--grants" => only = Some(Only::Grants),
             "--rounds" => {
                 let rounds = arguments
                     .next()
@@ -95,5 +116,5 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             _ => bail!("{USAGE}"),
         }
     }
-    Ok(Options { effort, svg, kinds })
+    Ok(Options { effort, svg, only })
 }

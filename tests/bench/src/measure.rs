@@ -47,6 +47,13 @@ impl Effort {
     };
 }
 
+impl Effort {
+    /// Whether it is to be seen that it works, and no more.
+    pub(crate) fn is_quick(self) -> bool {
+        self.rounds <= Self::QUICK.rounds
+    }
+}
+
 /// Cached calls in a batch: long beside what reading the clock costs, short beside the machine's time slices.
 pub(crate) const CALLS: usize = 200;
 
@@ -166,7 +173,7 @@ fn pinned(peer: &mut Peer, emulator: &Emulator, all: &[usize], effort: Effort) -
 }
 
 /// Whoever went first goes last in the next round.
-fn turns<T>(mut all: Vec<T>, round: usize) -> impl Iterator<Item = T> {
+pub(crate) fn turns<T>(mut all: Vec<T>, round: usize) -> impl Iterator<Item = T> {
     if round % 2 == 1 {
         all.reverse();
     }

@@ -21,6 +21,10 @@ pub(crate) struct Programs {
     pub(crate) azure: PathBuf,
     pub(crate) component: PathBuf,
     pub(crate) precompiled: PathBuf,
+    /// The client with the token store, where it was built.
+    pub(crate) sharing: PathBuf,
+    /// The engine's example for many users, where it was built.
+    pub(crate) users: PathBuf,
     python: PathBuf,
     script: PathBuf,
 }
@@ -54,6 +58,8 @@ impl Programs {
             azure: built("target/release/edgepass-bench-azure")?,
             component: built("dist/credential-provider.wasm")?,
             precompiled: built("target/edgepass/credential-provider.cwasm")?,
+            sharing: root.join("target/release/edgepass-bench-sharing"),
+            users: root.join("target/release/examples/users"),
             python,
             script: here.join("python/client.py"),
         })
@@ -73,6 +79,32 @@ impl Programs {
             );
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Asks the emulator's control endpoint so many times.
+    pub(crate) fn controls(
+        &self,
+        emulator: &Emulator,
+        path: &str,
+        body: &Value,
+        times: usize,
+    ) -> Result<Vec<Value>> {
+        let mut command = emulator.command(&self.python);
+        let output = command
+            .arg(self.script.with_file_name("control.py"))
+            .args([path, &body.to_string(), &times.to_string()])
+            .env("EDGEPASS_BENCH_CONTROL", emulator.said("control")?)
+            .output()
+            .context("cannot run Python")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("the emulator was asked for {path}: {}", said.trim());
+        }
+        let lines = String::from_utf8_lossy(&output.stdout);
+        let answers = lines.lines().map(serde_json::from_str);
+        answers
+            .collect::<Result<_, _>>()
+            .context("the emulator's answer is no JSON")
     }
 
     /// The command line of a client.
@@ -216,6 +248,15 @@ impl Peer {
             Value::Array(times) => times.iter().filter_map(Value::as_f64).collect(),
             _ => Vec::new(),
         })
+    }
+
+    /// What it has resident now, KiB.
+    pub(crate) fn resident_kib(&mut self) -> Result<f64> {
+        writeln!(self.stdin, "memory")
+            .with_context(|| format!("the client {:?} is gone", self.who))?;
+        let reply = self.reply()?;
+        let resident = reply.get("rss").and_then(Value::as_f64);
+        resident.with_context(|| format!("the client {:?} answered {reply}", self.who))
     }
 
     fn reply(&mut self) -> Result<Value> {
