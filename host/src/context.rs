@@ -53,6 +53,8 @@ pub(crate) struct Reach {
     /// By which instances share their tokens, if there is one.
     #[cfg(feature = "token-store")]
     pub(crate) token_store: Option<TokenStore>,
+    /// Why there is none, where the configuration leaves it to a component.
+    pub(crate) no_store: Option<ConfigError>,
     pub(crate) environment: Vec<(String, Secret)>,
     /// What components may ask that this host's provider serves.
     pub(crate) consumers: ConsumersFile,
@@ -101,6 +103,7 @@ impl Host {
             )
         });
         let servers = self.0.egress.problems();
+        let no_store = self.0.no_store.iter().map(ToString::to_string);
         #[cfg(feature = "token-store")]
         let store = (self.0.token_store.iter()).flat_map(TokenStore::problems);
         #[cfg(not(feature = "token-store"))]
@@ -108,6 +111,7 @@ impl Host {
         files
             .chain(certificates)
             .chain(store)
+            .chain(no_store)
             .chain(unused)
             .chain(servers)
             .chain(self.0.sources.problems())
@@ -133,6 +137,9 @@ impl Host {
             None => {}
         }
         None
+    /// Why tokens are not shared, though the configuration says that they are: the store is not this host's.
+    pub(crate) fn no_store(&self) -> Option<&ConfigError> {
+        self.0.no_store.as_ref()
     }
 
     /// Why no server will accept one of the certificates of a credential now, if their dates say so. Reads files.

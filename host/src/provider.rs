@@ -711,8 +711,13 @@ impl Builder {
         let mut warnings = loaded.notes();
         warnings.extend(config.warnings(&environment));
         let roots = roots_of(self.roots.as_ref(), &config.host, &mut warnings)?;
+        // the store is that of a component, if there is one
+        let elsewhere = config.host.token_store.as_ref();
+        let elsewhere = elsewhere.filter(|store| store.url.is_none());
+        let no_store = elsewhere.and_then(|store| store.server().err());
         #[cfg(feature = "token-store")]
         let token_store = match &config.host.token_store {
+            Some(_) if no_store.is_some() => None,
             Some(store) => {
                 let roots = match &store.ca_file {
                     Some(path) => Roots::file(path.as_ref(), None, &mut warnings)?,
@@ -724,7 +729,7 @@ impl Builder {
             None => None,
         };
         #[cfg(not(feature = "token-store"))]
-        if config.host.token_store.is_some() {
+        if config.host.token_store.is_some() && no_store.is_none() {
             return Err(ConfigError::new(
                 "host.token_store",
                 "is set, and this program was built without a token store",
@@ -797,6 +802,7 @@ impl Builder {
             consumers: config.consumers,
             #[cfg(feature = "token-store")]
             token_store,
+            no_store,
             files: TokenFiles::new(needs.files.into_iter().map(|file| file.path)),
             assertions: self.assertions,
             environment: told,
@@ -824,6 +830,9 @@ impl Builder {
         let wasm = self.component.take();
         let read_through = !self.bypass;
         let host = self.build_host()?;
+        if let Some(error) = host.no_store() {
+            return Err(error.clone().into());
+        }
         if let Some(reason) = address_space::too_small() {
             return Err(BuildError::Component { reason });
         }
@@ -1196,8 +1205,8 @@ mod tests {
     #[test]
     fn a_store_of_the_program_goes_before_that_of_the_configuration() {
         let store = TokenStoreFile {
-            url: "rediss://cache.example".into(),
-            encryption_keys_file: "/keys".into(),
+            url: Some("rediss://cache.example".into()),
+            encryption_keys_file: Some("/keys".into()),
             username: Some("u".into()),
             password_file: Some("/password".into()),
             password_env: None,

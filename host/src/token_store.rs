@@ -4,8 +4,9 @@
 //! It is asked within bounds, and one that fails is left alone for a while. Whatever comes of it, the engine has a token:
 //! without the store it asks the server itself.
 
+mod cipher;
 mod connection;
-mod envelope;
+mod format;
 mod keys;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use edgepass_core::{ConfigError, Environment, Secret, without_byte_order_mark};
 use redis::{Cmd, Value};
 use zeroize::Zeroizing;
 
+use crate::clock::now;
 use crate::files;
 use crate::limits;
 use crate::roots::Roots;
@@ -31,12 +33,14 @@ fn setting(field: &str) -> String {
     format!("host.token_store.{field}")
 }
 
-/// Characters of a key: a digest in hexadecimal. No component names another one.
-const KEY_CHARS: usize = 64;
+const _: () = assert!(format::MAX_ENTRY_BYTES == limits::TOKEN_STORE_ENTRY_BYTES);
+
+/// How far the clock of whoever has put an entry there may be from this one, seconds, before the entry counts as one that
+/// the store should have forgotten.
+const CLOCK_SKEW_S: u64 = 60;
 
 /// The store that a configuration names.
 pub(crate) struct TokenStore {
-    /// Braces and all.
     prefix: String,
     keys: KeyFile,
     server: Server,
@@ -65,6 +69,10 @@ enum Part {
 
 impl TokenStore {
     /// Asks nobody yet. `roots` are for a store with TLS.
+    ///
+    /// # Errors
+    ///
+    /// Of a section that names no store, too.
     pub(crate) fn new(
         file: &TokenStoreFile,
         environment: &Environment,
@@ -72,9 +80,10 @@ impl TokenStore {
     ) -> Result<Self, ConfigError> {
         let (address, tls) = file.server()?;
         let password = Password::configured(file, environment)?;
+        let keys = file.encryption_keys_file.as_deref().unwrap_or_default();
         Ok(Self {
-            prefix: format!("{{{}}}:", file.prefix()),
-            keys: KeyFile::new(&file.encryption_keys_file),
+            prefix: file.prefix().to_owned(),
+            keys: KeyFile::new(keys),
             server: Server::new(
                 address,
                 tls.then_some(roots),
@@ -150,18 +159,11 @@ impl TokenStore {
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
         let key = self.key(key)?;
         let keys = self.current_keys().await?;
-        // so that no store sends more than an entry has
-        let mut command = Cmd::new();
-        command.arg("GETRANGE").arg(&key).arg(0);
-        command.arg(limits::TOKEN_STORE_ENTRY_BYTES - 1);
-        let sealed = match self.ask(Part::Get, &command).await? {
-            Value::BulkString(sealed) if sealed.is_empty() => return Ok(None),
-            Value::BulkString(sealed) => sealed,
-            Value::Nil => return Ok(None),
-            _ => return Err(self.strange(Part::Get)),
+        let Some(sealed) = self.read(&key).await? else {
+            return Ok(None);
         };
-        match envelope::open(&keys, &key, &sealed) {
-            Ok(entry) => Ok(Some(entry)),
+        match keys.open(&key, &sealed) {
+            Ok(opened) => Ok(Some(opened.value)),
             Err(reason) => {
                 self.say_once(reason);
                 Ok(None)
@@ -179,7 +181,13 @@ impl TokenStore {
     ) -> Result<bool, String> {
         let key = self.key(key)?;
         let keys = self.current_keys().await?;
-        let sealed = envelope::seal(&keys, &key, value)?;
+        let refused = || "an entry cannot be encrypted".to_owned();
+        let mut nonce = [0; format::NONCE_BYTES];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| refused())?;
+        let now_s = now().unix_ms / 1_000;
+        let expires_s = now_s.saturating_add(ttl_s.max(1).into());
+        let sealed = keys.seal(nonce, &key, expires_s, value);
+        let sealed = sealed.ok_or_else(refused)?;
         if sealed.len() > limits::TOKEN_STORE_ENTRY_BYTES {
             return Err("an entry is too long for the token store".to_owned());
         }
@@ -190,16 +198,43 @@ impl TokenStore {
             command.arg("NX");
         }
         match self.ask(Part::Put, &command).await? {
-            Value::Okay => Ok(true),
-            Value::Nil => Ok(false),
-            _ => Err(self.strange(Part::Put)),
+            Value::Okay => return Ok(true),
+            Value::Nil if only_if_absent => {}
+            Value::Nil => return Ok(false),
+            _ => return Err(self.strange(Part::Put)),
+        }
+        // what was put there by an interface that knows no time to live (`wasi:keyvalue`) is there after its time, too
+        let kept = self.read(&key).await?;
+        let left = kept.and_then(|entry| keys.open(&key, &entry).ok());
+        let is_over = |left: format::Opened| left.expires_s.saturating_add(CLOCK_SKEW_S) < now_s;
+        if !left.is_some_and(is_over) {
+            return Ok(false);
+        }
+        self.forget(&key).await?;
+        Ok(matches!(self.ask(Part::Put, &command).await?, Value::Okay))
+    }
+
+    /// The entry under that key, as it is in the store.
+    async fn read(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
+        // so that no store sends more than an entry has
+        let mut command = Cmd::new();
+        command.arg("GETRANGE").arg(key).arg(0);
+        command.arg(limits::TOKEN_STORE_ENTRY_BYTES - 1);
+        match self.ask(Part::Get, &command).await? {
+            Value::BulkString(sealed) => Ok(Some(sealed).filter(|sealed| !sealed.is_empty())),
+            Value::Nil => Ok(None),
+            _ => Err(self.strange(Part::Get)),
         }
     }
 
     /// Forgets it.
     pub(crate) async fn delete(&self, key: &str) -> Result<(), String> {
+        self.forget(&self.key(key)?).await
+    }
+
+    async fn forget(&self, key: &str) -> Result<(), String> {
         let mut command = Cmd::new();
-        command.arg("DEL").arg(self.key(key)?);
+        command.arg("DEL").arg(key);
         self.ask(Part::Delete, &command).await.map(drop)
     }
 
@@ -248,16 +283,16 @@ impl TokenStore {
     }
 
     fn key(&self, key: &str) -> Result<String, String> {
-        let is_digest = key.len() == KEY_CHARS && key.bytes().all(|byte| byte.is_ascii_hexdigit());
-        match is_digest {
-            true => Ok(format!("{}{key}", self.prefix)),
-            false => Err("the token store has no such keys".to_owned()),
-        }
+        format::place(&self.prefix, key)
+            .ok_or_else(|| "the token store has no such keys".to_owned())
     }
 
     fn say_once(&self, reason: &'static str) {
         if self.said().ignored.insert(reason) {
-            log::warn!("token store: an entry is ignored, and so will be others like it: {reason}");
+            log::warn!(
+                "token store: an entry is ignored, and so will be others like it: {reason} \
+                 (host.token_store.encryption_keys_file)"
+            );
         }
     }
 }

@@ -88,6 +88,11 @@ const GUESTS: &[Guest] = &[
         output: Output::Component("credential-provider.wasm"),
     },
     Guest {
+        package: "edgepass-keyvalue",
+        batch: Batch::Components,
+        output: Output::Component(KEYVALUE),
+    },
+    Guest {
         package: "consumer",
         batch: Batch::Components,
         output: Output::TestComponent("consumer.wasm"),
@@ -138,6 +143,12 @@ const PARTS: [&str; 3] = ["types.wit", "exports.wit", "status.wit"];
 
 /// The component that the host embeds.
 const PROVIDER: &str = "credential-provider.wasm";
+
+/// The store that a provider is given over `wasi:keyvalue`.
+pub(crate) const KEYVALUE: &str = "token-store-keyvalue.wasm";
+
+/// The consumer with the provider and that store.
+const WITH_STORE: &str = "consumer-keyvalue.wasm";
 
 /// The component that users get.
 pub(crate) fn provider() -> PathBuf {
@@ -307,7 +318,12 @@ pub(crate) fn guests() -> Result<()> {
     step("composing components", || {
         workspace::write_if_changed(&interface_file(), interface()?.as_bytes())?;
         let provider = workspace::dist().join(PROVIDER);
-        for (consumer, result, allowed) in COMPOSED {
+        let store = workspace::dist().join(KEYVALUE);
+        let plain = COMPOSED
+            .iter()
+            .map(|(consumer, result, allowed)| (*consumer, *result, *allowed, None));
+        let with_store = ("consumer.wasm", WITH_STORE, &[][..], Some(store.as_path()));
+        for (consumer, result, allowed, store) in plain.chain([with_store]) {
             let consumer = workspace::components().join(consumer);
             let output = workspace::components().join(result);
             let stamp = Stamp::new(
@@ -315,12 +331,13 @@ pub(crate) fn guests() -> Result<()> {
                 &[
                     &identity(&consumer),
                     &identity(&provider),
+                    &store.map(identity).unwrap_or_default(),
                     &identity(&this_program()),
                 ],
             );
             if !(stamp.is_fresh() && output.exists()) {
                 let allowed: Vec<_> = allowed.iter().map(ToString::to_string).collect();
-                componentize::compose(&consumer, &provider, &allowed, &output)?;
+                componentize::compose(&consumer, &provider, store, &allowed, &output)?;
                 stamp.set()?;
             }
         }

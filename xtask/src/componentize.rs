@@ -59,20 +59,22 @@ pub(crate) struct Composed {
 pub(crate) fn compose(
     consumer: &Path,
     provider: &Path,
+    token_store: Option<&Path>,
     allowed: &[String],
     output: &Path,
 ) -> Result<Composed> {
     let mut graph = CompositionGraph::new();
-    let mut register = |name: &str, path: &Path| -> Result<_> {
-        let bytes =
-            fs::read(path).with_context(|| format!("cannot read {}", workspace::shown(path)))?;
-        let bytes = component_of(path, bytes)?;
+    let mut register = |name: &str, path: &Path, bytes: Vec<u8>| -> Result<_> {
         let package = Package::from_bytes(name, None, bytes, graph.types_mut())
             .with_context(|| format!("{} is not a valid component", workspace::shown(path)))?;
         Ok(graph.register_package(package)?)
     };
-    let socket = register("edgepass:application", consumer)?;
-    let provider_id = register("edgepass:provider", provider)?;
+    let socket = register("edgepass:application", consumer, component_at(consumer)?)?;
+    let bytes = match token_store {
+        Some(store) => with_token_store(provider, store)?,
+        None => component_at(provider)?,
+    };
+    let provider_id = register("edgepass:provider", provider, bytes)?;
     let world = |package: PackageId| &graph.types()[graph[package].ty()];
     let (imports, exported, needed): (Vec<_>, Vec<_>, Vec<_>) = (
         world(socket).imports.keys().cloned().collect(),
@@ -113,4 +115,31 @@ pub(crate) fn compose(
         emptied: judged.emptied,
         further,
     })
+}
+
+/// The provider with what exports its token store plugged into it. What that imports becomes the provider's.
+fn with_token_store(provider: &Path, store: &Path) -> Result<Vec<u8>> {
+    let mut graph = CompositionGraph::new();
+    let mut register = |name: &str, path: &Path| -> Result<_> {
+        let package = Package::from_bytes(name, None, component_at(path)?, graph.types_mut())
+            .with_context(|| format!("{} is not a valid component", workspace::shown(path)))?;
+        Ok(graph.register_package(package)?)
+    };
+    let socket = register("edgepass:provider", provider)?;
+    let store_id = register("edgepass:token-store", store)?;
+    plug(&mut graph, vec![store_id], socket).with_context(|| {
+        format!(
+            "{} exports no edgepass:credentials/token-store of the version that {} imports",
+            workspace::shown(store),
+            workspace::shown(provider)
+        )
+    })?;
+    let bytes = graph.encode(EncodeOptions::default());
+    bytes.context("cannot encode the provider with its token store")
+}
+
+fn component_at(path: &Path) -> Result<Vec<u8>> {
+    let bytes =
+        fs::read(path).with_context(|| format!("cannot read {}", workspace::shown(path)))?;
+    component_of(path, bytes)
 }

@@ -17,6 +17,10 @@ pub(crate) struct Options {
     /// The component that exports it; dist/credential-provider.wasm by default
     #[arg(long)]
     provider: Option<PathBuf>,
+    /// The component that the provider shares its tokens by: dist/token-store-keyvalue.wasm, or another that exports
+    /// edgepass:credentials/token-store. Without it that is an import of the whole
+    #[arg(long, value_name = "COMPONENT")]
+    token_store: Option<PathBuf>,
     /// An import that the application may share with the provider, for example wasi:http/client; once for each. Without
     /// it such an import is refused, and wasi:cli/environment is an empty one
     #[arg(long, value_name = "INTERFACE")]
@@ -33,6 +37,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let composed = componentize::compose(
         &options.application,
         provider,
+        options.token_store.as_deref(),
         &options.allow,
         &options.output,
     )?;

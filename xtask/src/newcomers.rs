@@ -413,6 +413,10 @@ fn release(world: &World, emulator: &Emulator) -> Result<()> {
                 workspace::dist().join("credential-provider.wasm"),
             ),
             (
+                "wasm/token-store-keyvalue.wasm",
+                workspace::dist().join("token-store-keyvalue.wasm"),
+            ),
+            (
                 "examples/component/wit/deps/credentials.wit",
                 workspace::dist().join("credentials.wit"),
             ),

@@ -251,6 +251,7 @@ fn archive(release: &Path) -> Result<()> {
         "edgepass-envoy.wasm",
         "edgepass-envoy-full.wasm",
         "credential-provider.wasm",
+        build::KEYVALUE,
     ] {
         add(&format!("wasm/{wasm}"), 0o644, read(&dist.join(wasm))?);
     }
@@ -398,6 +399,9 @@ fn images(layout: &Path, command: &[u8]) -> Result<()> {
     }
     let (imports, exports) = interfaces(&component)?;
     layout.component("credential-provider", &component, &imports, &exports)?;
+    let store = fs::read(workspace::dist().join(build::KEYVALUE))?;
+    let (imports, exports) = interfaces(&store)?;
+    layout.component("token-store-keyvalue", &store, &imports, &exports)?;
     layout.finish()
 }
 
@@ -436,14 +440,22 @@ fn check_images(layout: &Path) -> Result<()> {
             "{image} has no {FILTER_IN_VOLUME}, or another one"
         );
     }
-    let component = reader.manifest("credential-provider")?;
-    let [layer] = component.layers.as_slice() else {
-        bail!("credential-provider has not one layer");
-    };
-    ensure!(
-        reader.blob(layer)? == fs::read(build::provider())?,
-        "credential-provider holds another component"
-    );
+    for (name, built) in [
+        ("credential-provider", build::provider()),
+        (
+            "token-store-keyvalue",
+            workspace::dist().join(build::KEYVALUE),
+        ),
+    ] {
+        let component = reader.manifest(name)?;
+        let [layer] = component.layers.as_slice() else {
+            bail!("{name} has not one layer");
+        };
+        ensure!(
+            reader.blob(layer)? == fs::read(built)?,
+            "{name} holds another component"
+        );
+    }
     let command = reader.unpack("edgepass")?;
     let (mode, program) = command
         .get("usr/bin/edgepass")

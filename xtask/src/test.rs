@@ -210,6 +210,8 @@ fn tests(options: &Options) -> Result<()> {
         "edgepass-provider",
         "-p",
         "edgepass-bindings",
+        "-p",
+        "edgepass-keyvalue",
     ]))?;
     step("searching what the tests printed for their secrets", || {
         Cmd::new(build::built().join("scan-secrets")).run()

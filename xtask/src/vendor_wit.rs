@@ -1,11 +1,12 @@
-//! `wit/deps` and `wit/p2/deps`: the WASI packages, as the crate that ships them has them.
+//! `wit/deps`, `wit/p2/deps` and `wit/keyvalue/deps`: the WASI packages, as the crates that ship them have them.
 //!
 //! The guest's imports and the host's linker must be the same interfaces; the
 //! host's come from `wasmtime-wasi-http`, so ours are copied from the version
-//! of it that the lock file names.
+//! of it that the lock file names. `wasi:keyvalue` comes from the crate with
+//! which `wasmtime` runs it.
 
 use crate::sh::{Cmd, step};
-use crate::workspace;
+use crate::{digest, workspace};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +14,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crate that ships the WASI packages.
-const SOURCE: &str = "wasmtime-wasi-http";
+const WASI: &str = "wasmtime-wasi-http";
 
-/// One version of WASI.
+/// The one that ships `wasi:keyvalue`.
+const KEYVALUE: &str = "wasmtime-wasi-keyvalue";
+
+/// Packages of one crate: one version of WASI, or one of its proposals.
 struct Vendored {
+    source: &'static str,
     /// Where the crate has its packages.
     inside: &'static str,
     /// Where ours are, below the workspace.
@@ -27,14 +32,22 @@ struct Vendored {
 
 const VERSIONS: &[Vendored] = &[
     Vendored {
+        source: WASI,
         inside: "src/p3/wit/deps",
         folder: "wit/deps",
         roots: &["cli", "clocks", "http", "random"],
     },
     Vendored {
+        source: WASI,
         inside: "wit/deps",
         folder: "wit/p2/deps",
         roots: &["cli", "clocks", "http", "io", "random"],
+    },
+    Vendored {
+        source: KEYVALUE,
+        inside: "wit/deps",
+        folder: "wit/keyvalue/deps",
+        roots: &["keyvalue"],
     },
 ];
 
@@ -52,13 +65,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// Fails when what is vendored differs from what the locked crate ships.
 pub(crate) fn check() -> Result<()> {
     step("checking wit/ against the crate that ships WASI", || {
-        let source = locate()?;
         for wasi in VERSIONS {
+            let source = locate(wasi.source)?;
             let drift = drift(&wasi.shipped(&source)?, &wasi.present()?);
             if !drift.is_empty() {
                 bail!(
-                    "{} is not what {SOURCE} {} ships:\n  {}\nrun `cargo xtask vendor-wit` and review the change",
+                    "{} is not what {} {} ships:\n  {}\nrun `cargo xtask vendor-wit` and review the change",
                     wasi.folder,
+                    wasi.source,
                     source.version,
                     drift.join("\n  ")
                 )
@@ -69,8 +83,8 @@ pub(crate) fn check() -> Result<()> {
 }
 
 fn copy() -> Result<()> {
-    let source = locate()?;
     for wasi in VERSIONS {
+        let source = locate(wasi.source)?;
         let (wanted, present) = (wasi.shipped(&source)?, wasi.present()?);
         for line in drift(&wanted, &present) {
             eprintln!("  {line}");
@@ -84,9 +98,10 @@ fn copy() -> Result<()> {
             workspace::write_if_changed(&wasi.path().join(name), text.as_bytes())?;
         }
         eprintln!(
-            "{} holds {} packages of {SOURCE} {}",
+            "{} holds {} files of {} {}",
             wasi.folder,
             wanted.len(),
+            wasi.source,
             source.version
         );
     }
@@ -113,45 +128,49 @@ impl Vendored {
     }
 
     fn present(&self) -> Result<BTreeMap<String, String>> {
+        let root = self.path();
         let mut files = BTreeMap::new();
-        let Ok(entries) = fs::read_dir(self.path()) else {
-            return Ok(files);
-        };
-        for entry in entries {
-            let path = entry
-                .with_context(|| format!("cannot list {}", self.folder))?
-                .path();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-                continue;
-            };
-            let text = fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", workspace::shown(&path)))?;
-            files.insert(name.to_owned(), text);
+        if root.exists() {
+            for path in digest::files(&root)? {
+                let name = path.strip_prefix(&root)?.display().to_string();
+                files.insert(name, read(&path)?);
+            }
         }
         Ok(files)
     }
 
-    /// The files of the crate that our roots need.
+    /// The files of the crate that our roots need: of a package its one file, or those of its folder.
     fn shipped(&self, source: &Source) -> Result<BTreeMap<String, String>> {
+        let root = source.folder.join(self.inside);
         let mut files = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         let mut queue: Vec<String> = self.roots.iter().map(|&root| root.to_owned()).collect();
         while let Some(package) = queue.pop() {
-            let name = format!("{package}.wit");
-            if files.contains_key(&name) {
+            if !seen.insert(package.clone()) {
                 continue;
             }
-            let path = source.folder.join(self.inside).join(&name);
-            let text = fs::read_to_string(&path).with_context(|| {
-                format!(
-                    "{SOURCE} {} has no {}/{name}: has the crate moved its WIT? see xtask/src/vendor_wit.rs",
-                    source.version, self.inside
-                )
-            })?;
-            queue.extend(mentioned(&text));
-            files.insert(name, text);
+            let folder = root.join(&package);
+            let paths = match folder.is_dir() {
+                true => digest::files(&folder)?,
+                false => vec![root.join(format!("{package}.wit"))],
+            };
+            for path in paths {
+                let text = read(&path).with_context(|| {
+                    format!(
+                        "{} {} has no {}/{package}: has the crate moved its WIT? see xtask/src/vendor_wit.rs",
+                        self.source, source.version, self.inside
+                    )
+                })?;
+                queue.extend(mentioned(&text));
+                files.insert(path.strip_prefix(&root)?.display().to_string(), text);
+            }
         }
         Ok(files)
     }
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", workspace::shown(path)))
 }
 
 /// The WASI packages that a WIT text refers to, outside its comments: a world
@@ -171,7 +190,7 @@ struct Source {
     folder: PathBuf,
 }
 
-fn locate() -> Result<Source> {
+fn locate(name: &str) -> Result<Source> {
     let text = Cmd::cargo()
         .args(["metadata", "--locked", "--format-version", "1"])
         .read()
@@ -183,13 +202,13 @@ fn locate() -> Result<Source> {
         .and_then(serde_json::Value::as_array)
         .into_iter()
         .flatten()
-        .find(|package| package.get("name").and_then(|n| n.as_str()) == Some(SOURCE))
-        .with_context(|| format!("{SOURCE} is not in the lock file"))?;
-    let field = |name: &str| {
+        .find(|package| package.get("name").and_then(|n| n.as_str()) == Some(name))
+        .with_context(|| format!("{name} is not in the lock file"))?;
+    let field = |field: &str| {
         package
-            .get(name)
+            .get(field)
             .and_then(serde_json::Value::as_str)
-            .with_context(|| format!("cargo metadata gives no {name} for {SOURCE}"))
+            .with_context(|| format!("cargo metadata gives no {field} for {name}"))
     };
     let manifest = Path::new(field("manifest_path")?);
     Ok(Source {

@@ -3,94 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use edgepass_core::{ConfigError, without_byte_order_mark};
-use zeroize::Zeroizing;
+use edgepass_core::ConfigError;
 
-use super::{Fault, setting};
+use super::cipher::Aes256Gcm;
+use super::{Fault, format, setting};
 use crate::files::{self, Stamp};
 use crate::limits;
 
 /// The setting that names the file.
 const FIELD: &str = "encryption_keys_file";
 
-/// Bytes of a key of AES-256.
-const KEY_BYTES: usize = 32;
-
-/// The longest id of a key.
-pub(super) const MAX_ID_BYTES: usize = 64;
-
-/// Keys in the file: one that encrypts, and those before it that entries are still encrypted with.
-const MAX_KEYS: usize = 16;
-
-/// base64 as tools write it, with `=` at the end or without.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-/// The keys of a file, in their order: there is one at least.
-pub(super) struct Keys(Vec<(String, LessSafeKey)>);
-
-impl Keys {
-    /// The one that encrypts, with its id.
-    pub(super) fn first(&self) -> Option<(&str, &LessSafeKey)> {
-        self.0.first().map(|(id, key)| (id.as_str(), key))
-    }
-
-    pub(super) fn get(&self, id: &[u8]) -> Option<&LessSafeKey> {
-        let mut keys = self.0.iter();
-        keys.find(|(known, _)| known.as_bytes() == id)
-            .map(|(_, key)| key)
-    }
-
-    /// Reads lines of an id and a key. Those that are blank or begin with `#` are left out. What is wrong with one is said
-    /// without what stands in it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut keys: Vec<(String, LessSafeKey)> = Vec::new();
-        for (index, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let wrong = |what: &str| format!("line {}: {what}", index + 1);
-            let (id, encoded) = line
-                .split_once(char::is_whitespace)
-                .ok_or_else(|| wrong("an id, a space and a key are needed"))?;
-            let is_id = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-            if id.is_empty() || id.len() > MAX_ID_BYTES || !id.chars().all(is_id) {
-                return Err(wrong(
-                    "the id has other characters than letters, digits and `.-_`, or more than 64",
-                ));
-            }
-            if keys.iter().any(|(known, _)| known == id) {
-                return Err(wrong("there is another key of that id"));
-            }
-            if keys.len() >= MAX_KEYS {
-                return Err(wrong("there are more than 16 keys"));
-            }
-            let key = BASE64.decode(encoded.trim()).map(Zeroizing::new);
-            let key = key.ok().filter(|key| key.len() == KEY_BYTES);
-            let key = key.ok_or_else(|| {
-                wrong("the key is not 32 bytes in base64; `openssl rand -base64 32` makes one")
-            })?;
-            let key = UnboundKey::new(&AES_256_GCM, &key);
-            let key = key.map_err(|_| wrong("the key is refused"))?;
-            keys.push((id.to_owned(), LessSafeKey::new(key)));
-        }
-        match keys.is_empty() {
-            true => Err(
-                "there is no key in it; a line is an id, a space, and the output of `openssl rand -base64 32`"
-                    .to_owned(),
-            ),
-            false => Ok(Self(keys)),
-        }
-    }
-}
+/// The keys of the host's cryptography.
+pub(super) type Keys = format::Keys<Aes256Gcm>;
 
 /// The file, and what was last read of it.
 pub(super) struct KeyFile {
@@ -178,10 +102,7 @@ fn read(path: &Path) -> Result<Keys, Fault> {
     };
     let bytes = files::read_bounded(path, limits::TOKEN_STORE_KEYS_BYTES)
         .map_err(|error| fault(format!("cannot be read now: {error}")))?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| fault("cannot be used: it is not text in UTF-8".to_owned()))?;
-    let text = without_byte_order_mark(text);
-    Keys::parse(text).map_err(|reason| fault(format!("cannot be used: {reason}")))
+    Keys::parse(&bytes).map_err(|reason| fault(format!("cannot be used: {reason}")))
 }
 
 #[cfg(test)]
@@ -190,38 +111,6 @@ mod tests {
 
     /// 32 bytes in base64.
     const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-
-    #[test]
-    fn a_file_of_keys_is_read_line_by_line() {
-        let unpadded = KEY.trim_end_matches('=');
-        let text = format!("# the new one\r\nnew {unpadded}\r\n\nold\t {KEY} \n");
-        let keys = Keys::parse(&text).unwrap();
-        assert_eq!(keys.first().map(|(id, _)| id), Some("new"));
-        assert!(keys.get(b"old").is_some() && keys.get(b"older").is_none());
-
-        let many: String = (0..17).map(|n| format!("k{n} {KEY}\n")).collect();
-        for (text, says) in [
-            (String::new(), "there is no key"),
-            ("# nothing".to_owned(), "openssl rand"),
-            (KEY.to_owned(), "line 1: an id, a space"),
-            (format!("a {KEY}\na {KEY}"), "line 2: there is another key"),
-            (format!("a/b {KEY}"), "line 1: the id"),
-            (format!("{} {KEY}", "a".repeat(65)), "line 1: the id"),
-            (
-                "a aHVudGVyMg==".to_owned(),
-                "line 1: the key is not 32 bytes",
-            ),
-            (format!("a {KEY} {KEY}"), "line 1: the key is not 32 bytes"),
-            (many, "line 17: there are more than 16"),
-        ] {
-            let error = Keys::parse(&text).err().unwrap();
-            assert!(error.contains(says), "{says}: {error}");
-            assert!(
-                !error.contains("aHVudGVyMg") && !error.contains(KEY),
-                "{error}"
-            );
-        }
-    }
 
     #[tokio::test]
     async fn keys_are_read_again_and_kept_while_the_file_is_broken() {
@@ -236,7 +125,11 @@ mod tests {
         );
         let first = async || {
             let keys = file.current().await.unwrap();
-            keys.first().map(|(id, _)| id.to_owned()).unwrap()
+            let entry = keys
+                .seal([0; 12], "", 0, zeroize::Zeroizing::default())
+                .unwrap();
+            let (_, rest) = entry.split_at(2);
+            String::from_utf8(rest[..usize::from(entry[1])].to_vec()).unwrap()
         };
         std::fs::write(&path, format!("one {KEY}")).unwrap();
         assert_eq!(first().await, "one");

@@ -15,6 +15,7 @@ mod evidence;
 mod lab;
 mod oidc_provider;
 mod paths;
+mod redis_server;
 
 pub use browser::{Browser, Page};
 pub use command::{Command, Ran};
@@ -25,3 +26,4 @@ pub use paths::{
     artifact, edgepass_bin, output_root, peers_node, peers_python, peers_rust, peers_script,
     secrets_root, tinyproxy, token_store_server,
 };
+pub use redis_server::{RedisServer, free_port};

@@ -18,7 +18,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use edgepass::{Builder, Environment, Provider, TokenRequest, TokenSource};
-use edgepass_e2e::{GRAPH, Lab, artifact, forced, graph, token_store_server, until, warnings};
+use edgepass_e2e::{
+    GRAPH, Lab, RedisServer as Store, artifact, forced, free_port, graph, until, warnings,
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
 
@@ -29,155 +31,23 @@ const PASSWORD: &str = "hunter2-of-the-store";
 
 const CLAIMS: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1793491200"}}}"#;
 
-/// A store of a test's own.
-struct Store {
-    port: u16,
-    options: Vec<String>,
-    child: Option<Child>,
-}
-
-impl Store {
-    async fn start(options: &[&str]) -> Result<Self> {
-        let port = free_port()?;
-        let port_option = ["--port".to_owned(), port.to_string()];
-        let options = options.iter().map(|option| (*option).to_owned());
-        let mut store = Self {
-            port,
-            options: port_option.into_iter().chain(options).collect(),
-            child: None,
-        };
-        store.restart().await?;
-        Ok(store)
-    }
-
-    /// One that speaks TLS alone.
-    async fn with_tls(files: &TlsFiles) -> Result<Self> {
-        let port = free_port()?;
-        let path = |path: &Path| path.display().to_string();
-        let options = [
-            ("--port", "0".to_owned()),
-            ("--tls-port", port.to_string()),
-            ("--tls-cert-file", path(&files.certificate)),
-            ("--tls-key-file", path(&files.key)),
-            ("--tls-ca-cert-file", path(&files.authority)),
-            ("--tls-auth-clients", "no".to_owned()),
-        ];
-        let mut store = Self {
-            port,
-            options: options
-                .into_iter()
-                .flat_map(|(name, value)| [name.to_owned(), value])
-                .collect(),
-            child: None,
-        };
-        store.restart().await?;
-        Ok(store)
-    }
-
-    /// Starts it, empty.
-    async fn restart(&mut self) -> Result<()> {
-        let (program, libraries) = token_store_server()?;
-        let mut command = Command::new(program);
-        command
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(&self.options)
-            .stdout(Stdio::null());
-        if let Some(libraries) = libraries {
-            command.env("LD_LIBRARY_PATH", libraries);
-        }
-        self.child = Some(command.spawn().context("the store does not start")?);
-        until("the store takes connections", || {
-            TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()
-        })
-        .await?;
-        Ok(())
-    }
-
-    fn kill(&mut self) -> Result<()> {
-        if let Some(mut child) = self.child.take() {
-            child.kill()?;
-            child.wait()?;
-        }
-        Ok(())
-    }
-
-    fn signal(&self, signal: &str) -> Result<()> {
-        let child = self.child.as_ref().context("it runs")?;
-        let sent = Command::new("kill")
-            .args([signal, &child.id().to_string()])
-            .status()?;
-        ensure!(sent.success(), "no signal was sent");
-        Ok(())
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    fn ask(&self, command: &[&str]) -> Result<Vec<Vec<u8>>> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-        let mut text = format!("*{}\r\n", command.len());
-        for part in command {
-            text += &format!("${}\r\n{part}\r\n", part.len());
-        }
-        stream.write_all(text.as_bytes())?;
-        reply(&mut BufReader::new(stream))
-    }
-
-    /// Its keys.
-    fn keys(&self) -> Result<Vec<String>> {
-        let keys = self.ask(&["KEYS", "*"])?;
-        let text = |key: Vec<u8>| String::from_utf8(key).context("a key is text");
-        keys.into_iter().map(text).collect()
-    }
-
-    /// All that is in it.
-    fn content(&self) -> Result<Vec<u8>> {
-        let mut all = Vec::new();
-        for key in self.keys()? {
-            all.extend_from_slice(key.as_bytes());
-            all.extend(self.ask(&["GET", &key])?.concat());
-        }
-        Ok(all)
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        // it may be gone already
-        let _ = self.kill();
-    }
-}
-
-/// An answer of a store: one text, or several.
-fn reply(from: &mut BufReader<TcpStream>) -> Result<Vec<Vec<u8>>> {
-    let mut line = String::new();
-    from.read_line(&mut line)?;
-    let (kind, rest) = line.trim_end().split_at_checked(1).context("an answer")?;
-    Ok(match kind {
-        "+" | ":" => vec![rest.as_bytes().to_vec()],
-        "$" if rest == "-1" => Vec::new(),
-        "$" => {
-            let mut text = vec![0; rest.parse::<usize>()? + 2];
-            from.read_exact(&mut text)?;
-            text.truncate(text.len() - 2);
-            vec![text]
-        }
-        "*" => {
-            let mut all = Vec::new();
-            for _ in 0..rest.parse::<usize>()? {
-                all.extend(reply(from)?);
-            }
-            all
-        }
-        _ => bail!("the store says {line}"),
-    })
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+/// A store that speaks TLS alone.
+async fn with_tls(files: &TlsFiles) -> Result<Store> {
+    let port = free_port()?;
+    let path = |path: &Path| path.display().to_string();
+    let options = [
+        ("--port", "0".to_owned()),
+        ("--tls-port", port.to_string()),
+        ("--tls-cert-file", path(&files.certificate)),
+        ("--tls-key-file", path(&files.key)),
+        ("--tls-ca-cert-file", path(&files.authority)),
+        ("--tls-auth-clients", "no".to_owned()),
+    ];
+    let options = options
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect();
+    Store::at(port, options).await
 }
 
 /// The wire to a store: all that goes over it is kept, and it may be slow.
@@ -405,11 +275,7 @@ async fn keys_are_rotated_and_a_wrong_one_is_said() -> Result<()> {
     );
     // who has not got the key asks, and puts his own there
     for (name, keys, says) in [
-        (
-            "two",
-            KEY_TWO.to_owned(),
-            "id is not in encryption_keys_file",
-        ),
+        ("two", KEY_TWO.to_owned(), "id is not in the file of keys"),
         (
             "false",
             KEY_ONE.replace("one", "two"),
@@ -594,7 +460,7 @@ impl TlsFiles {
 async fn tls_is_spoken_to_a_store_that_its_authority_vouches_for() -> Result<()> {
     let lab = Lab::new("token_store_tls")?;
     let files = TlsFiles::new(&lab)?;
-    let store = Store::with_tls(&files).await?;
+    let store = with_tls(&files).await?;
     let url = format!("rediss://localhost:{}", store.port);
     let mut section = section(&lab, &url, "keys", &[KEY_ONE])?;
     let ask = async |section: &Value| -> Result<TokenSource> {

@@ -383,6 +383,19 @@ fn rules() -> Vec<(&'static str, Value)> {
             "TokenStoreFile",
             json!({
                 "not": { "required": ["password_file", "password_env"] },
+                "anyOf": [
+                    { "required": ["url", "encryption_keys_file"] },
+                    { "not": { "anyOf": [
+                        { "required": ["url"] },
+                        { "required": ["encryption_keys_file"] },
+                        { "required": ["username"] },
+                        { "required": ["password_file"] },
+                        { "required": ["password_env"] },
+                        { "required": ["ca_file"] },
+                        { "required": ["database"] },
+                        { "required": ["key_prefix"] },
+                    ] } },
+                ],
                 "if": { "required": ["ca_file"] },
                 "then": { "properties": { "url": { "pattern": "^rediss://" } } },
             }),

@@ -10,14 +10,15 @@ use crate::authority::canonical_authority;
 
 object! {
     /// A store by which several instances share their tokens: Redis or Valkey. What is put there is encrypted by the host.
+    /// Without `url` the store is whatever the component's `token-store` is, and `users` is the one setting.
     #[derive(Clone, Debug, Default, Eq, PartialEq)]
     pub struct TokenStoreFile {
         /// `redis://host[:port]`, or `rediss://host[:port]` with TLS; port 6379 unless it is named. One server, or any node of
-        /// a cluster. No credentials are in it.
-        pub url: String = text,
+        /// a cluster. No credentials are in it. The command and the library need it.
+        pub url: Option<String> = optional_text,
         /// File of the keys that entries are encrypted with, a line each: an id, a space, and 32 bytes in base64. The first
-        /// one encrypts, all of them decrypt. It is read again when it changes.
-        pub encryption_keys_file: String = text,
+        /// one encrypts, all of them decrypt. It is read again when it changes. Needed beside `url`.
+        pub encryption_keys_file: Option<String> = optional_text,
         /// Who logs in; the store's default user otherwise.
         pub username: Option<String> = optional_text,
         /// File with the password. It is read again at each new connection.
@@ -62,11 +63,11 @@ impl TokenStoreFile {
         const SETTING: &str = "host.token_store.url";
         const FORM: &str = "write rediss://HOST:PORT, or redis://HOST:PORT for a store without TLS";
         let wrong = |message: &str| ConfigError::new(SETTING, message).hint(FORM);
-        check(SETTING, rules::filled_in(&self.url))?;
-        let (rest, tls) = match (
-            self.url.strip_prefix(Self::TLS),
-            self.url.strip_prefix(Self::PLAIN),
-        ) {
+        let Some(url) = &self.url else {
+            return Err(wrong("is not set, and there is no other store here"));
+        };
+        check(SETTING, rules::filled_in(url))?;
+        let (rest, tls) = match (url.strip_prefix(Self::TLS), url.strip_prefix(Self::PLAIN)) {
             (Some(rest), _) => (rest, true),
             (_, Some(rest)) => (rest, false),
             _ => return Err(wrong("is not the URL of a Redis or Valkey store")),
@@ -105,9 +106,17 @@ impl TokenStoreFile {
         const MAX_PREFIX_CHARS: usize = 64;
 
         let at = |field: &str| format!("host.token_store.{field}");
+        if self.url.is_none() {
+            return self.check_without_url();
+        }
         let (_, tls) = self.server()?;
+        if self.encryption_keys_file.is_none() {
+            let error =
+                ConfigError::new("host.token_store", "missing field `encryption_keys_file`");
+            return Err(error.hint("set encryption_keys_file"));
+        }
         for (field, path) in [
-            ("encryption_keys_file", Some(&self.encryption_keys_file)),
+            ("encryption_keys_file", self.encryption_keys_file.as_ref()),
             ("password_file", self.password_file.as_ref()),
             ("ca_file", self.ca_file.as_ref()),
         ] {
@@ -140,5 +149,40 @@ impl TokenStoreFile {
             return Err(error.hint("the braces around it come by themselves"));
         }
         Ok(())
+    }
+    /// The store is not the host's, and what is set beside `users` would do nothing.
+    #[cfg(feature = "every-credential")]
+    fn check_without_url(&self) -> Result<(), ConfigError> {
+        // all by name, so that a new setting is not forgotten here
+        let Self {
+            url: _,
+            encryption_keys_file,
+            username,
+            password_file,
+            password_env,
+            ca_file,
+            database,
+            key_prefix,
+            users: _,
+        } = self;
+        let texts = [
+            ("encryption_keys_file", encryption_keys_file),
+            ("username", username),
+            ("password_file", password_file),
+            ("password_env", password_env),
+            ("ca_file", ca_file),
+            ("key_prefix", key_prefix),
+        ];
+        let mut set = texts
+            .into_iter()
+            .filter_map(|(field, value)| value.is_some().then_some(field))
+            .chain(database.map(|_| "database"));
+        let Some(field) = set.next() else {
+            return Ok(());
+        };
+        let error = ConfigError::new("host.token_store", "missing field `url`");
+        Err(error.hint(format!(
+            "set url, or leave {field} away: a store that a component brings has its settings in variables"
+        )))
     }
 }

@@ -1,0 +1,1 @@
+../../../guest/keyvalue/src/format.rs
