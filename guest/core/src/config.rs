@@ -15,6 +15,7 @@ mod client;
 #[cfg(feature = "every-credential")]
 mod entra;
 mod environment;
+mod key_vault;
 mod load;
 #[cfg(feature = "every-credential")]
 pub(crate) mod parameters;
@@ -45,6 +46,7 @@ pub use client::Client;
 pub use document::{ConsumersFile, HostFile};
 pub use environment::{ENVIRONMENT_IDENTITY, Environment};
 pub use error::{ConfigError, ConfigErrorDetail};
+pub use key_vault::KeyVaultFile;
 #[doc(hidden)]
 pub use rules::is_absolute_uri;
 pub use token_store::TokenStoreFile;
@@ -73,6 +75,9 @@ pub struct Config {
     needs: Needs,
     /// The environment alone describes its identity.
     environment_only: bool,
+    /// By which the host reads certificates of Key Vault. No request of anybody else's names one.
+    #[cfg(feature = "every-credential")]
+    pub(crate) vaults: Table<String, Arc<IdentityConfig>>,
 }
 
 /// One identity.

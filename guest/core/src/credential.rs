@@ -74,6 +74,7 @@ use crate::{ClientAssertion, CredentialRef, Error, ErrorClass, Secret};
 
 pub(crate) use availability::{Availability, Failure};
 pub use list::CredentialTrial;
+pub(crate) use managed_identity::ManagedIdentityFile;
 pub(crate) use list::{Credentials, Standings};
 
 #[cfg(feature = "every-credential")]
@@ -776,6 +777,19 @@ impl Credential {
     }
 }
 
+#[cfg(feature = "every-credential")]
+impl Direct {
+    /// A managed identity for tokens of that resource alone.
+    pub(crate) fn managed_identity(
+        document: &ManagedIdentityFile,
+        resource: &str,
+        place: &Place<'_>,
+    ) -> Result<Self, ConfigError> {
+        let identity = managed_identity::ManagedIdentity::of(document, Some(resource), place);
+        identity.map(Self::ManagedIdentity)
+    }
+}
+
 /// Those of an environment that describes them.
 #[cfg(feature = "every-credential")]
 impl CredentialFile {
@@ -794,7 +808,7 @@ impl CredentialFile {
     }
 
     pub(crate) fn of_managed_identity(client_id: Option<&str>) -> Self {
-        let document = managed_identity::ManagedIdentityFile::of(client_id);
+        let document = ManagedIdentityFile::of(client_id);
         Self {
             managed_identity: Some(document),
             ..Self::default()

@@ -804,7 +804,10 @@ impl Engine {
             )
             .hint("name one in the request, or set default_identity"));
         };
-        self.config.identities.get(name).cloned().ok_or_else(|| {
+        let found = self.config.identities.get(name);
+        #[cfg(feature = "every-credential")]
+        let found = found.or_else(|| self.config.vaults.get(name));
+        found.cloned().ok_or_else(|| {
             let name: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
             Error::new(
                 ErrorClass::InvalidRequest,

@@ -1309,6 +1309,10 @@ fn certificate_files() {
             r#"{"spiffe_socket": "unix:///run/agent.sock", "spiffe_id": "spiffe://x/y"}"#,
             Some("spiffe_socket"),
         ),
+        (
+            r#"{"key_vault": {"url": "https://v.vault.azure.net", "certificate": "app"}}"#,
+            Some("key_vault"),
+        ),
     ] {
         let config = load(&of(files)).unwrap();
         let found = config.certificates.get("k").unwrap();
@@ -1380,6 +1384,183 @@ fn certificate_files() {
         ),
     ] {
         refused(load(&of(files)), &format!("certificates.k{field}"), &[says]);
+    }
+}
+
+/// A vault, with these fields besides or in the place of others.
+fn in_a_vault(more: &[(&str, serde_json::Value)]) -> String {
+    let mut vault =
+        serde_json::json!({ "url": "https://contoso.vault.azure.net", "certificate": "app" });
+    for (name, value) in more {
+        vault[*name] = value.clone();
+    }
+    serde_json::json!({
+        "identities": { "app": {
+            "tenant_id": "t", "client_id": "c", "credential": { "certificate": { "name": "k" } },
+        } },
+        "certificates": { "k": { "key_vault": vault } },
+    })
+    .to_string()
+}
+
+#[test]
+fn a_vault_is_one_of_azures_or_one_that_tokens_may_go_to() {
+    let url = |url: &str| vec![("url", url.into())];
+    let with = |url: &str, audience: &str| vec![("url", url.into()), ("audience", audience.into())];
+    for (more, host, audience) in [
+        (vec![], "contoso.vault.azure.net", "https://vault.azure.net"),
+        (
+            url("https://CONTOSO.vault.azure.net:443/"),
+            "contoso.vault.azure.net",
+            "https://vault.azure.net",
+        ),
+        (
+            url("https://c.vault.azure.cn"),
+            "c.vault.azure.cn",
+            "https://vault.azure.cn",
+        ),
+        (
+            url("https://c.vault.usgovcloudapi.net"),
+            "c.vault.usgovcloudapi.net",
+            "https://vault.usgovcloudapi.net",
+        ),
+        (
+            with("https://c.vault.azure.net", "https://vault.azure.net"),
+            "c.vault.azure.net",
+            "https://vault.azure.net",
+        ),
+        (
+            with("https://vault.example:8443", "https://vault.azure.net"),
+            "vault.example:8443",
+            "https://vault.azure.net",
+        ),
+    ] {
+        let config = load(&in_a_vault(&more)).unwrap();
+        let vault = config.certificates.get("k").unwrap().key_vault.as_ref();
+        let vault = vault.unwrap();
+        assert_eq!(vault.server(), (host.to_owned(), audience.to_owned()));
+        for connection in vault.connections() {
+            assert_eq!(connection.permission.authority, host);
+        }
+        // the machine is asked for tokens for that and for nothing else
+        let needs = config.needs();
+        let mut asked = needs
+            .connections
+            .iter()
+            .filter(|one| one.permission.authority == "169.254.169.254");
+        let path = asked.next().unwrap().permission.path.clone();
+        let encoded = audience.replace(':', "%3A").replace('/', "%2F");
+        assert!(
+            path.matches(&format!(
+                "/metadata/identity/oauth2/token?api-version=2018-02-01&resource={encoded}"
+            )),
+            "{path:?}"
+        );
+        assert_eq!(asked.next(), None);
+    }
+    for wrong in [
+        "https://vault.azure.net",
+        "https://contoso.vault.azure.net.evil.example",
+        "https://evil.example/contoso.vault.azure.net",
+        "https://evilvault.azure.net",
+        "https://a.b.vault.azure.net",
+        "https://contoso.vault.azure.net:8443",
+        "https://contoso.managedhsm.azure.net",
+        "http://contoso.vault.azure.net",
+        "contoso",
+        "https://contoso.vault.azure.net/certificates/app",
+        "https://contoso.vault.azure.net?x",
+        "https://$NAME.vault.azure.net",
+        "",
+    ] {
+        let loaded = load(&in_a_vault(&url(wrong)));
+        refused(loaded, "certificates.k.key_vault.url", &[]);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_vault_is_said() {
+    let guid = "77777777-8888-9999-aaaa-bbbbbbbbbbbb";
+    for (more, field, says) in [
+        (
+            ("certificate", "".into()),
+            "certificate",
+            "name of an object",
+        ),
+        (
+            ("certificate", "app/1".into()),
+            "certificate",
+            "name of an object",
+        ),
+        (
+            ("certificate", "../secrets".into()),
+            "certificate",
+            "name of an object",
+        ),
+        (("version", "a?b".into()), "version", "name of an object"),
+        (
+            ("audience", "https://graph.microsoft.com".into()),
+            "audience",
+            "another one than the vault's domain has",
+        ),
+        (
+            ("identity", serde_json::json!({ "client_id": "app" })),
+            "identity.client_id",
+            "is not a GUID",
+        ),
+        (
+            (
+                "identity",
+                serde_json::json!({ "client_id": guid, "object_id": guid }),
+            ),
+            "identity",
+            "more than one of",
+        ),
+    ] {
+        let loaded = load(&in_a_vault(&[more]));
+        refused(
+            loaded,
+            &format!("certificates.k.key_vault.{field}"),
+            &[says],
+        );
+    }
+    for beside in [
+        r#""certificate_file": "/c""#,
+        r#""certificate_base64": "aHVudGVyMg==""#,
+        r#""private_key_file": "/k""#,
+        r#""password_file": "/p""#,
+        r#""password_env": "P""#,
+        r#""spiffe_socket": "unix:///run/agent.sock""#,
+    ] {
+        let both = in_a_vault(&[]).replace("\"key_vault\"", &format!("{beside}, \"key_vault\""));
+        refused(load(&both), "certificates.k", &["key_vault"]);
+    }
+}
+
+/// Its tokens read a private key, so nobody has them but the host that asks alone.
+#[test]
+fn the_identity_of_a_vault_is_the_hosts_alone() {
+    use edgepass_core::{Engine, Now, Reply, TokenRequest};
+
+    let now = Now {
+        unix_ms: 1_790_000_000_000,
+        mono_ms: 0,
+    };
+    let request = TokenRequest {
+        identity: Some("key_vault:k".to_owned()),
+        ..TokenRequest::default()
+    };
+    for (caller, has_it) in [(None, false), (Some("guest"), false), (Some("host"), true)] {
+        let variables = caller.map(|caller| ("EDGEPASS_CALLER", caller));
+        let environment = Environment::from_pairs(variables);
+        let config = Config::load(Some(&in_a_vault(&[])), &environment).unwrap();
+        assert_eq!(config.default_identity.as_deref(), Some("app"));
+        assert_eq!(config.identities.keys().collect::<Vec<_>>(), ["app"]);
+        let mut engine = Engine::new(config, [7; 32]);
+        let reply = engine.request(now, &request);
+        assert_eq!(matches!(reply, Reply::Pending(_)), has_it, "{caller:?}");
+        let status = engine.status(now);
+        assert_eq!(status.len(), 1, "{caller:?}");
     }
 }
 

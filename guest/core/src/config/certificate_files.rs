@@ -1,6 +1,7 @@
 //! Where the host finds a certificate.
 
-use super::parse::object;
+use super::key_vault::KeyVaultFile;
+use super::parse::{ForEveryBuild, object};
 use crate::Secret;
 
 object! {
@@ -29,6 +30,8 @@ object! {
         /// With `spiffe_socket`: which of the process's identities, `spiffe://…`, if it has several; its default one
         /// otherwise.
         pub spiffe_id: Option<String> = optional_text,
+        /// In the place of all files: a certificate that Azure Key Vault keeps.
+        pub key_vault: ForEveryBuild<KeyVaultFile> = object_for_every_build,
     }
 }
 
@@ -47,6 +50,7 @@ impl CertificateFiles {
             ("password_file", self.password_file.is_some()),
             ("password_env", self.password_env.is_some()),
             ("spiffe_socket", self.spiffe_socket.is_some()),
+            ("key_vault", self.key_vault.is_some()),
             ("private_key_file", self.certificate_file.is_empty()),
         ]
         .into_iter()

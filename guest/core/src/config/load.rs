@@ -41,6 +41,8 @@ impl Config {
         for (name, files) in &file.certificates {
             check_certificate_files(name, files, &loading)?;
         }
+        #[cfg(feature = "every-credential")]
+        let vaults = key_vaults(&file.certificates, &loading)?;
         for (setting, path) in [
             ("host.ca_file", &file.host.ca_file),
             ("host.extra_ca_file", &file.host.extra_ca_file),
@@ -99,6 +101,8 @@ impl Config {
             envoy: file.envoy,
             needs,
             environment_only,
+            #[cfg(feature = "every-credential")]
+            vaults,
         })
     }
 }
@@ -689,11 +693,41 @@ fn check_certificate_files(
     Ok(())
 }
 
+/// The identities by which the host reads certificates of Key Vault. What they need is noted for all; they are there only
+/// where nobody but the host asks: a component that is composed with this one has no business with its keys.
+#[cfg(feature = "every-credential")]
+fn key_vaults(
+    certificates: &Table<String, CertificateFiles>,
+    loading: &Loading<'_>,
+) -> Result<Table<String, Arc<IdentityConfig>>, ConfigError> {
+    let host_alone = loading.environment.get(Environment::EDGEPASS_CALLER) == Some("host");
+    let mut vaults = Table::new();
+    for (name, files) in certificates {
+        let Some(vault) = &files.key_vault else {
+            continue;
+        };
+        let place = Place::new(format!("certificates.{name}.key_vault"), loading);
+        let identity = vault.check(name, &place)?;
+        if host_alone {
+            vaults.insert(identity.name.clone(), Arc::new(identity));
+        }
+    }
+    Ok(vaults)
+}
+
 /// That certificate and password each come from one place.
 #[cfg(feature = "every-credential")]
 fn check_sources(place: &Place<'_>, files: &CertificateFiles) -> Result<(), ConfigError> {
     if let Some(socket) = &files.spiffe_socket {
         return check_workload_api(place, files, socket);
+    }
+    if files.key_vault.is_some() {
+        return check_alone(
+            place,
+            files,
+            "key_vault",
+            "keep one of them: the vault gives certificate and key",
+        );
     }
     if files.spiffe_id.is_some() {
         return Err(
@@ -724,12 +758,13 @@ fn check_sources(place: &Place<'_>, files: &CertificateFiles) -> Result<(), Conf
     Ok(())
 }
 
-/// That a certificate of the Workload API is that and nothing else.
+/// That a certificate of that source has nothing of another.
 #[cfg(feature = "every-credential")]
-fn check_workload_api(
+fn check_alone(
     place: &Place<'_>,
     files: &CertificateFiles,
-    socket: &str,
+    source: &str,
+    hint: &'static str,
 ) -> Result<(), ConfigError> {
     let CertificateFiles {
         certificate_file,
@@ -737,8 +772,9 @@ fn check_workload_api(
         private_key_file,
         password_file,
         password_env,
-        spiffe_socket: _,
+        spiffe_socket,
         spiffe_id,
+        key_vault,
     } = files;
     for (field, is_set) in [
         ("certificate_file", !certificate_file.is_empty()),
@@ -746,17 +782,37 @@ fn check_workload_api(
         ("private_key_file", private_key_file.is_some()),
         ("password_file", password_file.is_some()),
         ("password_env", password_env.is_some()),
+        ("spiffe_socket", spiffe_socket.is_some()),
+        ("spiffe_id", spiffe_id.is_some()),
+        ("key_vault", key_vault.is_some()),
     ] {
-        if is_set {
-            let message = format!("has {field} and spiffe_socket");
-            return Err(ConfigError::new(place.path(), message)
-                .hint("keep one of them: the Workload API gives certificate and key"));
+        // the one field of the Workload API goes with the other
+        let goes_with = field == source || (source, field) == ("spiffe_socket", "spiffe_id");
+        if is_set && !goes_with {
+            let message = format!("has {field} and {source}");
+            return Err(ConfigError::new(place.path(), message).hint(hint));
         }
     }
+    Ok(())
+}
+
+/// That a certificate of the Workload API is that and nothing else.
+#[cfg(feature = "every-credential")]
+fn check_workload_api(
+    place: &Place<'_>,
+    files: &CertificateFiles,
+    socket: &str,
+) -> Result<(), ConfigError> {
+    check_alone(
+        place,
+        files,
+        "spiffe_socket",
+        "keep one of them: the Workload API gives certificate and key",
+    )?;
     let setting = place.at("spiffe_socket");
     check(&setting, rules::filled_in(socket))?;
     check(&setting, rules::unix_socket(socket))?;
-    match spiffe_id {
+    match &files.spiffe_id {
         Some(id) => check(&place.at("spiffe_id"), rules::spiffe_id(id)),
         None => Ok(()),
     }

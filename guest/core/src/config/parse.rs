@@ -305,7 +305,8 @@ impl Fields {
 
     #[cfg(not(feature = "every-credential"))]
     pub(crate) fn object_for_every_build<T>(&mut self, name: &str) -> ForEveryBuild<T> {
-        self.take(name).map(|_| std::marker::PhantomData)
+        self.text_for_every_build(name)
+            .map(|()| std::marker::PhantomData)
     }
 
     #[cfg(feature = "every-credential")]
@@ -338,19 +339,21 @@ impl Fields {
         self.texts(name)
     }
 
+    // once: Envoy compiles it for each kind of field otherwise
     #[cfg(not(feature = "every-credential"))]
+    #[inline(never)]
     pub(crate) fn text_for_every_build(&mut self, name: &str) -> Unread {
         self.take(name).map(drop)
     }
 
     #[cfg(not(feature = "every-credential"))]
     pub(crate) fn texts_for_every_build(&mut self, name: &str) -> Unread {
-        self.take(name).map(drop)
+        self.text_for_every_build(name)
     }
 
     #[cfg(not(feature = "every-credential"))]
     pub(crate) fn parameters_for_every_build(&mut self, name: &str) -> Unread {
-        self.take(name).map(drop)
+        self.text_for_every_build(name)
     }
 
     #[cfg(feature = "every-credential")]

@@ -87,6 +87,19 @@ fn texts() -> Vec<(&'static str, &'static str, Value)> {
             "$comment": "https URL",
         })
     };
+    let vault = || {
+        json!({
+            "pattern": format!("^{https}{host}/?$"),
+            "maxLength": 2048,
+            "$comment": "https URL without a path",
+        })
+    };
+    let vault_name = || {
+        json!({
+            "pattern": r"^[A-Za-z0-9\-]{1,127}$",
+            "$comment": "letters, digits and `-`",
+        })
+    };
     let issuer = || {
         json!({
             "pattern": format!(r"^{https}{host}(?:/[!$-;=@-\[\]_a-z~]*)?$"),
@@ -192,6 +205,10 @@ fn texts() -> Vec<(&'static str, &'static str, Value)> {
         ("CertificateFiles", "private_key_file", path()),
         ("CertificateFiles", "password_file", path()),
         ("CertificateFiles", "password_env", variable()),
+        ("KeyVaultFile", "url", vault()),
+        ("KeyVaultFile", "certificate", vault_name()),
+        ("KeyVaultFile", "version", vault_name()),
+        ("KeyVaultFile", "audience", audience()),
         ("IdentityFile", "tenant_id", tenant.clone()),
         (
             "IdentityFile",
@@ -354,6 +371,13 @@ fn rules() -> Vec<(&'static str, Value)> {
         json!({ "oneOf": alternatives.collect::<Vec<_>>() })
     };
     let none = || json!({ "maxItems": 0 });
+    let one_id = || {
+        json!({ "not": { "anyOf": [
+            { "required": ["client_id", "object_id"] },
+            { "required": ["client_id", "resource_id"] },
+            { "required": ["object_id", "resource_id"] },
+        ] } })
+    };
     let other_server = || {
         json!({ "properties": {
             "tenant_id": false, "authority_host": false, "endpoint_version": { "const": "v2.0" },
@@ -407,11 +431,14 @@ fn rules() -> Vec<(&'static str, Value)> {
                     { "required": ["certificate_file"] },
                     { "required": ["certificate_base64"] },
                     { "required": ["private_key_file"] },
+                    { "required": ["spiffe_socket"] },
+                    { "required": ["key_vault"] },
                 ],
                 "not": { "anyOf": [
                     { "required": ["certificate_file", "certificate_base64"] },
                     { "required": ["password_file", "password_env"] },
                 ] },
+                "dependentSchemas": { "key_vault": { "maxProperties": 1 } },
             }),
         ),
         ("ExecutableFile", json!({ "required": ["command"] })),
@@ -431,15 +458,8 @@ fn rules() -> Vec<(&'static str, Value)> {
             }),
         ),
         ("TokenProxyFile", json!({ "required": ["url"] })),
-        ("ManagedIdentityFile", json!({ "maxProperties": 1 })),
-        (
-            "ManagedIdentityAssertionFile",
-            json!({ "not": { "anyOf": [
-                { "required": ["client_id", "object_id"] },
-                { "required": ["client_id", "resource_id"] },
-                { "required": ["object_id", "resource_id"] },
-            ] } }),
-        ),
+        ("ManagedIdentityFile", one_id()),
+        ("ManagedIdentityAssertionFile", one_id()),
         (
             "IdentityFile",
             json!({

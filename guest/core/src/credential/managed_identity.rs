@@ -37,7 +37,7 @@ pub(super) use source::{Source, SourceName};
 
 object! {
     /// The managed identity of the machine. Without any of the three IDs the one that the system has assigned.
-    #[derive(Clone, Debug, Default)]
+    #[derive(Clone, Debug, Default, Eq, PartialEq)]
     pub(crate) struct ManagedIdentityFile {
         /// Who is asked.
         #[cfg_attr(feature = "schema", schemars(default))]
@@ -66,6 +66,24 @@ impl ManagedIdentityFile {
 #[derive(Clone, Debug)]
 pub(crate) struct ManagedIdentity(Source);
 
+impl ManagedIdentity {
+    /// One whose tokens are for that resource alone, or for any.
+    pub(super) fn of(
+        document: &ManagedIdentityFile,
+        resource: Option<&str>,
+        place: &Place<'_>,
+    ) -> Result<Self, ConfigError> {
+        let ManagedIdentityFile {
+            source,
+            client_id,
+            object_id,
+            resource_id,
+        } = document;
+        let selector = Selector::check(place, client_id, object_id, resource_id)?;
+        Source::check(*source, selector, resource, place).map(Self)
+    }
+}
+
 impl Kind for ManagedIdentity {
     type Document = ManagedIdentityFile;
     type Of = ();
@@ -75,14 +93,7 @@ impl Kind for ManagedIdentity {
         place: &Place<'_>,
         (): &(),
     ) -> Result<Self, ConfigError> {
-        let ManagedIdentityFile {
-            source,
-            client_id,
-            object_id,
-            resource_id,
-        } = document;
-        let selector = Selector::check(place, client_id, object_id, resource_id)?;
-        Source::check(*source, selector, None, place).map(Self)
+        Self::of(document, None, place)
     }
 
     fn describe(&self) -> String {
