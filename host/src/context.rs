@@ -1,7 +1,7 @@
 //! What a component's imports lead to: the state of one store, and the host's implementation of the interfaces of ours
 //! that a provider imports.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use edgepass_core::config::ConsumersFile;
@@ -137,6 +137,8 @@ impl Host {
             None => {}
         }
         None
+    }
+
     /// Why tokens are not shared, though the configuration says that they are: the store is not this host's.
     pub(crate) fn no_store(&self) -> Option<&ConfigError> {
         self.0.no_store.as_ref()

@@ -129,7 +129,7 @@ impl TokenStore {
         const TTL_S: u32 = 5;
         const PROBE: &[u8] = b"edgepass: a probe";
 
-        let mut random = [0; KEY_CHARS / 2];
+        let mut random = [0; format::STORE_KEY_CHARS / 2];
         if aws_lc_rs::rand::fill(&mut random).is_err() {
             return vec![ConfigError::new(
                 setting("url"),

@@ -181,7 +181,7 @@ pub(crate) fn check(request: &TokenRequest, identity: &IdentityConfig) -> Result
             code_verifier,
             nonce,
         } => {
-            let (verifier, nonce) = (code_verifier.as_ref(), nonce.as_deref());
+            let (verifier, nonce) = (code_verifier.as_ref(), nonce.as_ref());
             authorization_code::check(code, redirect_uri, verifier, nonce)
         }
         Grant::RefreshToken(token) => refresh_token::check(token),

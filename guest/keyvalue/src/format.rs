@@ -35,7 +35,7 @@ const MAX_KEYS: usize = 16;
 pub(super) const MAX_ENTRY_BYTES: usize = 2 * 256 * 1024 + 1024;
 
 /// Characters of a key of the store: a digest in hexadecimal. No component names another one.
-const STORE_KEY_CHARS: usize = 64;
+pub(super) const STORE_KEY_CHARS: usize = 64;
 
 /// base64 as tools write it, with `=` at the end or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -13,11 +13,11 @@ pub(super) fn check(
     code: &Secret,
     redirect_uri: &str,
     code_verifier: Option<&Secret>,
-    nonce: Option<&str>,
+    nonce: Option<&Secret>,
 ) -> Result<(), Error> {
     subject::check("the authorization code", code)?;
     check_redirect_uri(redirect_uri)?;
-    if nonce.is_some_and(|nonce| nonce.trim().is_empty()) {
+    if nonce.is_some_and(|nonce| nonce.expose().trim().is_empty()) {
         return Err(subject::invalid("the nonce is empty".to_owned())
             .hint("hand in that of the authorization request, or none where it had none"));
     }
