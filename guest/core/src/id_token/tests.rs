@@ -938,7 +938,7 @@ fn a_bad_id_token_takes_a_refresh_token_from_nobody() {
         code: format!("code-{n}").into(),
         redirect_uri: "https://app.example/callback".to_owned(),
         code_verifier: None,
-        nonce: nonce.map(str::to_owned),
+        nonce: nonce.map(Secret::new),
     };
     let on_behalf = || Grant::OnBehalfOf {
         assertion: Some("a".into()),
