@@ -13,7 +13,7 @@ use crate::Algorithm;
 pub struct Needs {
     /// Where requests go. That of the identity's own tenant comes first.
     pub connections: Vec<Connection>,
-    /// Where requests go besides when a user is logged in: for the metadata of the server and for its keys, by which its ID
+    /// Where requests go besides when a user signs in: for the metadata of the server and for its keys, by which its ID
     /// tokens are validated. Who serves applications alone can do without.
     #[cfg(feature = "every-credential")]
     pub id_tokens: Vec<Connection>,
