@@ -1,7 +1,7 @@
 //! What a component's imports lead to: the state of one store, and the host's implementation of the interfaces of ours
 //! that a provider imports.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use edgepass_core::config::ConsumersFile;
