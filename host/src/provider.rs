@@ -296,7 +296,7 @@ impl Provider {
         self.0.host.token_store_faults()
     }
 
-    /// Where a user logs in for that identity (the default one where none is named): the first half of an authorization code
+    /// Where a user signs in for that identity (the default one where none is named): the first half of an authorization code
     /// flow. What comes back with the user is judged by [`AuthorizationRequest::code`], and redeemed by
     /// [`Self::get_token`] with [`Grant::authorization_code`](crate::Grant::authorization_code).
     ///
@@ -324,7 +324,7 @@ impl Provider {
     /// # Errors
     ///
     /// [`InvalidRequest`](ErrorClass::InvalidRequest) for options that no server takes, and what keeps the server's metadata
-    /// from being had where they say where users log in.
+    /// from being had where they say where users sign in.
     pub async fn authorization_request(
         &self,
         identity: Option<&str>,

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use edgepass_core::needs::{Connection, Scheme, is_link_local};
+use edgepass_core::needs::{Connection, Scheme, is_link_local, is_localhost};
 use edgepass_core::{ConfigError, Environment, Secret};
 use http::Uri;
 use percent_encoding::percent_decode_str;
@@ -300,7 +300,7 @@ impl Host {
         match self {
             Self::Address(IpAddr::V4(address)) => is_link_local(&address.to_string()),
             Self::Address(IpAddr::V6(address)) => is_link_local(&format!("[{address}]")),
-            Self::Name(name) => name == "localhost" || name.ends_with(".localhost"),
+            Self::Name(name) => is_localhost(name),
         }
     }
 }

@@ -79,17 +79,17 @@ impl Inbound {
         let Self::KeepAs(name) = self else {
             return;
         };
-        let Some(inbound) = host.request_header(AUTHORIZATION) else {
+        let Some(inbound) = host.request_header(AUTHORIZATION).map(Secret::new) else {
             host.set_request_header(name, None);
             return;
         };
-        let is_ours = ours.is_some_and(|ours| ours.expose() == inbound)
+        let is_ours = ours == Some(&inbound)
             || before
                 .borrow()
                 .as_ref()
-                .is_some_and(|before| inbound.contains(before.expose()));
+                .is_some_and(|before| inbound.expose().contains(before.expose()));
         if !is_ours && name != AUTHORIZATION {
-            host.set_request_header(name, Some(&inbound));
+            host.set_request_header(name, Some(inbound.expose()));
         }
     }
 

@@ -811,6 +811,10 @@ mod tests {
         counters.failures = 2;
         counters.cache_hits = 3;
         counters.rejections = 4;
+        counters.store_hits = 5;
+        counters.store_misses = 6;
+        counters.store_failures = 7;
+        counters.store_ignored = 8;
         let states = [
             core::TokenState::Fresh,
             core::TokenState::RefreshDue,

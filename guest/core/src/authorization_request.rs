@@ -1,4 +1,4 @@
-//! The first half of an authorization code flow (RFC 6749 section 4.1.1): where a back end sends its users to log in, and what
+//! The first half of an authorization code flow (RFC 6749 section 4.1.1): where a back end sends its users to sign in, and what
 //! it has to remember for the second half, [`Grant::AuthorizationCode`](crate::Grant).
 //!
 //! Each request has a state, a PKCE verifier (RFC 7636, S256 alone) and, where an ID token is asked for, a nonce: RFC 9700
@@ -35,7 +35,7 @@ pub struct AuthorizationOptions {
     pub response_mode: Option<String>,
     /// `login`, `none`, `consent`, `select_account` (OpenID Connect Core section 3.1.2.1).
     pub prompt: Option<String>,
-    /// Who is about to log in, as far as that is known.
+    /// Who is about to sign in, as far as that is known.
     pub login_hint: Option<String>,
     /// Of Entra ID: where the user's account is.
     pub domain_hint: Option<String>,

@@ -399,7 +399,7 @@ impl Engine {
         Ok(ticket)
     }
 
-    /// Asks for an authorization request: where a user logs in, and what to remember meanwhile. The metadata of the server are
+    /// Asks for an authorization request: where a user signs in, and what to remember meanwhile. The metadata of the server are
     /// asked for it where they say where that is.
     ///
     /// # Errors

@@ -126,7 +126,7 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
         );
         invalid(asked, response, message).edit(|detail| detail.retryable = false)
     })?;
-    // nobody has to send what follows (RFC 6749 section 5.1), so what cannot be read is as good as absent
+    // nobody has to send what follows (RFC 6749 section 5.1), so what cannot be read is treated as absent
     let seconds = |field| body.get(field).and_then(whole_number);
     let lifetime_s = seconds("expires_in")
         .or_else(|| Some(seconds("expires_on")?.saturating_sub(asked.server_unix_s)))
@@ -278,7 +278,7 @@ pub(crate) fn refused_callback(error: &str, description: &str, known: &[Secret])
             _ => default_hint(class).map(str::to_owned),
         });
     let said = clean(description_without_ids(description), &known);
-    let mut message = format!("the login was refused: {oauth_error}");
+    let mut message = format!("the sign-in was refused: {oauth_error}");
     if !said.is_empty() {
         message = format!("{message}: {said}");
     }

@@ -109,7 +109,7 @@ impl GrantKey {
                 digest.add_optional(requested_token_type.as_deref());
                 GrantKind::TokenExchange
             }
-            // Entra ID tells no letters apart in what names somebody there
+            // Entra ID compares these without regard to case
             Grant::Agent(agent) => {
                 digest.add(&agent.to_ascii_lowercase());
                 GrantKind::Agent

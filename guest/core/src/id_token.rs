@@ -269,7 +269,7 @@ impl Expected<'_> {
         })
     }
 
-    /// By whom it has to be for: the client that asked.
+    /// Whom it has to be for: the client that asked.
     fn audience(&self) -> &str {
         match self.grant {
             Grant::AgentUser { agent, .. } => agent,

@@ -13,7 +13,7 @@ use crate::Algorithm;
 pub struct Needs {
     /// Where requests go. That of the identity's own tenant comes first.
     pub connections: Vec<Connection>,
-    /// Where requests go besides when a user is logged in: for the metadata of the server and for its keys, by which its ID
+    /// Where requests go besides when a user signs in: for the metadata of the server and for its keys, by which its ID
     /// tokens are validated. Who serves applications alone can do without.
     #[cfg(feature = "every-credential")]
     pub id_tokens: Vec<Connection>,
@@ -491,6 +491,24 @@ pub fn is_this_machine(authority: &str) -> bool {
     is_link_local(authority) || host == "localhost"
 }
 
+/// Whether that name is this machine's, whatever a resolver says of it (RFC 6761 section 6.3).
+pub fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// Whether the host of a URL is this machine: such a name, or an address of its loopback, in brackets where it is one of
+/// IPv6. One of IPv4 that is written as one of IPv6 is the same address.
+pub fn is_loopback(host: &str) -> bool {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    match bare.unwrap_or(host).parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => is_localhost(host),
+    }
+}
+
 fn add_each<T: Clone + PartialEq>(to: &mut Vec<T>, from: &[T]) {
     for item in from {
         if !to.contains(item) {
@@ -502,6 +520,27 @@ fn add_each<T: Clone + PartialEq>(to: &mut Vec<T>, from: &[T]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_machine_has_names_and_addresses() {
+        for (host, expected) in [
+            ("localhost", true),
+            ("LocalHost.", true),
+            ("a.localhost", true),
+            ("alocalhost", false),
+            ("localhost.example", false),
+            ("127.0.0.1", true),
+            ("127.1.2.3", true),
+            ("[::1]", true),
+            ("[::ffff:127.0.0.1]", true),
+            ("[::ffff:10.0.0.1]", false),
+            ("10.0.0.1", false),
+            ("169.254.169.254", false),
+            ("[fe80::1]", false),
+        ] {
+            assert_eq!(is_loopback(host), expected, "{host}");
+        }
+    }
 
     #[test]
     fn a_path_is_exact_or_begins_so_or_is_of_any_tenant() {

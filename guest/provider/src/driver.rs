@@ -63,7 +63,7 @@ pub(crate) async fn assertion(
     }
 }
 
-/// Where a user logs in.
+/// Where a user signs in.
 pub(crate) async fn authorization_request(
     identity: Option<&str>,
     options: AuthorizationOptions,

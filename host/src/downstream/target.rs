@@ -1,8 +1,9 @@
 //! Where a request goes.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use edgepass_core::Error;
+use edgepass_core::needs::is_loopback;
 use http::Uri;
 use http::header::{HOST, HeaderMap};
 use http::uri::Authority;
@@ -107,20 +108,4 @@ fn port(authority: &Authority) -> Option<u16> {
 
 fn default_port(is_tls: bool) -> u16 {
     if is_tls { 443 } else { 80 }
-}
-
-/// Whether it is this machine, by its name alone (RFC 6761 section 6.3).
-fn is_loopback(host: &str) -> bool {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host
-            .parse::<Ipv4Addr>()
-            .is_ok_and(|address| address.is_loopback())
-        || bare.is_some_and(|bare| {
-            bare.parse::<Ipv6Addr>()
-                .is_ok_and(|address| address.is_loopback())
-        })
 }

@@ -49,7 +49,7 @@ pub(crate) async fn build(
 ) -> Result<AuthorizationRequest, Error> {
     let Some(client) = identity.client() else {
         let message = format!(
-            "identity `{}` gets its tokens from the platform, where nobody logs in",
+            "identity `{}` gets its tokens from the platform, where nobody signs in",
             identity.name
         );
         return Err(Error::new(ErrorClass::InvalidRequest, message)
@@ -115,7 +115,7 @@ pub(crate) async fn build(
     })
 }
 
-/// Where users log in.
+/// Where users sign in.
 struct Server {
     endpoint: Endpoint,
     issuer: Option<String>,
@@ -161,7 +161,7 @@ impl Server {
         let Some(description) = description else {
             return Err(Error::new(
                 ErrorClass::Configuration,
-                "where users log in is not known: the server is known by its token_endpoint alone",
+                "where users sign in is not known: the server is known by its token_endpoint alone",
             )
             .hint("set issuer of the identity beside token_endpoint: the authorization endpoint is in its metadata"));
         };

@@ -39,7 +39,7 @@ pub(super) async fn token_endpoint(
     })
 }
 
-/// What a server says of itself where users are logged in.
+/// What a server says of itself where users sign in.
 #[derive(Clone, Debug)]
 pub(crate) struct Metadata {
     /// `issuer`.

@@ -79,7 +79,7 @@ impl Kind for OidcFederation {
         let client_id = place.required_alone("client_id", document.client_id.as_deref())?;
         client_id.check(rules::client_id)?;
         let client = Client {
-            // no user is logged in there
+            // no user signs in there
             described: None,
             client_id: client_id.value.to_owned(),
             tenant,
