@@ -888,7 +888,7 @@ async fn a_fault_is_said_beside_the_token_and_found_by_a_trial() -> Result<()> {
                 &json!({ "url": format!("rediss://localhost:{}", open.port), "ca_file": tls.authority }),
             )?,
             "url",
-            "TLS",
+            "did not end the TLS handshake",
         ),
         broken(
             "no TLS where it is spoken",
