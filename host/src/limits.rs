@@ -187,6 +187,10 @@ pub const REISSUE_INTERVAL: Duration = Duration::from_secs(300);
 #[cfg(feature = "token-store")]
 pub const TOKEN_STORE_DEADLINE: Duration = Duration::from_millis(1_200);
 
+/// How long a new connection to it may take, TLS with it: less than all, so that it is said what did not come about.
+#[cfg(feature = "token-store")]
+pub const TOKEN_STORE_CONNECTION: Duration = Duration::from_millis(1_100);
+
 /// How long it may take to answer on a connection that is there. One beside its users answers in a millisecond.
 #[cfg(feature = "token-store")]
 pub const TOKEN_STORE_ANSWER: Duration = Duration::from_millis(500);

@@ -299,9 +299,16 @@ impl Server {
 
     fn not_connected(&self, error: &NoConnection) -> Fault {
         match error {
-            NoConnection::Slow | NoConnection::SlowTls { .. } => {
-                self.no_answer(limits::TOKEN_STORE_DEADLINE.as_millis())
-            }
+            NoConnection::Slow => self.no_answer(limits::TOKEN_STORE_CONNECTION.as_millis()),
+            // who waits for a line of a command says nothing to a handshake
+            NoConnection::SlowTls { .. } => self.fault(
+                "url",
+                &format!(
+                    "did not end the TLS handshake in {} ms",
+                    limits::TOKEN_STORE_CONNECTION.as_millis()
+                ),
+                "a store without TLS is redis://; otherwise look whether it is overloaded",
+            ),
             NoConnection::Tls { .. } => self.fault(
                 "url",
                 &error.of_a_server(),
@@ -392,8 +399,8 @@ async fn stream(address: &str, tls: Option<ClientConfig>) -> Result<Stream, NoCo
         http,
         route: None,
         timeouts: Timeouts {
-            tcp: limits::TOKEN_STORE_DEADLINE,
-            all: limits::TOKEN_STORE_DEADLINE,
+            tcp: limits::TOKEN_STORE_CONNECTION,
+            all: limits::TOKEN_STORE_CONNECTION,
         },
     });
     connector.call(uri).await.map(TokioIo::into_inner)

@@ -956,7 +956,7 @@ fn an_api_of_users_is_asked_for_its_users() -> Result<()> {
         lab.emulator.clear_journal();
         let settings = settings(scopes)?;
         let on_behalf_of = ["--grant", "on-behalf-of", "--assertion-file", &file];
-        let command = settings.command(&lab, &[&["token"], &on_behalf_of[..]].concat())?;
+        let command = settings.command(&lab, &[&["token"][..], &on_behalf_of].concat())?;
         command.run()?.token().context(asked.to_owned())?;
         let requests = lab.emulator.token_requests();
         let sent = requests.first().and_then(|sent| sent.field("scope"));

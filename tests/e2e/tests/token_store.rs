@@ -677,12 +677,6 @@ async fn a_fault_is_said_beside_the_token_and_found_by_a_trial() -> Result<()> {
             "refused the connection",
         ),
         broken(
-            "no such name",
-            with(of(&open)?, &json!({ "url": "redis://store.invalid" }))?,
-            "url",
-            "has no address",
-        ),
-        broken(
             "no password",
             of(&locked)?,
             "password_file",
@@ -760,7 +754,7 @@ async fn a_fault_is_said_beside_the_token_and_found_by_a_trial() -> Result<()> {
                 &json!({ "url": format!("rediss://localhost:{}", open.port), "ca_file": tls.authority }),
             )?,
             "url",
-            "TLS",
+            "did not end the TLS handshake",
         ),
         broken(
             "no TLS where it is spoken",

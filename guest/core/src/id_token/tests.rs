@@ -246,7 +246,8 @@ impl World {
     }
 
     fn answer(&mut self, request: &HttpRequest) -> HttpResponse {
-        let url = request.url();
+        // with its query, which no message has
+        let url = format!("{}://{}{}", request.scheme, request.authority, request.path);
         let needs = self.engine.config().needs();
         let mut all = needs.connections.iter().chain(&needs.id_tokens);
         let is_permitted = all.any(|need| {
