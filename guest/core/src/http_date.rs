@@ -3,7 +3,7 @@
 //! By hand, because the crate of the field checks a date by writing it again: with all that it can then print that is
 //! nearly 7 kB of the Envoy filter.
 
-const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+const MONTHS: &[u8] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
 
 const DAYS_IN_MONTH: [u64; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
@@ -15,21 +15,20 @@ const DAYS_IN_MONTH: [u64; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31
 /// Sun Nov  6 08:49:37 1994           asctime
 /// ```
 pub(crate) fn unix_seconds(date: &str) -> Option<u64> {
-    let parts: Vec<&str> = date
-        .split([' ', ',', '-', ':'])
+    // bytes, not characters: with each exchange there is a date to read
+    let parts: Vec<&[u8]> = date
+        .as_bytes()
+        .split(|byte| matches!(byte, b' ' | b',' | b'-' | b':'))
         .filter(|part| !part.is_empty())
         .collect();
     let (day, month, year, hour, minute, second) = match parts.as_slice() {
-        [_, day, month, year, hour, minute, second, "GMT"] => {
+        [_, day, month, year, hour, minute, second, b"GMT"] => {
             (day, month, year, hour, minute, second)
         }
         [_, month, day, hour, minute, second, year] => (day, month, year, hour, minute, second),
         _ => return None,
     };
-    let month = MONTHS
-        .find(*month)
-        .filter(|at| month.len() == 3 && at % 3 == 0)?
-        / 3;
+    let month = MONTHS.chunks_exact(3).position(|name| name == *month)?;
     let year = match (number(year)?, year.len()) {
         (year, 4) => year,
         (year @ 0..70, 2) => 2000 + year,
@@ -69,9 +68,13 @@ pub(crate) fn unix_seconds_of(
 }
 
 /// At most four digits and nothing else.
-fn number(text: &str) -> Option<u64> {
-    let is_number = text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| is_number)
+fn number(digits: &[u8]) -> Option<u64> {
+    let add = |number: u64, digit: &u8| match digit {
+        b'0'..=b'9' => Some(10 * number + u64::from(digit - b'0')),
+        _ => None,
+    };
+    let is_number = matches!(digits.len(), 1..=4);
+    digits.iter().try_fold(0, add).filter(|_| is_number)
 }
 
 #[cfg(test)]

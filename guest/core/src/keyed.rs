@@ -349,6 +349,10 @@ impl Index {
     }
 
     fn find(&self, digest: u64, fits: &dyn Fn(u32) -> bool) -> Option<u32> {
+        if self.0.is_empty() {
+            // what an exchange asks is mostly whether there is something that is not there
+            return None;
+        }
         let place = Self::place(digest, NONE);
         let fits = |known: &Place| known.digest == place.digest && fits(known.slot);
         self.0.find(place.spread(), fits).map(|known| known.slot)
