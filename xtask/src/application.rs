@@ -11,10 +11,15 @@ const HARMLESS: &[&str] = &[
     // mathematics with public keys
     "edgepass:credentials/signatures",
     "edgepass:credentials/types",
+    // what is written there is for whoever runs the composition
+    "wasi:cli/stderr",
+    "wasi:cli/types",
     "wasi:clocks/monotonic-clock",
     "wasi:clocks/system-clock",
     "wasi:clocks/timezone",
     "wasi:clocks/types",
+    // folders and files come from `preopens` alone
+    "wasi:filesystem/types",
     "wasi:http/types",
     "wasi:random/insecure",
     "wasi:random/insecure-seed",
@@ -146,7 +151,7 @@ pub(crate) fn empty_environment(name: &str) -> String {
 pub(crate) fn has_types_alone(import: &str) -> bool {
     matches!(
         base(import),
-        "edgepass:credentials/types" | "wasi:clocks/types"
+        "edgepass:credentials/types" | "wasi:cli/types" | "wasi:clocks/types"
     )
 }
 
