@@ -24,6 +24,7 @@ use crate::bounds::Bounds;
 use crate::certificate::{Certificates, OpenError, Opened, SignError};
 use crate::egress::{Egress, Hooks};
 use crate::files::{FileError, TokenFiles};
+use crate::instance::OwnCalls;
 use crate::notices::Notices;
 use crate::sources::Sources;
 #[cfg(feature = "token-store")]
@@ -129,7 +130,7 @@ impl Host {
             })
         };
         let mut used = self.0.certificate_needs.iter().filter(is_its);
-        used.find_map(|need| self.0.certificates.get(&need.name)?.current().ok()?.over())
+        used.find_map(|need| self.0.certificates.over(&need.name))
     }
 
     /// What people should be told of how this was built, a line each: variables of the Azure SDKs that are set and have
@@ -155,6 +156,11 @@ impl Host {
     pub(crate) fn own_context(&self) -> Context {
         let own = (Environment::EDGEPASS_CALLER, "host");
         self.with_environment(WasiCtx::builder().envs(&[own]))
+    }
+
+    /// Has the host ask that component itself for tokens that it needs.
+    pub(crate) fn serve(&self, calls: OwnCalls) {
+        self.0.certificates.serve(calls);
     }
 
     pub(crate) fn notices(&self) -> Option<&Notices> {
@@ -470,14 +476,12 @@ impl<T: HostView> host_certificates::HostCertificateWithStore<T> for Imports {
                 "no credential of the configuration signs with {algorithm}"
             ))));
         }
-        Ok(
-            match tokio::task::spawn_blocking(move || snapshot.sign(algorithm, &input)).await {
-                Ok(Ok(signature)) => Ok(signature),
-                Ok(Err(SignError::Unsupported)) => Err(E::UnsupportedAlgorithm),
-                Ok(Err(SignError::Failed(reason))) => Err(E::Other(reason)),
-                Err(e) => Err(E::Other(e.to_string())),
-            },
-        )
+        Ok(match snapshot.sign(algorithm, input).await {
+            Ok(signature) => Ok(signature),
+            Err(SignError::Unsupported) => Err(E::UnsupportedAlgorithm),
+            Err(SignError::Failed(reason)) => Err(E::Other(reason)),
+            Err(SignError::Refused(reason)) => Err(E::Unavailable(reason)),
+        })
     }
 
     async fn send(

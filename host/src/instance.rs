@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use edgepass_core::config::KeyVaultFile;
 use edgepass_core::{
     AccessToken, AuthorizationOptions, AuthorizationRequest, ClientAssertion, CredentialTrial,
     Error, ErrorClass, ErrorDetail, IdentityStatus, Refresh, RejectionOutcome, Secret,
@@ -54,6 +55,19 @@ pub(crate) enum Call {
 }
 
 impl Call {
+    /// The identity that it names.
+    fn identity(&self) -> Option<&str> {
+        match self {
+            Self::Token(request) | Self::Rejection { request, .. } => request.identity.as_deref(),
+            Self::Assertion { identity, .. }
+            | Self::Trials { identity }
+            | Self::Authorization { identity, .. }
+            | Self::Forget { identity }
+            | Self::EndSession { identity, .. } => identity.as_deref(),
+            Self::Status => None,
+        }
+    }
+
     /// Whether it may be made once more where nobody knows how far it came: not what presents a code or a refresh token,
     /// which may have been sent, and is spent by that.
     fn is_repeatable(&self) -> bool {
@@ -101,13 +115,31 @@ impl Job {
 #[derive(Clone)]
 pub(crate) struct Instance {
     jobs: mpsc::Sender<Job>,
+    /// Those of the host itself, for which calls in the component may wait: they wait for no place in it.
+    _own: mpsc::Sender<Job>,
     restarts: Arc<AtomicU64>,
+}
+
+/// The host's own calls. It is what the component's imports hold, so it does not keep the component alive.
+pub(crate) struct OwnCalls(mpsc::WeakSender<Job>);
+
+impl OwnCalls {
+    /// A token of one of the host's own identities.
+    pub(crate) async fn token(&self, request: TokenRequest) -> Result<Secret, Error> {
+        let jobs = self.0.upgrade().ok_or_else(stopped)?;
+        match answer(send(&jobs, Call::Token(request))?).await? {
+            Answer::Token(token) => Ok(token.token),
+            _ => Err(stopped()),
+        }
+    }
 }
 
 impl Instance {
     /// Starts the task. It ends when the last clone of the handle is gone.
     pub(crate) fn start(engine: Engine, component: ProviderPre<Context>, host: Host) -> Self {
         let (jobs, queue) = mpsc::channel(limits::CALLS_QUEUED);
+        let (own, own_queue) = mpsc::channel(limits::OWN_CALLS_QUEUED);
+        host.serve(OwnCalls(own.downgrade()));
         let restarts = Arc::new(AtomicU64::new(0));
         let supervisor = Supervisor {
             watchdog: Watchdog::new(&engine),
@@ -115,35 +147,56 @@ impl Instance {
             component,
             host,
             queue,
+            own_queue,
             next_queued: None,
             in_flight: InFlight::default(),
             restarts: Arc::clone(&restarts),
         };
         tokio::spawn(supervisor.run());
-        Self { jobs, restarts }
+        Self {
+            jobs,
+            _own: own,
+            restarts,
+        }
     }
 
-    /// Queues a call. Fails at once when the queue is full.
+    /// Queues a call. Fails at once when the queue is full, and for the identities that the host alone uses.
     pub(crate) fn call(
         &self,
         call: Call,
     ) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
-        let (reply, answer) = oneshot::channel();
-        match self.jobs.try_send(Job {
-            call: Arc::new(call),
-            deadline: Instant::now() + limits::CALL_DEADLINE,
-            lost: 0,
-            reply: Some(reply),
-        }) {
-            Ok(()) => Ok(answer),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(busy()),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(stopped()),
+        if let Some(name) = call.identity().filter(|name| is_of_the_host(name)) {
+            let message = format!("there is no identity `{name}`");
+            return Err(Error::new(ErrorClass::InvalidRequest, message)
+                .hint("name one of those in the configuration"));
         }
+        send(&self.jobs, call)
     }
 
     /// How many instances have ended by a trap.
     pub(crate) fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
+    }
+}
+
+fn is_of_the_host(identity: &str) -> bool {
+    identity.starts_with(KeyVaultFile::IDENTITY)
+}
+
+fn send(
+    jobs: &mpsc::Sender<Job>,
+    call: Call,
+) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
+    let (reply, answer) = oneshot::channel();
+    match jobs.try_send(Job {
+        call: Arc::new(call),
+        deadline: Instant::now() + limits::CALL_DEADLINE,
+        lost: 0,
+        reply: Some(reply),
+    }) {
+        Ok(()) => Ok(answer),
+        Err(mpsc::error::TrySendError::Full(_)) => Err(busy()),
+        Err(mpsc::error::TrySendError::Closed(_)) => Err(stopped()),
     }
 }
 
@@ -243,6 +296,7 @@ struct Supervisor {
     component: ProviderPre<Context>,
     host: Host,
     queue: mpsc::Receiver<Job>,
+    own_queue: mpsc::Receiver<Job>,
     /// One that has been taken from a queue which could not be looked into otherwise. The next instance has it, if this one
     /// has not come to it.
     next_queued: Option<Job>,
@@ -319,6 +373,10 @@ impl Supervisor {
             Ok(exports) => exports,
             Err(e) => {
                 // fail these at once: a component that does not start answers nothing
+                let own = std::iter::from_fn(|| self.own_queue.try_recv().ok());
+                for mut job in own {
+                    job.answer(Err(transient(ErrorClass::Other, not_started(&e))));
+                }
                 while let Some(mut job) = next(&mut self.queue, &mut self.next_queued) {
                     job.answer(Err(transient(ErrorClass::Other, not_started(&e))));
                 }
@@ -326,23 +384,39 @@ impl Supervisor {
             }
         };
         let in_flight = &self.in_flight;
-        let (queue, next_queued) = (&mut self.queue, &mut self.next_queued);
+        let mut queues = Queues {
+            queue: &mut self.queue,
+            own: &mut self.own_queue,
+            next_queued: &mut self.next_queued,
+        };
         let drive = store.run_concurrent(async |store| {
-            drive(store, &exports, queue, next_queued, in_flight, next_id).await
+            drive(store, &exports, &mut queues, in_flight, next_id).await
         });
         self.watchdog.watch(drive).await?
     }
+}
+
+/// Where calls come from.
+struct Queues<'a> {
+    queue: &'a mut mpsc::Receiver<Job>,
+    /// The host's own.
+    own: &'a mut mpsc::Receiver<Job>,
+    next_queued: &'a mut Option<Job>,
 }
 
 /// Runs the calls of one instance.
 async fn drive(
     store: &Accessor<Context>,
     exports: &Exports,
-    queue: &mut mpsc::Receiver<Job>,
-    next_queued: &mut Option<Job>,
+    queues: &mut Queues<'_>,
     in_flight: &InFlight,
     again: u64,
 ) -> wasmtime::Result<()> {
+    let Queues {
+        queue,
+        own,
+        next_queued,
+    } = queues;
     let start = |id: u64| async move {
         let call = in_flight
             .0
@@ -381,6 +455,7 @@ async fn drive(
                         done?;
                         continue;
                     }
+                    Some(job) = own.recv() => Some(job),
                     job = queue.recv(), if has_room => job,
                     () = timer.as_mut(), if timer_is_set => {
                         timer_is_set = false;
