@@ -3,6 +3,7 @@
 
 mod csr;
 mod issued;
+mod key_vault;
 mod pair;
 mod pkcs12;
 #[cfg(unix)]
@@ -12,11 +13,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
-use edgepass_core::config::CertificateFiles;
+use edgepass_core::config::{CertificateFiles, KeyVaultFile};
 use edgepass_core::needs::IssuedCertificateNeed;
 use edgepass_core::{
     Algorithm, Environment, Issuance, Secret, SecretBytes, without_byte_order_mark,
@@ -26,12 +27,14 @@ use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
 use self::issued::Issued;
+use self::key_vault::{KeyVault, Remote};
 use self::pair::{Given, Life, Pair, SigningKey};
 pub(crate) use self::pair::{LoadError, SignError};
 #[cfg(unix)]
 use self::svid::Workload;
 use crate::egress::{Egress, Pool, PoolCell};
 use crate::files::{self, Stamp};
+use crate::instance::OwnCalls;
 use crate::limits;
 
 /// Where a certificate and its private key come from, or a private key alone: files, which are read again when they
@@ -259,13 +262,26 @@ pub(crate) struct Certificates {
     /// Those that agents of SPIFFE give.
     #[cfg(unix)]
     workloads: BTreeMap<String, Workload>,
+    /// Those that vaults keep.
+    vaults: BTreeMap<String, Arc<KeyVault>>,
+    /// Who gives tokens for the vaults.
+    tokens: Arc<OnceLock<OwnCalls>>,
 }
 
 impl Certificates {
+    /// `vaults` are asked by that egress.
     pub(crate) fn new(
         mut sources: BTreeMap<String, CertificateSource>,
         issued: Vec<IssuedCertificateNeed>,
+        vaults: BTreeMap<String, KeyVaultFile>,
+        to_vaults: Egress,
     ) -> Self {
+        let (tokens, to_vaults) = (Arc::default(), Arc::new(to_vaults));
+        let vault = |(name, file): (String, KeyVaultFile)| {
+            let vault = KeyVault::new(&name, file, Arc::clone(&to_vaults), Arc::clone(&tokens));
+            (name, Arc::new(vault))
+        };
+        let vaults = vaults.into_iter().map(vault).collect();
         #[cfg(unix)]
         let workloads = sources
             .extract_if(.., |_, source| source.workload_api.is_some())
@@ -293,7 +309,15 @@ impl Certificates {
                 .collect(),
             #[cfg(unix)]
             workloads,
+            vaults,
+            tokens,
         }
+    }
+
+    /// Says who gives tokens for the vaults: the component, which runs only after what it may reach is there.
+    pub(crate) fn serve(&self, tokens: OwnCalls) {
+        // once: a host has one component
+        let _ = self.tokens.set(tokens);
     }
 
     /// What is named for one and is not there now, and what is doubtful of those that are, in words.
@@ -318,9 +342,13 @@ impl Certificates {
         kept.chain(workloads).collect()
     }
 
-    /// The one of that name, of those.
-    pub(crate) fn get(&self, name: &str) -> Option<&Certificate> {
-        self.kept.get(name).map(Arc::as_ref)
+    /// Why no server will accept the one of that name now, if its dates say so. Reads files.
+    pub(crate) fn over(&self, name: &str) -> Option<String> {
+        match (self.kept.get(name), self.vaults.get(name)) {
+            (Some(certificate), _) => certificate.current().ok()?.over(),
+            (None, Some(vault)) => vault.snapshot()?.over(),
+            (None, None) => None,
+        }
     }
 
     /// The one of that name as it is now, if there is one of that name.
@@ -336,6 +364,9 @@ impl Certificates {
         if let Some(workload) = self.workloads.get(name) {
             return Some(workload.current().await);
         }
+        if let Some(vault) = self.vaults.get(name).map(Arc::clone) {
+            return Some(vault.current().await);
+        }
         match self.issued.get(name) {
             Some(issued) => Some(issued.current().await),
             None => None,
@@ -344,7 +375,7 @@ impl Certificates {
 }
 
 /// Why a certificate cannot be opened, in words.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum OpenError {
     #[error("{0}")]
     Unavailable(String),
@@ -526,6 +557,8 @@ pub(crate) struct Snapshot {
     pool: PoolCell,
     /// What the platform said that issued it.
     issuance: Option<Issuance>,
+    /// Its key, if that does not leave the vault.
+    remote: Option<Remote>,
     /// A server has ended a handshake in which it was shown.
     refused: AtomicBool,
 }
@@ -550,6 +583,7 @@ impl Snapshot {
             signing: pair.signing,
             pool: PoolCell::default(),
             issuance: None,
+            remote: None,
             refused: AtomicBool::new(false),
         }
     }
@@ -558,6 +592,14 @@ impl Snapshot {
     fn issued(name: &str, pair: Pair, issuance: Issuance) -> Self {
         Self {
             issuance: Some(issuance),
+            ..Self::new(name, pair)
+        }
+    }
+
+    /// One whose key does not leave its vault.
+    fn in_a_vault(name: &str, pair: Pair, remote: Remote) -> Self {
+        Self {
+            remote: Some(remote),
             ..Self::new(name, pair)
         }
     }
@@ -632,18 +674,35 @@ impl Snapshot {
         self.certified.clone()
     }
 
-    /// A JWS signature. Call it where blocking is allowed.
-    pub(crate) fn sign(&self, algorithm: Algorithm, input: &[u8]) -> Result<Vec<u8>, SignError> {
-        let key = self.signing.as_ref().ok_or(SignError::Unsupported)?;
-        key.sign(algorithm, input)
+    /// A JWS signature.
+    pub(crate) async fn sign(
+        self: Arc<Self>,
+        algorithm: Algorithm,
+        input: Vec<u8>,
+    ) -> Result<Vec<u8>, SignError> {
+        if let Some(remote) = &self.remote {
+            return remote.sign(algorithm, &input).await;
+        }
+        let signed = tokio::task::spawn_blocking(move || {
+            let key = self.signing.as_ref().ok_or(SignError::Unsupported)?;
+            key.sign(algorithm, &input)
+        });
+        let failed = |e: tokio::task::JoinError| SignError::Failed(e.to_string());
+        signed.await.map_err(failed)?
     }
 
     /// The connections that are authenticated with this certificate.
     pub(crate) async fn pool(&self, egress: &Egress) -> Result<Pool, wasmtime_wasi_http::Error> {
         let Some(certified) = &self.certified else {
+            let what = match &self.remote {
+                Some(_) => {
+                    "has a key that does not leave its Key Vault (`exportable` of its policy is false)"
+                }
+                None => "is a private key without a certificate",
+            };
             // never a connection without the certificate that was asked for
             return Err(wasmtime_wasi_http::Error::InternalError(Some(format!(
-                "{} is a private key without a certificate, which authenticates no connection",
+                "{} {what}, which authenticates no connection",
                 self.name
             ))));
         };

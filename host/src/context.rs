@@ -24,6 +24,7 @@ use crate::bounds::Bounds;
 use crate::certificate::{Certificates, OpenError, Opened, SignError};
 use crate::egress::{Egress, Hooks};
 use crate::files::{FileError, TokenFiles};
+use crate::instance::OwnCalls;
 use crate::sources::Sources;
 #[cfg(feature = "token-store")]
 use crate::token_store::TokenStore;
@@ -149,7 +150,7 @@ impl Host {
         let identity = identity.or(self.0.default_identity.as_deref())?;
         let needs = self.0.identities.get(identity)?.iter();
         let mut used = needs.filter(|need| is_of(&need.setting, identity, credential));
-        used.find_map(|need| self.0.certificates.get(&need.name)?.current().ok()?.over())
+        used.find_map(|need| self.0.certificates.over(&need.name))
     }
 
     /// What people should be told of how this was built, a line each: variables of the Azure SDKs that are set and have
@@ -179,6 +180,11 @@ impl Host {
 
     pub(crate) fn has_notices(&self) -> bool {
         self.0.has_notices
+    }
+
+    /// Has the host ask that component itself for tokens that it needs.
+    pub(crate) fn serve(&self, calls: OwnCalls) {
+        self.0.certificates.serve(calls);
     }
 
     /// The token store.
@@ -503,14 +509,12 @@ impl<T: HostView> host_certificates::HostCertificateWithStore<T> for Imports {
                 "no credential of the configuration signs with {algorithm}"
             ))));
         }
-        Ok(
-            match tokio::task::spawn_blocking(move || snapshot.sign(algorithm, &input)).await {
-                Ok(Ok(signature)) => Ok(signature),
-                Ok(Err(SignError::Unsupported)) => Err(E::UnsupportedAlgorithm),
-                Ok(Err(SignError::Failed(reason))) => Err(E::Other(reason)),
-                Err(e) => Err(E::Other(e.to_string())),
-            },
-        )
+        Ok(match snapshot.sign(algorithm, input).await {
+            Ok(signature) => Ok(signature),
+            Err(SignError::Unsupported) => Err(E::UnsupportedAlgorithm),
+            Err(SignError::Failed(reason)) => Err(E::Other(reason)),
+            Err(SignError::Refused(reason)) => Err(E::Unavailable(reason)),
+        })
     }
 
     async fn send(

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use edgepass_core::config::KeyVaultFile;
 use edgepass_core::{
     AccessToken, AuthorizationOptions, AuthorizationRequest, ClientAssertion, CredentialTrial,
     Error, ErrorClass, GrantKind, IdentityStatus, Refresh, RejectionOutcome, Secret, TokenRequest,
@@ -65,6 +66,19 @@ impl Call {
             Self::Assertion { .. } | Self::Trials { .. } | Self::Forget { .. } | Self::Status => {
                 false
             }
+        }
+    }
+
+    /// The identity that it names.
+    fn identity(&self) -> Option<&str> {
+        match self {
+            Self::Token(request) | Self::Rejection { request, .. } => request.identity.as_deref(),
+            Self::Assertion { identity, .. }
+            | Self::Trials { identity }
+            | Self::Authorization { identity, .. }
+            | Self::Forget { identity }
+            | Self::EndSession { identity, .. } => identity.as_deref(),
+            Self::Status => None,
         }
     }
 
@@ -137,7 +151,23 @@ impl Job {
 pub(crate) struct Instance {
     own: mpsc::Sender<Job>,
     users: mpsc::Sender<Job>,
+    /// Those of the host itself, for which calls in the component may wait: they wait for no place in it.
+    _host: mpsc::Sender<Job>,
     restarts: Arc<AtomicU64>,
+}
+
+/// The host's own calls. It is what the component's imports hold, so it does not keep the component alive.
+pub(crate) struct OwnCalls(mpsc::WeakSender<Job>);
+
+impl OwnCalls {
+    /// A token of one of the host's own identities.
+    pub(crate) async fn token(&self, request: TokenRequest) -> Result<Secret, Error> {
+        let jobs = self.0.upgrade().ok_or_else(stopped)?;
+        match answer(send(&jobs, Call::Token(request))?).await? {
+            Answer::Token(token) => Ok(token.token),
+            _ => Err(stopped()),
+        }
+    }
 }
 
 impl Instance {
@@ -145,6 +175,8 @@ impl Instance {
     pub(crate) fn start(engine: Engine, component: ProviderPre<Context>, host: Host) -> Self {
         let (own, queue) = mpsc::channel(limits::CALLS_QUEUED);
         let (users, queue_of_users) = mpsc::channel(limits::USERS_CALLS_QUEUED);
+        let (of_host, queue_of_host) = mpsc::channel(limits::OWN_CALLS_QUEUED);
+        host.serve(OwnCalls(of_host.downgrade()));
         let restarts = Arc::new(AtomicU64::new(0));
         let supervisor = Supervisor {
             watchdog: Watchdog::new(&engine),
@@ -152,6 +184,7 @@ impl Instance {
             component,
             host,
             queues: Queues {
+                host: queue_of_host,
                 own: Queue::new(queue),
                 users: Queue::new(queue_of_users),
             },
@@ -162,35 +195,52 @@ impl Instance {
         Self {
             own,
             users,
+            _host: of_host,
             restarts,
         }
     }
 
-    /// Queues a call. Fails at once when the queue is full.
+    /// Queues a call. Fails at once when the queue is full, and for the identities that the host alone uses.
     pub(crate) fn call(
         &self,
         call: Call,
     ) -> Result<oneshot::Receiver<Result<Answer, Failed>>, Error> {
-        let (reply, answer) = oneshot::channel();
+        if let Some(name) = call.identity().filter(|name| is_of_the_host(name)) {
+            let message = format!("there is no identity `{name}`");
+            return Err(Error::new(ErrorClass::InvalidRequest, message)
+                .hint("name one of those in the configuration"));
+        }
         let jobs = match call.is_of_a_user() {
             true => &self.users,
             false => &self.own,
         };
-        match jobs.try_send(Job {
-            call: Arc::new(call),
-            deadline: Instant::now() + limits::CALL_DEADLINE,
-            lost: 0,
-            reply: Some(reply),
-        }) {
-            Ok(()) => Ok(answer),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(busy(jobs.max_capacity())),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(stopped()),
-        }
+        send(jobs, call)
     }
 
     /// How many instances have ended by a trap.
     pub(crate) fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
+    }
+}
+
+fn is_of_the_host(identity: &str) -> bool {
+    identity.starts_with(KeyVaultFile::IDENTITY)
+}
+
+fn send(
+    jobs: &mpsc::Sender<Job>,
+    call: Call,
+) -> Result<oneshot::Receiver<Result<Answer, Failed>>, Error> {
+    let (reply, answer) = oneshot::channel();
+    match jobs.try_send(Job {
+        call: Arc::new(call),
+        deadline: Instant::now() + limits::CALL_DEADLINE,
+        lost: 0,
+        reply: Some(reply),
+    }) {
+        Ok(()) => Ok(answer),
+        Err(mpsc::error::TrySendError::Full(_)) => Err(busy(jobs.max_capacity())),
+        Err(mpsc::error::TrySendError::Closed(_)) => Err(stopped()),
     }
 }
 
@@ -325,8 +375,9 @@ impl Queue {
     }
 }
 
-/// The application's own calls, which go first, and those for its users.
+/// The application's own calls, which go first, and those for its users. Before both go the host's, for which they may wait.
 struct Queues {
+    host: mpsc::Receiver<Job>,
     own: Queue,
     users: Queue,
 }
@@ -429,6 +480,9 @@ impl Supervisor {
             Ok(exports) => exports,
             Err(e) => {
                 // fail these at once: a component that does not start answers nothing
+                while let Ok(mut job) = self.queues.host.try_recv() {
+                    job.fail(transient(ErrorClass::Other, not_started(&e)));
+                }
                 for queue in self.queues.both() {
                     while let Some(mut job) = queue.next() {
                         job.fail(transient(ErrorClass::Other, not_started(&e)));
@@ -484,13 +538,14 @@ async fn drive(
             }
             let has_room = calls.len() < limits::CALLS_IN_COMPONENT;
             let has_room_for_users = has_room && of_users < limits::USERS_CALLS_IN_COMPONENT;
-            let Queues { own, users } = &mut *queues;
+            let Queues { host, own, users } = &mut *queues;
             let job = tokio::select! {
                 biased;
                 Some(done) = calls.next(), if !calls.is_empty() => {
                     of_users -= usize::from(done?);
                     continue;
                 }
+                Some(job) = host.recv() => Some(job),
                 job = own.recv(), if has_room => job,
                 job = users.recv(), if has_room_for_users => job,
                 () = timer.as_mut(), if timer_is_set => {

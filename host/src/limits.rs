@@ -182,6 +182,34 @@ pub const RENEW_AGAIN: Duration = Duration::from_secs(30);
 /// not the certificate that the server minds.
 pub const REISSUE_INTERVAL: Duration = Duration::from_secs(300);
 
+/// How long a request to a Key Vault may take: the vault answers in some hundredths of a second, and needs longer for a
+/// certificate with a chain that it has not been asked for lately.
+pub const VAULT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long the first certificate of a vault is waited for, the managed identity's token included: less than the engine waits
+/// for the host. What comes later is there for the next call.
+pub const VAULT_WAIT: Duration = Duration::from_secs(9);
+
+/// How long an exchange waits to hear of a new version while there is a certificate: then it goes on with that.
+pub const VAULT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often at most a vault is asked for a new version, and only when the certificate is used: seldom enough for its bounds
+/// (4,000 reads in ten seconds for all who share it), and often enough that an application's certificate may be taken away
+/// the same hour in which it was replaced.
+pub const VAULT_POLL: Duration = Duration::from_secs(300);
+
+/// The least of these times, of a certificate that lives for minutes.
+pub const VAULT_POLL_LEAST: Duration = Duration::from_secs(5);
+
+/// How long what a vault has refused is answered without it being asked again: as the engine has it for servers.
+pub const VAULT_REFUSED: Duration = Duration::from_secs(2);
+
+/// The longest time for which a vault is left alone that asks for it (`Retry-After`).
+pub const MAX_VAULT_ALONE: Duration = Duration::from_secs(3600);
+
+/// Calls by which the host asks its own component for tokens, waiting at once: one for each vault, some times over.
+pub const OWN_CALLS_QUEUED: usize = 64;
+
 /// How long the token store may take for one thing that is asked of it, a new connection with it: less than the engine waits
 /// ([`TOKEN_STORE_TIMEOUT_MS`](edgepass_core::limits::TOKEN_STORE_TIMEOUT_MS)), so that the reason is known.
 #[cfg(feature = "token-store")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 #[cfg(feature = "token-store")]
 use edgepass_core::config::TokenStoreFile;
-use edgepass_core::config::{ConsumersFile, HostFile};
+use edgepass_core::config::{ConsumersFile, HostFile, KeyVaultFile};
 use edgepass_core::{
     AuthorizationOptions, AuthorizationRequest, ClientAssertion, Config, ConfigError,
     CredentialTrial, Environment, Error, ErrorClass, ErrorDetail, Grant, IdentityStatus, Needs,
@@ -689,6 +689,11 @@ impl Builder {
     ///
     /// When the configuration, a file that it names, or the environment is wrong.
     pub fn build_host(self) -> Result<Host, BuildError> {
+        self.host(false)
+    }
+
+    /// The same, for a provider or for components of somebody else's.
+    fn host(self, is_own: bool) -> Result<Host, BuildError> {
         let loaded = Loaded::of(self.config, &self.environment)?;
         let environment = loaded.environment(self.environment);
         let document = loaded.text();
@@ -742,7 +747,14 @@ impl Builder {
             log::warn!("{warning}");
         }
         let mut certificates = self.certificates;
+        let mut vaults: BTreeMap<String, KeyVaultFile> = BTreeMap::new();
         for (name, files) in &config.certificates {
+            if let Some(vault) = &files.key_vault {
+                if !certificates.contains_key(name) {
+                    vaults.insert(name.clone(), vault.clone());
+                }
+                continue;
+            }
             certificates
                 .entry(name.clone())
                 .or_insert_with(|| CertificateSource::configured(files, &environment));
@@ -750,7 +762,7 @@ impl Builder {
         if let Some(name) = config
             .unresolved_certificates()
             .into_iter()
-            .find(|name| !certificates.contains_key(name))
+            .find(|name| !certificates.contains_key(name) && !vaults.contains_key(name))
         {
             return Err(BuildError::Certificate { name });
         }
@@ -780,9 +792,23 @@ impl Builder {
             )
         }));
         let is_used = |name: &String| needs.certificates.iter().any(|need| need.name == *name);
-        let unused_certificates = certificates.keys().filter(|name| !is_used(name));
-        let unused_certificates = unused_certificates.cloned().collect();
+        let names = certificates.keys().chain(vaults.keys());
+        let unused_certificates = names.filter(|name| !is_used(name)).cloned().collect();
         certificates.retain(|name, _| is_used(name));
+        vaults.retain(|name, _| is_used(name));
+        if let Some(name) = vaults.keys().next().filter(|_| !is_own) {
+            return Err(only_for_a_provider(name).into());
+        }
+        let to_vaults = vaults.values().flat_map(KeyVaultFile::connections);
+        let to_vaults = match vaults.is_empty() {
+            true => Egress::new(Vec::new(), Roots::none()),
+            false => {
+                // what is to be said of these was said above
+                let roots = roots_of(self.roots.as_ref(), &config.host, &mut Vec::new())?;
+                let proxies = Proxies::new(config.host.proxy.as_deref(), &environment)?;
+                Egress::new(to_vaults.collect(), roots).through(proxies)
+            }
+        };
         Ok(Host::new(Reach {
             egress: Arc::new(
                 Egress::new(connections, roots)
@@ -791,7 +817,12 @@ impl Builder {
             ),
             way,
             sources: Sources::new(needs.host_sources, &environment),
-            certificates: Certificates::new(certificates, needs.issued_certificates),
+            certificates: Certificates::new(
+                certificates,
+                needs.issued_certificates,
+                vaults,
+                to_vaults,
+            ),
             signatures: needs.signatures,
             identities: (config.identities.iter())
                 .map(|(name, identity)| (name.clone(), identity.needs().certificates.clone()))
@@ -829,7 +860,7 @@ impl Builder {
         #[cfg(feature = "compiler")]
         let wasm = self.component.take();
         let read_through = !self.bypass;
-        let host = self.build_host()?;
+        let host = self.host(true)?;
         if let Some(error) = host.no_store() {
             return Err(error.clone().into());
         }
@@ -884,6 +915,15 @@ fn roots_of(
             None => Roots::system(extra, warnings),
         },
     }
+}
+
+/// Of a certificate that takes a provider's own component to get.
+fn only_for_a_provider(name: &str) -> ConfigError {
+    ConfigError::new(
+        format!("certificates.{name}.key_vault"),
+        "is read by a provider alone, which has a component of its own that gets tokens for the vault",
+    )
+    .hint("serve the components by a Provider (link::add_provider_to_linker), or name files")
 }
 
 /// Of a certificate whose dates no server accepts.
@@ -1085,7 +1125,7 @@ fn with_token_store(document: Option<&str>, store: &TokenStoreFile) -> Option<Se
     Some(whole)
 }
 
-fn wipe(value: &mut serde_json::Value) {
+pub(crate) fn wipe(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::String(text) => text.zeroize(),
         serde_json::Value::Array(items) => items.iter_mut().for_each(wipe),

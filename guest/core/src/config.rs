@@ -76,7 +76,7 @@ pub struct Config {
     /// The environment alone describes its identity.
     environment_only: bool,
     /// By which the host reads certificates of Key Vault. No request of anybody else's names one.
-    #[cfg(feature = "every-credential")]
+    #[cfg(feature = "key-vault")]
     pub(crate) vaults: Table<String, Arc<IdentityConfig>>,
 }
 

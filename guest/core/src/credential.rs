@@ -777,7 +777,7 @@ impl Credential {
     }
 }
 
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 impl Direct {
     /// A managed identity for tokens of that resource alone.
     pub(crate) fn managed_identity(

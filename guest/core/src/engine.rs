@@ -805,7 +805,7 @@ impl Engine {
             .hint("name one in the request, or set default_identity"));
         };
         let found = self.config.identities.get(name);
-        #[cfg(feature = "every-credential")]
+        #[cfg(feature = "key-vault")]
         let found = found.or_else(|| self.config.vaults.get(name));
         found.cloned().ok_or_else(|| {
             let name: String = name.chars().filter(|c| !c.is_control()).take(80).collect();

@@ -409,10 +409,27 @@ const SECTIONS: &[Section] = &[
             ("password_env", NATIVE),
             ("spiffe_socket", NATIVE),
             ("spiffe_id", NATIVE),
+            ("key_vault", NATIVE),
         ],
         note: "Key and password stay in the host: a component is shown neither. In Envoy, which reads PEM alone, the filter reads a key that it signs with as one of its files, and a certificate on connections is the \
                cluster's: `edgepass envoy-config` writes both.",
         example: "",
+    },
+    Section {
+        object: "KeyVaultFile",
+        heading: "A certificate in Azure Key Vault",
+        place: "certificates.NAME.key_vault",
+        used_by: NATIVE,
+        exceptions: &[],
+        note: "[credentials/key-vault.md](credentials/key-vault.md) says what it takes. Its `identity` has the settings of [`managed_identity`](#managed_identity).",
+        example: r#"{
+  "identities": { "app": {
+    "tenant_id": "contoso.example",
+    "client_id": "66666666-7777-8888-9999-000000000000",
+    "credential": { "certificate": { "name": "app-cert" } }
+  } },
+  "certificates": { "app-cert": { "key_vault": { "url": "https://contoso-vault.vault.azure.net", "certificate": "app" } } }
+}"#,
     },
     Section {
         object: "HostFile",

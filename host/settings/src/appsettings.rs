@@ -173,6 +173,55 @@ struct Unusable {
     instead: String,
 }
 
+/// Where a certificate comes from.
+struct Certificate<'a> {
+    files: Object,
+    /// Where fields come from.
+    places: Vec<(&'static str, &'a str)>,
+    password: Option<&'a Setting>,
+}
+
+impl<'a> Certificate<'a> {
+    fn of(
+        field: &'static str,
+        value: Node,
+        from: &'a Setting,
+        password: Option<&'a Setting>,
+    ) -> Self {
+        Self {
+            files: vec![(field.to_owned(), value)],
+            places: vec![(field, &from.from)],
+            password,
+        }
+    }
+
+    /// As `DefaultCertificateLoader` of Microsoft.Identity.Web has it, but by a managed identity alone.
+    fn of_a_vault(
+        url: &'a Setting,
+        certificate: &'a Setting,
+        identity: Option<&'a Setting>,
+    ) -> Self {
+        let mut vault: Object = vec![
+            ("url".to_owned(), Node::text(url.text())),
+            ("certificate".to_owned(), Node::text(certificate.text())),
+        ];
+        let mut places = vec![
+            ("key_vault.url", url.from.as_str()),
+            ("key_vault.certificate", certificate.from.as_str()),
+        ];
+        if let Some(identity) = identity {
+            let id = vec![("client_id".to_owned(), Node::text(identity.text()))];
+            vault.push(("identity".to_owned(), Node::Object(id)));
+            places.push(("key_vault.identity.client_id", &identity.from));
+        }
+        Self {
+            files: vec![("key_vault".to_owned(), Node::Object(vault))],
+            places,
+            password: None,
+        }
+    }
+}
+
 /// What becomes of an entry of `ClientCredentials`.
 enum Entry {
     Credential(Credential),
@@ -698,8 +747,8 @@ impl<'a> Reader<'a> {
                 };
                 let password = value(&["CertificatePassword", "ReferenceOrValue"]);
                 let field = Node::text(self.absolute(file.text()));
-                let files = ("certificate_file", field, file);
-                self.certificate(section, path, name, client, bound, files, password)?
+                let files = Certificate::of("certificate_file", field, file, password);
+                self.certificate(section, path, name, client, bound, files)?
             }
             Source::Base64Encoded => {
                 let found = value(&["Base64EncodedValue", "ReferenceOrValue"]);
@@ -708,8 +757,23 @@ impl<'a> Reader<'a> {
                     None => self.required(&format!("{path}:Base64EncodedValue"))?,
                 };
                 let password = value(&["CertificatePassword", "Container"]);
-                let files = ("certificate_base64", Node::Text(text.value.clone()), text);
-                self.certificate(section, path, name, client, bound, files, password)?
+                let value = Node::Text(text.value.clone());
+                let files = Certificate::of("certificate_base64", value, text, password);
+                self.certificate(section, path, name, client, bound, files)?
+            }
+            Source::KeyVault => {
+                let required = |keys: [&str; 2], key: &str| match value(&keys) {
+                    Some(setting) => Ok(setting),
+                    None => self.required(&format!("{path}:{key}")),
+                };
+                let url = required(["KeyVaultUrl", "Container"], "KeyVaultUrl")?;
+                let certificate = required(
+                    ["KeyVaultCertificateName", "ReferenceOrValue"],
+                    "KeyVaultCertificateName",
+                )?;
+                let identity = value(&["ManagedIdentityClientId"]);
+                let vault = Certificate::of_a_vault(url, certificate, identity);
+                self.certificate(section, path, name, client, bound, vault)?
             }
             Source::CustomSignedAssertion => self.custom(path, name)?,
             other => {
@@ -753,7 +817,6 @@ impl<'a> Reader<'a> {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a certificate is made of")]
     fn certificate(
         &mut self,
         section: &str,
@@ -761,13 +824,18 @@ impl<'a> Reader<'a> {
         name: &str,
         client: &Client,
         bound: bool,
-        (field, node, from): (&'static str, Node, &Setting),
-        password: Option<&Setting>,
+        certificate: Certificate<'_>,
     ) -> Result<Entry, ConfigError> {
+        let Certificate {
+            mut files,
+            places,
+            password,
+        } = certificate;
         let name = format!("{name}-{}", self.draft.certificates.len());
         let place = format!("certificates.{name}");
-        let mut files: Object = vec![(field.to_owned(), node)];
-        self.draft.place(format!("{place}.{field}"), &from.from);
+        for (field, from) in places {
+            self.draft.place(format!("{place}.{field}"), from);
+        }
         self.draft.place(&place, self.from(path));
         if let Some(password) = password {
             let variable = password.variable.as_str();

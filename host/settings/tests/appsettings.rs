@@ -132,7 +132,7 @@ fn every_source_type_becomes_a_credential_or_says_what_to_use() {
             json!({
                 "SourceType": "KeyVault", "KeyVaultUrl": "https://v.vault.azure.net", "KeyVaultCertificateName": "c",
             }),
-            Err(["not read from Key Vault", "Secrets Store CSI"]),
+            Ok(json!({ "certificate": { "name": "AzureAd-0" } })),
         ),
         (
             json!({ "SourceType": "StoreWithThumbprint", "CertificateThumbprint": "AB", "CertificateStorePath": "CurrentUser/My" }),
@@ -152,7 +152,7 @@ fn every_source_type_becomes_a_credential_or_says_what_to_use() {
         ),
         (
             json!({ "SourceType": "SignedAssertionFromVault" }),
-            Err(["signed in Key Vault", "SignedAssertionFilePath"]),
+            Err(["in Key Vault", "SignedAssertionFilePath"]),
         ),
         (
             json!({ "SourceType": "AutoDecryptKeys" }),
@@ -227,54 +227,150 @@ fn every_source_type_becomes_a_credential_or_says_what_to_use() {
     }
 }
 
-/// Of a client that has nothing else the error says where it stands, and where the page is that has the manifest.
+/// What each setting of an entry becomes, whichever way it is written.
 #[test]
-fn a_key_vault_alone_is_an_error_with_its_place() {
-    const WHY: &str = "is a certificate that is not read from Key Vault";
+fn a_certificate_of_a_key_vault_is_read_by_the_host() {
+    const URL: &str = "https://contoso.vault.azure.net";
+    const READER: &str = "77777777-8888-9999-aaaa-bbbbbbbbbbbb";
 
-    let vault = |type_of: &str| {
-        format!(
-            "{{ \"AzureAd\": {{\n\"TenantId\": \"{TENANT}\",\n\"ClientId\": \"{CLIENT}\",\n\"ClientCredentials\": [\n\
-             {{ \"KeyVaultUrl\": \"https://hunter2.vault.azure.net\",\n\"SourceType\": {type_of} }}\n] }} }}"
-        )
-    };
-    let place = "AzureAd:ClientCredentials:0:SourceType (appsettings.json, line 6)";
-    let variable = "AzureAd__ClientCredentials__0__SourceType";
-    let named = vault("\"KeyVault\"");
-    for (text, over, variables, begins) in [
-        (named.clone(), "{}", &[][..], format!("{place}: {WHY}")),
-        // as a number of .NET's enumeration
-        (vault("1"), "{}", &[], format!("{place}: {WHY}")),
+    let plain = json!({ "url": URL, "certificate": "app" });
+    for (entry, vault, credential) in [
         (
-            named.clone(),
-            "{\n\"AzureAd\": { \"ClientCredentials\": [ {\n\"SourceType\": \"KeyVault\" } ] } }",
-            &[],
-            format!(
-                "AzureAd:ClientCredentials:0:SourceType (appsettings.Production.json, line 3): {WHY}"
-            ),
+            json!({ "SourceType": "KeyVault", "KeyVaultUrl": URL, "KeyVaultCertificateName": "app" }),
+            plain.clone(),
+            json!({ "name": "AzureAd-0" }),
+        ),
+        // as a number of .NET's enumeration, and by the names that its older programs use for all kinds
+        (
+            json!({ "SourceType": 1, "Container": URL, "ReferenceOrValue": "app" }),
+            plain.clone(),
+            json!({ "name": "AzureAd-0" }),
         ),
         (
-            vault("\"ClientSecret\""),
+            json!({
+                "SourceType": "keyvault", "KeyVaultUrl": URL, "KeyVaultCertificateName": "app",
+                "ManagedIdentityClientId": READER, "UseBoundCredential": true,
+            }),
+            json!({ "url": URL, "certificate": "app", "identity": { "client_id": READER } }),
+            json!({ "name": "AzureAd-0", "use_bound_credential": true }),
+        ),
+    ] {
+        let (found, imported) = identity(&section(&json!({ "ClientCredentials": [entry] })));
+        assert_eq!(found["credential"], json!({ "certificate": credential }));
+        assert_eq!(
+            document(&imported)["certificates"],
+            json!({ "AzureAd-0": { "key_vault": vault } })
+        );
+        let config = Config::load(Some(&imported.document), &Environment::default()).unwrap();
+        let certificate = config.certificates.get("AzureAd-0").unwrap();
+        let server = certificate.key_vault.as_ref().unwrap().server();
+        assert_eq!(
+            server,
+            (
+                "contoso.vault.azure.net".into(),
+                "https://vault.azure.net".into()
+            )
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_key_vault_is_said_of_its_setting() {
+    let entry = |more: &str| {
+        format!(
+            "{{ \"AzureAd\": {{\n\"TenantId\": \"{TENANT}\",\n\"ClientId\": \"{CLIENT}\",\n\"ClientCredentials\": [\n\
+             {{ \"SourceType\": \"KeyVault\",\n{more}\n}}\n] }} }}"
+        )
+    };
+    let at = "AzureAd:ClientCredentials:0";
+    for (more, over, place, says) in [
+        (
+            "\"KeyVaultCertificateName\": \"app\"",
             "{}",
-            &[(variable, "KeyVault")],
+            format!("{at}:KeyVaultUrl ("),
+            "is not set",
+        ),
+        (
+            "\"KeyVaultUrl\": \"https://c.vault.azure.net\"",
+            "{}",
+            format!("{at}:KeyVaultCertificateName ("),
+            "is not set",
+        ),
+        (
+            "\"KeyVaultUrl\": \"https://hunter2.example\", \"KeyVaultCertificateName\": \"app\"",
+            "{}",
+            format!("{at}:KeyVaultUrl (appsettings.json, line 6): "),
+            "is in no domain of Azure's vaults",
+        ),
+        (
+            "\"KeyVaultUrl\": \"https://c.vault.azure.net\", \"KeyVaultCertificateName\": \"app\"",
+            "{ \"AzureAd\": { \"ClientCredentials\": [ {\n\"KeyVaultCertificateName\": \"hunter2/1\" } ] } }",
+            format!("{at}:KeyVaultCertificateName (appsettings.Production.json, line 2): "),
+            "is not the name of an object in a vault",
+        ),
+        (
+            "\"KeyVaultUrl\": \"https://c.vault.azure.net\", \"KeyVaultCertificateName\": \"app\",\n\
+             \"ManagedIdentityClientId\": \"hunter2\"",
+            "{}",
+            format!("{at}:ManagedIdentityClientId (appsettings.json, line 7): "),
+            "is not a GUID",
+        ),
+    ] {
+        let error = match read_both(&entry(more), over, &[]) {
+            Err(error) => error,
+            Ok(imported) => {
+                let loaded = Config::load(Some(&imported.document), &Environment::default());
+                imported.explain(loaded.unwrap_err()).to_string()
+            }
+        };
+        assert!(error.starts_with(&place), "{error}");
+        assert!(error.contains(says), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+/// Where an entry is one that cannot be used, and nothing else is there, the error says where it stands.
+#[test]
+fn of_entries_that_cannot_be_used_the_first_is_named() {
+    const WHY: &str = "is a certificate of a certificate store";
+
+    let named = format!(
+        "{{ \"AzureAd\": {{\n\"TenantId\": \"{TENANT}\",\n\"ClientId\": \"{CLIENT}\",\n\"ClientCredentials\": [\n\
+         {{ \"CertificateThumbprint\": \"hunter2\",\n\"SourceType\": \"StoreWithThumbprint\" }}\n] }} }}"
+    );
+    let variable = "AzureAd__ClientCredentials__0__SourceType";
+    let place = "AzureAd:ClientCredentials:0:SourceType";
+    for (over, variables, begins) in [
+        (
+            "{}",
+            &[][..],
+            format!("{place} (appsettings.json, line 6): {WHY}"),
+        ),
+        (
+            "{\n\"AzureAd\": { \"ClientCredentials\": [ {\n\"SourceType\": \"4\" } ] } }",
+            &[],
+            format!("{place} (appsettings.Production.json, line 3): {WHY}"),
+        ),
+        (
+            "{}",
+            &[(variable, "StoreWithSubjectName")],
             format!("{variable}: {WHY}"),
         ),
         // with another one that cannot be used either, and one that is skipped
         (
-            named.clone(),
-            "{ \"AzureAd\": { \"ClientCredentials\": { \"1\": { \"SourceType\": \"KeyVault\" }, \
+            "{ \"AzureAd\": { \"ClientCredentials\": { \"1\": { \"SourceType\": \"Certificate\" }, \
              \"2\": { \"SourceType\": \"ClientSecret\", \"Skip\": true } } } }",
             &[],
-            format!("{place}: {WHY}, and the other entry cannot be used either"),
+            format!("{place} (appsettings.json, line 6): {WHY}"),
         ),
     ] {
-        let error = read_both(&text, over, variables).unwrap_err();
+        let error = read_both(&named, over, variables).unwrap_err();
         assert!(error.starts_with(&begins), "{error}");
-        let has_hint = error.contains("use Path, as docs/from-appsettings.md#key-vault shows");
-        assert!(has_hint, "{error}");
+        let has_other = error.contains("and the other entry cannot be used either");
+        assert_eq!(has_other, over.contains("Skip"), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     }
-    // what the page has in its place
+    // what the page on Key Vault has for a pod without a managed identity
     let path = json!({ "AzureAd": { "ClientCredentials": [
         { "SourceType": "Path", "CertificateDiskPath": "/mnt/vault/app.pem" },
     ] } });
@@ -687,14 +783,14 @@ fn another_clients_token_is_an_assertion() {
         "{error}"
     );
     // one that cannot be used is none, and the rest of the list is
-    let store = json!([{ "SourceType": "KeyVault" }, { "SourceType": "StoreWithThumbprint" }]);
+    let store = json!([{ "SourceType": "StoreWithThumbprint" }, { "SourceType": "Certificate" }]);
     let mut settings =
         with(json!({ "TenantId": TENANT, "ClientId": "inner", "ClientCredentials": store }));
     let error = read(&settings.to_string(), None, None, &[]).unwrap_err();
     let parts = [
         "AzureAd:ClientCredentials:0:SourceType",
         "is proved by Inner:ClientCredentials:0:SourceType",
-        "not read from Key Vault, and the other entry cannot be used either",
+        "which is Windows', and the other entry cannot be used either",
     ];
     assert!(parts.iter().all(|part| error.contains(part)), "{error}");
     let list = settings["AzureAd"]["ClientCredentials"]
@@ -1059,7 +1155,7 @@ fn the_file_of_the_environment_goes_over_the_other() {
 #[test]
 fn of_two_files_errors_name_the_one_that_has_the_value() {
     let below = "{\n\"AzureAd\": {\n\"TenantId\": \"t\",\n\"ClientId\": \"c\",\n\"ClientCredentials\": [ {\n\
-                 \"SourceType\": \"KeyVault\"\n} ] } }";
+                 \"SourceType\": \"StoreWithThumbprint\"\n} ] } }";
     for (over, part) in [
         (
             "{}",

@@ -118,6 +118,24 @@ impl Pair {
         Ok(pair)
     }
 
+    /// A certificate whose key is elsewhere.
+    pub(super) fn certificate_alone(
+        der: CertificateDer<'static>,
+        place: &str,
+    ) -> Result<Self, LoadError> {
+        let read = entry(&der).map_err(|e| LoadError::Malformed {
+            place: place.to_owned(),
+            reason: e.to_string(),
+        })?;
+        Ok(Self {
+            chain: vec![der],
+            public_key: read.public_key,
+            certified: None,
+            signing: None,
+            unused: Vec::new(),
+        })
+    }
+
     /// Reads a key alone.
     pub(super) fn key_alone(key: Given<'_>, password: Option<&str>) -> Result<Self, LoadError> {
         let keys = keys(key, password)?;
@@ -488,8 +506,10 @@ impl fmt::Display for HasOwn {
 pub(crate) enum SignError {
     /// The key cannot do that algorithm.
     Unsupported,
-    /// The cryptographic library refused.
+    /// The cryptographic library refused, or a vault did not answer.
     Failed(String),
+    /// The vault that has the key refused.
+    Refused(String),
 }
 
 /// Why no certificate of a chain was found to be the key's.

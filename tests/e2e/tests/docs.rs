@@ -32,6 +32,7 @@ const PAGES: &[&str] = &[
     "docs/credentials/federated-token-file.md",
     "docs/credentials/github-actions.md",
     "docs/credentials/google-metadata.md",
+    "docs/credentials/key-vault.md",
     "docs/credentials/managed-identity.md",
     "docs/credentials/oidc-federation.md",
     "docs/credentials/private-key-jwt.md",

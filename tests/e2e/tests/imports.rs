@@ -753,14 +753,14 @@ fn what_is_wrong_is_said_of_the_setting() -> Result<()> {
             ["AzureAd:ClientId (", "is not set", "AzureAd__ClientId"],
         ),
         (
-            entry(json!({ "SourceType": "KeyVault" })),
+            entry(json!({ "SourceType": "KeyVault", "KeyVaultCertificateName": "app" })),
             none,
             None,
             None,
             [
-                "AzureAd:ClientCredentials:0:SourceType (",
-                "appsettings.json, line 5): is a certificate that is not read from Key Vault",
-                "docs/from-appsettings.md#key-vault",
+                "AzureAd:ClientCredentials:0:KeyVaultUrl (",
+                "appsettings.json): is not set",
+                "AzureAd__ClientCredentials__0__KeyVaultUrl",
             ],
         ),
         (
@@ -1108,7 +1108,7 @@ fn what_was_used_is_said() -> Result<()> {
 async fn the_file_of_the_environment_goes_over_the_other() -> Result<()> {
     let lab = lab("imports_environment")?;
     let below = json!({
-        "AzureAd": section(&lab, &json!({ "ClientCredentials": [{ "SourceType": "KeyVault" }] })),
+        "AzureAd": section(&lab, &json!({ "ClientCredentials": [{ "SourceType": "StoreWithThumbprint" }] })),
         "DownstreamApis": { "graph": { "Scopes": [GRAPH] } },
     });
     let below = format!("{below:#}");
@@ -1116,7 +1116,7 @@ async fn the_file_of_the_environment_goes_over_the_other() -> Result<()> {
     let of_below = [
         "AzureAd:ClientCredentials:0:SourceType (",
         "appsettings.json, line ",
-        "is not read from Key Vault",
+        "is a certificate of a certificate store",
     ];
     refused(&lab, &settings, &of_below)?;
     let over = json!({ "azuread": { "clientCredentials": [
@@ -1173,7 +1173,7 @@ async fn the_file_of_the_environment_goes_over_the_other() -> Result<()> {
         file: Some(("--appsettings", path)),
         ..Settings::default()
     };
-    refused(&lab, &other, &["settings.json, line ", "Key Vault", "Path"])?;
+    refused(&lab, &other, &["settings.json, line ", "certificate store", "Path"])?;
     let piped = lab.edgepass(&["token", "--appsettings", "-"])?.bare();
     let ran = piped.input(&below).run()?;
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);

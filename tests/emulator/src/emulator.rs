@@ -33,6 +33,7 @@ use crate::server::Door;
 use crate::services::{TokenService, TokenServices};
 use crate::sessions::Sessions;
 use crate::users::User;
+use crate::vault::{Vault, VaultKey};
 use crate::world::{Identity, OpenConnections, Replays, Settings, World};
 use crate::{control, lock, server};
 
@@ -582,6 +583,45 @@ impl Emulator {
         self.world().services.svids.withdraw();
     }
 
+    /// `https://vault.localhost:PORT`: a Key Vault, which takes tokens for `https://vault.azure.net`.
+    #[must_use]
+    pub fn vault_url(&self) -> String {
+        format!("https://vault.localhost:{}", self.port())
+    }
+
+    /// Puts a version of a certificate into the Key Vault, the newest one from now on, and says which it is.
+    pub fn put_vault_certificate(
+        &self,
+        name: &str,
+        certificate: &ClientCertificate,
+        key: VaultKey,
+    ) -> String {
+        self.world().vault.put(name, certificate, key)
+    }
+
+    /// Disables the newest version of a certificate in the Key Vault.
+    pub fn disable_vault_certificate(&self, name: &str) {
+        self.world().vault.disable(name);
+    }
+
+    /// Deletes a certificate of the Key Vault, with all its versions.
+    pub fn delete_vault_certificate(&self, name: &str) {
+        self.world().vault.delete(name);
+    }
+
+    /// Whether an identity, by its object ID, may read what is in the Key Vault (all may, by default).
+    pub fn permit_vault_reader(&self, object_id: &str, may_read: bool) {
+        self.world().vault.permit(object_id, may_read);
+    }
+
+    /// The requests to the Key Vault in [`Self::journal`].
+    #[must_use]
+    pub fn vault_requests(&self) -> Vec<JournalEntry> {
+        let mut journal = self.journal();
+        journal.retain(|entry| crate::vault::is_vault(&entry.host));
+        journal
+    }
+
     /// Stops listening and drops every connection.
     pub fn shutdown(self) {
         drop(self);
@@ -821,6 +861,7 @@ impl Builder {
             platforms: Secrets::new(&scratch),
             fabric,
             services,
+            vault: Vault::default(),
             proxy: self.token_proxy.then(Proxy::new).transpose()?,
             directory: Mutex::new(None),
             identity,

@@ -37,6 +37,7 @@ mod services;
 mod sessions;
 mod token;
 mod users;
+mod vault;
 mod verify;
 mod world;
 
@@ -57,6 +58,7 @@ pub use registry::{
 };
 pub use services::TokenService;
 pub use users::{Consent, User};
+pub use vault::VaultKey;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -42,6 +42,7 @@ const NAMES: &[&str] = &[
     "login.localhost",
     "mtlsauth.localhost",
     "ciam.localhost",
+    "vault.localhost",
     "*.localhost",
 ];
 

@@ -29,7 +29,7 @@ use crate::registry::Certificate;
 use crate::reply::Reply;
 use crate::request::Call;
 use crate::world::{OpenConnections, World};
-use crate::{control, metadata, misbehave, platforms, proxy, routes, services};
+use crate::{control, metadata, misbehave, platforms, proxy, routes, services, vault};
 
 /// Longest request body taken. A token request is a few kilobytes; an
 /// assertion with a chain of certificates some ten more.
@@ -241,6 +241,7 @@ async fn handle(
             }
             _ => Reply::text(StatusCode::NOT_FOUND, "text/plain", "not proxied\n"),
         },
+        None if vault::is_vault(&call.host) => vault::answer(world, &call),
         None => services::answer(world, &call)
             .unwrap_or_else(|| routes::answer(world, &call, &mut found)),
     };

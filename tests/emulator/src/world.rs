@@ -21,6 +21,7 @@ use crate::proxy::Proxy;
 use crate::registry::Registry;
 use crate::services::TokenServices;
 use crate::sessions::Sessions;
+use crate::vault::Vault;
 
 /// Everything behind the endpoints.
 pub(crate) struct World {
@@ -39,6 +40,7 @@ pub(crate) struct World {
     /// Port and certificate thumbprint of Service Fabric's place.
     pub(crate) fabric: Option<(u16, String)>,
     pub(crate) services: TokenServices,
+    pub(crate) vault: Vault,
     /// The token proxy, if there is one.
     pub(crate) proxy: Option<Proxy>,
     pub(crate) directory: Mutex<Option<Directory>>,

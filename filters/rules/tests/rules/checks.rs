@@ -135,6 +135,12 @@ fn what_no_envoy_can_do() {
             "certificates.k.password_env: is not available in Envoy",
         ),
         (
+            files_of_k(
+                &json!({"key_vault": {"url": "https://v.vault.azure.net", "certificate": "k"}}),
+            ),
+            "certificates.k.key_vault: is not available in Envoy",
+        ),
+        (
             files_of_k(&json!({"private_key_file": "/v/k.key"})),
             "certificates.k.private_key_file: is not available in Envoy",
         ),

@@ -1,7 +1,7 @@
 //! Where the host finds a certificate.
 
 use super::key_vault::KeyVaultFile;
-use super::parse::{ForEveryBuild, object};
+use super::parse::{ForKeyVaults, object};
 use crate::Secret;
 
 object! {
@@ -31,7 +31,7 @@ object! {
         /// otherwise.
         pub spiffe_id: Option<String> = optional_text,
         /// In the place of all files: a certificate that Azure Key Vault keeps.
-        pub key_vault: ForEveryBuild<KeyVaultFile> = object_for_every_build,
+        pub key_vault: ForKeyVaults<KeyVaultFile> = object_for_key_vaults,
     }
 }
 

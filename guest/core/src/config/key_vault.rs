@@ -2,7 +2,7 @@
 
 use super::parse::object;
 use crate::credential::ManagedIdentityFile;
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 use {
     super::error::{ConfigError, check},
     super::place::Place,
@@ -33,7 +33,7 @@ object! {
     }
 }
 
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 impl KeyVaultFile {
     /// The domains of Azure's vaults. A token for one is for `https://` and the domain.
     pub const DOMAINS: [&str; 3] = [
@@ -156,7 +156,7 @@ impl KeyVaultFile {
 }
 
 /// What tokens for a vault of Azure's are for. Its host is one label in one of the domains, at the port of https.
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 fn audience_of(authority: &str) -> Option<String> {
     let (_, domain) = authority.split_once('.')?;
     let known = KeyVaultFile::DOMAINS.contains(&domain);
@@ -164,7 +164,7 @@ fn audience_of(authority: &str) -> Option<String> {
 }
 
 /// The name of an object of a vault, or of a version.
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 fn object_name(name: &str) -> Result<(), Refusal> {
     /// <https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#objects-identifiers-and-versioning>
     const MAX_CHARS: usize = 127;

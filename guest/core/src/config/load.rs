@@ -41,7 +41,7 @@ impl Config {
         for (name, files) in &file.certificates {
             check_certificate_files(name, files, &loading)?;
         }
-        #[cfg(feature = "every-credential")]
+        #[cfg(feature = "key-vault")]
         let vaults = key_vaults(&file.certificates, &loading)?;
         for (setting, path) in [
             ("host.ca_file", &file.host.ca_file),
@@ -101,7 +101,7 @@ impl Config {
             envoy: file.envoy,
             needs,
             environment_only,
-            #[cfg(feature = "every-credential")]
+            #[cfg(feature = "key-vault")]
             vaults,
         })
     }
@@ -695,7 +695,7 @@ fn check_certificate_files(
 
 /// The identities by which the host reads certificates of Key Vault. What they need is noted for all; they are there only
 /// where nobody but the host asks: a component that is composed with this one has no business with its keys.
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 fn key_vaults(
     certificates: &Table<String, CertificateFiles>,
     loading: &Loading<'_>,
@@ -721,6 +721,7 @@ fn check_sources(place: &Place<'_>, files: &CertificateFiles) -> Result<(), Conf
     if let Some(socket) = &files.spiffe_socket {
         return check_workload_api(place, files, socket);
     }
+    #[cfg(feature = "key-vault")]
     if files.key_vault.is_some() {
         return check_alone(
             place,
@@ -743,7 +744,7 @@ fn check_sources(place: &Place<'_>, files: &CertificateFiles) -> Result<(), Conf
                 .hint("keep one of them"),
         );
     }
-    if given == 0 && files.private_key_file.is_none() {
+    if given == 0 && files.private_key_file.is_none() && files.key_vault.is_none() {
         return Err(
             ConfigError::new(place.path(), "missing field `certificate_file`")
                 .hint("set certificate_file"),
@@ -774,7 +775,10 @@ fn check_alone(
         password_env,
         spiffe_socket,
         spiffe_id,
+        #[cfg(feature = "key-vault")]
         key_vault,
+        #[cfg(not(feature = "key-vault"))]
+            key_vault: _,
     } = files;
     for (field, is_set) in [
         ("certificate_file", !certificate_file.is_empty()),
@@ -784,6 +788,7 @@ fn check_alone(
         ("password_env", password_env.is_some()),
         ("spiffe_socket", spiffe_socket.is_some()),
         ("spiffe_id", spiffe_id.is_some()),
+        #[cfg(feature = "key-vault")]
         ("key_vault", key_vault.is_some()),
     ] {
         // the one field of the Workload API goes with the other

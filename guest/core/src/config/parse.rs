@@ -152,6 +152,14 @@ pub(crate) type ForEveryBuild<T> = Option<T>;
 #[cfg(not(feature = "every-credential"))]
 pub(crate) type ForEveryBuild<T> = Option<std::marker::PhantomData<T>>;
 
+/// An object that builds with Key Vault read. The others know that it is there.
+#[cfg(feature = "key-vault")]
+pub(crate) type ForKeyVaults<T> = Option<T>;
+
+/// An object that builds with Key Vault read. The others know that it is there.
+#[cfg(not(feature = "key-vault"))]
+pub(crate) type ForKeyVaults<T> = Option<std::marker::PhantomData<T>>;
+
 /// A text that builds with every credential read. The others know that it is there.
 #[cfg(feature = "every-credential")]
 pub(crate) type TextForEveryBuild = Option<String>;
@@ -307,6 +315,16 @@ impl Fields {
     pub(crate) fn object_for_every_build<T>(&mut self, name: &str) -> ForEveryBuild<T> {
         self.text_for_every_build(name)
             .map(|()| std::marker::PhantomData)
+    }
+
+    #[cfg(feature = "key-vault")]
+    pub(crate) fn object_for_key_vaults<T: Object>(&mut self, name: &str) -> ForKeyVaults<T> {
+        self.optional_object(name)
+    }
+
+    #[cfg(not(feature = "key-vault"))]
+    pub(crate) fn object_for_key_vaults<T>(&mut self, name: &str) -> ForKeyVaults<T> {
+        self.take(name).map(|_| std::marker::PhantomData)
     }
 
     #[cfg(feature = "every-credential")]

@@ -85,12 +85,6 @@ impl Source {
     /// Why it is not used, and what to use instead.
     pub(super) fn instead(self) -> (&'static str, &'static str) {
         match self {
-            Self::KeyVault => (
-                "is a certificate that is not read from Key Vault",
-                "have it written to a file and use Path, as docs/from-appsettings.md#key-vault shows (the Secrets Store CSI \
-                 driver, `az keyvault secret download`); or use SignedAssertionFromManagedIdentity or \
-                 SignedAssertionFilePath, which need no certificate",
-            ),
             Self::StoreWithThumbprint
             | Self::StoreWithDistinguishedName
             | Self::StoreWithSubjectName => (
@@ -98,8 +92,9 @@ impl Source {
                 "export it with its key and use Path (PFX or PEM), or Base64Encoded",
             ),
             Self::SignedAssertionFromVault => (
-                "is an assertion signed in Key Vault, which is not asked",
-                "use SignedAssertionFromManagedIdentity or SignedAssertionFilePath; or Path, with the key in a file",
+                "is an assertion signed by code of the .NET program in Key Vault",
+                "use KeyVault, whose certificate signs in the vault where its key does not leave that; or \
+                 SignedAssertionFromManagedIdentity or SignedAssertionFilePath",
             ),
             Self::ManagedCertificate => (
                 "is a certificate that Azure gives Microsoft's own services",
