@@ -1203,7 +1203,8 @@ fn every_form_of_authority_has_its_issuer() {
         }));
         world.publish(keys, &[("k1", &key)]);
         let good = key.jws(&header("RS256"), &with("iss", json!(issuer)));
-        let token = world.redeem(&good).expect(&metadata);
+        let token = world.redeem(&good);
+        let token = token.unwrap_or_else(|error| panic!("{metadata}: {error:?} {:?}", world.asked));
         assert!(token.id_token.is_some());
         assert!(world.asked.contains(&format!("GET {metadata}")));
         let shown = world.refusal(&key.jws(&header("RS256"), &with("iss", json!("https://evil.example"))));
