@@ -331,7 +331,9 @@ impl Queues {
     }
 
     fn expire(&mut self, now: Instant) {
-        self.both().map(|queue| queue.expire(now));
+        for queue in self.both() {
+            queue.expire(now);
+        }
     }
 
     /// When the time is up for the next of those that have been looked at.
