@@ -33,6 +33,8 @@ struct Filled {
     users: u64,
     requests: Vec<TokenRequest>,
     exchange_ns: u64,
+    /// Of it what it takes to keep the token.
+    insertion_ns: u64,
     bytes: u64,
     /// Of each turn.
     hit_ns: Vec<u64>,
@@ -64,16 +66,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         all.reverse();
     }
     all.sort_unstable_by_key(|filled| filled.users);
-    println!("tokens  hit, ns  miss, ns  exchange, ns  bytes each");
+    println!("tokens  hit, ns  miss, ns  exchange, ns  insertion, ns  bytes each");
     for filled in &mut all {
         let (hit_ns, miss_ns) = (median(&mut filled.hit_ns), median(&mut filled.miss_ns));
         let Filled {
             users,
             exchange_ns,
+            insertion_ns,
             bytes,
             ..
         } = filled;
-        println!("{users:>6}  {hit_ns:>7}  {miss_ns:>7}  {exchange_ns:>12}  {bytes:>10}");
+        println!(
+            "{users:>6}  {hit_ns:>7}  {miss_ns:>7}  {exchange_ns:>12}  {insertion_ns:>13}  {bytes:>10}"
+        );
     }
     Ok(())
 }
@@ -84,17 +89,21 @@ fn filled(users: u64, now: Now) -> Result<Filled, Box<dyn Error>> {
         [7; 32],
     );
     let before = resident()?;
-    // the last hundredth, and a thousand at least of a large number: those that find the others there
-    let measured = (users / 100).max(users.min(1_000));
-    let mut started = 0;
+    let (mut kept, mut spent) = (Vec::new(), Vec::new());
     for n in 0..users {
-        if n == users - measured {
-            started = processor_ns()?;
-        }
-        exchange(&mut engine, now, &of_user(n))?;
+        kept.push(timed(&mut engine, now, &of_user(n))?);
     }
-    let exchange_ns = (processor_ns()? - started) / measured;
     let bytes = resident()?.saturating_sub(before) / users;
+    // beside exchanges whose tokens are not kept, because what they present is spent; those of a large number find the others
+    // there
+    let measured = users.min(1_000);
+    let mut kept = kept.split_off(usize::try_from(users - measured)?);
+    for n in 0..measured {
+        let grant = Grant::RefreshToken(Secret::new(format!("{n:0>TEXT$}")));
+        spent.push(timed(&mut engine, now, &of_user(n).with_grant(grant))?);
+    }
+    let exchange_ns = median(&mut kept);
+    let insertion_ns = exchange_ns.saturating_sub(median(&mut spent));
     // in an order that no cache of a processor foresees
     let requests = (0..HITS).map(|k| of_user(k.wrapping_mul(2_654_435_761) % users));
     Ok(Filled {
@@ -102,6 +111,7 @@ fn filled(users: u64, now: Now) -> Result<Filled, Box<dyn Error>> {
         users,
         requests: requests.collect(),
         exchange_ns,
+        insertion_ns,
         bytes,
         hit_ns: Vec::new(),
         miss_ns: Vec::new(),
@@ -146,6 +156,13 @@ fn of_user(n: u64) -> TokenRequest {
         .with_grant(Grant::JwtBearer(Secret::new(assertion)))
 }
 
+/// Nanoseconds of an exchange.
+fn timed(engine: &mut Engine, now: Now, request: &TokenRequest) -> Result<u64, Box<dyn Error>> {
+    let started = Instant::now();
+    exchange(engine, now, request)?;
+    Ok(u64::try_from(started.elapsed().as_nanos())?)
+}
+
 /// All that the engine does for a token that is not there: form, answer, cache.
 fn exchange(engine: &mut Engine, now: Now, request: &TokenRequest) -> Result<(), Box<dyn Error>> {
     let Reply::Pending(ticket) = engine.request(now, request) else {
@@ -168,13 +185,6 @@ fn exchange(engine: &mut Engine, now: Now, request: &TokenRequest) -> Result<(),
     engine.complete(id, Outcome::Http(Ok(response)), now);
     engine.take(ticket).ok_or("no answer")?;
     Ok(())
-}
-
-/// What this thread has had of a processor: others who are busy count little.
-fn processor_ns() -> Result<u64, Box<dyn Error>> {
-    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-    let on = statistics.split(' ').next().ok_or("no number")?;
-    Ok(on.parse()?)
 }
 
 /// Resident memory of this process, bytes.

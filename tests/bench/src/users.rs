@@ -27,11 +27,12 @@ struct Row {
     hit: Samples,
     miss: Samples,
     exchange: Samples,
+    /// Of it what it takes to keep the token.
+    insertion: Samples,
     /// What each takes of the engine's process.
     bytes: Samples,
-    /// Nanoseconds of a hit through the component, of an exchange, and what each takes of the client's process.
+    /// Nanoseconds of a hit through the component, and what each takes of the client's process.
     inner: Samples,
-    inner_exchange: Samples,
     inner_bytes: f64,
 }
 
@@ -69,8 +70,8 @@ fn engine(programs: &Programs, round: usize, rows: &mut [Row]) -> Result<()> {
             .map(str::parse)
             .collect::<Result<_, _>>()
             .with_context(|| format!("`{line}` is no line of numbers"))?;
-        let &[users, hit, miss, exchange, bytes] = numbers.as_slice() else {
-            bail!("`{line}` has not five numbers");
+        let &[users, hit, miss, exchange, insertion, bytes] = numbers.as_slice() else {
+            bail!("`{line}` has not six numbers");
         };
         let of_size = rows
             .iter_mut()
@@ -79,6 +80,7 @@ fn engine(programs: &Programs, round: usize, rows: &mut [Row]) -> Result<()> {
         row.hit.add(round, [hit]);
         row.miss.add(round, [miss]);
         row.exchange.add(round, [exchange]);
+        row.insertion.add(round, [insertion]);
         row.bytes.add(round, [bytes]);
     }
     Ok(())
@@ -131,15 +133,6 @@ fn component(
             row.inner.add(round, calls);
         }
     }
-    // after the hits: each is a user more
-    for round in 0..effort.rounds {
-        for n in turns((0..rows.len()).collect(), round) {
-            let (Some(row), Some(peer)) = (rows.get_mut(n), peers.get_mut(n)) else {
-                continue;
-            };
-            row.inner_exchange.add(round, peer.times("fill 10")?);
-        }
-    }
     Ok(())
 }
 
@@ -156,7 +149,7 @@ fn shown(rows: &[Row]) -> Result<String> {
         None => "–".to_owned(),
     };
     let mut out = String::from(
-        "| cached tokens | hit, engine | to the fewest | of it the digest | exchange but for the network | bytes of each | hit, component | to the fewest | exchange, component | bytes of each |\n|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+        "| cached tokens | hit, engine | to the fewest | of it the digest | exchange but for the network | of it the insertion | bytes of each | hit, component | to the fewest | bytes of each |\n|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     for row in rows {
         // of few, what an allocator rounds up is more than what they take
@@ -173,10 +166,10 @@ fn shown(rows: &[Row]) -> Result<String> {
             ratio(&row.hit, &least.hit),
             us(&row.miss),
             us(&row.exchange),
+            us(&row.insertion),
             bytes(row.bytes.median()),
             us(&row.inner),
             ratio(&row.inner, &least.inner),
-            us(&row.inner_exchange),
             bytes(Some(row.inner_bytes)),
         )?;
     }
