@@ -9,6 +9,7 @@
 //! optimisation. What users get is built as users should build it: small, and
 //! without the compiler.
 
+use crate::componentize::Parts;
 use crate::digest::sha256;
 use crate::sh::{Cmd, step};
 use crate::stamp::{Stamp, identity};
@@ -98,6 +99,16 @@ const GUESTS: &[Guest] = &[
         output: Output::TestComponent("hostile.wasm"),
     },
     Guest {
+        package: "edgepass-http",
+        batch: Batch::Components,
+        output: Output::Component(HTTP_FILTER),
+    },
+    Guest {
+        package: "plain-app",
+        batch: Batch::Components,
+        output: Output::TestComponent("plain-app.wasm"),
+    },
+    Guest {
         package: "edgepass-envoy",
         batch: Batch::Filter,
         output: Output::Filter("edgepass-envoy.wasm"),
@@ -109,12 +120,15 @@ const GUESTS: &[Guest] = &[
     },
 ];
 
-/// Test components that another component is plugged into: consumer, result, and what it may share with the provider.
-const COMPOSED: &[(&str, &str, &[&str])] = &[
-    ("consumer.wasm", "consumer-composed.wasm", &[]),
+/// Test components that another component is plugged into: consumer, result, whether the filter stands before it, and what
+/// it may share with the provider.
+const COMPOSED: &[(&str, &str, bool, &[&str])] = &[
+    ("consumer.wasm", "consumer-composed.wasm", false, &[]),
+    ("plain-app.wasm", "plain-app-composed.wasm", true, &[]),
     (
         "hostile.wasm",
         "hostile-composed.wasm",
+        false,
         &[
             "edgepass:credentials/assertion-source",
             "edgepass:credentials/host-certificates",
@@ -139,9 +153,17 @@ const PARTS: [&str; 3] = ["types.wit", "exports.wit", "status.wit"];
 /// The component that the host embeds.
 const PROVIDER: &str = "credential-provider.wasm";
 
+/// The HTTP filter for components.
+const HTTP_FILTER: &str = "edgepass-http.wasm";
+
 /// The component that users get.
 pub(crate) fn provider() -> PathBuf {
     workspace::dist().join(PROVIDER)
+}
+
+/// The HTTP filter for components.
+pub(crate) fn http_filter() -> PathBuf {
+    workspace::dist().join(HTTP_FILTER)
 }
 
 /// The command: package, program.
@@ -294,20 +316,29 @@ pub(crate) fn guests() -> Result<()> {
     step("composing components", || {
         workspace::write_if_changed(&interface_file(), interface()?.as_bytes())?;
         let provider = workspace::dist().join(PROVIDER);
-        for (consumer, result, allowed) in COMPOSED {
+        let http = http_filter();
+        for (consumer, result, has_filter, allowed) in COMPOSED {
             let consumer = workspace::components().join(consumer);
             let output = workspace::components().join(result);
+            let filter = has_filter.then_some(http.as_path());
             let stamp = Stamp::new(
                 &format!("composed-{result}"),
                 &[
                     &identity(&consumer),
                     &identity(&provider),
+                    &filter.map(identity).unwrap_or_default(),
                     &identity(&this_program()),
                 ],
             );
             if !(stamp.is_fresh() && output.exists()) {
                 let allowed: Vec<_> = allowed.iter().map(ToString::to_string).collect();
-                componentize::compose(&consumer, &provider, &allowed, &output)?;
+                let parts = Parts {
+                    consumer: &consumer,
+                    provider: &provider,
+                    filter,
+                    allowed: &allowed,
+                };
+                componentize::compose(&parts, &output)?;
                 stamp.set()?;
             }
         }

@@ -251,6 +251,7 @@ fn archive(release: &Path) -> Result<()> {
         "edgepass-envoy.wasm",
         "edgepass-envoy-full.wasm",
         "credential-provider.wasm",
+        "edgepass-http.wasm",
     ] {
         add(&format!("wasm/{wasm}"), 0o644, read(&dist.join(wasm))?);
     }
