@@ -140,11 +140,16 @@ pub(crate) fn compose(parts: &Parts<'_>, output: &Path) -> Result<Composed> {
         .encode(EncodeOptions::default())
         .context("cannot encode the composed component")?;
     workspace::write_if_changed(output, &bytes)?;
+    // of two compatible versions the composition imports one
+    let is_needed = |import: &String| {
+        let mut needed = needed.iter();
+        needed.any(|name| name == import || are_semver_compatible(name, import))
+    };
     let further = imports
         .into_iter()
         .filter(|import| {
             !plugged.contains(import)
-                && !needed.contains(import)
+                && !is_needed(import)
                 && !application::has_types_alone(import)
         })
         .collect();

@@ -1,6 +1,8 @@
 //! Acceptance: an unmodified component gets tokens on its requests by composition alone, and never holds one. It is made with
 //! public bindings, and runs in the real wasmtime against a real server that wants the emulator's tokens.
 
+#![cfg(test)]
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -116,10 +118,9 @@ async fn a_request_has_the_token_of_its_rule_and_no_other() -> Result<()> {
     let port = service.port;
     let rule = |matching: Value, more: Value| {
         let mut rule = json!({ "match": matching, "http_on_loopback": true, "scopes": [GRAPH] });
-        let (rule_fields, more) = (rule.as_object_mut(), more.as_object());
-        rule_fields
-            .zip(more)
-            .map(|(rule, more)| rule.extend(more.clone()));
+        if let (Some(rule), Value::Object(more)) = (rule.as_object_mut(), more) {
+            rule.extend(more);
+        }
         rule
     };
     let here = |path: &str| json!({ "host": "LOCALHOST.", "port": port, "path_prefix": path });
@@ -168,7 +169,7 @@ async fn a_request_has_the_token_of_its_rule_and_no_other() -> Result<()> {
         message.headers.extend(header);
         app.send(&message).await?.map_err(anyhow::Error::msg)?;
         let seen = service.last()?;
-        let of = |name: &str| {
+        let of = |name: &str| -> Result<Option<&'static str>> {
             let values: Vec<_> = seen.headers.get_all(name).iter().collect();
             ensure!(values.len() < 2, "{case}: {name} is there twice");
             Ok(values.first().map(|value| match value.as_bytes() {
@@ -370,7 +371,13 @@ async fn a_refusal_is_answered_by_one_refresh_and_one_replay() -> Result<()> {
     for (name, status, challenge, content, is_replayed) in [
         ("bare", unauthorized, "Bearer", None, true),
         ("claims", unauthorized, of_claims.as_str(), None, true),
-        ("forbidden", StatusCode::FORBIDDEN, &of_claims, None, true),
+        (
+            "forbidden",
+            StatusCode::FORBIDDEN,
+            of_claims.as_str(),
+            None,
+            true,
+        ),
         ("permission", StatusCode::FORBIDDEN, "Bearer", None, false),
         (
             "small",
@@ -538,10 +545,13 @@ async fn what_is_not_the_token_is_untouched() -> Result<()> {
                 let answer = app.send(&message).await?.map_err(anyhow::Error::msg)?;
                 let mut seen = service.last()?;
                 seen.headers.remove("authorization");
-                arrived.push((seen, answer.beginning));
+                let mut headers = answer.headers;
+                headers.retain(|(name, _)| name != "date");
+                let of_token = path.starts_with("/v1");
+                arrived.push((seen, (!of_token).then_some((headers, answer.trailers))));
             }
             let case = format!("{method} {path} {content:?}");
-            let [(with, _), (without, _)] = arrived.as_slice() else {
+            let [with, without] = arrived.as_slice() else {
                 anyhow::bail!("{case}: not two");
             };
             assert_eq!(format!("{with:?}"), format!("{without:?}"), "{case}");
@@ -845,13 +855,13 @@ impl Service {
 
     /// The tokens that have come, which no output may have.
     fn tokens(&self, lab: &Lab) -> Vec<String> {
-        let seen = self.seen();
-        let headers = ["authorization", "x-token"].into_iter();
-        let tokens = seen.iter().flat_map(|seen| {
-            let tokens = headers.clone().filter_map(|header| seen.token_of(header));
-            tokens.filter(|token| self.takes(token)).map(str::to_owned)
-        });
-        let tokens: Vec<_> = tokens.collect();
+        let mut tokens = Vec::new();
+        for seen in self.seen() {
+            for header in ["authorization", "x-token"] {
+                let token = seen.token_of(header).filter(|token| self.takes(token));
+                tokens.extend(token.map(str::to_owned));
+            }
+        }
         for token in &tokens {
             lab.evidence.secret("access token", token);
         }
@@ -925,7 +935,7 @@ fn counted(body: Incoming) -> Response<Body> {
 }
 
 fn good() -> Response<Body> {
-    Response::new(Full::from("good").boxed_unsync())
+    Response::new(Full::<Bytes>::from("good").boxed_unsync())
 }
 
 fn refusal(status: StatusCode, challenge: &str) -> Response<Body> {
@@ -933,7 +943,7 @@ fn refusal(status: StatusCode, challenge: &str) -> Response<Body> {
         .status(status)
         .header("www-authenticate", "Basic realm=\"no end")
         .header("www-authenticate", challenge);
-    let body = Full::from("refused").boxed_unsync();
+    let body = Full::<Bytes>::from("refused").boxed_unsync();
     response.body(body).expect("a response")
 }
 
