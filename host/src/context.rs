@@ -13,7 +13,7 @@ use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 use zeroize::Zeroizing;
 
 use crate::assertion::AssertionSource;
@@ -233,7 +233,7 @@ impl Host {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             table: ResourceTable::new(),
-            hooks: Hooks(Arc::clone(&self.0.egress)),
+            hooks: Hooks::new(Arc::clone(&self.0.egress)),
             bounds: Bounds::new(self.0.memory_bytes),
             host: self.clone(),
             ticks: 0,
@@ -256,6 +256,18 @@ pub struct Context {
 impl Context {
     pub(crate) fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// With a network for what was composed with a provider: requests that the policy of this host does not let out are sent
+    /// there, and the policy for them is that network's. Without it they are refused, so an application behind the HTTP
+    /// filter reaches nothing.
+    ///
+    /// Requests come without a `host` header. Let none out to the metadata services of the machine and its neighbours
+    /// (169.254.0.0/16, fe80::/10, fd00:ec2::/32, whatever names lead there): those give tokens to whoever asks.
+    #[must_use]
+    pub fn with_network(mut self, network: impl WasiHttpHooks + 'static) -> Self {
+        self.hooks.set_beyond(network);
+        self
     }
 
     /// What the store's components may take of memory and the like, for `wasmtime::Store::limiter`. A store without it

@@ -212,6 +212,21 @@ impl Egress {
         })
     }
 
+    /// Whether policy lets the request out on a connection without a certificate.
+    fn is_public<B>(&self, request: &Request<B>) -> bool {
+        let uri = request.uri();
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let host = uri.authority();
+        let host = host.map(|authority| canonical(scheme, authority.as_str()));
+        let host = host.unwrap_or_default();
+        let path = uri.path_and_query().map_or("", |path| path.as_str());
+        self.connections.iter().any(|c| {
+            c.certificate.is_none()
+                && request.method().as_str() == c.permission.purpose.method()
+                && c.permission.permits(scheme, &host, path)
+        })
+    }
+
     /// Whether policy lets the request out on a connection that is authenticated with that certificate, or with none; and
     /// the thumbprint by which the server is known, if it is.
     fn permit<B>(
@@ -383,7 +398,24 @@ impl ServerCertVerifier for Pinned {
 }
 
 /// The hook by which a component's `wasi:http` requests come here.
-pub(crate) struct Hooks(pub(crate) Arc<Egress>);
+pub(crate) struct Hooks {
+    egress: Arc<Egress>,
+    /// Where a request goes that the policy does not let out.
+    beyond: Option<Box<dyn WasiHttpHooks>>,
+}
+
+impl Hooks {
+    pub(crate) fn new(egress: Arc<Egress>) -> Self {
+        Self {
+            egress,
+            beyond: None,
+        }
+    }
+
+    pub(crate) fn set_beyond(&mut self, network: impl WasiHttpHooks + 'static) {
+        self.beyond = Some(Box::new(network));
+    }
+}
 
 type Sent = Result<
     (
@@ -398,9 +430,14 @@ impl WasiHttpHooks for Hooks {
         &mut self,
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
-        _response_processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
+        response_processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let egress = Arc::clone(&self.0);
+        if let Some(beyond) = &mut self.beyond
+            && !self.egress.is_public(&request)
+        {
+            return beyond.send_request(request, options, response_processed);
+        }
+        let egress = Arc::clone(&self.egress);
         Box::new(async move {
             let response = egress.send_public(request, options).await?;
             // the response is complete: no connection is left to be driven

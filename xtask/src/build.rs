@@ -9,6 +9,7 @@
 //! optimisation. What users get is built as users should build it: small, and
 //! without the compiler.
 
+use crate::componentize::Parts;
 use crate::digest::sha256;
 use crate::sh::{Cmd, step};
 use crate::stamp::{Stamp, identity};
@@ -103,6 +104,16 @@ const GUESTS: &[Guest] = &[
         output: Output::TestComponent("hostile.wasm"),
     },
     Guest {
+        package: "edgepass-http",
+        batch: Batch::Components,
+        output: Output::Component(HTTP_FILTER),
+    },
+    Guest {
+        package: "plain-app",
+        batch: Batch::Components,
+        output: Output::TestComponent("plain-app.wasm"),
+    },
+    Guest {
         package: "edgepass-envoy",
         batch: Batch::Filter,
         output: Output::Filter("edgepass-envoy.wasm"),
@@ -114,20 +125,53 @@ const GUESTS: &[Guest] = &[
     },
 ];
 
-/// Test components that another component is plugged into: consumer, result, and what it may share with the provider.
-const COMPOSED: &[(&str, &str, &[&str])] = &[
-    ("consumer.wasm", "consumer-composed.wasm", &[]),
-    (
-        "hostile.wasm",
-        "hostile-composed.wasm",
-        &[
+/// A test component that another component is plugged into.
+struct Composition {
+    consumer: &'static str,
+    result: &'static str,
+    /// Whether the HTTP filter is between it and the network.
+    has_filter: bool,
+    /// Whether the provider has the token store over `wasi:keyvalue`.
+    has_store: bool,
+    /// What the consumer may share with the provider.
+    allowed: &'static [&'static str],
+}
+
+const COMPOSED: &[Composition] = &[
+    Composition {
+        consumer: "consumer.wasm",
+        result: "consumer-composed.wasm",
+        has_filter: false,
+        has_store: false,
+        allowed: &[],
+    },
+    Composition {
+        consumer: "consumer.wasm",
+        result: "consumer-keyvalue.wasm",
+        has_filter: false,
+        has_store: true,
+        allowed: &[],
+    },
+    Composition {
+        consumer: "plain-app.wasm",
+        result: "plain-app-composed.wasm",
+        has_filter: true,
+        has_store: false,
+        allowed: &[],
+    },
+    Composition {
+        consumer: "hostile.wasm",
+        result: "hostile-composed.wasm",
+        has_filter: false,
+        has_store: false,
+        allowed: &[
             "edgepass:credentials/assertion-source",
             "edgepass:credentials/host-certificates",
             "edgepass:credentials/token-file",
             "wasi:cli/environment",
             "wasi:http/client",
         ],
-    ),
+    },
 ];
 
 /// The composed component that tests and the demo run.
@@ -147,12 +191,17 @@ const PROVIDER: &str = "credential-provider.wasm";
 /// The store that a provider is given over `wasi:keyvalue`.
 pub(crate) const KEYVALUE: &str = "token-store-keyvalue.wasm";
 
-/// The consumer with the provider and that store.
-const WITH_STORE: &str = "consumer-keyvalue.wasm";
+/// The HTTP filter for components.
+const HTTP_FILTER: &str = "edgepass-http.wasm";
 
 /// The component that users get.
 pub(crate) fn provider() -> PathBuf {
     workspace::dist().join(PROVIDER)
+}
+
+/// The HTTP filter for components.
+pub(crate) fn http_filter() -> PathBuf {
+    workspace::dist().join(HTTP_FILTER)
 }
 
 /// The command: package, program.
@@ -318,26 +367,33 @@ pub(crate) fn guests() -> Result<()> {
     step("composing components", || {
         workspace::write_if_changed(&interface_file(), interface()?.as_bytes())?;
         let provider = workspace::dist().join(PROVIDER);
-        let store = workspace::dist().join(KEYVALUE);
-        let plain = COMPOSED
-            .iter()
-            .map(|(consumer, result, allowed)| (*consumer, *result, *allowed, None));
-        let with_store = ("consumer.wasm", WITH_STORE, &[][..], Some(store.as_path()));
-        for (consumer, result, allowed, store) in plain.chain([with_store]) {
-            let consumer = workspace::components().join(consumer);
-            let output = workspace::components().join(result);
+        let (store, http) = (workspace::dist().join(KEYVALUE), http_filter());
+        for composition in COMPOSED {
+            let consumer = workspace::components().join(composition.consumer);
+            let output = workspace::components().join(composition.result);
+            let filter = composition.has_filter.then_some(http.as_path());
+            let token_store = composition.has_store.then_some(store.as_path());
             let stamp = Stamp::new(
-                &format!("composed-{result}"),
+                &format!("composed-{}", composition.result),
                 &[
                     &identity(&consumer),
                     &identity(&provider),
-                    &store.map(identity).unwrap_or_default(),
+                    &token_store.map(identity).unwrap_or_default(),
+                    &filter.map(identity).unwrap_or_default(),
                     &identity(&this_program()),
                 ],
             );
             if !(stamp.is_fresh() && output.exists()) {
-                let allowed: Vec<_> = allowed.iter().map(ToString::to_string).collect();
-                componentize::compose(&consumer, &provider, store, &allowed, &output)?;
+                let allowed = composition.allowed.iter();
+                let allowed: Vec<_> = allowed.map(ToString::to_string).collect();
+                let parts = Parts {
+                    consumer: &consumer,
+                    provider: &provider,
+                    token_store,
+                    filter,
+                    allowed: &allowed,
+                };
+                componentize::compose(&parts, &output)?;
                 stamp.set()?;
             }
         }

@@ -4,8 +4,8 @@ use crate::{application, workspace};
 use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::path::Path;
-use wac_graph::types::Package;
-use wac_graph::{CompositionGraph, EncodeOptions, PackageId, plug};
+use wac_graph::types::{Package, are_semver_compatible};
+use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId, plug};
 use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
@@ -54,15 +54,25 @@ pub(crate) struct Composed {
     pub(crate) further: Vec<String>,
 }
 
-/// Plugs what `provider` exports into what `consumer` imports. The provider's own imports become imports of the whole,
-/// and the consumer's that reach what the provider has are refused, or an empty environment, unless `allowed` names them.
-pub(crate) fn compose(
-    consumer: &Path,
-    provider: &Path,
-    token_store: Option<&Path>,
-    allowed: &[String],
-    output: &Path,
-) -> Result<Composed> {
+/// The parts of a composition.
+pub(crate) struct Parts<'a> {
+    /// Whose imports are answered.
+    pub(crate) consumer: &'a Path,
+    /// The one provider of all parts.
+    pub(crate) provider: &'a Path,
+    /// What the provider shares its tokens by, where that is a component, too.
+    pub(crate) token_store: Option<&'a Path>,
+    /// What stands between the consumer's requests and the network.
+    pub(crate) filter: Option<&'a Path>,
+    /// What the consumer may share with the provider.
+    pub(crate) allowed: &'a [String],
+}
+
+/// Plugs what the provider exports, or with a filter what that exports, into what the consumer imports. What provider and
+/// filter import becomes imports of the whole, and the consumer's imports that reach what they have are refused, or an empty
+/// environment, unless they are allowed.
+pub(crate) fn compose(parts: &Parts<'_>, output: &Path) -> Result<Composed> {
+    let (consumer, provider) = (parts.consumer, parts.provider);
     let mut graph = CompositionGraph::new();
     let mut register = |name: &str, path: &Path, bytes: Vec<u8>| -> Result<_> {
         let package = Package::from_bytes(name, None, bytes, graph.types_mut())
@@ -70,44 +80,81 @@ pub(crate) fn compose(
         Ok(graph.register_package(package)?)
     };
     let socket = register("edgepass:application", consumer, component_at(consumer)?)?;
-    let bytes = match token_store {
+    let bytes = match parts.token_store {
         Some(store) => with_token_store(provider, store)?,
         None => component_at(provider)?,
     };
     let provider_id = register("edgepass:provider", provider, bytes)?;
+    let filter_id = match parts.filter {
+        Some(path) => Some(register("edgepass:http", path, component_at(path)?)?),
+        None => None,
+    };
     let world = |package: PackageId| &graph.types()[graph[package].ty()];
-    let (imports, exported, needed): (Vec<_>, Vec<_>, Vec<_>) = (
-        world(socket).imports.keys().cloned().collect(),
-        world(provider_id).exports.keys().cloned().collect(),
-        world(provider_id).imports.keys().cloned().collect(),
-    );
-    let judged = application::judge(&imports, &exported, &needed, allowed)
+    let imports: Vec<_> = world(socket).imports.keys().cloned().collect();
+    let exports: Vec<_> = world(socket).exports.keys().cloned().collect();
+    let tokens: Vec<_> = world(provider_id).exports.keys().cloned().collect();
+    let mut needed: Vec<_> = world(provider_id).imports.keys().cloned().collect();
+    // behind a filter the tokens themselves are not for the consumer, unless it is said
+    let exported = match filter_id {
+        Some(filter) => {
+            needed.extend(world(filter).imports.keys().cloned());
+            world(filter).exports.keys().cloned().collect()
+        }
+        None => tokens.clone(),
+    };
+    let judged = application::judge(&imports, &exported, &needed, parts.allowed)
         .with_context(|| format!("cannot compose {}", workspace::shown(consumer)))?;
-    let mut plugs = vec![provider_id];
+    let mut plugs = Vec::new();
+    let provider_instance = graph.instantiate(provider_id);
+    if let Some(filter) = filter_id {
+        let filter_instance = graph.instantiate(filter);
+        plug_into(
+            &mut graph,
+            filter,
+            filter_instance,
+            (provider_instance, &tokens),
+        )?;
+        plugs.push((filter_instance, exported.clone()));
+    }
+    plugs.push((provider_instance, tokens.clone()));
     for (index, name) in judged.emptied.iter().enumerate() {
         let bytes = wat::parse_str(application::empty_environment(name))
             .with_context(|| format!("cannot make an empty {name}"))?;
-        let name = format!("empty:environment{index}");
-        let package = Package::from_bytes(&name, None, bytes, graph.types_mut())?;
-        plugs.push(graph.register_package(package)?);
+        let package = format!("empty:environment{index}");
+        let package = Package::from_bytes(&package, None, bytes, graph.types_mut())?;
+        let package = graph.register_package(package)?;
+        plugs.push((graph.instantiate(package), vec![name.clone()]));
     }
-    plug(&mut graph, plugs, socket).with_context(|| {
-        format!(
+    let instance = graph.instantiate(socket);
+    let mut plugged = Vec::new();
+    for (plug, names) in &plugs {
+        plugged.extend(plug_into(&mut graph, socket, instance, (*plug, names))?);
+    }
+    if !plugged.iter().any(|name| !judged.emptied.contains(name)) {
+        bail!(
             "{} imports nothing that {} exports",
             workspace::shown(consumer),
-            workspace::shown(provider)
-        )
-    })?;
+            workspace::shown(parts.filter.unwrap_or(provider))
+        );
+    }
+    for name in &exports {
+        let export = graph.alias_instance_export(instance, name)?;
+        graph.export(export, name)?;
+    }
     let bytes = graph
         .encode(EncodeOptions::default())
         .context("cannot encode the composed component")?;
     workspace::write_if_changed(output, &bytes)?;
+    // of two compatible versions the composition imports one
+    let is_needed = |import: &String| {
+        let mut needed = needed.iter();
+        needed.any(|name| name == import || are_semver_compatible(name, import))
+    };
     let further = imports
         .into_iter()
         .filter(|import| {
-            !exported.contains(import)
-                && !needed.contains(import)
-                && !judged.emptied.contains(import)
+            !plugged.contains(import)
+                && !is_needed(import)
                 && !application::has_types_alone(import)
         })
         .collect();
@@ -142,4 +189,33 @@ fn component_at(path: &Path) -> Result<Vec<u8>> {
     let bytes =
         fs::read(path).with_context(|| format!("cannot read {}", workspace::shown(path)))?;
     component_of(path, bytes)
+}
+
+/// Gives an instance of `socket` what it imports of these exports, by their names, or by names of versions that are
+/// compatible. The names that it has for them.
+fn plug_into(
+    graph: &mut CompositionGraph,
+    socket: PackageId,
+    instance: NodeId,
+    (plug, exports): (NodeId, &[String]),
+) -> Result<Vec<String>> {
+    let imports = &graph.types()[graph[socket].ty()].imports;
+    let pairs: Vec<(String, String)> = exports
+        .iter()
+        .filter_map(|export| {
+            let mut compatible = imports
+                .keys()
+                .filter(|name| *name == export || are_semver_compatible(name, export));
+            Some((export.clone(), compatible.next()?.clone()))
+        })
+        .collect();
+    let mut plugged = Vec::new();
+    for (export, import) in pairs {
+        let argument = graph.alias_instance_export(plug, &export)?;
+        graph
+            .set_instantiation_argument(instance, &import, argument)
+            .with_context(|| format!("{import} is not as this provider exports it"))?;
+        plugged.push(import);
+    }
+    Ok(plugged)
 }

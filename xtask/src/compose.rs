@@ -1,6 +1,7 @@
 //! `cargo xtask compose`: plugs the provider into an application's component.
 
-use crate::{componentize, workspace};
+use crate::componentize::Parts;
+use crate::{build, componentize, workspace};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use std::fs;
@@ -8,8 +9,8 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The application: a component that imports edgepass:credentials/credential-provider, or the module of one that
-    /// cargo leaves
+    /// The application: a component that imports edgepass:credentials/credential-provider, or with --http
+    /// wasi:http/client, or the module of one that cargo leaves
     application: PathBuf,
     /// Where to write the composed component
     #[arg(long, short)]
@@ -21,6 +22,13 @@ pub(crate) struct Options {
     /// edgepass:credentials/token-store. Without it that is an import of the whole
     #[arg(long, value_name = "COMPONENT")]
     token_store: Option<PathBuf>,
+    /// Put the HTTP filter between the requests of the application and the network: they get tokens by the rules of the
+    /// configuration, and the application none
+    #[arg(long)]
+    http: bool,
+    /// The HTTP filter; dist/edgepass-http.wasm by default
+    #[arg(long, value_name = "FILE", requires = "http")]
+    filter: Option<PathBuf>,
     /// An import that the application may share with the provider, for example wasi:http/client; once for each. Without
     /// it such an import is refused, and wasi:cli/environment is an empty one
     #[arg(long, value_name = "INTERFACE")]
@@ -28,19 +36,21 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let built = workspace::dist().join("credential-provider.wasm");
+    let built = build::provider();
+    let filter = options.filter.clone().unwrap_or_else(build::http_filter);
     let provider = options.provider.as_ref().unwrap_or(&built);
     if let Some(folder) = options.output.parent() {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make {}", workspace::shown(folder)))?;
     }
-    let composed = componentize::compose(
-        &options.application,
+    let parts = Parts {
+        consumer: &options.application,
         provider,
-        options.token_store.as_deref(),
-        &options.allow,
-        &options.output,
-    )?;
+        token_store: options.token_store.as_deref(),
+        filter: options.http.then_some(filter.as_path()),
+        allowed: &options.allow,
+    };
+    let composed = componentize::compose(&parts, &options.output)?;
     for name in composed.emptied {
         println!("{name} of the application is empty: the variables are the provider's");
     }

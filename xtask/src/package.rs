@@ -252,6 +252,7 @@ fn archive(release: &Path) -> Result<()> {
         "edgepass-envoy-full.wasm",
         "credential-provider.wasm",
         build::KEYVALUE,
+        "edgepass-http.wasm",
     ] {
         add(&format!("wasm/{wasm}"), 0o644, read(&dist.join(wasm))?);
     }

@@ -7,6 +7,8 @@
 
 mod callers;
 mod host;
+#[cfg(any(feature = "callers", not(target_family = "wasm")))]
+pub mod http;
 mod inbound;
 mod lifecycle;
 mod matching;

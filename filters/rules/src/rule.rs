@@ -138,52 +138,71 @@ fn request_of(
     grant: Option<&CallerGrant>,
     config: &Config,
 ) -> Result<TokenRequest, ConfigError> {
-    let kind = match grant {
-        None => GrantKind::ClientCredentials,
-        Some(CallerGrant::OnBehalfOf) => GrantKind::OnBehalfOf,
-        Some(CallerGrant::TokenExchange { .. }) => GrantKind::TokenExchange,
+    let question = Question {
+        identity: rule.identity.as_ref(),
+        scopes: &rule.scopes,
+        kind: match grant {
+            None => GrantKind::ClientCredentials,
+            Some(CallerGrant::OnBehalfOf) => GrantKind::OnBehalfOf,
+            Some(CallerGrant::TokenExchange { .. }) => GrantKind::TokenExchange,
+        },
+        may_be_without_scopes: matches!(grant, Some(CallerGrant::TokenExchange { .. })),
     };
-    let name = rule.identity.as_ref().or(config.default_identity.as_ref());
-    let Some(name) = name else {
-        return Err(refusal(
-            &format!("{place}.identity"),
-            "is missing, and there are several identities with none marked as default",
-            "name one, or set default_identity",
-        ));
-    };
-    let Some(identity) = config.identities.get(name) else {
-        let known: Vec<&str> = config.identities.keys().map(String::as_str).collect();
-        return Err(refusal(
-            &format!("{place}.identity"),
-            "names no identity of this configuration",
-            &format!("there are: {}", known.join(", ")),
-        ));
-    };
-    #[cfg(any(feature = "callers", not(target_family = "wasm")))]
-    identity
-        .check_grant(kind)
-        .map_err(|error| ConfigError::from_error(format!("{place}.grant"), &error))?;
-    let scopes = if rule.scopes.is_empty() {
-        &identity.scopes
-    } else {
-        &rule.scopes
-    };
-    let may_be_none = matches!(grant, Some(CallerGrant::TokenExchange { .. }));
-    if scopes.is_empty() && !may_be_none {
-        return Err(refusal(
-            &format!("{place}.scopes"),
-            &format!("there are none, neither here nor in identities.{name}.scopes"),
-            "name the scopes of the resource, https://graph.microsoft.com/.default for example",
-        ));
+    question.check(place, config)
+}
+
+/// What a rule asks for.
+pub(crate) struct Question<'a> {
+    pub(crate) identity: Option<&'a String>,
+    pub(crate) scopes: &'a [String],
+    pub(crate) kind: GrantKind,
+    pub(crate) may_be_without_scopes: bool,
+}
+
+impl Question<'_> {
+    pub(crate) fn check(&self, place: &str, config: &Config) -> Result<TokenRequest, ConfigError> {
+        let kind = self.kind;
+        let name = self.identity.or(config.default_identity.as_ref());
+        let Some(name) = name else {
+            return Err(refusal(
+                &format!("{place}.identity"),
+                "is missing, and there are several identities with none marked as default",
+                "name one, or set default_identity",
+            ));
+        };
+        let Some(identity) = config.identities.get(name) else {
+            let known: Vec<&str> = config.identities.keys().map(String::as_str).collect();
+            return Err(refusal(
+                &format!("{place}.identity"),
+                "names no identity of this configuration",
+                &format!("there are: {}", known.join(", ")),
+            ));
+        };
+        #[cfg(any(feature = "callers", not(target_family = "wasm")))]
+        identity
+            .check_grant(kind)
+            .map_err(|error| ConfigError::from_error(format!("{place}.grant"), &error))?;
+        let scopes = if self.scopes.is_empty() {
+            identity.scopes.as_slice()
+        } else {
+            self.scopes
+        };
+        if scopes.is_empty() && !self.may_be_without_scopes {
+            return Err(refusal(
+                &format!("{place}.scopes"),
+                &format!("there are none, neither here nor in identities.{name}.scopes"),
+                "name the scopes of the resource, https://graph.microsoft.com/.default for example",
+            ));
+        }
+        let scopes = identity
+            .check_scopes_of(kind, scopes)
+            .map_err(|error| ConfigError::from_error(format!("{place}.scopes"), &error))?;
+        Ok(TokenRequest {
+            identity: Some(name.clone()),
+            scopes,
+            ..TokenRequest::default()
+        })
     }
-    let scopes = identity
-        .check_scopes_of(kind, scopes)
-        .map_err(|error| ConfigError::from_error(format!("{place}.scopes"), &error))?;
-    Ok(TokenRequest {
-        identity: Some(name.clone()),
-        scopes,
-        ..TokenRequest::default()
-    })
 }
 
 /// The grant of a rule whose tokens are those of its callers.

@@ -3,6 +3,8 @@
 //! (`credential.rs`).
 
 pub mod envoy;
+#[cfg(feature = "every-credential")]
+pub mod http;
 
 pub(crate) mod document;
 pub(crate) mod error;
@@ -71,6 +73,9 @@ pub struct Config {
     pub consumers: ConsumersFile,
     /// Settings of the Envoy filter alone.
     pub envoy: Option<envoy::EnvoyFile>,
+    /// Settings of the HTTP filter for components alone.
+    #[cfg(feature = "every-credential")]
+    pub http: Option<http::HttpFile>,
     /// What it needs besides its identities.
     needs: Needs,
     /// The environment alone describes its identity.

@@ -13,6 +13,7 @@ use edgepass::{
 };
 use edgepass_core::config::ENVIRONMENT_IDENTITY;
 use edgepass_core::inspect_jwt;
+use edgepass_rules::http::HttpSettings;
 use edgepass_settings::formats::{self, Format};
 use edgepass_settings::{File, Imported, appsettings, social_auth};
 use zeroize::Zeroizing;
@@ -79,6 +80,11 @@ fn check_document(
             ));
         }
     };
+    if config.http.is_some()
+        && let Err(error) = HttpSettings::check(&config)
+    {
+        return Err(Failure::Mistakes(vec![explained(error, document)]));
+    }
     narrate(document, &environment, None);
     let unknown = unknown_certificates(&config);
     if !unknown.is_empty() {

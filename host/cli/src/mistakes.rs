@@ -143,6 +143,8 @@ fn candidates(value: &Value, steps: &[Step]) -> Vec<Value> {
         json!({"filter": STAND_IN}),
         json!({"key": STAND_IN}),
         json!({"value": STAND_IN}),
+        json!({"match": {"host": "stand-in.example"}}),
+        json!({"host": "stand-in.example"}),
     ];
     let mut out = Vec::new();
     let mut change = |change: &dyn Fn(&mut Value)| {

@@ -37,6 +37,8 @@ const NATIVE: &str = "command, library";
 
 const ENVOY: &str = "Envoy";
 
+const HTTP: &str = "HTTP filter";
+
 const IN_FULL_MODULE: &str = "command, library, Envoy (full module)";
 
 /// In the order of the page.
@@ -50,6 +52,7 @@ const SECTIONS: &[Section] = &[
             ("$schema", "editors"),
             ("consumers", "components"),
             ("envoy", ENVOY),
+            ("http", HTTP),
             ("host", NATIVE),
         ],
         note: "Without `identities`, or without a document, the variables of the Azure SDKs describe the one identity that there \
@@ -562,6 +565,43 @@ const SECTIONS: &[Section] = &[
         heading: "Metadata of a route",
         place: "envoy.rules[].match.route_metadata",
         used_by: ENVOY,
+        exceptions: &[],
+        note: "",
+        example: "",
+    },
+    Section {
+        object: "HttpFile",
+        heading: "The HTTP filter",
+        place: "http",
+        used_by: HTTP,
+        exceptions: &[],
+        note: "It stands in front of a component's own requests: [components.md](components.md#in-front-of-an-unmodified-component).",
+        example: r#"{
+  "identities": { "app": {
+    "tenant_id": "contoso.example",
+    "client_id": "66666666-7777-8888-9999-000000000000",
+    "credential": { "federated_token_file": { "path": "/var/run/secrets/azure/wi/token/azure-identity-token" } }
+  } },
+  "http": { "rules": [
+    { "match": { "host": "graph.microsoft.com", "path_prefix": "/v1.0" }, "scopes": ["https://graph.microsoft.com/.default"] },
+    { "match": { "host": "*.vault.azure.net", "methods": ["GET"] }, "scopes": ["https://vault.azure.net/.default"] }
+  ] }
+}"#,
+    },
+    Section {
+        object: "HttpRuleFile",
+        heading: "A rule of the HTTP filter",
+        place: "http.rules[]",
+        used_by: HTTP,
+        exceptions: &[],
+        note: "",
+        example: "",
+    },
+    Section {
+        object: "HttpMatchFile",
+        heading: "What a rule of the HTTP filter is for",
+        place: "http.rules[].match",
+        used_by: HTTP,
         exceptions: &[],
         note: "",
         example: "",

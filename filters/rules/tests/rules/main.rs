@@ -5,6 +5,7 @@
 
 mod callers;
 mod checks;
+mod http;
 mod lifecycle;
 mod requests;
 mod simulation;

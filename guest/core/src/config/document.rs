@@ -3,6 +3,8 @@
 use super::certificate_files::CertificateFiles;
 use super::envoy::EnvoyFile;
 use super::error::ConfigError;
+#[cfg(feature = "every-credential")]
+use super::http::HttpFile;
 use super::parse::{
     self, Choice, ForEveryBuild, OneOrMore, Parameters, TextForEveryBuild, TextsForEveryBuild,
     object,
@@ -40,6 +42,8 @@ object! {
         pub consumers: ConsumersFile = object_or_default,
         /// Settings of the Envoy filter alone.
         pub envoy: Option<EnvoyFile> = optional_object,
+        /// Settings of the HTTP filter for components alone.
+        pub http: ForEveryBuild<HttpFile> = object_for_every_build,
     }
 }
 

@@ -99,6 +99,8 @@ impl Config {
             host: file.host,
             consumers: file.consumers,
             envoy: file.envoy,
+            #[cfg(feature = "every-credential")]
+            http: file.http,
             needs,
             environment_only,
             #[cfg(feature = "key-vault")]

@@ -361,6 +361,42 @@ fn texts() -> Vec<(&'static str, &'static str, Value)> {
             "path_prefix",
             json!({ "pattern": "^/", "$comment": "path" }),
         ),
+        (
+            "HttpFile",
+            "rules",
+            json!({ "minItems": 1, "maxItems": 256 }),
+        ),
+        (
+            "HttpFile",
+            "replay_body_bytes",
+            json!({ "maximum": 1_048_576, "default": 65_536, "$comment": "bytes, at most 1048576" }),
+        ),
+        ("HttpRuleFile", "scopes[]", scope()),
+        (
+            "HttpRuleFile",
+            "header",
+            json!({ "pattern": header, "maxLength": 256, "default": "authorization", "$comment": "name of a header" }),
+        ),
+        (
+            "HttpMatchFile",
+            "host",
+            json!({ "pattern": r"^(?:(?:\*\.)?[A-Za-z0-9_.\-]+|\[[0-9A-Fa-f:.]+\])$", "$comment": "host, or `*.` and a domain" }),
+        ),
+        (
+            "HttpMatchFile",
+            "port",
+            json!({ "minimum": 1, "maximum": 65_535 }),
+        ),
+        (
+            "HttpMatchFile",
+            "path_prefix",
+            json!({ "pattern": "^/", "$comment": "path" }),
+        ),
+        (
+            "HttpMatchFile",
+            "methods[]",
+            json!({ "pattern": r"^[A-Z\-]+$", "$comment": "method" }),
+        ),
     ]
 }
 

@@ -262,7 +262,7 @@ mod tests {
     fn every_field_is_known_again_in_the_spellings_of_other_tools() {
         use crate::config::document::{ConfigFile, ConsumersFile, HostFile, IdentityFile};
         use crate::config::parse::Object;
-        use crate::config::{CertificateFiles, TokenStoreFile, envoy::EnvoyFile};
+        use crate::config::{CertificateFiles, TokenStoreFile, envoy::EnvoyFile, http::HttpFile};
         use crate::credential::CredentialFile;
 
         let words = |name: &str| -> Vec<String> { name.split('_').map(str::to_owned).collect() };
@@ -279,6 +279,7 @@ mod tests {
             CertificateFiles::FIELDS,
             CredentialFile::FIELDS,
             EnvoyFile::FIELDS,
+            HttpFile::FIELDS,
         ] {
             for name in known.iter().filter(|name| !name.starts_with('$')) {
                 let words = words(name);

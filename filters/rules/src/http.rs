@@ -1,0 +1,296 @@
+//! The section `http`: which of a component's own requests get which token. Where the Envoy filter has a proxy's routes to go
+//! by, this has the request alone, written by somebody who may want the token elsewhere than its rule says. So whatever
+//! could be read in two ways is refused, and nothing is put right.
+
+mod target;
+
+use edgepass_core::config::ConfigError;
+use edgepass_core::config::http::{HttpFile, HttpMatchFile, HttpRuleFile};
+use edgepass_core::matching::{RequestPath, host_fits, is_plain};
+use edgepass_core::needs::{Permission, Scheme};
+use edgepass_core::{Config, Error, ErrorClass, GrantKind, TokenRequest, challenge};
+
+use self::target::{Target, canonical, is_host};
+use crate::rule::{MAX_RULES, Question, check_header};
+use crate::settings::refusal;
+
+/// What is kept of a request's body unless the configuration says otherwise, bytes: room for what calls of APIs mostly have.
+pub const DEFAULT_REPLAY_BODY_BYTES: usize = 64 * 1024;
+
+/// The most that may be configured, bytes. A filter keeps it for each request under way.
+pub const MAX_REPLAY_BODY_BYTES: usize = 1024 * 1024;
+
+/// The one opens a tunnel, and the answer of the other is the request itself (RFC 9110 section 9.3.8).
+const NO_TOKEN: [&str; 2] = ["CONNECT", "TRACE"];
+
+/// The section, checked.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HttpSettings {
+    /// How much of a body is kept so that its request can be sent once more.
+    pub replay_body_bytes: usize,
+    rules: Vec<HttpRule>,
+    /// Where the provider gets its tokens.
+    reserved: Vec<Permission>,
+}
+
+/// One rule.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HttpRule {
+    /// What is asked for.
+    pub token: TokenRequest,
+    /// The header that carries the token, lower case.
+    pub header: String,
+    host: String,
+    port: Option<u16>,
+    path_prefix: Option<String>,
+    methods: Vec<String>,
+    keep_existing: bool,
+    http_on_loopback: bool,
+    disabled: bool,
+}
+
+/// A request, as far as rules look at it.
+pub trait HttpRequest {
+    /// In capitals, as RFC 9110 writes them.
+    fn method(&self) -> String;
+    /// Nothing where the request leaves it to whoever sends it.
+    fn scheme(&self) -> Option<String>;
+    /// Host and port.
+    fn authority(&self) -> Option<String>;
+    /// With the query.
+    fn path(&self) -> Option<String>;
+    /// The values of a header.
+    fn header(&self, name: &str) -> Vec<Vec<u8>>;
+}
+
+impl HttpSettings {
+    /// Checks the section of a configuration.
+    ///
+    /// # Errors
+    ///
+    /// With the first setting that is wrong.
+    pub fn check(config: &Config) -> Result<Self, ConfigError> {
+        let Some(file) = &config.http else {
+            return Err(refusal(
+                "http",
+                "there is no such section",
+                "say which requests get a token: \"http\": {\"rules\": [{\"match\": {\"host\": \"graph.microsoft.com\"}}]}",
+            ));
+        };
+        let rules = file.rules.iter().enumerate();
+        let rules: Vec<_> = rules
+            .map(|(index, rule)| check_rule(&format!("http.rules[{index}]"), rule, config))
+            .collect::<Result<_, _>>()?;
+        if rules.is_empty() || rules.len() > MAX_RULES {
+            return Err(refusal(
+                "http.rules",
+                &format!("has not 1 to {MAX_RULES} rules"),
+                "name each host that gets a token, or `*.` and a domain for all below it",
+            ));
+        }
+        let connections = config.needs().connections.into_iter();
+        Ok(Self {
+            replay_body_bytes: check_replay(file)?,
+            rules,
+            reserved: connections.map(|c| c.permission).collect(),
+        })
+    }
+
+    /// The rule by which a request gets a token. `None`: it is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// Of the class [`InvalidRequest`](ErrorClass::InvalidRequest), where the request must not be sent: it says in two ways
+    /// where it goes, it would show a token on its way, it goes where the provider gets its tokens.
+    pub fn rule_of(&self, request: &impl HttpRequest) -> Result<Option<&HttpRule>, Error> {
+        let Some(authority) = request.authority() else {
+            // nowhere to go
+            return Ok(None);
+        };
+        let target = Target::of(request.scheme().as_deref(), &authority)?;
+        let path = request.path();
+        if self.is_reserved(&target, path.as_deref().unwrap_or_default()) {
+            return Err(invalid(
+                format!(
+                    "a request to {} would go where the provider gets its tokens, with its permissions",
+                    target.host
+                ),
+                "ask for no tokens: the rules of the section http put them on requests",
+            ));
+        }
+        let method = request.method();
+        if NO_TOKEN
+            .iter()
+            .any(|none| none.eq_ignore_ascii_case(&method))
+        {
+            return Ok(None);
+        }
+        let path = RequestPath::of(path);
+        for rule in &self.rules {
+            if !rule.fits(&target, &method, &path)? {
+                continue;
+            }
+            if rule.disabled || (rule.keep_existing && !request.header(&rule.header).is_empty()) {
+                return Ok(None);
+            }
+            target.check(&request.header("host"), rule.http_on_loopback)?;
+            return Ok(Some(rule));
+        }
+        Ok(None)
+    }
+
+    /// Whether the provider's permissions let such a request out.
+    fn is_reserved(&self, target: &Target, path: &str) -> bool {
+        let (scheme, authority) = (target.scheme(), target.authority());
+        self.reserved.iter().any(|permission| {
+            // who hands out tokens on this machine may read other spellings of a path alike
+            let is_service = permission.scheme == Scheme::LinkLocalHttp && scheme == "http";
+            (is_service && permission.is_of(&authority))
+                || permission.permits(scheme, &authority, path)
+        })
+    }
+}
+
+impl HttpRule {
+    fn fits(&self, target: &Target, method: &str, path: &RequestPath) -> Result<bool, Error> {
+        if !host_fits(&self.host, &target.host)
+            || self.port.unwrap_or(target.default_port()) != target.port
+            || !(self.methods.is_empty() || self.methods.iter().any(|known| known == method))
+        {
+            return Ok(false);
+        }
+        let Some(prefix) = &self.path_prefix else {
+            return Ok(true);
+        };
+        path.is_below(prefix).ok_or_else(|| {
+            invalid(
+                format!("servers may read the path of a request to {} in several ways, and a rule looks at it", target.host),
+                "write it without dot segments, doubled or encoded slashes, `;`, and letters in another case than the rule's",
+            )
+        })
+    }
+}
+
+/// Whether an answer refuses the token: a 401, and a 403 that asks for claims. In that case the challenge, if it has one:
+/// of several that with claims (RFC 9110 section 11.6.1 permits several headers, and several challenges in each).
+pub fn refused(status: u16, www_authenticate: &[Vec<u8>]) -> Option<Option<String>> {
+    let values = www_authenticate.iter();
+    let values = values.filter_map(|value| std::str::from_utf8(value).ok());
+    let challenges = values.filter_map(|value| {
+        let challenge = challenge::from_www_authenticate(value)?;
+        let asks =
+            challenge.claims.is_some() || challenge.error.as_deref() == Some("insufficient_claims");
+        Some((value, asks, challenge.claims.is_some()))
+    });
+    let challenges: Vec<_> = challenges.collect();
+    let is_refusal = match status {
+        401 => true,
+        403 => challenges.iter().any(|(_, asks, _)| *asks),
+        _ => false,
+    };
+    is_refusal.then(|| {
+        let with_claims = challenges.iter().find(|(_, _, has)| *has);
+        let chosen = with_claims.or(challenges.first());
+        chosen.map(|(value, ..)| (*value).to_owned())
+    })
+}
+
+fn check_rule(place: &str, file: &HttpRuleFile, config: &Config) -> Result<HttpRule, ConfigError> {
+    let HttpMatchFile {
+        host,
+        port,
+        path_prefix,
+        methods,
+    } = &file.matching;
+    check_host(place, host)?;
+    let port = port.map(|port| {
+        let port = u16::try_from(port).ok().filter(|port| *port > 0);
+        port.ok_or_else(|| {
+            let hint = "write a number, or leave it out for the scheme's own";
+            refusal(&format!("{place}.match.port"), "is not 1 to 65535", hint)
+        })
+    });
+    if path_prefix
+        .as_deref()
+        .is_some_and(|prefix| !is_plain(prefix))
+    {
+        return Err(refusal(
+            &format!("{place}.match.path_prefix"),
+            "is no path that every server reads as it is written",
+            "begin with `/`, without dot segments, percent-encoding, doubled slashes, `;`, `?` and `#`",
+        ));
+    }
+    let is_method = |method: &String| {
+        let is_letter = |b: u8| b.is_ascii_uppercase() || b == b'-';
+        !method.is_empty() && method.bytes().all(is_letter) && !NO_TOKEN.contains(&method.as_str())
+    };
+    if !methods.iter().all(is_method) {
+        return Err(refusal(
+            &format!("{place}.match.methods"),
+            "has what is no method that a token goes with",
+            "write GET, POST and the like in capitals; CONNECT and TRACE get none",
+        ));
+    }
+    let mut token = TokenRequest::default();
+    if !file.disabled {
+        let question = Question {
+            identity: file.identity.as_ref(),
+            scopes: &file.scopes,
+            kind: GrantKind::ClientCredentials,
+            may_be_without_scopes: false,
+        };
+        token = question.check(place, config)?;
+    }
+    Ok(HttpRule {
+        token,
+        header: check_header(&format!("{place}.header"), file.header.as_deref())?,
+        host: canonical(host),
+        port: port.transpose()?,
+        path_prefix: path_prefix.clone(),
+        methods: methods.clone(),
+        keep_existing: file.keep_existing,
+        http_on_loopback: file.http_on_loopback,
+        disabled: file.disabled,
+    })
+}
+
+fn check_host(place: &str, host: &str) -> Result<(), ConfigError> {
+    let setting = format!("{place}.match.host");
+    if host.is_empty() {
+        return Err(refusal(
+            &setting,
+            "is missing",
+            "name the host whose requests get the token, api.example or *.example",
+        ));
+    }
+    if is_host(host.strip_prefix("*.").unwrap_or(host)) {
+        return Ok(());
+    }
+    Err(refusal(
+        &setting,
+        "is neither a host nor `*.` and a domain",
+        "leave scheme and path out, give a port by itself, an IPv6 address in brackets, and other letters than ASCII as `xn--`",
+    ))
+}
+
+fn check_replay(file: &HttpFile) -> Result<usize, ConfigError> {
+    let Some(bytes) = file.replay_body_bytes else {
+        return Ok(DEFAULT_REPLAY_BODY_BYTES);
+    };
+    let bytes = usize::try_from(bytes).ok();
+    let bytes = bytes.filter(|bytes| *bytes <= MAX_REPLAY_BODY_BYTES);
+    bytes.ok_or_else(|| {
+        refusal(
+            "http.replay_body_bytes",
+            &format!("is more than {MAX_REPLAY_BODY_BYTES}"),
+            "write bytes, 65536 for example, or 0 to keep nothing",
+        )
+    })
+}
+
+/// A request that must not be sent, and what to do about it.
+fn invalid(message: String, hint: &str) -> Error {
+    Error::new(ErrorClass::InvalidRequest, message).hint(hint)
+}
