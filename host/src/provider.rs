@@ -778,6 +778,7 @@ impl Builder {
             unused_certificates,
             notices: Notices::of(&config),
             consumers: config.consumers,
+            http: config.http,
             #[cfg(feature = "token-store")]
             token_store,
             files: TokenFiles::new(needs.files.into_iter().map(|file| file.path)),

@@ -98,6 +98,11 @@ const GUESTS: &[Guest] = &[
         output: Output::TestComponent("hostile.wasm"),
     },
     Guest {
+        package: "plain-0-2",
+        batch: Batch::Components,
+        output: Output::TestComponent("plain-0-2.wasm"),
+    },
+    Guest {
         package: "edgepass-envoy",
         batch: Batch::Filter,
         output: Output::Filter("edgepass-envoy.wasm"),
@@ -170,6 +175,7 @@ pub(crate) const NATIVE: &[&str] = &[
     "edgepass-aot",
     "edgepass",
     "edgepass-cli",
+    "edgepass-run",
     "edgepass-e2e",
     "edgepass-demo",
     "edgepass-bench",
