@@ -36,6 +36,7 @@ use crate::tunnel::{self, NoTunnel};
 pub(crate) struct Connector(Arc<Plan>);
 
 /// What there is to know for it.
+#[derive(Clone)]
 pub(crate) struct Plan {
     /// TLS with servers.
     pub(crate) tls: Arc<ClientConfig>,
@@ -45,8 +46,13 @@ pub(crate) struct Plan {
     pub(crate) http: bool,
     /// The proxies, where connections may go through any.
     pub(crate) route: Option<Route>,
+    /// To which addresses no connection is made, whatever name leads there.
+    pub(crate) shuns: Option<Shuns>,
     pub(crate) timeouts: Timeouts,
 }
+
+/// Whether an address is one of those to which no connection is made.
+pub(crate) type Shuns = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// The way through proxies.
 #[derive(Clone)]
@@ -78,6 +84,13 @@ impl Connector {
     pub(crate) fn new(plan: Plan) -> Self {
         Self(Arc::new(plan))
     }
+
+    /// The same without connections to these addresses.
+    #[cfg(feature = "tower")]
+    pub(crate) fn shunning(self, shuns: Option<Shuns>) -> Self {
+        let plan = Arc::unwrap_or_clone(self.0);
+        Self::new(Plan { shuns, ..plan })
+    }
 }
 
 impl Service<Uri> for Connector {
@@ -101,6 +114,9 @@ impl Plan {
         let is_http = uri.scheme_str() == Some("http");
         if is_http && !self.http {
             return Err(NoConnection::Name("https alone goes out".to_owned()));
+        }
+        if let Some(address) = self.shunned(&uri) {
+            return Err(NoConnection::Shunned(address));
         }
         let proxy = match &self.route {
             Some(route) => route.proxies.of(&uri),
@@ -135,8 +151,18 @@ impl Plan {
         }
     }
 
+    /// The address that the host of a request is itself, if no connection is made to it.
+    fn shunned(&self, uri: &Uri) -> Option<IpAddr> {
+        let shuns = self.shuns.as_ref()?;
+        let host = bare(uri.host().unwrap_or_default());
+        host.parse().ok().filter(|address| shuns(*address))
+    }
+
     async fn tcp(&self, uri: Uri) -> Result<Stream, NoConnection> {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+        let mut tcp = HttpConnector::new_with_resolver(Resolver {
+            system: GaiResolver::new(),
+            shuns: self.shuns.clone(),
+        });
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(self.timeouts.tcp));
@@ -179,12 +205,15 @@ async fn handshake(
 }
 
 fn server_name(host: &str) -> Result<ServerName<'static>, NoConnection> {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    ServerName::try_from(bare.to_owned())
+    ServerName::try_from(bare(host).to_owned())
         .map_err(|_| NoConnection::Name(format!("{host} is no name of a server")))
+}
+
+/// A host without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host)
 }
 
 /// A connection: bare, or with TLS upon another. Through a proxy that speaks TLS itself there are two layers of it.
@@ -273,6 +302,8 @@ pub(crate) enum NoConnection {
     SlowTls { through: String },
     /// It is for no server.
     Name(String),
+    /// It is for an address that is not for whoever asks.
+    Shunned(IpAddr),
 }
 
 impl NoConnection {
@@ -283,6 +314,10 @@ impl NoConnection {
             Error::InternalError(Some(format!("{}: {text}", HttpErrorKind::NOT_CONNECTED)))
         };
         match self {
+            Self::Shunned(_) => Error::DestinationIpProhibited,
+            Self::Tcp(error) if find::<Shunned>(error.as_ref()).is_some() => {
+                Error::DestinationIpProhibited
+            }
             Self::Tcp(error) => {
                 if let Some(unresolvable) = find::<Unresolvable>(error.as_ref()) {
                     return Error::DnsError {
@@ -324,6 +359,9 @@ impl NoConnection {
             && io.kind() == io::ErrorKind::ConnectionReset
         {
             return "reset the connection".to_owned();
+        }
+        if let Self::Shunned(address) = self {
+            return format!("is {address}, where a platform gives credentials to this machine");
         }
         match self.error() {
             Error::DnsError { rcode, .. } => {
@@ -404,14 +442,17 @@ pub(crate) fn find<'e, T: StdError + 'static>(
 /// The system's resolver, but `localhost` and names below it are this machine (RFC 6761 section 6.3), whatever a
 /// search domain or a resolver in between would answer.
 #[derive(Clone)]
-struct Resolver(GaiResolver);
+struct Resolver {
+    system: GaiResolver,
+    shuns: Option<Shuns>,
+}
 
 impl Service<Name> for Resolver {
     type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = Unresolvable;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unresolvable>> + Send>>;
+    type Error = NoAddress;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, NoAddress>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unresolvable>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NoAddress>> {
         Poll::Ready(Ok(()))
     }
 
@@ -425,18 +466,41 @@ impl Service<Name> for Resolver {
             return Box::pin(async { Ok(addresses.into_iter()) });
         }
         let host = name.as_str().to_owned();
-        let lookup = self.0.call(name);
+        let lookup = self.system.call(name);
+        let shuns = self.shuns.clone();
         Box::pin(async move {
-            match lookup.await {
-                Ok(addresses) => Ok(addresses.collect::<Vec<_>>().into_iter()),
-                Err(e) => Err(Unresolvable {
-                    host,
-                    reason: e.to_string(),
-                }),
+            let addresses: Vec<_> = match lookup.await {
+                Ok(addresses) => addresses.collect(),
+                Err(e) => {
+                    return Err(Box::new(Unresolvable {
+                        host,
+                        reason: e.to_string(),
+                    }) as NoAddress);
+                }
+            };
+            // one of them is enough: who answers for a name decides which is taken
+            let is_shunned = |shuns: Shuns| addresses.iter().any(|address| shuns(address.ip()));
+            match shuns.is_some_and(is_shunned) {
+                true => Err(Box::new(Shunned) as NoAddress),
+                false => Ok(addresses.into_iter()),
             }
         })
     }
 }
+
+type NoAddress = Box<dyn StdError + Send + Sync>;
+
+/// A name with an address that is not for whoever asks.
+#[derive(Debug)]
+struct Shunned;
+
+impl fmt::Display for Shunned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("has an address at which a platform gives credentials to this machine")
+    }
+}
+
+impl StdError for Shunned {}
 
 /// A name that has no address.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use edgepass_core::config::ConsumersFile;
+use edgepass_core::config::http::HttpFile;
 use edgepass_core::needs::{CertificateNeed, SignatureNeed};
 use edgepass_core::{Algorithm, ConfigError, Environment, Secret};
 use wasmtime::ResourceLimiter;
@@ -59,6 +60,8 @@ pub(crate) struct Reach {
     pub(crate) environment: Vec<(String, Secret)>,
     /// What components may ask that this host's provider serves.
     pub(crate) consumers: ConsumersFile,
+    /// Which requests of applications get tokens.
+    pub(crate) http: Option<HttpFile>,
     pub(crate) memory_bytes: usize,
     pub(crate) warnings: Vec<String>,
     /// By which way https goes out, if there is a proxy.
@@ -223,6 +226,11 @@ impl Host {
 
     pub(crate) fn consumers(&self) -> &ConsumersFile {
         &self.0.consumers
+    }
+
+    /// The rules of the configuration.
+    pub(crate) fn http(&self) -> Option<&HttpFile> {
+        self.0.http.as_ref()
     }
 
     fn with_environment(&self, wasi: &mut WasiCtxBuilder) -> Context {

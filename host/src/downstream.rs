@@ -43,9 +43,15 @@
 //! it sees fit. hyper follows none; of reqwest's client it is turned off by `redirect::Policy::none()`.
 
 #[cfg(feature = "tower")]
+mod audit;
+#[cfg(feature = "tower")]
 mod client;
 #[cfg(feature = "tower")]
 mod layer;
+#[cfg(feature = "tower")]
+mod outgoing;
+#[cfg(feature = "tower")]
+mod reach;
 mod rule;
 mod target;
 
@@ -60,9 +66,15 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, Request, StatusCode};
 
 #[cfg(feature = "tower")]
+pub use self::audit::{Audit, Outcome, Record};
+#[cfg(feature = "tower")]
 pub use self::client::{BoundTo, Client};
 #[cfg(feature = "tower")]
 pub use self::layer::{Authorize, AuthorizeFuture, AuthorizeLayer, CloneBody, EmptyBody};
+#[cfg(feature = "tower")]
+pub use self::outgoing::Outgoing;
+#[cfg(feature = "tower")]
+pub use self::reach::Reach;
 pub use self::rule::Rule;
 use self::rule::{MAX_RULES, refusal};
 use self::target::Target;
@@ -94,16 +106,33 @@ impl Provider {
         &self,
         rules: impl IntoIterator<Item = Rule>,
     ) -> Result<Downstream, ConfigError> {
-        let rules: Vec<_> = rules.into_iter().collect();
+        self.downstream_of("rules", rules.into_iter().collect())
+    }
+
+    /// The same by the rules of the configuration's section `http`. Without one no request gets a token.
+    ///
+    /// # Errors
+    ///
+    /// When a rule is wrong, named by its place (`http.rules[0]`).
+    pub fn configured_downstream(&self) -> Result<Downstream, ConfigError> {
+        let rules = self.host().http().map_or(&[][..], |http| &http.rules);
+        let rules = rules
+            .iter()
+            .enumerate()
+            .map(|(index, rule)| Rule::of_configuration(&format!("http.rules[{index}]"), rule));
+        self.downstream_of("http.rules", rules.collect::<Result<_, _>>()?)
+    }
+
+    fn downstream_of(&self, setting: &str, rules: Vec<Rule>) -> Result<Downstream, ConfigError> {
         if rules.len() > MAX_RULES {
             return Err(refusal(
-                "rules",
+                setting,
                 format!("there are more than {MAX_RULES} rules"),
                 "begin a host with `*.` for every host below a domain",
             ));
         }
         let rules = rules.into_iter().enumerate().map(|(index, rule)| {
-            rule.checked(&format!("rules[{index}]"), &|identity| {
+            rule.checked(&format!("{setting}[{index}]"), &|identity| {
                 self.has_identity(identity)
             })
         });
@@ -135,9 +164,27 @@ impl Downstream {
         Ok(Some(authorized))
     }
 
+    /// The provider whose tokens they are.
+    pub fn provider(&self) -> &Provider {
+        &self.0.provider
+    }
+
+    /// Whether a rule is for the host and port of that address, whatever it says of them.
+    #[cfg(feature = "tower")]
+    fn names(&self, uri: &http::Uri) -> bool {
+        Target::of(uri).is_ok_and(|target| self.0.rules.iter().any(|rule| rule.is_at(&target)))
+    }
+
+    /// Whether the host of a rule is that address itself.
+    #[cfg(feature = "tower")]
+    fn names_address(&self, address: std::net::IpAddr) -> bool {
+        let host = target::of_address(address);
+        self.0.rules.iter().any(|rule| rule.is_host(&host))
+    }
+
     /// What has to be asked for that request. The request gets rid of what is not for the service.
     fn question<B>(&self, request: &mut Request<B>) -> Result<Option<Question>, Error> {
-        let Some(rule) = rule_of(&self.0.rules, request)? else {
+        let Some((place, rule)) = rule_of(&self.0.rules, request)? else {
             return Ok(None);
         };
         let user = request.extensions_mut().remove::<OnBehalfOf>();
@@ -154,6 +201,7 @@ impl Downstream {
         }
         Ok(Some(Question {
             provider: self.0.provider.clone(),
+            rule: place,
             request: token,
             header: header.clone(),
         }))
@@ -178,6 +226,8 @@ impl fmt::Debug for Downstream {
 /// A token that a request is about to get.
 struct Question {
     provider: Provider,
+    /// The rule's place.
+    rule: usize,
     request: TokenRequest,
     header: HeaderName,
 }
@@ -187,6 +237,7 @@ impl Question {
         let token = self.provider.get_token(&self.request).await?;
         Ok(Authorized {
             provider: self.provider,
+            rule: self.rule,
             request: self.request,
             header: self.header,
             token,
@@ -198,12 +249,18 @@ impl Question {
 #[derive(Clone)]
 pub struct Authorized {
     provider: Provider,
+    rule: usize,
     request: TokenRequest,
     header: HeaderName,
     token: Token,
 }
 
 impl Authorized {
+    /// The place of its rule in the list, from 0.
+    pub fn rule(&self) -> usize {
+        self.rule
+    }
+
     /// What the provider was asked.
     pub fn request(&self) -> &TokenRequest {
         &self.request
@@ -315,12 +372,15 @@ impl fmt::Debug for Authorized {
 }
 
 /// The rule by which a request gets a token.
-fn rule_of<'r, B>(rules: &'r [Rule], request: &Request<B>) -> Result<Option<&'r Rule>, Error> {
+fn rule_of<'r, B>(
+    rules: &'r [Rule],
+    request: &Request<B>,
+) -> Result<Option<(usize, &'r Rule)>, Error> {
     if request.method() == Method::CONNECT {
         return Ok(None);
     }
     let target = Target::of(request.uri())?;
-    for rule in rules {
+    for (place, rule) in rules.iter().enumerate() {
         if !rule.fits(&target, request.method(), request.uri())? {
             continue;
         }
@@ -329,7 +389,7 @@ fn rule_of<'r, B>(rules: &'r [Rule], request: &Request<B>) -> Result<Option<&'r 
             return Ok(None);
         }
         target.check(headers, rule.http_on_loopback)?;
-        return Ok(Some(rule));
+        return Ok(Some((place, rule)));
     }
     Ok(None)
 }
@@ -493,7 +553,7 @@ mod tests {
             let verdict = rule_of(&rules, &request(uri));
             match (verdict, expected) {
                 (Ok(rule), Ok(scope)) => {
-                    let found = rule.map(|rule| rule.request.scopes.concat());
+                    let found = rule.map(|(_, rule)| rule.request.scopes.concat());
                     assert_eq!(found.as_deref(), *scope, "{uri}");
                 }
                 (Err(error), Err(word)) => {
@@ -507,7 +567,7 @@ mod tests {
             }
         }
         let post = Request::post("https://api.example/v2").body(()).unwrap();
-        let rule = rule_of(&rules, &post).unwrap().unwrap();
+        let (_, rule) = rule_of(&rules, &post).unwrap().unwrap();
         assert_eq!(rule.request.scopes, ["post"]);
         let connect = Request::connect("api.example:443").body(()).unwrap();
         assert_eq!(rule_of(&rules, &connect).unwrap(), None);

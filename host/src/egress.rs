@@ -171,6 +171,7 @@ impl Egress {
             // what goes out over http is for `permit` to say
             http: certificate.is_none(),
             route: Some(self.route().await?),
+            shuns: None,
             timeouts: self.timeouts,
         }))
     }
@@ -187,6 +188,7 @@ impl Egress {
             server_name,
             http: false,
             route: Some(self.route().await?),
+            shuns: None,
             timeouts: self.timeouts,
         })))
     }
@@ -316,6 +318,7 @@ impl Pool {
             server_name: None,
             http: false,
             route: None,
+            shuns: None,
             timeouts,
         })))
     }
@@ -533,7 +536,7 @@ fn response_body_error(error: &(dyn StdError + 'static)) -> Error {
 }
 
 /// What went wrong on the wire, as precisely as `wasi:http` can say it.
-fn transport_error(error: &(dyn StdError + 'static)) -> Error {
+pub(crate) fn transport_error(error: &(dyn StdError + 'static)) -> Error {
     if let Some(none) = find::<NoConnection>(error) {
         return none.error();
     }

@@ -238,3 +238,13 @@ pub const TOKEN_STORE_ENTRY_BYTES: usize = edgepass_core::limits::MAX_STORE_ENTR
 /// The file of the keys that entries of the token store are encrypted with, bytes: sixteen lines, and comments.
 #[cfg(feature = "token-store")]
 pub const TOKEN_STORE_KEYS_BYTES: u64 = 16 * 1024;
+
+/// How long an application's request waits for the head of a response, and then for each part of its body, at the most: what
+/// the `wasmtime` command has.
+#[cfg(feature = "tower")]
+pub const APPLICATION_PATIENCE: Duration = Duration::from_secs(600);
+
+/// How much of the body of an application's request is kept while it is sent, bytes, to be sent once more where the token was
+/// refused. Each request that is on its way may hold as much.
+#[cfg(feature = "tower")]
+pub const REPLAYED_BODY_BYTES: usize = 64 * 1024;

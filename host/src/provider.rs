@@ -831,6 +831,7 @@ impl Builder {
             unused_certificates,
             has_notices: has_notices(&config),
             consumers: config.consumers,
+            http: config.http,
             #[cfg(feature = "token-store")]
             token_store,
             no_store,

@@ -114,6 +114,11 @@ const GUESTS: &[Guest] = &[
         output: Output::TestComponent("plain-app.wasm"),
     },
     Guest {
+        package: "plain-0-2",
+        batch: Batch::Components,
+        output: Output::TestComponent("plain-0-2.wasm"),
+    },
+    Guest {
         package: "edgepass-envoy",
         batch: Batch::Filter,
         output: Output::Filter("edgepass-envoy.wasm"),
@@ -230,6 +235,7 @@ pub(crate) const NATIVE: &[&str] = &[
     "edgepass-aot",
     "edgepass",
     "edgepass-cli",
+    "edgepass-run",
     "edgepass-e2e",
     "edgepass-demo",
     "edgepass-bench",

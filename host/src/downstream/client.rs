@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::RootCertStore;
 use tower_service::Service;
 
-use crate::connect::Connector;
+use crate::connect::{Connector, Shuns};
 use crate::context::Host;
 use crate::limits;
 use crate::provider::Provider;
@@ -46,6 +46,8 @@ pub struct Client<B>(Arc<Inner<B>>);
 
 struct Inner<B> {
     host: Host,
+    /// Addresses that it never connects to.
+    shuns: Option<Shuns>,
     /// The latest used last.
     pools: Mutex<Vec<Pool<B>>>,
 }
@@ -62,6 +64,18 @@ impl Provider {
     pub fn client<B>(&self) -> Client<B> {
         Client(Arc::new(Inner {
             host: self.host().clone(),
+            shuns: None,
+            pools: Mutex::default(),
+        }))
+    }
+}
+
+impl<B> Client<B> {
+    /// One that connects to none of these addresses.
+    pub(super) fn shunning(host: &Host, shuns: Shuns) -> Self {
+        Self(Arc::new(Inner {
+            host: host.clone(),
+            shuns: Some(shuns),
             pools: Mutex::default(),
         }))
     }
@@ -111,6 +125,7 @@ where
         };
         let connector = egress.connector(certified.as_ref(), &roots).await;
         let connector = connector.map_err(|e| unavailable(e.to_string()))?;
+        let connector = connector.shunning(self.shuns.clone());
         // HTTP/2 would hide the alert by which a server refuses a certificate
         let client = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())

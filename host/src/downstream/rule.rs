@@ -1,5 +1,6 @@
 //! One rule: which requests it is for, and the token that they get.
 
+use edgepass_core::config::http::HttpRuleFile;
 use edgepass_core::matching::{RequestPath, host_fits, is_plain};
 use edgepass_core::{ConfigError, Error, TokenRequest, TokenType};
 use http::header::{AUTHORIZATION, HeaderName};
@@ -56,6 +57,38 @@ impl Rule {
             http_on_loopback: false,
             disabled: false,
         }
+    }
+
+    /// As the configuration says it.
+    pub(super) fn of_configuration(place: &str, file: &HttpRuleFile) -> Result<Self, ConfigError> {
+        let mut rule = Self::host(file.matching.host.as_str());
+        if let Some(port) = file.matching.port {
+            let port = u16::try_from(port).ok().filter(|port| *port > 0);
+            rule.port = Some(port.ok_or_else(|| {
+                let setting = format!("{place}.match.port");
+                refusal(
+                    &setting,
+                    "is not between 1 and 65535",
+                    "leave it out for the scheme's own",
+                )
+            })?);
+        }
+        rule.path_prefix.clone_from(&file.matching.path_prefix);
+        for name in &file.matching.methods {
+            let method = Method::from_bytes(name.as_bytes());
+            rule.methods.push(method.map_err(|_| {
+                let setting = format!("{place}.match.methods");
+                let message = format!("{name:?} is not the name of a method");
+                refusal(&setting, message, "write GET, POST and the like")
+            })?);
+        }
+        rule.request.identity.clone_from(&file.identity);
+        rule.request.scopes.clone_from(&file.scopes);
+        rule.header_name.clone_from(&file.header);
+        rule.keep_existing = file.keep_existing;
+        rule.http_on_loopback = file.http_on_loopback;
+        rule.disabled = file.disabled;
+        Ok(rule)
     }
 
     /// On that port, in place of the scheme's own (443).
@@ -151,7 +184,7 @@ impl Rule {
         place: &str,
         has_identity: &dyn Fn(&str) -> bool,
     ) -> Result<Self, ConfigError> {
-        self.host = check_host(place, &self.host)?;
+        self.host = check_host(&format!("{place}.host"), &self.host)?;
         if let Some(prefix) = self
             .path_prefix
             .as_deref()
@@ -181,12 +214,21 @@ impl Rule {
         Ok(self)
     }
 
+    /// Whether its host and port are those.
+    pub(super) fn is_at(&self, target: &Target) -> bool {
+        host_fits(&self.host, &target.host)
+            && self.port.unwrap_or(target.default_port()) == target.port
+    }
+
+    /// Whether its host is that one, by no pattern.
+    #[cfg(feature = "tower")]
+    pub(super) fn is_host(&self, host: &str) -> bool {
+        self.host == host
+    }
+
     /// Whether it is for that request.
     pub(super) fn fits(&self, target: &Target, method: &Method, uri: &Uri) -> Result<bool, Error> {
-        if !host_fits(&self.host, &target.host)
-            || self.port.unwrap_or(target.default_port()) != target.port
-            || !(self.methods.is_empty() || self.methods.contains(method))
-        {
+        if !self.is_at(target) || !(self.methods.is_empty() || self.methods.contains(method)) {
             return Ok(false);
         }
         let Some(prefix) = &self.path_prefix else {
@@ -202,7 +244,7 @@ impl Rule {
     }
 }
 
-fn check_host(place: &str, host: &str) -> Result<String, ConfigError> {
+pub(super) fn check_host(place: &str, host: &str) -> Result<String, ConfigError> {
     let name = host.strip_prefix("*.").unwrap_or(host);
     let is_name = |name: &str| {
         let name = name.strip_suffix('.').unwrap_or(name);
@@ -216,7 +258,7 @@ fn check_host(place: &str, host: &str) -> Result<String, ConfigError> {
         return Ok(canonical(host));
     }
     Err(refusal(
-        &format!("{place}.host"),
+        place,
         format!("{host:?} is neither a host nor `*.` and a domain"),
         "leave scheme and path out, give a port by itself, an IPv6 address in brackets, and other letters than ASCII as `xn--`",
     ))

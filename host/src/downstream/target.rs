@@ -1,5 +1,7 @@
 //! Where a request goes.
 
+#[cfg(feature = "tower")]
+use std::net::IpAddr;
 use std::net::Ipv6Addr;
 
 use edgepass_core::Error;
@@ -99,6 +101,15 @@ pub(super) fn canonical(host: &str) -> String {
         return format!("[{address}]");
     }
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
+/// An address as a host.
+#[cfg(feature = "tower")]
+pub(super) fn of_address(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
 }
 
 /// `http::Uri` takes what is no number of a port for none.

@@ -398,6 +398,7 @@ async fn stream(address: &str, tls: Option<ClientConfig>) -> Result<Stream, NoCo
         server_name: None,
         http,
         route: None,
+        shuns: None,
         timeouts: Timeouts {
             tcp: limits::TOKEN_STORE_CONNECTION,
             all: limits::TOKEN_STORE_CONNECTION,

@@ -100,17 +100,27 @@ impl<'l> Command<'l> {
             .arg(path.display().to_string()))
     }
 
-    /// Runs it to its end.
-    pub fn run(self) -> Result<Ran> {
-        let mut child = process::Command::new(&self.program)
+    /// Starts it, for a test that asks something of it while it runs. Standard output is to be read; standard error is the
+    /// test's own.
+    pub fn spawn(&self) -> Result<process::Child> {
+        self.start(process::Stdio::null(), process::Stdio::inherit())
+    }
+
+    fn start(&self, stdin: process::Stdio, stderr: process::Stdio) -> Result<process::Child> {
+        process::Command::new(&self.program)
             .args(&self.arguments)
             .env_clear()
             .envs(&self.env)
-            .stdin(process::Stdio::piped())
+            .stdin(stdin)
             .stdout(process::Stdio::piped())
-            .stderr(process::Stdio::piped())
+            .stderr(stderr)
             .spawn()
-            .with_context(|| format!("cannot run {}", self.program.display()))?;
+            .with_context(|| format!("cannot run {}", self.program.display()))
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Result<Ran> {
+        let mut child = self.start(process::Stdio::piped(), process::Stdio::piped())?;
         if let Some(mut stdin) = child.stdin.take() {
             // who does not read it may end before it is written
             match stdin.write_all(self.input.as_bytes()) {

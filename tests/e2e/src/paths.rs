@@ -12,6 +12,11 @@ pub fn edgepass_bin() -> Result<PathBuf> {
     }
 }
 
+/// The `edgepass-run` program, as the build for tests leaves it.
+pub fn edgepass_run_bin() -> Result<PathBuf> {
+    artifact("target/debug/edgepass-run")
+}
+
 /// Something that `cargo xtask build` makes.
 pub fn artifact(path: &str) -> Result<PathBuf> {
     existing(root().join(path), "run `cargo xtask build`")

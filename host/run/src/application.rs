@@ -1,0 +1,271 @@
+//! What every application gets: a store of its own, the hosts it may reach, and bounds.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use edgepass::downstream::{Outgoing, Reach};
+use edgepass::link::{self, ProviderView};
+use edgepass::{Builder, Provider};
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::arguments::{ApplicationArguments, Provided};
+use crate::audit::Log;
+use crate::failure::Failure;
+
+/// A component, bytes: larger ones are a mistake rather than an application.
+const COMPONENT_BYTES: u64 = 512 * 1024 * 1024;
+
+/// How often an application that computes gives way to what else its thread has to do.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Memories, tables and instances of one store: an application that is composed of others has some for each part.
+const PARTS: usize = 256;
+
+/// An application, compiled, with all that it may reach.
+pub(crate) struct Application {
+    pub(crate) engine: Engine,
+    pub(crate) component: Component,
+    pub(crate) linker: Linker<State>,
+    provider: Provider,
+    outgoing: Outgoing,
+    environment: Vec<(String, String)>,
+    directories: Vec<Directory>,
+    memory_bytes: usize,
+}
+
+struct Directory {
+    host: String,
+    guest: String,
+    permissions: FsPerms,
+}
+
+impl Application {
+    pub(crate) async fn load(arguments: &ApplicationArguments) -> Result<Self, Failure> {
+        let path = &arguments.path;
+        let shown = path.display();
+        let metadata = tokio::fs::metadata(path).await;
+        let metadata = metadata.map_err(|e| Failure::setup(format!("cannot read {shown}: {e}")))?;
+        if metadata.len() > COMPONENT_BYTES {
+            return Err(Failure::setup(format!(
+                "{shown} is larger than {} MiB: is it a component?",
+                COMPONENT_BYTES / 1024 / 1024
+            )));
+        }
+        let wasm = tokio::fs::read(path).await;
+        let wasm = wasm.map_err(|e| Failure::setup(format!("cannot read {shown}: {e}")))?;
+        check_is_component(&shown.to_string(), &wasm)?;
+
+        // what is cheap to be wrong comes before what takes seconds
+        let reach = Reach::parse("--allow-host", &arguments.allow_host)
+            .map_err(|e| Failure::setup(e.to_string()))?;
+        let directories = arguments.dir.iter().map(|text| {
+            let (host, guest) = text.split_once("::").unwrap_or((text, text));
+            if !std::path::Path::new(host).is_dir() {
+                return Err(Failure::setup(format!("--dir: {host} is no directory")));
+            }
+            Ok(Directory {
+                host: host.to_owned(),
+                guest: guest.to_owned(),
+                permissions: if arguments.writable {
+                    FsPerms::ReadWrite
+                } else {
+                    FsPerms::ReadOnly
+                },
+            })
+        });
+        let directories = directories.collect::<Result<_, _>>()?;
+        let audit = arguments.audit.as_deref().map(Log::open).transpose()?;
+
+        let mut builder = Builder::from_process();
+        if let Some(config) = &arguments.config {
+            builder = builder.config_file(config);
+        }
+        if let Some(ca_file) = &arguments.ca_file {
+            builder = builder.ca_file(ca_file);
+        }
+        let provider = builder
+            .build()
+            .await
+            .map_err(|error| Failure::setup(format!("{error:#}")))?;
+        for warning in provider.warnings() {
+            ::log::warn!("{warning}");
+        }
+        let downstream = provider.configured_downstream();
+        let downstream = downstream.map_err(|e| Failure::setup(e.to_string()))?;
+        let mut outgoing = Outgoing::new(&downstream).reaching(reach);
+        if let Some(audit) = audit {
+            let name = path
+                .file_stem()
+                .map(|name| name.to_string_lossy().into_owned());
+            outgoing = outgoing.audited(name.unwrap_or_default(), Arc::new(audit));
+        }
+
+        let engine = link::engine().map_err(|e| Failure::setup(format!("{e:#}")))?;
+        let component = compile(&engine, wasm)
+            .await
+            .map_err(|e| Failure::setup(format!("{shown} cannot be compiled: {e:#}")))?;
+        let linker =
+            linker(&engine, &arguments.provide).map_err(|e| Failure::setup(format!("{e:#}")))?;
+        tick(&engine);
+        Ok(Self {
+            engine,
+            component,
+            linker,
+            provider,
+            outgoing,
+            environment: arguments.env.clone(),
+            directories,
+            memory_bytes: usize::try_from(arguments.max_memory).unwrap_or(usize::MAX) * 1024 * 1024,
+        })
+    }
+
+    /// Whether it exports an interface of that package and name, of whatever version.
+    pub(crate) fn exports(&self, interface: &str) -> Option<String> {
+        let kind = self.component.component_type();
+        let mut names = kind.exports(&self.engine).map(|(name, _)| name.to_owned());
+        names.find(|name| {
+            let rest = name.strip_prefix(interface);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+        })
+    }
+
+    /// What it imports and nobody here has, in words.
+    pub(crate) fn explain(&self, error: &wasmtime::Error) -> Failure {
+        let message = format!("the application cannot be linked: {error:#}");
+        let kind = self.component.component_type();
+        let mut imports = kind.imports(&self.engine).map(|(name, _)| name.to_owned());
+        let failure = Failure::setup(message);
+        match imports.find(|name| name.starts_with("edgepass:credentials/")) {
+            Some(name) if error_names(error, &name) => failure.hint(
+                "an application calls edgepass itself only where --provide says so (--provide credential-provider); one whose requests get tokens by the rules needs none of it",
+            ),
+            _ => failure.hint(
+                "it may import WASI 0.2 and 0.3, but no sockets of its own: what it sends goes out by wasi:http",
+            ),
+        }
+    }
+
+    /// A store for one instance.
+    pub(crate) fn store(
+        &self,
+        set_up: impl FnOnce(&mut WasiCtxBuilder),
+    ) -> wasmtime::Result<Store<State>> {
+        let mut wasi = WasiCtx::builder();
+        wasi.envs(&self.environment);
+        for directory in &self.directories {
+            wasi.preopened_dir(&directory.host, &directory.guest, directory.permissions)?;
+        }
+        set_up(&mut wasi);
+        let state = State {
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            table: ResourceTable::new(),
+            outgoing: self.outgoing.clone(),
+            provider: self.provider.clone(),
+            limits: StoreLimitsBuilder::new()
+                .memory_size(self.memory_bytes)
+                .instances(PARTS)
+                .memories(PARTS)
+                .tables(PARTS)
+                .build(),
+        };
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.limits);
+        // an application that computes gives way at each tick, so that it can be ended
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        Ok(store)
+    }
+}
+
+fn error_names(error: &wasmtime::Error, name: &str) -> bool {
+    let name = name.split('@').next().unwrap_or(name);
+    format!("{error:#}").contains(name)
+}
+
+/// The state of an application's store. Nothing of the provider is in it but a handle.
+pub(crate) struct State {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    table: ResourceTable,
+    outgoing: Outgoing,
+    provider: Provider,
+    limits: StoreLimits,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.outgoing,
+        }
+    }
+}
+
+impl ProviderView for State {
+    fn provider(&self) -> &Provider {
+        &self.provider
+    }
+}
+
+async fn compile(engine: &Engine, wasm: Vec<u8>) -> wasmtime::Result<Component> {
+    let engine = engine.clone();
+    let compiled = tokio::task::spawn_blocking(move || link::compile(&engine, &wasm)).await;
+    compiled.unwrap_or_else(|e| Err(wasmtime::Error::msg(e.to_string())))
+}
+
+fn linker(engine: &Engine, provide: &[Provided]) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    for provided in provide {
+        match provided {
+            Provided::CredentialProvider => link::add_provider_to_linker(&mut linker)?,
+            Provided::OpaqueTokens => link::add_opaque_tokens_to_linker(&mut linker)?,
+            Provided::Status => link::add_status_to_linker(&mut linker)?,
+        }
+    }
+    Ok(linker)
+}
+
+/// Counts epochs for as long as the engine is there.
+fn tick(engine: &Engine) {
+    let engine = engine.weak();
+    thread::spawn(move || {
+        loop {
+            thread::sleep(TICK);
+            match engine.upgrade() {
+                Some(engine) => engine.increment_epoch(),
+                None => return,
+            }
+        }
+    });
+}
+
+/// The first eight bytes say what it is: magic, version, layer.
+fn check_is_component(shown: &str, wasm: &[u8]) -> Result<(), Failure> {
+    match wasm {
+        [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
+        [0, b'a', b's', b'm', _, _, 0, 0, ..] => Err(Failure::setup(format!(
+            "{shown} is a module, and not a component"
+        ))
+        .hint("make one of it by `wasm-tools component new`, or compile for wasm32-wasip2")),
+        _ => Err(Failure::setup(format!("{shown} is no WebAssembly"))),
+    }
+}

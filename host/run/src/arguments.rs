@@ -1,0 +1,118 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs WebAssembly applications, and puts tokens on their outgoing requests: by the rules of the configuration's section
+/// `http`, and never so that the application holds one.
+#[derive(Parser)]
+#[command(name = "edgepass-run", version)]
+pub(crate) struct Arguments {
+    /// Say more on standard error: what happens, and twice each request of edgepass's own
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Run a command: a component that exports wasi:cli/run, of WASI 0.2 or 0.3
+    Run(RunArguments),
+    /// Serve HTTP by a component that exports wasi:http/incoming-handler (WASI 0.2) or wasi:http/handler (0.3)
+    ServeHttp(ServeArguments),
+}
+
+#[derive(Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) application: ApplicationArguments,
+    /// End the application after that many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+    /// Arguments for the application
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct ServeArguments {
+    #[command(flatten)]
+    pub(crate) application: ApplicationArguments,
+    /// Where to listen. Port 0 is any that is free; the address is printed
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// The longest time for a request to be answered, seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub(crate) request_timeout: Duration,
+    /// Requests that are worked on at once. Who comes then waits
+    #[arg(long, value_name = "NUMBER", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) max_requests: u32,
+    /// How many requests one instance of a WASI 0.3 application works on at once; one of WASI 0.2 works on one
+    #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    pub(crate) max_requests_per_instance: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct ApplicationArguments {
+    /// The application, a component
+    #[arg(value_name = "APP.wasm")]
+    pub(crate) path: PathBuf,
+    /// The configuration of identities and rules: JSON, YAML or TOML. Otherwise EDGEPASS_CONFIG names it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Certification authorities in place of the system's, for token servers and for the application's requests
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// A host that the application may ask without a token, beside those of the rules: host, host:port, *.domain, or * for
+    /// all but the addresses at which clouds give credentials
+    #[arg(long, value_name = "HOST")]
+    pub(crate) allow_host: Vec<String>,
+    /// A variable of the application's environment, which is empty otherwise
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+    /// A directory for the application: HOST_PATH, or HOST_PATH::GUEST_PATH. It reads there, and writes with --writable
+    #[arg(long, value_name = "PATH[::PATH]")]
+    pub(crate) dir: Vec<String>,
+    /// The application may write in its directories
+    #[arg(long)]
+    pub(crate) writable: bool,
+    /// Linear memory of one instance, MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    pub(crate) max_memory: u32,
+    /// An interface of edgepass:credentials that the application may call. credential-provider gives it tokens to hold
+    #[arg(long, value_name = "INTERFACE", value_enum)]
+    pub(crate) provide: Vec<Provided>,
+    /// Where a record is written of each request that gets a token or is refused one, a line of JSON each: a file, which is
+    /// appended to, or - for standard error
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit: Option<PathBuf>,
+}
+
+/// What an application may import of edgepass.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum Provided {
+    CredentialProvider,
+    OpaqueTokens,
+    Status,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "not a number of seconds".to_owned())?;
+    if !(0.01..=86_400.0).contains(&seconds) {
+        return Err("not between 0.01 and 86400".to_owned());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,53 @@
+//! Why the program ends before its application does.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// The status of what is wrong with the command line, the configuration or the application: nothing was run. Beside
+/// it an application's own statuses are passed on.
+const SETUP: u8 = 2;
+
+/// The status of an application that trapped or was ended by a bound.
+const TRAP: u8 = 134;
+
+/// What ends the program.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    hint: Option<String>,
+    status: u8,
+}
+
+impl Failure {
+    pub(crate) fn setup(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: None,
+            status: SETUP,
+        }
+    }
+
+    pub(crate) fn trap(message: impl Into<String>) -> Self {
+        Self {
+            status: TRAP,
+            ..Self::setup(message)
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says it on standard error.
+    pub(crate) fn report(self) -> ExitCode {
+        let mut text = format!("edgepass-run: {}\n", self.message);
+        if let Some(hint) = &self.hint {
+            text += &format!("  hint: {hint}\n");
+        }
+        // nothing is left to say it to
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        ExitCode::from(self.status)
+    }
+}

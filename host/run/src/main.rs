@@ -1,0 +1,36 @@
+//! The `edgepass-run` program: runs applications that know nothing of tokens, and puts tokens on what they send.
+
+mod application;
+mod arguments;
+mod audit;
+mod command;
+mod failure;
+mod log;
+mod service;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::arguments::{Arguments, Verb};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log::install(arguments.verbose);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::Failure::setup(format!("no runtime: {error}")).report(),
+    };
+    let ended = runtime.block_on(async {
+        match &arguments.verb {
+            Verb::Run(run) => command::run(run).await,
+            Verb::ServeHttp(serve) => service::serve(serve).await,
+        }
+    });
+    // a thread that still reads standard input would keep the process
+    runtime.shutdown_background();
+    ended.unwrap_or_else(|failure| failure.report())
+}

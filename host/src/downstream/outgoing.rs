@@ -1,0 +1,471 @@
+//! The outgoing HTTP of a component that knows nothing of tokens.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use edgepass_core::{Error, ErrorClass};
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use http::uri::Scheme;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::{Sleep, sleep, timeout};
+use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::audit::{Audit, Outcome, Record};
+use super::reach::{Reach, gives_credentials};
+use super::{Authorized, Client, Downstream};
+use crate::egress;
+use crate::limits;
+
+/// What an application's requests go out by: the hooks of `wasi:http`, over WASI 0.2 and 0.3 alike
+/// ([`WasiHttpHooks`]).
+///
+/// A request that a rule names gets its token here, in the host: the application, which made the request, has no copy of
+/// it and no way to one but the service's answer. A request goes to a host that a rule names, or that
+/// [`Outgoing::reaching`] says; all others are refused, and the metadata services of clouds with them, which would give the
+/// application the tokens that it is not meant to hold.
+///
+/// Where a service refuses a token, that is reported, and the request sent once more with the next one if its body was
+/// small, and whole when it was refused. Bodies are streamed both ways. Redirects are the application's: what it then asks
+/// for is judged as any other request.
+///
+/// A cheap handle: clones share all.
+#[derive(Clone)]
+pub struct Outgoing(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    downstream: Downstream,
+    client: Client<WasiBody>,
+    reach: Reach,
+    component: String,
+    audit: Option<Arc<dyn Audit>>,
+}
+
+impl Outgoing {
+    /// By the rules, to the hosts that they name.
+    pub fn new(downstream: &Downstream) -> Self {
+        Self(Arc::new(Inner {
+            client: client(downstream, &Reach::default()),
+            downstream: downstream.clone(),
+            reach: Reach::default(),
+            component: String::new(),
+            audit: None,
+        }))
+    }
+
+    /// To these hosts as well, without a token where no rule names them.
+    #[must_use]
+    pub fn reaching(self, reach: Reach) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        inner.client = client(&inner.downstream, &reach);
+        inner.reach = reach;
+        Self(Arc::new(inner))
+    }
+
+    /// With a record of every request that gets a token, or is refused one. `component` is the application's name in them.
+    #[must_use]
+    pub fn audited(self, component: impl Into<String>, audit: Arc<dyn Audit>) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        inner.component = component.into();
+        inner.audit = Some(audit);
+        Self(Arc::new(inner))
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("downstream", &self.0.downstream)
+            .field("reach", &self.0.reach)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client that connects to no address at which a platform gives credentials, unless that address is written down.
+fn client(downstream: &Downstream, reach: &Reach) -> Client<WasiBody> {
+    let (rules, hosts) = (downstream.clone(), reach.clone());
+    let shuns = move |address| {
+        gives_credentials(address) && !(rules.names_address(address) || hosts.names(address))
+    };
+    Client::shunning(downstream.provider().host(), Arc::new(shuns))
+}
+
+type Sent = Result<
+    (
+        Response<WasiBody>,
+        Box<dyn Future<Output = Result<(), WasiError>> + Send>,
+    ),
+    WasiError,
+>;
+
+impl WasiHttpHooks for Outgoing {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _response_processed: Box<dyn Future<Output = Result<(), WasiError>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let inner = Arc::clone(&self.0);
+        Box::new(async move {
+            let patience = Patience::of(options.as_ref());
+            let response = inner.send(request, patience).await?;
+            let response = response.map(|body| Paced::new(body, patience.between).boxed_unsync());
+            // the client drives its connections itself
+            let driven = Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>;
+            Ok((response, driven))
+        })
+    }
+
+    /// The client writes `host` itself.
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    fn is_supported_scheme(&mut self, scheme: &Scheme) -> bool {
+        *scheme == Scheme::HTTPS || *scheme == Scheme::HTTP
+    }
+}
+
+/// How long an application waits.
+#[derive(Clone, Copy)]
+struct Patience {
+    first: Duration,
+    between: Duration,
+}
+
+impl Patience {
+    /// An application may only be less patient than the host.
+    fn of(options: Option<&RequestOptions>) -> Self {
+        let asked = |of: fn(&RequestOptions) -> Option<Duration>| {
+            let asked = options.and_then(of).unwrap_or(limits::APPLICATION_PATIENCE);
+            asked.min(limits::APPLICATION_PATIENCE)
+        };
+        Self {
+            first: asked(|options| options.first_byte_timeout),
+            between: asked(|options| options.between_bytes_timeout),
+        }
+    }
+}
+
+impl Inner {
+    async fn send(
+        &self,
+        mut request: Request<WasiBody>,
+        patience: Patience,
+    ) -> Result<Response<Incoming>, WasiError> {
+        if !self.downstream.names(request.uri()) && !self.reach.permits(request.uri()) {
+            let place = place_of(&request);
+            log::warn!(
+                "a request to {place} is refused: no rule names that host, and the application may reach no other"
+            );
+            return Err(WasiError::HttpRequestDenied);
+        }
+        let mut record = Record::of(&self.component, &request);
+        let authorized = self.downstream.authorize(&mut request).await;
+        let mut authorized = match authorized {
+            Ok(Some(authorized)) => authorized,
+            Ok(None) => return self.exchange(request, patience).await,
+            Err(error) => {
+                self.write(record.ended(Outcome::NoToken(error.class())));
+                log::warn!(
+                    "a request to {} gets no token: {error:#}",
+                    record.destination
+                );
+                return Err(refusal(&error));
+            }
+        };
+        record.with(&authorized);
+        let (again, body) = Remembered::take(&mut request);
+        let again = again.map(|request| (request, body));
+        let response = match self.exchange(request, patience).await {
+            Ok(response) => response,
+            Err(error) => {
+                self.write(record.ended(Outcome::Failed));
+                return Err(error);
+            }
+        };
+        self.write(record.ended(Outcome::Status(response.status())));
+        let Some(mut request) = self
+            .refused(
+                &mut authorized,
+                response.status(),
+                response.headers(),
+                again,
+            )
+            .await
+        else {
+            return Ok(response);
+        };
+        if let Err(error) = authorized.put_on(&mut request) {
+            log::warn!("{error:#}");
+            return Ok(response);
+        }
+        drop(response);
+        record.with(&authorized);
+        let replayed = self.exchange(request, patience).await;
+        self.write(record.ended(match &replayed {
+            Ok(response) => Outcome::Status(response.status()),
+            Err(_) => Outcome::Failed,
+        }));
+        replayed
+    }
+
+    /// The request to send once more, if its token was refused, there is another, and its body can be had again.
+    async fn refused(
+        &self,
+        authorized: &mut Authorized,
+        status: StatusCode,
+        headers: &HeaderMap,
+        again: Option<(Request<()>, Arc<Mutex<Memory>>)>,
+    ) -> Option<Request<WasiBody>> {
+        let again = again.and_then(|(request, memory)| {
+            let body = memory
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .body()?;
+            Some(request.map(|()| Full::new(body).map_err(WasiError::from).boxed_unsync()))
+        });
+        let Some(again) = again else {
+            // who asks next gets another token
+            if let Err(error) = authorized.report(status, headers).await {
+                log::warn!("the refusal of a token by a service is not noted: {error}");
+            }
+            return None;
+        };
+        match authorized.refused(status, headers).await {
+            Ok(true) => Some(again),
+            Ok(false) => None,
+            Err(error) => {
+                log::warn!("a service has refused a token, and there is no other: {error}");
+                None
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<WasiBody>,
+        patience: Patience,
+    ) -> Result<Response<Incoming>, WasiError> {
+        match timeout(patience.first, self.client.send(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => match error.downcast_ref::<Error>() {
+                Some(error) => Err(refusal(error)),
+                None => Err(egress::transport_error(error.as_ref())),
+            },
+            Err(_) => Err(WasiError::ConnectionReadTimeout),
+        }
+    }
+
+    fn write(&self, record: &Record) {
+        if let Some(audit) = &self.audit {
+            audit.write(record);
+        }
+    }
+}
+
+fn place_of<B>(request: &Request<B>) -> &str {
+    request.uri().authority().map_or("", |place| place.as_str())
+}
+
+/// What an application is told of a request that got no token. What the token server said is for the host's log.
+fn refusal(error: &Error) -> WasiError {
+    match error.class() {
+        ErrorClass::InvalidRequest => WasiError::HttpRequestDenied,
+        class => {
+            WasiError::InternalError(Some(format!("no token for this request: {}", class.name())))
+        }
+    }
+}
+
+/// What was sent of a body.
+#[derive(Default)]
+struct Memory {
+    parts: Vec<Bytes>,
+    bytes: usize,
+    /// How many there are to be, if that is known.
+    expected: Option<u64>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum State {
+    #[default]
+    Open,
+    Whole,
+    /// It is too long, has trailers, or has failed.
+    Lost,
+}
+
+impl Memory {
+    fn lose(&mut self) {
+        self.parts = Vec::new();
+        self.state = State::Lost;
+    }
+
+    /// The whole body, if all of it was sent and kept.
+    fn body(&mut self) -> Option<Bytes> {
+        let is_whole = match self.state {
+            State::Whole => true,
+            State::Open => self.expected == Some(self.bytes as u64),
+            State::Lost => false,
+        };
+        is_whole.then(|| std::mem::take(&mut self.parts).concat().into())
+    }
+}
+
+/// A body that is remembered while it is sent.
+struct Remembered {
+    body: WasiBody,
+    memory: Arc<Mutex<Memory>>,
+}
+
+impl Remembered {
+    /// Puts itself in the place of a request's body. The request once more, and what will be known of its body.
+    fn take(request: &mut Request<WasiBody>) -> (Option<Request<()>>, Arc<Mutex<Memory>>) {
+        let mut memory = Memory::default();
+        let body = request.body();
+        let has_none = body.is_end_stream() || sends_none(request);
+        if has_none {
+            memory.state = State::Whole;
+        }
+        memory.expected = body.size_hint().exact();
+        let too_long = memory
+            .expected
+            .is_some_and(|bytes| bytes > limits::REPLAYED_BODY_BYTES as u64);
+        let memory = Arc::new(Mutex::new(memory));
+        if too_long {
+            return (None, memory);
+        }
+        let mut again = Request::new(());
+        request.method().clone_into(again.method_mut());
+        request.uri().clone_into(again.uri_mut());
+        *again.version_mut() = request.version();
+        request.headers().clone_into(again.headers_mut());
+        if !has_none {
+            let body = std::mem::take(request.body_mut());
+            let remembered = Self {
+                body,
+                memory: Arc::clone(&memory),
+            };
+            *request.body_mut() = remembered.boxed_unsync();
+        }
+        (Some(again), memory)
+    }
+}
+
+/// Whether the request is sent without a body, whatever there is: one of a method that has none by itself, and that does not
+/// say how long it is (RFC 9112 section 6.3).
+fn sends_none<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && !headers.contains_key(CONTENT_LENGTH)
+        && !headers.contains_key(TRANSFER_ENCODING)
+}
+
+impl Body for Remembered {
+    type Data = Bytes;
+    type Error = WasiError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, WasiError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            return Poll::Pending;
+        };
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        match &frame {
+            None if memory.state == State::Open => memory.state = State::Whole,
+            None => {}
+            Some(Ok(frame)) if memory.state == State::Open => match frame.data_ref() {
+                Some(data) if memory.bytes + data.len() <= limits::REPLAYED_BODY_BYTES => {
+                    memory.bytes += data.len();
+                    memory.parts.push(data.clone());
+                }
+                _ => memory.lose(),
+            },
+            Some(Ok(_)) => {}
+            Some(Err(_)) => memory.lose(),
+        }
+        drop(memory);
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of a response, whose parts come in time.
+struct Paced {
+    body: Incoming,
+    between: Duration,
+    sleep: Pin<Box<Sleep>>,
+    is_waiting: bool,
+}
+
+impl Paced {
+    fn new(body: Incoming, between: Duration) -> Self {
+        Self {
+            body,
+            between,
+            sleep: Box::pin(sleep(between)),
+            is_waiting: false,
+        }
+    }
+}
+
+impl Body for Paced {
+    type Data = Bytes;
+    type Error = WasiError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, WasiError>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            this.is_waiting = false;
+            let frame = frame.map(|frame| frame.map_err(|error| response_error(&error)));
+            return Poll::Ready(frame);
+        }
+        // the time that counts is the server's: none passes while nobody reads
+        if !std::mem::replace(&mut this.is_waiting, true) {
+            let end = tokio::time::Instant::now() + this.between;
+            this.sleep.as_mut().reset(end);
+        }
+        match this.sleep.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Some(Err(WasiError::ConnectionReadTimeout))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn response_error(error: &(dyn StdError + 'static)) -> WasiError {
+    match egress::transport_error(error) {
+        WasiError::ConnectionTerminated | WasiError::HttpProtocolError => {
+            WasiError::HttpResponseIncomplete
+        }
+        other => other,
+    }
+}
