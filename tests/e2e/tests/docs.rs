@@ -17,6 +17,7 @@ const PAGES: &[&str] = &[
     "SECURITY.md",
     "TROUBLESHOOTING.md",
     "CHANGELOG.md",
+    "docs/applications.md",
     "docs/benchmarks.md",
     "docs/components.md",
     "docs/configuration.md",
