@@ -347,7 +347,7 @@ async fn keys_that_cannot_be_had_cost_neither_a_code_nor_a_refresh_token() -> Re
     let ending = Ending {
         class: ErrorClass::Server,
         aadsts: &[],
-        says: &["/discovery/v2.0/keys"],
+        says: &["the keys of the server"],
         sent: 0,
     };
     fails(&world, &provider, "a code without keys", &request, &ending).await?;
