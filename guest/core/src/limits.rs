@@ -37,7 +37,7 @@ pub const MAX_USER_TOKENS: usize = 100_000;
 #[cfg(not(feature = "every-credential"))]
 pub const MAX_USER_TOKENS: usize = 4096;
 
-/// What the tokens of users may take unless the configuration says otherwise, MiB. One takes some 600 bytes besides its
+/// What the tokens of users may take unless the configuration says otherwise, MiB. One takes some 500 bytes besides its
 /// texts, with a token of Entra's 2 to 3 KiB: room for 20,000 users within the hour that a token lives.
 #[cfg(feature = "every-credential")]
 pub const USER_TOKENS_MIB: usize = 64;
