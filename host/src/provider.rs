@@ -689,11 +689,6 @@ impl Builder {
     ///
     /// When the configuration, a file that it names, or the environment is wrong.
     pub fn build_host(self) -> Result<Host, BuildError> {
-        self.host(false)
-    }
-
-    /// The same, for a provider or for components of somebody else's.
-    fn host(self, is_own: bool) -> Result<Host, BuildError> {
         let loaded = Loaded::of(self.config, &self.environment)?;
         let environment = loaded.environment(self.environment);
         let document = loaded.text();
@@ -796,9 +791,6 @@ impl Builder {
         let unused_certificates = names.filter(|name| !is_used(name)).cloned().collect();
         certificates.retain(|name, _| is_used(name));
         vaults.retain(|name, _| is_used(name));
-        if let Some(name) = vaults.keys().next().filter(|_| !is_own) {
-            return Err(only_for_a_provider(name).into());
-        }
         let to_vaults = vaults.values().flat_map(KeyVaultFile::connections);
         let to_vaults = match vaults.is_empty() {
             true => Egress::new(Vec::new(), Roots::none()),
@@ -861,7 +853,7 @@ impl Builder {
         #[cfg(feature = "compiler")]
         let wasm = self.component.take();
         let read_through = !self.bypass;
-        let host = self.host(true)?;
+        let host = self.build_host()?;
         if let Some(error) = host.no_store() {
             return Err(error.clone().into());
         }
@@ -916,15 +908,6 @@ fn roots_of(
             None => Roots::system(extra, warnings),
         },
     }
-}
-
-/// Of a certificate that takes a provider's own component to get.
-fn only_for_a_provider(name: &str) -> ConfigError {
-    ConfigError::new(
-        format!("certificates.{name}.key_vault"),
-        "is read by a provider alone, which has a component of its own that gets tokens for the vault",
-    )
-    .hint("serve the components by a Provider (link::add_provider_to_linker), or name files")
 }
 
 /// Of a certificate whose dates no server accepts.

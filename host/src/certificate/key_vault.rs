@@ -433,7 +433,9 @@ impl Vault {
         };
         let Some(tokens) = self.tokens.get() else {
             return Err(Failure::refused(format!(
-                "nobody here gets tokens for {self}"
+                "certificates.{}.key_vault is read by a provider alone, which has a component of its own that gets tokens for the \
+                 vault; serve the components by a Provider (link::add_provider_to_linker), or name files",
+                self.name
             )));
         };
         tokens.token(request).await.map_err(|error| {
