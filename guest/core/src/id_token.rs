@@ -52,6 +52,10 @@ pub(crate) struct Expected<'a> {
     /// Who issued it, and by whose clock it is judged.
     pub(crate) host: &'a str,
     pub(crate) correlation_id: &'a str,
+    /// What the server was sent or has issued,
+    pub(crate) secrets: &'a [Secret],
+    /// and the same to be taken out of what it says.
+    pub(crate) known: &'a Needles,
 }
 
 /// Whether anybody can make use of an ID token of that grant: there is one where there is a user.
@@ -117,21 +121,25 @@ pub(crate) async fn validate(
 async fn checked(io: &Io, expected: &Expected<'_>, token: &Secret) -> Result<(), Error> {
     let token = Parsed::read(token.expose()).map_err(|what| expected.invalid(&what))?;
     let now_s = io.server_clock(expected.host).estimate_ms(io.now()) / 1000;
-    let algorithm = token.algorithm().map_err(|what| expected.invalid(&what))?;
+    let algorithm = token.algorithm(expected.known);
+    let algorithm = algorithm.map_err(|what| expected.invalid(&what))?;
     expected.check(&token, algorithm, now_s)?;
     let description = expected.client.description(expected.tenant);
     let description = description.ok_or_else(|| no_issuer(expected.client))?;
-    let metadata = discovery::metadata(io, &description, expected.correlation_id).await?;
+    let (correlation_id, secrets) = (expected.correlation_id, expected.secrets);
+    let metadata = discovery::metadata(io, &description, correlation_id, secrets).await?;
     let issuer = expected.issuer(&token, &metadata)?;
     let keys = keys::KeySet {
         description: &description,
         metadata: &metadata,
-        correlation_id: expected.correlation_id,
+        correlation_id,
+        secrets,
     };
     let wanted = keys::Wanted {
         algorithm,
         kid: token.header_text("kid"),
         issuer: &issuer,
+        known: expected.known,
     };
     let is_signed = keys
         .verify(io, &wanted, token.input, &token.signature)
@@ -221,18 +229,18 @@ impl<'a> Parsed<'a> {
         }
     }
 
-    fn algorithm(&self) -> Result<Algorithm, String> {
+    fn algorithm(&self, known: &Needles) -> Result<Algorithm, String> {
         let alg = self.header_text("alg").unwrap_or_default();
         // RFC 9864 names the curve in the place of EdDSA
         let name = if alg == "Ed25519" { "EdDSA" } else { alg };
-        let known = ALGORITHMS.into_iter().find(|known| known.name() == name);
-        let algorithm = known.ok_or_else(|| {
+        let algorithm = ALGORITHMS.into_iter().find(|known| known.name() == name);
+        let algorithm = algorithm.ok_or_else(|| {
             let taken = ALGORITHMS.map(Algorithm::name).join(", ");
             match alg {
                 "" => format!("names no alg, where one of {taken} is expected"),
                 _ => format!(
                     "has the alg {}, where one of {taken} is expected",
-                    shown(alg)
+                    shown(alg, known)
                 ),
             }
         })?;
@@ -242,9 +250,10 @@ impl<'a> Parsed<'a> {
         }
         // RFC 8725 section 3.11: a token of another kind is none of this, whoever signed it
         match self.header_text("typ") {
-            Some(typ) if typ.to_ascii_lowercase().ends_with("+jwt") => {
-                Err(format!("has the typ {}, where JWT is expected", shown(typ)))
-            }
+            Some(typ) if typ.to_ascii_lowercase().ends_with("+jwt") => Err(format!(
+                "has the typ {}, where JWT is expected",
+                shown(typ, known)
+            )),
             _ => Ok(algorithm),
         }
     }
@@ -283,7 +292,8 @@ impl Expected<'_> {
         let client = self.audience();
         let audiences = token.audiences();
         if !audiences.contains(&client) {
-            let said: Vec<String> = audiences.iter().take(4).map(|aud| shown(aud)).collect();
+            let said = audiences.iter().take(4).map(|aud| shown(aud, self.known));
+            let said: Vec<String> = said.collect();
             return failed(format!(
                 "is for {} (aud), and not for the client `{client}`",
                 if said.is_empty() {
@@ -303,7 +313,7 @@ impl Expected<'_> {
             Some(azp) => {
                 return failed(format!(
                     "was issued to {} (azp), and not to the client `{client}`",
-                    azp.map_or_else(|| "nobody".to_owned(), shown)
+                    azp.map_or_else(|| "nobody".to_owned(), |azp| shown(azp, self.known))
                 ));
             }
             None => {
@@ -386,7 +396,7 @@ impl Expected<'_> {
             if !allowed.any(|known| known == "*" || known.eq_ignore_ascii_case(tid)) {
                 let message = format!(
                     "is of the tenant {} (tid), for which the identity is not",
-                    shown(tid)
+                    shown(tid, self.known)
                 );
                 let hint = "if users of that tenant are to sign in, add it to additionally_allowed_tenants, or \"*\" for any tenant";
                 return Err(self.invalid(&message).hint(hint));
@@ -396,6 +406,7 @@ impl Expected<'_> {
         match token.text("iss") {
             Some(said) if said == wanted => Ok(wanted),
             said => {
+                let shown = |text: &str| shown(text, self.known);
                 let said = said.map_or_else(|| "nobody".to_owned(), shown);
                 let message = format!("was issued by {said} (iss), and not by {}", shown(&wanted));
                 Err(self.invalid(&message))
@@ -405,8 +416,8 @@ impl Expected<'_> {
 }
 
 /// What a token says, fit to be shown.
-fn shown(text: &str) -> String {
-    format!("`{}`", clean(text, &Needles::of(&[])))
+fn shown(text: &str, known: &Needles) -> String {
+    format!("`{}`", clean(text, known))
 }
 
 /// The left half of the digest that goes with the algorithm, base64url (OpenID Connect Core section 3.1.3.6).

@@ -86,7 +86,7 @@ pub use status::{
     Counters, CredentialState, CredentialStatus, Failure, IdentityStatus, TokenState, TokenStatus,
 };
 pub use table::Table;
-#[doc(hidden)]
-pub use text::without_secrets;
 pub use text::{is_printable, printable};
+#[doc(hidden)]
+pub use text::{without_secrets, without_secrets_whole};
 pub use time::{Moment, Now};

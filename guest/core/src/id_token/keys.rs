@@ -11,6 +11,7 @@ use crate::effect::{Algorithm, PublicKey};
 use crate::flow::Io;
 use crate::json::Json;
 use crate::limits::{MAX_KEYS, MAX_RSA_BITS, MIN_RSA_BITS};
+use crate::text::Needles;
 use crate::{Error, ErrorClass, Secret};
 
 /// Keys of one id that are tried. There is one; a server that has two of an id means either.
@@ -21,6 +22,8 @@ pub(super) struct KeySet<'a> {
     pub(super) description: &'a Description,
     pub(super) metadata: &'a Metadata,
     pub(super) correlation_id: &'a str,
+    /// What the server was sent or has issued.
+    pub(super) secrets: &'a [Secret],
 }
 
 /// Which key a token needs.
@@ -29,6 +32,8 @@ pub(super) struct Wanted<'a> {
     pub(super) kid: Option<&'a str>,
     /// Who issued the token. At Entra ID a key may be for one issuer alone.
     pub(super) issuer: &'a str,
+    /// What is not shown of what the server says.
+    pub(super) known: &'a Needles,
 }
 
 impl KeySet<'_> {
@@ -41,12 +46,13 @@ impl KeySet<'_> {
         signature: &[u8],
     ) -> Result<bool, Error> {
         let uri = &self.metadata.jwks_uri;
-        let endpoint = discovery::permitted(self.description, "jwks_uri", uri)?;
-        let text = keyset::kept(io, &endpoint, self.correlation_id).await?;
+        let (correlation_id, secrets) = (self.correlation_id, self.secrets);
+        let endpoint = discovery::permitted(self.description, "jwks_uri", uri, secrets)?;
+        let text = keyset::kept(io, &endpoint, correlation_id, secrets).await?;
         let candidates = match wanted.among(&endpoint, &text)? {
             candidates if candidates.is_empty() => {
                 // it may have been added since
-                match keyset::kept_anew(io, &endpoint, self.correlation_id).await {
+                match keyset::kept_anew(io, &endpoint, correlation_id, secrets).await {
                     Some(text) => wanted.among(&endpoint, &text?)?,
                     None => candidates,
                 }
@@ -56,6 +62,7 @@ impl KeySet<'_> {
         if candidates.is_empty() {
             return Err(wanted.not_found(&endpoint));
         }
+        let mut broken = None;
         for key in candidates {
             let verified = io.verify(
                 wanted.algorithm,
@@ -63,21 +70,25 @@ impl KeySet<'_> {
                 input.as_bytes().to_vec(),
                 signature.to_vec(),
             );
-            let is_signed = verified.await.map_err(|why| {
+            match verified.await {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(why) => broken = broken.or(Some(why)),
+            }
+        }
+        match broken {
+            Some(why) => {
                 let message = format!(
                     "the key {} of {}{} cannot be used: {}",
                     wanted.name(),
                     endpoint.authority,
                     endpoint.path,
-                    shown(&why)
+                    shown(&why, wanted.known)
                 );
-                Error::new(ErrorClass::InvalidResponse, message)
-            })?;
-            if is_signed {
-                return Ok(true);
+                Err(Error::new(ErrorClass::InvalidResponse, message))
             }
+            None => Ok(false),
         }
-        Ok(false)
     }
 }
 
@@ -100,18 +111,28 @@ impl Wanted<'_> {
             );
             return Err(Error::new(ErrorClass::InvalidResponse, message));
         }
-        let fitting = fitting.into_iter().take(MAX_CANDIDATES);
-        let read = fitting.map(|key| self.public_key(key));
-        read.collect::<Result<Vec<_>, _>>().map_err(|what| {
-            let message = format!(
-                "the key {} of {}{} {what}",
-                self.name(),
-                endpoint.authority,
-                endpoint.path
-            );
-            Error::new(ErrorClass::InvalidResponse, message)
-                .hint("it is the server's: have its keys mended")
-        })
+        let (mut good, mut broken) = (Vec::new(), None);
+        for key in fitting {
+            match self.public_key(key) {
+                Ok(key) if good.len() < MAX_CANDIDATES => good.push(key),
+                Ok(_) => {}
+                Err(what) => broken = broken.or(Some(what)),
+            }
+        }
+        match broken {
+            // one that is broken is no reason to leave the others of its name alone
+            Some(what) if good.is_empty() => {
+                let message = format!(
+                    "the key {} of {}{} {what}",
+                    self.name(),
+                    endpoint.authority,
+                    endpoint.path
+                );
+                Err(Error::new(ErrorClass::InvalidResponse, message)
+                    .hint("it is the server's: have its keys mended"))
+            }
+            _ => Ok(good),
+        }
     }
 
     /// Whether the key is named, is for signatures, and is of the kind that the algorithm takes (RFC 7517 section 4).
@@ -198,7 +219,8 @@ impl Wanted<'_> {
 
     /// The key, for messages.
     fn name(&self) -> String {
-        self.kid.map_or_else(|| "without kid".to_owned(), shown)
+        self.kid
+            .map_or_else(|| "without kid".to_owned(), |kid| shown(kid, self.known))
     }
 
     fn not_found(&self, endpoint: &Endpoint) -> Error {
