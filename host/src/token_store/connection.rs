@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tower_service::Service as _;
 
 use super::Password;
+use super::bounded::{Bounded, MAX_ANSWER_BYTES, Meter};
 use crate::connect::{Connector, NoConnection, Plan, Stream, Timeouts};
 use crate::limits;
 use crate::roots::Roots;
@@ -34,12 +35,19 @@ pub(super) struct Server {
 
 #[derive(Default)]
 struct State {
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     /// The node of a cluster that has the keys, where that is another than the configured one. All keys have the same
     /// tag, so it is one.
     node: Option<String>,
     /// Counts connections, so that one that broke is given up once.
     made: u64,
+}
+
+/// A connection, and what came on it.
+#[derive(Clone)]
+struct Connection {
+    client: MultiplexedConnection,
+    meter: Arc<Meter>,
 }
 
 /// Whether it is worth asking.
@@ -128,7 +136,7 @@ impl Server {
     }
 
     /// The connection, its number, and whether it was made now.
-    async fn connection(&self) -> Result<(MultiplexedConnection, u64, bool), Failure> {
+    async fn connection(&self) -> Result<(Connection, u64, bool), Failure> {
         let mut state = self.state.lock().await;
         if let Some(connection) = &state.connection {
             return Ok((connection.clone(), state.made, false));
@@ -147,7 +155,7 @@ impl Server {
         Ok((connection, state.made, true))
     }
 
-    async fn connect(&self, address: &str) -> Result<MultiplexedConnection, String> {
+    async fn connect(&self, address: &str) -> Result<Connection, String> {
         let tls = match &self.roots {
             Some(roots) => {
                 let roots = roots.load().await.map_err(|error| error.to_string())?;
@@ -166,10 +174,14 @@ impl Server {
         let password = password.await.map_err(|error| error.to_string())??;
         let info = self.login(password.as_ref());
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let meter: Arc<Meter> = Arc::default();
+        let stream = Bounded::new(stream, &meter);
+        let room = meter.ask();
         let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
-        let (connection, driver) = made.map_err(|error| said(&error))?;
+        drop(room);
+        let (client, driver) = made.map_err(|error| said(&error, &meter))?;
         tokio::spawn(driver);
-        Ok(connection)
+        Ok(Connection { client, meter })
     }
 
     fn login(&self, password: Option<&Secret>) -> RedisConnectionInfo {
@@ -272,12 +284,16 @@ async fn stream(address: &str, tls: Option<ClientConfig>) -> Result<Stream, NoCo
     connector.call(uri).await.map(TokioIo::into_inner)
 }
 
-async fn send(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<Value, Failure> {
+async fn send(connection: &mut Connection, command: &Cmd) -> Result<Value, Failure> {
+    let Connection { client, meter } = connection;
+    let room = meter.ask();
     let asked = timeout(
         limits::TOKEN_STORE_ANSWER,
-        connection.send_packed_command(command),
+        client.send_packed_command(command),
     );
-    let error = match asked.await {
+    let asked = asked.await;
+    drop(room);
+    let error = match asked {
         Ok(Ok(Value::ServerError(error))) => RedisError::from(error),
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(error)) => error,
@@ -294,14 +310,17 @@ async fn send(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<V
     // a node that has become a replica, or is only starting, is found by another connection
     let is_elsewhere = matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN"));
     match error.code().is_none() || error.is_unrecoverable_error() || is_elsewhere {
-        true => Err(Failure::Gone(said(&error))),
-        false => Err(Failure::Refused(said(&error))),
+        true => Err(Failure::Gone(said(&error, meter))),
+        false => Err(Failure::Refused(said(&error, meter))),
     }
 }
 
 /// What went wrong, in words that continue the name of the store. Never what the store has written beyond its code: some
 /// repeat the password that they do not understand.
-fn said(error: &RedisError) -> String {
+fn said(error: &RedisError, meter: &Meter) -> String {
+    if meter.is_exceeded() {
+        return format!("sent more than the {MAX_ANSWER_BYTES} bytes that an answer may have");
+    }
     match (error.kind(), error.code()) {
         (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS" | "NOAUTH" | "NOPERM")) => {
             "refused username or password (host.token_store.username, password_file, password_env)"
