@@ -218,7 +218,11 @@ fn read(printed: &[u8], unix_s: i64) -> Result<SuppliedAssertion, AssertionError
         let tokens: Vec<Secret> = tokens.into_iter().flatten().collect();
         return other(match (code.is_empty(), message.is_empty()) {
             (true, true) => "it says that it has none, and not why".to_owned(),
-            _ => edgepass_core::without_secrets(&format!("it says {code}: {message}"), &tokens),
+            // it is cut when it is without what the command was given as well
+            _ => {
+                let said = format!("it says {code}: {message}");
+                edgepass_core::without_secrets_whole(&said, &tokens)
+            }
         });
     }
     if answer.expiration_time.is_some_and(|at| at <= unix_s) {

@@ -4,6 +4,7 @@
 //! It is asked within bounds, and one that fails is left alone for a while. Whatever comes of it, the engine has a token:
 //! without the store it asks the server itself.
 
+mod bounded;
 mod cipher;
 mod connection;
 mod format;

@@ -36,9 +36,9 @@ use crate::limits::{
 use crate::retry::{Attempts, Next, RetryClass, retry_class};
 #[cfg(feature = "every-credential")]
 use crate::session::{self, InSession};
-use crate::text::duration;
 #[cfg(feature = "every-credential")]
-use crate::text::{self, Needles};
+use crate::text::Needles;
+use crate::text::duration;
 use crate::{
     Attempt, ClientAssertion, Error, ErrorClass, Grant, Secret, Table, TokenRequest, TokenType,
 };
@@ -591,14 +591,19 @@ impl OneAttempt<'_> {
         // the identity vouches for it, and it asks
         #[cfg(feature = "every-credential")]
         let client = agent.as_deref().map_or(client, Agent::client);
-        let found = credential.find_token_endpoint(self.io, client, tenant, self.correlation_id);
-        #[cfg(feature = "every-credential")]
-        let endpoint = match &agent {
-            Some(agent) => agent.token_endpoint(),
-            None => found.await,
+        let mut secrets = grant::secrets(&self.plan.grant);
+        secrets.extend_from_slice(self.presented);
+        let endpoint = {
+            let (io, id) = (self.io, self.correlation_id);
+            let found = credential.find_token_endpoint(io, client, tenant, id, &secrets);
+            #[cfg(feature = "every-credential")]
+            match &agent {
+                Some(agent) => agent.token_endpoint(),
+                None => found.await,
+            }
+            #[cfg(not(feature = "every-credential"))]
+            found.await
         };
-        #[cfg(not(feature = "every-credential"))]
-        let endpoint = found.await;
         let endpoint = endpoint.map_err(Refused::from)?;
         let purpose = Purpose {
             identity: &self.plan.identity.name,
@@ -646,10 +651,13 @@ impl OneAttempt<'_> {
         };
         let host = &endpoint.authority;
         let clock_before = self.io.server_clock(host).estimate_ms(self.io.now());
+        let own = auth.secrets();
+        secrets.extend_from_slice(&own);
         #[cfg(feature = "every-credential")]
         if self.must_have_id_token() {
             // without the means to validate it, the code would be spent for nothing
-            let ready = id_token::prepare(self.io, client, tenant, self.correlation_id);
+            let ready =
+                id_token::prepare(self.io, client, tenant, self.correlation_id, &secrets);
             Box::pin(ready).await.map_err(Refused::from)?;
         }
         let Plan { grant, scopes, .. } = self.plan;
@@ -675,12 +683,8 @@ impl OneAttempt<'_> {
         if let Some(claims) = claims {
             form.add("claims", claims);
         }
-        let own = auth.secrets();
-        let mut secrets = own.clone();
-        secrets.extend(grant::secrets(grant));
         #[cfg(feature = "every-credential")]
         secrets.extend(session.as_ref().and_then(InSession::refresh_token).cloned());
-        secrets.extend_from_slice(self.presented);
 
         let asked_at = self.io.now();
         let request = exchange::request(
@@ -707,6 +711,7 @@ impl OneAttempt<'_> {
                 has_subject: matches!(grant, Grant::OnBehalfOf { .. } | Grant::AgentUser { .. }),
                 certificate_thumbprint: auth.connection.as_ref().and(auth.generation.as_deref()),
             },
+            is_entra: client.authority.has_numbers_of_entra(),
             secrets: &secrets,
         };
         #[cfg_attr(
@@ -829,6 +834,10 @@ impl OneAttempt<'_> {
             granted.id_token = None;
             return Ok(granted);
         }
+        // what the token, the metadata and the keys say is the server's, who may repeat what it was sent or has just issued
+        let mut secrets = sent.to_vec();
+        secrets.push(granted.token.clone());
+        secrets.extend(granted.refresh_token.clone());
         let expected = id_token::Expected {
             client,
             tenant: self.plan.tenant.as_deref(),
@@ -836,6 +845,8 @@ impl OneAttempt<'_> {
             access_token: &granted.token,
             host,
             correlation_id: self.correlation_id,
+            secrets: &secrets,
+            known: &Needles::of(&secrets),
         };
         let validated = Box::pin(id_token::validate(self.io, &expected, id_token));
         let result = match self.asks_for_id_token() && !matches!(grant, Grant::RefreshToken(_)) {
@@ -854,17 +865,7 @@ impl OneAttempt<'_> {
             }
             Err(Some(error)) => error,
         };
-        // what the token, the metadata and the keys say is the server's, who may repeat what it was sent or has just issued
-        let mut secrets = sent.to_vec();
-        secrets.push(granted.token);
-        secrets.extend(granted.refresh_token);
-        let needles = Needles::of(&secrets);
-        Err(error.edit(|detail| {
-            // the server's part of each has been cut already, and the rest is ours
-            detail.message = text::clean_whole(&detail.message, &needles);
-            let hint = detail.hint.take();
-            detail.hint = hint.map(|hint| text::clean_whole(&hint, &needles));
-        }))
+        Err(error.without(expected.known))
     }
 
     /// One attempt's client authentication. Where others come after it, it gets its share of the time: one that hangs
@@ -934,7 +935,7 @@ pub(crate) async fn assertion_alone(
             client_id: &client.client_id,
             tenant,
             endpoint: &credential
-                .find_token_endpoint(io, client, tenant, &correlation_id)
+                .find_token_endpoint(io, client, tenant, &correlation_id, &[])
                 .await?,
             audience,
             claims: None,
@@ -972,7 +973,7 @@ pub(crate) async fn try_credentials(io: &Io, plan: &Plan) -> Vec<CredentialTrial
     for (at, credential) in credentials.iter().enumerate() {
         let correlation_id = io.uuid();
         let endpoint = credential
-            .find_token_endpoint(io, client, tenant, &correlation_id)
+            .find_token_endpoint(io, client, tenant, &correlation_id, &[])
             .await;
         let outcome = match &endpoint {
             Err(error) => Err(error.clone()),

@@ -686,6 +686,11 @@ impl Authority {
         )
     }
 
+    /// Whether the numbers in its errors are Entra ID's: it is that, or its token endpoint is at a host of a Microsoft cloud.
+    pub(crate) fn has_numbers_of_entra(&self) -> bool {
+        self.is_entra() || cloud(&self.network_host()).is_some()
+    }
+
     /// Whether it is a region's.
     #[cfg(feature = "every-credential")]
     pub(crate) fn is_regional(&self) -> bool {

@@ -158,6 +158,12 @@ impl AuthorizationRequest {
         }
         let parameters = parameters.strip_prefix('?').unwrap_or(parameters);
         let pairs: Vec<_> = form_urlencoded::parse(parameters.as_bytes()).collect();
+        // whoever sends the callback may write into one parameter what belongs into another
+        let mut known = vec![self.state.clone(), self.code_verifier.clone()];
+        known.extend(self.nonce.clone());
+        let codes = pairs.iter().filter(|(name, _)| name == "code");
+        known.extend(codes.map(|(_, code)| Secret::new(code.as_ref())));
+        let known = Needles::of(&known);
         let get = |name: &str| {
             let mut values = pairs.iter().filter(|(known, _)| known == name);
             let first = values.next().map(|(_, value)| value.as_ref());
@@ -176,7 +182,7 @@ impl AuthorizationRequest {
         match (get("iss"), &self.issuer) {
             (Ok(Some(said)), Some(issuer)) if said == issuer => {}
             (Ok(Some(said)), Some(issuer)) => {
-                let said = clean(said, &Needles::of(&[]));
+                let said = clean(said, &known);
                 return foreign(format!("is of `{said}` (iss), and not of `{issuer}`"));
             }
             (Ok(None), Some(issuer)) if self.names_issuer => {
@@ -190,9 +196,15 @@ impl AuthorizationRequest {
             (Err(name), _) | (_, Err(name)) => return foreign(twice(name)),
         };
         if let Some(error) = error {
-            let known = [self.state.clone(), self.code_verifier.clone()];
             let description = description.unwrap_or_default();
-            return Err(exchange::refused_callback(error, description, &known));
+            // its endpoints are known without metadata, and so are those of AD FS
+            let is_entra = self.issuer.is_none() && !self.url.contains("/adfs/");
+            return Err(exchange::refused_callback(
+                error,
+                description,
+                is_entra,
+                &known,
+            ));
         }
         match get("code") {
             Ok(Some(code)) => Ok(Secret::new(code)),

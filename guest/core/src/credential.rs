@@ -742,13 +742,15 @@ impl Credential {
         client: &'a Client,
         tenant: Option<&'a str>,
         correlation_id: &'a str,
+        secrets: &'a [Secret],
     ) -> Pin<Box<dyn Future<Output = Result<Endpoint, Error>> + 'a>> {
         Box::pin(async move {
             let Authority::Discovered(issuer) = &client.authority else {
                 return self.token_endpoint(client, tenant);
             };
             let mtls = self.certificate().is_some();
-            let found = discovery::token_endpoint(io, issuer, mtls, correlation_id).await?;
+            let found =
+                discovery::token_endpoint(io, issuer, mtls, correlation_id, secrets).await?;
             Ok(match self.proxy() {
                 Some(proxy) => proxy.endpoint(&found),
                 None => found,
@@ -764,6 +766,7 @@ impl Credential {
         client: &Client,
         tenant: Option<&str>,
         _: &str,
+        _: &[Secret],
     ) -> Result<Endpoint, Error> {
         self.token_endpoint(client, tenant)
     }

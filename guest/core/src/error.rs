@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(feature = "every-credential")]
+use crate::text::{Needles, clean_whole};
 use crate::text::{is_printable, visible};
 
 /// Hands every class, with its description and its name, to another macro: the one list from which the enum, its names
@@ -197,6 +199,16 @@ impl Error {
     pub fn retryable(mut self) -> Self {
         self.detail.retryable = true;
         self
+    }
+
+    /// The same error without those secrets. What others said in it has been cut already; the rest is ours.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn without(self, known: &Needles) -> Self {
+        self.edit(|detail| {
+            detail.message = clean_whole(&detail.message, known);
+            let hint = detail.hint.take();
+            detail.hint = hint.map(|hint| clean_whole(&hint, known));
+        })
     }
 
     /// The same with other details.

@@ -10,7 +10,7 @@ mod wanted;
 use crate::effect::HttpResponse;
 use crate::json::Json;
 use crate::limits::{DEFAULT_EXPIRES_IN_S, MAX_EXPIRES_IN_S, MAX_RETRY_AFTER_MS};
-use crate::text::{clean, clean_json};
+use crate::text::{Needles, clean, clean_json, clean_whole};
 use crate::{Error, ErrorClass, ErrorDetail, Secret, aadsts, challenge, http_date};
 
 pub(crate) use asked::Asked;
@@ -119,10 +119,11 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
         return Err(invalid(asked, response, message));
     }
     let token_type = required("token_type")?.expose();
+    let known = asked.known(&body);
     let certificate_thumbprint = asked.wanted.check(token, token_type).map_err(|wanted| {
         let message = format!(
             "{host} issued a token of type `{}` where {wanted} was asked for",
-            asked.clean(token_type)
+            clean(token_type, &known)
         );
         invalid(asked, response, message).edit(|detail| detail.retryable = false)
     })?;
@@ -132,13 +133,13 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
         .or_else(|| Some(seconds("expires_on")?.saturating_sub(asked.server_unix_s)))
         .unwrap_or(DEFAULT_EXPIRES_IN_S);
     let scope = match body.get("scope") {
-        Some(Json::Text(scope)) => asked.clean_scope(scope.expose()),
+        Some(Json::Text(scope)) => Some(clean_whole(scope.expose(), &known)),
         Some(Json::List(scopes)) => {
             let scopes: Vec<&str> = scopes
                 .iter()
                 .filter_map(|scope| scope.text().map(Secret::expose))
                 .collect();
-            asked.clean_scope(&scopes.join(" "))
+            Some(clean_whole(&scopes.join(" "), &known))
         }
         _ => None,
     };
@@ -148,15 +149,16 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
         id_token: given("id_token")
             .filter(|_| cfg!(feature = "every-credential"))
             .cloned(),
-        issued_token_type: given("issued_token_type").map(|urn| asked.clean(urn.expose())),
-        certificate_thumbprint,
+        issued_token_type: given("issued_token_type").map(|urn| clean(urn.expose(), &known)),
+        // the token says it of itself
+        certificate_thumbprint: certificate_thumbprint.map(|text| clean(&text, &known)),
         token: token.clone(),
         token_type: token_type.to_owned(),
         lifetime_ms: lifetime_s.min(MAX_EXPIRES_IN_S).saturating_mul(1000),
         refresh_in_ms: seconds("refresh_in")
             .filter(|seconds| *seconds > 0)
             .map(|seconds| seconds.saturating_mul(1000)),
-        scope,
+        scope: scope.filter(|scope| !scope.is_empty()),
     })
 }
 
@@ -182,18 +184,18 @@ fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
     let Some(error) = text("error") else {
         return no_error_object(asked, response);
     };
-    let sent = asked.sent();
-    let clean = |text| clean(text, &sent);
+    let known = asked.known(&body);
+    let clean = |text| clean(text, &known);
     let oauth_error = clean(error);
     let description = text("error_description").unwrap_or_default();
     let mut codes: Vec<u32> = match body.get("error_codes") {
-        Some(Json::List(codes)) => codes
+        Some(Json::List(codes)) if asked.is_entra => codes
             .iter()
             .filter_map(|code| u32::try_from(whole_number(code)?).ok())
             .collect(),
         _ => Vec::new(),
     };
-    if codes.is_empty() {
+    if codes.is_empty() && asked.is_entra {
         codes.extend(aadsts_in(description));
     }
     let claims = text("claims");
@@ -203,7 +205,7 @@ fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
     let class = if has_subject && codes.iter().any(is_of_subject) {
         // the user's token is at fault, and no other credential of the client changes that
         ErrorClass::Refused
-    } else if is_for_a_person(&oauth_error, text("suberror")) {
+    } else if asked.is_entra && is_for_a_person(&oauth_error, text("suberror")) {
         ErrorClass::InteractionRequired
     } else {
         classify(status, &oauth_error, &codes, claims.is_some())
@@ -243,7 +245,7 @@ fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
             trace_id: text("trace_id").map(clean),
             claims: claims
                 .and_then(|claims| challenge::parse_claims(claims).ok())
-                .and_then(|claims| clean_json(&claims, &sent)),
+                .and_then(|claims| clean_json(&claims, &known)),
             ..ErrorDetail::default()
         },
     )
@@ -261,12 +263,16 @@ fn is_for_a_person(oauth_error: &str, suberror: Option<&str>) -> bool {
 }
 
 /// What an authorization endpoint says in place of a code (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6).
-pub(crate) fn refused_callback(error: &str, description: &str, known: &[Secret]) -> Error {
+pub(crate) fn refused_callback(
+    error: &str,
+    description: &str,
+    is_entra: bool,
+    known: &Needles,
+) -> Error {
     // it has no status; what a browser brings is none of a server that is ill
     const STATUS: u16 = 400;
-    let known = crate::text::Needles::of(known);
-    let oauth_error = clean(error, &known);
-    let codes: Vec<u32> = aadsts_in(description).collect();
+    let oauth_error = clean(error, known);
+    let codes: Vec<u32> = aadsts_in(description).filter(|_| is_entra).collect();
     let class = match oauth_error.as_str() {
         "server_error" => ErrorClass::Server,
         "account_selection_required" | "registration_required" => ErrorClass::InteractionRequired,
@@ -279,7 +285,7 @@ pub(crate) fn refused_callback(error: &str, description: &str, known: &[Secret])
             "access_denied" => Some("the user, or a policy, has refused".to_owned()),
             _ => default_hint(class).map(str::to_owned),
         });
-    let said = clean(description_without_ids(description), &known);
+    let said = clean(description_without_ids(description), known);
     let mut message = format!("the sign-in was refused: {oauth_error}");
     if !said.is_empty() {
         message = format!("{message}: {said}");
@@ -505,6 +511,7 @@ mod tests {
             correlation_id: "c0",
             presented: None,
             wanted: Wanted::default(),
+            is_entra: true,
             secrets: &secrets,
         };
         read(&asked)
@@ -780,6 +787,112 @@ mod tests {
             error.detail().claims.as_deref(),
             Some(r#"{"a":"[redacted]\u009b","[redacted]":"\u00e9"}"#)
         );
+    }
+
+    /// The tokens of an answer in each field of it that is handed out or shown.
+    #[test]
+    fn a_token_comes_back_in_no_other_field() {
+        const TOKENS: [(&str, &str); 3] = [
+            ("access_token", "the-access_token.0f~this/answer+1"),
+            ("refresh_token", "the-refresh_token.0f~this/answer+2"),
+            ("id_token", "the-id_token.0f~this/answer+3"),
+        ];
+        for (_, token) in TOKENS {
+            for (name, spelling) in crate::text::spellings::spellings_of(token) {
+                let said = format!("it is '{spelling}', no");
+                for fields in [
+                    serde_json::json!({"token_type": "Bearer", "scope": said, "issued_token_type": said}),
+                    serde_json::json!({"token_type": "Bearer", "scope": ["a", said]}),
+                    serde_json::json!({"token_type": said}),
+                    serde_json::json!({"error": said, "error_description": said, "trace_id": said,
+                        "correlation_id": said, "claims": format!("{{\"a\":\"{token}\"}}")}),
+                ] {
+                    let mut body = fields;
+                    let status = if body.get("error").is_some() {
+                        400
+                    } else {
+                        200
+                    };
+                    for (name, token) in TOKENS {
+                        body[name] = token.into();
+                    }
+                    let shown = match read(&response(status, &[], &body.to_string())) {
+                        Ok(granted) => format!(
+                            "{:?} {:?} {}",
+                            granted.scope, granted.issued_token_type, granted.token_type
+                        ),
+                        Err(error) => format!("{error:#} {:?}", error.detail()),
+                    };
+                    for text in [token, &spelling] {
+                        let half = &text[..text.floor_char_boundary(text.len() / 2)];
+                        assert!(!shown.contains(half), "{name}: {half}: {shown}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// What has the form of Entra ID's errors, and is another server's, is one by its `error` alone.
+    #[test]
+    fn only_entra_has_numbers_of_entra() {
+        for (code, error, at_entra, elsewhere) in [
+            (
+                50_013,
+                "invalid_grant",
+                ErrorClass::CredentialRejected,
+                ErrorClass::Refused,
+            ),
+            (
+                700_213,
+                "invalid_request",
+                ErrorClass::FederationMismatch,
+                ErrorClass::Refused,
+            ),
+            (
+                50_076,
+                "invalid_grant",
+                ErrorClass::InteractionRequired,
+                ErrorClass::Refused,
+            ),
+            (
+                90_033,
+                "invalid_request",
+                ErrorClass::Server,
+                ErrorClass::Refused,
+            ),
+            (
+                90_055,
+                "invalid_request",
+                ErrorClass::Throttled,
+                ErrorClass::Refused,
+            ),
+            (
+                700_016,
+                "invalid_client",
+                ErrorClass::Refused,
+                ErrorClass::CredentialRejected,
+            ),
+        ] {
+            let described =
+                format!(r#"{{"error":"{error}","error_description":"AADSTS{code}: x"}}"#);
+            let listed = format!(
+                r#"{{"error":"{error}","error_codes":[{code}],"suberror":"consent_required"}}"#
+            );
+            for body in [described, listed] {
+                for (is_entra, class) in [(true, at_entra), (false, elsewhere)] {
+                    let refused = with_asked(|asked| {
+                        let asked = Asked { is_entra, ..*asked };
+                        super::response(&asked, &response(400, &[], &body))
+                    });
+                    let refused = refused.expect_err("refused");
+                    if is_entra && body.contains("suberror") && error == "invalid_grant" {
+                        continue;
+                    }
+                    assert_eq!(refused.class(), class, "{is_entra} {body}");
+                    assert_eq!(refused.detail().aadsts.is_empty(), !is_entra);
+                }
+            }
+        }
     }
 
     #[test]

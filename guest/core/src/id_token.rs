@@ -56,6 +56,10 @@ pub(crate) struct Expected<'a> {
     /// Who issued it, and by whose clock it is judged.
     pub(crate) host: &'a str,
     pub(crate) correlation_id: &'a str,
+    /// What the server was sent or has issued,
+    pub(crate) secrets: &'a [Secret],
+    /// and the same to be taken out of what it says.
+    pub(crate) known: &'a Needles,
 }
 
 /// Has at hand what an ID token of that server is validated by, before what brings one is spent.
@@ -68,13 +72,14 @@ pub(crate) async fn prepare(
     client: &Client,
     tenant: Option<&str>,
     correlation_id: &str,
+    secrets: &[Secret],
 ) -> Result<(), Error> {
     let description = client.description(tenant);
     let description = description.ok_or_else(|| no_issuer(client))?;
-    let metadata = discovery::metadata(io, &description, correlation_id).await?;
-    let endpoint = keys::endpoint(&description, &metadata)?;
+    let metadata = discovery::metadata(io, &description, correlation_id, secrets).await?;
+    let endpoint = keys::endpoint(&description, &metadata, secrets)?;
     // it is tried again with all the rest
-    let kept = keyset::kept(io, &endpoint, correlation_id, Tries::One).await;
+    let kept = keyset::kept(io, &endpoint, correlation_id, secrets, Tries::One).await;
     kept.map(drop)
 }
 
@@ -114,7 +119,7 @@ pub(crate) async fn validate(
 async fn checked(io: &Io, expected: &Expected<'_>, token: &Secret) -> Result<(), Error> {
     let token = Parsed::read(token.expose()).map_err(|what| expected.invalid(&what))?;
     let now_s = io.server_clock(expected.host).estimate_ms(io.now()) / 1000;
-    let algorithm = token.algorithm().map_err(|what| {
+    let algorithm = token.algorithm(expected.known).map_err(|what| {
         let error = expected.invalid(&what);
         match expected.client.authority.is_version_1() && token.header_text("alg") == Some("none") {
             true => error.hint(UNSIGNED),
@@ -124,17 +129,20 @@ async fn checked(io: &Io, expected: &Expected<'_>, token: &Secret) -> Result<(),
     expected.check(&token, algorithm, now_s)?;
     let description = expected.client.description(expected.tenant);
     let description = description.ok_or_else(|| no_issuer(expected.client))?;
-    let metadata = discovery::metadata(io, &description, expected.correlation_id).await?;
+    let (correlation_id, secrets) = (expected.correlation_id, expected.secrets);
+    let metadata = discovery::metadata(io, &description, correlation_id, secrets).await?;
     let issuer = expected.issuer(&token, &metadata)?;
     let keys = keys::KeySet {
         description: &description,
         metadata: &metadata,
-        correlation_id: expected.correlation_id,
+        correlation_id,
+        secrets,
     };
     let wanted = keys::Wanted {
         algorithm,
         kid: token.header_text("kid"),
         issuer: &issuer,
+        known: expected.known,
     };
     let is_signed = keys
         .verify(io, &wanted, token.input, &token.signature)
@@ -224,18 +232,18 @@ impl<'a> Parsed<'a> {
         }
     }
 
-    fn algorithm(&self) -> Result<Algorithm, String> {
+    fn algorithm(&self, known: &Needles) -> Result<Algorithm, String> {
         let alg = self.header_text("alg").unwrap_or_default();
         // RFC 9864 names the curve in the place of EdDSA
         let name = if alg == "Ed25519" { "EdDSA" } else { alg };
-        let known = ALGORITHMS.into_iter().find(|known| known.name() == name);
-        let algorithm = known.ok_or_else(|| {
+        let algorithm = ALGORITHMS.into_iter().find(|known| known.name() == name);
+        let algorithm = algorithm.ok_or_else(|| {
             let taken = ALGORITHMS.map(Algorithm::name).join(", ");
             match alg {
                 "" => format!("names no alg, where one of {taken} is expected"),
                 _ => format!(
                     "has the alg {}, where one of {taken} is expected",
-                    shown(alg)
+                    shown(alg, known)
                 ),
             }
         })?;
@@ -245,9 +253,10 @@ impl<'a> Parsed<'a> {
         }
         // RFC 8725 section 3.11: a token of another kind is none of this, whoever signed it
         match self.header_text("typ") {
-            Some(typ) if typ.to_ascii_lowercase().ends_with("+jwt") => {
-                Err(format!("has the typ {}, where JWT is expected", shown(typ)))
-            }
+            Some(typ) if typ.to_ascii_lowercase().ends_with("+jwt") => Err(format!(
+                "has the typ {}, where JWT is expected",
+                shown(typ, known)
+            )),
             _ => Ok(algorithm),
         }
     }
@@ -286,7 +295,8 @@ impl Expected<'_> {
         let client = self.audience();
         let audiences = token.audiences();
         if !audiences.contains(&client) {
-            let said: Vec<String> = audiences.iter().take(4).map(|aud| shown(aud)).collect();
+            let said = audiences.iter().take(4).map(|aud| shown(aud, self.known));
+            let said: Vec<String> = said.collect();
             return failed(format!(
                 "is for {} (aud), and not for the client `{client}`",
                 if said.is_empty() {
@@ -306,7 +316,7 @@ impl Expected<'_> {
             Some(azp) => {
                 return failed(format!(
                     "was issued to {} (azp), and not to the client `{client}`",
-                    azp.map_or_else(|| "nobody".to_owned(), shown)
+                    azp.map_or_else(|| "nobody".to_owned(), |azp| shown(azp, self.known))
                 ));
             }
             None => {
@@ -389,7 +399,7 @@ impl Expected<'_> {
             if !allowed.any(|known| known == "*" || known.eq_ignore_ascii_case(tid)) {
                 let message = format!(
                     "is of the tenant {} (tid), for which the identity is not",
-                    shown(tid)
+                    shown(tid, self.known)
                 );
                 let hint = "if users of that tenant are to sign in, add it to additionally_allowed_tenants, or \"*\" for any tenant";
                 return Err(self.invalid(&message).hint(hint));
@@ -399,6 +409,7 @@ impl Expected<'_> {
         match token.text("iss") {
             Some(said) if said == wanted => Ok(wanted),
             said => {
+                let shown = |text: &str| shown(text, self.known);
                 let said = said.map_or_else(|| "nobody".to_owned(), shown);
                 let message = format!("was issued by {said} (iss), and not by {}", shown(&wanted));
                 Err(self.invalid(&message))
@@ -408,8 +419,8 @@ impl Expected<'_> {
 }
 
 /// What a token says, fit to be shown.
-fn shown(text: &str) -> String {
-    format!("`{}`", clean(text, &Needles::of(&[])))
+fn shown(text: &str, known: &Needles) -> String {
+    format!("`{}`", clean(text, known))
 }
 
 /// The left half of the digest that goes with the algorithm, base64url (OpenID Connect Core section 3.1.3.6).

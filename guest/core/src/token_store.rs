@@ -399,7 +399,7 @@ impl<'a> Shared<'a> {
         let credential = exchange.credentials.get(generation.credential);
         let tenant = self.flown.key.tenant.as_deref();
         let endpoint = credential
-            .find_token_endpoint(self.io, &exchange.client, tenant, &correlation_id)
+            .find_token_endpoint(self.io, &exchange.client, tenant, &correlation_id, &[])
             .await;
         let Ok(endpoint) = endpoint else {
             return false;

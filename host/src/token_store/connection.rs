@@ -14,6 +14,7 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use tokio::time::timeout;
 use tower_service::Service as _;
 
+use super::bounded::{Bounded, MAX_ANSWER_BYTES, Meter};
 use super::{Fault, Password, setting};
 use crate::connect::{Connector, NoConnection, Plan, Stream, Timeouts};
 use crate::limits;
@@ -34,12 +35,19 @@ pub(super) struct Server {
 
 #[derive(Default)]
 struct State {
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     /// The node of a cluster that has the keys, where that is another than the configured one. All keys have the same
     /// tag, so it is one.
     node: Option<String>,
     /// Counts connections, so that one that broke is given up once.
     made: u64,
+}
+
+/// A connection, and what came on it.
+#[derive(Clone)]
+struct Connection {
+    client: MultiplexedConnection,
+    meter: Arc<Meter>,
 }
 
 /// Whether it is worth asking.
@@ -128,7 +136,7 @@ impl Server {
     }
 
     /// The connection, its number, and whether it was made now.
-    async fn connection(&self) -> Result<(MultiplexedConnection, u64, bool), Failure> {
+    async fn connection(&self) -> Result<(Connection, u64, bool), Failure> {
         let mut state = self.state.lock().await;
         if let Some(connection) = &state.connection {
             return Ok((connection.clone(), state.made, false));
@@ -147,7 +155,7 @@ impl Server {
         Ok((connection, state.made, true))
     }
 
-    async fn connect(&self, address: &str) -> Result<MultiplexedConnection, Fault> {
+    async fn connect(&self, address: &str) -> Result<Connection, Fault> {
         let of_machine = |error: String| {
             self.fault(
                 "url",
@@ -178,22 +186,26 @@ impl Server {
             .map_err(|error| of_machine(error.to_string()))??;
         let info = self.login(password.as_ref());
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let meter: Arc<Meter> = Arc::default();
+        let stream = Bounded::new(stream, &meter);
+        let room = meter.ask();
         let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
+        drop(room);
         // it says of SELECT what the store says of any command, so of a password that is missing, too
         let is_of_database = |error: &RedisError| {
             let details = error.detail().unwrap_or_default().to_ascii_lowercase();
             self.database != 0 && error.code() == Some("ERR") && !details.contains("authentication")
         };
-        let (connection, driver) = made.map_err(|error| match is_of_database(&error) {
+        let (client, driver) = made.map_err(|error| match is_of_database(&error) {
             true => self.fault(
                 "database",
                 &format!("has no database {}", self.database),
                 "leave it out, which is 0; a cluster has that one alone, and others have `databases` of them",
             ),
-            false => self.said(&error, "login"),
+            false => self.said(&error, "login", &meter),
         })?;
         tokio::spawn(driver);
-        Ok(connection)
+        Ok(Connection { client, meter })
     }
 
     fn login(&self, password: Option<&Secret>) -> RedisConnectionInfo {
@@ -252,14 +264,18 @@ impl Server {
 
     async fn send(
         &self,
-        connection: &mut MultiplexedConnection,
+        connection: &mut Connection,
         command: &Cmd,
     ) -> Result<Value, Failure> {
+        let Connection { client, meter } = connection;
+        let room = meter.ask();
         let asked = timeout(
             limits::TOKEN_STORE_ANSWER,
-            connection.send_packed_command(command),
+            client.send_packed_command(command),
         );
-        let error = match asked.await {
+        let asked = asked.await;
+        drop(room);
+        let error = match asked {
             Ok(Ok(Value::ServerError(error))) => RedisError::from(error),
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => error,
@@ -275,7 +291,7 @@ impl Server {
             Some(Arg::Simple(name)) => std::str::from_utf8(name).unwrap_or_default(),
             _ => "",
         };
-        let fault = self.said(&error, name);
+        let fault = self.said(&error, name, meter);
         // a node that has become a replica, or is only starting, is found by another connection
         let is_elsewhere = matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN"));
         match error.code().is_none() || error.is_unrecoverable_error() || is_elsewhere {
@@ -325,7 +341,14 @@ impl Server {
 
     /// What went wrong with that command. Never what the store has written beyond its code: some repeat the password that
     /// they do not understand.
-    fn said(&self, error: &RedisError, command: &str) -> Fault {
+    fn said(&self, error: &RedisError, command: &str, meter: &Meter) -> Fault {
+        if meter.is_exceeded() {
+            return self.fault(
+                "url",
+                &format!("sent more than the {MAX_ANSWER_BYTES} bytes that an answer may have"),
+                "look whether a Redis or Valkey is behind that port",
+            );
+        }
         match (error.kind(), error.code()) {
             (_, Some("NOPERM")) => self.fault(
                 "username",

@@ -392,6 +392,99 @@ async fn a_store_that_is_full_fails_no_request() -> Result<()> {
     Ok(())
 }
 
+/// A store that answers whatever it is asked, and nothing, with that and goes on with this for as long as somebody reads.
+struct Flood {
+    port: u16,
+    sent: Arc<AtomicU64>,
+    /// Connections on which nobody reads any more.
+    ended: Arc<AtomicU64>,
+    connections: Arc<AtomicU64>,
+}
+
+/// So much of it nobody reads who reads within bounds, bytes.
+const MOST_FLOOD: u64 = 256 * 1024 * 1024;
+
+impl Flood {
+    fn of(begin: &'static [u8], piece: &'static [u8]) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let flood = Self {
+            port: listener.local_addr()?.port(),
+            sent: Arc::default(),
+            ended: Arc::default(),
+            connections: Arc::default(),
+        };
+        let (sent, ended) = (Arc::clone(&flood.sent), Arc::clone(&flood.ended));
+        let connections = Arc::clone(&flood.connections);
+        thread::spawn(move || {
+            for mut client in listener.incoming().map_while(Result::ok) {
+                connections.fetch_add(1, Ordering::Relaxed);
+                let (sent, ended) = (Arc::clone(&sent), Arc::clone(&ended));
+                thread::spawn(move || {
+                    let many = piece.repeat(64 * 1024 / piece.len());
+                    let mut asked = [0; 1024];
+                    let mut begun = client.read(&mut asked).map(drop);
+                    begun = begun.and_then(|()| client.write_all(begin));
+                    while begun.is_ok() && sent.load(Ordering::Relaxed) < MOST_FLOOD {
+                        begun = client.write_all(&many);
+                        sent.fetch_add(many.len() as u64, Ordering::Relaxed);
+                    }
+                    ended.fetch_add(1, Ordering::Relaxed);
+                });
+            }
+        });
+        Ok(flood)
+    }
+}
+
+/// Whatever a store sends without an end costs the memory of an answer, and no request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_floods_fails_no_request() -> Result<()> {
+    let lab = Lab::new("token_store_flood")?;
+    let floods: [(&str, &[u8], &[u8]); 8] = [
+        ("a long string", b"$536870912\r\n", b"xxxxxxxxxxxxxxxx"),
+        (
+            "a string longer than memory",
+            b"$9223372036854775807\r\n",
+            b"xxxxxxxxxxxxxxxx",
+        ),
+        ("a line without an end", b"+", b"xxxxxxxxxxxxxxxx"),
+        (
+            "an error without an end",
+            b"-ERR ",
+            b"hunter2-of-the-store ",
+        ),
+        ("a long list", b"*1000000000\r\n", b":1\r\n"),
+        ("lists in lists", b"", b"*1\r\n"),
+        ("a long map", b"%1000000000\r\n", b"+a\r\n"),
+        ("pushes", b"", b">2\r\n+a\r\n+b\r\n"),
+    ];
+    for (index, (name, begin, piece)) in floods.into_iter().enumerate() {
+        let flood = Flood::of(begin, piece)?;
+        let url = format!("redis://127.0.0.1:{}", flood.port);
+        let section = section(&lab, &url, &format!("keys-{index}"), &[KEY_ONE])?;
+        let provider = instance(&lab, &section).build().await?;
+        let token = provider.get_token(&graph()).await.context(name)?;
+        lab.issued(&token);
+        assert_eq!(token.source, TokenSource::Exchange, "{name}");
+        assert!(counters(&provider).await?.store_failures > 0, "{name}");
+        until("nobody reads any more", || {
+            let connections = flood.connections.load(Ordering::Relaxed);
+            (flood.ended.load(Ordering::Relaxed) == connections).then_some(())
+        })
+        .await?;
+        let sent = flood.sent.load(Ordering::Relaxed);
+        assert!(sent < MOST_FLOOD, "{name}: {sent} bytes were read");
+        let said = warnings(&format!("127.0.0.1:{}", flood.port));
+        assert!(!said.is_empty(), "{name}");
+        let repeats = said
+            .iter()
+            .any(|line| line.contains("hunter2") || line.contains("xxxx"));
+        assert!(!repeats, "{name}: {said:?}");
+    }
+    assert!(!warnings("that an answer may have").is_empty());
+    Ok(())
+}
+
 /// Who is not let in gives a token all the same, and says why without the password.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_is_needed_and_a_wrong_one_fails_no_request() -> Result<()> {

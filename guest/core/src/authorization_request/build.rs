@@ -172,7 +172,7 @@ impl Server {
             .as_deref()
             .unwrap_or_default();
         Ok(Self {
-            endpoint: discovery::permitted(&description, "authorization_endpoint", url)?,
+            endpoint: discovery::permitted(&description, "authorization_endpoint", url, &[])?,
             issuer: Some(metadata.issuer),
             names_issuer: metadata.names_issuer,
         })

@@ -578,3 +578,77 @@ fn what_the_server_says_in_place_of_a_code_is_classified() {
     );
     assert!(!refused.contains(['\n', '\u{1b}']));
 }
+
+/// Each secret of a login, in each spelling, in each parameter of a callback that may come out of it.
+#[test]
+fn nothing_that_a_callback_repeats_is_shown() {
+    const CODE: &str = "0.AXoA-the_code~of.a+login/1";
+    let session = AuthorizationRequest {
+        state: "St4te+of/the=login~Zq8Tn5".into(),
+        nonce: Some("n0nce-of-the_login~Lw7Kd2".into()),
+        ..session(Some("https://idp.example/a"), false)
+    };
+    let secrets = [
+        session.state.expose(),
+        session.nonce.as_ref().unwrap().expose(),
+        session.code_verifier.expose(),
+        CODE,
+    ];
+    for secret in secrets {
+        for (name, spelling) in crate::text::spellings::spellings_of(secret) {
+            for before in [0, 390] {
+                let said = format!("{}{spelling}", "~ ".repeat(before / 2));
+                for [error, description, uri, iss] in [
+                    [&*said, "", "", "https://idp.example/a"],
+                    ["access_denied", &said, &said, "https://idp.example/a"],
+                    ["server_error", "x", "x", &said],
+                ] {
+                    let query = form_urlencoded::Serializer::new(String::new())
+                        .append_pair("state", session.state.expose())
+                        .append_pair("code", CODE)
+                        .append_pair("error", error)
+                        .append_pair("error_description", description)
+                        .append_pair("error_uri", uri)
+                        .append_pair("iss", iss)
+                        .finish();
+                    let error = session.code(&query).unwrap_err();
+                    let shown = format!("{error:#} {:?}", error.detail());
+                    for text in [secret, &spelling] {
+                        let half = &text[..text.floor_char_boundary(text.len() / 2)];
+                        assert!(!shown.contains(half), "{name}: {half}: {shown}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Numbers of Entra ID are looked up where the login was at Entra ID.
+#[test]
+fn another_server_has_no_numbers_of_entra() {
+    let query = "error=access_denied&error_description=AADSTS50076%3A%20another&state=the-state";
+    let adfs = AuthorizationRequest {
+        url: "https://adfs.example/adfs/oauth2/authorize?client_id=a".to_owned(),
+        ..session(None, false)
+    };
+    for (session, class) in [
+        (session(None, false), ErrorClass::InteractionRequired),
+        (
+            session(Some("https://idp.example/a"), false),
+            ErrorClass::Refused,
+        ),
+        (adfs, ErrorClass::Refused),
+    ] {
+        let refused = session.code(query).unwrap_err();
+        assert_eq!(refused.class(), class, "{refused:#}");
+        assert_eq!(
+            refused.detail().aadsts.is_empty(),
+            class == ErrorClass::Refused
+        );
+        // it is said all the same
+        assert!(
+            refused.to_string().contains("AADSTS50076: another"),
+            "{refused}"
+        );
+    }
+}

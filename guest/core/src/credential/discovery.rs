@@ -4,6 +4,9 @@
 //! first. A document counts only if it names the very issuer that was asked for (RFC 8414 section 3.3), and what it says is
 //! followed only to hosts that the configuration trusts: whoever can change the document must not be able to have
 //! credentials sent elsewhere.
+//!
+//! A document serves others than those in whose exchange it is asked for. One that repeats what that exchange presents or was
+//! given is therefore not kept: `secrets` are what a server may know by then.
 
 use crate::authority::{Description, Endpoint, Issuer, IssuerRule};
 use crate::credential::kept::{Fresh, Kept, kept};
@@ -25,9 +28,11 @@ pub(super) async fn token_endpoint(
     issuer: &Issuer,
     mtls: bool,
     correlation_id: &str,
+    secrets: &[Secret],
 ) -> Result<Endpoint, Error> {
     let description = Description::of_issuer(issuer);
-    let found = described(io, &description, Wanted::TokenEndpoint, correlation_id).await;
+    let wanted = Wanted::TokenEndpoint;
+    let found = described(io, &description, wanted, correlation_id, secrets).await;
     let endpoint = found.and_then(|found| {
         let Found { plain, alias, .. } = Found::parse(found.text());
         chosen(issuer, plain, alias.filter(|_| mtls))
@@ -35,7 +40,7 @@ pub(super) async fn token_endpoint(
     endpoint.map_err(|error| {
         // by then it may say something else
         renew(io, issuer);
-        of(&description, error, correlation_id)
+        of(&description, error, correlation_id, secrets)
     })
 }
 
@@ -57,8 +62,9 @@ pub(crate) async fn metadata(
     io: &Io,
     description: &Description,
     correlation_id: &str,
+    secrets: &[Secret],
 ) -> Result<Metadata, Error> {
-    with(io, description, Wanted::Keys, correlation_id).await
+    with(io, description, Wanted::Keys, correlation_id, secrets).await
 }
 
 /// The same with its authorization endpoint.
@@ -72,6 +78,7 @@ pub(crate) async fn authorization_metadata(
         description,
         Wanted::AuthorizationEndpoint,
         correlation_id,
+        &[],
     )
     .await
 }
@@ -81,6 +88,7 @@ async fn with(
     description: &Description,
     wanted: Wanted,
     correlation_id: &str,
+    secrets: &[Secret],
 ) -> Result<Metadata, Error> {
     // what was asked for something else may do
     let others = [Wanted::TokenEndpoint, Wanted::Keys].into_iter();
@@ -89,8 +97,8 @@ async fn with(
         kept.is_some_and(|text| Found::parse(&text).has(wanted))
     });
     let by = others.next().unwrap_or(wanted);
-    let found = described(io, description, by, correlation_id).await;
-    let found = found.map_err(|error| of(description, error, correlation_id))?;
+    let found = described(io, description, by, correlation_id, secrets).await;
+    let found = found.map_err(|error| of(description, error, correlation_id, secrets))?;
     let found = Found::parse(found.text());
     Ok(Metadata {
         issuer: found.issuer.to_owned(),
@@ -106,13 +114,14 @@ pub(crate) fn permitted(
     description: &Description,
     field: &str,
     url: &str,
+    secrets: &[Secret],
 ) -> Result<Endpoint, Error> {
     let endpoint = Endpoint::parse(url).map_err(|refusal| {
         let message = format!("its {field} {}", refusal.message);
         Error::new(ErrorClass::InvalidResponse, message).hint("have the metadata mended")
     });
     let endpoint = endpoint.and_then(|endpoint| trusted(&description.hosts, field, endpoint));
-    endpoint.map_err(|error| named(description, error))
+    endpoint.map_err(|error| named(description, error, secrets))
 }
 
 /// Has the document asked for again at the next exchange: what it said did not work. Until that brings another, it counts.
@@ -147,23 +156,51 @@ async fn described(
     description: &Description,
     wanted: Wanted,
     correlation_id: &str,
+    secrets: &[Secret],
 ) -> Result<Kept, Error> {
     let key = key(description, wanted);
     if wanted != Wanted::TokenEndpoint {
         // a request may name any of many tenants
         io.bound_shelves(METADATA, &key, MAX_KEY_SETS);
     }
-    let ask = Box::pin(async { Ok(found(io, description, wanted, correlation_id).await?) });
-    kept(io, &key, ask).await.map_err(|failure| failure.error)
+    let ask =
+        Box::pin(async { Ok(found(io, description, wanted, correlation_id, secrets).await?) });
+    let kept = kept(io, &key, ask).await.map_err(|failure| failure.error)?;
+    // somebody else may have asked, of whose exchange they say nothing
+    check_in_confidence(&description.name, kept.text().expose(), secrets).inspect_err(|_| {
+        io.shelf(&key, |shelf| shelf.forget(kept.text()));
+    })?;
+    Ok(kept)
+}
+
+/// Whether a document is fit to be kept for others.
+///
+/// # Errors
+///
+/// When there is something of those secrets in it.
+pub(super) fn check_in_confidence(
+    name: &str,
+    document: &str,
+    secrets: &[Secret],
+) -> Result<(), Error> {
+    if !Needles::of(secrets).without_short().are_in(document) {
+        return Ok(());
+    }
+    let message = format!("{name} repeats what it was sent, or has issued, in confidence");
+    Err(Error::new(ErrorClass::InvalidResponse, message)
+        .hint("nothing of it is used or kept: have the server mended, and renew the credential"))
 }
 
 /// The error, as one of that server's metadata.
-fn of(description: &Description, error: Error, correlation_id: &str) -> Error {
-    named(description, error).edit(|detail| detail.correlation_id = Some(correlation_id.to_owned()))
+fn of(description: &Description, error: Error, correlation_id: &str, secrets: &[Secret]) -> Error {
+    named(description, error, secrets)
+        .edit(|detail| detail.correlation_id = Some(correlation_id.to_owned()))
 }
 
-fn named(description: &Description, error: Error) -> Error {
-    error.edit(|detail| detail.message = format!("{}: {}", description.name, detail.message))
+fn named(description: &Description, error: Error, secrets: &[Secret]) -> Error {
+    error.without(&Needles::of(secrets)).edit(|detail| {
+        detail.message = format!("{}: {}", description.name, detail.message);
+    })
 }
 
 /// The endpoint out of what was found, if requests may go there. RFC 8705 section 5 has the alias for mutual TLS.
@@ -200,6 +237,7 @@ async fn found(
     description: &Description,
     wanted: Wanted,
     correlation_id: &str,
+    secrets: &[Secret],
 ) -> Result<Fresh, Error> {
     let says = |error: &Error| match error.detail().http_status {
         Some(200) => 2,
@@ -217,12 +255,12 @@ async fn found(
             path: document.path.clone(),
             headers: vec![("accept", Secret::new("application/json"))],
             body: SecretBytes::default(),
-            secrets: &[],
+            secrets,
             correlation_id,
             hint: CHECK,
         };
         let error = match question.ask(io).await {
-            Ok(response) => match read(description, wanted, document, &response) {
+            Ok(response) => match read(description, wanted, document, &response, secrets) {
                 Ok(text) => {
                     return Ok(Fresh {
                         text,
@@ -293,6 +331,7 @@ fn read(
     wanted: Wanted,
     document: &Endpoint,
     response: &HttpResponse,
+    secrets: &[Secret],
 ) -> Result<Secret, Error> {
     fn text(value: Option<&Json>) -> Option<&str> {
         value.and_then(Json::text).map(Secret::expose)
@@ -307,7 +346,7 @@ fn read(
     };
     let said = text(metadata.get("issuer")).ok_or_else(|| invalid("names no issuer"))?;
     if !description.takes(said) {
-        let said = clean(said, &Needles::of(&[]));
+        let said = clean(said, &Needles::of(secrets));
         let error = invalid(&format!("is that of another issuer, `{said}`"));
         return Err(error.hint(match &description.issuer {
             IssuerRule::Exactly(_) => "the two must be the same to the letter (RFC 8414 section 3.3): if that one is meant, write it as issuer",
@@ -332,6 +371,7 @@ fn read(
     ];
     let lines = lines.map(|url| url.unwrap_or_default().replace(['\n', '\r'], " "));
     let found = Secret::new(lines.join("\n"));
+    check_in_confidence(&format!("{authority}{path}"), found.expose(), secrets)?;
     match wanted {
         _ if Found::parse(&found).has(wanted) => Ok(found),
         Wanted::TokenEndpoint => Err(invalid("names no token_endpoint")),

@@ -1,6 +1,7 @@
 //! The keys that a server publishes, kept for a while.
 
 use crate::authority::Endpoint;
+use crate::credential::discovery::check_in_confidence;
 use crate::credential::kept::{self, Fresh};
 use crate::credential::platform::{Question, Server};
 use crate::flow::Io;
@@ -31,11 +32,12 @@ pub(crate) async fn kept(
     io: &Io,
     endpoint: &Endpoint,
     correlation_id: &str,
+    secrets: &[Secret],
     tries: Tries,
 ) -> Result<Secret, Error> {
     let key = key(endpoint);
     io.bound_shelves(KEYS, &key, MAX_KEY_SETS);
-    let ask = Box::pin(async { Ok(asked(io, endpoint, correlation_id, tries).await?) });
+    let ask = Box::pin(async { Ok(asked(io, endpoint, correlation_id, secrets, tries).await?) });
     let kept = kept::kept(io, &key, ask).await;
     kept.map(|kept| kept.text().clone())
         .map_err(|failure| failure.error)
@@ -46,8 +48,10 @@ pub(crate) async fn kept_anew(
     io: &Io,
     endpoint: &Endpoint,
     correlation_id: &str,
+    secrets: &[Secret],
 ) -> Option<Result<Secret, Error>> {
-    let ask = Box::pin(async { Ok(asked(io, endpoint, correlation_id, Tries::Several).await?) });
+    let tries = Tries::Several;
+    let ask = Box::pin(async { Ok(asked(io, endpoint, correlation_id, secrets, tries).await?) });
     let kept = kept::kept_anew(io, &key(endpoint), KEY_SET_PAUSE_MS, ask).await?;
     Some(
         kept.map(|kept| kept.text().clone())
@@ -64,11 +68,12 @@ async fn asked(
     io: &Io,
     endpoint: &Endpoint,
     correlation_id: &str,
+    secrets: &[Secret],
     tries: Tries,
 ) -> Result<Fresh, Error> {
     let mut attempts = Attempts::default();
     loop {
-        let error = match once(io, endpoint, correlation_id).await {
+        let error = match once(io, endpoint, correlation_id, secrets).await {
             Ok(fresh) => return Ok(fresh),
             Err(error) if tries == Tries::One => return Err(error),
             Err(error) => error,
@@ -80,7 +85,12 @@ async fn asked(
     }
 }
 
-async fn once(io: &Io, endpoint: &Endpoint, correlation_id: &str) -> Result<Fresh, Error> {
+async fn once(
+    io: &Io,
+    endpoint: &Endpoint,
+    correlation_id: &str,
+    secrets: &[Secret],
+) -> Result<Fresh, Error> {
     let Endpoint { authority, path } = endpoint;
     let question = Question {
         who: "the keys of the server",
@@ -92,7 +102,7 @@ async fn once(io: &Io, endpoint: &Endpoint, correlation_id: &str) -> Result<Fres
         path: path.clone(),
         headers: vec![("accept", Secret::new("application/json"))],
         body: SecretBytes::default(),
-        secrets: &[],
+        secrets,
         correlation_id,
         hint: CHECK,
     };
@@ -112,6 +122,7 @@ async fn once(io: &Io, endpoint: &Endpoint, correlation_id: &str) -> Result<Fres
     let body = response.body.expose();
     check_key_set(body).map_err(|what| invalid(&what))?;
     let text = std::str::from_utf8(body).map_err(|_| invalid("is no text"))?;
+    check_in_confidence(&format!("{authority}{path}"), text, secrets)?;
     Ok(Fresh {
         text: Secret::new(text),
         lifetime_ms: METADATA_LIFETIME_MS,

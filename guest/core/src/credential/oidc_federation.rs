@@ -220,7 +220,7 @@ impl OidcFederation {
         let tenant = self.client.tenant.as_deref();
         let endpoint = self
             .credential
-            .find_token_endpoint(io, &self.client, tenant, purpose.correlation_id)
+            .find_token_endpoint(io, &self.client, tenant, purpose.correlation_id, &[])
             .await?;
         let mut again = true;
         let granted = loop {
@@ -290,6 +290,7 @@ impl OidcFederation {
             correlation_id: purpose.correlation_id,
             presented: auth.presented.as_deref(),
             wanted: Wanted::default(),
+            is_entra: self.client.authority.has_numbers_of_entra(),
             secrets: &secrets,
         };
         let granted = match &result {

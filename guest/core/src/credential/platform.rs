@@ -201,6 +201,7 @@ impl Question<'_> {
                     correlation_id: self.correlation_id,
                     presented: None,
                     wanted: Wanted::default(),
+                    is_entra: false,
                     secrets: self.secrets,
                 };
                 let known = exchange::no_response(&asked, &error)

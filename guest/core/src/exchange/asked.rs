@@ -4,7 +4,8 @@ use crate::Secret;
 use crate::authority::Endpoint;
 use crate::exchange::Wanted;
 use crate::inspect::JwtSummary;
-use crate::text::{Needles, clean, clean_whole};
+use crate::json::Json;
+use crate::text::{Needles, clean};
 
 /// What is needed to read a response and to describe a failure.
 pub(crate) struct Asked<'a> {
@@ -15,6 +16,8 @@ pub(crate) struct Asked<'a> {
     /// The federated assertion that was presented, for hints.
     pub(crate) presented: Option<&'a JwtSummary>,
     pub(crate) wanted: Wanted<'a>,
+    /// The numbers in its errors are those of Entra ID. Whoever else writes them means something else, or nothing good.
+    pub(crate) is_entra: bool,
     /// What was sent and must not come back in a message.
     pub(crate) secrets: &'a [Secret],
 }
@@ -22,17 +25,15 @@ pub(crate) struct Asked<'a> {
 impl Asked<'_> {
     /// Text of the answer, fit to be shown.
     pub(super) fn clean(&self, text: &str) -> String {
-        clean(text, &self.sent())
+        clean(text, &Needles::of(self.secrets))
     }
 
-    /// The scopes of the answer, if there are any.
-    pub(super) fn clean_scope(&self, scope: &str) -> Option<String> {
-        let scope = clean_whole(scope, &self.sent());
-        (!scope.is_empty()).then_some(scope)
-    }
-
-    /// What must not come back.
-    pub(super) fn sent(&self) -> Needles {
-        Needles::of(self.secrets)
+    /// What must not come back: what was sent, and the tokens of that answer.
+    pub(super) fn known(&self, body: &Json) -> Needles {
+        let mut known = self.secrets.to_vec();
+        for name in ["access_token", "refresh_token", "id_token"] {
+            known.extend(body.get(name).and_then(Json::text).cloned());
+        }
+        Needles::of(&known)
     }
 }

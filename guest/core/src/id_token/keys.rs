@@ -11,6 +11,7 @@ use crate::effect::{Algorithm, PublicKey};
 use crate::flow::Io;
 use crate::json::Json;
 use crate::limits::{MAX_KEYS, MAX_RSA_BITS, MIN_RSA_BITS};
+use crate::text::Needles;
 use crate::{Error, ErrorClass, Secret};
 
 /// Keys of one id that are tried. There is one; a server that has two of an id means either.
@@ -21,11 +22,17 @@ pub(super) struct KeySet<'a> {
     pub(super) description: &'a Description,
     pub(super) metadata: &'a Metadata,
     pub(super) correlation_id: &'a str,
+    /// What the server was sent or has issued.
+    pub(super) secrets: &'a [Secret],
 }
 
 /// Where they are, if they may be asked for there.
-pub(super) fn endpoint(description: &Description, metadata: &Metadata) -> Result<Endpoint, Error> {
-    discovery::permitted(description, "jwks_uri", &metadata.jwks_uri)
+pub(super) fn endpoint(
+    description: &Description,
+    metadata: &Metadata,
+    secrets: &[Secret],
+) -> Result<Endpoint, Error> {
+    discovery::permitted(description, "jwks_uri", &metadata.jwks_uri, secrets)
 }
 
 /// Which key a token needs.
@@ -34,6 +41,8 @@ pub(super) struct Wanted<'a> {
     pub(super) kid: Option<&'a str>,
     /// Who issued the token. At Entra ID a key may be for one issuer alone.
     pub(super) issuer: &'a str,
+    /// What is not shown of what the server says.
+    pub(super) known: &'a Needles,
 }
 
 impl KeySet<'_> {
@@ -45,12 +54,13 @@ impl KeySet<'_> {
         input: &str,
         signature: &[u8],
     ) -> Result<bool, Error> {
-        let endpoint = endpoint(self.description, self.metadata)?;
-        let text = keyset::kept(io, &endpoint, self.correlation_id, Tries::Several).await?;
+        let (correlation_id, secrets) = (self.correlation_id, self.secrets);
+        let endpoint = endpoint(self.description, self.metadata, secrets)?;
+        let text = keyset::kept(io, &endpoint, correlation_id, secrets, Tries::Several).await?;
         let candidates = match wanted.among(&endpoint, &text)? {
             candidates if candidates.is_empty() => {
                 // it may have been added since
-                match keyset::kept_anew(io, &endpoint, self.correlation_id).await {
+                match keyset::kept_anew(io, &endpoint, correlation_id, secrets).await {
                     Some(text) => wanted.among(&endpoint, &text?)?,
                     None => candidates,
                 }
@@ -77,7 +87,7 @@ impl KeySet<'_> {
         match unusable {
             None => Ok(false),
             Some(why) => {
-                let what = format!("cannot be used: {}", shown(&why));
+                let what = format!("cannot be used: {}", shown(&why, wanted.known));
                 Err(wanted.broken(&endpoint, &what))
             }
         }
@@ -221,7 +231,8 @@ impl Wanted<'_> {
 
     /// The key, for messages.
     fn name(&self) -> String {
-        self.kid.map_or_else(|| "without kid".to_owned(), shown)
+        self.kid
+            .map_or_else(|| "without kid".to_owned(), |kid| shown(kid, self.known))
     }
 
     fn not_found(&self, endpoint: &Endpoint) -> Error {

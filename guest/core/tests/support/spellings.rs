@@ -103,6 +103,14 @@ pub(crate) fn spellings_of(secret: &str) -> Vec<(&'static str, String)> {
     if secret.len() >= 7 {
         let pair = format!("{CLIENT}:{secret}");
         all.push(("hexadecimal, of a pair", hex(&pair, |b| format!("{b:02x}"))));
+        all.push(("upper case", secret.to_uppercase()));
+        all.push(("lower case", upper.to_lowercase()));
+    }
+    if secret.len() >= 12 {
+        all.push((
+            "hexadecimal, in pairs",
+            hex(secret, |b| format!("{b:02x}:")),
+        ));
     }
     let pairs = [
         secret.to_owned(),

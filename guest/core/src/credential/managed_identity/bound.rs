@@ -260,6 +260,7 @@ impl Bound {
                 has_subject: false,
                 certificate_thumbprint: Some(thumbprint),
             },
+            is_entra: true,
             secrets: &[],
         };
         let granted = match &result {

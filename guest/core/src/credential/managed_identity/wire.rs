@@ -90,6 +90,7 @@ async fn exchanged(
         correlation_id,
         presented: None,
         wanted: Wanted::default(),
+        is_entra: true,
         secrets,
     };
     match result {
