@@ -42,6 +42,10 @@ object! {
         /// Settings of the Envoy filter alone.
         pub envoy: Option<EnvoyFile> = optional_object,
         /// Settings of the HTTP filter for components alone.
+        #[cfg_attr(
+            not(feature = "every-credential"),
+            expect(dead_code, reason = "the other builds know that it is there, and no more")
+        )]
         pub http: ForEveryBuild<HttpFile> = object_for_every_build,
     }
 }
