@@ -36,7 +36,7 @@ impl Document {
             (None, Some(text)) => {
                 let text = text.into_string().map(Zeroizing::new);
                 Some(text.map_or(Self::NotText, Self::Text))
-            },
+            }
             (Some(_), Some(_)) => Some(Self::Both),
         }
     }

@@ -166,9 +166,9 @@ pub use document::text as document_text;
 pub use edgepass_core::{
     AccessToken, Attempt, AuthorizationOptions, AuthorizationRequest, ClientAssertion, Config,
     ConfigError, Counters, CredentialRef, CredentialState, CredentialStatus, CredentialTrial,
-    Environment, Error, ErrorClass, ErrorDetail, Failure, Grant, GrantKind, IdentityStatus, Refresh,
-    RejectionOutcome, Secret, SecretBytes, TokenRequest, TokenSource, TokenState, TokenStatus,
-    TokenType, UserReference,
+    Environment, Error, ErrorClass, ErrorDetail, Failure, Grant, GrantKind, IdentityStatus,
+    Refresh, RejectionOutcome, Secret, SecretBytes, TokenRequest, TokenSource, TokenState,
+    TokenStatus, TokenType, UserReference,
 };
 pub use edgepass_core::{AuthorizationCode, TokenExchange, token_types};
 pub use edgepass_core::{challenge, config, needs};

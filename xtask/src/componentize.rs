@@ -153,9 +153,7 @@ pub(crate) fn compose(parts: &Parts<'_>, output: &Path) -> Result<Composed> {
     let further = imports
         .into_iter()
         .filter(|import| {
-            !plugged.contains(import)
-                && !is_needed(import)
-                && !application::has_types_alone(import)
+            !plugged.contains(import) && !is_needed(import) && !application::has_types_alone(import)
         })
         .collect();
     Ok(Composed {

@@ -18,7 +18,7 @@ const COMMAND_BYTES: usize = 12_500_000;
 /// The token store is AES-GCM, files and streams over WASI 0.3.
 const WASM_BYTES: [(&str, usize); 5] = [
     ("edgepass-envoy.wasm", 400_000),
-    ("edgepass-envoy-full.wasm", 860_000),
+    ("edgepass-envoy-full.wasm", 870_000),
     ("credential-provider.wasm", 880_000),
     (build::KEYVALUE, 140_000),
     ("edgepass-http.wasm", 400_000),

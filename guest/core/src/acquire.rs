@@ -656,8 +656,7 @@ impl OneAttempt<'_> {
         #[cfg(feature = "every-credential")]
         if self.must_have_id_token() {
             // without the means to validate it, the code would be spent for nothing
-            let ready =
-                id_token::prepare(self.io, client, tenant, self.correlation_id, &secrets);
+            let ready = id_token::prepare(self.io, client, tenant, self.correlation_id, &secrets);
             Box::pin(ready).await.map_err(Refused::from)?;
         }
         let Plan { grant, scopes, .. } = self.plan;

@@ -258,7 +258,10 @@ impl IdentityConfig {
         scopes: &[String],
     ) -> Result<Vec<String>, Error> {
         match &self.source {
-            Source::Exchange(exchange) if grant.is_of_a_user() => {
+            // a build that has no grant with a user has refused the request
+            Source::Exchange(exchange)
+                if cfg!(feature = "every-credential") && grant.is_of_a_user() =>
+            {
                 request::check_delegated_scopes(&exchange.client.authority, grant, scopes)
                     .map_err(|error| self.in_variables(error))
             }

@@ -74,8 +74,8 @@ use crate::{ClientAssertion, CredentialRef, Error, ErrorClass, Secret};
 
 pub(crate) use availability::{Availability, Failure};
 pub use list::CredentialTrial;
-pub(crate) use managed_identity::ManagedIdentityFile;
 pub(crate) use list::{Credentials, Standings};
+pub(crate) use managed_identity::ManagedIdentityFile;
 
 #[cfg(feature = "every-credential")]
 pub(crate) use kept::Shelf;

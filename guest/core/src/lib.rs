@@ -87,9 +87,9 @@ pub use status::{
     Counters, CredentialState, CredentialStatus, Failure, IdentityStatus, TokenState, TokenStatus,
 };
 pub use table::Table;
-pub use text::{is_printable, printable};
 #[doc(hidden)]
 pub use text::{
     bytes_without_byte_order_mark, without_byte_order_mark, without_secrets, without_secrets_whole,
 };
+pub use text::{is_printable, printable};
 pub use time::{Moment, Now};

@@ -262,11 +262,7 @@ impl Server {
         health.fault = Some(fault.clone());
     }
 
-    async fn send(
-        &self,
-        connection: &mut Connection,
-        command: &Cmd,
-    ) -> Result<Value, Failure> {
+    async fn send(&self, connection: &mut Connection, command: &Cmd) -> Result<Value, Failure> {
         let Connection { client, meter } = connection;
         let room = meter.ask();
         let asked = timeout(

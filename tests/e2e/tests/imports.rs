@@ -1173,7 +1173,11 @@ async fn the_file_of_the_environment_goes_over_the_other() -> Result<()> {
         file: Some(("--appsettings", path)),
         ..Settings::default()
     };
-    refused(&lab, &other, &["settings.json, line ", "certificate store", "Path"])?;
+    refused(
+        &lab,
+        &other,
+        &["settings.json, line ", "certificate store", "Path"],
+    )?;
     let piped = lab.edgepass(&["token", "--appsettings", "-"])?.bare();
     let ran = piped.input(&below).run()?;
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);

@@ -6,8 +6,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use edgepass_core::without_byte_order_mark;
 use edgepass::{Secret, token_types};
+use edgepass_core::without_byte_order_mark;
 use serde_json::{Map, Value};
 
 use super::SECRET_BYTES;
