@@ -109,7 +109,7 @@ pub(crate) fn compose(parts: &Parts<'_>, output: &Path) -> Result<Composed> {
             filter_instance,
             (provider_instance, &tokens),
         )?;
-        plugs.push((filter_instance, exported.clone()));
+        plugs.push((filter_instance, exported));
     }
     plugs.push((provider_instance, tokens.clone()));
     for (index, name) in judged.emptied.iter().enumerate() {
@@ -148,9 +148,7 @@ pub(crate) fn compose(parts: &Parts<'_>, output: &Path) -> Result<Composed> {
     let further = imports
         .into_iter()
         .filter(|import| {
-            !plugged.contains(import)
-                && !is_needed(import)
-                && !application::has_types_alone(import)
+            !plugged.contains(import) && !is_needed(import) && !application::has_types_alone(import)
         })
         .collect();
     Ok(Composed {
