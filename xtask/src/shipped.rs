@@ -19,7 +19,7 @@ const WASM_BYTES: [(&str, usize); 4] = [
     ("edgepass-envoy.wasm", 400_000),
     ("edgepass-envoy-full.wasm", 860_000),
     ("credential-provider.wasm", 880_000),
-    ("edgepass-http.wasm", 560_000),
+    ("edgepass-http.wasm", 400_000),
 ];
 
 /// Crates of a WebAssembly compiler. Three more of the name `cranelift` hold the

@@ -3,7 +3,6 @@
 //! (`credential.rs`).
 
 pub mod envoy;
-#[cfg(feature = "every-credential")]
 pub mod http;
 
 pub(crate) mod document;

@@ -3,7 +3,6 @@
 use super::certificate_files::CertificateFiles;
 use super::envoy::EnvoyFile;
 use super::error::ConfigError;
-#[cfg(feature = "every-credential")]
 use super::http::HttpFile;
 use super::parse::{
     self, Choice, ForEveryBuild, OneOrMore, Parameters, TextForEveryBuild, TextsForEveryBuild,
