@@ -114,7 +114,7 @@ pub(crate) fn compose(parts: &Parts<'_>, output: &Path) -> Result<Composed> {
             filter_instance,
             (provider_instance, &tokens),
         )?;
-        plugs.push((filter_instance, exported.clone()));
+        plugs.push((filter_instance, exported));
     }
     plugs.push((provider_instance, tokens.clone()));
     for (index, name) in judged.emptied.iter().enumerate() {

@@ -129,7 +129,7 @@ async fn next_token(
 fn report(answer: &Response, token: &Token) -> Option<crate::token::Outcome> {
     let challenges = answer.get_headers().get("www-authenticate");
     let challenge = refused(answer.get_status_code(), &challenges)?;
-    token.refused(challenge.as_deref()).ok()
+    token.refused(challenge.as_deref())
 }
 
 /// Tells the application what became of its request.

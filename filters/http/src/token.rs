@@ -54,9 +54,9 @@ impl Token {
         set.map_err(|error| AuthorizeError::Fields(format!("{error:?}")))
     }
 
-    /// Says that a server has refused it. Another one, if there is one now.
-    pub(crate) fn refused(&self, challenge: Option<&str>) -> Result<Outcome, CredentialError> {
-        Ok(Outcome(self.0.report_rejection(challenge)?))
+    /// Says that a server has refused it. What became of that, if it could be noted.
+    pub(crate) fn refused(&self, challenge: Option<&str>) -> Option<Outcome> {
+        self.0.report_rejection(challenge).ok().map(Outcome)
     }
 
     /// Whether that is another token than this one, which was got before it.

@@ -37,12 +37,12 @@ impl HttpRequest for Request {
 
 fn get(url: &'static str) -> Request {
     let (scheme, rest) = url.split_once("://").unwrap();
-    let at = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(rest.find('/').unwrap());
     Request {
         method: "GET",
         scheme: Some(scheme),
-        authority: Some(rest[..at].to_owned()),
-        path: &rest[at..],
+        authority: Some(authority.to_owned()),
+        path,
         headers: Vec::new(),
     }
 }
