@@ -136,9 +136,8 @@ impl Host {
     /// Tries the token store; `None` if there is none.
     pub(crate) async fn try_token_store(&self) -> Option<Vec<ConfigError>> {
         #[cfg(feature = "token-store")]
-        match &self.0.token_store {
-            Some(store) => return Some(store.try_out().await),
-            None => {}
+        if let Some(store) = &self.0.token_store {
+            return Some(store.try_out().await);
         }
         None
     }

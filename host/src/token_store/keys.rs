@@ -63,12 +63,13 @@ fn load(path: &Path, current: &Mutex<Option<Current>>) -> Result<Arc<Keys>, Faul
     if let Some(known) = &mut *current
         && stamp.as_ref() == Some(&known.stamp)
     {
-        mended(path, known.fault.take());
+        mended(path, known.fault.take().as_ref());
         return Ok(Arc::clone(&known.keys));
     }
     match (read(path), stamp, &mut *current) {
         (Ok(keys), Some(stamp), before) => {
-            mended(path, before.as_mut().and_then(|known| known.fault.take()));
+            let fault = before.as_mut().and_then(|known| known.fault.take());
+            mended(path, fault.as_ref());
             let keys = Arc::new(keys);
             *before = Some(Current {
                 stamp,
@@ -89,7 +90,7 @@ fn load(path: &Path, current: &Mutex<Option<Current>>) -> Result<Arc<Keys>, Faul
     }
 }
 
-fn mended(path: &Path, fault: Option<Fault>) {
+fn mended(path: &Path, fault: Option<&Fault>) {
     if fault.is_some() {
         log::info!("token store: {} can be used again", path.display());
     }

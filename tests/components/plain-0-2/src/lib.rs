@@ -1,11 +1,6 @@
 //! An application of WASI 0.2 that knows nothing of edgepass, made with a public crate: as a command it makes the requests
 //! that its arguments say, as a service it makes the one that its query says.
 
-#![expect(
-    unsafe_code,
-    reason = "the entry points of a component are symbols of their own"
-)]
-
 use wasip2::cli::environment::get_arguments;
 use wstd::http::{Body, Client, Error, HeaderValue, Method, Request, Response, Uri};
 use wstd::io::AsyncWrite;
