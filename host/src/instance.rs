@@ -819,6 +819,7 @@ mod tests {
             let Ok(Err(error)) = answer.try_recv() else {
                 panic!("its time is up");
             };
+            let error = Error::from(error);
             assert_eq!(error.class(), ErrorClass::Timeout);
             assert_eq!(error.detail().retryable, expected);
         }

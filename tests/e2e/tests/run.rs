@@ -25,7 +25,6 @@ use tokio::net::TcpListener;
 /// A request as the service got it.
 #[derive(Clone, Debug)]
 struct Seen {
-    path: String,
     headers: HeaderMap,
     bytes: usize,
 }
@@ -93,7 +92,6 @@ async fn answer(
     let (head, body) = request.into_parts();
     let bytes = body.collect().await.map_or(0, |body| body.to_bytes().len());
     let this = Seen {
-        path: head.uri.path().to_owned(),
         headers: head.headers,
         bytes,
     };

@@ -1399,7 +1399,7 @@ fn what_a_server_repeats_of_a_login_is_neither_shown_nor_kept() {
         code: CODE.into(),
         redirect_uri: "https://app.example/callback".to_owned(),
         code_verifier: Some(VERIFIER.into()),
-        nonce: Some(NONCE.to_owned()),
+        nonce: Some(NONCE.into()),
     };
     let key = Key::ec(&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256");
     let mut kept_nothing = 0;
