@@ -343,7 +343,6 @@ impl Provider {
         self.0.host.warnings()
     }
 
-    #[cfg(feature = "tower")]
     pub(crate) fn host(&self) -> &Host {
         &self.0.host
     }
