@@ -218,6 +218,9 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[COMMAND, ("edgepass-emulator", "e
 /// The tool that compiles the component ahead of time.
 pub(crate) const PRECOMPILE: &str = "edgepass-precompile";
 
+/// The program that runs applications. It has a compiler in it, so tests run the one of their own build.
+pub(crate) const RUN: &str = "edgepass-run";
+
 /// A test target that needs nothing built before it. Where one is asked for,
 /// cargo resolves features as it does for `cargo test`, development dependencies
 /// included; without it the tests would build wasmtime again.

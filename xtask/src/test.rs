@@ -188,6 +188,9 @@ fn xtask() -> Result<()> {
 fn tests(options: &Options) -> Result<()> {
     let peers = peers::ensure()?;
     template::build()?;
+    step("building the program that runs applications", || {
+        build::binaries(&[build::RUN]).run()
+    })?;
     let mut cmd = peers.apply(build::native("test"));
     if !options.rest.is_empty() {
         return counted(cmd.args(&options.rest));
