@@ -1391,8 +1391,11 @@ fn certificate_files() {
 fn in_a_vault(more: &[(&str, serde_json::Value)]) -> String {
     let mut vault =
         serde_json::json!({ "url": "https://contoso.vault.azure.net", "certificate": "app" });
-    for (name, value) in more {
-        vault[*name] = value.clone();
+    if let Some(vault) = vault.as_object_mut() {
+        vault.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
     }
     serde_json::json!({
         "identities": { "app": {

@@ -243,7 +243,7 @@ fn a_certificate_of_a_key_vault_is_read_by_the_host() {
         // as a number of .NET's enumeration, and by the names that its older programs use for all kinds
         (
             json!({ "SourceType": 1, "Container": URL, "ReferenceOrValue": "app" }),
-            plain.clone(),
+            plain,
             json!({ "name": "AzureAd-0" }),
         ),
         (

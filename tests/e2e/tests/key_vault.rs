@@ -84,7 +84,10 @@ fn signed_by(lab: &Lab) -> Result<String> {
     let assertion = last.field("client_assertion").context("no assertion")?;
     let header = assertion.split('.').next().context("no JWS")?;
     let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header)?)?;
-    let thumbprint = header["x5t#S256"].as_str().context("no x5t#S256")?;
+    let thumbprint = header
+        .get("x5t#S256")
+        .and_then(Value::as_str)
+        .context("no x5t#S256")?;
     Ok(thumbprint.to_owned())
 }
 

@@ -550,7 +550,7 @@ async fn no_request_fails_for_the_store() -> Result<()> {
         (
             "down",
             |content| {
-                content.error = Some(store::Error::Other("redis://:hunter2@cache".to_owned()))
+                content.error = Some(store::Error::Other("redis://:hunter2@cache".to_owned()));
             },
             "answers with an error",
         ),

@@ -443,7 +443,7 @@ fn what_cannot_be_run_is_said_with_what_to_do() -> Result<()> {
             );
         }
     }
-    let mut wrong = config.clone();
+    let mut wrong = config;
     if let Some(rule) = wrong.pointer_mut("/http/rules/1") {
         *rule = json!({ "match": { "host": "api.example" }, "identity": "nobody" });
     }

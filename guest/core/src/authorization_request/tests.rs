@@ -614,7 +614,7 @@ fn nothing_that_a_callback_repeats_is_shown() {
                     let error = session.code(&query).unwrap_err();
                     let shown = format!("{error:#} {:?}", error.detail());
                     for text in [secret, &spelling] {
-                        let half = &text[..text.floor_char_boundary(text.len() / 2)];
+                        let (half, _) = text.split_at(text.floor_char_boundary(text.len() / 2));
                         assert!(!shown.contains(half), "{name}: {half}: {shown}");
                     }
                 }
