@@ -254,11 +254,20 @@ impl Inner {
         request: Request<WasiBody>,
         patience: Patience,
     ) -> Result<Response<Incoming>, WasiError> {
+        let place = place_of(&request).to_owned();
         match timeout(patience.first, self.client.send(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => match error.downcast_ref::<Error>() {
                 Some(error) => Err(refusal(error)),
-                None => Err(egress::transport_error(error.as_ref())),
+                None => {
+                    let error = egress::transport_error(error.as_ref());
+                    if matches!(error, WasiError::DestinationIpProhibited) {
+                        log::warn!(
+                            "a request to {place} is refused: a platform gives credentials to this machine at its address"
+                        );
+                    }
+                    Err(error)
+                }
             },
             Err(_) => Err(WasiError::ConnectionReadTimeout),
         }

@@ -37,7 +37,7 @@ impl Reach {
                 continue;
             }
             let (name, port) = match host.rsplit_once(':') {
-                Some((name, port)) if !host.ends_with(']') => {
+                Some((name, port)) if !host.ends_with(']') && !host.contains('/') => {
                     let port = port.parse::<u16>().ok().filter(|port| *port > 0);
                     let port = port.ok_or_else(|| {
                         refusal(

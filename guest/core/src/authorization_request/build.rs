@@ -202,7 +202,7 @@ fn scopes(identity: &IdentityConfig, options: &AuthorizationOptions) -> Result<V
 /// Entra's v1 endpoint is told the resource by itself; the rest of them is the scope.
 fn of_version<'a>(authority: &Authority, scopes: &'a [String]) -> (Option<&'a str>, String) {
     let is_v1 = authority.is_version_1();
-    let is_of_a_resource = |scope: &&String| is_v1 && !rules::OIDC_SCOPES.contains(&scope.as_str());
+    let is_of_a_resource = |scope: &&String| is_v1 && rules::names_resource(scope);
     let resource = scopes.iter().find(is_of_a_resource);
     let resource = resource.map(|scope| {
         let resource = scope.strip_suffix(rules::DEFAULT_SCOPE);

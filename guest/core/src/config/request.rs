@@ -58,7 +58,12 @@ pub(super) fn check_delegated_scopes(
         let out = match own.first() {
             None => out,
             // the user has agreed to those where the code came from, which the v1 endpoint is not told again
-            Some(_) if may_be_none => others.into_iter().cloned().collect(),
+            Some(_) if may_be_none => {
+                let resources = others
+                    .into_iter()
+                    .filter(|scope| rules::names_resource(scope));
+                resources.cloned().collect()
+            }
             Some(scope) => {
                 return Err(error(
                     format!(

@@ -415,6 +415,13 @@ pub(crate) const OIDC_SCOPES: [&str; 6] = [
     "offline_access",
 ];
 
+/// Whether a scope says of which resource it is, as the v1 endpoint of Entra ID takes resources: by a URI, or the GUID of an
+/// application. The name of a permission alone (`user_impersonation`) does not.
+#[cfg(feature = "every-credential")]
+pub(crate) fn names_resource(scope: &str) -> bool {
+    scope.contains([':', '/']) || crate::authority::is_guid(scope)
+}
+
 /// One scope token, Entra ID's or any other server's: `1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 section 3.3). It is
 /// encoded wherever it is sent.
 pub(crate) fn scope(scope: &str) -> Result<(), Refusal> {
