@@ -417,7 +417,6 @@ pub(crate) const OIDC_SCOPES: [&str; 6] = [
 
 /// Whether a scope says of which resource it is, as the v1 endpoint of Entra ID takes resources: by a URI, or the GUID of an
 /// application. The name of a permission alone (`user_impersonation`) does not.
-#[cfg(feature = "every-credential")]
 pub(crate) fn names_resource(scope: &str) -> bool {
     scope.contains([':', '/']) || crate::authority::is_guid(scope)
 }
