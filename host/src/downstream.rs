@@ -28,7 +28,7 @@
 //! |---|---|
 //! | to a host, port, path or with a method that no rule names | left as it is |
 //! | that a rule [without a token](Rule::without_token) names | left as it is |
-//! | `CONNECT`, which opens a tunnel | left as it is |
+//! | `CONNECT`, which opens a tunnel, and `TRACE`, whose answer repeats the request | left as it is |
 //! | over plain http, but where a rule [permits it](Rule::http_on_loopback) for this machine | refused |
 //! | with a user name or password in its address, or a `Host` header of another host | refused |
 //! | whose path servers read in several ways, where a rule looks at the path | refused |
@@ -173,6 +173,15 @@ impl Downstream {
     #[cfg(feature = "tower")]
     fn names(&self, uri: &http::Uri) -> bool {
         Target::of(uri).is_ok_and(|target| self.0.rules.iter().any(|rule| rule.is_at(&target)))
+    }
+
+    /// The rule that a request is for, whether or not it gets a token by it.
+    #[cfg(feature = "tower")]
+    fn fitting<B>(&self, request: &Request<B>) -> Option<(usize, &Rule)> {
+        let target = Target::of(request.uri()).ok()?;
+        let mut rules = self.0.rules.iter().enumerate();
+        let (method, uri) = (request.method(), request.uri());
+        rules.find(|(_, rule)| rule.fits(&target, method, uri).is_ok_and(|fits| fits))
     }
 
     /// Whether the host of a rule is that address itself.
@@ -376,7 +385,8 @@ fn rule_of<'r, B>(
     rules: &'r [Rule],
     request: &Request<B>,
 ) -> Result<Option<(usize, &'r Rule)>, Error> {
-    if request.method() == Method::CONNECT {
+    // a server that does TRACE answers with what it was sent (RFC 9110 section 9.3.8)
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Ok(None);
     }
     let target = Target::of(request.uri())?;
@@ -569,6 +579,8 @@ mod tests {
         let post = Request::post("https://api.example/v2").body(()).unwrap();
         let (_, rule) = rule_of(&rules, &post).unwrap().unwrap();
         assert_eq!(rule.request.scopes, ["post"]);
+        let trace = Request::trace("https://api.example/v1").body(()).unwrap();
+        assert_eq!(rule_of(&rules, &trace).unwrap(), None);
         let connect = Request::connect("api.example:443").body(()).unwrap();
         assert_eq!(rule_of(&rules, &connect).unwrap(), None);
         let mut own = request("https://kept.example/");

@@ -479,12 +479,12 @@ pub(crate) struct ConfigArguments {
     pub(crate) appsettings: Option<PathBuf>,
 
     /// The section of the appsettings.json that describes the client; AzureAd if left out.
-    #[arg(long, value_name = "NAME", requires = "appsettings")]
+    #[arg(long, value_name = "NAME", requires = "appsettings", conflicts_with_all = ["config", "social_auth"])]
     pub(crate) section: Option<String>,
 
     /// The API among the DownstreamApis of the appsettings.json whose scopes are asked for where no scope is given. A single
     /// one with an app's scopes need not be named.
-    #[arg(long, value_name = "NAME", requires = "appsettings")]
+    #[arg(long, value_name = "NAME", requires = "appsettings", conflicts_with_all = ["config", "social_auth"])]
     pub(crate) api: Option<String>,
 
     /// In the place of a configuration, the settings of a program with python-social-auth: JSON, or a module in Python of

@@ -3,6 +3,7 @@
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use edgepass::{
@@ -13,6 +14,9 @@ use zeroize::Zeroizing;
 use super::arguments::{ConfigArguments, TokenArguments, TokenFormat};
 use super::failure::{Failure, Warnings};
 use super::{config, grant, output, watch};
+
+/// Whether what this command presents is spent by being sent: a code, or a refresh token.
+static SPENDS: AtomicBool = AtomicBool::new(false);
 
 /// A component, bytes: ours has some hundred thousand.
 #[cfg(feature = "compiler")]
@@ -26,6 +30,7 @@ pub(crate) fn run(arguments: &TokenArguments, warnings: &mut Warnings) -> Result
     );
     let granted = grant::read(&arguments.grant, &arguments.config)?;
     let is_of_a_user = !matches!(granted, Grant::ClientCredentials | Grant::Agent(_));
+    SPENDS.store(granted.kind().is_single_use(), Ordering::Relaxed);
     let takes_scopes = arguments.scope.is_empty();
     session.takes_scopes_of_app = takes_scopes && !is_of_a_user;
     let mut request = TokenRequest {
@@ -211,8 +216,13 @@ async fn within<T>(
 
 /// There is no token at the deadline. What is waited for is a server if nothing else is.
 pub(crate) fn timed_out(given: Duration, waited_for: Option<&str>) -> Error {
+    let may_be_spent = waited_for.is_none() && SPENDS.load(Ordering::Relaxed);
     let hint = match waited_for {
         Some(what) => format!("nothing has come yet of {what}"),
+        None if may_be_spent => {
+            "the server may have taken the code or refresh token already: start the sign-in again"
+                .to_owned()
+        }
         None => "the server, or the way to it, is slow; -vv shows the requests".to_owned(),
     };
     let detail = ErrorDetail {
@@ -221,7 +231,7 @@ pub(crate) fn timed_out(given: Duration, waited_for: Option<&str>) -> Error {
             given.as_secs_f64()
         ),
         hint: Some(hint),
-        retryable: true,
+        retryable: !may_be_spent,
         ..ErrorDetail::default()
     };
     let error = Error::with_detail(ErrorClass::Timeout, detail);

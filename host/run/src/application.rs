@@ -1,5 +1,6 @@
 //! What every application gets: a store of its own, the hosts it may reach, and bounds.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -44,8 +45,10 @@ struct Directory {
 }
 
 impl Application {
-    pub(crate) async fn load(arguments: &ApplicationArguments) -> Result<Self, Failure> {
-        let path = &arguments.path;
+    pub(crate) async fn load(
+        path: &Path,
+        arguments: &ApplicationArguments,
+    ) -> Result<Self, Failure> {
         let shown = path.display();
         let metadata = tokio::fs::metadata(path).await;
         let metadata = metadata.map_err(|e| Failure::setup(format!("cannot read {shown}: {e}")))?;
@@ -64,7 +67,7 @@ impl Application {
             .map_err(|e| Failure::setup(e.to_string()))?;
         let directories = arguments.dir.iter().map(|text| {
             let (host, guest) = text.split_once("::").unwrap_or((text, text));
-            if !std::path::Path::new(host).is_dir() {
+            if !Path::new(host).is_dir() {
                 return Err(Failure::setup(format!("--dir: {host} is no directory")));
             }
             Ok(Directory {

@@ -33,15 +33,18 @@ pub(crate) struct RunArguments {
     /// End the application after that many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
-    /// Arguments for the application
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) arguments: Vec<String>,
+    /// The application, a component, and its arguments: what follows the application is its own
+    #[arg(value_name = "APP.wasm [ARGUMENT]", required = true, num_args = 1.., trailing_var_arg = true)]
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Args)]
 pub(crate) struct ServeArguments {
     #[command(flatten)]
     pub(crate) application: ApplicationArguments,
+    /// The application, a component
+    #[arg(value_name = "APP.wasm")]
+    pub(crate) path: PathBuf,
     /// Where to listen. Port 0 is any that is free; the address is printed
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
@@ -58,9 +61,6 @@ pub(crate) struct ServeArguments {
 
 #[derive(Args)]
 pub(crate) struct ApplicationArguments {
-    /// The application, a component
-    #[arg(value_name = "APP.wasm")]
-    pub(crate) path: PathBuf,
     /// The configuration of identities and rules: JSON, YAML or TOML. Otherwise EDGEPASS_CONFIG names it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

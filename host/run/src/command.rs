@@ -1,5 +1,6 @@
 //! `edgepass-run run`: an application that does something and ends.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use wasmtime::Store;
@@ -14,16 +15,18 @@ use crate::failure::Failure;
 const RUN: &str = "wasi:cli/run";
 
 pub(crate) async fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
-    let application = Application::load(&arguments.application).await?;
+    let (path, own) = match arguments.command.as_slice() {
+        [path, own @ ..] => (Path::new(path), own),
+        [] => return Err(Failure::setup("no application is named")),
+    };
+    let application = Application::load(path, &arguments.application).await?;
     let Some(exported) = application.exports(RUN) else {
         return Err(no_command(&application));
     };
-    let name = arguments.application.path.file_name();
+    let name = path.file_name();
     let name = name.map(|name| name.to_string_lossy().into_owned());
     let store = application.store(|wasi| {
-        wasi.inherit_stdio()
-            .arg(name.unwrap_or_default())
-            .args(&arguments.arguments);
+        wasi.inherit_stdio().arg(name.unwrap_or_default()).args(own);
     });
     let mut store = store.map_err(|e| Failure::setup(format!("{e:#}")))?;
     let ended = async {

@@ -44,7 +44,7 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(20);
 
 pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
-    let application = Application::load(&arguments.application).await?;
+    let application = Application::load(&arguments.path, &arguments.application).await?;
     let is_0_2 = application.exports(HANDLER_0_2).is_some();
     if !is_0_2 && application.exports(HANDLER_0_3).is_none() {
         let failure = Failure::setup(format!(

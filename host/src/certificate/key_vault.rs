@@ -404,14 +404,20 @@ impl Vault {
         let token = self.token(Refresh::IfNeeded).await?;
         let (mut status, mut headers, mut answer) = self.send(&method, path, body, &token).await?;
         let mut sent = token;
-        if status == StatusCode::UNAUTHORIZED && self.challenge(&headers)?.is_some() {
+        let mut before = Vec::new();
+        if status == StatusCode::UNAUTHORIZED
+            && self
+                .challenge(&headers, std::slice::from_ref(&sent))?
+                .is_some()
+        {
             let digest = sent.sha256_hex();
             let fresh = self.token(Refresh::IfTokenIs(digest)).await?;
             if fresh != sent {
-                sent = fresh;
+                before.push(std::mem::replace(&mut sent, fresh));
                 (status, headers, answer) = self.send(&method, path, body, &sent).await?;
             }
         }
+        before.push(sent);
         if status == StatusCode::OK {
             return match answer {
                 Answer(Value::Object(_)) => Ok(answer),
@@ -422,7 +428,7 @@ impl Vault {
                 ))),
             };
         }
-        Err(self.refused(asked, status, &headers, &answer, &sent))
+        Err(self.refused(asked, status, &headers, &answer, &before))
     }
 
     async fn token(&self, refresh: Refresh) -> Result<Secret, Failure> {
@@ -507,7 +513,8 @@ impl Vault {
 
     /// Who is meant to have given the token, if a refusal says so (RFC 9110 section 11.6.1; the parameters `authorization`
     /// and `resource` are Azure's). Tokens for what the vault is not for are not asked for, whoever wants them.
-    fn challenge(&self, headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    /// `sent` are the tokens that it was shown, which it may repeat.
+    fn challenge(&self, headers: &HeaderMap, sent: &[Secret]) -> Result<Option<String>, Failure> {
         let Some(challenge) = headers.get(WWW_AUTHENTICATE).and_then(|v| v.to_str().ok()) else {
             return Ok(None);
         };
@@ -522,7 +529,7 @@ impl Vault {
         });
         let own = self.audience.trim_end_matches('/').to_ascii_lowercase();
         if let Some(other) = resource.filter(|resource| *resource != own) {
-            let other = printable(&other, MAX_WORDS_CHARS);
+            let other = said(&other, sent);
             return Err(Failure::refused(format!(
                 "{self} wants tokens for {other}, and gets none but for {}: check {} and {}",
                 self.audience,
@@ -533,7 +540,7 @@ impl Vault {
         let issuer = parameter("authorization").or_else(|| parameter("authorization_uri"));
         Ok(Some(issuer.map_or_else(
             || "unknown".to_owned(),
-            |issuer| printable(&issuer, MAX_WORDS_CHARS),
+            |issuer| said(&issuer, sent),
         )))
     }
 
@@ -543,7 +550,7 @@ impl Vault {
         status: StatusCode,
         headers: &HeaderMap,
         answer: &Answer,
-        sent: &Secret,
+        sent: &[Secret],
     ) -> Failure {
         let Asked {
             what,
@@ -551,17 +558,17 @@ impl Vault {
             permission,
         } = asked;
         let code = status.as_u16();
-        let said = answer.text("/error/message").unwrap_or("without words");
-        let said = printable(
-            &without_secrets(said, std::slice::from_ref(sent)),
-            MAX_WORDS_CHARS,
-        );
         let inner = answer.text("/error/innererror/code");
         let inner = inner.or_else(|| answer.text("/error/code"));
-        let inner = inner.unwrap_or_default();
+        let inner = said(inner.unwrap_or_default(), sent);
+        let inner = inner.as_str();
+        let said = said(
+            answer.text("/error/message").unwrap_or("without words"),
+            sent,
+        );
         let identity = self.setting("identity");
         match status {
-            StatusCode::UNAUTHORIZED => match self.challenge(headers) {
+            StatusCode::UNAUTHORIZED => match self.challenge(headers, sent) {
                 Err(failure) => failure,
                 Ok(issuer) => Failure::refused(format!(
                     "{self} does not take the token of the managed identity (HTTP 401); it takes those of {}: {said}",
@@ -618,6 +625,11 @@ impl Vault {
     }
 }
 
+/// What a vault says, without the tokens that it was shown: it may repeat them, in lower case too.
+fn said(text: &str, sent: &[Secret]) -> String {
+    printable(&without_secrets(text, sent), MAX_WORDS_CHARS)
+}
+
 fn retry_after(headers: &HeaderMap) -> Duration {
     let asked = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok());
     let seconds = asked.and_then(|text| text.trim().parse().ok());
@@ -648,5 +660,36 @@ impl Remote {
         let signature = answer.text("/value");
         let signature = signature.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
         signature.ok_or_else(|| SignError::Refused(vault.odd("value").error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vault_repeats_no_token() {
+        let sent = [
+            Secret::new("eyJ0eXAi.the-Token_of.the-MACHINE"),
+            Secret::new("an-older-one-0123456789"),
+        ];
+        for token in &sent {
+            let token = token.expose();
+            for text in [
+                token.to_owned(),
+                token.to_lowercase(),
+                format!("Bearer {token}"),
+            ] {
+                let shown = said(&format!("no '{text}' here"), &sent);
+                assert!(
+                    shown.starts_with("no '") && shown.contains("[redacted]"),
+                    "{shown}"
+                );
+                assert!(
+                    !shown.to_lowercase().contains("machine") && !shown.contains("0123"),
+                    "{shown}"
+                );
+            }
+        }
     }
 }

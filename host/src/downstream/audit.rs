@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use edgepass_core::ErrorClass;
+use edgepass_core::{ErrorClass, TokenRequest};
 use http::{Request, StatusCode};
 
 use super::Authorized;
@@ -23,7 +23,7 @@ pub struct Record {
     pub component: String,
     /// The rule's place in the list, from 0; absent where the request was refused before a rule was found.
     pub rule: Option<usize>,
-    /// The identity whose token it got.
+    /// The identity whose token it got; empty where it got none and its rule names no identity.
     pub identity: String,
     /// What the token is for.
     pub scopes: Vec<String>,
@@ -83,6 +83,13 @@ impl Record {
         }
         let digest = token.token.sha256_hex();
         self.token = digest.get(..16).map(str::to_owned);
+    }
+
+    /// Of a request that got no token.
+    pub(super) fn of_rule(&mut self, place: usize, request: &TokenRequest) {
+        self.rule = Some(place);
+        self.identity = request.identity.clone().unwrap_or_default();
+        self.scopes.clone_from(&request.scopes);
     }
 
     pub(super) fn ended(&mut self, outcome: Outcome) -> &Self {

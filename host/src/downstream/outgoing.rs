@@ -115,6 +115,7 @@ impl WasiHttpHooks for Outgoing {
         let inner = Arc::clone(&self.0);
         Box::new(async move {
             let patience = Patience::of(options.as_ref());
+            let request = request.map(|body| Drained(Some(body)).boxed_unsync());
             let response = inner.send(request, patience).await?;
             let response = response.map(|body| Paced::new(body, patience.between).boxed_unsync());
             // the client drives its connections itself
@@ -173,6 +174,9 @@ impl Inner {
             Ok(Some(authorized)) => authorized,
             Ok(None) => return self.exchange(request, patience).await,
             Err(error) => {
+                if let Some((place, rule)) = self.downstream.fitting(&request) {
+                    record.of_rule(place, &rule.request);
+                }
                 self.write(record.ended(Outcome::NoToken(error.class())));
                 log::warn!(
                     "a request to {} gets no token: {error:#}",
@@ -290,6 +294,56 @@ fn refusal(error: &Error) -> WasiError {
         ErrorClass::InvalidRequest => WasiError::HttpRequestDenied,
         class => {
             WasiError::InternalError(Some(format!("no token for this request: {}", class.name())))
+        }
+    }
+}
+
+/// A body that is read to its end, whether or not it is sent: an application that is still writing when its request is refused,
+/// or is sent without a body, would take the closed stream for a broken connection.
+struct Drained(Option<WasiBody>);
+
+impl Drop for Drained {
+    fn drop(&mut self) {
+        let Some(mut body) = self.0.take().filter(|body| !body.is_end_stream()) else {
+            return;
+        };
+        // without a runtime nobody writes any more
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(timeout(limits::APPLICATION_PATIENCE, async move {
+                while let Some(Ok(_)) = body.frame().await {}
+            }));
+        }
+    }
+}
+
+impl Body for Drained {
+    type Data = Bytes;
+    type Error = WasiError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, WasiError>>> {
+        let Some(body) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else {
+            return Poll::Pending;
+        };
+        if !matches!(frame, Some(Ok(_))) {
+            self.0 = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Some(body) => body.size_hint(),
+            None => SizeHint::with_exact(0),
         }
     }
 }

@@ -77,9 +77,23 @@ impl Reach {
 
 /// Whether a cloud may give credentials at that address to whoever asks from this machine.
 pub(super) fn gives_credentials(address: IpAddr) -> bool {
+    let of_v4 = |address: Ipv4Addr| address.is_link_local() || PLATFORMS_V4.contains(&address);
     match address.to_canonical() {
-        IpAddr::V4(address) => address.is_link_local() || PLATFORMS_V4.contains(&address),
-        IpAddr::V6(address) => address.is_unicast_link_local() || PLATFORMS_V6.contains(&address),
+        IpAddr::V4(address) => of_v4(address),
+        IpAddr::V6(address) => {
+            address.is_unicast_link_local()
+                || PLATFORMS_V6.contains(&address)
+                || translated(address).is_some_and(of_v4)
+        }
+    }
+}
+
+/// The IPv4 address to which a network may translate it (RFC 6052 section 2.1, RFC 3056 section 2).
+fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let of = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+    match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => Some(of(high, low)),
+        _ => None,
     }
 }
 
@@ -90,11 +104,15 @@ const PLATFORMS_V4: [Ipv4Addr; 3] = [
     Ipv4Addr::new(192, 0, 0, 192),
 ];
 
-/// AWS: metadata, and credentials of pods. Google's metadata service.
-const PLATFORMS_V6: [Ipv6Addr; 3] = [
+/// AWS: metadata, and credentials of pods. The metadata services of Google, Oracle, Scaleway, Alibaba and Akamai.
+const PLATFORMS_V6: [Ipv6Addr; 7] = [
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+    Ipv6Addr::new(0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200),
+    Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 0x1),
 ];
 
 #[cfg(test)]
@@ -151,6 +169,10 @@ mod tests {
             ("168.63.129.16", true),
             ("fd00:ec2::254", true),
             ("100.100.100.200", true),
+            ("fd00:c1::a9fe:a9fe", true),
+            ("64:ff9b::a9fe:a9fe", true),
+            ("2002:a9fe:a9fe::1", true),
+            ("64:ff9b::808:808", false),
             ("127.0.0.1", false),
             ("10.0.0.1", false),
             ("::1", false),

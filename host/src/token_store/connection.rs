@@ -345,6 +345,15 @@ impl Server {
                 "look whether a Redis or Valkey is behind that port",
             );
         }
+        // it says so to whatever it is asked first, which is the password where there is one
+        let details = error.detail().unwrap_or_default();
+        if details.contains("max number of clients") {
+            return self.fault(
+                "url",
+                "has as many clients as it takes",
+                "raise its maxclients, or look which clients keep their connections",
+            );
+        }
         match (error.kind(), error.code()) {
             (_, Some("NOPERM")) => self.fault(
                 "username",

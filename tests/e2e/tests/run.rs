@@ -242,6 +242,99 @@ fn a_command_that_knows_nothing_of_tokens_gets_them_by_rules() -> Result<()> {
     Ok(())
 }
 
+/// What follows the application is the application's, and changes nothing of what it may do.
+#[test]
+fn the_arguments_of_an_application_are_its_own() -> Result<()> {
+    let lab = Lab::new("run-arguments")?;
+    let runtime = runtime()?;
+    let other = Backend::start(&runtime, |_, _| status(StatusCode::OK, "hello"))?;
+    let config = rules(&lab, 1);
+    let application = application()?.display().to_string();
+    for option in [
+        format!("--allow-host=127.0.0.1:{}", other.port),
+        "--dir=/".to_owned(),
+        "--timeout=0.01".to_owned(),
+        "--help".to_owned(),
+    ] {
+        let run = edgepass_run(&lab, &config, &["run", &application])?;
+        let ran = run.arg(&option).arg("GET").arg(other.url("/")).run()?;
+        ensure!(
+            ran.code == Some(1),
+            "{option}: {} {}",
+            ran.stdout,
+            ran.stderr
+        );
+        // it takes the option for the method of a request
+        ensure!(
+            ran.stdout.starts_with("error: "),
+            "{option}: {}",
+            ran.stdout
+        );
+    }
+    ensure!(other.seen().is_empty());
+    Ok(())
+}
+
+/// A request that is sent without a body, or refused, is none whose connection broke: the application may still be writing.
+#[test]
+fn requests_without_a_body_are_all_answered() -> Result<()> {
+    let lab = Lab::new("run-bodies")?;
+    let runtime = runtime()?;
+    let named = Backend::start(&runtime, |seen, _| wants_token(seen))?;
+    let other = Backend::start(&runtime, |_, _| status(StatusCode::OK, "hello"))?;
+    let config = rules(&lab, named.port);
+    let application = application()?.display().to_string();
+    let allowed = format!("127.0.0.1:{}", other.port);
+    let mut run = edgepass_run(
+        &lab,
+        &config,
+        &["run", "--allow-host", &allowed, &application],
+    )?;
+    for n in 0..100 {
+        let url = if n % 2 == 0 {
+            named.url("/a")
+        } else {
+            other.url("/b")
+        };
+        run = run.arg("GET").arg(url).arg("--");
+    }
+    // TRACE would bring the token back
+    let ran = run.arg("TRACE").arg(named.url("/t")).run()?;
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    ensure!(lines.len() == 101, "{}", ran.stdout);
+    for (n, line) in lines.iter().enumerate() {
+        let expected = match n {
+            100 => "401 who are you?",
+            n if n % 2 == 0 => "200 welcome",
+            _ => "200 hello",
+        };
+        ensure!(*line == expected, "{n}: {line}: {}", ran.stderr);
+    }
+    Ok(())
+}
+
+/// The record of a request that gets no token says which rule it was for.
+#[test]
+fn a_request_that_gets_no_token_is_on_record() -> Result<()> {
+    let lab = Lab::new("run-no-token")?;
+    let mut config = rules(&lab, 1);
+    if let Some(secret) = config.pointer_mut("/identities/app/credential/client_secret/value") {
+        *secret = json!("a-secret-that-is-none-of-the-client");
+    }
+    let application = application()?.display().to_string();
+    let run = edgepass_run(&lab, &config, &["run", "--audit", "-", &application])?;
+    let ran = run.arg("GET").arg("http://127.0.0.1:1/").run()?;
+    ensure!(ran.code == Some(1), "{}", ran.stdout);
+    let record = ran.stderr.lines().find(|line| line.starts_with('{'));
+    let record: Value = serde_json::from_str(record.context("no record")?)?;
+    ensure!(
+        record["rule"] == 1 && record["scopes"] == json!([GRAPH]),
+        "{record}"
+    );
+    ensure!(record["outcome"] == "credential-rejected", "{record}");
+    Ok(())
+}
+
 #[test]
 fn a_refused_token_is_replaced_and_the_request_sent_once_more() -> Result<()> {
     let lab = Lab::new("run-challenge")?;
