@@ -4,6 +4,7 @@
 use std::io::Write as _;
 
 use ::log::{Level, LevelFilter, Log, Metadata, Record};
+use edgepass_core::printable;
 
 /// Writes the library's records from that verbosity on: warnings, then what happens, then each request.
 pub(crate) fn install(verbose: u8) {
@@ -36,12 +37,7 @@ impl Log for StandardError {
             Level::Info => "info",
             Level::Debug | Level::Trace => "debug",
         };
-        let text: String = record
-            .args()
-            .to_string()
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let text = printable(&record.args().to_string(), usize::MAX);
         // nothing is left to say it to
         let _ = writeln!(std::io::stderr().lock(), "edgepass-run: {level}: {text}");
     }

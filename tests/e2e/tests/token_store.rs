@@ -525,23 +525,6 @@ async fn a_password_is_needed_and_a_wrong_one_fails_no_request() -> Result<()> {
     Ok(())
 }
 
-/// A store that speaks TLS alone.
-async fn store_with_tls(files: &TlsFiles) -> Result<Store> {
-    let port = free_port()?;
-    let path = |path: &Path| path.display().to_string();
-    let options = [
-        ("--port", "0".to_owned()),
-        ("--tls-port", port.to_string()),
-        ("--tls-cert-file", path(&files.certificate)),
-        ("--tls-key-file", path(&files.key)),
-        ("--tls-ca-cert-file", path(&files.authority)),
-        ("--tls-auth-clients", "no".to_owned()),
-    ];
-    let options = options.into_iter();
-    let options = options.flat_map(|(name, value)| [name.to_owned(), value]);
-    Store::at(port, options.collect()).await
-}
-
 /// What a store with TLS needs.
 struct TlsFiles {
     authority: PathBuf,
@@ -747,7 +730,7 @@ async fn a_fault_is_said_beside_the_token_and_found_by_a_trial() -> Result<()> {
     let replica = Store::start(&["--replicaof", "127.0.0.1", "1"]).await?;
     let hung = Store::start(&[]).await?;
     let tls = TlsFiles::new(&lab)?;
-    let with_tls = store_with_tls(&tls).await?;
+    let tls_alone = with_tls(&tls).await?;
     let right = lab.write("right", PASSWORD)?;
     for (user, rights) in [
         ("reader", "+getrange"),
@@ -851,7 +834,7 @@ async fn a_fault_is_said_beside_the_token_and_found_by_a_trial() -> Result<()> {
             "TLS without the authority",
             with(
                 of(&open)?,
-                &json!({ "url": format!("rediss://localhost:{}", with_tls.port) }),
+                &json!({ "url": format!("rediss://localhost:{}", tls_alone.port) }),
             )?,
             "url",
             "certificate",
@@ -869,7 +852,7 @@ async fn a_fault_is_said_beside_the_token_and_found_by_a_trial() -> Result<()> {
             "no TLS where it is spoken",
             with(
                 of(&open)?,
-                &json!({ "url": format!("redis://localhost:{}", with_tls.port) }),
+                &json!({ "url": format!("redis://localhost:{}", tls_alone.port) }),
             )?,
             "url",
             "rediss://",
