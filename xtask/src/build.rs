@@ -14,7 +14,7 @@ use crate::digest::sha256;
 use crate::sh::{Cmd, step};
 use crate::stamp::{Stamp, identity};
 use crate::wasm_targets::GUEST;
-use crate::{componentize, optimise, setup, trim, wasm_targets, workspace};
+use crate::{about, componentize, optimise, setup, trim, wasm_targets, workspace};
 use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -212,6 +212,9 @@ pub(crate) fn http_filter() -> PathBuf {
 /// The command: package, program.
 pub(crate) const COMMAND: (&str, &str) = ("edgepass-cli", "edgepass");
 
+/// The features that the command is released with.
+pub(crate) const COMMAND_FEATURES: &[&str] = &["token-store"];
+
 /// Commands that users get.
 pub(crate) const COMMANDS: &[(&str, &str)] = &[COMMAND, ("edgepass-emulator", "edgepass-emulator")];
 
@@ -313,7 +316,9 @@ pub(crate) fn release(programs: &[(&str, &str)]) -> Cmd {
     for (package, program) in programs {
         cmd = cmd.args(["-p", package, "--bin", program]);
         if (*package, *program) == COMMAND {
-            cmd = cmd.args(["--features", "edgepass-cli/token-store"]);
+            let features = COMMAND_FEATURES.iter();
+            let features: Vec<_> = features.map(|name| format!("{package}/{name}")).collect();
+            cmd = cmd.args(["--features", &features.join(",")]);
         }
     }
     cmd
@@ -437,7 +442,9 @@ fn finish(guest: &Guest) -> Result<()> {
         Output::Component(_) => {
             let optimised = workspace::target().join("optimised.wasm");
             optimise::optimise(&module, &optimised, optimise::THOROUGHLY)?;
-            componentize::componentize(&optimised, &output)?;
+            let component = componentize::component(&optimised)?;
+            let component = about::component(guest.package, &component)?;
+            workspace::write_if_changed(&output, &component)?;
         }
         Output::TestComponent(_) => componentize::componentize(&module, &output)?,
     }

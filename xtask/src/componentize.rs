@@ -11,11 +11,15 @@ use wit_component::ComponentEncoder;
 
 /// Makes a component of the core module in a file.
 pub(crate) fn componentize(module: &Path, output: &Path) -> Result<()> {
+    workspace::write_if_changed(output, &component(module)?)?;
+    Ok(())
+}
+
+/// The component of the core module in a file.
+pub(crate) fn component(module: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(module)
         .with_context(|| format!("cargo did not write {}", workspace::shown(module)))?;
-    let component = component_of(module, bytes)?;
-    workspace::write_if_changed(output, &component)?;
-    Ok(())
+    component_of(module, bytes)
 }
 
 /// A component as it is, or of a core module, which is what cargo leaves for most targets. Its world is in the module's

@@ -4,6 +4,7 @@
 //! nothing the second time. Nothing in the tree depends on this crate and it
 //! depends on nothing in the tree, so it is there before anything is built.
 
+mod about;
 mod application;
 mod bench;
 mod build;
@@ -21,6 +22,7 @@ mod oci;
 mod optimise;
 mod package;
 mod peers;
+mod sbom;
 mod setup;
 mod sh;
 mod shipped;

@@ -27,6 +27,10 @@ pub(crate) const FILTER_CONFIG: &str = "application/vnd.module.wasm.config.v1+js
 pub(crate) const FILTER_LAYER: &str = "application/vnd.module.wasm.content.layer.v1+wasm";
 pub(crate) const COMPONENT_CONFIG: &str = "application/vnd.wasm.config.v0+json";
 pub(crate) const COMPONENT_LAYER: &str = "application/wasm";
+/// A bill of materials.
+pub(crate) const BILL: &str = "application/vnd.cyclonedx+json";
+/// The configuration of an artifact that has none: `{}`.
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// The name of a manifest in the layout.
 const REFERENCE: &str = "org.opencontainers.image.ref.name";
@@ -52,6 +56,9 @@ pub(crate) struct Manifest {
     pub(crate) artifact_type: Option<String>,
     pub(crate) config: Descriptor,
     pub(crate) layers: Vec<Descriptor>,
+    /// The manifest that this one says something of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) subject: Option<Descriptor>,
     #[serde(default)]
     pub(crate) annotations: BTreeMap<String, String>,
 }
@@ -158,6 +165,31 @@ impl Layout {
         self.manifest(name, None, config, vec![layer], &[])
     }
 
+    /// The bill of materials of the artifact of that name. Registries list it among its referrers, and `oras discover`
+    /// shows it; it has no name of its own.
+    pub(crate) fn bill(&mut self, of: &str, bill: &[u8]) -> Result<()> {
+        let subject = self
+            .manifests
+            .iter()
+            .find(|manifest| manifest.annotations.get(REFERENCE).map(String::as_str) == Some(of));
+        let mut subject = subject
+            .with_context(|| format!("the layout has no {of}"))?
+            .clone();
+        subject.annotations.clear();
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: MANIFEST.to_owned(),
+            artifact_type: Some(BILL.to_owned()),
+            config: self.blob(EMPTY, b"{}")?,
+            layers: vec![self.blob(BILL, bill)?],
+            subject: Some(subject),
+            annotations: self.annotations.clone(),
+        };
+        let descriptor = self.blob(MANIFEST, &serde_json::to_vec_pretty(&manifest)?)?;
+        self.manifests.push(descriptor);
+        Ok(())
+    }
+
     /// Writes what leads to the manifests.
     pub(crate) fn finish(self) -> Result<()> {
         let index = Index {
@@ -190,6 +222,7 @@ impl Layout {
             artifact_type,
             config,
             layers,
+            subject: None,
             annotations: self.annotations.clone().into_iter().chain(own).collect(),
         };
         let mut descriptor = self.blob(MANIFEST, &serde_json::to_vec_pretty(&manifest)?)?;
@@ -268,6 +301,29 @@ impl Reader {
             self.blob(layer)?;
         }
         Ok(manifest)
+    }
+
+    /// The bills of materials of the artifact of that name.
+    pub(crate) fn bills(&self, of: &str) -> Result<Vec<Vec<u8>>> {
+        self.manifest(of)?;
+        let subject =
+            self.index.manifests.iter().find(|manifest| {
+                manifest.annotations.get(REFERENCE).map(String::as_str) == Some(of)
+            });
+        let mut found = Vec::new();
+        for descriptor in &self.index.manifests {
+            let manifest: Manifest = serde_json::from_slice(&self.blob(descriptor)?)?;
+            let digest = manifest.subject.map(|subject| subject.digest);
+            if manifest.artifact_type.as_deref() == Some(BILL)
+                && digest.as_ref() == subject.map(|subject| &subject.digest)
+            {
+                let [layer] = manifest.layers.as_slice() else {
+                    bail!("a bill of {of} has not one layer");
+                };
+                found.push(self.blob(layer)?);
+            }
+        }
+        Ok(found)
     }
 
     /// The bytes of a blob, which have the size and the digest that they are said to have.

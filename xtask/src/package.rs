@@ -3,14 +3,19 @@
 //! ```text
 //! edgepass-VERSION-TARGET.tar.gz   command, filter, component (also as machine code), interfaces, man pages, completions
 //! crates/                          the packages of the library and the command
-//! oci/                             an image layout: command, filter (two forms), component
+//! sbom/                            what each artifact is made of (CycloneDX)
+//! oci/                             an image layout: command, filter (two forms), components, interfaces, and the bill of
+//!                                  materials of each as what refers to it
 //! SHA256SUMS                       of all files but those of the layout, which name themselves
 //! ```
+//!
+//! The same tree gives the same bytes on every machine with the same compiler: nothing in them is of the day.
 
 use crate::digest::{self, sha256};
 use crate::oci::{self, File, Layout, Reader};
+use crate::sbom::{self, Part};
 use crate::sh::{Cmd, step};
-use crate::{build, bundle, consumer, workspace};
+use crate::{about, build, bundle, consumer, workspace};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use flate2::read::GzDecoder;
@@ -42,6 +47,69 @@ const CRATES: &[&str] = &[
     "edgepass",
     "edgepass-cli",
 ];
+
+/// What is WebAssembly in a release.
+struct Wasm {
+    /// Without `.wasm`.
+    name: &'static str,
+    package: &'static str,
+    features: &'static [&'static str],
+}
+
+/// The filter's modules, each an image of its own.
+const FILTERS: &[Wasm] = &[
+    Wasm {
+        name: "edgepass-envoy",
+        package: "edgepass-envoy",
+        features: &[],
+    },
+    Wasm {
+        name: "edgepass-envoy-full",
+        package: "edgepass-envoy",
+        features: &["every-credential"],
+    },
+];
+
+/// The component that the command carries.
+const PROVIDER: Wasm = Wasm {
+    name: "credential-provider",
+    package: "edgepass-provider",
+    features: &[],
+};
+
+/// The components, each an artifact of its own.
+const COMPONENTS: &[Wasm] = &[
+    PROVIDER,
+    Wasm {
+        name: "token-store-keyvalue",
+        package: "edgepass-keyvalue",
+        features: &[],
+    },
+    Wasm {
+        name: "edgepass-http",
+        package: "edgepass-http",
+        features: &[],
+    },
+];
+
+impl Wasm {
+    fn file(&self) -> String {
+        format!("{}.wasm", self.name)
+    }
+
+    fn content(&self) -> Result<Vec<u8>> {
+        let path = workspace::dist().join(self.file());
+        fs::read(&path).with_context(|| format!("cannot read {}", workspace::shown(&path)))
+    }
+
+    fn part(&self) -> Part<'static> {
+        Part {
+            package: self.package,
+            features: self.features,
+            target: sbom::WASM,
+        }
+    }
+}
 
 /// What registries take at most.
 const CRATE_BYTES: usize = 10 << 20;
@@ -99,9 +167,10 @@ pub(crate) fn release() -> Result<PathBuf> {
         fs::copy(&path, release.join("crates").join(name)).context("cannot copy a crate")?;
     }
     step("writing the archive", || archive(&release))?;
+    let bills = step("writing the bills of materials", || bills(&release))?;
     let layout = release.join(LAYOUT);
     step("building the command without shared libraries", || {
-        images(&layout, &linked_whole()?)
+        images(&layout, &linked_whole()?, &bills)
     })?;
     step("reading the images as their users do", || {
         check_images(&layout)
@@ -247,14 +316,8 @@ fn archive(release: &Path) -> Result<()> {
         fs::read(path).with_context(|| format!("cannot read {}", workspace::shown(path)))
     };
     add("bin/edgepass", 0o755, read(&command)?);
-    for wasm in [
-        "edgepass-envoy.wasm",
-        "edgepass-envoy-full.wasm",
-        "credential-provider.wasm",
-        build::KEYVALUE,
-        "edgepass-http.wasm",
-    ] {
-        add(&format!("wasm/{wasm}"), 0o644, read(&dist.join(wasm))?);
+    for wasm in FILTERS.iter().chain(COMPONENTS) {
+        add(&format!("wasm/{}", wasm.file()), 0o644, wasm.content()?);
     }
     add(
         "lib/credential-provider.cwasm",
@@ -336,12 +399,38 @@ fn linked_whole() -> Result<Vec<u8>> {
     fs::read(build::released().join("edgepass")).context("cannot read the command")
 }
 
-/// The filter's modules, each an image of its own.
-const FILTERS: [&str; 2] = ["edgepass-envoy", "edgepass-envoy-full"];
-
 const FILTER_IN_VOLUME: &str = "edgepass-envoy.wasm";
 
-fn images(layout: &Path, command: &[u8]) -> Result<()> {
+/// The bill of materials of each artifact, by its name, as they are in `sbom/`.
+fn bills(release: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let folder = release.join("sbom");
+    fs::create_dir_all(&folder).context("cannot create dist/release/sbom")?;
+    let mut bills = BTreeMap::new();
+    let mut write = |name: &str, file: &str, content: &[u8], parts: &[Part<'_>]| -> Result<()> {
+        let bill = sbom::of(file, VERSION, content, parts)?;
+        fs::write(folder.join(format!("{file}.cdx.json")), &bill)
+            .with_context(|| format!("cannot write the bill of {file}"))?;
+        bills.insert(name.to_owned(), bill);
+        Ok(())
+    };
+    let command = fs::read(workspace::dist().join("edgepass"))?;
+    let target = target()?;
+    let parts = [
+        Part {
+            package: build::COMMAND.0,
+            features: build::COMMAND_FEATURES,
+            target: &target,
+        },
+        PROVIDER.part(),
+    ];
+    write("edgepass", "edgepass", &command, &parts)?;
+    for wasm in FILTERS.iter().chain(COMPONENTS) {
+        write(wasm.name, &wasm.file(), &wasm.content()?, &[wasm.part()])?;
+    }
+    Ok(bills)
+}
+
+fn images(layout: &Path, command: &[u8], bills: &BTreeMap<String, Vec<u8>>) -> Result<()> {
     let annotations = [
         ("title", "edgepass"),
         ("version", VERSION),
@@ -350,7 +439,6 @@ fn images(layout: &Path, command: &[u8]) -> Result<()> {
     ]
     .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.to_owned()));
     let mut layout = Layout::create(layout, annotations.into())?;
-    let component = fs::read(build::provider())?;
     let authorities = fs::read(AUTHORITIES).with_context(|| {
         format!("{AUTHORITIES} cannot be read: install the package ca-certificates")
     })?;
@@ -375,10 +463,10 @@ fn images(layout: &Path, command: &[u8]) -> Result<()> {
         }),
         &[],
     )?;
-    for name in FILTERS {
-        let filter = fs::read(workspace::dist().join(format!("{name}.wasm")))?;
+    for wasm in FILTERS {
+        let filter = wasm.content()?;
         layout.image(
-            name,
+            wasm.name,
             &[
                 File {
                     path: "plugin.wasm",
@@ -396,13 +484,19 @@ fn images(layout: &Path, command: &[u8]) -> Result<()> {
             &json!({}),
             &[("module.wasm.image/variant", "compat")],
         )?;
-        layout.filter_artifact(&format!("{name}-artifact"), &filter)?;
+        layout.filter_artifact(&format!("{}-artifact", wasm.name), &filter)?;
     }
-    let (imports, exports) = interfaces(&component)?;
-    layout.component("credential-provider", &component, &imports, &exports)?;
-    let store = fs::read(workspace::dist().join(build::KEYVALUE))?;
-    let (imports, exports) = interfaces(&store)?;
-    layout.component("token-store-keyvalue", &store, &imports, &exports)?;
+    for wasm in COMPONENTS {
+        let component = wasm.content()?;
+        let (imports, exports) = interfaces(&component)?;
+        layout.component(wasm.name, &component, &imports, &exports)?;
+    }
+    for (name, bill) in bills {
+        layout.bill(name, bill)?;
+    }
+    for package in about::interfaces()? {
+        layout.component(&package.reference(), &package.content, &[], &[])?;
+    }
     layout.finish()
 }
 
@@ -426,8 +520,8 @@ fn interfaces(component: &[u8]) -> Result<(Vec<String>, Vec<String>)> {
 
 fn check_images(layout: &Path) -> Result<()> {
     let reader = Reader::open(layout)?;
-    for image in FILTERS {
-        let filter = fs::read(workspace::dist().join(format!("{image}.wasm")))?;
+    for wasm in FILTERS {
+        let (image, filter) = (wasm.name, wasm.content()?);
         for name in [image.to_owned(), format!("{image}-artifact")] {
             ensure!(
                 reader.plugin(&name)? == filter,
@@ -441,21 +535,31 @@ fn check_images(layout: &Path) -> Result<()> {
             "{image} has no {FILTER_IN_VOLUME}, or another one"
         );
     }
-    for (name, built) in [
-        ("credential-provider", build::provider()),
-        (
-            "token-store-keyvalue",
-            workspace::dist().join(build::KEYVALUE),
-        ),
-    ] {
-        let component = reader.manifest(name)?;
+    let mut components = Vec::new();
+    for wasm in COMPONENTS {
+        components.push((wasm.name.to_owned(), wasm.content()?));
+    }
+    for package in about::interfaces()? {
+        components.push((package.reference(), package.content));
+    }
+    for (name, built) in components {
+        let component = reader.manifest(&name)?;
         let [layer] = component.layers.as_slice() else {
             bail!("{name} has not one layer");
         };
         ensure!(
-            reader.blob(layer)? == fs::read(built)?,
+            reader.blob(layer)? == built,
             "{name} holds another component"
         );
+    }
+    for name in FILTERS
+        .iter()
+        .chain(COMPONENTS)
+        .map(|wasm| wasm.name)
+        .chain(["edgepass"])
+    {
+        let bills = reader.bills(name)?;
+        ensure!(bills.len() == 1, "{name} has {} bills", bills.len());
     }
     let command = reader.unpack("edgepass")?;
     let (mode, program) = command
