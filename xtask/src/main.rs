@@ -16,6 +16,7 @@ mod demo;
 mod dependencies;
 mod digest;
 mod emulator;
+mod interfaces;
 mod lint;
 mod newcomers;
 mod oci;
@@ -68,6 +69,8 @@ enum Task {
     Package(package::Options),
     /// Check formatting, lints and documentation as CI does
     Lint(lint::Options),
+    /// Write docs/interfaces.md from the files of wit/
+    Interfaces,
     /// Copy the WASI packages that wit/ needs from the crate that ships them
     VendorWit(vendor_wit::Options),
 }
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Task::Bundle => bundle::run(),
         Task::Package(options) => package::run(&options),
         Task::Lint(options) => lint::run(&options),
+        Task::Interfaces => interfaces::run(),
         Task::VendorWit(options) => vendor_wit::run(&options),
     };
     match done {

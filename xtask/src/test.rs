@@ -2,8 +2,8 @@
 
 use crate::sh::{Cmd, step};
 use crate::{
-    build, bundle, consumer, demo, newcomers, package, peers, shipped, template, vendor_wit,
-    workspace,
+    build, bundle, consumer, demo, interfaces, newcomers, package, peers, shipped, template,
+    vendor_wit, workspace,
 };
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -36,8 +36,11 @@ struct Stage {
 const STAGES: &[Stage] = &[
     Stage {
         name: "wit",
-        about: "the vendored WIT is what the crate that ships WASI has",
-        run: |_| vendor_wit::check(),
+        about: "the vendored WIT is what the crate that ships WASI has, and the page of the interfaces what wit/ says",
+        run: |_| {
+            vendor_wit::check()?;
+            interfaces::check()
+        },
     },
     Stage {
         name: "purity",
