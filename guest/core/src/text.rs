@@ -790,7 +790,11 @@ mod tests {
             ("jwt", ""),
             ("got_", ")"),
         ] {
-            for jwt in [jwt, "eyJhbGciOiJub25lIn0.eyJhIjoxfQ.", "eyJ0eXAiOiJKV1QiLCJh"] {
+            for jwt in [
+                jwt,
+                "eyJhbGciOiJub25lIn0.eyJhIjoxfQ.",
+                "eyJ0eXAiOiJKV1QiLCJh",
+            ] {
                 let shown = clean(&format!("{before}{jwt}{after}"), &none);
                 let left = shown.replace(REDACTED, "");
                 assert!(

@@ -82,10 +82,7 @@ pub(crate) fn spellings_of(secret: &str) -> Vec<(&'static str, String)> {
             "percent, all",
             percent(secret, |b| format!("%{b:02X}"), true),
         ),
-        (
-            "percent, twice",
-            deeper.clone(),
-        ),
+        ("percent, twice", deeper.clone()),
         ("json", json(secret)),
         ("json, slashes", json(secret).replace('/', "\\/")),
         ("json, twice", json(&json(secret))),
