@@ -530,7 +530,10 @@ fn authorities_are_as_microsofts_libraries_read_them() {
         ),
         (
             json!({ "Instance": "https://fabrikam.b2clogin.com/tfp/", "Domain": "fabrikam.onmicrosoft.com" }),
-            ["AzureAd:SignUpSignInPolicyId (appsettings.json): is not set", "set it to"],
+            [
+                "AzureAd:SignUpSignInPolicyId (appsettings.json): is not set",
+                "set it to",
+            ],
         ),
         (
             json!({
