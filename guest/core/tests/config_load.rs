@@ -623,10 +623,7 @@ fn what_is_wrong_with_a_variable_is_said_of_variables_on_one_line() {
                 continue;
             };
             refused += 1;
-            for said in [
-                error.to_string(),
-                edgepass_core::Error::from(error).to_string(),
-            ] {
+            for said in [error.to_string(), Error::from(error).to_string()] {
                 let case = format!("{name}={value:?}: {said:?}");
                 assert!(said.chars().all(edgepass_core::is_printable), "{case}");
                 for setting in SETTINGS {
