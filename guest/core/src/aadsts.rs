@@ -136,24 +136,9 @@ const TABLE: &[Aadsts] = &[
         "the certificate was not accepted: check its registration and, for trust by subject name and issuer, send_x5c",
     ),
     row(
-        50008,
-        Kind::Credential,
-        "the SAML assertion is not acceptable: look at its issuer, signature and validity",
-    ),
-    row(
         50013,
         Kind::Credential,
         "the user assertion is not acceptable: its audience must be this app, and it must be in date",
-    ),
-    row(
-        500131,
-        Kind::Credential,
-        "the user assertion is for another audience: it must be a token for this app",
-    ),
-    row(
-        500133,
-        Kind::Credential,
-        "the user assertion has expired: sign the user in again",
     ),
     row(
         50027,
@@ -305,108 +290,26 @@ const TABLE: &[Aadsts] = &[
     row(90008, Kind::Permission, ITSELF),
     row(90009, Kind::Permission, ITSELF),
     row(50146, Kind::Permission, MAPPED_CLAIMS),
-    row(501461, Kind::Permission, MAPPED_CLAIMS),
+    row(
+        501461,
+        Kind::Permission,
+        "acceptMappedClaims is for an audience that is the resource's client_id or in a domain of the tenant: change its identifier URI, or give it a signing key of its own",
+    ),
     row(65001, Kind::Permission, CONSENT),
-    row(65004, Kind::Permission, CONSENT),
-    row(90093, Kind::Permission, CONSENT),
-    row(90094, Kind::Permission, CONSENT),
-    row(90095, Kind::Permission, CONSENT),
     row(90099, Kind::Permission, CONSENT),
     row(53003, Kind::Permission, CONDITIONAL_ACCESS),
     row(530032, Kind::Permission, CONDITIONAL_ACCESS),
-    row(53000, Kind::Permission, CONDITIONAL_ACCESS),
-    row(50005, Kind::Permission, CONDITIONAL_ACCESS),
-    row(50131, Kind::Permission, CONDITIONAL_ACCESS),
-    row(53001, Kind::Permission, CONDITIONAL_ACCESS),
-    row(53002, Kind::Permission, CONDITIONAL_ACCESS),
-    row(53011, Kind::Permission, CONDITIONAL_ACCESS),
-    row(530034, Kind::Permission, CONDITIONAL_ACCESS),
-    row(530035, Kind::Permission, CONDITIONAL_ACCESS),
     row(500021, Kind::Permission, TENANT_RESTRICTIONS),
     row(500022, Kind::Permission, TENANT_RESTRICTIONS),
     row(50002, Kind::Permission, TENANT_RESTRICTIONS),
-    row(500212, Kind::Permission, CROSS_TENANT),
-    row(500213, Kind::Permission, CROSS_TENANT),
     row(
         100007,
         Kind::Permission,
         "regional endpoints are closed to this app: use the cloud's global host",
     ),
-    row(
-        7000113,
-        Kind::Permission,
-        "on-behalf-of needs a user's token; for an application's own token use client credentials",
-    ),
-    row(
-        7000114,
-        Kind::Permission,
-        "the app may not act on behalf of users",
-    ),
     row(82001, Kind::Permission, NO_AGENT),
     row(82002, Kind::Permission, NO_AGENT),
-    row(
-        82008,
-        Kind::Permission,
-        "the app is a blueprint of agent identities: ask by the agent's grant, which names the agent",
-    ),
-    row(50014, Kind::Permission, USER_BLOCKED),
-    row(50020, Kind::Permission, USER_BLOCKED),
-    row(50034, Kind::Permission, USER_BLOCKED),
-    row(50053, Kind::Permission, USER_BLOCKED),
-    row(50057, Kind::Permission, USER_BLOCKED),
-    row(51004, Kind::Permission, USER_BLOCKED),
     row(70003, Kind::Permission, "the app may not use this grant"),
-    row(50076, Kind::Interaction, MULTI_FACTOR),
-    row(
-        50079,
-        Kind::Interaction,
-        "the user must register for multi-factor authentication first",
-    ),
-    row(50072, Kind::Interaction, MULTI_FACTOR),
-    row(50074, Kind::Interaction, MULTI_FACTOR),
-    row(50078, Kind::Interaction, MULTI_FACTOR),
-    row(53004, Kind::Interaction, MULTI_FACTOR),
-    row(50055, Kind::Interaction, SIGN_IN),
-    row(50058, Kind::Interaction, SIGN_IN),
-    row(50089, Kind::Interaction, SIGN_IN),
-    row(50097, Kind::Interaction, SIGN_IN),
-    row(50132, Kind::Interaction, SESSION_REVOKED),
-    row(50133, Kind::Interaction, SESSION_REVOKED),
-    row(50144, Kind::Interaction, SIGN_IN),
-    row(50158, Kind::Interaction, SIGN_IN),
-    row(50173, Kind::Interaction, SESSION_REVOKED),
-    row(70000, Kind::Interaction, SIGN_IN),
-    row(70008, Kind::Interaction, SESSION_ENDED),
-    row(70043, Kind::Interaction, SESSION_ENDED),
-    row(70044, Kind::Interaction, SIGN_IN),
-    row(700020, Kind::Interaction, SIGN_IN),
-    row(700082, Kind::Interaction, SESSION_ENDED),
-    row(700084, Kind::Interaction, SESSION_ENDED),
-    row(
-        50011,
-        Kind::Request,
-        "register the redirect URI for the app, to the letter",
-    ),
-    row(
-        500112,
-        Kind::Request,
-        "redeem the code with the redirect URI of the authorization request, to the letter",
-    ),
-    row(
-        501481,
-        Kind::Request,
-        "the code verifier is none of this code's: keep it with the session in which the authorization request was made",
-    ),
-    row(
-        50148,
-        Kind::Request,
-        "the code verifier is none of this code's: keep it with the session in which the authorization request was made",
-    ),
-    row(
-        54005,
-        Kind::Request,
-        "a code is for one redemption: begin a new authorization request, or use the refresh token",
-    ),
     row(
         28000,
         Kind::Request,
@@ -437,14 +340,8 @@ const TABLE: &[Aadsts] = &[
     row(90117, Kind::Request, MALFORMED),
     row(90121, Kind::Request, MALFORMED),
     row(900561, Kind::Request, MALFORMED),
-    row(9002313, Kind::Request, MALFORMED),
-    row(
-        240002,
-        Kind::Request,
-        "an ID token is not taken for a user: send the user's access token",
-    ),
+    row(9002313, Kind::Request, UNREADABLE),
     row(50007, Kind::Request, SUPPORT),
-    row(50086, Kind::Request, SUPPORT),
     row(90036, Kind::Request, SUPPORT),
     row(90092, Kind::Request, SUPPORT),
     row(
@@ -469,16 +366,115 @@ const TABLE: &[Aadsts] = &[
     ),
     row(50033, Kind::Transient, TRANSIENT),
     row(50000, Kind::Transient, TRANSIENT),
-    row(50087, Kind::Transient, TRANSIENT),
-    row(50166, Kind::Transient, TRANSIENT),
     row(90006, Kind::Transient, TRANSIENT),
     row(90012, Kind::Transient, TRANSIENT),
     row(90024, Kind::Transient, TRANSIENT),
     row(90033, Kind::Transient, TRANSIENT),
     row(90090, Kind::Transient, TRANSIENT),
     row(90091, Kind::Transient, TRANSIENT),
-    row(501621, Kind::Transient, TRANSIENT),
 ];
+
+/// The same of requests for users, which only a build with their grants makes.
+const OF_USERS: &[Aadsts] = if cfg!(feature = "every-credential") {
+    &[
+        row(
+            50008,
+            Kind::Credential,
+            "the SAML assertion is not acceptable: look at its issuer, signature and validity",
+        ),
+        row(
+            500131,
+            Kind::Credential,
+            "the user assertion is for another audience: it must be a token for this app",
+        ),
+        row(
+            500133,
+            Kind::Credential,
+            "the user assertion has expired: sign the user in again",
+        ),
+        row(7000113, Kind::Permission, NO_USER),
+        row(7000114, Kind::Permission, NO_USER),
+        row(
+            82008,
+            Kind::Permission,
+            "the app is a blueprint of agent identities: ask by the agent's grant, which names the agent",
+        ),
+        row(
+            65004,
+            Kind::Permission,
+            "the user has declined to consent: ask again, or have an administrator grant the app its permissions",
+        ),
+        row(50014, Kind::Permission, USER_BLOCKED),
+        row(50020, Kind::Permission, USER_BLOCKED),
+        row(50034, Kind::Permission, USER_BLOCKED),
+        row(50053, Kind::Permission, USER_BLOCKED),
+        row(50057, Kind::Permission, USER_BLOCKED),
+        row(51004, Kind::Permission, USER_BLOCKED),
+        row(50076, Kind::Interaction, MULTI_FACTOR),
+        row(50079, Kind::Interaction, ENROLMENT),
+        row(50072, Kind::Interaction, ENROLMENT),
+        row(50074, Kind::Interaction, MULTI_FACTOR),
+        row(50078, Kind::Interaction, MULTI_FACTOR),
+        row(53004, Kind::Interaction, ENROLMENT),
+        row(50055, Kind::Interaction, SIGN_IN),
+        row(50058, Kind::Interaction, SIGN_IN),
+        row(50089, Kind::Interaction, SIGN_IN),
+        row(50097, Kind::Interaction, SIGN_IN),
+        row(50132, Kind::Interaction, SESSION_REVOKED),
+        row(50133, Kind::Interaction, SESSION_REVOKED),
+        row(50144, Kind::Interaction, SIGN_IN),
+        row(50158, Kind::Interaction, SIGN_IN),
+        row(50173, Kind::Interaction, SESSION_REVOKED),
+        row(70000, Kind::Interaction, SIGN_IN),
+        row(70008, Kind::Interaction, SESSION_ENDED),
+        row(70043, Kind::Interaction, SESSION_ENDED),
+        row(70044, Kind::Interaction, SIGN_IN),
+        row(700020, Kind::Interaction, SIGN_IN),
+        row(700082, Kind::Interaction, SESSION_ENDED),
+        row(700084, Kind::Interaction, SESSION_ENDED),
+        row(
+            50011,
+            Kind::Request,
+            "register the redirect URI for the app, to the letter",
+        ),
+        row(
+            500112,
+            Kind::Request,
+            "redeem the code with the redirect URI of the authorization request, to the letter",
+        ),
+        row(501481, Kind::Request, VERIFIER),
+        row(50148, Kind::Request, VERIFIER),
+        row(
+            54005,
+            Kind::Request,
+            "a code is for one redemption: begin a new authorization request, or use the refresh token",
+        ),
+        row(
+            240002,
+            Kind::Request,
+            "an ID token is not taken for a user: send the user's access token",
+        ),
+        row(90093, Kind::Permission, CONSENT),
+        row(90094, Kind::Permission, CONSENT),
+        row(90095, Kind::Permission, CONSENT),
+        row(53000, Kind::Permission, CONDITIONAL_ACCESS),
+        row(50005, Kind::Permission, CONDITIONAL_ACCESS),
+        row(50131, Kind::Permission, CONDITIONAL_ACCESS),
+        row(53001, Kind::Permission, CONDITIONAL_ACCESS),
+        row(53002, Kind::Permission, CONDITIONAL_ACCESS),
+        row(53011, Kind::Permission, CONDITIONAL_ACCESS),
+        row(530034, Kind::Permission, CONDITIONAL_ACCESS),
+        row(530035, Kind::Permission, CONDITIONAL_ACCESS),
+        row(500212, Kind::Permission, CROSS_TENANT),
+        row(500213, Kind::Permission, CROSS_TENANT),
+        row(50086, Kind::Request, SUPPORT),
+        row(50087, Kind::Transient, TRANSIENT),
+        row(50166, Kind::Transient, TRANSIENT),
+        row(501621, Kind::Transient, TRANSIENT),
+    ]
+} else {
+    &[]
+};
 
 const NO_CREDENTIAL: &str =
     "no federated credential of the app fits the assertion's issuer, subject and audience";
@@ -515,19 +511,22 @@ const USER_BLOCKED: &str = "the user is disabled, locked out or not of this tena
 const MULTI_FACTOR: &str = "the user must pass multi-factor authentication: hand the claims to the client that signed the user in";
 pub(crate) const SIGN_IN: &str =
     "the user must sign in again: hand this to the client that signed the user in";
-/// Where there are users, these are told apart.
-const SESSION_REVOKED: &str = match cfg!(feature = "every-credential") {
-    true => {
-        "the user's sign-in was revoked, with a new password for example: the user must sign in again"
-    }
-    false => SIGN_IN,
-};
-const SESSION_ENDED: &str = match cfg!(feature = "every-credential") {
-    true => "the code or refresh token has ended: the user must sign in again",
-    false => SIGN_IN,
-};
+const SESSION_REVOKED: &str =
+    "the user's sign-in was revoked, with a new password for example: the user must sign in again";
+const SESSION_ENDED: &str = "the code or refresh token has ended: the user must sign in again";
+const ENROLMENT: &str = "the user must register for multi-factor authentication first";
+const NO_USER: &str =
+    "on-behalf-of needs a user's token; for an application's own token use client credentials";
+const VERIFIER: &str = "the code verifier is none of this code's: keep it with the session in which the authorization request was made";
 const MALFORMED: &str =
     "Entra ID cannot read the request: check the token endpoint's path, client_id and scope";
+/// Where there are users, what stands for them may be the reason.
+const UNREADABLE: &str = match cfg!(feature = "every-credential") {
+    true => {
+        "Entra ID cannot read the request: what was given as a code or refresh token may be none; check the token endpoint's path, client_id and scope"
+    }
+    false => MALFORMED,
+};
 const SUPPORT: &str =
     "a fault of Entra ID that does not pass: ask Microsoft's support, with the correlation id";
 const TRANSIENT: &str = "a passing fault of Entra ID: try again";
@@ -538,7 +537,7 @@ const fn row(code: u32, kind: Kind, hint: &'static str) -> Aadsts {
 
 /// What is known of that number.
 pub(crate) fn lookup(code: u32) -> Option<&'static Aadsts> {
-    TABLE.iter().find(|row| row.code == code)
+    TABLE.iter().chain(OF_USERS).find(|row| row.code == code)
 }
 
 /// What to do about it.
@@ -667,7 +666,7 @@ fn advice(presented: &JwtSummary, code: u32) -> Option<String> {
         }),
         700212 if presented.aud.iter().any(|aud| aud.contains("kubernetes.default.svc")) => Some(
             "this is the pod's own service-account token: project one with the audience api://AzureADTokenExchange and \
-             name its file in federated_token_file.path (AZURE_FEDERATED_TOKEN_FILE)"
+             name its file in federated_token_file.path"
                 .to_owned(),
         ),
         700212 => Some(
@@ -700,13 +699,41 @@ mod tests {
 
     #[test]
     fn every_number_once_and_every_hint_is_one_line() {
-        let codes: BTreeSet<u32> = TABLE.iter().map(|row| row.code).collect();
-        assert_eq!(codes.len(), TABLE.len());
-        for row in TABLE {
+        let rows = || TABLE.iter().chain(OF_USERS);
+        let codes: BTreeSet<u32> = rows().map(|row| row.code).collect();
+        assert_eq!(codes.len(), rows().count());
+        for row in rows() {
             assert!(
                 row.hint.len() > 20 && !row.hint.contains('\n') && !row.hint.ends_with('.'),
                 "{row:?}"
             );
+        }
+    }
+
+    /// What Microsoft's list says of numbers that are near each other.
+    #[test]
+    fn neighbours_are_told_apart() {
+        for (code, says) in [
+            (7_000_113, "needs a user's token"),
+            (7_000_114, "needs a user's token"),
+            (50079, "must register"),
+            (50072, "must register"),
+            (53004, "must register"),
+            (50074, "must pass"),
+            (50076, "must pass"),
+            (50078, "must pass"),
+            (50146, "no signing key of its own"),
+            (501_461, "acceptMappedClaims is for"),
+            (65001, "consent is missing"),
+            (65004, "has declined"),
+            (9_002_313, "code or refresh token may be none"),
+            (90023, "check the token endpoint's path"),
+            (700_211, "issuer"),
+            (700_212, "audience"),
+            (700_213, "subject"),
+        ] {
+            let hint = hint(code).unwrap();
+            assert!(hint.contains(says), "{code}: {hint}");
         }
     }
 
@@ -783,7 +810,7 @@ mod tests {
     #[test]
     fn the_troubleshooting_page_has_the_same_table() {
         let page = include_str!("../../../TROUBLESHOOTING.md");
-        for row in TABLE {
+        for row in TABLE.iter().chain(OF_USERS) {
             let kind = format!("{:?}", row.kind).to_lowercase();
             let hint = row.hint.replace('<', r"\<").replace('>', r"\>");
             let line = format!("| {} | {kind} | {hint} |", row.code);

@@ -216,8 +216,8 @@ pub(crate) async fn acquire_within(
     });
     #[cfg(feature = "every-credential")]
     let outcome = outcome.map_err(|error| match spent.get() {
-        true => of_what_is_spent(error),
-        false => error,
+        true if error.detail().retryable => of_what_is_spent(error),
+        _ => error,
     });
     outcome
 }
@@ -228,13 +228,13 @@ pub(crate) async fn acquire_within(
 fn of_what_is_spent(error: Error) -> Error {
     const AGAIN: &str =
         "the server may have taken the code or refresh token already: start the sign-in again";
-    if !error.detail().retryable {
-        return error;
-    }
+    // what is said of a server that fails is about the same request once more
+    let is_of_the_answer = error.class() == ErrorClass::InvalidResponse;
     error.edit(|detail| {
         detail.retryable = false;
-        let hint = detail.hint.take().map(|hint| format!("{hint}; {AGAIN}"));
-        detail.hint = hint.or_else(|| Some(AGAIN.to_owned()));
+        let hint = detail.hint.take().filter(|_| is_of_the_answer);
+        detail.hint =
+            Some(hint.map_or_else(|| AGAIN.to_owned(), |hint| format!("{hint}; {AGAIN}")));
     })
 }
 
@@ -724,6 +724,14 @@ impl OneAttempt<'_> {
                 Err(credential.explain(failure, error.kind))
             }
         };
+        // whoever refuses says himself what he has taken
+        #[cfg(feature = "every-credential")]
+        if self.spent.get() {
+            granted = granted.map_err(|error| match &error.detail().oauth_error {
+                None => of_what_is_spent(error),
+                Some(_) => error,
+            });
+        }
         let other_clock = exchange::learn_clock(
             self.io,
             host,
@@ -769,7 +777,7 @@ impl OneAttempt<'_> {
         #[cfg(feature = "every-credential")]
         if let Ok(answer) = granted {
             granted = self
-                .with_valid_id_token(client, host, answer, &secrets)
+                .with_valid_id_token(&exchange.client, host, answer, &secrets)
                 .await;
         }
         match granted {

@@ -418,7 +418,7 @@ impl Authority {
             return Err(Refusal::new(
                 format!("has the path `{}`", url.rest),
                 format!(
-                    "write https://{}, and the tenant as tenant_id (AZURE_TENANT_ID)",
+                    "write https://{}, and the tenant as tenant_id",
                     url.authority
                 ),
             ));
@@ -618,11 +618,24 @@ impl Authority {
         })
     }
 
-    /// What describes Entra ID to clients of that tenant: beside its token endpoint, at the host of all regions.
+    /// What describes Entra ID to that client of that tenant: beside its token endpoint, at the host of all regions. An
+    /// application may have a signing key of its own, which is among the keys if the question names the application
+    /// (learn.microsoft.com/entra/identity-platform/access-tokens#validate-the-signature).
     #[cfg(feature = "every-credential")]
-    pub(crate) fn description_of_entra(&self, tenant: &str) -> Option<Description> {
-        let Self::Entra { host, .. } = self else {
+    pub(crate) fn description_of_entra(
+        &self,
+        tenant: &str,
+        client_id: &str,
+    ) -> Option<Description> {
+        let Self::Entra {
+            host, path: around, ..
+        } = self
+        else {
             return None;
+        };
+        let query = match around {
+            TenantPath::Plain if is_guid(client_id) => format!("?appid={client_id}"),
+            _ => String::new(),
         };
         let path = self.token_endpoint(Some(tenant), false).ok()?.path;
         let (before, end) = path.rsplit_once("/oauth2/")?;
@@ -633,10 +646,10 @@ impl Authority {
             hosts.extend(cloud.aliases.iter().map(|&alias| alias.to_owned()));
         }
         Some(Description {
-            name: format!("{host}{before}{slash}{version}"),
+            name: format!("{host}{before}{slash}{version}{query}"),
             documents: vec![Endpoint {
                 authority: host.clone(),
-                path: format!("{before}{slash}{version}/.well-known/openid-configuration"),
+                path: format!("{before}{slash}{version}/.well-known/openid-configuration{query}"),
             }],
             issuer: IssuerRule::Entra {
                 tenant: tenant.to_owned(),
@@ -858,7 +871,7 @@ impl TrustedHosts {
         Err(Refusal::new(
             message,
             format!(
-                "if it is meant, add \"{authority}\" to authority_hosts or to EDGEPASS_AUTHORITY_HOSTS"
+                "if it is meant, add \"{authority}\" to authority_hosts or EDGEPASS_AUTHORITY_HOSTS"
             ),
         ))
     }
@@ -1552,7 +1565,7 @@ mod tests {
             "{with_tenant}"
         );
         assert!(
-            with_tenant.contains("tenant_id (AZURE_TENANT_ID)"),
+            with_tenant.contains("the tenant as tenant_id"),
             "{with_tenant}"
         );
         assert!(refused("https://login.microsoftonline.com?x").contains("query or fragment"));
@@ -1609,7 +1622,7 @@ mod tests {
         let refusal = trusted.check("login.contoso.example:8443").unwrap_err();
         assert!(refusal.message.contains("443 alone"), "{}", refusal.message);
         assert!(refusal.hint.contains(
-            "\"login.contoso.example:8443\" to authority_hosts or to EDGEPASS_AUTHORITY_HOSTS"
+            "\"login.contoso.example:8443\" to authority_hosts or EDGEPASS_AUTHORITY_HOSTS"
         ));
         assert!(
             trusted

@@ -201,14 +201,11 @@ impl Error {
         self
     }
 
-    /// The same error without those secrets. What others said in it has been cut already; the rest is ours.
+    /// The same error without those secrets in its message. What others said in it has been cut already. The hint is ours: a
+    /// word of theirs is cleaned before it gets there, and letters of a short secret stand in many a word of it.
     #[cfg(feature = "every-credential")]
     pub(crate) fn without(self, known: &Needles) -> Self {
-        self.edit(|detail| {
-            detail.message = clean_whole(&detail.message, known);
-            let hint = detail.hint.take();
-            detail.hint = hint.map(|hint| clean_whole(&hint, known));
-        })
+        self.edit(|detail| detail.message = clean_whole(&detail.message, known))
     }
 
     /// The same with other details.
@@ -249,6 +246,17 @@ mod tests {
             ("a".into(), "a; do b".into())
         );
         assert_eq!(format!("{:#}", Error::new(ErrorClass::Other, "a")), "a");
+    }
+
+    /// A secret of two letters stands in many a word.
+    #[test]
+    fn a_hint_is_ours_and_stays_whole() {
+        let error = Error::new(ErrorClass::Other, "`it` was said").hint("if it is meant, add it");
+        let shown = error.without(&Needles::of(&[crate::Secret::new("it")]));
+        assert_eq!(
+            format!("{shown:#}"),
+            "`[redacted]` was said; if it is meant, add it"
+        );
     }
 
     #[test]

@@ -57,6 +57,11 @@ pub(crate) fn is_refusal(error: &Error) -> bool {
     detail.oauth_error.is_some() && !detail.retryable
 }
 
+/// Azure AD B2C issues no access token where only scopes of OpenID Connect are asked for
+/// (learn.microsoft.com/azure/active-directory-b2c/access-tokens#scopes).
+#[cfg(feature = "every-credential")]
+const ID_TOKEN_ALONE: &str = "it has an id_token alone: ask for a scope of an API beside openid, at Azure AD B2C for the client_id itself if there is none";
+
 /// Reads a response. Some servers say 201 or 203 where RFC 6749 section 5.1 has 200, and some refuse with 200.
 pub(crate) fn response(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error> {
     match response.status {
@@ -108,10 +113,19 @@ fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error>
         Some(token) => token,
         None if text("error").is_some() => return Err(refused(asked, response)),
         None => {
-            return required("access_token").and_then(|_| {
+            let error = required("access_token").err().unwrap_or_else(|| {
                 let message = format!("the token response of {host} has an empty `access_token`");
-                Err(invalid(asked, response, message))
+                invalid(asked, response, message)
             });
+            #[cfg(feature = "every-credential")]
+            let error = match given("id_token") {
+                // the same scopes bring the same
+                Some(_) => error
+                    .edit(|detail| detail.retryable = false)
+                    .hint(ID_TOKEN_ALONE),
+                None => error,
+            };
+            return Err(error);
         }
     };
     if !is_visible_ascii(token.expose()) {
@@ -186,6 +200,7 @@ fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
     };
     let known = asked.known(&body);
     let clean = |text| clean(text, &known);
+    // what it is about is judged by what the server says, and not by what of that is shown
     let oauth_error = clean(error);
     let description = text("error_description").unwrap_or_default();
     let mut codes: Vec<u32> = match body.get("error_codes") {
@@ -199,16 +214,16 @@ fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
         codes.extend(aadsts_in(description));
     }
     let claims = text("claims");
-    let is_of_subject = |code: &u32| aadsts::of_subject(*code, &oauth_error);
+    let is_of_subject = |code: &u32| aadsts::of_subject(*code, error);
     // a build that has no grant with a user needs no code for that
     let has_subject = cfg!(feature = "every-credential") && asked.wanted.has_subject;
     let class = if has_subject && codes.iter().any(is_of_subject) {
         // the user's token is at fault, and no other credential of the client changes that
         ErrorClass::Refused
-    } else if asked.is_entra && is_for_a_person(&oauth_error, text("suberror")) {
+    } else if asked.is_entra && is_for_a_person(error, text("suberror")) {
         ErrorClass::InteractionRequired
     } else {
-        classify(status, &oauth_error, &codes, claims.is_some())
+        classify(status, error, &codes, claims.is_some())
     };
     let hint = codes
         .iter()
@@ -273,7 +288,7 @@ pub(crate) fn refused_callback(
     const STATUS: u16 = 400;
     let oauth_error = clean(error, known);
     let codes: Vec<u32> = aadsts_in(description).filter(|_| is_entra).collect();
-    let class = match oauth_error.as_str() {
+    let class = match error {
         "server_error" => ErrorClass::Server,
         "account_selection_required" | "registration_required" => ErrorClass::InteractionRequired,
         error => classify(STATUS, error, &codes, false),
@@ -281,7 +296,7 @@ pub(crate) fn refused_callback(
     let hint = codes
         .iter()
         .find_map(|code| aadsts::hint(*code).map(str::to_owned))
-        .or_else(|| match oauth_error.as_str() {
+        .or_else(|| match error {
             "access_denied" => Some("the user, or a policy, has refused".to_owned()),
             _ => default_hint(class).map(str::to_owned),
         });
@@ -892,6 +907,109 @@ mod tests {
                     assert_eq!(refused.detail().aadsts.is_empty(), !is_entra);
                 }
             }
+        }
+    }
+
+    /// A secret may be a word of the protocol: what of the answer is shown has no part in what it is taken for.
+    #[test]
+    fn a_refusal_is_judged_by_what_was_said_and_not_by_what_is_shown() {
+        for (status, error, description, class, retryable) in [
+            (
+                401,
+                "invalid_client",
+                "",
+                ErrorClass::CredentialRejected,
+                false,
+            ),
+            (
+                400,
+                "interaction_required",
+                "",
+                ErrorClass::InteractionRequired,
+                false,
+            ),
+            (
+                400,
+                "login_required",
+                "",
+                ErrorClass::InteractionRequired,
+                false,
+            ),
+            (
+                400,
+                "consent_required",
+                "",
+                ErrorClass::InteractionRequired,
+                false,
+            ),
+            (400, "temporarily_unavailable", "", ErrorClass::Server, true),
+            (
+                400,
+                "invalid_grant",
+                "AADSTS70021: x",
+                ErrorClass::FederationMismatch,
+                true,
+            ),
+            (400, "invalid_grant", "", ErrorClass::Refused, false),
+        ] {
+            let body = serde_json::json!({ "error": error, "error_description": description });
+            let words = error.split('_').chain([error]);
+            for secret in words {
+                let secrets = [Secret::new(secret)];
+                let refused = with_asked(|asked| {
+                    let asked = Asked {
+                        secrets: &secrets,
+                        ..*asked
+                    };
+                    super::response(&asked, &response(status, &[], &body.to_string()))
+                });
+                let refused = refused.expect_err("refused");
+                let said = (refused.class(), refused.detail().retryable);
+                assert_eq!(said, (class, retryable), "{secret}: {refused:#}");
+                let shown = refused.detail().oauth_error.clone().unwrap_or_default();
+                assert!(
+                    shown.contains("[redacted]") && !shown.contains(secret),
+                    "{shown}"
+                );
+                let callback = refused_callback(error, description, true, &Needles::of(&secrets));
+                let expected = match status {
+                    _ if error == "invalid_grant" && description.is_empty() => ErrorClass::Refused,
+                    _ => class,
+                };
+                assert_eq!(callback.class(), expected, "{secret}: {callback:#}");
+            }
+        }
+        for (error, class) in [
+            ("server_error", ErrorClass::Server),
+            (
+                "account_selection_required",
+                ErrorClass::InteractionRequired,
+            ),
+        ] {
+            let known = Needles::of(&[Secret::new(error)]);
+            assert_eq!(refused_callback(error, "", true, &known).class(), class);
+        }
+        let known = Needles::of(&[Secret::new("access")]);
+        let denied = refused_callback("access_denied", "", true, &known);
+        assert!(format!("{denied:#}").contains("the user, or a policy, has refused"));
+    }
+
+    #[test]
+    fn an_id_token_alone_is_told_from_no_token() {
+        for (body, is_told) in [
+            (r#"{"token_type":"Bearer","id_token":"i"}"#, true),
+            (
+                r#"{"token_type":"Bearer","id_token":"i","access_token":""}"#,
+                true,
+            ),
+            (r#"{"token_type":"Bearer","id_token":""}"#, false),
+            (r#"{"token_type":"Bearer"}"#, false),
+        ] {
+            let error = read(&response(200, &[], body)).expect_err("no access token");
+            assert_eq!(error.class(), ErrorClass::InvalidResponse);
+            let hint = error.detail().hint.clone().unwrap_or_default();
+            assert_eq!(hint == ID_TOKEN_ALONE, is_told, "{body}: {hint}");
+            assert_eq!(error.detail().retryable, !is_told, "{body}");
         }
     }
 

@@ -162,7 +162,7 @@ fn no_issuer(client: &Client) -> Error {
                 "cannot be validated: the host of the issuer {} is not trusted",
                 clean(issuer, &Needles::of(&[]))
             ),
-            "add it to authority_hosts or to EDGEPASS_AUTHORITY_HOSTS, if it is meant",
+            "add it to authority_hosts or EDGEPASS_AUTHORITY_HOSTS, if it is meant",
         ),
         None => (
             "cannot be validated: the server is known by its token_endpoint alone".to_owned(),

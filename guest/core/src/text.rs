@@ -12,16 +12,17 @@
 //! | JSON and other escapes | `\\/`, `\\u002f`, `\\x2F` |
 //! | octal escapes | `\\057` |
 //! | quoted-printable | `=2F` |
-//! | HTML | `&#47;`, `&#x2F;`, `&sol;`, `&amp;#47;` |
+//! | HTML | `&#47;`, `&#x2F;`, `&#47`, `&sol;`, `&amp;#47;` |
 //!
-//! The secret is looked for in base64, at every alignment, and in hexadecimal digits as well. One of fewer letters is found
-//! whole alone, with some sign where it has any.
+//! The secret is looked for in base64, at every alignment, and in hexadecimal digits as well, each with `0x` before it or not;
+//! one of at most [`MAX_WIDE_BYTES`] also in both of its UTF-16. One of fewer letters is found whole alone, with some sign where
+//! it has any.
 
 use crate::Secret;
 use crate::limits::MAX_SERVER_TEXT_CHARS;
 use crate::secret::Zeroizing;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// Text without the byte order mark that it may begin with: editors and shells on Windows write one, and it is no part of a
 /// text (RFC 8259 section 8.1). A second one is.
@@ -48,11 +49,18 @@ const MIN_ANYWHERE_CHARS: usize = 7;
 /// Letters and digits that are looked up together.
 const GRAM: usize = 8;
 
+/// Characters of a JWS header by which it is known: the shortest, `{"alg":"none"}`, has 19.
+const JWS_HEADER_CHARS: usize = 16;
+
 /// What stands for characters that are neither letter nor digit.
 const SIGN: u8 = b'?';
 
-/// Layers of one coding.
-const MAX_LAYERS: usize = 3;
+/// Layers of one coding: servers, proxies and logs add one each.
+const MAX_LAYERS: usize = 8;
+
+/// A longer secret is not looked for in base64 and hexadecimal digits of its UTF-16, bytes: client secrets and codes are
+/// shorter, and a JWT takes three times as much to look for as it is otherwise.
+const MAX_WIDE_BYTES: usize = 256;
 
 /// Of a text that is cut, this much is looked at, bytes,
 const MAX_CLEANED_BYTES: usize = 32 * MAX_SERVER_TEXT_CHARS;
@@ -176,8 +184,8 @@ struct Letters {
 impl Needles {
     pub(crate) fn of(secrets: &[Secret]) -> Self {
         let bytes: usize = secrets.iter().map(|secret| secret.expose().len()).sum();
-        // of the bits a twentieth is set
-        let room = (32 * bytes).clamp(64, 1 << 20).next_power_of_two();
+        // of the bits at most a tenth is set
+        let room = (64 * bytes).clamp(64, 1 << 20).next_power_of_two();
         let [mut plain, mut coded] = [(); 2].map(|()| Letters {
             grams: Zeroizing::new(vec![0; room]),
             short: Vec::new(),
@@ -186,12 +194,15 @@ impl Needles {
             let text = secret.expose();
             let text = text.strip_prefix("Basic ").unwrap_or(text);
             plain.add(text);
-            coded.add(&Zeroizing::new(crate::secret::hex(text.as_bytes())));
-            coded.add_base64(text);
+            coded.add_coded(text.as_bytes());
             let form: Zeroizing<String> =
                 Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect());
             if *form != text {
-                coded.add_base64(&form);
+                coded.add_base64(form.as_bytes());
+            }
+            if text.len() <= MAX_WIDE_BYTES {
+                let wide = text.encode_utf16().flat_map(u16::to_le_bytes);
+                coded.add_coded(&Zeroizing::new(wide.collect::<Vec<u8>>()));
             }
         }
         Self { plain, coded }
@@ -235,7 +246,7 @@ impl Needles {
         as_it_is.hide_jwts(&mut hidden);
         self.hide(&as_it_is, &mut hidden);
         // most texts are as they are
-        if !as_it_is.bytes.iter().any(|byte| b"%\\=&".contains(byte)) {
+        if !as_it_is.bytes.iter().any(|byte| b"%\\=&xX".contains(byte)) {
             return hidden;
         }
         for coding in CODINGS {
@@ -285,11 +296,17 @@ impl Letters {
         self.short.push((folded, signs));
     }
 
-    fn add_base64(&mut self, text: &str) {
+    /// In hexadecimal digits and in base64.
+    fn add_coded(&mut self, text: &[u8]) {
+        self.add(&Zeroizing::new(crate::secret::hex(text)));
+        self.add_base64(text);
+    }
+
+    fn add_base64(&mut self, text: &[u8]) {
         // after that many bytes of something else: the characters that are of the secret's bits alone
         for (before, skip) in [(0, 0), (1, 2), (2, 3)] {
             let mut bytes = Zeroizing::new(vec![0; before]);
-            bytes.extend_from_slice(text.as_bytes());
+            bytes.extend_from_slice(text);
             let mut encoded = Zeroizing::new(STANDARD_NO_PAD.encode(&*bytes));
             if text.len() < MIN_ANYWHERE_CHARS {
                 // too little of it would be left
@@ -463,20 +480,18 @@ impl Reading {
         }
     }
 
-    /// Hides what has the shape of a JWT: `{"` in base64url begins every JWS header.
+    /// Hides what has the shape of a JWT, or of the beginning of one: base64url of a JSON object's.
     fn hide_jwts(&self, hidden: &mut [bool]) {
         let mut at = 0;
         while let Some(rest) = self.bytes.get(at..)
             && !rest.is_empty()
         {
-            let length = match rest.starts_with(b"eyJ") {
-                true => rest
+            let mut length = 1;
+            if begins_jws_header(rest) {
+                let jwt = rest
                     .iter()
-                    .take_while(|b| is_base64(**b) || b".=%".contains(b))
-                    .count(),
-                false => 1,
-            };
-            if length > 24 {
+                    .take_while(|b| is_base64(**b) || b".=%".contains(b));
+                length = jwt.count();
                 self.hide(at, at + length - 1, false, hidden);
             }
             at += length;
@@ -527,14 +542,26 @@ fn escape(text: &[u8], coding: Coding) -> Option<(u8, usize)> {
         ([b'\\', b'x', ..], Backslash | Mixed) => unit(2, 4, 16),
         ([b'\\', b'n' | b'r' | b't' | b'b' | b'f', ..], Backslash | Mixed) => Some((b' ', 2)),
         ([b'\\', sign, ..], Backslash | Mixed) if sign.is_ascii_punctuation() => Some((*sign, 2)),
+        ([b'&', b'#', rest @ ..], Html | Mixed) => {
+            let (radix, begin) = match rest {
+                [b'x' | b'X', ..] => (16, 3),
+                _ => (10, 2),
+            };
+            let digits = text.get(begin..)?;
+            let is_digit = |byte: &&u8| char::from(**byte).is_digit(radix);
+            let length = digits.iter().take_while(is_digit).count();
+            let (digits, after) = digits.split_at_checked(length)?;
+            let code = number(digits, radix).filter(|_| length > 0)?;
+            // readers of HTML do without the end
+            let end = begin + length + usize::from(after.starts_with(b";"));
+            Some((character(code), end))
+        }
         ([b'&', rest @ ..], Html | Mixed) => {
             let length = rest
                 .iter()
                 .take(MAX_ENTITY_CHARS)
                 .position(|b| *b == b';')?;
             let byte = match rest.get(..length)? {
-                [b'#', b'x' | b'X', digits @ ..] => character(number(digits, 16)?),
-                [b'#', digits @ ..] => character(number(digits, 10)?),
                 b"amp" => b'&',
                 // a name is not looked up: it is none of a letter or digit of ASCII
                 name if length > 1 && name.iter().all(u8::is_ascii_alphanumeric) => SIGN,
@@ -542,6 +569,8 @@ fn escape(text: &[u8], coding: Coding) -> Option<(u8, usize)> {
             };
             Some((byte, length + 2))
         }
+        // of a list of numbers
+        ([b'0', b'x' | b'X', ..], Mixed) => Some((SIGN, 2)),
         _ => None,
     }
 }
@@ -562,6 +591,16 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
         let digit = char::from(*digit).to_digit(radix)?;
         Some(number.wrapping_mul(radix).wrapping_add(digit))
     })
+}
+
+/// Whether these are the first bytes of a JSON object that begins with a name, in base64url. A word with `eyJ` in it, such as
+/// `surveyJobs`, is something else than text when it is decoded.
+fn begins_jws_header(text: &[u8]) -> bool {
+    text.starts_with(b"eyJ")
+        && text
+            .get(..JWS_HEADER_CHARS)
+            .and_then(|begin| URL_SAFE_NO_PAD.decode(begin).ok())
+            .is_some_and(|json| json.iter().all(|byte| matches!(byte, b' '..=b'~')))
 }
 
 fn is_base64(byte: u8) -> bool {
@@ -737,7 +776,45 @@ mod tests {
             clean(&format!("assertion={jwt}, x"), &none),
             "assertion=[redacted], x"
         );
-        assert_eq!(clean("the eyJ of it", &none), "the eyJ of it");
+        // wherever it stands, whole or cut off
+        for (before, after) in [
+            ("", ""),
+            ("Bearer ", " is wrong"),
+            ("Bearer%20", ""),
+            ("token=", "&x=y"),
+            ("\"", "\"}"),
+            ("https://h.example/", " not found"),
+            ("\\u0022", "\\u0022"),
+            ("&quot;", "&quot;"),
+            ("x-", ""),
+            ("jwt", ""),
+            ("got_", ")"),
+        ] {
+            for jwt in [
+                jwt,
+                "eyJhbGciOiJub25lIn0.eyJhIjoxfQ.",
+                "eyJ0eXAiOiJKV1QiLCJh",
+            ] {
+                let shown = clean(&format!("{before}{jwt}{after}"), &none);
+                let left = shown.replace(REDACTED, "");
+                assert!(
+                    shown.contains(REDACTED) && !left.contains("eyJ") && left.starts_with(before),
+                    "{before}{jwt}{after}: {shown}"
+                );
+            }
+        }
+        // whatever else is called so
+        for text in [
+            "the eyJ of it",
+            "api://surveyJobs.example.com/Answers.ReadWrite.All",
+            "https://h.example/surveyJournal/.default openid surveyJob_4711.read.write",
+            "identity surveyJobsOfTheNorthernDepartment-2026",
+            "eyJobs.ReadWrite.All/with-a-long-name.default",
+            "eyJOBS-IN-THE-CLOUD-0123456789.read",
+        ] {
+            assert_eq!(clean(text, &none), text);
+            assert_eq!(clean_whole(text, &none), text);
+        }
     }
 
     #[test]

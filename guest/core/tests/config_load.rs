@@ -583,6 +583,79 @@ fn an_environment_is_told_of_variables() {
     assert_eq!(Vec::from_iter(settings), ["AZURE_FEDERATED_TOKEN_FILE"]);
 }
 
+/// Whoever has nothing but variables is told of these, once each and on one line, whatever is wrong with any of them.
+#[test]
+fn what_is_wrong_with_a_variable_is_said_of_variables_on_one_line() {
+    const SETTINGS: [&str; 6] = [
+        "tenant_id",
+        "client_id",
+        "authority_host",
+        "policy is",
+        "identities.",
+        "federated_token_file.path",
+    ];
+    const VARIABLES: [&str; 5] = [
+        "AZURE_TENANT_ID",
+        "AZURE_CLIENT_ID",
+        "AZURE_AUTHORITY_HOST",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "EDGEPASS_AUTHORITY_HOSTS",
+    ];
+    let mut refused = 0;
+    for name in VARIABLES {
+        for value in [
+            "common\n",
+            "common",
+            "adfs\n",
+            "\r\n",
+            "a\u{2028}b",
+            "$(TENANT)\n",
+            "https://login.microsoftonline.com/contoso.example\n",
+            "https://login.microsoftonline.com/\u{1b}[2J",
+            "https://evil.example\n",
+            "https://evil.example",
+            "https://contoso.b2clogin.com",
+            "https://contoso.example/adfs",
+            "relative/path\n",
+            "https://x.example,http://y\n",
+        ] {
+            let Err(error) = load_environment(&[(name, value)]) else {
+                continue;
+            };
+            refused += 1;
+            for said in [error.to_string(), Error::from(error).to_string()] {
+                let case = format!("{name}={value:?}: {said:?}");
+                assert!(said.chars().all(edgepass_core::is_printable), "{case}");
+                for setting in SETTINGS {
+                    assert!(!said.contains(setting), "{setting} of {case}");
+                }
+                for variable in VARIABLES {
+                    assert!(
+                        !said.contains(&format!("{variable} ({variable})")),
+                        "{case}"
+                    );
+                    assert!(
+                        !said.contains(&format!("{variable} or {variable}")),
+                        "{case}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(refused > 30, "{refused}");
+    let b2c = load_environment(&[("AZURE_AUTHORITY_HOST", "https://contoso.b2clogin.com")]);
+    self::refused(
+        b2c,
+        "AZURE_AUTHORITY_HOST",
+        &["user flow", "whose identity has policy", "EDGEPASS_CONFIG"],
+    );
+    let written = entra(
+        SECRET,
+        r#", "authority_host": "https://contoso.b2clogin.com""#,
+    );
+    self::refused(load(&written), "identities.app.policy", &["is not set"]);
+}
+
 #[test]
 fn a_secret_in_the_environment() {
     let config = load_environment(&[
@@ -946,7 +1019,7 @@ fn authority_hosts() {
         "AZURE_AUTHORITY_HOST",
         &[
             "neither a built-in Microsoft cloud",
-            "\"login.microsoftonline.com.evil.example\" to authority_hosts or to EDGEPASS_AUTHORITY_HOSTS",
+            "if it is meant, add \"login.microsoftonline.com.evil.example\" to EDGEPASS_AUTHORITY_HOSTS",
         ],
     );
     let json = entra(
@@ -956,7 +1029,7 @@ fn authority_hosts() {
     refused(
         load(&json),
         "identities.app.authority_host",
-        &["\"sts.contoso.example:8443\" to authority_hosts"],
+        &["\"sts.contoso.example:8443\" to authority_hosts or EDGEPASS_AUTHORITY_HOSTS"],
     );
     let config = host("https://LOGIN.windows.net/").unwrap();
     assert_eq!(

@@ -342,7 +342,17 @@ impl<'a> Reader<'a> {
         let policy = get("SignUpSignInPolicyId").or_else(|| get("DefaultUserFlow"));
         let client_id = self.required(&format!("{section}:ClientId"))?;
         let mut place = match (authority, instance.or(tenant)) {
-            (Some(authority), None) => of_authority(authority)?,
+            (Some(authority), None) => {
+                let place = of_authority(authority)?;
+                if place.lacks_policy() {
+                    return Err(ConfigError::new(
+                        &authority.from,
+                        "names no user flow, and its host is one of Azure AD B2C",
+                    )
+                    .hint("write it as https://NAME.b2clogin.com/TENANT/B2C_1_signin/v2.0"));
+                }
+                place
+            }
             (ignored, _) => {
                 if let (Some(authority), None) = (ignored, instance) {
                     // Microsoft.Identity.Web reads it where neither of the two is set, and fails without the one
@@ -371,12 +381,21 @@ impl<'a> Reader<'a> {
                     Some(tenant) => tenant,
                     None => self.required(&format!("{section}:TenantId"))?,
                 };
-                Place {
+                let place = Place {
                     url,
                     tenant: tenant.text().to_owned(),
                     tenant_from: tenant.from.clone(),
                     policy: policy.map(|policy| policy.text().to_owned()),
+                };
+                if place.lacks_policy() {
+                    let setting = format!("{section}:SignUpSignInPolicyId");
+                    return Err(ConfigError::new(
+                        self.settings.missing(&setting),
+                        "is not set, and Instance is a host of Azure AD B2C",
+                    )
+                    .hint("set it to the user flow or custom policy, such as B2C_1_signin"));
                 }
+                place
             }
         };
         let mut meta = META_TENANTS.iter();

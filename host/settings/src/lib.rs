@@ -93,13 +93,11 @@ impl Imported {
     #[must_use]
     pub fn explain(&self, error: ConfigError) -> ConfigError {
         let place = self.place(&error.setting).map(str::to_owned);
-        let Some(place) = place else {
-            return error;
-        };
         let detail = error.into_detail();
-        let explained = ConfigError::new(place, detail.message);
+        let explained = ConfigError::new(place.unwrap_or(detail.setting), detail.message);
+        // they have no such setting, and the variable counts for them too
         match detail.hint {
-            Some(hint) => explained.hint(hint),
+            Some(hint) => explained.hint(hint.replace("authority_hosts or ", "")),
             None => explained,
         }
     }

@@ -520,6 +520,31 @@ fn authorities_are_as_microsofts_libraries_read_them() {
             json!({ "Instance": null, "TenantId": null, "Authority": "https://idp.example/" }),
             ["AzureAd:Authority", "token_endpoint"],
         ),
+        // Azure AD B2C issues tokens by a user flow alone
+        (
+            json!({ "Instance": "https://fabrikam.b2clogin.com/" }),
+            [
+                "AzureAd:SignUpSignInPolicyId (appsettings.json): is not set, and Instance",
+                "such as B2C_1_signin",
+            ],
+        ),
+        (
+            json!({ "Instance": "https://fabrikam.b2clogin.com/tfp/", "Domain": "fabrikam.onmicrosoft.com" }),
+            [
+                "AzureAd:SignUpSignInPolicyId (appsettings.json): is not set",
+                "set it to",
+            ],
+        ),
+        (
+            json!({
+                "Instance": null, "TenantId": null,
+                "Authority": "https://fabrikam.b2clogin.com/fabrikam.onmicrosoft.com/v2.0",
+            }),
+            [
+                "AzureAd:Authority (appsettings.json, line 1): names no user flow",
+                "TENANT/B2C_1_signin/v2.0",
+            ],
+        ),
         // the tenant would be asked for at another cloud
         (
             json!({ "Instance": null, "Authority": "https://login.microsoftonline.us/x/v2.0" }),
@@ -1405,6 +1430,11 @@ fn what_the_engine_refuses_is_said_of_the_setting() {
         let error = Config::load(Some(&imported.document), &environment).unwrap_err();
         let error = imported.explain(error).to_string();
         assert!(error.starts_with(place), "{error}");
+        // which is no setting of these
+        assert!(!error.contains("authority_hosts"), "{error}");
+        let is_of_the_host = place.contains("Instance");
+        let names_variable = error.ends_with("add \"login.example\" to EDGEPASS_AUTHORITY_HOSTS");
+        assert_eq!(names_variable, is_of_the_host, "{error}");
     }
 }
 

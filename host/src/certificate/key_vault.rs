@@ -316,9 +316,8 @@ impl Vault {
     ) -> Result<(Arc<Snapshot>, String), Failure> {
         let path = self.file.path();
         let certificate = self.ask(CERTIFICATE, Method::GET, &path, None).await?;
-        let version = certificate.text("/id").and_then(|id| id.rsplit('/').next());
-        let is_name = |version: &&str| version.bytes().all(|b| b.is_ascii_alphanumeric());
-        let version = version.filter(is_name).ok_or_else(|| self.odd("id"))?;
+        let version = certificate.text("/id").and_then(version_of);
+        let version = version.ok_or_else(|| self.odd("id"))?;
         if certificate.flag("/attributes/enabled") == Some(false) {
             return Err(Failure::gone(format!(
                 "{self} has disabled version {version} of it: enable it there, or a newer one"
@@ -625,6 +624,14 @@ impl Vault {
     }
 }
 
+/// The version at the end of a certificate's identifier, `https://VAULT/certificates/NAME/VERSION`: letters and digits, which
+/// are put into paths.
+fn version_of(id: &str) -> Option<&str> {
+    let (_, version) = id.rsplit_once('/')?;
+    let is_name = !version.is_empty() && version.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_name.then_some(version)
+}
+
 /// What a vault says, without the tokens that it was shown: it may repeat them, in lower case too.
 fn said(text: &str, sent: &[Secret]) -> String {
     printable(&without_secrets(text, sent), MAX_WORDS_CHARS)
@@ -666,6 +673,28 @@ impl Remote {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_is_a_name() {
+        let at = "https://v.vault.azure.net/certificates/app";
+        for (end, version) in [
+            (
+                "/0123456789abcdef0123456789abcdef",
+                Some("0123456789abcdef0123456789abcdef"),
+            ),
+            ("/", None),
+            ("//", None),
+            ("/a.b", None),
+            ("/..", None),
+            ("/a?b", None),
+            ("/a%2f", None),
+            ("/é", None),
+            ("/ ", None),
+        ] {
+            assert_eq!(version_of(&format!("{at}{end}")), version, "{end}");
+        }
+        assert_eq!((version_of("app"), version_of("")), (None, None));
+    }
 
     #[test]
     fn a_vault_repeats_no_token() {

@@ -57,7 +57,9 @@ impl Client {
             Some(issuer) => Some(Description::of_issuer(issuer)),
             None => match self.authority.user_flow() {
                 Some(flow) => Some(flow.description()),
-                None => self.authority.description_of_entra(tenant?),
+                None => self
+                    .authority
+                    .description_of_entra(tenant?, &self.client_id),
             },
         }
     }

@@ -28,7 +28,17 @@ pub(super) fn with_tenant(
         check(&place.at("policy"), rules::policy(policy))?;
         place.need_every_credential(place.at("policy"));
     }
-    check(&place.setting("policy"), authority.set_policy(policy))?;
+    if let Err(refusal) = authority.set_policy(policy) {
+        // no variable names one
+        return match place.is_environment_only() {
+            true => Err(ConfigError::new(
+                Environment::AZURE_AUTHORITY_HOST,
+                "is a host of Azure AD B2C, whose tokens are those of a user flow or custom policy",
+            )
+            .hint("write a configuration whose identity has policy, such as B2C_1_signin, and name it by EDGEPASS_CONFIG")),
+            false => check(&place.at("policy"), Err(refusal)),
+        };
+    }
     if let Some(tenant) = tenant {
         tenant.check(rules::tenant)?;
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use crate::authority::{Reason, Refusal};
-use crate::{Error, ErrorClass};
+use crate::{Error, ErrorClass, text};
 
 /// What is wrong with the configuration. Never repeats a secret.
 ///
@@ -31,13 +31,17 @@ pub struct ConfigErrorDetail {
 impl ConfigError {
     /// An error about that setting; the message continues its name.
     pub fn new(setting: impl Into<String>, message: impl Into<String>) -> Self {
-        Self(Box::new(ConfigErrorDetail {
-            setting: setting.into(),
-            message: message.into(),
-            hint: None,
-            #[cfg(not(target_family = "wasm"))]
-            place: None,
-        }))
+        // what is configured may be in either, with a line break at its end
+        fn visible(setting: &str, message: &str) -> ConfigError {
+            ConfigError(Box::new(ConfigErrorDetail {
+                setting: text::visible(setting),
+                message: text::visible(message),
+                hint: None,
+                #[cfg(not(target_family = "wasm"))]
+                place: None,
+            }))
+        }
+        visible(&setting.into(), &message.into())
     }
 
     /// Says where in the text of the configuration it is.

@@ -450,6 +450,10 @@ const PHRASES: &[(&str, &str)] = &[
     ),
     (", or set the identity's scopes", ""),
     (
+        "authority_hosts or EDGEPASS_AUTHORITY_HOSTS",
+        Environment::EDGEPASS_AUTHORITY_HOSTS,
+    ),
+    (
         "set use_bound_credential on its certificate",
         "write a configuration whose certificate has use_bound_credential",
     ),

@@ -35,7 +35,7 @@ pub(super) async fn token_endpoint(
     let found = described(io, &description, wanted, correlation_id, secrets).await;
     let endpoint = found.and_then(|found| {
         let Found { plain, alias, .. } = Found::parse(found.text());
-        chosen(issuer, plain, alias.filter(|_| mtls))
+        chosen(issuer, plain, alias.filter(|_| mtls), secrets)
     });
     endpoint.map_err(|error| {
         // by then it may say something else
@@ -120,7 +120,8 @@ pub(crate) fn permitted(
         let message = format!("its {field} {}", refusal.message);
         Error::new(ErrorClass::InvalidResponse, message).hint("have the metadata mended")
     });
-    let endpoint = endpoint.and_then(|endpoint| trusted(&description.hosts, field, endpoint));
+    let endpoint =
+        endpoint.and_then(|endpoint| trusted(&description.hosts, field, endpoint, secrets));
     endpoint.map_err(|error| named(description, error, secrets))
 }
 
@@ -204,7 +205,12 @@ fn named(description: &Description, error: Error, secrets: &[Secret]) -> Error {
 }
 
 /// The endpoint out of what was found, if requests may go there. RFC 8705 section 5 has the alias for mutual TLS.
-fn chosen(issuer: &Issuer, plain: &str, alias: Option<&str>) -> Result<Endpoint, Error> {
+fn chosen(
+    issuer: &Issuer,
+    plain: &str,
+    alias: Option<&str>,
+    secrets: &[Secret],
+) -> Result<Endpoint, Error> {
     let (field, url) = match alias {
         Some(alias) => ("mtls_endpoint_aliases.token_endpoint", alias),
         None => ("token_endpoint", plain),
@@ -214,19 +220,24 @@ fn chosen(issuer: &Issuer, plain: &str, alias: Option<&str>) -> Result<Endpoint,
         Error::new(ErrorClass::InvalidResponse, message)
             .hint("have the metadata mended, or set token_endpoint in place of issuer")
     })?;
-    trusted(&issuer.hosts, field, endpoint)
+    trusted(&issuer.hosts, field, endpoint, secrets)
 }
 
-fn trusted(hosts: &[String], field: &str, endpoint: Endpoint) -> Result<Endpoint, Error> {
-    let host = &endpoint.authority;
-    if hosts.contains(host) {
+fn trusted(
+    hosts: &[String],
+    field: &str,
+    endpoint: Endpoint,
+    secrets: &[Secret],
+) -> Result<Endpoint, Error> {
+    if hosts.contains(&endpoint.authority) {
         return Ok(endpoint);
     }
+    let host = clean(&endpoint.authority, &Needles::of(secrets));
     let message = format!(
         "its {field} is at `{host}`, which is neither the issuer's host nor named as trusted"
     );
     Err(Error::new(ErrorClass::Configuration, message).hint(format!(
-        "if it is meant, add \"{host}\" to authority_hosts or to EDGEPASS_AUTHORITY_HOSTS"
+        "if it is meant, add \"{host}\" to authority_hosts or EDGEPASS_AUTHORITY_HOSTS"
     )))
 }
 

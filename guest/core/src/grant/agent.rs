@@ -188,7 +188,19 @@ impl Agent {
         purpose: &Purpose<'_>,
     ) -> Result<ClientAuth, Failure> {
         self.first.make_room(io, PREFIX, MAX_AGENT_ASSERTIONS);
-        self.first.client_auth(io, purpose).await
+        let auth = self.first.client_auth(io, purpose).await;
+        auth.map_err(|failure| {
+            let has = |code| failure.error.detail().aadsts.contains(&code);
+            let error = match has(9_002_313) {
+                // the one field of it that other apps' requests have not
+                true => failure.error.hint(format!(
+                    "check that {} is a blueprint of agent identities: other apps vouch for none",
+                    self.blueprint
+                )),
+                false => failure.error,
+            };
+            Failure { error, ..failure }
+        })
     }
 
     /// Adds what stands for the agent where it acts as a user.

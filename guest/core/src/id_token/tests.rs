@@ -1213,6 +1213,63 @@ fn every_form_of_authority_has_its_issuer() {
     }
 }
 
+/// Its keys are published to who names it: by the metadata of the application alone, where there are applications of that kind.
+#[test]
+fn an_application_may_have_a_signing_key_of_its_own() {
+    const APP: &str = "66666666-7777-8888-9999-000000000000";
+    let (of_tenant, own) = (rs256(), rs256());
+    let b2c = json!({ "client_id": APP, "authority_host": "https://contoso.b2clogin.com",
+        "tenant_id": "contoso.onmicrosoft.com", "policy": "B2C_1_signin" });
+    for (config, metadata, issuer) in [
+        (json!({ "client_id": APP }), format!("{METADATA}?appid={APP}"), ISSUER.to_owned()),
+        (
+            json!({ "client_id": APP, "endpoint_version": "v1.0" }),
+            format!(
+                "https://login.microsoftonline.com/{TENANT}/.well-known/openid-configuration?appid={APP}"
+            ),
+            format!("https://sts.windows.net/{TENANT}/"),
+        ),
+        (
+            json!({ "client_id": APP, "authority_host": "https://contoso.ciamlogin.com" }),
+            format!("https://contoso.ciamlogin.com/{TENANT}/v2.0/.well-known/openid-configuration?appid={APP}"),
+            format!("https://contoso.ciamlogin.com/{TENANT}/v2.0"),
+        ),
+        (
+            b2c,
+            "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_signin/v2.0/.well-known/openid-configuration".to_owned(),
+            format!("https://contoso.b2clogin.com/{TENANT}/v2.0/"),
+        ),
+        (
+            json!({ "client_id": APP, "authority_host": "https://entra.example/dstsv2" }),
+            format!("https://entra.example/dstsv2/{TENANT}/v2.0/.well-known/openid-configuration"),
+            format!("https://entra.example/dstsv2/{TENANT}/"),
+        ),
+        // an application of Entra ID has a GUID
+        (json!({ "client_id": "app-1" }), METADATA.to_owned(), ISSUER.to_owned()),
+    ] {
+        let client = config["client_id"].clone();
+        let mut world = World::with(&of_tenant, entra(config));
+        let (_, host) = metadata.split_once("https://").unwrap();
+        let (host, _) = host.split_once('/').unwrap();
+        let keys = format!("https://{host}/common/discovery/v2.0/keys?appid={APP}");
+        world.page(&metadata, &json!({ "issuer": issuer, "jwks_uri": keys }));
+        world.publish(&keys, &[("own", &own)]);
+        let mut said = claims();
+        said["aud"] = client;
+        said["iss"] = json!(issuer);
+        let id_token = own.jws(&json!({ "alg": "RS256", "kid": "own" }), &said);
+        let token = world.redeem(&id_token);
+        let token = token.unwrap_or_else(|error| panic!("{metadata}: {error:#} {:?}", world.asked));
+        assert!(token.id_token.is_some());
+        let asked = world.asked.iter().filter(|asked| asked.starts_with("GET"));
+        let asked: Vec<&str> = asked.map(String::as_str).collect();
+        assert_eq!(asked, [format!("GET {metadata}"), format!("GET {keys}")]);
+        // another key is nobody's
+        let id_token = of_tenant.jws(&json!({ "alg": "RS256", "kid": "own" }), &said);
+        assert!(world.redeem(&id_token).is_err(), "{metadata}");
+    }
+}
+
 /// A server without tenants.
 fn other_server(more: Value) -> Config {
     config(

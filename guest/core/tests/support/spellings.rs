@@ -26,6 +26,15 @@ fn hex(text: &str, format: fn(u8) -> String) -> String {
     text.bytes().map(format).collect()
 }
 
+fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// UTF-16, the low byte of each unit first.
+fn wide(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
 fn html(text: &str) -> String {
     spelt(text, |c| match c {
         '<' => "&lt;".into(),
@@ -60,6 +69,7 @@ fn unicode(text: &str, all: bool) -> String {
 pub(crate) fn spellings_of(secret: &str) -> Vec<(&'static str, String)> {
     let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     let upper = percent(secret, |b| format!("%{b:02X}"), false);
+    let mut deeper = percent(&upper, |b| format!("%{b:02X}"), false);
     let mut all = vec![
         ("raw", secret.to_owned()),
         ("form", form.clone()),
@@ -72,10 +82,7 @@ pub(crate) fn spellings_of(secret: &str) -> Vec<(&'static str, String)> {
             "percent, all",
             percent(secret, |b| format!("%{b:02X}"), true),
         ),
-        (
-            "percent, twice",
-            percent(&upper, |b| format!("%{b:02X}"), false),
-        ),
+        ("percent, twice", deeper.clone()),
         ("json", json(secret)),
         ("json, slashes", json(secret).replace('/', "\\/")),
         ("json, twice", json(&json(secret))),
@@ -98,7 +105,24 @@ pub(crate) fn spellings_of(secret: &str) -> Vec<(&'static str, String)> {
             "html, hexadecimal",
             spelt(secret, |c| format!("&#x{:X};", u32::from(c))),
         ),
+        (
+            "html, decimal without its end",
+            spelt(secret, |c| format!("&#{}", u32::from(c))),
+        ),
+        (
+            "html, hexadecimal without its end",
+            spelt(secret, |c| format!("&#x{:x}", u32::from(c))),
+        ),
+        ("hexadecimal, of UTF-16", hex_of(&wide(secret))),
     ];
+    for name in [
+        "percent, three times",
+        "percent, four times",
+        "percent, five times",
+    ] {
+        deeper = percent(&deeper, |b| format!("%{b:02X}"), false);
+        all.push((name, deeper.clone()));
+    }
     // a short one is taken out where it is a word
     if secret.len() >= 7 {
         let pair = format!("{CLIENT}:{secret}");
@@ -111,6 +135,18 @@ pub(crate) fn spellings_of(secret: &str) -> Vec<(&'static str, String)> {
             "hexadecimal, in pairs",
             hex(secret, |b| format!("{b:02x}:")),
         ));
+        for (name, format) in [
+            (
+                "hexadecimal, a list",
+                (|b| format!("0x{b:02x},")) as fn(u8) -> String,
+            ),
+            ("hexadecimal, a list with spaces", |b| {
+                format!("0x{b:02X}, ")
+            }),
+        ] {
+            let list = hex(secret, format);
+            all.push((name, list.trim_end_matches([',', ' ']).to_owned()));
+        }
     }
     let pairs = [
         secret.to_owned(),
@@ -134,6 +170,9 @@ pub(crate) fn spellings_of(secret: &str) -> Vec<(&'static str, String)> {
             all.push((name, percent(&encoded, |b| format!("%{b:02X}"), false)));
         }
     }
+    let wide = wide(secret);
+    all.push(("base64, of UTF-16", STANDARD.encode(&wide)));
+    all.push(("base64url, of UTF-16", URL_SAFE_NO_PAD.encode(&wide)));
     all
 }
 

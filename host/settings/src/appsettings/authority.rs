@@ -92,6 +92,12 @@ pub(super) fn of_authority(setting: &Setting) -> Result<Place, ConfigError> {
 }
 
 impl Place {
+    /// Whether it is Azure AD B2C, which issues tokens by a user flow alone, and none is named. Under a domain of somebody's own
+    /// it cannot be told from Entra ID.
+    pub(super) fn lacks_policy(&self) -> bool {
+        self.policy.is_none() && self.url.authority.ends_with(".b2clogin.com")
+    }
+
     /// The fields of a client that say where it is asked.
     pub(super) fn client(self, at: &str, draft: &mut Draft) -> Client {
         let Self {
