@@ -9,8 +9,11 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::*;
 use crate::grant::tests::{allow_every_grant, any_grant};
-use crate::limits::MAX_USER_TOKENS;
-use crate::{Environment, Grant, HttpResponse, Secret, SecretBytes};
+use crate::limits::{
+    FLIGHT_TIMEOUT_MS, MAX_CACHED_TOKENS, MAX_FLIGHTS, MAX_USER_EXCHANGES, MAX_USER_FLIGHTS,
+    MAX_USER_PACES, MAX_USER_TOKENS, MAX_USER_WAITING, MAX_WAITING,
+};
+use crate::{Environment, Grant, HttpResponse, Secret, SecretBytes, TokenSource};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;

@@ -1,0 +1,94 @@
+use super::*;
+
+#[test]
+fn neither_a_key_nor_its_password_goes_to_the_component() {
+    let config = r#"{
+        "identities": {"app": {"tenant_id": "t", "client_id": "c",
+            "credential": {"certificate": {"name": "k"}}}},
+        "certificates": {"k": {"certificate_base64": "aHVudGVyMg==", "password_env": "P"}}
+    }"#;
+    let named = [
+        ("AZURE_TENANT_ID", "t"),
+        ("AZURE_CLIENT_ID", "c"),
+        ("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pfx"),
+        ("AZURE_CLIENT_CERTIFICATE_PASSWORD", "hunter2"),
+        ("P", "hunter2"),
+    ];
+    for config in [Some(config), None] {
+        let mut builder = Provider::builder()
+            .environment(Environment::from_pairs(named))
+            .ca_pem(include_bytes!("../../tests/pkcs12/chain.pem"));
+        if let Some(config) = config {
+            builder = builder.config_json(config);
+        }
+        let host = builder.build_host().unwrap();
+        let told = host
+            .told()
+            .iter()
+            .map(|(name, value)| (name, value.expose()));
+        let text = format!("{:?}", told.collect::<Vec<_>>());
+        assert!(
+            !text.contains("hunter2") && !text.contains("aHVudGVyMg"),
+            "{text}"
+        );
+        assert!(text.contains("certificates") == config.is_some(), "{text}");
+    }
+}
+
+#[cfg(feature = "token-store")]
+#[test]
+fn a_store_of_the_program_goes_before_that_of_the_configuration() {
+    let store = TokenStoreFile {
+        url: Some("rediss://cache.example".into()),
+        encryption_keys_file: Some("/keys".into()),
+        username: Some("u".into()),
+        password_file: Some("/password".into()),
+        password_env: None,
+        ca_file: Some("/ca.pem".into()),
+        database: Some(2),
+        key_prefix: Some("fleet".into()),
+        users: true,
+    };
+    for document in [
+        None,
+        Some(
+            r#"{"host": {"proxy": "none"}, "identities": {"a": {"credential": {"managed_identity": {}}}}}"#,
+        ),
+        Some(
+            r#"{"host": {"token_store": {"url": "redis://other", "encryption_keys_file": "/k"}},
+            "identities": {"a": {"credential": {"managed_identity": {}}}}}"#,
+        ),
+    ] {
+        let whole = with_token_store(document, &store).unwrap();
+        let config = Config::load(Some(whole.expose()), &Environment::default()).unwrap();
+        assert_eq!(config.host.token_store.as_ref(), Some(&store));
+        let proxy = config.host.proxy.as_deref();
+        assert_eq!(
+            proxy,
+            document.filter(|d| d.contains("proxy")).map(|_| "none")
+        );
+    }
+    assert!(with_token_store(Some("{"), &store).is_none());
+    assert!(with_token_store(Some(r#"{"host": 1}"#), &store).is_none());
+}
+
+#[tokio::test]
+async fn a_flight_that_panics_is_not_joined_for_ever() {
+    let flights = Arc::new(Flights::default());
+    let request = TokenRequest::for_scopes(["a"]);
+    let key = Key::of(&request).unwrap();
+    let (finish, flight) = watch::channel(None);
+    flights.0.lock().unwrap().insert(key.clone(), flight);
+    let landing = Landing {
+        flights: Arc::clone(&flights),
+        key,
+    };
+    let mut joined = flights.join(&request).unwrap();
+    let ended = tokio::spawn(async move {
+        let (_landing, _finish) = (landing, finish);
+        std::panic::resume_unwind(Box::new("a defect"));
+    });
+    assert!(ended.await.unwrap_err().is_panic());
+    assert!(joined.wait_for(Option::is_some).await.is_err());
+    assert!(flights.join(&request).is_none());
+}
