@@ -4,6 +4,7 @@
 //! `proxy.rs`. The one socket of another family is in `workload_api.rs`.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -490,7 +491,7 @@ async fn exchange(
     let took = started.elapsed().as_millis();
     match &result {
         Ok(response) => log::debug!("{place}: {} in {took} ms", response.status().as_u16()),
-        Err(e) => log::warn!("{place}: {e} after {took} ms"),
+        Err(e) => log::warn!("{place}: {} after {took} ms", Said(e)),
     }
     result.map(|response| response.map(|body| Full::new(body).map_err(Error::from).boxed_unsync()))
 }
@@ -555,6 +556,21 @@ pub(crate) fn transport_error(error: &(dyn StdError + 'static)) -> Error {
             Error::ConnectionTerminated
         }
         _ => Error::HttpProtocolError,
+    }
+}
+
+/// A failure for people. A reason of the host's own begins with a word for its component.
+pub(crate) struct Said<'e>(pub(crate) &'e Error);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Error::InternalError(Some(reason)) = self.0 else {
+            return write!(f, "{}", self.0);
+        };
+        let plain = HttpErrorKind::REASONS
+            .iter()
+            .find_map(|(word, _)| reason.strip_prefix(word)?.strip_prefix(": "));
+        f.write_str(plain.unwrap_or(reason))
     }
 }
 
@@ -903,7 +919,7 @@ mod tests {
         let answer = |text: &str| Manner::Answer(format!("{text}\r\n\r\n"));
         /// What the proxy does; user and password; the reason; what of the hint; whether time may cure it.
         type Row<'a> = (Manner, &'a str, &'a str, &'a str, bool);
-        let rows: [Row<'_>; 16] = [
+        let rows: [Row<'_>; 20] = [
             (
                 Manner::Close,
                 "",
@@ -941,6 +957,36 @@ mod tests {
                 "u:hunter2@",
                 "does not take its credentials (407)",
                 "check user name and password in HTTPS_PROXY",
+                false,
+            ),
+            (
+                answer("HTTP/1.1 401 x"),
+                "",
+                "asks for credentials (401)",
+                "write them into HTTPS_PROXY: http://USER:PASSWORD@127.0.0.1:",
+                false,
+            ),
+            (
+                answer("HTTP/1.1 401 x\r\nwww-authenticate: Basic realm=x"),
+                "u:hunter2@",
+                "does not take its credentials (401)",
+                "check user name and password in HTTPS_PROXY",
+                false,
+            ),
+            (
+                answer("HTTP/1.1 401 x\r\nwww-authenticate: Negotiate"),
+                "",
+                "in a way that is not supported (401)",
+                "only Basic is",
+                false,
+            ),
+            (
+                answer(
+                    "HTTP/1.1 401 x\r\nwww-authenticate: NTLM\r\nproxy-authenticate: Basic realm=x",
+                ),
+                "",
+                "asks for credentials (401)",
+                "write them into HTTPS_PROXY",
                 false,
             ),
             (
