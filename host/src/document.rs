@@ -155,7 +155,7 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, String> {
 
 /// The same of the settings file of a .NET program.
 pub(crate) fn read_dotnet(path: &Path) -> Result<Zeroizing<String>, String> {
-    dotnet_text(&*bytes_of(path)?).map_err(|reason| format!("{reason}: write it as UTF-8"))
+    dotnet_text(&bytes_of(path)?).map_err(|reason| format!("{reason}: write it as UTF-8"))
 }
 
 fn bytes_of(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
