@@ -19,9 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use base64::Engine as _;
 use edgepass_core::config::{CertificateFiles, KeyVaultFile};
 use edgepass_core::needs::IssuedCertificateNeed;
-use edgepass_core::{
-    Algorithm, Environment, Issuance, Secret, SecretBytes, without_byte_order_mark,
-};
+use edgepass_core::{Algorithm, Environment, Issuance, Secret, SecretBytes};
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
@@ -237,18 +235,12 @@ impl Password {
                 reason: "password_env names an environment variable that is not set; it takes the variable's name, not the password".to_owned(),
             }),
             Place::File(path) => {
-                let shown = path.display();
-                let bytes =
-                    files::read_bounded(path, limits::PASSWORD_FILE_BYTES).map_err(|e| {
-                        LoadError::NoPassword {
-                            reason: format!("{shown} (password_file) cannot be read: {e}"),
-                        }
-                    })?;
-                let text = std::str::from_utf8(&bytes).map_err(|_| LoadError::NoPassword {
-                    reason: format!("{shown} (password_file) is not text in UTF-8"),
-                })?;
-                let text = without_byte_order_mark(text);
-                Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+                files::read_password(path).map_err(|reason| LoadError::NoPassword {
+                    reason: format!(
+                        "{} (password_file) cannot be read: {reason}",
+                        path.display()
+                    ),
+                })
             }
         }
     }

@@ -30,6 +30,7 @@ use crate::sources::Sources;
 #[cfg(feature = "token-store")]
 use crate::token_store::TokenStore;
 use crate::verify;
+use crate::words::Words;
 
 /// What components may reach through this host: token endpoints, token files, certificates, the assertion source.
 ///
@@ -48,6 +49,8 @@ pub(crate) struct Reach {
     pub(crate) default_identity: Option<String>,
     /// Names of certificates that no credential uses: nobody reaches them.
     pub(crate) unused_certificates: Vec<String>,
+    /// In whose names things are said.
+    pub(crate) words: Words,
     pub(crate) files: TokenFiles,
     pub(crate) assertions: Option<Box<dyn AssertionSource>>,
     /// What gives assertions of this machine's own.
@@ -62,6 +65,8 @@ pub(crate) struct Reach {
     pub(crate) consumers: ConsumersFile,
     /// Which requests of applications get tokens.
     pub(crate) http: Option<HttpFile>,
+    /// Where those stand in the text of the configuration: settings and their places.
+    pub(crate) rule_places: Vec<(String, String)>,
     pub(crate) memory_bytes: usize,
     pub(crate) warnings: Vec<String>,
     /// By which way https goes out, if there is a proxy.
@@ -119,7 +124,13 @@ impl Host {
             .chain(unused)
             .chain(servers)
             .chain(self.0.sources.problems())
+            .map(|problem| self.0.words.say(&problem))
             .collect()
+    }
+
+    /// In whose names things are said.
+    pub(crate) fn words(&self) -> &Words {
+        &self.0.words
     }
 
     /// What of the token store did not work when it was last asked, or was not taken, a line each. No request fails for it.
@@ -230,6 +241,21 @@ impl Host {
     /// The rules of the configuration.
     pub(crate) fn http(&self) -> Option<&HttpFile> {
         self.0.http.as_ref()
+    }
+
+    /// Where a setting of a rule stands in the text of the configuration, or what is around it.
+    pub(crate) fn place_of_rule(&self, setting: &str) -> Option<&str> {
+        let is_around = |known: &str| {
+            let rest = setting.strip_prefix(known);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let known = self
+            .0
+            .rule_places
+            .iter()
+            .filter(|(known, _)| is_around(known));
+        let nearest = known.max_by_key(|(known, _)| known.len());
+        nearest.map(|(_, place)| place.as_str())
     }
 
     fn with_environment(&self, wasi: &mut WasiCtxBuilder) -> Context {

@@ -122,16 +122,49 @@ pub fn text(bytes: &[u8]) -> Result<&str, &'static str> {
     std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text")
 }
 
+/// What the settings file of a .NET program says, or why it is not text: UTF-8, or UTF-16 that begins with its mark, which
+/// `StreamReader` of .NET reads as well. The error continues its name.
+pub fn dotnet_text(bytes: &[u8]) -> Result<Zeroizing<String>, &'static str> {
+    let unit: fn([u8; 2]) -> u16 = match bytes {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => return text(bytes).map(|text| Zeroizing::new(text.to_owned())),
+    };
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    let units = pairs.iter().skip(1).map(|pair| unit(*pair));
+    let mut out = Zeroizing::new(String::with_capacity(bytes.len()));
+    for character in char::decode_utf16(units) {
+        match character {
+            Ok('\0') => return Err("is not text: it has a NUL character"),
+            Ok(character) => out.push(character),
+            Err(_) => return Err("begins as UTF-16, and is not"),
+        }
+    }
+    match rest {
+        [] => Ok(out),
+        _ => Err("begins as UTF-16, and is not"),
+    }
+}
+
 /// The text of a file. The error continues its name.
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, String> {
-    let bytes = read_bounded(path, limits::CONFIG_BYTES).map_err(|error| match error {
+    let bytes = bytes_of(path)?;
+    let text = text(&bytes).map_err(|reason| format!("{reason}: write it as UTF-8"))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// The same of the settings file of a .NET program.
+pub(crate) fn read_dotnet(path: &Path) -> Result<Zeroizing<String>, String> {
+    dotnet_text(&bytes_of(path)?).map_err(|reason| format!("{reason}: write it as UTF-8"))
+}
+
+fn bytes_of(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    read_bounded(path, limits::CONFIG_BYTES).map_err(|error| match error {
         FileError::TooLarge { limit } => {
             format!("has more than {limit} bytes: is it the right file?")
         }
         error => format!("cannot be read: {error}"),
-    })?;
-    let text = text(&bytes).map_err(|reason| format!("{reason}: write it as UTF-8"))?;
-    Ok(Zeroizing::new(text.to_owned()))
+    })
 }
 
 #[cfg(test)]
@@ -300,6 +333,38 @@ mod tests {
                     !expected.is_empty() && said.contains(expected),
                     "{bytes:?}: {said}"
                 ),
+            }
+        }
+    }
+
+    #[test]
+    fn a_program_of_dotnet_has_settings_in_utf_16_as_well() {
+        let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            text.encode_utf16().flat_map(bytes).collect()
+        };
+        let said = "{\"größe\": \"🔑\"}";
+        let marked = format!("\u{feff}{said}");
+        for (bytes, expected) in [
+            (said.as_bytes().to_vec(), Ok(said)),
+            (marked.clone().into_bytes(), Ok(&*marked)),
+            (utf16(&marked, u16::to_le_bytes), Ok(said)),
+            (utf16(&marked, u16::to_be_bytes), Ok(said)),
+            (utf16("\u{feff}", u16::to_le_bytes), Ok("")),
+            (utf16(said, u16::to_le_bytes), Err("is UTF-16")),
+            (
+                [&utf16(&marked, u16::to_le_bytes)[..], b"x"].concat(),
+                Err("begins as UTF-16, and is not"),
+            ),
+            (
+                b"\xff\xfe\x00\xd8x\x00".to_vec(),
+                Err("begins as UTF-16, and is not"),
+            ),
+            (b"\xff\xfe\x00\x00".to_vec(), Err("NUL")),
+        ] {
+            match (dotnet_text(&bytes), expected) {
+                (Ok(text), Ok(expected)) => assert_eq!(*text, expected),
+                (Err(said), Err(expected)) => assert!(said.contains(expected), "{said}"),
+                (found, expected) => panic!("{bytes:?}: {found:?}, {expected:?}"),
             }
         }
     }

@@ -30,7 +30,8 @@
 //! | that a rule [without a token](Rule::without_token) names | left as it is |
 //! | `CONNECT`, which opens a tunnel, and `TRACE`, whose answer repeats the request | left as it is |
 //! | over plain http, but where a rule [permits it](Rule::http_on_loopback) for this machine | refused |
-//! | with a user name or password in its address, or a `Host` header of another host | refused |
+//! | with a `Host` header of another host | refused |
+//! | whose host not everybody reads alike (a user name before it, `127.1`, percent-encoding), whatever rules there are | refused |
 //! | whose path servers read in several ways, where a rule looks at the path | refused |
 //! | without a whole address (scheme and host) | refused |
 //!
@@ -77,7 +78,6 @@ pub use self::outgoing::Outgoing;
 pub use self::reach::Reach;
 pub use self::rule::Rule;
 use self::rule::{MAX_RULES, refusal};
-use self::target::Target;
 use crate::cache::Token;
 use crate::provider::Provider;
 
@@ -85,6 +85,9 @@ use crate::provider::Provider;
 /// extension of the request ([`http::Extensions`]), for rules [`on behalf of`](Rule::on_behalf_of) users.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OnBehalfOf(pub Secret);
+
+/// Where a configuration has its rules.
+const CONFIGURED: &str = "http.rules";
 
 /// Puts tokens on requests, by rules. A cheap handle: clones share all.
 #[derive(Clone)]
@@ -113,14 +116,19 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// When a rule is wrong, named by its place (`http.rules[0]`).
+    /// When a rule is wrong, named by its setting (`http.rules[0].match.host`), with its place in the text of a configuration.
     pub fn configured_downstream(&self) -> Result<Downstream, ConfigError> {
         let rules = self.host().http().map_or(&[][..], |http| &http.rules);
         let rules = rules
             .iter()
             .enumerate()
-            .map(|(index, rule)| Rule::of_configuration(&format!("http.rules[{index}]"), rule));
-        self.downstream_of("http.rules", rules.collect::<Result<_, _>>()?)
+            .map(|(index, rule)| Rule::of_configuration(&format!("{CONFIGURED}[{index}]"), rule));
+        let rules = rules.collect::<Result<_, _>>();
+        let downstream = rules.and_then(|rules| self.downstream_of(CONFIGURED, rules));
+        downstream.map_err(|error| match self.host().place_of_rule(&error.setting) {
+            Some(place) => error.at(place),
+            None => error,
+        })
     }
 
     fn downstream_of(&self, setting: &str, rules: Vec<Rule>) -> Result<Downstream, ConfigError> {
@@ -132,9 +140,12 @@ impl Provider {
             ));
         }
         let rules = rules.into_iter().enumerate().map(|(index, rule)| {
-            rule.checked(&format!("{setting}[{index}]"), &|identity| {
-                self.has_identity(identity)
-            })
+            let place = format!("{setting}[{index}]");
+            let of_match = match setting == CONFIGURED {
+                true => format!("{place}.match"),
+                false => place.clone(),
+            };
+            rule.checked(&place, &of_match, &|identity| self.has_identity(identity))
         });
         Ok(Downstream(Arc::new(Inner {
             rules: rules.collect::<Result<_, _>>()?,
@@ -172,13 +183,13 @@ impl Downstream {
     /// Whether a rule is for the host and port of that address, whatever it says of them.
     #[cfg(feature = "tower")]
     fn names(&self, uri: &http::Uri) -> bool {
-        Target::of(uri).is_ok_and(|target| self.0.rules.iter().any(|rule| rule.is_at(&target)))
+        target::of(uri).is_ok_and(|target| self.0.rules.iter().any(|rule| rule.is_at(&target)))
     }
 
     /// The rule that a request is for, whether or not it gets a token by it.
     #[cfg(feature = "tower")]
     fn fitting<B>(&self, request: &Request<B>) -> Option<(usize, &Rule)> {
-        let target = Target::of(request.uri()).ok()?;
+        let target = target::of(request.uri()).ok()?;
         let mut rules = self.0.rules.iter().enumerate();
         let (method, uri) = (request.method(), request.uri());
         rules.find(|(_, rule)| rule.fits(&target, method, uri).is_ok_and(|fits| fits))
@@ -389,7 +400,7 @@ fn rule_of<'r, B>(
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Ok(None);
     }
-    let target = Target::of(request.uri())?;
+    let target = target::of(request.uri())?;
     for (place, rule) in rules.iter().enumerate() {
         if !rule.fits(&target, request.method(), request.uri())? {
             continue;
@@ -398,7 +409,7 @@ fn rule_of<'r, B>(
         if rule.disabled || (rule.keep_existing && headers.contains_key(&rule.header)) {
             return Ok(None);
         }
-        target.check(headers, rule.http_on_loopback)?;
+        target::check(&target, headers, rule.http_on_loopback)?;
         return Ok(Some((place, rule)));
     }
     Ok(None)
@@ -457,7 +468,7 @@ mod tests {
     use super::*;
 
     fn checked(rule: Rule) -> Result<Rule, ConfigError> {
-        rule.checked("rules[0]", &|identity| identity == "app")
+        rule.checked("rules[0]", "rules[0]", &|identity| identity == "app")
     }
 
     fn rules(rules: impl IntoIterator<Item = Rule>) -> Vec<Rule> {
@@ -512,20 +523,20 @@ mod tests {
             // hosts that look like one
             ("https://evil-api.example/v1", Ok(None)),
             ("https://api.example.evil/v1", Ok(None)),
-            ("https://api.example../v1", Ok(None)),
+            ("https://api.example../v1", Err("reads alike")),
             ("https://evil.test/api.example/v1", Ok(None)),
             ("https://evil.test/?https://api.example/v1", Ok(None)),
-            ("https://api.example@evil.test/v1", Ok(None)),
-            ("https://api.example:443@evil.test/v1", Ok(None)),
+            ("https://api.example@evil.test/v1", Err("reads alike")),
+            ("https://api.example:443@evil.test/v1", Err("reads alike")),
             ("https://a.vault.example/x", Ok(Some("vault"))),
             ("https://a.b.vault.example/x", Ok(Some("vault"))),
             ("https://vault.example/x", Ok(None)),
             ("https://evilvault.example/x", Ok(None)),
             // names in an address
-            ("https://user@api.example/v1", Err("user name")),
-            ("https://user:word@api.example/v1", Err("user name")),
-            ("https://@api.example/v1", Err("user name")),
-            ("https://evil.test@api.example/v1", Err("user name")),
+            ("https://user@api.example/v1", Err("reads alike")),
+            ("https://user:word@api.example/v1", Err("reads alike")),
+            ("https://@api.example/v1", Err("reads alike")),
+            ("https://evil.test@api.example/v1", Err("reads alike")),
             // without TLS
             ("http://api.example/v1", Err("without TLS")),
             ("ws://api.example/v1", Err("without TLS")),
@@ -537,12 +548,12 @@ mod tests {
             ("http://localhost.example:8080/", Ok(None)),
             ("http://127.0.0.1/", Ok(Some("four"))),
             ("http://127.0.0.2/", Ok(None)),
-            ("http://127.1/", Ok(None)),
+            ("http://127.1/", Err("reads alike")),
             ("http://[::1]/", Ok(Some("six"))),
             ("https://[0:0:0:0:0:0:0:1]/", Ok(Some("six"))),
             ("https://[::1]:443/", Ok(Some("six"))),
             ("https://[::2]/", Ok(None)),
-            ("https://[::ffff:127.0.0.1]/", Ok(None)),
+            ("https://[::ffff:127.0.0.1]/", Ok(Some("four"))),
             // paths that servers read in several ways
             ("https://api.example/v1/../open", Err("several ways")),
             ("https://api.example/v1/%2e%2e/open", Err("several ways")),

@@ -4,6 +4,7 @@
 //! `proxy.rs`. The one socket of another family is in `workload_api.rs`.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -490,7 +491,7 @@ async fn exchange(
     let took = started.elapsed().as_millis();
     match &result {
         Ok(response) => log::debug!("{place}: {} in {took} ms", response.status().as_u16()),
-        Err(e) => log::warn!("{place}: {e} after {took} ms"),
+        Err(e) => log::warn!("{place}: {} after {took} ms", Said(e)),
     }
     result.map(|response| response.map(|body| Full::new(body).map_err(Error::from).boxed_unsync()))
 }
@@ -555,6 +556,21 @@ pub(crate) fn transport_error(error: &(dyn StdError + 'static)) -> Error {
             Error::ConnectionTerminated
         }
         _ => Error::HttpProtocolError,
+    }
+}
+
+/// A failure for people. A reason of the host's own begins with a word for its component.
+pub(crate) struct Said<'e>(pub(crate) &'e Error);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Error::InternalError(Some(reason)) = self.0 else {
+            return write!(f, "{}", self.0);
+        };
+        let plain = HttpErrorKind::REASONS
+            .iter()
+            .find_map(|(word, _)| reason.strip_prefix(word)?.strip_prefix(": "));
+        f.write_str(plain.unwrap_or(reason))
     }
 }
 

@@ -7,10 +7,20 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use edgepass_core::needs::FilePattern;
+use edgepass_core::{Secret, without_byte_order_mark};
 use zeroize::Zeroizing;
 
 use crate::limits;
 use crate::local::Mounts;
+
+/// Reads a password. Line ends at its end are no part of it, nor is a byte order mark at its beginning. The error says why it
+/// cannot be read.
+pub(crate) fn read_password(path: &Path) -> Result<Secret, String> {
+    let bytes = read_bounded(path, limits::PASSWORD_FILE_BYTES).map_err(|e| e.to_string())?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| "it is not text in UTF-8".to_owned())?;
+    let text = without_byte_order_mark(text);
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+}
 
 /// Reads a whole regular file of at most `limit` bytes.
 ///

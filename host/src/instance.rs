@@ -516,7 +516,9 @@ async fn drive(
             .map(|job| Arc::clone(&job.call));
         let Some(call) = call else { return Ok(false) };
         // a trap leaves the call where it is, for the next instance
-        in_flight.complete(id, perform(store, exports, &call).await?);
+        let result = perform(store, exports, &call).await?;
+        let result = store.with(|mut store| store.get().host().words().answer(result));
+        in_flight.complete(id, result);
         Ok::<_, wasmtime::Error>(call.is_of_a_user())
     };
     let work = async {

@@ -149,12 +149,15 @@ mod runtime;
 mod servers;
 mod settings;
 mod sources;
+#[doc(hidden)]
+pub mod standard_error;
 mod tls_failure;
 #[cfg(feature = "token-store")]
 mod token_store;
 mod tunnel;
 mod verify;
 mod watchdog;
+mod words;
 #[cfg(unix)]
 mod workload_api;
 
@@ -162,7 +165,7 @@ pub use assertion::{AssertionError, AssertionOptions, AssertionSource, SuppliedA
 pub use cache::Token;
 pub use certificate::{CertificateSource, Password};
 #[doc(hidden)]
-pub use document::text as document_text;
+pub use document::{dotnet_text, text as document_text};
 pub use edgepass_core::{
     AccessToken, Attempt, AuthorizationOptions, AuthorizationRequest, ClientAssertion, Config,
     ConfigError, Counters, CredentialRef, CredentialState, CredentialStatus, CredentialTrial,

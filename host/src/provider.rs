@@ -38,6 +38,7 @@ use crate::settings::{AppSettings, Given, Loaded};
 use crate::sources::Sources;
 #[cfg(feature = "token-store")]
 use crate::token_store::TokenStore;
+use crate::words::Words;
 
 /// Access tokens from the credential component.
 ///
@@ -270,7 +271,7 @@ impl Provider {
                 let judged = tokio::task::spawn_blocking(move || {
                     for (at, trial) in trials.iter_mut().enumerate() {
                         if let (None, Some(over)) = (&trial.problem, host.over(of.as_deref(), at)) {
-                            trial.problem = Some(certificate_over(over));
+                            trial.problem = Some(certificate_over(host.words().say(&over)));
                         }
                     }
                     trials
@@ -600,6 +601,15 @@ impl Builder {
         self
     }
 
+    /// In the place of a configuration, one that was made of other settings already, by whoever says its notes himself.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn imported(mut self, mut imported: edgepass_settings::Imported) -> Self {
+        imported.notes.clear();
+        self.config = Some(Given::Imported(imported));
+        self
+    }
+
     /// The environment that the configuration may refer to, and that names a proxy (`HTTPS_PROXY`). Empty unless given: a
     /// library does not look into its process's environment by itself. [`process_environment`] is that of this process.
     #[must_use]
@@ -760,6 +770,11 @@ impl Builder {
         {
             return Err(BuildError::Certificate { name });
         }
+        let words = match (loaded.names(), config.is_of_the_environment()) {
+            (Some(names), _) => Words::Imported(names.clone()),
+            (None, true) => Words::Variables(Box::new(config.clone())),
+            (None, false) => Words::Document,
+        };
         let memory_bytes = self.limits.map_or_else(
             || limits::guest_memory_bytes(config.user_token_bytes()),
             |limits| limits.memory_bytes,
@@ -820,6 +835,9 @@ impl Builder {
                 .collect(),
             default_identity: config.default_identity.clone(),
             unused_certificates,
+            words,
+            rule_places: loaded
+                .rule_places(config.http.as_ref().map_or(0, |http| http.rules.len())),
             has_notices: has_notices(&config),
             consumers: config.consumers,
             http: config.http,

@@ -185,6 +185,15 @@ impl Proxy {
             "write http://HOST:PORT, or with credentials http://USER:PASSWORD@HOST:PORT; for direct connections unset it, or set host.proxy to \"none\""
         };
         let url = url.trim();
+        let quotes = [
+            '"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}',
+        ];
+        if url.starts_with(quotes) || url.ends_with(quotes) {
+            return wrong(
+                "is in quotes",
+                "write it without: outside of a shell, in an env file for example, they are part of the value",
+            );
+        }
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         let scheme = scheme.to_ascii_lowercase();
         let own_port = match scheme.as_str() {
@@ -531,6 +540,14 @@ mod tests {
                 "is not the URL",
             ),
             ("http://u:hunter2@a;b:80", "is not the URL"),
+            ("'http://u:hunter2@proxy.example:80'", "is in quotes"),
+            ("\"http://u:hunter2@proxy.example:80\"", "is in quotes"),
+            ("\"http://u:hunter2@proxy.example:80", "is in quotes"),
+            (" 'proxy.example:80' ", "is in quotes"),
+            (
+                "\u{201c}http://u:hunter2@proxy.example:80\u{201d}",
+                "is in quotes",
+            ),
             ("http://u:hun/ter2@proxy.example:3128", "percent-encode"),
             ("http://u:hun#ter2@proxy.example:3128", "percent-encode"),
             ("http://u:hun?ter2@proxy.example:3128", "percent-encode"),

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use edgepass_core::{ConfigError, Environment};
-use edgepass_settings::{File, Imported, appsettings, formats, social_auth};
+use edgepass_settings::{File, Imported, Names, appsettings, formats, social_auth};
+use zeroize::Zeroizing;
 
 use crate::document::{self, Document};
 
@@ -63,6 +64,8 @@ impl From<&str> for AppSettings {
 /// What a builder was given as its configuration.
 pub(crate) enum Given {
     Document(Document),
+    /// What was made of other settings already.
+    Imported(Imported),
     AppSettings(AppSettings),
     /// A settings file of python-social-auth.
     SocialAuth(PathBuf),
@@ -85,6 +88,12 @@ impl Loaded {
                     imported: None,
                 });
             }
+            Some(Given::Imported(imported)) => {
+                return Ok(Self {
+                    document: None,
+                    imported: Some(imported),
+                });
+            }
             Some(Given::AppSettings(settings)) => {
                 let AppSettings { file, section, api } = settings;
                 let over = appsettings::over(&file, environment)?;
@@ -94,15 +103,16 @@ impl Loaded {
                     let (section, api) = (section.as_deref(), api.as_deref());
                     appsettings::import(file, over, section, api, environment)
                 };
-                let imported = with_file(&file, |file| match &over {
-                    Some(over) => with_file(over, |over| import(file, Some(over))),
+                let read = document::read_dotnet;
+                let imported = with_file(&file, read, |file| match &over {
+                    Some(over) => with_file(over, read, |over| import(file, Some(over))),
                     None => import(file, None),
                 })?;
                 // requests of a program name the scopes of its users themselves
                 imported.check_scopes_of_app()?;
                 Some(imported)
             }
-            Some(Given::SocialAuth(file)) => Some(with_file(&file, |file| {
+            Some(Given::SocialAuth(file)) => Some(with_file(&file, document::read, |file| {
                 social_auth::import(file, environment)
             })?),
             None => social_auth::import_environment(environment)?,
@@ -131,6 +141,36 @@ impl Loaded {
         }
     }
 
+    /// Where the rules of so many stand, each whole and by its settings: settings and their places.
+    pub(crate) fn rule_places(&self, rules: usize) -> Vec<(String, String)> {
+        const FIELDS: [&str; 8] = [
+            "",
+            ".match",
+            ".match.host",
+            ".match.port",
+            ".match.path_prefix",
+            ".match.methods",
+            ".header",
+            ".identity",
+        ];
+        let Some(document) = &self.document else {
+            return Vec::new();
+        };
+        let settings = (0..rules)
+            .flat_map(|index| FIELDS.map(|field| format!("http.rules[{index}]{field}")))
+            .chain(["http.rules".to_owned()]);
+        let placed = settings.filter_map(|setting| {
+            let place = document.place(&setting)?;
+            Some((setting, place))
+        });
+        placed.collect()
+    }
+
+    /// What the settings are called that it was made of.
+    pub(crate) fn names(&self) -> Option<&Names> {
+        self.imported.as_ref().map(Imported::names)
+    }
+
     /// What people should be told of what it was made of.
     pub(crate) fn notes(&self) -> Vec<String> {
         let imported = self.imported.as_ref();
@@ -154,10 +194,11 @@ impl Loaded {
 
 fn with_file<T>(
     path: &Path,
+    read: fn(&Path) -> Result<Zeroizing<String>, String>,
     import: impl FnOnce(&File<'_>) -> Result<T, ConfigError>,
 ) -> Result<T, ConfigError> {
     let name = path.display().to_string();
-    let text = document::read(path).map_err(|reason| ConfigError::new(&name, reason))?;
+    let text = read(path).map_err(|reason| ConfigError::new(&name, reason))?;
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     import(&File {
         text: &text,

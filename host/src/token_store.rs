@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use edgepass_core::config::TokenStoreFile;
-use edgepass_core::{ConfigError, Environment, Secret, without_byte_order_mark};
+use edgepass_core::{ConfigError, Environment, Secret};
 use redis::{Cmd, Value};
 use zeroize::Zeroizing;
 
@@ -366,17 +366,12 @@ impl Password {
             Self::Value(password) => return Ok(Some(password.clone())),
             Self::File(path) => path,
         };
-        let unread = |reason: String| {
+        let password = files::read_password(path).map_err(|reason| {
             let what = format!("{} cannot be read now: {reason}", path.display());
             ConfigError::new(setting("password_file"), what)
                 .hint("see that it is there and that this process may read it")
-        };
-        let bytes = files::read_bounded(path, limits::PASSWORD_FILE_BYTES);
-        let bytes = bytes.map_err(|error| unread(error.to_string()))?;
-        let text = std::str::from_utf8(&bytes);
-        let text = text.map_err(|_| unread("it is not text in UTF-8".to_owned()))?;
-        let text = without_byte_order_mark(text);
-        Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
+        })?;
+        Ok(Some(password))
     }
 }
 

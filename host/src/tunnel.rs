@@ -8,7 +8,7 @@ use std::io;
 
 use bytes::Bytes;
 use edgepass_core::{ConfigError, HttpErrorKind};
-use http::header::{HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION};
+use http::header::{HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::client::conn::http1;
@@ -145,11 +145,13 @@ impl NoTunnel {
 
     fn answered<B>(proxy: &Proxy, target: &str, response: &Response<B>) -> Self {
         match response.status() {
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                let mut offered = response.headers().get_all(PROXY_AUTHENTICATE).iter().peekable();
+            // 401 is a server's answer; nobody but the proxy can have given it, and some do
+            status @ (StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED) => {
+                let of = |name| response.headers().get_all(name).iter();
+                let mut offered = of(PROXY_AUTHENTICATE).chain(of(WWW_AUTHENTICATE)).peekable();
                 // one that offers nothing has said nothing
                 let takes_basic = offered.peek().is_none() || offered.any(is_basic);
-                Self::no_credentials(proxy, takes_basic)
+                Self::no_credentials(proxy, status, takes_basic)
             }
             status if status.is_server_error() => Self {
                 reason: format!("the proxy {proxy} did not reach {target} ({})", status.as_u16()),
@@ -175,25 +177,25 @@ impl NoTunnel {
         }
     }
 
-    fn no_credentials(proxy: &Proxy, takes_basic: bool) -> Self {
+    fn no_credentials(proxy: &Proxy, status: StatusCode, takes_basic: bool) -> Self {
         let (reason, hint) = if !takes_basic {
             (
-                "asks for credentials in a way that is not supported (407)",
+                "asks for credentials in a way that is not supported",
                 "only Basic is: have the proxy take that, or this machine's address".to_owned(),
             )
         } else if proxy.authorization().is_some() {
             (
-                "does not take its credentials (407)",
+                "does not take its credentials",
                 format!(
                     "check user name and password in {}; what is no letter or digit is percent-encoded there, @ as %40",
                     proxy.source()
                 ),
             )
         } else {
-            ("asks for credentials (407)", proxy.how_to_authenticate())
+            ("asks for credentials", proxy.how_to_authenticate())
         };
         Self {
-            reason: format!("the proxy {proxy} {reason}"),
+            reason: format!("the proxy {proxy} {reason} ({})", status.as_u16()),
             hint: if hint.contains(proxy.source()) {
                 hint
             } else {

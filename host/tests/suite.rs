@@ -27,6 +27,8 @@ mod hostile;
 mod link;
 #[path = "suite/managed_identity.rs"]
 mod managed_identity;
+#[path = "suite/names.rs"]
+mod names;
 #[path = "suite/notices.rs"]
 mod notices;
 #[path = "suite/providers.rs"]

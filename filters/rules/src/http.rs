@@ -2,15 +2,12 @@
 //! by, this has the request alone, written by somebody who may want the token elsewhere than its rule says. So whatever
 //! could be read in two ways is refused, and nothing is put right.
 
-mod target;
-
 use edgepass_core::config::ConfigError;
 use edgepass_core::config::http::{HttpFile, HttpMatchFile, HttpRuleFile};
-use edgepass_core::matching::{RequestPath, host_fits, is_plain};
+use edgepass_core::matching::{RequestPath, Target, canonical, host_fits, is_host, is_plain};
 use edgepass_core::needs::{Permission, Scheme};
 use edgepass_core::{Config, Error, ErrorClass, GrantKind, TokenRequest, challenge};
 
-use self::target::{Target, canonical, is_host};
 use crate::rule::{MAX_RULES, Question, check_header};
 use crate::settings::refusal;
 
@@ -135,7 +132,8 @@ impl HttpSettings {
             if rule.disabled || (rule.keep_existing && !request.header(&rule.header).is_empty()) {
                 return Ok(None);
             }
-            target.check(&request.header("host"), rule.http_on_loopback)?;
+            let hosts = request.header("host");
+            target.check(hosts.iter().map(Vec::as_slice), rule.http_on_loopback)?;
             return Ok(Some(rule));
         }
         Ok(None)

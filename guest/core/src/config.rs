@@ -139,6 +139,15 @@ impl Config {
         self.environment_only
     }
 
+    /// What a driver says of files and settings, with variables in the place of settings where the environment alone
+    /// describes the identity.
+    #[cfg(feature = "every-credential")]
+    pub fn in_variables(&self, text: &str) -> String {
+        let mut identities = self.identities.values();
+        let described = identities.find_map(|identity| identity.environment.as_ref());
+        described.map_or_else(|| text.to_owned(), |described| described.in_variables(text))
+    }
+
     /// Names of certificates that credentials use and `certificates` does not have. The embedding host may know them
     /// otherwise, so this is for the host to judge.
     pub fn unresolved_certificates(&self) -> BTreeSet<String> {

@@ -1,8 +1,10 @@
 //! Whether a request is one that a rule names, for whoever puts tokens on requests.
 
 mod path;
+mod target;
 
 pub use path::{RequestPath, is_plain};
+pub use target::{Target, canonical, is_host};
 
 /// Whether that is the host of a rule, or one below the domain of a rule that begins with `*.`: without port and letter
 /// case.

@@ -208,7 +208,7 @@ pub(crate) struct AuthorizationUrlArguments {
     #[arg(long, value_name = "USER")]
     pub(crate) login_hint: Option<String>,
 
-    /// What the user is to be asked: login, consent, select_account, or none.
+    /// What the user is to be asked: none, or one or more of login, consent, select_account and create.
     #[arg(long, value_name = "PROMPT")]
     pub(crate) prompt: Option<String>,
 

@@ -8,13 +8,14 @@ use edgepass::limits::CONFIG_BYTES;
 use edgepass::needs::FilePattern;
 use edgepass::repeat::{NOT_REPEATED, NoPath, PATH_FOR_DOCUMENT, is_path, is_plain_path, no_path};
 use edgepass::{
-    BuildError, Config, ConfigError, CredentialRef, CredentialState, CredentialStatus,
-    CredentialTrial, Environment, Provider, document_text, process_environment,
+    BuildError, Builder, Config, ConfigError, CredentialRef, CredentialState, CredentialStatus,
+    CredentialTrial, Environment, Provider, document_text, dotnet_text, process_environment,
 };
 use edgepass_core::config::ENVIRONMENT_IDENTITY;
 use edgepass_core::inspect_jwt;
 use edgepass_rules::http::HttpSettings;
 use edgepass_settings::formats::{self, Format};
+use edgepass_settings::recognise::Kind;
 use edgepass_settings::{File, Imported, appsettings, social_auth};
 use zeroize::Zeroizing;
 
@@ -26,6 +27,10 @@ use super::{mistakes, output, pipe, repeat, watch};
 
 /// What the engine calls the document.
 const WHOLE: &str = "configuration";
+
+/// The options of files of other programs.
+const APPSETTINGS: &str = "--appsettings";
+const SOCIAL_AUTH: &str = "--social-auth";
 
 /// The argument that means standard input.
 const STDIN: &str = "-";
@@ -73,6 +78,9 @@ fn check_document(
     let config = match Config::load(json, &environment) {
         Ok(config) => config,
         Err(_) => {
+            if let Some(other) = document.and_then(Document::mistaken) {
+                return Err(Failure::Mistakes(vec![other]));
+            }
             warn_of_unread(json, &environment, warnings);
             let all = mistakes::all(json, &environment).into_iter();
             return Err(Failure::Mistakes(
@@ -90,10 +98,7 @@ fn check_document(
     if !unknown.is_empty() {
         return Err(Failure::Mistakes(unknown));
     }
-    let mut builder = Provider::builder().environment(environment.clone());
-    if let Some(json) = json {
-        builder = builder.config_json(json);
-    }
+    let builder = builder(document, &environment);
     let waiting = authorities(None, json).map(watch::file);
     let host = builder.build_host();
     drop(waiting);
@@ -123,7 +128,7 @@ fn check_document(
         credentials: trials,
         store,
     } = match arguments.try_credentials {
-        true => try_all(json, &environment, &config, document)?,
+        true => try_all(&environment, &config, document)?,
         false => Tried::default(),
     };
     let of_store = store.iter().flatten().cloned();
@@ -221,16 +226,25 @@ struct Tried {
     store: Option<Vec<ConfigError>>,
 }
 
+/// What is to be built of a configuration, in whose names it then speaks.
+pub(crate) fn builder(document: Option<&Document>, environment: &Environment) -> Builder {
+    let builder = Provider::builder().environment(environment.clone());
+    match document {
+        None => builder,
+        Some(Document {
+            imported: Some(imported),
+            ..
+        }) => builder.imported(imported.clone()),
+        Some(document) => builder.config_json(document.text.as_str()),
+    }
+}
+
 fn try_all(
-    json: Option<&str>,
     environment: &Environment,
     config: &Config,
     document: Option<&Document>,
 ) -> Result<Tried, Failure> {
-    let mut builder = Provider::builder().environment(environment.clone());
-    if let Some(json) = json {
-        builder = builder.config_json(json);
-    }
+    let builder = builder(document, environment);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -283,6 +297,13 @@ pub(crate) async fn narrate_credentials(
             "identity {identity}: what the token store has is ignored: it was got with another certificate or secret than the \
              present one, or by a clock that is wrong, or cannot be read"
         )]);
+    }
+    let is_of_the_store = status
+        .as_ref()
+        .is_some_and(|status| status.counters.store_hits > 0);
+    if is_of_the_store {
+        log::info!("token store: it had the token, so no credential was asked for one");
+        return;
     }
     let credentials = status.map_or_else(Vec::new, |status| status.credentials);
     let is_list = credentials.len() > 1;
@@ -494,7 +515,7 @@ pub(crate) fn read(arguments: &ConfigArguments) -> Result<Option<Document>, Fail
         return read_path(path, arguments.config_format).map(Some);
     }
     if let Some(path) = &arguments.appsettings {
-        const SETTING: &str = "--appsettings";
+        const SETTING: &str = APPSETTINGS;
 
         let (section, api) = (arguments.section.as_deref(), arguments.api.as_deref());
         let environment = process_environment();
@@ -506,15 +527,15 @@ pub(crate) fn read(arguments: &ConfigArguments) -> Result<Option<Document>, Fail
         let over = over.transpose()?;
         let over = over.as_ref().map(SettingsFile::file);
         let imported = appsettings::import(&file.file(), over.as_ref(), section, api, &environment);
-        let imported = imported.map_err(not_imported)?;
+        let imported = imported.map_err(|error| file.not_imported(error, Kind::AppSettings))?;
         return Ok(Some(Document::imported(imported, SETTING)));
     }
     if let Some(path) = &arguments.social_auth {
-        const SETTING: &str = "--social-auth";
+        const SETTING: &str = SOCIAL_AUTH;
 
         let file = SettingsFile::read(path, SETTING)?;
         let imported = social_auth::import(&file.file(), &process_environment());
-        let imported = imported.map_err(not_imported)?;
+        let imported = imported.map_err(|error| file.not_imported(error, Kind::SocialAuth))?;
         return Ok(Some(Document::imported(imported, SETTING)));
     }
     let set = |name| {
@@ -603,14 +624,27 @@ impl SettingsFile {
             (bytes, path.display().to_string())
         };
         let bytes = Zeroizing::new(bytes);
-        let text = document_text(&bytes).map_err(|reason| {
+        let text = match setting == APPSETTINGS {
+            true => dotnet_text(&bytes),
+            false => document_text(&bytes).map(|text| Zeroizing::new(text.to_owned())),
+        };
+        let text = text.map_err(|reason| {
             Failure::setup(format!("the {KIND} {name} {reason}: write it as UTF-8"))
         })?;
         Ok(Self {
-            text: Zeroizing::new(text.to_owned()),
+            text,
             name,
             path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
         })
+    }
+
+    /// Why nothing was made of it, which should be of that kind.
+    fn not_imported(&self, error: ConfigError, expected: Kind) -> Failure {
+        let other = mistaken(&self.text, &self.name, expected);
+        other.map_or_else(
+            || not_imported(error),
+            |other| Failure::Mistakes(vec![other]),
+        )
     }
 
     fn file(&self) -> File<'_> {
@@ -620,6 +654,37 @@ impl SettingsFile {
             folder: self.path.parent().unwrap_or(Path::new("/")),
         }
     }
+}
+
+/// The mistake of a text that looks like another kind of file than the option takes that it was given with, if it does.
+fn mistaken(text: &str, name: &str, expected: Kind) -> Option<Mistake> {
+    let found = Kind::of(text).filter(|found| *found != expected)?;
+    // a module may import the settings, or be written in a way that is not read
+    if (found, expected) == (Kind::Python, Kind::SocialAuth) {
+        return None;
+    }
+    let hint = match found {
+        Kind::Configuration => "give it with --config".to_owned(),
+        Kind::AppSettings => format!("give it with {APPSETTINGS}"),
+        Kind::SocialAuth => format!("give it with {SOCIAL_AUTH}"),
+        Kind::Python => format!(
+            "give the file that has the settings (SOCIAL_AUTH_AZUREAD_…) with {SOCIAL_AUTH}"
+        ),
+        Kind::Envoy => {
+            "give edgepass a configuration of its own; `edgepass envoy-config` makes of it what Envoy needs"
+                .to_owned()
+        }
+    };
+    Some(Mistake {
+        setting: Some(name.to_owned()),
+        place: None,
+        message: format!(
+            "looks like {}, and not like {}",
+            found.name(),
+            expected.name()
+        ),
+        hint: Some(hint),
+    })
 }
 
 fn not_imported(error: ConfigError) -> Failure {
@@ -671,6 +736,9 @@ impl Document {
             ))
         })?;
         let source = formats::Document::read(text, format, Some(&name)).map_err(|error| {
+            if let Some(other) = mistaken(text, &name, Kind::Configuration) {
+                return Failure::Mistakes(vec![other]);
+            }
             let mut mistake = Mistake::from(error.into_detail());
             mistake.hint = looks_otherwise(text, format).or(mistake.hint);
             Failure::Mistakes(vec![mistake])
@@ -696,6 +764,12 @@ impl Document {
             setting,
             imported: Some(imported),
         }
+    }
+
+    /// The mistake of a file that is none of edgepass's. It was made of JSON, and has its names.
+    fn mistaken(&self) -> Option<Mistake> {
+        self.source.as_ref()?;
+        mistaken(&self.text, &self.name, Kind::Configuration)
     }
 
     /// The environment that it is to be loaded with.
@@ -829,7 +903,10 @@ pub(crate) fn not_built(
     environment: &Environment,
 ) -> Failure {
     match error {
-        BuildError::Config(error) => Failure::Mistakes(vec![explained(error, document)]),
+        BuildError::Config(error) => {
+            let other = document.and_then(Document::mistaken);
+            Failure::Mistakes(vec![other.unwrap_or_else(|| explained(error, document))])
+        }
         BuildError::Certificate { .. } => {
             let json = document.map(|document| document.text.as_str());
             let unknown =

@@ -7,6 +7,7 @@ use std::path::Path;
 use edgepass::process_environment;
 use edgepass_settings::formats::Format;
 use edgepass_settings::init::beginning;
+use edgepass_settings::social_auth;
 
 use super::arguments::InitArguments;
 use super::failure::Failure;
@@ -26,7 +27,19 @@ pub(crate) fn run(arguments: &InitArguments) -> Result<(), Failure> {
         (None, Some(path)) if path.extension().is_some() => Format::of_path(path),
         (None, _) => Format::Yaml,
     };
-    let begun = beginning(&process_environment(), format)?;
+    let environment = process_environment();
+    // without a configuration these say who it is, and not what a template would
+    if let Some(imported) = social_auth::import_environment(&environment)? {
+        return Err(Failure::setting(
+            "SOCIAL_AUTH_…",
+            format!(
+                "{} say who this is, and no configuration is needed",
+                imported.source
+            ),
+            "to have one all the same, made of them: edgepass config convert -o yaml",
+        ));
+    }
+    let begun = beginning(&environment, format)?;
     match path {
         Some(path) => write(path, &begun.text, arguments.force),
         None => output::write(begun.text.as_bytes()),

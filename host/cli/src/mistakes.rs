@@ -2,6 +2,8 @@
 //! would have to go on without what was wrong, also in a filter that every byte makes slower to start. So the mistake is
 //! put right here, with a stand-in, and the engine is asked again.
 
+mod variables;
+
 use std::fmt;
 
 use edgepass::{Config, ConfigError, Environment};
@@ -27,7 +29,7 @@ pub(crate) fn all(json: Option<&str>, environment: &Environment) -> Vec<ConfigEr
         return Vec::new();
     };
     let Some(text) = json else {
-        return environment_alone(error, environment);
+        return variables::all(error, environment);
     };
     // one that is no JSON has no second mistake
     let Ok(Tree {
@@ -248,58 +250,6 @@ fn place<'v>(value: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
     }
     Some(value)
 }
-
-/// The mistakes of variables that describe an identity alone: what is not set is, with something good.
-fn environment_alone(first: ConfigError, environment: &Environment) -> Vec<ConfigError> {
-    let mut found = Vec::new();
-    let mut pairs: Vec<(String, String)> = KNOWN
-        .iter()
-        .filter_map(|name| Some(((*name).to_owned(), environment.get(name)?.to_owned())))
-        .collect();
-    let mut error = first;
-    loop {
-        let name = error.setting.clone();
-        found.push(error);
-        let values = [
-            "stand-in.example",
-            "/edgepass-stand-in",
-            "https://login.microsoftonline.com",
-            "false",
-            "",
-        ];
-        let next = values.into_iter().find_map(|value| {
-            let mut pairs = pairs.clone();
-            pairs.retain(|(known, _)| *known != name);
-            pairs.push((name.clone(), value.to_owned()));
-            let loaded = Config::load(None, &Environment::from_pairs(pairs.iter().cloned()));
-            let error = loaded.err();
-            let is_mended = error
-                .as_ref()
-                .is_none_or(|e| e.setting != name && e.setting != WHOLE);
-            is_mended.then_some((pairs, error))
-        });
-        match next {
-            Some((better, Some(next))) if found.len() < MAX_MISTAKES => {
-                pairs = better;
-                error = next;
-            }
-            _ => return found,
-        }
-    }
-}
-
-/// The variables that an identity may be made of.
-const KNOWN: &[&str] = &[
-    Environment::AZURE_TENANT_ID,
-    Environment::AZURE_CLIENT_ID,
-    Environment::AZURE_AUTHORITY_HOST,
-    Environment::AZURE_FEDERATED_TOKEN_FILE,
-    Environment::AZURE_CLIENT_SECRET,
-    Environment::AZURE_CLIENT_CERTIFICATE_PATH,
-    Environment::AZURE_CLIENT_SEND_CERTIFICATE_CHAIN,
-    Environment::AZURE_ADDITIONALLY_ALLOWED_TENANTS,
-    Environment::EDGEPASS_AUTHORITY_HOSTS,
-];
 
 /// A document, and the names that were there twice: the object that has them, and the name.
 struct Tree {

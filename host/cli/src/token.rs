@@ -117,10 +117,7 @@ impl<'a> Session<'a> {
                 .map_or_else(Vec::new, |document| document.scopes_of_users().to_vec()),
         };
         let json = document.as_ref().map(|document| document.text.as_str());
-        let mut builder = Provider::builder().environment(environment.clone());
-        if let Some(json) = json {
-            builder = builder.config_json(json);
-        }
+        let mut builder = config::builder(document.as_ref(), &environment);
         if let Some(path) = ca_file {
             builder = builder.ca_file(path);
         }

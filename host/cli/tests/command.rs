@@ -5,6 +5,8 @@
     reason = "what a test sets up may stop it; the lints spare only the test functions themselves"
 )]
 
+#[path = "command/other_files.rs"]
+mod other_files;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 

@@ -98,7 +98,7 @@ impl Application {
             ::log::warn!("{warning}");
         }
         let downstream = provider.configured_downstream();
-        let downstream = downstream.map_err(|e| Failure::setup(e.to_string()))?;
+        let downstream = downstream.map_err(|e| Failure::setup(format!("{e:#}")))?;
         let mut outgoing = Outgoing::new(&downstream).reaching(reach);
         if let Some(audit) = audit {
             let name = path

@@ -19,6 +19,7 @@ use self::authority::{Client, Place, Url, of_authority};
 use self::source::Source;
 use crate::draft::{Draft, Node, Object, name_of, unset};
 use crate::layers::{Layers, Setting};
+use crate::names::Kind;
 use crate::{File, Imported, OfUsers};
 
 /// The section that Microsoft's templates use.
@@ -143,7 +144,7 @@ pub fn import(
     }
     let mut draft = reader.draft;
     draft.identities.push((name, Node::Object(identity)));
-    draft.finish(source)
+    draft.finish(Kind::AppSettings, source)
 }
 
 /// A kind of credential and its fields.
@@ -195,11 +196,12 @@ impl<'a> Certificate<'a> {
         }
     }
 
-    /// As `DefaultCertificateLoader` of Microsoft.Identity.Web has it, but by a managed identity alone.
+    /// As `KeyVaultCertificateLoader` of Microsoft.Identity.Web has it, but by a managed identity alone: its client, and
+    /// where that comes from.
     fn of_a_vault(
         url: &'a Setting,
         certificate: &'a Setting,
-        identity: Option<&'a Setting>,
+        identity: Option<(&'a str, &'a str)>,
     ) -> Self {
         let mut vault: Object = vec![
             ("url".to_owned(), Node::text(url.text())),
@@ -209,10 +211,10 @@ impl<'a> Certificate<'a> {
             ("key_vault.url", url.from.as_str()),
             ("key_vault.certificate", certificate.from.as_str()),
         ];
-        if let Some(identity) = identity {
-            let id = vec![("client_id".to_owned(), Node::text(identity.text()))];
+        if let Some((client, from)) = identity {
+            let id = vec![("client_id".to_owned(), Node::text(client))];
             vault.push(("identity".to_owned(), Node::Object(id)));
-            places.push(("key_vault.identity.client_id", &identity.from));
+            places.push(("key_vault.identity.client_id", from));
         }
         Self {
             files: vec![("key_vault".to_owned(), Node::Object(vault))],
@@ -790,7 +792,7 @@ impl<'a> Reader<'a> {
                     ["KeyVaultCertificateName", "ReferenceOrValue"],
                     "KeyVaultCertificateName",
                 )?;
-                let identity = value(&["ManagedIdentityClientId"]);
+                let identity = self.identity_of_a_vault(section, path);
                 let vault = Certificate::of_a_vault(url, certificate, identity);
                 self.certificate(section, path, name, client, bound, vault)?
             }
@@ -799,6 +801,23 @@ impl<'a> Reader<'a> {
                 let (why, instead) = other.instead();
                 Entry::Unusable(why.to_owned(), instead.to_owned())
             }
+        })
+    }
+
+    /// The managed identity that may read a vault, and where it is named: that of the entry, or of the program, or of the
+    /// variable (`KeyVaultCertificateLoader` of Microsoft.Identity.Web). With none of them it is the machine's own.
+    fn identity_of_a_vault(&self, section: &str, path: &str) -> Option<(&'a str, &'a str)> {
+        let mut settings = [
+            format!("{path}:ManagedIdentityClientId"),
+            format!("{section}:UserAssignedManagedIdentityClientId"),
+        ]
+        .into_iter()
+        .filter_map(|path| self.settings.get(&path));
+        let named = settings.next();
+        let named = named.map(|setting| (setting.text(), setting.from.as_str()));
+        named.or_else(|| {
+            const VARIABLE: &str = Environment::AZURE_CLIENT_ID;
+            Some((self.environment.get(VARIABLE)?.trim(), VARIABLE))
         })
     }
 

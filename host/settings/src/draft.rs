@@ -4,6 +4,7 @@ use edgepass_core::{ConfigError, Secret};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use zeroize::Zeroizing;
 
+use crate::names::{Kind, Names};
 use crate::{Imported, OfUsers};
 
 /// What stands in a document.
@@ -88,7 +89,7 @@ impl Draft {
     }
 
     /// The whole document.
-    pub(crate) fn finish(self, source: String) -> Result<Imported, ConfigError> {
+    pub(crate) fn finish(self, kind: Kind, source: String) -> Result<Imported, ConfigError> {
         let mut fields: Object = vec![("identities".to_owned(), Node::Object(self.identities))];
         if !self.certificates.is_empty() {
             fields.push(("certificates".to_owned(), Node::Object(self.certificates)));
@@ -106,7 +107,7 @@ impl Draft {
             notes: self.notes,
             source,
             variables: self.variables,
-            places: self.places,
+            names: Names::new(kind, self.places),
             of_users: self.of_users,
         })
     }

@@ -7,21 +7,26 @@
 //! - [`social_auth`]: python-social-auth's settings, as variables or as a settings file
 //! - [`formats`]: the configuration itself in YAML, TOML and JSON, with the place of each setting
 //! - [`init`]: a configuration to begin with, made of what the environment shows
+//! - [`recognise`]: what a file is that was given in the place of another
 
 pub mod appsettings;
 pub mod formats;
 pub mod init;
+pub mod recognise;
 pub mod social_auth;
 
 mod draft;
 mod json;
 mod layers;
+mod names;
 mod python;
 
 use std::path::Path;
 
-use edgepass_core::{ConfigError, Environment, Secret};
+use edgepass_core::{ConfigError, Environment, Error, Secret};
 use zeroize::Zeroizing;
+
+pub use self::names::Names;
 
 /// A settings file that has been read.
 #[derive(Clone, Copy)]
@@ -47,7 +52,7 @@ pub struct Imported {
     /// The variables that the document names, with values that other settings have given.
     variables: Vec<(String, Secret)>,
     /// For places in the document, and for those variables, where they come from.
-    places: Vec<(String, String)>,
+    names: Names,
     /// Scopes of users' tokens, which no identity has as its own.
     of_users: Option<OfUsers>,
 }
@@ -92,25 +97,27 @@ impl Imported {
     /// What is wrong with the document, said of the settings that it was made of.
     #[must_use]
     pub fn explain(&self, error: ConfigError) -> ConfigError {
-        let place = self.place(&error.setting).map(str::to_owned);
+        let identity = self.names.identity(&error.setting).map(str::to_owned);
+        let say = |text: &str| self.names.say(text, identity.as_deref());
+        let place = self.names.place(&error.setting).map(str::to_owned);
         let detail = error.into_detail();
-        let explained = ConfigError::new(place.unwrap_or(detail.setting), detail.message);
-        // they have no such setting, and the variable counts for them too
+        let explained = ConfigError::new(place.unwrap_or(detail.setting), say(&detail.message));
         match detail.hint {
-            Some(hint) => explained.hint(hint.replace("authority_hosts or ", "")),
+            // they have no such setting, and the variable counts for them too
+            Some(hint) => explained.hint(say(&hint.replace("authority_hosts or ", ""))),
             None => explained,
         }
     }
 
-    /// Where a place in the document comes from, or the one around it.
-    fn place(&self, setting: &str) -> Option<&str> {
-        let is_around = |known: &str| {
-            let rest = setting.strip_prefix(known);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        };
-        let known = self.places.iter().filter(|(known, _)| is_around(known));
-        let nearest = known.max_by_key(|(known, _)| known.len());
-        nearest.map(|(_, place)| place.as_str())
+    /// Why there is no token by the document, said of the settings that it was made of.
+    #[must_use]
+    pub fn explain_error(&self, error: Error) -> Error {
+        self.names.explain(error)
+    }
+
+    /// What the settings are called.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 }
 

@@ -11,7 +11,7 @@ use edgepass_core::{Config, ConfigError, Environment, Secret, without_byte_order
 
 use crate::draft::{Draft, Node, Object, unset};
 use crate::python::{self, Assigned, Value};
-use crate::{File, Imported, json};
+use crate::{File, Imported, json, names};
 
 /// What names of settings begin with.
 const PREFIX: &str = "SOCIAL_AUTH_";
@@ -422,7 +422,7 @@ impl<'a> Importer<'a> {
         }
         match first {
             Some(error) if self.draft.identities.is_empty() => Err(error),
-            _ => self.draft.finish(source),
+            _ => self.draft.finish(names::Kind::SocialAuth, source),
         }
     }
 

@@ -274,6 +274,48 @@ fn a_certificate_of_a_key_vault_is_read_by_the_host() {
     }
 }
 
+/// Whose managed identity reads a vault: the entry's, or the program's, or that of the variable, in this order.
+#[test]
+fn a_vault_is_read_by_the_identity_that_dotnet_would_take() {
+    const IDS: [&str; 3] = [
+        "77777777-8888-9999-aaaa-000000000000",
+        "77777777-8888-9999-aaaa-000000000001",
+        "77777777-8888-9999-aaaa-000000000002",
+    ];
+    for set in 0..8_u32 {
+        let is_set = |at: usize| set >> at & 1 == 1;
+        let mut entry = json!({
+            "SourceType": "KeyVault", "KeyVaultUrl": "https://c.vault.azure.net", "KeyVaultCertificateName": "app",
+        });
+        if is_set(0) {
+            entry["ManagedIdentityClientId"] = json!(IDS[0]);
+        }
+        let mut client = json!({ "ClientCredentials": [entry] });
+        if is_set(1) {
+            client["UserAssignedManagedIdentityClientId"] = json!(IDS[1]);
+        }
+        let variables: &[(&str, &str)] = match is_set(2) {
+            true => &[("AZURE_CLIENT_ID", IDS[2])],
+            false => &[],
+        };
+        let settings = section(&client).to_string();
+        let imported = read_both(&settings, "{}", variables).unwrap();
+        let vault = &document(&imported)["certificates"]["AzureAd-0"]["key_vault"];
+        let expected = (0..3).find(|at| is_set(*at)).map(|at| IDS[at]);
+        assert_eq!(vault["identity"]["client_id"].as_str(), expected, "{set}");
+    }
+    // a mistake in it is one of where it stands
+    let entry = json!({
+        "SourceType": "KeyVault", "KeyVaultUrl": "https://c.vault.azure.net", "KeyVaultCertificateName": "app",
+    });
+    let settings = section(&json!({ "ClientCredentials": [entry] })).to_string();
+    let variables = [("AZURE_CLIENT_ID", "hunter2")];
+    let imported = read_both(&settings, "{}", &variables).unwrap();
+    let loaded = Config::load(Some(&imported.document), &Environment::default());
+    let error = imported.explain(loaded.unwrap_err());
+    assert_eq!(error.setting, "AZURE_CLIENT_ID", "{error}");
+}
+
 #[test]
 fn what_is_wrong_with_a_key_vault_is_said_of_its_setting() {
     let entry = |more: &str| {
@@ -303,6 +345,12 @@ fn what_is_wrong_with_a_key_vault_is_said_of_its_setting() {
             "is in no domain of Azure's vaults",
         ),
         (
+            "\"KeyVaultUrl\": \"https://vault/\", \"KeyVaultCertificateName\": \"app\"",
+            "{}",
+            format!("{at}:KeyVaultUrl (appsettings.json, line 6): "),
+            "write https://NAME.vault.azure.net",
+        ),
+        (
             "\"KeyVaultUrl\": \"https://c.vault.azure.net\", \"KeyVaultCertificateName\": \"app\"",
             "{ \"AzureAd\": { \"ClientCredentials\": [ {\n\"KeyVaultCertificateName\": \"hunter2/1\" } ] } }",
             format!("{at}:KeyVaultCertificateName (appsettings.Production.json, line 2): "),
@@ -325,7 +373,10 @@ fn what_is_wrong_with_a_key_vault_is_said_of_its_setting() {
         };
         assert!(error.starts_with(&place), "{error}");
         assert!(error.contains(says), "{error}");
-        assert!(!error.contains("hunter2"), "{error}");
+        assert!(
+            !error.contains("hunter2") && !error.contains("audience"),
+            "{error}"
+        );
     }
 }
 

@@ -115,7 +115,7 @@ impl WasiHttpHooks for Outgoing {
         let inner = Arc::clone(&self.0);
         Box::new(async move {
             let patience = Patience::of(options.as_ref());
-            let request = request.map(|body| Drained(Some(body)).boxed_unsync());
+            let request = request.map(Given::new);
             let response = inner.send(request, patience).await?;
             let response = response.map(|body| Paced::new(body, patience.between).boxed_unsync());
             // the client drives its connections itself
@@ -158,7 +158,7 @@ impl Patience {
 impl Inner {
     async fn send(
         &self,
-        mut request: Request<WasiBody>,
+        mut request: Request<Given>,
         patience: Patience,
     ) -> Result<Response<Incoming>, WasiError> {
         if !self.downstream.names(request.uri()) && !self.reach.permits(request.uri()) {
@@ -172,7 +172,7 @@ impl Inner {
         let authorized = self.downstream.authorize(&mut request).await;
         let mut authorized = match authorized {
             Ok(Some(authorized)) => authorized,
-            Ok(None) => return self.exchange(request, patience).await,
+            Ok(None) => return self.exchange(request.map(boxed), patience).await,
             Err(error) => {
                 if let Some((place, rule)) = self.downstream.fitting(&request) {
                     record.of_rule(place, &rule.request);
@@ -186,9 +186,9 @@ impl Inner {
             }
         };
         record.with(&authorized);
-        let (again, body) = Remembered::take(&mut request);
+        let (again, body) = Given::remember(&mut request);
         let again = again.map(|request| (request, body));
-        let response = match self.exchange(request, patience).await {
+        let response = match self.exchange(request.map(boxed), patience).await {
             Ok(response) => response,
             Err(error) => {
                 self.write(record.ended(Outcome::Failed));
@@ -269,6 +269,8 @@ impl Inner {
                         log::warn!(
                             "a request to {place} is refused: a platform gives credentials to this machine at its address"
                         );
+                    } else if is_of_the_host(&error) {
+                        log::warn!("a request to {place} has failed: {}", egress::Said(&error));
                     }
                     Err(error)
                 }
@@ -288,6 +290,18 @@ fn place_of<B>(request: &Request<B>) -> &str {
     request.uri().authority().map_or("", |place| place.as_str())
 }
 
+/// Whether whoever runs the application can cure it, and not the application: TLS, a proxy, the host's own reasons. An
+/// application is told less of these than there is to say.
+fn is_of_the_host(error: &WasiError) -> bool {
+    matches!(
+        error,
+        WasiError::InternalError(_)
+            | WasiError::TlsAlertReceived { .. }
+            | WasiError::TlsCertificateError
+            | WasiError::TlsProtocolError
+    )
+}
+
 /// What an application is told of a request that got no token. What the token server said is for the host's log.
 fn refusal(error: &Error) -> WasiError {
     match error.class() {
@@ -298,13 +312,58 @@ fn refusal(error: &Error) -> WasiError {
     }
 }
 
-/// A body that is read to its end, whether or not it is sent: an application that is still writing when its request is refused,
-/// or is sent without a body, would take the closed stream for a broken connection.
-struct Drained(Option<WasiBody>);
+/// The body that an application gives. It is read to its end, whether or not it is sent: an application that is still writing
+/// when its request is refused, or is sent without a body, would take the closed stream for a broken connection.
+struct Given {
+    /// Nothing behind its end.
+    body: Option<WasiBody>,
+    /// What is to be known of it when it was sent.
+    memory: Option<Arc<Mutex<Memory>>>,
+}
 
-impl Drop for Drained {
+fn boxed(body: Given) -> WasiBody {
+    body.boxed_unsync()
+}
+
+impl Given {
+    fn new(body: WasiBody) -> Self {
+        Self {
+            body: Some(body),
+            memory: None,
+        }
+    }
+
+    /// Has a request's body remembered while it is sent. The request once more, and what will be known of its body.
+    fn remember(request: &mut Request<Self>) -> (Option<Request<()>>, Arc<Mutex<Memory>>) {
+        let mut memory = Memory::default();
+        let body = request.body();
+        let has_none = body.is_end_stream() || sends_none(request);
+        if has_none {
+            memory.state = State::Whole;
+        }
+        memory.expected = body.size_hint().exact();
+        let too_long = memory
+            .expected
+            .is_some_and(|bytes| bytes > limits::REPLAYED_BODY_BYTES as u64);
+        let memory = Arc::new(Mutex::new(memory));
+        if too_long {
+            return (None, memory);
+        }
+        let mut again = Request::new(());
+        request.method().clone_into(again.method_mut());
+        request.uri().clone_into(again.uri_mut());
+        *again.version_mut() = request.version();
+        request.headers().clone_into(again.headers_mut());
+        if !has_none {
+            request.body_mut().memory = Some(Arc::clone(&memory));
+        }
+        (Some(again), memory)
+    }
+}
+
+impl Drop for Given {
     fn drop(&mut self) {
-        let Some(mut body) = self.0.take().filter(|body| !body.is_end_stream()) else {
+        let Some(mut body) = self.body.take().filter(|body| !body.is_end_stream()) else {
             return;
         };
         // without a runtime nobody writes any more
@@ -316,7 +375,7 @@ impl Drop for Drained {
     }
 }
 
-impl Body for Drained {
+impl Body for Given {
     type Data = Bytes;
     type Error = WasiError;
 
@@ -324,24 +383,29 @@ impl Body for Drained {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, WasiError>>> {
-        let Some(body) = &mut self.0 else {
-            return Poll::Ready(None);
-        };
-        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else {
-            return Poll::Pending;
+        let frame = match &mut self.body {
+            None => None,
+            Some(body) => match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => return Poll::Pending,
+            },
         };
         if !matches!(frame, Some(Ok(_))) {
-            self.0 = None;
+            self.body = None;
+        }
+        if let Some(memory) = &self.memory {
+            let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+            memory.take_in(frame.as_ref());
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.body {
             Some(body) => body.size_hint(),
             None => SizeHint::with_exact(0),
         }
@@ -368,6 +432,23 @@ enum State {
 }
 
 impl Memory {
+    /// What comes next of it; nothing at its end.
+    fn take_in(&mut self, frame: Option<&Result<Frame<Bytes>, WasiError>>) {
+        match frame {
+            None if self.state == State::Open => self.state = State::Whole,
+            None => {}
+            Some(Ok(frame)) if self.state == State::Open => match frame.data_ref() {
+                Some(data) if self.bytes + data.len() <= limits::REPLAYED_BODY_BYTES => {
+                    self.bytes += data.len();
+                    self.parts.push(data.clone());
+                }
+                _ => self.lose(),
+            },
+            Some(Ok(_)) => {}
+            Some(Err(_)) => self.lose(),
+        }
+    }
+
     fn lose(&mut self) {
         self.parts = Vec::new();
         self.state = State::Lost;
@@ -384,46 +465,6 @@ impl Memory {
     }
 }
 
-/// A body that is remembered while it is sent.
-struct Remembered {
-    body: WasiBody,
-    memory: Arc<Mutex<Memory>>,
-}
-
-impl Remembered {
-    /// Puts itself in the place of a request's body. The request once more, and what will be known of its body.
-    fn take(request: &mut Request<WasiBody>) -> (Option<Request<()>>, Arc<Mutex<Memory>>) {
-        let mut memory = Memory::default();
-        let body = request.body();
-        let has_none = body.is_end_stream() || sends_none(request);
-        if has_none {
-            memory.state = State::Whole;
-        }
-        memory.expected = body.size_hint().exact();
-        let too_long = memory
-            .expected
-            .is_some_and(|bytes| bytes > limits::REPLAYED_BODY_BYTES as u64);
-        let memory = Arc::new(Mutex::new(memory));
-        if too_long {
-            return (None, memory);
-        }
-        let mut again = Request::new(());
-        request.method().clone_into(again.method_mut());
-        request.uri().clone_into(again.uri_mut());
-        *again.version_mut() = request.version();
-        request.headers().clone_into(again.headers_mut());
-        if !has_none {
-            let body = std::mem::take(request.body_mut());
-            let remembered = Self {
-                body,
-                memory: Arc::clone(&memory),
-            };
-            *request.body_mut() = remembered.boxed_unsync();
-        }
-        (Some(again), memory)
-    }
-}
-
 /// Whether the request is sent without a body, whatever there is: one of a method that has none by itself, and that does not
 /// say how long it is (RFC 9112 section 6.3).
 fn sends_none<B>(request: &Request<B>) -> bool {
@@ -431,44 +472,6 @@ fn sends_none<B>(request: &Request<B>) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD)
         && !headers.contains_key(CONTENT_LENGTH)
         && !headers.contains_key(TRANSFER_ENCODING)
-}
-
-impl Body for Remembered {
-    type Data = Bytes;
-    type Error = WasiError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, WasiError>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
-            return Poll::Pending;
-        };
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        match &frame {
-            None if memory.state == State::Open => memory.state = State::Whole,
-            None => {}
-            Some(Ok(frame)) if memory.state == State::Open => match frame.data_ref() {
-                Some(data) if memory.bytes + data.len() <= limits::REPLAYED_BODY_BYTES => {
-                    memory.bytes += data.len();
-                    memory.parts.push(data.clone());
-                }
-                _ => memory.lose(),
-            },
-            Some(Ok(_)) => {}
-            Some(Err(_)) => memory.lose(),
-        }
-        drop(memory);
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// The body of a response, whose parts come in time.

@@ -7,7 +7,7 @@ use edgepass_core::matching::host_fits;
 use http::Uri;
 
 use super::rule::{check_host, refusal};
-use super::target::{Target, of_address};
+use super::target::{self, of_address};
 
 /// Hosts that an application may ask beside those that rules name. By default there is none.
 ///
@@ -57,7 +57,7 @@ impl Reach {
 
     /// Whether a request to that address may leave.
     pub(super) fn permits(&self, uri: &Uri) -> bool {
-        let Ok(target) = Target::of(uri) else {
+        let Ok(target) = target::of(uri) else {
             return false;
         };
         let mut hosts = self.hosts.iter();

@@ -1,13 +1,14 @@
 //! One rule: which requests it is for, and the token that they get.
 
+use std::net::Ipv4Addr;
+
 use edgepass_core::config::http::HttpRuleFile;
-use edgepass_core::matching::{RequestPath, host_fits, is_plain};
+use edgepass_core::matching::{RequestPath, Target, canonical, host_fits, is_host, is_plain};
 use edgepass_core::{ConfigError, Error, TokenRequest, TokenType};
 use http::header::{AUTHORIZATION, HeaderName};
 use http::{Method, Uri};
 
 use super::invalid;
-use super::target::{Target, canonical};
 
 /// Rules. Each request tries them in order, so a list longer than this is a mistake rather than a policy.
 pub(super) const MAX_RULES: usize = 256;
@@ -178,20 +179,21 @@ impl Rule {
         self
     }
 
-    /// The same with its texts as they are compared.
+    /// The same with its texts as they are compared. `of_match` is where a configuration has what a request must have.
     pub(super) fn checked(
         mut self,
         place: &str,
+        of_match: &str,
         has_identity: &dyn Fn(&str) -> bool,
     ) -> Result<Self, ConfigError> {
-        self.host = check_host(&format!("{place}.host"), &self.host)?;
+        self.host = check_host(&format!("{of_match}.host"), &self.host)?;
         if let Some(prefix) = self
             .path_prefix
             .as_deref()
             .filter(|prefix| !is_plain(prefix))
         {
             return Err(refusal(
-                &format!("{place}.path_prefix"),
+                &format!("{of_match}.path_prefix"),
                 format!("{prefix:?} is no path that every server reads as it is written"),
                 "begin with `/`, without dot segments, percent-encoding, doubled slashes, `;`, `?` and `#`",
             ));
@@ -245,16 +247,11 @@ impl Rule {
 }
 
 pub(super) fn check_host(place: &str, host: &str) -> Result<String, ConfigError> {
-    let name = host.strip_prefix("*.").unwrap_or(host);
-    let is_name = |name: &str| {
-        let name = name.strip_suffix('.').unwrap_or(name);
-        let is_label = |label: &str| {
-            let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-            !label.is_empty() && label.bytes().all(known)
-        };
-        name.split('.').all(is_label)
-    };
-    if is_name(name) || is_ipv6(host) {
+    let is_pattern = host.strip_prefix("*.").is_some_and(|domain| {
+        // every host below an address is none
+        is_host(domain) && !domain.starts_with('[') && domain.parse::<Ipv4Addr>().is_err()
+    });
+    if is_pattern || is_host(host) {
         return Ok(canonical(host));
     }
     Err(refusal(
@@ -262,13 +259,6 @@ pub(super) fn check_host(place: &str, host: &str) -> Result<String, ConfigError>
         format!("{host:?} is neither a host nor `*.` and a domain"),
         "leave scheme and path out, give a port by itself, an IPv6 address in brackets, and other letters than ASCII as `xn--`",
     ))
-}
-
-fn is_ipv6(host: &str) -> bool {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    bare.is_some_and(|bare| bare.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 fn check_header(place: &str, name: &str) -> Result<HeaderName, ConfigError> {

@@ -1,122 +1,62 @@
-//! Where a request goes.
+//! Where a request goes: what this library's requests have of it, for the judge of all of them
+//! ([`Target`](edgepass_core::matching::Target)).
 
 #[cfg(feature = "tower")]
 use std::net::IpAddr;
-use std::net::Ipv6Addr;
 
 use edgepass_core::Error;
-use edgepass_core::needs::is_loopback;
+use edgepass_core::matching::Target;
 use http::Uri;
-use http::header::{HOST, HeaderMap};
-use http::uri::Authority;
+use http::header::{HOST, HeaderMap, HeaderValue};
 
 use super::invalid;
 
-/// Whom a request is for, by what it says itself.
-#[derive(Debug, Eq, PartialEq)]
-pub(super) struct Target {
-    pub(super) host: String,
-    pub(super) port: u16,
-    /// What stood before the host.
-    has_user: bool,
-    is_tls: bool,
+/// Of a request's address, which must be whole.
+pub(super) fn of(uri: &Uri) -> Result<Target, Error> {
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err(invalid(
+            "the address of the request has no scheme or no host, so nobody can say whom a token would go to",
+            "make requests with whole addresses (https://host/path)",
+        ));
+    };
+    Target::of(Some(scheme), authority.as_str())
 }
 
-impl Target {
-    /// Of a request's address.
-    pub(super) fn of(uri: &Uri) -> Result<Self, Error> {
-        let incomplete = || {
-            invalid(
-                "the address of the request has no scheme or no host, so nobody can say whom a token would go to",
-                "make requests with whole addresses (https://host/path)",
-            )
-        };
-        let scheme = uri.scheme_str().ok_or_else(incomplete)?;
-        let authority = uri.authority().ok_or_else(incomplete)?;
-        // a WebSocket begins as a request
-        let is_tls = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("wss");
-        Ok(Self {
-            host: canonical(authority.host()),
-            port: port(authority).unwrap_or(default_port(is_tls)),
-            has_user: authority.as_str().contains('@'),
-            is_tls,
-        })
-    }
-
-    /// The port of its scheme.
-    pub(super) fn default_port(&self) -> u16 {
-        default_port(self.is_tls)
-    }
-
-    /// Refuses what a token must not go to although a rule names it.
-    pub(super) fn check(&self, headers: &HeaderMap, http_on_loopback: bool) -> Result<(), Error> {
-        let host = &self.host;
-        if self.has_user {
-            return Err(invalid(
-                format!("the address of a request to {host} has a user name in it"),
-                "take it out: the token says who is asking",
-            ));
-        }
-        let may_be_plain = http_on_loopback && is_loopback(host);
-        if !(self.is_tls || may_be_plain) {
-            let hint = if is_loopback(host) {
-                "use https, or permit this by Rule::http_on_loopback"
-            } else {
-                "use https"
-            };
-            return Err(invalid(
-                format!(
-                    "a request to {host} goes without TLS, which would show its token to whoever is on the way"
-                ),
-                hint,
-            ));
-        }
-        // a server of several hosts goes by this header
-        for named in headers.get_all(HOST) {
-            let named = named.to_str().ok();
-            let named = named.and_then(|named| named.parse::<Authority>().ok());
-            let is_same = named.is_some_and(|named| {
-                let port = port(&named).unwrap_or(self.default_port());
-                !named.as_str().contains('@')
-                    && canonical(named.host()) == *host
-                    && port == self.port
-            });
-            if !is_same {
-                return Err(invalid(
-                    format!("a request to {host} has the `host` header of another host"),
-                    "leave that header out, which clients add by themselves",
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A host as rules compare it: in lower case, without the dot that ends a whole name, addresses in their one spelling.
-pub(super) fn canonical(host: &str) -> String {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    if let Some(address) = bare.and_then(|bare| bare.parse::<Ipv6Addr>().ok()) {
-        return format!("[{address}]");
-    }
-    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+/// Refuses what a token must not go to although a rule names it.
+pub(super) fn check(
+    target: &Target,
+    headers: &HeaderMap,
+    http_on_loopback: bool,
+) -> Result<(), Error> {
+    let named = headers.get_all(HOST).into_iter();
+    target.check(named.map(HeaderValue::as_bytes), http_on_loopback)
 }
 
 /// An address as a host.
 #[cfg(feature = "tower")]
 pub(super) fn of_address(address: IpAddr) -> String {
-    match address {
+    match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
     }
 }
 
-/// `http::Uri` takes what is no number of a port for none.
-fn port(authority: &Authority) -> Option<u16> {
-    authority.port_u16()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn default_port(is_tls: bool) -> u16 {
-    if is_tls { 443 } else { 80 }
+    /// The spellings of hosts that are tried with every caller of the one judge.
+    #[test]
+    fn addresses_are_judged_as_everywhere() {
+        type Spelling = (String, Option<String>);
+        let spellings = include_str!("../../../guest/core/src/matching/spellings.json");
+        let spellings: Vec<Spelling> = serde_json::from_str(spellings).unwrap();
+        for (uri, expected) in spellings {
+            // what is no URI for `http` is no request
+            let target = uri.parse::<Uri>().ok().and_then(|uri| of(&uri).ok());
+            let found =
+                target.map(|target| format!("{} {} {}", target.scheme(), target.host, target.port));
+            assert_eq!(found, expected, "{uri}");
+        }
+    }
 }

@@ -328,7 +328,7 @@ async fn each_way_in_which_a_proxy_fails_is_said_with_what_to_do() {
     let answer = |text: &str| Manner::Answer(format!("{text}\r\n\r\n"));
     /// What the proxy does; user and password; the reason; what of the hint; whether time may cure it.
     type Row<'a> = (Manner, &'a str, &'a str, &'a str, bool);
-    let rows: [Row<'_>; 16] = [
+    let rows: [Row<'_>; 20] = [
         (
             Manner::Close,
             "",
@@ -364,6 +364,34 @@ async fn each_way_in_which_a_proxy_fails_is_said_with_what_to_do() {
             "u:hunter2@",
             "does not take its credentials (407)",
             "check user name and password in HTTPS_PROXY",
+            false,
+        ),
+        (
+            answer("HTTP/1.1 401 x"),
+            "",
+            "asks for credentials (401)",
+            "write them into HTTPS_PROXY: http://USER:PASSWORD@127.0.0.1:",
+            false,
+        ),
+        (
+            answer("HTTP/1.1 401 x\r\nwww-authenticate: Basic realm=x"),
+            "u:hunter2@",
+            "does not take its credentials (401)",
+            "check user name and password in HTTPS_PROXY",
+            false,
+        ),
+        (
+            answer("HTTP/1.1 401 x\r\nwww-authenticate: Negotiate"),
+            "",
+            "in a way that is not supported (401)",
+            "only Basic is",
+            false,
+        ),
+        (
+            answer("HTTP/1.1 401 x\r\nwww-authenticate: NTLM\r\nproxy-authenticate: Basic realm=x"),
+            "",
+            "asks for credentials (401)",
+            "write them into HTTPS_PROXY",
             false,
         ),
         (

@@ -316,3 +316,33 @@ fn an_answer_refuses_a_token_or_does_not() {
         );
     }
 }
+
+/// The spellings of hosts that are tried with every caller of the one judge.
+#[test]
+fn addresses_are_judged_as_everywhere() {
+    type Spelling = (String, Option<String>);
+    let spellings = include_str!("../../../../guest/core/src/matching/spellings.json");
+    let spellings: Vec<Spelling> = serde_json::from_str(spellings).unwrap();
+    for (url, expected) in spellings {
+        let request = get(url.clone().leak());
+        let Some(expected) = expected else {
+            let settings = rules(&json!([{ "match": { "host": "api.example" } }]));
+            let error = settings.rule_of(&request).unwrap_err().to_string();
+            assert!(error.contains("reads alike"), "{url}: {error}");
+            continue;
+        };
+        let parts: Vec<&str> = expected.split(' ').collect();
+        let [scheme, host, port] = parts[..] else {
+            panic!("{expected}");
+        };
+        let port: u16 = port.parse().unwrap();
+        let settings = rules(&json!([{ "match": { "host": host, "port": port } }]));
+        match settings.rule_of(&request) {
+            Ok(rule) => assert!(rule.is_some() && scheme == "https", "{url}"),
+            Err(error) => assert!(
+                scheme == "http" && error.to_string().contains("without TLS"),
+                "{url}: {error}"
+            ),
+        }
+    }
+}

@@ -213,6 +213,17 @@ fn of_version<'a>(authority: &Authority, scopes: &'a [String]) -> (Option<&'a st
     (resource, others.join(" "))
 }
 
+/// Of OpenID Connect Core 1.0 section 3.1.2.1, of Initiating User Registration via OpenID Connect 1.0 (`create`), and of Entra
+/// ID's first version (`admin_consent`).
+const PROMPTS: [&str; 6] = [
+    "none",
+    "login",
+    "consent",
+    "select_account",
+    "create",
+    "admin_consent",
+];
+
 fn check(options: &AuthorizationOptions) -> Result<(), Error> {
     let AuthorizationOptions {
         redirect_uri,
@@ -260,6 +271,15 @@ fn check(options: &AuthorizationOptions) -> Result<(), Error> {
                 "leave it out, or write what the server expects",
             ));
         }
+    }
+    let words = prompt.iter().flat_map(|prompt| prompt.split(' '));
+    let words: Vec<&str> = words.collect();
+    let is_alone = words.len() < 2 || !words.contains(&"none");
+    if !is_alone || !words.iter().all(|word| PROMPTS.contains(word)) {
+        return Err(invalid(
+            "prompt is not what OpenID Connect knows",
+            "write none, or one or more of login, consent, select_account and create with a blank between",
+        ));
     }
     if parameters.len() > MAX_PARAMETERS {
         return Err(invalid(

@@ -372,7 +372,7 @@ fn what_a_user_was_sent_for_is_redeemed() {
 #[test]
 fn what_no_server_takes_is_refused_before_anything_is_asked() {
     type Edit = fn(&mut AuthorizationOptions);
-    let cases: [(Edit, &str); 16] = [
+    let cases: [(Edit, &str); 20] = [
         (
             |o| o.redirect_uri.clear(),
             "redirect_uri is no absolute URI",
@@ -406,6 +406,19 @@ fn what_no_server_takes_is_refused_before_anything_is_asked() {
             "response_mode is neither query nor form_post",
         ),
         (|o| o.prompt = Some(String::new()), "prompt is empty"),
+        (
+            |o| o.prompt = Some("sometimes".into()),
+            "prompt is not what",
+        ),
+        (|o| o.prompt = Some("Login".into()), "prompt is not what"),
+        (
+            |o| o.prompt = Some("login none".into()),
+            "prompt is not what",
+        ),
+        (
+            |o| o.prompt = Some("login  consent".into()),
+            "prompt is not what",
+        ),
         (
             |o| o.login_hint = Some("a\nb".into()),
             "login_hint is empty, longer than",

@@ -442,12 +442,26 @@ const SETTINGS: &[(&str, &str)] = &[
 
 /// What is said of a document, and what is said where there is none.
 const PHRASES: &[(&str, &str)] = &[
+    (
+        "certificate `default`",
+        "the certificate of AZURE_CLIENT_CERTIFICATE_PATH",
+    ),
+    (
+        "certificate default ",
+        "the certificate of AZURE_CLIENT_CERTIFICATE_PATH ",
+    ),
+    (
+        "certificate default:",
+        "the certificate of AZURE_CLIENT_CERTIFICATE_PATH:",
+    ),
     (", or federated_token_file.path in the configuration", ""),
     ("client_id, object_id or resource_id", "client_id"),
     (
         "set password_file or password_env beside it",
         "set password_env",
     ),
+    ("password_file or password_env", "password_env"),
+    (", or put its text into certificate_base64", ""),
     (", or set the identity's scopes", ""),
     (
         "authority_hosts or EDGEPASS_AUTHORITY_HOSTS",
@@ -518,7 +532,7 @@ impl FromEnvironment {
         }
     }
 
-    fn in_variables(&self, text: &str) -> String {
+    pub(super) fn in_variables(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (setting, variable) in PHRASES {
             text = text.replace(setting, variable);

@@ -1,23 +1,28 @@
-//! Where a request goes.
+//! Where a request goes: the one judge of it, for whoever puts tokens on requests.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use edgepass_core::Error;
-
-use super::invalid;
+use crate::needs::is_loopback;
+use crate::{Error, ErrorClass};
 
 /// Whom a request is for, by what it says itself.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Target {
-    /// As rules compare it.
-    pub(super) host: String,
-    pub(super) port: u16,
+pub struct Target {
+    /// As rules compare it ([`canonical`]).
+    pub host: String,
+    /// That of the scheme if none is named.
+    pub port: u16,
     is_tls: bool,
 }
 
 impl Target {
-    /// Of scheme and authority. Without a scheme a request is one over https.
-    pub(super) fn of(scheme: Option<&str>, authority: &str) -> Result<Self, Error> {
+    /// Of scheme and authority (RFC 3986 section 3.2). Without a scheme a request is one over https.
+    ///
+    /// # Errors
+    ///
+    /// Of the class [`InvalidRequest`](ErrorClass::InvalidRequest), where not everybody reads the authority alike: with a user
+    /// name, with what is percent-encoded, with a name that some take for an address.
+    pub fn of(scheme: Option<&str>, authority: &str) -> Result<Self, Error> {
         let scheme = scheme.unwrap_or("https");
         // a WebSocket begins as a request
         let is_tls = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("wss");
@@ -36,16 +41,17 @@ impl Target {
     }
 
     /// The port of its scheme.
-    pub(super) fn default_port(&self) -> u16 {
+    pub fn default_port(&self) -> u16 {
         default_port(self.is_tls)
     }
 
-    pub(super) fn scheme(&self) -> &'static str {
+    /// `https`, or `http` for whatever goes without TLS.
+    pub fn scheme(&self) -> &'static str {
         if self.is_tls { "https" } else { "http" }
     }
 
     /// Host, with the port if it is not the scheme's own.
-    pub(super) fn authority(&self) -> String {
+    pub fn authority(&self) -> String {
         match self.port == self.default_port() {
             true => self.host.clone(),
             false => format!("{}:{}", self.host, self.port),
@@ -54,7 +60,15 @@ impl Target {
 
     /// Refuses what a token must not go to although a rule names it. `hosts`: the values of the header `host`, by which a
     /// server of several hosts goes.
-    pub(super) fn check(&self, hosts: &[Vec<u8>], http_on_loopback: bool) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// Of the class [`InvalidRequest`](ErrorClass::InvalidRequest).
+    pub fn check<'v>(
+        &self,
+        hosts: impl IntoIterator<Item = &'v [u8]>,
+        http_on_loopback: bool,
+    ) -> Result<(), Error> {
         let host = &self.host;
         let is_here = is_loopback(host);
         if !(self.is_tls || (http_on_loopback && is_here)) {
@@ -69,13 +83,13 @@ impl Target {
                 hint,
             ));
         }
-        let is_same = |named: &Vec<u8>| {
+        let is_same = |named: &[u8]| {
             let named = std::str::from_utf8(named).ok().and_then(parts);
             named.is_some_and(|(named, port)| {
                 named == *host && port.unwrap_or(self.default_port()) == self.port
             })
         };
-        if hosts.iter().all(is_same) {
+        if hosts.into_iter().all(is_same) {
             return Ok(());
         }
         Err(invalid(
@@ -85,10 +99,15 @@ impl Target {
     }
 }
 
+/// A request that must not be sent, and what to do about it.
+fn invalid(message: String, hint: &str) -> Error {
+    Error::new(ErrorClass::InvalidRequest, message).hint(hint)
+}
+
 /// Host, as it is compared, and port, if one is named. `None` of what not everybody reads alike.
 fn parts(authority: &str) -> Option<(String, Option<u16>)> {
     let end = match authority.starts_with('[') {
-        true => authority.find(']')? + 1,
+        true => authority.find(']')?.checked_add(1)?,
         false => authority.find(':').unwrap_or(authority.len()),
     };
     let (host, rest) = authority.split_at_checked(end)?;
@@ -105,7 +124,7 @@ fn parts(authority: &str) -> Option<(String, Option<u16>)> {
 
 /// Whether it is a name or an address that everybody reads alike: of a name whose last label is a number some make an
 /// IPv4 address, whatever it looks like (`2852039166`, `0xa9.254.169.254`, `127.1`).
-pub(super) fn is_host(host: &str) -> bool {
+pub fn is_host(host: &str) -> bool {
     if let Some(bare) = bare(host) {
         return bare.parse::<Ipv6Addr>().is_ok();
     }
@@ -121,7 +140,7 @@ pub(super) fn is_host(host: &str) -> bool {
 }
 
 /// A host as rules compare it: in lower case, without the dot that ends a whole name, addresses in their one spelling.
-pub(super) fn canonical(host: &str) -> String {
+pub fn canonical(host: &str) -> String {
     let Some(address) = bare(host).and_then(|bare| bare.parse::<Ipv6Addr>().ok()) else {
         return host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     };
@@ -140,8 +159,48 @@ fn default_port(is_tls: bool) -> u16 {
     if is_tls { 443 } else { 80 }
 }
 
-/// Whether it is this machine, by its name alone (RFC 6761 section 6.3).
-fn is_loopback(host: &str) -> bool {
-    let address = |text: &str| text.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
-    host == "localhost" || host.ends_with(".localhost") || host == "[::1]" || address(host)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Requests that say in two ways where they go, or go where a token must not.
+    #[test]
+    fn what_a_token_must_not_go_to_is_refused() {
+        let https = Target::of(None, "api.example").unwrap();
+        let port = Target::of(Some("https"), "[::1]:8443").unwrap();
+        let plain = |host| Target::of(Some("http"), host).unwrap();
+        for (target, hosts, on_loopback, says) in [
+            (&https, &[][..], false, ""),
+            (&https, &["api.example"], false, ""),
+            (&https, &["API.example.:443"], false, ""),
+            (&https, &["api.example", "api.example"], false, ""),
+            (&https, &["api.example", "evil.test"], false, "another host"),
+            (&https, &["api.example:80"], false, "another host"),
+            (&https, &["x@api.example"], false, "another host"),
+            (&https, &["api.example, evil.test"], false, "another host"),
+            (&https, &[""], false, "another host"),
+            (&port, &["[0::1]:8443"], false, ""),
+            (&port, &["[::1]"], false, "another host"),
+            (&plain("api.example"), &[], true, "without TLS"),
+            (&plain("localhost"), &[], false, "without TLS"),
+            (&plain("localhost"), &[], true, ""),
+            (&plain("a.localhost:8080"), &[], true, ""),
+            (&plain("127.0.0.2"), &[], true, ""),
+            (&plain("[::1]"), &[], true, ""),
+            (&plain("[::ffff:127.0.0.1]"), &[], true, ""),
+            (&plain("localhost.example"), &[], true, "without TLS"),
+        ] {
+            let given = hosts.iter().map(|host| host.as_bytes());
+            match target.check(given, on_loopback) {
+                Ok(()) => assert_eq!(says, "", "{target:?} {hosts:?}"),
+                Err(error) => {
+                    assert!(
+                        !says.is_empty() && error.to_string().contains(says),
+                        "{error}"
+                    );
+                    assert!(error.detail().hint.is_some());
+                }
+            }
+        }
+    }
 }
