@@ -19,7 +19,7 @@ const COMMAND_BYTES: usize = 12_750_000;
 const WASM_BYTES: [(&str, usize); 5] = [
     ("edgepass-envoy.wasm", 400_000),
     ("edgepass-envoy-full.wasm", 870_000),
-    ("credential-provider.wasm", 880_000),
+    ("credential-provider.wasm", 890_000),
     (build::KEYVALUE, 140_000),
     ("edgepass-http.wasm", 400_000),
 ];
