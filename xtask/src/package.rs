@@ -1,7 +1,7 @@
 //! `cargo xtask package`: what a release consists of, in `dist/release/`.
 //!
 //! ```text
-//! edgepass-VERSION-TARGET.tar.gz   command, filter, component (also as machine code), interfaces, man pages, completions
+//! edgepass-VERSION-TARGET.tar.gz   commands, filter, component (also as machine code), interfaces, man pages, completions
 //! crates/                          the packages of the library and the command
 //! oci/                             an image layout: command, filter (two forms), component
 //! SHA256SUMS                       of all files but those of the layout, which name themselves
@@ -225,6 +225,9 @@ fn man_pages(command: &Path) -> Result<Vec<(String, Vec<u8>)>> {
         &["config", "check"],
         &["config", "schema"],
         &["envoy-config"],
+        &["run"],
+        &["serve-http"],
+        &["compose"],
         &["completions"],
     ] {
         pages.push((
@@ -247,12 +250,15 @@ fn archive(release: &Path) -> Result<()> {
         fs::read(path).with_context(|| format!("cannot read {}", workspace::shown(path)))
     };
     add("bin/edgepass", 0o755, read(&command)?);
+    let run = build::RUN.1;
+    add(&format!("bin/{run}"), 0o755, read(&dist.join(run))?);
     for wasm in [
         "edgepass-envoy.wasm",
         "edgepass-envoy-full.wasm",
         "credential-provider.wasm",
         build::KEYVALUE,
         "edgepass-http.wasm",
+        build::STANDALONE,
     ] {
         add(&format!("wasm/{wasm}"), 0o644, read(&dist.join(wasm))?);
     }
