@@ -136,6 +136,11 @@ const GUESTS: &[Guest] = &[
         output: Output::TestComponent("plain-0-3.wasm"),
     },
     Guest {
+        package: "to-plain-http",
+        batch: Batch::Components,
+        output: Output::TestComponent("to-plain-http.wasm"),
+    },
+    Guest {
         package: "edgepass-envoy",
         batch: Batch::Filter,
         output: Output::Filter("edgepass-envoy.wasm"),
