@@ -131,16 +131,18 @@ fn configuration(path: &Path, has_filter: bool) -> Result<Zeroizing<String>, Fai
     let bytes = Zeroizing::new(read(path)?);
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::setup(format!("{shown} is not UTF-8 text")))?;
-    let document = Document::read(text, Format::of_path(path), Some(&shown)).map_err(wrong)?;
+    let document = Document::read(text, Format::of_path(path), Some(&shown));
+    let document = document.map_err(|error| wrong(&error))?;
     let config = Config::load(
         Some(document.json()),
         &Environment::from_pairs::<String, String>([]),
     );
-    let config = config.map_err(|error| wrong(document.explain(error)).hint(
+    // what a component has inside reads no variables, so a hint at one would mislead
+    let config = config.map_err(|error| wrong(&document.explain(error)).hint(
         "what is part of a component reads no variables: write down what the configuration leaves to them, or leave --config out and set EDGEPASS_CONFIG_JSON where it runs",
     ))?;
     if has_filter {
-        HttpSettings::check(&config).map_err(|error| wrong(document.explain(error)))?;
+        HttpSettings::check(&config).map_err(|error| wrong(&document.explain(error)))?;
     }
     let value: Value = serde_json::from_str(document.json())
         .map_err(|error| Failure::setup(format!("{shown}: {error}")))?;
@@ -153,8 +155,12 @@ fn configuration(path: &Path, has_filter: bool) -> Result<Zeroizing<String>, Fai
     Ok(Zeroizing::new(document.json().to_owned()))
 }
 
-fn wrong(error: ConfigError) -> Failure {
-    Failure::setup(error.to_string())
+fn wrong(error: &ConfigError) -> Failure {
+    let failure = Failure::setup(error.to_string());
+    match &error.hint {
+        Some(hint) => failure.hint(hint.as_str()),
+        None => failure,
+    }
 }
 
 /// Settings whose values are secrets: those that the schema says are written and not read.

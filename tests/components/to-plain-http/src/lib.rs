@@ -22,8 +22,8 @@ impl Guest for Adapter {
         let (host, _) = authority.split_once(':').unwrap_or((&authority, ""));
         let is_here = host == "localhost" || host.ends_with(".localhost");
         if is_here && matches!(request.get_scheme(), Some(Scheme::Https)) {
-            let variables = environment::get_environment().into_iter();
-            let port = variables.filter(|(name, _)| name == "PLAIN_PORT").last();
+            let mut variables = environment::get_environment().into_iter();
+            let port = variables.find(|(name, _)| name == "PLAIN_PORT");
             let (_, port) = port.ok_or(ErrorCode::ConfigurationError)?;
             let set = request
                 .set_scheme(Some(&Scheme::Http))
