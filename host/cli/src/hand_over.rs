@@ -50,7 +50,8 @@ pub(crate) fn hand_over(arguments: &[OsString]) -> Result<ExitCode, Failure> {
 fn become_it(command: &mut Command) -> io::Result<ExitCode> {
     use std::os::unix::process::CommandExt as _;
 
-    Err(command.exec())
+    // what it prints of its usage then begins as people have written it
+    Err(command.arg0("edgepass").exec())
 }
 
 #[cfg(not(unix))]
