@@ -249,7 +249,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[COMMAND, ("edgepass-emulator", "e
 pub(crate) const RUN: (&str, &str) = ("edgepass-run", "edgepass-run");
 
 /// The tool that compiles the component ahead of time.
-pub(crate) const PRECOMPILE: &str = "edgepass-precompile";
+const PRECOMPILE: &str = "edgepass-precompile";
 
 /// A test target that needs nothing built before it. Where one is asked for,
 /// cargo resolves features as it does for `cargo test`, development dependencies

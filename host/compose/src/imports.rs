@@ -198,9 +198,10 @@ pub(crate) fn cannot_wait(exports: &[String]) -> Option<&String> {
     exports.iter().all(|export| is(&export)).then_some(found)
 }
 
-/// The name of an interface of this package.
+/// The name of an interface of these packages, over any version of WASI.
 fn ours(import: &str) -> Option<&str> {
-    base(import).strip_prefix("edgepass:credentials/")
+    let (package, name) = base(import).split_once('/')?;
+    is_ours(package).then_some(name)
 }
 
 /// Whether that interface has no function: a host need not link it.

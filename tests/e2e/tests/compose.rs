@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use edgepass_e2e::{Command, Lab, Ran, artifact, edgepass_bin, edgepass_run_bin};
+use serde_json::json;
 
 /// A folder as the archive of a release is unpacked.
 struct Release<'l> {
@@ -262,6 +263,30 @@ fn what_cannot_be_composed_is_said_with_what_to_do() -> Result<()> {
     ] {
         ensure!(ran.stderr.contains(word), "{}", ran.stderr);
     }
+    Ok(())
+}
+
+/// What is composed for a host that answers the provider's imports is not what a program runs that answers WASI.
+#[test]
+fn a_composition_that_needs_more_than_wasi_is_named_as_such() -> Result<()> {
+    let lab = Lab::new("compose-run")?;
+    let release = Release::unpacked(&lab)?;
+    let output = release.folder.join("composed.wasm").display().to_string();
+    let application = component("plain-0-3.wasm")?;
+    let made = release.run(&["compose", "--http", &application, "-o", &output])?;
+    ensure!(made.code == Some(0), "{}", made.stderr);
+    let config = lab.config(&json!({ "client_secret": { "env": "SECRET" } }));
+    let config = lab.write("config.json", config.to_string())?;
+    let run = Command::other(&lab, &release.folder.join("bin/edgepass")).bare();
+    let run = run.env("SECRET", "of-the-test-alone").arg("run");
+    let run = run.arg("--config").arg(config.display().to_string());
+    let ran = run.arg(&output).run()?;
+    ensure!(ran.code == Some(2), "{:?}", ran.code);
+    ensure!(
+        ran.stderr.contains("compose it with --standalone"),
+        "{}",
+        ran.stderr
+    );
     Ok(())
 }
 
