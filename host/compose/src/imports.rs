@@ -354,4 +354,76 @@ mod tests {
             "{refused}"
         );
     }
+
+    fn owned(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn who_has_a_provider_inside_is_no_application() {
+        let of_provider = [
+            "edgepass:credentials/assertion-source@0.2.0",
+            "edgepass:credentials/host-certificates@0.2.0",
+            "edgepass:credentials/token-file@0.2.0",
+        ];
+        let of_p2 = of_provider.map(|name| name.replace("credentials/", "credentials-p2/"));
+        assert!(is_composed(&owned(&of_provider)) && is_composed(&of_p2));
+        // one that reaches for all of it and asks for tokens is hostile, and not composed
+        let asks = [
+            &of_provider[..],
+            &["edgepass:credentials/opaque-tokens@0.2.0"],
+        ]
+        .concat();
+        assert!(!is_composed(&owned(&asks)) && !is_composed(&owned(&of_provider[1..])));
+        for (export, expected) in [
+            ("edgepass:credentials/credential-provider@0.2.0", true),
+            ("edgepass:credentials-p2/credential-provider@0.2.0", true),
+            ("edgepass:credentials/status@0.2.0", false),
+            ("example:app/credential-provider@0.2.0", false),
+        ] {
+            assert_eq!(is_provider(&owned(&[export])), expected, "{export}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_wait_is_what_has_nothing_else_to_call() {
+        for (exports, expected) in [
+            (&["wasi:cli/run@0.2.3"][..], true),
+            (&["wasi:http/incoming-handler@0.2.0"], true),
+            (&["wasi:cli/run@0.3.0"], false),
+            (&["wasi:http/handler@0.3.0"], false),
+            (&["wasi:cli/run@0.2.3", "example:app/other@1.0.0"], false),
+            (&[], false),
+        ] {
+            assert_eq!(
+                cannot_wait(&owned(exports)).is_some(),
+                expected,
+                "{exports:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_gets_nothing_is_told_what_would_help() {
+        let client = ["wasi:http/client@0.3.0"];
+        let asks = ["edgepass:credentials/credential-provider@0.2.0"];
+        let of_0_2_client = ["wasi:http/outgoing-handler@0.2.6"];
+        let other = ["example:app/database@1.0.0"];
+        for (imports, has_filter, word) in [
+            (&client, false, Some("--http")),
+            (&asks, true, Some("leave --http out")),
+            (&other, false, None),
+            (&other, true, None),
+        ] {
+            let hint = hint(&owned(imports), has_filter);
+            assert_eq!(hint.is_some(), word.is_some(), "{imports:?}");
+            assert!(word.is_none_or(|word| hint.is_some_and(|hint| hint.contains(word))));
+        }
+        for has_filter in [false, true] {
+            let imports = owned(&of_0_2_client);
+            let (_, hint) = of_0_2(&imports, has_filter).unwrap();
+            assert!(hint.contains("edgepass run"), "{hint}");
+            assert!(of_0_2(&owned(&client), has_filter).is_none());
+        }
+    }
 }
