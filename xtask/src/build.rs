@@ -9,7 +9,7 @@
 //! optimisation. What users get is built as users should build it: small, and
 //! without the compiler.
 
-use crate::componentize::Parts;
+use crate::componentize::Files;
 use crate::digest::sha256;
 use crate::sh::{Cmd, step};
 use crate::stamp::{Stamp, identity};
@@ -75,6 +75,8 @@ impl Batch {
 enum Output {
     /// A component that users get.
     Component(&'static str),
+    /// A part of a component that users get.
+    Part(&'static str),
     /// A component that only tests use.
     TestComponent(&'static str),
     /// A plain module that users get.
@@ -104,6 +106,16 @@ const GUESTS: &[Guest] = &[
         output: Output::TestComponent("hostile.wasm"),
     },
     Guest {
+        package: "edgepass-standalone-adapters",
+        batch: Batch::Components,
+        output: Output::Part(ADAPTERS),
+    },
+    Guest {
+        package: "edgepass-standalone-command",
+        batch: Batch::Components,
+        output: Output::Part(STANDALONE_COMMAND),
+    },
+    Guest {
         package: "edgepass-http",
         batch: Batch::Components,
         output: Output::Component(HTTP_FILTER),
@@ -117,6 +129,16 @@ const GUESTS: &[Guest] = &[
         package: "plain-0-2",
         batch: Batch::Components,
         output: Output::TestComponent("plain-0-2.wasm"),
+    },
+    Guest {
+        package: "plain-0-3",
+        batch: Batch::Components,
+        output: Output::TestComponent("plain-0-3.wasm"),
+    },
+    Guest {
+        package: "to-plain-http",
+        batch: Batch::Components,
+        output: Output::TestComponent("to-plain-http.wasm"),
     },
     Guest {
         package: "edgepass-envoy",
@@ -196,6 +218,13 @@ const PROVIDER: &str = "credential-provider.wasm";
 /// The store that a provider is given over `wasi:keyvalue`.
 pub(crate) const KEYVALUE: &str = "token-store-keyvalue.wasm";
 
+/// The provider with all that it needs of a host but WASI, and a command.
+pub(crate) const STANDALONE: &str = "edgepass-standalone.wasm";
+
+/// Its parts beside the provider.
+const ADAPTERS: &str = "standalone-adapters.wasm";
+const STANDALONE_COMMAND: &str = "standalone-command.wasm";
+
 /// The HTTP filter for components.
 const HTTP_FILTER: &str = "edgepass-http.wasm";
 
@@ -212,17 +241,18 @@ pub(crate) fn http_filter() -> PathBuf {
 /// The command: package, program.
 pub(crate) const COMMAND: (&str, &str) = ("edgepass-cli", "edgepass");
 
-/// The features that the command is released with.
+/// The features that both programs are released with.
 pub(crate) const COMMAND_FEATURES: &[&str] = &["token-store"];
 
-/// Commands that users get.
+/// Commands that users get and that have no compiler.
 pub(crate) const COMMANDS: &[(&str, &str)] = &[COMMAND, ("edgepass-emulator", "edgepass-emulator")];
 
-/// The tool that compiles the component ahead of time.
-pub(crate) const PRECOMPILE: &str = "edgepass-precompile";
+/// The program that runs applications, which has the compiler that the others are without: package, program. Tests run the
+/// one of their own build.
+pub(crate) const RUN: (&str, &str) = ("edgepass-run", "edgepass-run");
 
-/// The program that runs applications. It has a compiler in it, so tests run the one of their own build.
-pub(crate) const RUN: &str = "edgepass-run";
+/// The tool that compiles the component ahead of time.
+const PRECOMPILE: &str = "edgepass-precompile";
 
 /// A test target that needs nothing built before it. Where one is asked for,
 /// cargo resolves features as it does for `cargo test`, development dependencies
@@ -265,12 +295,12 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn all() -> Result<()> {
     component()?;
     // each by itself, as `cargo install` builds it: together they would have each other's features
-    for command in COMMANDS {
+    for command in COMMANDS.iter().chain([&RUN]) {
         step(&format!("building {}", command.1), || {
             release(&[*command]).run()
         })?;
     }
-    for (_, command) in COMMANDS {
+    for (_, command) in COMMANDS.iter().chain([&RUN]) {
         install(&released().join(command), &workspace::dist().join(command))?;
     }
     Ok(())
@@ -310,12 +340,12 @@ pub(crate) fn built() -> PathBuf {
 }
 
 /// Builds programs (package, program) as users get them. What is selected here
-/// together shares its features: nothing that asks for the compiler.
+/// together shares its features: what has the compiler is built by itself.
 pub(crate) fn release(programs: &[(&str, &str)]) -> Cmd {
     let mut cmd = Cmd::cargo().args(["build", "--release", "--locked", "--no-default-features"]);
     for (package, program) in programs {
         cmd = cmd.args(["-p", package, "--bin", program]);
-        if (*package, *program) == COMMAND {
+        if [COMMAND, RUN].contains(&(*package, *program)) {
             let features = COMMAND_FEATURES.iter();
             let features: Vec<_> = features.map(|name| format!("{package}/{name}")).collect();
             cmd = cmd.args(["--features", &features.join(",")]);
@@ -381,6 +411,7 @@ pub(crate) fn guests() -> Result<()> {
     step("composing components", || {
         workspace::write_if_changed(&interface_file(), interface()?.as_bytes())?;
         let provider = workspace::dist().join(PROVIDER);
+        standalone(&provider)?;
         let (store, http) = (workspace::dist().join(KEYVALUE), http_filter());
         for composition in COMPOSED {
             let consumer = workspace::components().join(composition.consumer);
@@ -400,19 +431,39 @@ pub(crate) fn guests() -> Result<()> {
             if !(stamp.is_fresh() && output.exists()) {
                 let allowed = composition.allowed.iter();
                 let allowed: Vec<_> = allowed.map(ToString::to_string).collect();
-                let parts = Parts {
-                    consumer: &consumer,
+                let files = Files {
+                    application: &consumer,
                     provider: &provider,
                     token_store,
                     filter,
                     allowed: &allowed,
                 };
-                componentize::compose(&parts, &output)?;
+                componentize::compose(&files, &output)?;
                 stamp.set()?;
             }
         }
         Ok(())
     })
+}
+
+fn standalone(provider: &Path) -> Result<()> {
+    let output = workspace::dist().join(STANDALONE);
+    let parts = [ADAPTERS, STANDALONE_COMMAND].map(|name| workspace::components().join(name));
+    let [adapters, command] = &parts;
+    let stamp = Stamp::new(
+        "composed-standalone",
+        &[
+            &identity(provider),
+            &identity(adapters),
+            &identity(command),
+            &identity(&this_program()),
+        ],
+    );
+    if stamp.is_fresh() && output.exists() {
+        return Ok(());
+    }
+    componentize::standalone(provider, adapters, command, &output)?;
+    stamp.set()
 }
 
 /// Makes of a linked module what it is for.
@@ -439,7 +490,7 @@ fn finish(guest: &Guest) -> Result<()> {
             };
             optimise::optimise(&trimmed, &output, how)?;
         }
-        Output::Component(_) => {
+        Output::Component(_) | Output::Part(_) => {
             let optimised = workspace::target().join("optimised.wasm");
             optimise::optimise(&module, &optimised, optimise::THOROUGHLY)?;
             let component = componentize::component(&optimised)?;
@@ -498,7 +549,7 @@ fn module(guest: &Guest) -> PathBuf {
 fn output(guest: &Guest) -> PathBuf {
     match guest.output {
         Output::Component(name) | Output::Filter(name) => workspace::dist().join(name),
-        Output::TestComponent(name) => workspace::components().join(name),
+        Output::Part(name) | Output::TestComponent(name) => workspace::components().join(name),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `cargo xtask compose`: plugs the provider into an application's component.
 
-use crate::componentize::Parts;
+use crate::componentize::Files;
 use crate::{build, componentize, workspace};
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -43,14 +43,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make {}", workspace::shown(folder)))?;
     }
-    let parts = Parts {
-        consumer: &options.application,
+    let files = Files {
+        application: &options.application,
         provider,
         token_store: options.token_store.as_deref(),
         filter: options.http.then_some(filter.as_path()),
         allowed: &options.allow,
     };
-    let composed = componentize::compose(&parts, &options.output)?;
+    let composed = componentize::compose(&files, &options.output)?;
     for name in composed.emptied {
         println!("{name} of the application is empty: the variables are the provider's");
     }

@@ -47,6 +47,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 "-p",
                 "xtask",
                 "-p",
+                "edgepass-compose",
+                "-p",
                 "edgepass-manifests",
             ])
             .args(["--all-targets"])

@@ -2,10 +2,10 @@
 //!
 //! Every task does its own set-up first, says what it is doing, and does
 //! nothing the second time. Nothing in the tree depends on this crate and it
-//! depends on nothing in the tree, so it is there before anything is built.
+//! depends on nothing in the tree that has to be built in an order (host/compose
+//! alone), so it is there before anything is built.
 
 mod about;
-mod application;
 mod bench;
 mod build;
 mod bundle;

@@ -10,7 +10,7 @@
 use crate::emulator::Emulator;
 use crate::sh::{Cmd, Outcome, step};
 use crate::workspace::{self, Outside};
-use crate::{consumer, package, shipped};
+use crate::{build, consumer, package, shipped};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -412,6 +412,15 @@ fn release(world: &World, emulator: &Emulator) -> Result<()> {
                 "wasm/credential-provider.wasm",
                 workspace::dist().join("credential-provider.wasm"),
             ),
+            ("bin/edgepass-run", workspace::dist().join("edgepass-run")),
+            (
+                "wasm/edgepass-http.wasm",
+                workspace::dist().join("edgepass-http.wasm"),
+            ),
+            (
+                "wasm/edgepass-standalone.wasm",
+                workspace::dist().join(build::STANDALONE),
+            ),
             (
                 "wasm/token-store-keyvalue.wasm",
                 workspace::dist().join("token-store-keyvalue.wasm"),
@@ -426,6 +435,14 @@ fn release(world: &World, emulator: &Emulator) -> Result<()> {
             let same = fs::read(folder.join(name)).ok() == fs::read(ours).ok();
             ensure!(same, "the archive has no {name}, or another one");
         }
+        // the command becomes the program beside it, and that finds the archive's components
+        let composed = folder.join("composed.wasm");
+        Cmd::new(folder.join("bin/edgepass"))
+            .args(["compose", "--http", "--standalone", "--output"])
+            .arg(&composed)
+            .arg(workspace::components().join("plain-0-3.wasm"))
+            .read()?;
+        ensure!(composed.exists(), "the release composes nothing");
         let completions = folder.join("share/bash-completion/completions/edgepass");
         Cmd::new("bash").arg("-n").arg(completions).read()?;
         for page in ["edgepass.1", "edgepass-token.1", "edgepass-config-check.1"] {

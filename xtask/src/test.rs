@@ -184,15 +184,16 @@ fn purity() -> Result<()> {
 const RECORDS: [&str; 2] = ["e2e-output", "e2e-secrets"];
 
 fn xtask() -> Result<()> {
-    let cmd = Cmd::cargo().args(["test", "--locked", "--quiet", "-p", "xtask"]);
-    counted(cmd)
+    let packages = ["-p", "xtask", "-p", "edgepass-compose"];
+    let cmd = Cmd::cargo().args(["test", "--locked", "--quiet"]);
+    counted(cmd.args(packages))
 }
 
 fn tests(options: &Options) -> Result<()> {
     let peers = peers::ensure()?;
     template::build()?;
     step("building the program that runs applications", || {
-        build::binaries(&[build::RUN]).run()
+        build::binaries(&[build::RUN.1]).run()
     })?;
     let mut cmd = peers.apply(build::native("test"));
     if !options.rest.is_empty() {
@@ -218,6 +219,10 @@ fn tests(options: &Options) -> Result<()> {
         "edgepass-bindings",
         "-p",
         "edgepass-keyvalue",
+        "-p",
+        "edgepass-standalone-adapters",
+        "-p",
+        "edgepass-standalone-command",
     ]))?;
     step("searching what the tests printed for their secrets", || {
         Cmd::new(build::built().join("scan-secrets")).run()

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -118,6 +119,21 @@ pub(crate) enum Command {
     /// is left to the variables of Envoy's process.
     #[command(after_help = ENVOY_EXAMPLES)]
     EnvoyConfig(Box<EnvoyConfigArguments>),
+    /// Runs a WebAssembly application whose requests get tokens that it never holds. `edgepass run --help` has the options.
+    ///
+    /// The program edgepass-run does it, which carries a compiler: the one beside this program, or in PATH.
+    #[command(disable_help_flag = true)]
+    Run(HandedOver),
+    /// Serves HTTP by such an application. `edgepass serve-http --help` has the options.
+    ///
+    /// The program edgepass-run does it, which carries a compiler: the one beside this program, or in PATH.
+    #[command(disable_help_flag = true)]
+    ServeHttp(HandedOver),
+    /// Makes one component of an application and the credential provider. `edgepass compose --help` has the options.
+    ///
+    /// The program edgepass-run does it: the one beside this program, or in PATH.
+    #[command(disable_help_flag = true)]
+    Compose(HandedOver),
     /// Prints the version, as --version does.
     #[command(hide = true)]
     Version,
@@ -133,6 +149,13 @@ pub(crate) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Args)]
+pub(crate) struct HandedOver {
+    /// What edgepass-run takes.
+    #[arg(value_name = "ARGUMENT", num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<OsString>,
 }
 
 #[derive(Args)]

@@ -6,6 +6,7 @@ mod config;
 mod envoy_config;
 mod failure;
 mod grant;
+mod hand_over;
 mod init;
 mod log;
 mod mistakes;
@@ -23,10 +24,14 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use self::arguments::{Arguments, Command, ConfigCommand, PlainFormat, TokenFormat};
+use self::arguments::{Arguments, Command, ConfigCommand, HandedOver, PlainFormat, TokenFormat};
 use self::failure::{Failure, Format, Output, Warnings};
 
 fn main() -> ExitCode {
+    if let Some(arguments) = hand_over::arguments(std::env::args_os()) {
+        return hand_over::hand_over(&arguments)
+            .unwrap_or_else(|failure| report(&failure, Format::Text));
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // help and version are among them
@@ -62,6 +67,9 @@ fn main() -> ExitCode {
         Command::Config(ConfigCommand::Schema) => config::schema(),
         Command::Config(ConfigCommand::Reference) => reference::print(),
         Command::EnvoyConfig(envoy) => envoy_config::run(envoy, &mut warnings),
+        Command::Run(rest) => return handed_over("run", rest, &arguments, format),
+        Command::ServeHttp(rest) => return handed_over("serve-http", rest, &arguments, format),
+        Command::Compose(rest) => return handed_over("compose", rest, &arguments, format),
         Command::Version => output::write(Arguments::command().render_version().as_bytes()),
         Command::Man { command } => man(command),
         Command::Completions { shell } => completions(*shell),
@@ -81,6 +89,25 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// What stands behind options of this program, of which the other has one.
+fn handed_over(
+    command: &str,
+    rest: &HandedOver,
+    arguments: &Arguments,
+    format: Format,
+) -> ExitCode {
+    watch::over();
+    let verbose = (0..arguments.verbose).map(|_| "-v".into());
+    let rest = rest.arguments.iter().cloned();
+    let all: Vec<_> = verbose.chain([command.into()]).chain(rest).collect();
+    hand_over::hand_over(&all).unwrap_or_else(|failure| report(&failure, format))
+}
+
+fn report(failure: &Failure, format: Format) -> ExitCode {
+    failure.report(format, &Warnings::default());
+    failure.exit_code()
 }
 
 fn man(names: &[String]) -> Result<(), Failure> {

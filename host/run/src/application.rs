@@ -140,10 +140,17 @@ impl Application {
     pub(crate) fn explain(&self, error: &wasmtime::Error) -> Failure {
         let message = format!("the application cannot be linked: {error:#}");
         let kind = self.component.component_type();
-        let mut imports = kind.imports(&self.engine).map(|(name, _)| name.to_owned());
+        let imports = kind.imports(&self.engine).map(|(name, _)| name.to_owned());
+        let imports: Vec<String> = imports.collect();
+        let find = |beginning: &str| imports.iter().find(|name| name.starts_with(beginning));
         let failure = Failure::setup(message);
-        match imports.find(|name| name.starts_with("edgepass:credentials/")) {
-            Some(name) if error_names(error, &name) => failure.hint(
+        if find("edgepass:credentials/token-file").is_some() {
+            return failure.hint(
+                "it has a provider inside, which needs more of a host than WASI: run the application as it was, or compose it with --standalone",
+            );
+        }
+        match find("edgepass:credentials/") {
+            Some(name) if error_names(error, name) => failure.hint(
                 "an application calls edgepass itself only where --provide says so (--provide credential-provider); one whose requests get tokens by the rules needs none of it",
             ),
             _ => failure.hint(

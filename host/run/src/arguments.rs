@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 /// Runs WebAssembly applications, and puts tokens on their outgoing requests: by the rules of the configuration's section
-/// `http`, and never so that the application holds one.
+/// `http`, and never so that the application holds one. Or makes one component of an application and what does that.
 #[derive(Parser)]
 #[command(name = "edgepass-run", version)]
 pub(crate) struct Arguments {
@@ -24,7 +24,51 @@ pub(crate) enum Verb {
     Run(RunArguments),
     /// Serve HTTP by a component that exports wasi:http/incoming-handler (WASI 0.2) or wasi:http/handler (0.3)
     ServeHttp(ServeArguments),
+    /// Make one component of an application and the credential provider, for any host of WASI 0.3
+    ///
+    /// The application asks for tokens by edgepass:credentials, or with --http has them put on its requests and holds none.
+    Compose(ComposeArguments),
 }
+
+#[derive(Args)]
+pub(crate) struct ComposeArguments {
+    /// The application: a component, or the module of one that cargo leaves
+    #[arg(value_name = "APP.wasm")]
+    pub(crate) application: PathBuf,
+    /// Where to write the composed component
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Put the HTTP filter between the requests of the application and the network: they get tokens by the rules of the
+    /// configuration, and the application none
+    #[arg(long)]
+    pub(crate) http: bool,
+    /// A configuration, JSON, YAML or TOML, that becomes part of the composed component: of its environment nothing is read
+    /// then. Otherwise whoever runs it gives one, by the variable EDGEPASS_CONFIG_JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// An import that the application may share with the provider, for example wasi:http/client; once for each. Without it
+    /// such an import is refused, and wasi:cli/environment is an empty one
+    #[arg(long, value_name = "INTERFACE")]
+    pub(crate) allow: Vec<String>,
+    /// The component by which instances share their tokens: token-store-keyvalue.wasm, over wasi:keyvalue, or another that
+    /// exports edgepass:credentials/token-store. Without the option that is an import of the whole
+    #[arg(long, value_name = "COMPONENT", num_args = 0..=1, require_equals = true, default_missing_value = KEYVALUE)]
+    pub(crate) token_store: Option<PathBuf>,
+    /// Take the provider that needs WASI alone (edgepass-standalone.wasm of this release), so that every host of WASI 0.3
+    /// runs the composed component, the wasmtime command among them. It reads token files below the folders that it is
+    /// given, and has neither certificates nor a token store
+    #[arg(long, conflicts_with_all = ["provider", "token_store"])]
+    pub(crate) standalone: bool,
+    /// The provider; credential-provider.wasm of this release if left out
+    #[arg(long, value_name = "COMPONENT")]
+    pub(crate) provider: Option<PathBuf>,
+    /// The HTTP filter; edgepass-http.wasm of this release if left out
+    #[arg(long, value_name = "COMPONENT", requires = "http")]
+    pub(crate) filter: Option<PathBuf>,
+}
+
+/// The store that comes with a release.
+pub(crate) const KEYVALUE: &str = "token-store-keyvalue.wasm";
 
 #[derive(Args)]
 pub(crate) struct RunArguments {

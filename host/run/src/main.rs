@@ -4,6 +4,7 @@ mod application;
 mod arguments;
 mod audit;
 mod command;
+mod compose;
 mod failure;
 mod log;
 mod service;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         match &arguments.verb {
             Verb::Run(run) => command::run(run).await,
             Verb::ServeHttp(serve) => service::serve(serve).await,
+            Verb::Compose(compose) => compose::compose(compose),
         }
     });
     // a thread that still reads standard input would keep the process

@@ -54,6 +54,14 @@ pub fn tinyproxy() -> Result<PathBuf> {
     )
 }
 
+/// The command `wasmtime`, as its makers build it.
+pub fn wasmtime_bin() -> Result<PathBuf> {
+    existing(
+        root().join("target/peers/wasmtime/wasmtime_cli/wasmtime"),
+        "run `cargo xtask test`, which installs it",
+    )
+}
+
 /// A store that understands Redis: Valkey or Redis of this machine, or what was unpacked of its packages; and the folder
 /// of the libraries that came with it.
 pub fn token_store_server() -> Result<(PathBuf, Option<PathBuf>)> {

@@ -391,7 +391,7 @@ fn what_is_no_component_is_named_as_what_it_is() -> Result<()> {
         ),
         (
             artifact("dist/credential-provider.wasm")?,
-            "imports nothing that the provider exports",
+            "is a provider itself",
         ),
         (lab.scratch().join("missing.wasm"), "cannot read"),
     ] {

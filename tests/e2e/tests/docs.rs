@@ -20,6 +20,7 @@ const PAGES: &[&str] = &[
     "docs/applications.md",
     "docs/benchmarks.md",
     "docs/components.md",
+    "docs/compose.md",
     "docs/configuration.md",
     "docs/credentials/README.md",
     "docs/credentials/assertion-source.md",

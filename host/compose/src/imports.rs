@@ -4,7 +4,9 @@
 //! cannot tell who reads the token file. So what the provider imports to reach the world is the provider's alone, unless
 //! the author of the composition says otherwise by name.
 
-use anyhow::{Result, bail};
+use wac_graph::types::are_semver_compatible;
+
+use crate::Error;
 
 /// Interfaces that both may import, because what one does with them takes nothing from the other.
 const HARMLESS: &[&str] = &[
@@ -13,6 +15,7 @@ const HARMLESS: &[&str] = &[
     "edgepass:credentials/types",
     // what is written there is for whoever runs the composition
     "wasi:cli/stderr",
+    "wasi:cli/stdout",
     "wasi:cli/types",
     "wasi:clocks/monotonic-clock",
     "wasi:clocks/system-clock",
@@ -65,36 +68,33 @@ pub(crate) struct Imports {
 }
 
 /// Judges the imports of an application. `exported` is what the provider exports (those are plugged), `needed` what the
-/// provider imports, `allowed` what the author lets the application have, with or without version.
+/// provider imports, `allowed` what the author lets the application have, with or without version. `has_settings` says that
+/// the provider has its configuration from elsewhere than the environment, which then is the application's.
 pub(crate) fn judge(
     imports: &[String],
     exported: &[String],
     needed: &[String],
     allowed: &[String],
-) -> Result<Imports> {
+    has_settings: bool,
+) -> Result<Imports, Error> {
     for name in allowed {
         if !imports.iter().any(|import| means(name, import)) {
-            bail!("the application does not import {name}: leave `--allow {name}` out");
+            return Err(Error::NotImported(name.clone()));
         }
     }
     let among =
         |names: &[String], import: &str| names.iter().any(|name| base(name) == base(import));
-    if !imports.iter().any(|import| among(exported, import)) {
-        bail!(
-            "the application imports nothing that the provider exports: {}",
-            exported.join(", ")
-        );
-    }
     let mut judged = Imports::default();
     let mut refused = Vec::new();
     for import in imports {
         if allowed.iter().any(|name| means(name, import))
             || among(exported, import)
             || HARMLESS.contains(&base(import))
+            || (has_settings && is_environment(import))
         {
             continue;
         }
-        if base(import) == ENVIRONMENT {
+        if is_environment(import) {
             judged.emptied.push(import.clone());
             continue;
         }
@@ -111,40 +111,97 @@ pub(crate) fn judge(
             .iter()
             .map(|text| format!("--allow {}", of(text)))
             .collect();
-        bail!(
-            "the application imports {}: take the import out of its world, or say that it may have what the provider has: `{}`",
-            refused.join("; and "),
-            flags.join(" ")
-        );
+        return Err(Error::Reaching { refused, flags });
     }
     Ok(judged)
 }
 
-/// An environment without variables, arguments and folder, exported under that name. It has the functions of every
-/// version of WASI; who imports fewer does not mind.
-pub(crate) fn empty_environment(name: &str) -> String {
-    format!(
-        r#"(component
-            (core module $m
-                (memory (export "memory") 1)
-                ;; memory is zero: an empty list at 0, no text at 8
-                (func (export "nothing") (result i32) i32.const 0)
-                (func (export "none") (result i32) i32.const 8))
-            (core instance $i (instantiate $m))
-            (alias core export $i "memory" (core memory $memory))
-            (type $variables (func (result (list (tuple string string)))))
-            (type $arguments (func (result (list string))))
-            (type $folder (func (result (option string))))
-            (func $variables (type $variables) (canon lift (core func $i "nothing") (memory $memory)))
-            (func $arguments (type $arguments) (canon lift (core func $i "nothing") (memory $memory)))
-            (func $folder (type $folder) (canon lift (core func $i "none") (memory $memory)))
-            (instance $environment
-                (export "get-environment" (func $variables))
-                (export "get-arguments" (func $arguments))
-                (export "get-initial-cwd" (func $folder))
-                (export "initial-cwd" (func $folder)))
-            (export "{name}" (instance $environment)))"#
-    )
+/// Whether that is the environment, of any version of WASI.
+pub(crate) fn is_environment(import: &str) -> bool {
+    base(import) == ENVIRONMENT
+}
+
+/// Interfaces of this package that a provider imports, and applications have no use for.
+const OF_PROVIDERS: &[&str] = &["assertion-source", "host-certificates", "token-file"];
+
+/// Interfaces of this package that applications import.
+const OF_APPLICATIONS: &[&str] = &["credential-provider", "opaque-tokens", "status"];
+
+/// What applications of WASI 0.2 export, whose functions return before anything else runs.
+const WITHOUT_WAITING: &[&str] = &["wasi:cli/run", "wasi:http/incoming-handler"];
+
+/// Whether somebody who exports that is a provider.
+pub(crate) fn is_provider(exports: &[String]) -> bool {
+    let mut names = exports.iter().filter_map(|export| ours(export));
+    names.any(|name| name == "credential-provider")
+}
+
+/// Whether somebody who imports that has a provider inside.
+pub(crate) fn is_composed(imports: &[String]) -> bool {
+    let ours: Vec<_> = imports.iter().filter_map(|import| ours(import)).collect();
+    OF_PROVIDERS.iter().all(|name| ours.contains(name))
+        && !OF_APPLICATIONS.iter().any(|name| ours.contains(name))
+}
+
+/// The first import that is among the exports, of a version that fits.
+pub(crate) fn answered<'i>(imports: &'i [String], exported: &[String]) -> Option<&'i String> {
+    let fits = |import: &String, export: &String| {
+        import == export || are_semver_compatible(import, export)
+    };
+    let mut imports = imports.iter();
+    imports.find(|import| exported.iter().any(|export| fits(import, export)))
+}
+
+/// An import of WASI 0.2 in whose place the provider, or the filter, has one of 0.3, and what helps.
+pub(crate) fn of_0_2(imports: &[String], has_filter: bool) -> Option<(&String, &'static str)> {
+    let find = |is: &dyn Fn(&str) -> bool| imports.iter().find(|import| is(import));
+    if let Some(import) = find(&|import| import.starts_with("edgepass:credentials-p2/")) {
+        return Some((
+            import,
+            "take a provider that exports the interfaces over WASI 0.2",
+        ));
+    }
+    let sends = |import: &str| base(import) == "wasi:http/outgoing-handler";
+    let import = find(&sends)?;
+    Some((
+        import,
+        if has_filter {
+            "run it by `edgepass run` or `edgepass serve-http`, which put tokens on the requests of both"
+        } else {
+            "it asks nobody for tokens; `edgepass run` and `edgepass serve-http` put them on its requests"
+        },
+    ))
+}
+
+/// What would help an application none of whose imports is answered.
+pub(crate) fn hint(imports: &[String], has_filter: bool) -> Option<&'static str> {
+    let has = |name: &str| imports.iter().any(|import| base(import) == name);
+    let asks = OF_APPLICATIONS
+        .iter()
+        .any(|name| imports.iter().any(|import| ours(import) == Some(name)));
+    if !has_filter && has("wasi:http/client") {
+        Some("with --http its own requests get tokens")
+    } else if has_filter && asks {
+        Some("it asks for tokens itself, so leave --http out")
+    } else {
+        None
+    }
+}
+
+/// An export whose functions cannot wait, if it is all that there is to call.
+pub(crate) fn cannot_wait(exports: &[String]) -> Option<&String> {
+    let is = |export: &&String| {
+        let version = export.split_once('@').map_or("", |(_, version)| version);
+        WITHOUT_WAITING.contains(&base(export)) && version.starts_with("0.2")
+    };
+    let found = exports.iter().find(is)?;
+    exports.iter().all(|export| is(&export)).then_some(found)
+}
+
+/// The name of an interface of these packages, over any version of WASI.
+fn ours(import: &str) -> Option<&str> {
+    let (package, name) = base(import).split_once('/')?;
+    is_ours(package).then_some(name)
 }
 
 /// Whether that interface has no function: a host need not link it.
@@ -203,6 +260,7 @@ mod tests {
             &owned(EXPORTED),
             &owned(NEEDED),
             &owned(allowed),
+            false,
         )
         .map_err(|error| error.to_string())
     }
@@ -281,6 +339,10 @@ mod tests {
             assert_eq!(judged(&all, &[]).unwrap().emptied, [import]);
             let allowed = judged(&all, &["wasi:cli/environment"]);
             assert_eq!(allowed, Ok(Imports::default()));
+            // where nobody else reads it, it is the application's
+            let import = [import.to_owned()];
+            let alone = judge(&import, &[], &import, &[], true).unwrap();
+            assert_eq!(alone, Imports::default());
         }
     }
 
@@ -293,14 +355,75 @@ mod tests {
         );
     }
 
-    #[test]
-    fn an_application_that_wants_nothing_of_the_provider_is_none() {
-        let refused = judged(&["wasi:cli/environment@0.3.0"], &[]).unwrap_err();
-        assert!(refused.contains("credential-provider@0.2.0"), "{refused}");
+    fn owned(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn the_empty_environment_is_a_component() {
-        assert!(wat::parse_str(empty_environment("wasi:cli/environment@0.3.0")).is_ok());
+    fn who_has_a_provider_inside_is_no_application() {
+        let of_provider = [
+            "edgepass:credentials/assertion-source@0.2.0",
+            "edgepass:credentials/host-certificates@0.2.0",
+            "edgepass:credentials/token-file@0.2.0",
+        ];
+        let of_p2 = of_provider.map(|name| name.replace("credentials/", "credentials-p2/"));
+        assert!(is_composed(&owned(&of_provider)) && is_composed(&of_p2));
+        // one that reaches for all of it and asks for tokens is hostile, and not composed
+        let asks = [
+            &of_provider[..],
+            &["edgepass:credentials/opaque-tokens@0.2.0"],
+        ]
+        .concat();
+        assert!(!is_composed(&owned(&asks)) && !is_composed(&owned(&of_provider[1..])));
+        for (export, expected) in [
+            ("edgepass:credentials/credential-provider@0.2.0", true),
+            ("edgepass:credentials-p2/credential-provider@0.2.0", true),
+            ("edgepass:credentials/status@0.2.0", false),
+            ("example:app/credential-provider@0.2.0", false),
+        ] {
+            assert_eq!(is_provider(&owned(&[export])), expected, "{export}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_wait_is_what_has_nothing_else_to_call() {
+        for (exports, expected) in [
+            (&["wasi:cli/run@0.2.3"][..], true),
+            (&["wasi:http/incoming-handler@0.2.0"], true),
+            (&["wasi:cli/run@0.3.0"], false),
+            (&["wasi:http/handler@0.3.0"], false),
+            (&["wasi:cli/run@0.2.3", "example:app/other@1.0.0"], false),
+            (&[], false),
+        ] {
+            assert_eq!(
+                cannot_wait(&owned(exports)).is_some(),
+                expected,
+                "{exports:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_gets_nothing_is_told_what_would_help() {
+        let client = ["wasi:http/client@0.3.0"];
+        let asks = ["edgepass:credentials/credential-provider@0.2.0"];
+        let of_0_2_client = ["wasi:http/outgoing-handler@0.2.6"];
+        let other = ["example:app/database@1.0.0"];
+        for (imports, has_filter, word) in [
+            (&client, false, Some("--http")),
+            (&asks, true, Some("leave --http out")),
+            (&other, false, None),
+            (&other, true, None),
+        ] {
+            let hint = hint(&owned(imports), has_filter);
+            assert_eq!(hint.is_some(), word.is_some(), "{imports:?}");
+            assert!(word.is_none_or(|word| hint.is_some_and(|hint| hint.contains(word))));
+        }
+        for has_filter in [false, true] {
+            let imports = owned(&of_0_2_client);
+            let (_, hint) = of_0_2(&imports, has_filter).unwrap();
+            assert!(hint.contains("edgepass run"), "{hint}");
+            assert!(of_0_2(&owned(&client), has_filter).is_none());
+        }
     }
 }
