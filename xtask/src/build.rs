@@ -89,6 +89,11 @@ const GUESTS: &[Guest] = &[
         output: Output::Component("credential-provider.wasm"),
     },
     Guest {
+        package: "edgepass-provider-p2",
+        batch: Batch::Components,
+        output: Output::Component(PROVIDER_P2),
+    },
+    Guest {
         package: "edgepass-keyvalue",
         batch: Batch::Components,
         output: Output::Component(KEYVALUE),
@@ -192,6 +197,9 @@ const PARTS: [&str; 3] = ["types.wit", "exports.wit", "status.wit"];
 
 /// The component that the host embeds.
 const PROVIDER: &str = "credential-provider.wasm";
+
+/// The same engine over WASI 0.2.
+pub(crate) const PROVIDER_P2: &str = "credential-provider-p2.wasm";
 
 /// The store that a provider is given over `wasi:keyvalue`.
 pub(crate) const KEYVALUE: &str = "token-store-keyvalue.wasm";
