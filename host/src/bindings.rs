@@ -50,7 +50,7 @@ pub(crate) mod p2 {
             "wasi:http": wasmtime_wasi_http::p2::bindings::http,
             "wasi:io": wasmtime_wasi::p2::bindings::io,
             "wasi:random": wasmtime_wasi::p2::bindings::random,
-            "edgepass:credentials/types": super::types,
+            "edgepass:credentials/types": super::provider::edgepass::credentials::types,
             "edgepass:credentials-p2/host-certificates.certificate": crate::certificate::Opened,
         },
         require_store_data_send: true,

@@ -20,7 +20,7 @@ const WASM_BYTES: [(&str, usize); 6] = [
     ("edgepass-envoy.wasm", 400_000),
     ("edgepass-envoy-full.wasm", 870_000),
     ("credential-provider.wasm", 880_000),
-    (build::PROVIDER_P2, 880_000),
+    (build::PROVIDER_P2, 920_000),
     (build::KEYVALUE, 140_000),
     ("edgepass-http.wasm", 400_000),
 ];

@@ -1,5 +1,7 @@
 //! What the imports do, whatever the version of WASI.
 
+use std::sync::Arc;
+
 use edgepass_core::Algorithm;
 use zeroize::Zeroizing;
 
@@ -73,7 +75,7 @@ impl Host {
                 "no credential of the configuration signs with {algorithm}"
             )));
         }
-        match snapshot.sign(algorithm, input).await {
+        match Arc::clone(snapshot).sign(algorithm, input).await {
             Ok(signature) => Ok(signature),
             Err(SignError::Unsupported) => Err(CertificateError::UnsupportedAlgorithm),
             Err(SignError::Failed(reason)) => Err(CertificateError::Other(reason)),

@@ -103,7 +103,9 @@ async fn every_way_to_authenticate_goes_over_wasi_0_2() -> Result<()> {
 #[tokio::test]
 async fn errors_are_typed() -> Result<()> {
     let lab = Lab::new("p2_errors")?;
-    let mut app = App::start(lab.provider()).await?;
+    let host = lab.provider().build_host()?;
+    let component = compile(COMPOSED)?;
+    let mut app = App::of(&component, host.context()).await?;
     let (told,): (String,) = app.call("fail", ("nobody".to_owned(),)).await?;
     assert!(
         told.starts_with("invalid-request: ") && told.contains("`nobody`"),
@@ -118,6 +120,8 @@ async fn errors_are_typed() -> Result<()> {
     ] {
         lab.emulator.faults().clear();
         lab.emulator.faults().push(fault.on("/token"));
+        // what was refused is not sent again so soon
+        let mut app = App::of(&component, host.context()).await?;
         let (refused,): (Result<String, String>,) = app.call("token", (GRAPH.to_owned(),)).await?;
         let refused = refused.expect_err(says);
         lab.evidence.saw("token", &refused);
@@ -186,7 +190,7 @@ async fn a_slow_renewal_goes_on_in_later_calls() -> Result<()> {
     lab.emulator.faults().push(short.on("/token"));
     let first = app.token(&lab).await?;
     lab.emulator.faults().push(Fault::hold().on("/token"));
-    while lab.emulator.token_requests().len() < 2 {
+    while lab.emulator.token_requests_begun() < 2 {
         assert!(app.token(&lab).await? == first, "it is not renewed yet");
     }
     lab.emulator.faults().release();
@@ -220,7 +224,7 @@ async fn instances_work_beside_each_other() -> Result<()> {
         })
         .collect();
     until("all instances have asked", || {
-        (lab.emulator.token_requests().len() == INSTANCES).then_some(())
+        (lab.emulator.token_requests_begun() == INSTANCES).then_some(())
     })
     .await?;
     lab.emulator.faults().clear();
@@ -258,7 +262,7 @@ fn wasmtime_for_python_runs_the_provider() -> Result<()> {
     assert_eq!(asked.len(), 2, "{asked:#?}");
 
     // https reaches the server, and its certificate is looked at
-    let config = lab.config(&token_file(&lab));
+    let config = by_token_file(&lab);
     let said = lines(
         Command::other(&lab, &peers_python()?)
             .bare()
@@ -277,7 +281,7 @@ fn wasmtime_for_python_runs_the_provider() -> Result<()> {
 #[test]
 fn jco_runs_the_provider_in_node() -> Result<()> {
     let lab = Lab::new("p2_jco")?;
-    let config = lab.config(&token_file(&lab));
+    let config = by_token_file(&lab);
     let said = lines(
         Command::other(&lab, Path::new("node"))
             .bare()
@@ -325,6 +329,14 @@ fn lines(command: Command<'_>) -> Result<Vec<Value>> {
 
 fn token_file(lab: &Lab) -> Value {
     json!({ "federated_token_file": { "path": lab.files.token_file() } })
+}
+
+/// A configuration whose server has a name that every resolver knows.
+fn by_token_file(lab: &Lab) -> Value {
+    let mut config = lab.config(&token_file(lab));
+    let authority = format!("https://localhost:{}", lab.emulator.port());
+    config["identities"]["app"]["authority_host"] = json!(authority);
+    config
 }
 
 fn shown(path: &Path) -> String {
