@@ -9,7 +9,7 @@ use futures::future::select;
 
 use crate::driver::{internal, pump, with};
 use crate::imports::{now, sleep_until};
-use crate::tasks::block_on;
+use crate::tasks::{advance, block_on};
 
 /// How long what was begun may hold up the call that has its answer already, milliseconds from its beginning. A renewal
 /// ahead of time is mostly done by then; where it is not, a later call goes on with it, and none is held up by it again.
@@ -23,8 +23,8 @@ pub(crate) fn call<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T,
     answer
 }
 
-/// What has become due since the last call. Answers that have come too late are not taken: the lifetime of a token counts
-/// from its arrival.
+/// What has become due since the last call, and what has come meanwhile. Answers that have come too late are not taken: the
+/// lifetime of a token counts from its arrival.
 fn catch_up() {
     let now = now();
     _ = with(|driver| {
@@ -32,6 +32,7 @@ fn catch_up() {
         driver.engine.wake(now);
     });
     pump(now);
+    advance();
 }
 
 /// Goes on with what is under way, for a short time.

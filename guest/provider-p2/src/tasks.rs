@@ -70,6 +70,19 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
     }
 }
 
+/// Lets the tasks do what they can without waiting.
+pub(crate) fn advance() {
+    let waker = woken(|woken| Waker::from(Arc::clone(woken)));
+    let context = &mut Context::from_waker(&waker);
+    loop {
+        WAITING.take();
+        turn(context);
+        if !woken(|woken| woken.0.swap(false, Ordering::Relaxed)) {
+            return;
+        }
+    }
+}
+
 #[derive(Default)]
 struct Tasks {
     spawned: u64,

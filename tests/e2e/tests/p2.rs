@@ -197,7 +197,8 @@ async fn a_slow_renewal_goes_on_in_later_calls() -> Result<()> {
     while app.token(&lab).await? == first {
         tokio::task::yield_now().await;
     }
-    assert_eq!(lab.emulator.token_requests().len(), 2);
+    let requests = lab.emulator.token_requests();
+    assert_eq!(requests.len(), 2, "{requests:#?}");
     Ok(())
 }
 
