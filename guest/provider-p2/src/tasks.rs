@@ -87,8 +87,10 @@ pub(crate) fn advance() {
 struct Tasks {
     spawned: u64,
     /// In the order in which they were spawned. The one that runs is not in its place.
-    all: BTreeMap<u64, Option<Pin<Box<dyn Future<Output = ()>>>>>,
+    all: BTreeMap<u64, Option<Work>>,
 }
+
+type Work = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Whether something happened that a task waits for, and no pollable tells.
 struct Woken(AtomicBool);
