@@ -28,6 +28,35 @@ pub(crate) mod provider {
     });
 }
 
+/// The world of the provider component over WASI 0.2.
+#[cfg(feature = "p2")]
+pub(crate) mod p2 {
+    wasmtime::component::bindgen!({
+        path: "wit/p2",
+        world: "edgepass:credentials-p2/provider",
+        imports: {
+            "edgepass:credentials-p2/assertion-source": async,
+            "edgepass:credentials-p2/host-certificates.[method]certificate.chain": trappable,
+            "edgepass:credentials-p2/host-certificates.[method]certificate.issuance": trappable,
+            "edgepass:credentials-p2/host-certificates.[method]certificate.sign": async | trappable,
+            "edgepass:credentials-p2/host-certificates.[method]certificate.send": trappable,
+            "edgepass:credentials-p2/host-certificates.open": async | trappable,
+            "edgepass:credentials-p2/token-file": async,
+            "edgepass:credentials-p2/token-store": async,
+        },
+        with: {
+            "wasi:cli": wasmtime_wasi::p2::bindings::cli,
+            "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+            "wasi:http": wasmtime_wasi_http::p2::bindings::http,
+            "wasi:io": wasmtime_wasi::p2::bindings::io,
+            "wasi:random": wasmtime_wasi::p2::bindings::random,
+            "edgepass:credentials/types": super::provider::edgepass::credentials::types,
+            "edgepass:credentials-p2/host-certificates.certificate": crate::certificate::Opened,
+        },
+        require_store_data_send: true,
+    });
+}
+
 /// The world of a component that asks for tokens: the same interface, seen from the other side.
 pub(crate) mod consumer {
     wasmtime::component::bindgen!({

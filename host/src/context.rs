@@ -1,6 +1,10 @@
 //! What a component's imports lead to: the state of one store, and the host's implementation of the interfaces of ours
 //! that a provider imports.
 
+mod imports;
+#[cfg(feature = "p2")]
+mod p2;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,16 +19,15 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
-use zeroize::Zeroizing;
 
 use crate::assertion::AssertionSource;
 use crate::bindings::{
     assertion_source, host_certificates, signatures, token_file, token_store, types,
 };
 use crate::bounds::Bounds;
-use crate::certificate::{Certificates, OpenError, Opened, SignError};
+use crate::certificate::{Certificates, Opened};
 use crate::egress::{Egress, Hooks};
-use crate::files::{FileError, TokenFiles};
+use crate::files::TokenFiles;
 use crate::instance::OwnCalls;
 use crate::sources::Sources;
 #[cfg(feature = "token-store")]
@@ -200,13 +203,6 @@ impl Host {
         self.0.certificates.serve(calls);
     }
 
-    /// The token store.
-    #[cfg(feature = "token-store")]
-    fn shared(&self) -> Result<&TokenStore, token_store::StoreError> {
-        let store = self.0.token_store.as_ref();
-        store.ok_or_else(|| unavailable(NO_STORE))
-    }
-
     #[cfg(feature = "tower")]
     pub(crate) fn egress(&self) -> &Egress {
         &self.0.egress
@@ -354,6 +350,9 @@ impl HostView for Context {
     }
 }
 
+#[cfg(feature = "p2")]
+pub(crate) use p2::add_to_linker as add_p2_to_linker;
+
 /// Adds exactly what a provider component imports.
 pub(crate) fn add_to_linker<T: HostView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     // of wasi:cli the environment alone: no arguments, no exit, no standard streams
@@ -397,26 +396,7 @@ impl<T: HostView> token_file::HostWithStore<T> for Imports {
         store: &Accessor<T, Self>,
         path: String,
     ) -> Result<Vec<u8>, token_file::ReadError> {
-        let host = host(store);
-        if !host.0.files.permits(&path) {
-            log::warn!("token-file denied: {path:?}");
-            return Err(token_file::ReadError::Denied(
-                "the configuration does not name this file".to_owned(),
-            ));
-        }
-        match host.0.files.fetch(path.clone()).await {
-            Ok(mut content) => Ok(std::mem::take(&mut *content)),
-            Err(FileError::NotFound) => Err(token_file::ReadError::NotFound),
-            Err(FileError::Denied) => Err(token_file::ReadError::Denied(
-                "permission denied".to_owned(),
-            )),
-            Err(e @ FileError::Foreign(_)) => {
-                log::warn!("token-file denied: {path:?}: {e}");
-                Err(token_file::ReadError::Denied(e.to_string()))
-            }
-            Err(FileError::TooLarge { limit }) => Err(token_file::ReadError::TooLarge(limit)),
-            Err(e) => Err(token_file::ReadError::Other(e.to_string())),
-        }
+        host(store).read_file(path).await
     }
 }
 
@@ -425,28 +405,16 @@ impl<T: HostView> assertion_source::HostWithStore<T> for Imports {
         store: &Accessor<T, Self>,
         options: assertion_source::AssertionOptions,
     ) -> Result<assertion_source::Assertion, assertion_source::AssertionError> {
-        let host = host(store);
-        if let Some(setting) = &options.source {
-            let supplied = host.0.sources.assertion(setting).await;
-            return supplied.map(Into::into).map_err(Into::into);
-        }
-        let Some(source) = &host.0.assertions else {
-            return Err(assertion_source::AssertionError::NotConfigured);
-        };
-        let supplied = source.assertion(options.into()).await;
-        supplied.map(Into::into).map_err(Into::into)
+        host(store).get_assertion(options).await
     }
 }
 
-#[cfg(feature = "token-store")]
 impl<T: HostView> token_store::HostWithStore<T> for Imports {
     async fn get(
         store: &Accessor<T, Self>,
         key: String,
     ) -> Result<Option<Vec<u8>>, token_store::StoreError> {
-        let host = host(store);
-        let value = host.shared()?.get(&key).await.map_err(unavailable)?;
-        Ok(value.map(|mut value| std::mem::take(&mut *value)))
+        host(store).get_stored(&key).await
     }
 
     async fn put(
@@ -456,45 +424,15 @@ impl<T: HostView> token_store::HostWithStore<T> for Imports {
         ttl_seconds: u32,
         only_if_absent: bool,
     ) -> Result<bool, token_store::StoreError> {
-        let value = Zeroizing::new(value);
-        let host = host(store);
-        let put = host.shared()?.put(&key, value, ttl_seconds, only_if_absent);
-        put.await.map_err(unavailable)
+        host(store)
+            .put_stored(&key, value, ttl_seconds, only_if_absent)
+            .await
     }
 
     async fn delete(store: &Accessor<T, Self>, key: String) -> Result<(), token_store::StoreError> {
-        let host = host(store);
-        host.shared()?.delete(&key).await.map_err(unavailable)
+        host(store).delete_stored(&key).await
     }
 }
-
-/// A configuration with a store is refused by a host that was built without it.
-#[cfg(not(feature = "token-store"))]
-impl<T: HostView> token_store::HostWithStore<T> for Imports {
-    async fn get(
-        _: &Accessor<T, Self>,
-        _: String,
-    ) -> Result<Option<Vec<u8>>, token_store::StoreError> {
-        Err(unavailable(NO_STORE))
-    }
-
-    async fn put(
-        _: &Accessor<T, Self>,
-        _: String,
-        value: Vec<u8>,
-        _: u32,
-        _: bool,
-    ) -> Result<bool, token_store::StoreError> {
-        drop(Zeroizing::new(value));
-        Err(unavailable(NO_STORE))
-    }
-
-    async fn delete(_: &Accessor<T, Self>, _: String) -> Result<(), token_store::StoreError> {
-        Err(unavailable(NO_STORE))
-    }
-}
-
-const NO_STORE: &str = "no token store is configured";
 
 /// Whether a setting of that identity is one of its credential of that number. What the environment describes is named by
 /// variables, and is one credential.
@@ -509,25 +447,14 @@ fn is_of(setting: &str, identity: &str, credential: usize) -> bool {
     }
 }
 
-fn unavailable(reason: impl Into<String>) -> token_store::StoreError {
-    token_store::StoreError::Unavailable(reason.into())
-}
-
 impl<T: HostView> host_certificates::HostWithStore<T> for Imports {
     async fn open(
         store: &Accessor<T, Self>,
         name: String,
     ) -> wasmtime::Result<Result<Resource<Opened>, host_certificates::CertificateError>> {
-        use host_certificates::CertificateError as E;
-
-        let host = host(store);
-        Ok(match host.0.certificates.open(&name).await {
-            None => Err(E::NotFound),
-            Some(Ok(snapshot)) => {
-                Ok(store.with(|mut store| store.get().table.push(Opened(snapshot)))?)
-            }
-            Some(Err(OpenError::Unavailable(reason))) => Err(E::Unavailable(reason)),
-            Some(Err(OpenError::Temporary(reason))) => Err(E::Other(reason)),
+        Ok(match host(store).open_certificate(&name).await {
+            Ok(opened) => Ok(store.with(|mut store| store.get().table.push(opened))?),
+            Err(error) => Err(error),
         })
     }
 }
@@ -539,27 +466,12 @@ impl<T: HostView> host_certificates::HostCertificateWithStore<T> for Imports {
         algorithm: host_certificates::Algorithm,
         input: Vec<u8>,
     ) -> wasmtime::Result<Result<Vec<u8>, host_certificates::CertificateError>> {
-        use host_certificates::CertificateError as E;
-
-        let algorithm = algorithm.into();
-        let (snapshot, host) = store.with(|mut store| {
+        let (opened, host) = store.with(|mut store| {
             let view = store.get();
-            let opened = view.table.get(&certificate)?;
-            Ok::<_, wasmtime::Error>((Arc::clone(&opened.0), view.host.clone()))
+            let opened = Opened(Arc::clone(&view.table.get(&certificate)?.0));
+            Ok::<_, wasmtime::Error>((opened, view.host.clone()))
         })?;
-        if !host.0.may_sign(snapshot.name(), algorithm) {
-            let (name, algorithm) = (snapshot.name(), algorithm.name());
-            log::warn!("signature denied: {algorithm} with certificate {name}");
-            return Ok(Err(E::Other(format!(
-                "no credential of the configuration signs with {algorithm}"
-            ))));
-        }
-        Ok(match snapshot.sign(algorithm, input).await {
-            Ok(signature) => Ok(signature),
-            Err(SignError::Unsupported) => Err(E::UnsupportedAlgorithm),
-            Err(SignError::Failed(reason)) => Err(E::Other(reason)),
-            Err(SignError::Refused(reason)) => Err(E::Unavailable(reason)),
-        })
+        Ok(host.sign(&opened, algorithm.into(), input).await)
     }
 
     async fn send(

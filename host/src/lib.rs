@@ -104,6 +104,7 @@
 //!   is trusted like a library that you link.
 //! - `cross`: `bundled` where your program is for another processor than that of the machine that builds.
 //! - `compiler`: [`Builder::component`] runs another component than the embedded one. Without it no compiler is linked.
+//! - `p2`: [`link::add_p2_to_linker`], for a host of components over WASI 0.2.
 //! - `token-store`: several instances share their tokens by Redis or Valkey, where the configuration has
 //!   `host.token_store`.
 //! - `tower`: [`downstream`] has a layer for hyper, axum and other clients that are `tower` services.

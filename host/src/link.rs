@@ -104,6 +104,33 @@ pub fn add_to_linker<T: HostView + 'static>(linker: &mut Linker<T>) -> Result<()
     crate::context::add_to_linker(linker)
 }
 
+/// The same for a provider component over WASI 0.2 (`dist/credential-provider-p2.wasm`), and for what is composed with it:
+/// `wasi:http` 0.2 under this crate's egress policy, and the interfaces of `edgepass:credentials-p2` that a host implements.
+/// The rest of WASI is that of [`wasmtime_wasi`]:
+///
+/// ```
+/// use edgepass::link::{self, Context, wasmtime, wasmtime_wasi};
+/// use wasmtime::component::Linker;
+///
+/// fn linker() -> wasmtime::Result<Linker<Context>> {
+///     let mut linker = Linker::new(&link::engine()?);
+///     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+///     link::add_p2_to_linker(&mut linker)?;
+///     Ok(linker)
+/// }
+/// # linker().unwrap();
+/// ```
+///
+/// Such a provider blocks its store while it waits: give each of many callers an instance, or use the one over WASI 0.3.
+///
+/// # Errors
+///
+/// When the linker has one of them already and shadowing is not allowed.
+#[cfg(feature = "p2")]
+pub fn add_p2_to_linker<T: HostView + 'static>(linker: &mut Linker<T>) -> Result<()> {
+    crate::context::add_p2_to_linker(linker)
+}
+
 /// Store data that has a provider to forward to.
 pub trait ProviderView: Send {
     /// The provider that answers components in this store.

@@ -11,8 +11,8 @@ use wasm_metadata::{AddMetadata, AddMetadataField};
 use wit_component::encode;
 use wit_parser::{PackageId, Resolve};
 
-/// The folders of the interfaces that are packages by themselves, those first that others name.
-const INTERFACES: &[&str] = &["wit", "wit/p2", "wit/keyvalue"];
+/// The folders of the interfaces that are packages by themselves, each after those that its `deps` lack.
+const INTERFACES: &[&[&str]] = &[&["wit"], &["wit/p2"], &["wit", "wit/keyvalue"]];
 
 /// `component`, with what its package says of itself.
 pub(crate) fn component(package: &str, component: &[u8]) -> Result<Vec<u8>> {
@@ -72,16 +72,21 @@ pub(crate) fn interfaces() -> Result<Vec<Interfaces>> {
     let root = workspace::root();
     let text = fs::read_to_string(root.join("wit/wkg.toml")).context("cannot read wit/wkg.toml")?;
     let file: File = toml::from_str(&text).context("wit/wkg.toml")?;
-    let mut resolve = Resolve::default();
-    INTERFACES
-        .iter()
-        .map(|folder| {
+    let mut packages = Vec::new();
+    for folders in INTERFACES {
+        let mut resolve = Resolve::default();
+        let mut last = None;
+        for folder in *folders {
             let (package, _) = resolve
                 .push_dir(root.join(folder))
                 .with_context(|| format!("cannot read {folder}"))?;
-            file.metadata.package(&resolve, package)
-        })
-        .collect()
+            last = Some(package);
+        }
+        if let Some(package) = last {
+            packages.push(file.metadata.package(&resolve, package)?);
+        }
+    }
+    Ok(packages)
 }
 
 /// What `wkg.toml` may say.

@@ -91,6 +91,11 @@ const GUESTS: &[Guest] = &[
         output: Output::Component("credential-provider.wasm"),
     },
     Guest {
+        package: "edgepass-provider-p2",
+        batch: Batch::Components,
+        output: Output::Component(PROVIDER_P2),
+    },
+    Guest {
         package: "edgepass-keyvalue",
         batch: Batch::Components,
         output: Output::Component(KEYVALUE),
@@ -99,6 +104,11 @@ const GUESTS: &[Guest] = &[
         package: "consumer",
         batch: Batch::Components,
         output: Output::TestComponent("consumer.wasm"),
+    },
+    Guest {
+        package: "consumer-p2",
+        batch: Batch::Components,
+        output: Output::TestComponent("consumer-p2.wasm"),
     },
     Guest {
         package: "hostile",
@@ -155,6 +165,7 @@ const GUESTS: &[Guest] = &[
 /// A test component that another component is plugged into.
 struct Composition {
     consumer: &'static str,
+    provider: &'static str,
     result: &'static str,
     /// Whether the HTTP filter is between it and the network.
     has_filter: bool,
@@ -167,6 +178,7 @@ struct Composition {
 const COMPOSED: &[Composition] = &[
     Composition {
         consumer: "consumer.wasm",
+        provider: PROVIDER,
         result: "consumer-composed.wasm",
         has_filter: false,
         has_store: false,
@@ -174,13 +186,23 @@ const COMPOSED: &[Composition] = &[
     },
     Composition {
         consumer: "consumer.wasm",
+        provider: PROVIDER,
         result: "consumer-keyvalue.wasm",
         has_filter: false,
         has_store: true,
         allowed: &[],
     },
     Composition {
+        consumer: "consumer-p2.wasm",
+        provider: PROVIDER_P2,
+        result: "consumer-p2-composed.wasm",
+        has_filter: false,
+        has_store: false,
+        allowed: &[],
+    },
+    Composition {
         consumer: "plain-app.wasm",
+        provider: PROVIDER,
         result: "plain-app-composed.wasm",
         has_filter: true,
         has_store: false,
@@ -188,6 +210,7 @@ const COMPOSED: &[Composition] = &[
     },
     Composition {
         consumer: "hostile.wasm",
+        provider: PROVIDER,
         result: "hostile-composed.wasm",
         has_filter: false,
         has_store: false,
@@ -212,8 +235,14 @@ const INTERFACE: &str = "credentials.wit";
 /// Its parts: the package's name is in the first.
 const PARTS: [&str; 3] = ["types.wit", "exports.wit", "status.wit"];
 
+/// The same over WASI 0.2.
+pub(crate) const INTERFACE_P2: &str = "credentials-p2.wit";
+
 /// The component that the host embeds.
 const PROVIDER: &str = "credential-provider.wasm";
+
+/// The same engine over WASI 0.2.
+pub(crate) const PROVIDER_P2: &str = "credential-provider-p2.wasm";
 
 /// The store that a provider is given over `wasi:keyvalue`.
 pub(crate) const KEYVALUE: &str = "token-store-keyvalue.wasm";
@@ -410,11 +439,14 @@ pub(crate) fn guests() -> Result<()> {
     }
     step("composing components", || {
         workspace::write_if_changed(&interface_file(), interface()?.as_bytes())?;
+        let file = workspace::dist().join(INTERFACE_P2);
+        workspace::write_if_changed(&file, interface_p2()?.as_bytes())?;
         let provider = workspace::dist().join(PROVIDER);
         standalone(&provider)?;
         let (store, http) = (workspace::dist().join(KEYVALUE), http_filter());
         for composition in COMPOSED {
             let consumer = workspace::components().join(composition.consumer);
+            let provider = workspace::dist().join(composition.provider);
             let output = workspace::components().join(composition.result);
             let filter = composition.has_filter.then_some(http.as_path());
             let token_store = composition.has_store.then_some(store.as_path());
@@ -508,13 +540,31 @@ fn interface() -> Result<String> {
         "// What callers of a credential provider import: types, `credential-provider` and `status`. Made from wit/.\n",
     );
     for name in PARTS {
-        let path = workspace::root().join("wit").join(name);
-        let part = fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", workspace::shown(&path)))?;
         text.push('\n');
-        text.push_str(&part);
+        text.push_str(&part(name)?);
     }
     Ok(text)
+}
+
+/// `edgepass:credentials-p2` for those who call it, and in the same file the package of its types.
+fn interface_p2() -> Result<String> {
+    let own = part("p2/exports.wit")?;
+    let (types, status) = (part("types.wit")?, part("status.wit")?);
+    // a package beside another one is in braces
+    let (about, types) = types
+        .split_once(&format!("package {PACKAGE};\n"))
+        .with_context(|| format!("wit/types.wit is not of {PACKAGE}"))?;
+    Ok(format!(
+        "// What callers of a credential provider over WASI 0.2 import: `credential-provider`, its types and `status`. Made from wit/.\n\n{own}\n{about}package {PACKAGE} {{{types}\n{status}}}\n"
+    ))
+}
+
+/// The package of the types.
+const PACKAGE: &str = "edgepass:credentials@0.2.0";
+
+fn part(name: &str) -> Result<String> {
+    let path = workspace::root().join("wit").join(name);
+    fs::read_to_string(&path).with_context(|| format!("cannot read {}", workspace::shown(&path)))
 }
 
 fn precompile() -> Result<()> {

@@ -422,6 +422,10 @@ fn release(world: &World, emulator: &Emulator) -> Result<()> {
                 workspace::dist().join(build::STANDALONE),
             ),
             (
+                "wasm/credential-provider-p2.wasm",
+                workspace::dist().join("credential-provider-p2.wasm"),
+            ),
+            (
                 "wasm/token-store-keyvalue.wasm",
                 workspace::dist().join("token-store-keyvalue.wasm"),
             ),
@@ -430,6 +434,10 @@ fn release(world: &World, emulator: &Emulator) -> Result<()> {
                 workspace::dist().join("credentials.wit"),
             ),
             ("credentials.wit", workspace::dist().join("credentials.wit")),
+            (
+                "credentials-p2.wit",
+                workspace::dist().join("credentials-p2.wit"),
+            ),
             ("lib/credential-provider.cwasm", workspace::cwasm()),
         ] {
             let same = fs::read(folder.join(name)).ok() == fs::read(ours).ok();

@@ -82,6 +82,11 @@ const PROVIDER: Wasm = Wasm {
 const COMPONENTS: &[Wasm] = &[
     PROVIDER,
     Wasm {
+        name: "credential-provider-p2",
+        packages: &["edgepass-provider-p2"],
+        features: &[],
+    },
+    Wasm {
         name: "token-store-keyvalue",
         packages: &["edgepass-keyvalue"],
         features: &[],
@@ -343,12 +348,16 @@ fn archive(release: &Path) -> Result<()> {
         add(name, 0o644, read(&workspace::root().join(name))?);
     }
     add("credentials.wit", 0o644, read(&build::interface_file())?);
+    let interface_p2 = dist.join(build::INTERFACE_P2);
+    add(build::INTERFACE_P2, 0o644, read(&interface_p2)?);
     // what README leads to, and the template of a component, without what somebody has built in it
     for folder in [
         "docs",
         "wit",
         "examples/component",
+        "examples/javascript",
         "examples/login-backend",
+        "examples/python",
     ] {
         let root = workspace::root().join(folder);
         for path in digest::files(&root)? {

@@ -216,6 +216,8 @@ fn tests(options: &Options) -> Result<()> {
         "-p",
         "edgepass-provider",
         "-p",
+        "edgepass-provider-p2",
+        "-p",
         "edgepass-bindings",
         "-p",
         "edgepass-keyvalue",

@@ -132,6 +132,10 @@ impl Vendored {
         let mut files = BTreeMap::new();
         if root.exists() {
             for path in digest::files(&root)? {
+                // a link leads to a package of ours
+                if path.is_symlink() {
+                    continue;
+                }
                 let name = path.strip_prefix(&root)?.display().to_string();
                 files.insert(name, read(&path)?);
             }

@@ -7,41 +7,43 @@
 )]
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use wit_parser::{FunctionKind, Interface, PackageId, Resolve, WorldItem};
 
 const TYPES: &str = "edgepass:credentials/types@0.2.0";
 const STATUS: &str = "edgepass:credentials/status@0.2.0";
 
-struct Packages {
+/// A package of the tree, with what it needs.
+struct Package {
     resolve: Resolve,
-    /// `edgepass:credentials`, over WASI 0.3.
-    p3: PackageId,
-    /// `edgepass:credentials-p2`.
-    p2: PackageId,
+    id: PackageId,
 }
 
-fn packages() -> Packages {
-    let mut resolve = Resolve::default();
-    let (p3, _) = resolve.push_dir("../../wit").unwrap();
-    let (p2, _) = resolve.push_dir("../../wit/p2").unwrap();
-    Packages { resolve, p3, p2 }
+/// `edgepass:credentials`, over WASI 0.3, and `edgepass:credentials-p2`.
+fn packages() -> (Package, Package) {
+    let package = |folder: &str| {
+        let mut resolve = Resolve::default();
+        let (id, _) = resolve.push_dir(folder).unwrap();
+        Package { resolve, id }
+    };
+    (package("../../wit"), package("../../wit/p2"))
 }
 
-impl Packages {
-    fn interfaces(&self, package: PackageId) -> BTreeSet<&str> {
-        let interfaces = &self.resolve.packages[package].interfaces;
+impl Package {
+    fn interfaces(&self) -> BTreeSet<&str> {
+        let interfaces = &self.resolve.packages[self.id].interfaces;
         interfaces.keys().map(String::as_str).collect()
     }
 
-    fn interface(&self, package: PackageId, name: &str) -> &Interface {
-        let id = self.resolve.packages[package].interfaces[name];
+    fn interface(&self, name: &str) -> &Interface {
+        let id = self.resolve.packages[self.id].interfaces[name];
         &self.resolve.interfaces[id]
     }
 
     /// What a world imports and exports of ours.
-    fn world(&self, package: PackageId, name: &str) -> (BTreeSet<String>, BTreeSet<String>) {
-        let world = &self.resolve.worlds[self.resolve.packages[package].worlds[name]];
+    fn world(&self, name: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+        let world = &self.resolve.worlds[self.resolve.packages[self.id].worlds[name]];
         let ours = |items: &wit_parser::IndexMap<wit_parser::WorldKey, WorldItem>| {
             items
                 .keys()
@@ -56,13 +58,13 @@ impl Packages {
 
 #[test]
 fn both_versions_have_the_same_interfaces() {
-    let all = packages();
-    let mut p3 = all.interfaces(all.p3);
+    let (p3, p2) = packages();
+    let mut names = p3.interfaces();
     // one for both
-    assert!(p3.remove("types") && p3.remove("status"));
-    assert_eq!(all.interfaces(all.p2), p3);
-    for name in p3 {
-        let (here, there) = (all.interface(all.p3, name), all.interface(all.p2, name));
+    assert!(names.remove("types") && names.remove("status"));
+    assert_eq!(p2.interfaces(), names);
+    for name in names {
+        let (here, there) = (p3.interface(name), p2.interface(name));
         let functions = |interface: &Interface| -> BTreeSet<String> {
             interface.functions.keys().cloned().collect()
         };
@@ -72,7 +74,7 @@ fn both_versions_have_the_same_interfaces() {
 
 #[test]
 fn nothing_is_asynchronous_over_wasi_0_2() {
-    let all = packages();
+    let (p3, p2) = packages();
     let asynchronous = |interface: &Interface| {
         interface.functions.values().any(|function| {
             matches!(
@@ -83,33 +85,37 @@ fn nothing_is_asynchronous_over_wasi_0_2() {
             )
         })
     };
-    for name in all.interfaces(all.p2) {
-        assert!(!asynchronous(all.interface(all.p2, name)), "{name}");
+    for name in p2.interfaces() {
+        assert!(!asynchronous(p2.interface(name)), "{name}");
     }
-    assert!(asynchronous(all.interface(all.p3, "credential-provider")));
+    assert!(asynchronous(p3.interface("credential-provider")));
 }
 
 #[test]
 fn what_both_share_is_plain() {
-    let all = packages();
+    let (p3, _) = packages();
     for name in ["types", "status"] {
-        let id = all.resolve.packages[all.p3].interfaces[name];
-        for used in all.resolve.interface_direct_deps(id) {
-            let used = all.resolve.id_of(used).unwrap();
+        // of the folder over WASI 0.2 it is the same file, by a link
+        let dependency = format!("../../wit/p2/deps/credentials/{name}.wit");
+        let (link, file) = (
+            fs::read(dependency),
+            fs::read(format!("../../wit/{name}.wit")),
+        );
+        assert_eq!(link.unwrap(), file.unwrap());
+        let id = p3.resolve.packages[p3.id].interfaces[name];
+        for used in p3.resolve.interface_direct_deps(id) {
+            let used = p3.resolve.id_of(used).unwrap();
             assert!(used == TYPES || used == STATUS, "{name} uses {used}");
         }
     }
-    assert!(all.interface(all.p3, "types").functions.is_empty());
+    assert!(p3.interface("types").functions.is_empty());
 }
 
 #[test]
 fn both_providers_import_and_export_the_same() {
-    let all = packages();
-    let (imports, exports) = all.world(all.p3, "provider");
-    assert_eq!(
-        (imports.clone(), exports.clone()),
-        all.world(all.p2, "provider")
-    );
+    let (p3, p2) = packages();
+    let (imports, exports) = p3.world("provider");
+    assert_eq!((imports.clone(), exports.clone()), p2.world("provider"));
     assert_eq!(
         exports.iter().map(String::as_str).collect::<Vec<_>>(),
         [
@@ -123,9 +129,9 @@ fn both_providers_import_and_export_the_same() {
 
 #[test]
 fn the_cases_of_an_error_are_its_classes() {
-    let all = packages();
-    let types = all.interface(all.p3, "types");
-    let definition = |name: &str| &all.resolve.types[types.types[name]].kind;
+    let (p3, _) = packages();
+    let types = p3.interface("types");
+    let definition = |name: &str| &p3.resolve.types[types.types[name]].kind;
     let wit_parser::TypeDefKind::Variant(error) = definition("credential-error") else {
         panic!("credential-error is no variant");
     };

@@ -6,3 +6,5 @@ wit_bindgen::generate!({
     with: { "edgepass:credentials/types@0.2.0": edgepass_bindings::types },
     generate_all,
 });
+
+pub(crate) use exports::edgepass::credentials::opaque_tokens;

@@ -15,10 +15,10 @@ use edgepass_core::{
 };
 use futures::channel::oneshot;
 use futures::future::select;
-use wit_bindgen::JoinHandle;
 
-use crate::effects::{self, Certificates, Limit, now};
-use crate::pause::pause;
+use crate::effects::{self, Certificates, Limit};
+use crate::imports::{self, now};
+use crate::tasks::{Task, pause, spawn};
 
 /// A token, from the cache or from an exchange.
 pub(crate) async fn token(request: TokenRequest) -> Result<AccessToken, Error> {
@@ -192,8 +192,8 @@ impl Drop for Call {
 }
 
 /// The engine, and who waits for what.
-struct Driver {
-    engine: Engine,
+pub(crate) struct Driver {
+    pub(crate) engine: Engine,
     /// No component calls, only the host.
     host_alone: bool,
     /// Whether callers get client assertions, or why not.
@@ -203,16 +203,16 @@ struct Driver {
     /// Effects that nobody performs yet: they came up where no task can be started.
     backlog: VecDeque<(EffectId, Effect)>,
     /// Effects that a task performs.
-    running: BTreeMap<EffectId, Running>,
+    pub(crate) running: BTreeMap<EffectId, Running>,
     certificates: Certificates,
     timer: Timer,
 }
 
 /// An effect under way.
-struct Running {
-    task: JoinHandle<()>,
-    until_mono_ms: u64,
-    limit: Limit,
+pub(crate) struct Running {
+    task: Task,
+    pub(crate) until_mono_ms: u64,
+    pub(crate) limit: Limit,
 }
 
 /// The one task that waits for the next deadline, of the engine or of an effect.
@@ -233,7 +233,8 @@ thread_local! {
     static DRIVER: RefCell<Result<Driver, Error>> = RefCell::new(Driver::new());
 }
 
-fn with<R>(work: impl FnOnce(&mut Driver) -> R) -> Result<R, Error> {
+/// Lends the driver out, between two awaits.
+pub(crate) fn with<R>(work: impl FnOnce(&mut Driver) -> R) -> Result<R, Error> {
     DRIVER.with_borrow_mut(|driver| match driver {
         Ok(driver) => Ok(work(driver)),
         Err(error) => Err(error.clone()),
@@ -255,7 +256,7 @@ fn configuration(environment: &Environment) -> Result<Config, ConfigError> {
 
 impl Driver {
     fn new() -> Result<Self, Error> {
-        let environment = effects::environment();
+        let environment = imports::environment();
         let config = configuration(&environment)?;
         // a component that is composed with this one calls the same function as the host, and nothing tells who calls
         let host_alone = environment.get(Environment::EDGEPASS_CALLER) == Some("host");
@@ -264,7 +265,7 @@ impl Driver {
         } else {
             config.consumers.check_client_assertion()
         };
-        let mut engine = Engine::new(config, effects::seed());
+        let mut engine = Engine::new(config, imports::seed());
         let timeout_ms = environment.get(Environment::EDGEPASS_TOKEN_TIMEOUT_MS);
         if let Some(timeout_ms) = timeout_ms.and_then(|ms| ms.parse().ok()) {
             engine.limit_acquisitions(timeout_ms);
@@ -312,7 +313,7 @@ impl Driver {
     }
 
     /// Ends the effects that take too long.
-    fn end_late(&mut self, now: Now) {
+    pub(crate) fn end_late(&mut self, now: Now) {
         let late = |running: &Running| running.until_mono_ms <= now.mono_ms;
         while let Some(id) =
             (self.running.iter()).find_map(|(id, running)| late(running).then_some(*id))
@@ -345,7 +346,7 @@ impl Driver {
 }
 
 /// Does all that can be done now. Only where tasks can be started: in an asynchronous call or in a task.
-fn pump(now: Now) {
+pub(crate) fn pump(now: Now) {
     let start_timer = with(|driver| {
         driver.turn();
         while let Some((id, effect)) = driver.backlog.pop_front() {
@@ -354,7 +355,7 @@ fn pump(now: Now) {
             };
             let certificates = driver.certificates.clone();
             let running = Running {
-                task: wit_bindgen::spawn_local(run(id, effect, certificates)),
+                task: spawn(run(id, effect, certificates)),
                 until_mono_ms: now.mono_ms.saturating_add(limit.ms()),
                 limit,
             };
@@ -370,7 +371,7 @@ fn pump(now: Now) {
         start
     });
     if start_timer.unwrap_or(false) {
-        wit_bindgen::spawn_local(keep_time());
+        spawn(keep_time());
     }
 }
 
@@ -411,7 +412,7 @@ async fn keep_time() {
         let Ok(Some((mono_ms, poked))) = armed else {
             return;
         };
-        select(pin!(effects::sleep_until(mono_ms)), poked).await;
+        select(pin!(imports::sleep_until(mono_ms)), poked).await;
         let now = now();
         _ = with(|driver| {
             driver.timer = Timer::Awake;
@@ -425,7 +426,7 @@ async fn keep_time() {
 /// What the two questions have in common if an answer does not fit.
 const MISMATCH: &str = "the engine answered another question than the one it was asked";
 
-fn internal(what: &str) -> Error {
+pub(crate) fn internal(what: &str) -> Error {
     Error::new(
         ErrorClass::Other,
         format!("internal error: {what}; please report it"),

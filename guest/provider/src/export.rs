@@ -1,15 +1,15 @@
 //! The exported interfaces.
 
 use edgepass_bindings::types::{
-    AccessToken, AuthorizationOptions, AuthorizationRequest, AuthorizeError, ClientAssertion,
-    CredentialError, CredentialProblem, CredentialTrial, Header, IdentityStatus, Rejection,
-    RejectionOutcome, TokenInfo, TokenRequest,
+    AccessToken, AuthorizationOptions, AuthorizationRequest, ClientAssertion, CredentialError,
+    CredentialProblem, CredentialTrial, Header, IdentityStatus, Rejection, RejectionOutcome,
+    TokenRequest,
 };
-use edgepass_core as core;
+use edgepass_core::Secret;
 
 use crate::bindings::exports::edgepass::credentials::{credential_provider, opaque_tokens, status};
-use crate::bindings::wasi::http::types::Fields;
-use crate::{driver, effects};
+use crate::driver;
+use crate::opaque::OpaqueToken;
 
 /// What the entry points call.
 pub(crate) struct Component;
@@ -68,7 +68,7 @@ impl credential_provider::Guest for Component {
     }
 
     fn end_session(identity: Option<String>, session_key: String) -> bool {
-        driver::end_session(identity.as_deref(), &core::Secret::new(session_key))
+        driver::end_session(identity.as_deref(), &Secret::new(session_key))
     }
 }
 
@@ -77,48 +77,8 @@ impl opaque_tokens::Guest for Component {
 
     async fn get(request: TokenRequest) -> Result<opaque_tokens::Token, CredentialError> {
         let request = request.into();
-        let token = driver::token(core::TokenRequest::clone(&request)).await?;
-        let expires = token.moments(effects::now()).expires;
-        Ok(opaque_tokens::Token::new(OpaqueToken {
-            request,
-            token,
-            expires,
-        }))
-    }
-}
-
-/// A token behind a handle, and the request that it was got with.
-pub(crate) struct OpaqueToken {
-    request: core::TokenRequest,
-    token: core::AccessToken,
-    /// Either clock may say so: a wall clock that is set back makes it live no longer.
-    expires: core::Moment,
-}
-
-impl opaque_tokens::GuestToken for OpaqueToken {
-    fn info(&self) -> TokenInfo {
-        (&self.token).into()
-    }
-
-    fn authorize(&self, headers: &Fields) -> Result<(), AuthorizeError> {
-        if self.expires.reached(effects::now()) {
-            return Err(AuthorizeError::Expired);
-        }
-        let value = self.token.authorization();
-        let value = value.map_err(|_| AuthorizeError::NotAnAccessToken)?;
-        effects::set_header(headers, "authorization", &value).map_err(AuthorizeError::Fields)
-    }
-
-    fn report_rejection(
-        &self,
-        www_authenticate: Option<String>,
-    ) -> Result<RejectionOutcome, CredentialError> {
-        let outcome = driver::report_rejection(
-            &self.request,
-            &self.token.token.sha256_hex(),
-            www_authenticate.as_deref(),
-        );
-        Ok(outcome?.into())
+        let token = driver::token(edgepass_core::TokenRequest::clone(&request)).await?;
+        Ok(opaque_tokens::Token::new(OpaqueToken::new(request, token)))
     }
 }
 

@@ -21,9 +21,14 @@ const HARMLESS: &[&str] = &[
     "wasi:clocks/system-clock",
     "wasi:clocks/timezone",
     "wasi:clocks/types",
+    "wasi:clocks/wall-clock",
     // folders and files come from `preopens` alone
     "wasi:filesystem/types",
     "wasi:http/types",
+    // of what other interfaces hand out
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
     "wasi:random/insecure",
     "wasi:random/insecure-seed",
     "wasi:random/random",
@@ -53,6 +58,10 @@ const REACHING: &[(&str, &str)] = &[
     ),
     (
         "wasi:http/client",
+        "whose requests leave with the provider's permissions, to the machine's metadata service among others",
+    ),
+    (
+        "wasi:http/outgoing-handler",
         "whose requests leave with the provider's permissions, to the machine's metadata service among others",
     ),
 ];
@@ -274,7 +283,9 @@ mod tests {
                 "edgepass:credentials/signatures@0.2.0",
                 "wasi:clocks/monotonic-clock@0.3.0",
                 "wasi:clocks/system-clock@0.3.0",
+                "wasi:clocks/wall-clock@0.2.12",
                 "wasi:http/types@0.3.0",
+                "wasi:io/poll@0.2.12",
                 "wasi:random/random@0.3.0",
                 "wasi:sockets/types@0.3.0",
                 "example:app/database@1.0.0",
@@ -297,6 +308,7 @@ mod tests {
             "wasi:filesystem/preopens@0.2.6",
             "wasi:filesystem/preopens@0.3.0",
             "wasi:http/client@0.3.0",
+            "wasi:http/outgoing-handler@0.2.12",
             "wasi:keyvalue/store@0.3.0",
         ] {
             let all = [EXPORTED, &[import]].concat();

@@ -50,6 +50,7 @@ const PAGES: &[&str] = &[
     "docs/servers.md",
     "docs/networks.md",
     "docs/shared-cache.md",
+    "docs/wasi-0-2.md",
     "host/README.md",
 ];
 

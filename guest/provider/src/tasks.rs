@@ -1,4 +1,4 @@
-//! One turn of the event loop before a call returns that had nothing to wait for.
+//! Tasks, and one turn of the event loop before a call returns that had nothing to wait for.
 //!
 //! wasmtime 48 forgets to delete its record of a call between two components when the callee returns at once: some 400
 //! bytes of the host's memory for every cached token, until the store ends (`start_call` in `component::concurrent`
@@ -6,6 +6,11 @@
 //! less than the noise of measuring a call.
 
 use std::cell::Cell;
+
+pub(crate) use wit_bindgen::spawn_local as spawn;
+
+/// A task that was spawned. Letting go of it does not end it.
+pub(crate) type Task = wit_bindgen::JoinHandle<()>;
 
 /// Calls that pause at once. Each costs a few KiB of this component's memory meanwhile, and the engine does not count
 /// them; a call beyond this returns without pausing.

@@ -1,0 +1,175 @@
+//! Requests over WASI 0.2.
+
+use std::future::pending;
+use std::pin::pin;
+
+use edgepass_core::{HttpRequest, HttpResponse, SecretBytes, Via, wipe};
+use futures::future::{Either, select};
+
+use crate::bindings::wasi::http::outgoing_handler;
+use crate::bindings::wasi::http::types::{
+    ErrorCode, Fields, FutureIncomingResponse, IncomingResponse, Method, OutgoingBody,
+    OutgoingRequest, Scheme, http_error_code,
+};
+use crate::bindings::wasi::io::streams::{InputStream, StreamError};
+use crate::body::{Body, TooLarge};
+use crate::effects::{Certificates, Failure, MAX_HEADER_VALUE_BYTES, fields_of, wanted_headers};
+use crate::tasks::ready;
+
+/// Sends a request and reads what comes back.
+pub(crate) async fn exchange(
+    request: HttpRequest,
+    via: Via,
+    certificates: &Certificates,
+) -> Result<HttpResponse, Failure> {
+    let limit = request.max_response_bytes;
+    let message = build(&request)?;
+    let content = message.body().map_err(|()| Failure::Unsendable("body"))?;
+    // no timeouts of the host's: what takes too long is dropped, and setting each is a call by itself
+    let response = match via {
+        Via::Public => outgoing_handler::handle(message, None)?,
+        Via::Certificate(handle) => {
+            let certificate = certificates.get(handle).ok_or(Failure::NoCertificate)?;
+            certificate.send(message, None)?
+        }
+    };
+    let answer = async {
+        let response = receive(response).await?;
+        read(&response, limit).await
+    };
+    // a server may answer before it has taken the whole body, or without taking it: the answer is what counts
+    let upload = async {
+        upload(content, request.body.expose()).await;
+        pending::<()>().await;
+    };
+    match select(pin!(answer), pin!(upload)).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(((), answer)) => answer.await,
+    }
+}
+
+/// The message, without its body.
+fn build(request: &HttpRequest) -> Result<OutgoingRequest, Failure> {
+    let mut fields = fields_of(request.method, &request.headers, &request.body);
+    let headers = Fields::from_list(&fields);
+    for (_, value) in &mut fields {
+        wipe(value);
+    }
+    let message = OutgoingRequest::new(headers.map_err(|_| Failure::Unsendable("headers"))?);
+    let method = match request.method {
+        "POST" => Method::Post,
+        "GET" => Method::Get,
+        "PUT" => Method::Put,
+        other => Method::Other(other.to_owned()),
+    };
+    let scheme = match request.scheme {
+        "https" => Scheme::Https,
+        "http" => Scheme::Http,
+        other => Scheme::Other(other.to_owned()),
+    };
+    message
+        .set_method(&method)
+        .map_err(|()| Failure::Unsendable("method"))?;
+    message
+        .set_scheme(Some(&scheme))
+        .map_err(|()| Failure::Unsendable("scheme"))?;
+    message
+        .set_authority(Some(&request.authority))
+        .map_err(|()| Failure::Unsendable("host name"))?;
+    message
+        .set_path_with_query(Some(&request.path))
+        .map_err(|()| Failure::Unsendable("path"))?;
+    Ok(message)
+}
+
+/// Feeds the body to the host. What became of it is not asked: the response tells, or the error in its place.
+async fn upload(content: OutgoingBody, body: &[u8]) {
+    if !body.is_empty() && write(&content, body).await.is_err() {
+        return;
+    }
+    _ = OutgoingBody::finish(content, None);
+}
+
+async fn write(content: &OutgoingBody, mut rest: &[u8]) -> Result<(), StreamError> {
+    let stream = content.write().map_err(|()| StreamError::Closed)?;
+    while !rest.is_empty() {
+        let room = usize::try_from(stream.check_write()?).unwrap_or(usize::MAX);
+        if room == 0 {
+            ready(stream.subscribe()).await;
+            continue;
+        }
+        let (now, later) = rest.split_at(room.min(rest.len()));
+        stream.write(now)?;
+        rest = later;
+    }
+    stream.flush()?;
+    ready(stream.subscribe()).await;
+    stream.check_write().map(drop)
+}
+
+async fn receive(response: FutureIncomingResponse) -> Result<IncomingResponse, Failure> {
+    loop {
+        match response.get() {
+            Some(Ok(response)) => return Ok(response?),
+            // it was taken before, and nobody does that
+            Some(Err(())) => return Err(Failure::Code(ErrorCode::InternalError(None))),
+            None => ready(response.subscribe()).await,
+        }
+    }
+}
+
+async fn read(response: &IncomingResponse, limit: usize) -> Result<HttpResponse, Failure> {
+    let status = response.status();
+    let incomplete = |()| Failure::Code(ErrorCode::HttpResponseIncomplete);
+    let content = response.consume().map_err(incomplete)?;
+    let body = {
+        let stream = content.stream().map_err(incomplete)?;
+        read_all(&stream, limit).await?
+    };
+    let fields = response.headers();
+    let headers = wanted_headers(status, body.expose())
+        .filter_map(|name| header(&fields, name).map(|value| (name.to_owned(), value)))
+        .collect();
+    Ok(HttpResponse {
+        status,
+        headers,
+        body,
+    })
+}
+
+async fn read_all(stream: &InputStream, limit: usize) -> Result<SecretBytes, Failure> {
+    let mut body = Body::new(limit);
+    loop {
+        let mut buffer = body.lend();
+        let room = buffer.capacity() - buffer.len();
+        let read = stream.read(u64::try_from(room).unwrap_or(u64::MAX));
+        let (mut piece, end) = match read {
+            Ok(piece) => (piece, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        // no more than there is room for, or the buffer would leave a copy behind
+        buffer.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+        let is_empty = piece.is_empty();
+        wipe(&mut piece);
+        body.take_back(buffer)
+            .map_err(|TooLarge| Failure::TooLarge)?;
+        match end {
+            None if is_empty => ready(stream.subscribe()).await,
+            None => {}
+            Some(StreamError::Closed) => return Ok(SecretBytes::new(body.finish())),
+            Some(StreamError::LastOperationFailed(error)) => {
+                let code = http_error_code(&error);
+                return Err(code.unwrap_or(ErrorCode::HttpResponseIncomplete).into());
+            }
+        }
+    }
+}
+
+fn header(fields: &Fields, name: &str) -> Option<String> {
+    let value = fields.get(name).into_iter().next()?;
+    if value.len() > MAX_HEADER_VALUE_BYTES {
+        None
+    } else {
+        String::from_utf8(value).ok()
+    }
+}
