@@ -8,12 +8,16 @@ mod compose;
 mod failure;
 mod log;
 mod service;
+mod signals;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 use self::arguments::{Arguments, Verb};
+
+/// What a shell adds to the number of a signal that ended a program.
+const BY_SIGNAL: u8 = 128;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -27,7 +31,10 @@ fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match &arguments.verb {
-            Verb::Run(run) => command::run(run).await,
+            Verb::Run(run) => tokio::select! {
+                ended = command::run(run) => ended,
+                number = signals::asked_as_first_process() => Ok(ExitCode::from(BY_SIGNAL + number)),
+            },
             Verb::ServeHttp(serve) => service::serve(serve).await,
             Verb::Compose(compose) => compose::compose(compose),
         }

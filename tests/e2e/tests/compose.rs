@@ -266,6 +266,77 @@ fn what_cannot_be_composed_is_said_with_what_to_do() -> Result<()> {
     Ok(())
 }
 
+/// The first process of a container gets no signal that it does not handle.
+#[test]
+fn a_container_whose_first_process_runs_an_application_can_be_stopped() -> Result<()> {
+    const TERMINATE: u32 = 15;
+
+    let container = [
+        "--user",
+        "--map-root-user",
+        "--pid",
+        "--fork",
+        "--kill-child",
+    ];
+    let tried = std::process::Command::new("unshare")
+        .args(container)
+        .arg("true")
+        .output()?;
+    if !tried.status.success() {
+        let why = String::from_utf8_lossy(&tried.stderr);
+        eprintln!("not tested: this machine does not let its users have namespaces: {why}");
+        return Ok(());
+    }
+    let lab = Lab::new("compose-first-process")?;
+    let release = Release::unpacked(&lab)?;
+    // it is connected to, and never answers
+    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = silent.local_addr()?;
+    let config = lab.config(&json!({ "client_secret": { "env": "SECRET" } }));
+    let config = lab
+        .write("config.json", config.to_string())?
+        .display()
+        .to_string();
+    let program = release.folder.join("bin/edgepass").display().to_string();
+    let (application, allowed) = (component("plain-0-3.wasm")?, address.to_string());
+    let url = format!("http://{address}/");
+    let command = Command::other(&lab, Path::new("unshare")).bare();
+    let command = command.env("SECRET", "of-the-test-alone");
+    let command = container.into_iter().fold(command, Command::arg);
+    let command = [
+        &program,
+        "run",
+        "--config",
+        &config,
+        "--allow-host",
+        &allowed,
+        &application,
+        "GET",
+        &url,
+    ]
+    .into_iter()
+    .fold(command, Command::arg);
+    let mut child = command.spawn()?;
+    // from then on the application waits for it
+    let _connection = silent.accept()?;
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id()))?;
+    let first = children.trim();
+    let status = fs::read_to_string(format!("/proc/{first}/status"))?;
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = u64::from_str_radix(caught.context("no signals")?.trim(), 16)?;
+    ensure!(
+        caught & (1 << (TERMINATE - 1)) != 0,
+        "SIGTERM is not handled"
+    );
+    let sent = std::process::Command::new("kill")
+        .args(["-s", "TERM", first])
+        .status()?;
+    ensure!(sent.success());
+    let ended = child.wait()?.code();
+    ensure!(ended == Some(128 + TERMINATE.cast_signed()), "{ended:?}");
+    Ok(())
+}
+
 /// What is composed for a host that answers the provider's imports is not what a program runs that answers WASI.
 #[test]
 fn a_composition_that_needs_more_than_wasi_is_named_as_such() -> Result<()> {

@@ -1,0 +1,43 @@
+//! Signals that ask the program to end.
+
+use std::future;
+
+/// Waits for one. Its number.
+#[cfg(unix)]
+pub(crate) async fn asked_to_end() -> u8 {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
+    let [Ok(mut terminated), Ok(mut interrupted)] = kinds.map(signal) else {
+        // the system does not let it be handled, and ends the program by itself
+        return future::pending().await;
+    };
+    let kind = tokio::select! {
+        _ = terminated.recv() => SignalKind::terminate(),
+        _ = interrupted.recv() => SignalKind::interrupt(),
+    };
+    u8::try_from(kind.as_raw_value()).unwrap_or_default()
+}
+
+#[cfg(not(unix))]
+pub(crate) async fn asked_to_end() -> u8 {
+    /// That of SIGINT.
+    const INTERRUPT: u8 = 2;
+
+    if tokio::signal::ctrl_c().await.is_err() {
+        future::pending::<()>().await;
+    }
+    INTERRUPT
+}
+
+/// The same for the first process of a container, which the kernel sends no signal that it does not handle. Every other one
+/// is ended by it as any program is, so that a shell sees by which.
+pub(crate) async fn asked_as_first_process() -> u8 {
+    /// The number of init.
+    const FIRST: u32 = 1;
+
+    if std::process::id() != FIRST {
+        return future::pending().await;
+    }
+    asked_to_end().await
+}
