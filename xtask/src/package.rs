@@ -252,6 +252,7 @@ fn archive(release: &Path) -> Result<()> {
         "edgepass-envoy-full.wasm",
         "credential-provider.wasm",
         build::PROVIDER_P2,
+        build::SECRETS,
         build::KEYVALUE,
         "edgepass-http.wasm",
     ] {

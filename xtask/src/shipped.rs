@@ -16,11 +16,12 @@ const COMMAND_BYTES: usize = 12_750_000;
 /// The WebAssembly in bytes. Envoy compiles a filter at its start, once for every thread, and keeps the result; the full
 /// one is RSA and the grants for callers. The component is in every process of the host; a fifth of it is of users' tokens.
 /// The token store is AES-GCM, files and streams over WASI 0.3.
-const WASM_BYTES: [(&str, usize); 6] = [
+const WASM_BYTES: [(&str, usize); 7] = [
     ("edgepass-envoy.wasm", 400_000),
     ("edgepass-envoy-full.wasm", 870_000),
     ("credential-provider.wasm", 880_000),
     (build::PROVIDER_P2, 920_000),
+    (build::SECRETS, 40_000),
     (build::KEYVALUE, 140_000),
     ("edgepass-http.wasm", 400_000),
 ];

@@ -217,6 +217,8 @@ fn tests(options: &Options) -> Result<()> {
         "edgepass-bindings",
         "-p",
         "edgepass-keyvalue",
+        "-p",
+        "edgepass-secrets",
     ]))?;
     step("searching what the tests printed for their secrets", || {
         Cmd::new(build::built().join("scan-secrets")).run()
