@@ -1,5 +1,7 @@
 //! Acceptance: a component written for `wasmcloud:secrets` gets tokens unchanged, by composition alone.
 
+#![cfg(test)]
+
 use std::path::Path;
 use std::process::Command;
 
