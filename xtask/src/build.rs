@@ -101,6 +101,16 @@ const GUESTS: &[Guest] = &[
         output: Output::Component(KEYVALUE),
     },
     Guest {
+        package: "edgepass-secrets",
+        batch: Batch::Components,
+        output: Output::Component(SECRETS),
+    },
+    Guest {
+        package: "secrets-app",
+        batch: Batch::Components,
+        output: Output::TestComponent("secrets-app.wasm"),
+    },
+    Guest {
         package: "consumer",
         batch: Batch::Components,
         output: Output::TestComponent("consumer.wasm"),
@@ -243,6 +253,9 @@ const PROVIDER: &str = "credential-provider.wasm";
 
 /// The same engine over WASI 0.2.
 pub(crate) const PROVIDER_P2: &str = "credential-provider-p2.wasm";
+
+/// Tokens as secrets of wasmCloud, in front of that one.
+pub(crate) const SECRETS: &str = "edgepass-secrets.wasm";
 
 /// The store that a provider is given over `wasi:keyvalue`.
 pub(crate) const KEYVALUE: &str = "token-store-keyvalue.wasm";

@@ -87,6 +87,11 @@ const COMPONENTS: &[Wasm] = &[
         features: &[],
     },
     Wasm {
+        name: "edgepass-secrets",
+        packages: &["edgepass-secrets"],
+        features: &[],
+    },
+    Wasm {
         name: "token-store-keyvalue",
         packages: &["edgepass-keyvalue"],
         features: &[],

@@ -225,6 +225,8 @@ fn tests(options: &Options) -> Result<()> {
         "edgepass-standalone-adapters",
         "-p",
         "edgepass-standalone-command",
+        "-p",
+        "edgepass-secrets",
     ]))?;
     step("searching what the tests printed for their secrets", || {
         Cmd::new(build::built().join("scan-secrets")).run()

@@ -1,6 +1,8 @@
 //! Acceptance: components in other languages get tokens and typed errors. Each is built by the commands of its README, and
 //! the provider over WASI 0.2 is composed with it.
 
+#![cfg(test)]
+
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};

@@ -1,6 +1,8 @@
 //! Acceptance: the provider over WASI 0.2, in this host alone and composed with an application whose exports are plain
 //! functions, and in runtimes that have WASI 0.2 alone: wasmtime for Python, and jco on Node.js.
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
