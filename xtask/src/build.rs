@@ -104,6 +104,16 @@ const GUESTS: &[Guest] = &[
         output: Output::TestComponent("hostile.wasm"),
     },
     Guest {
+        package: "hostile-0-2",
+        batch: Batch::Components,
+        output: Output::TestComponent("hostile-0-2.wasm"),
+    },
+    Guest {
+        package: "hostile-app",
+        batch: Batch::Components,
+        output: Output::TestComponent("hostile-app.wasm"),
+    },
+    Guest {
         package: "edgepass-http",
         batch: Batch::Components,
         output: Output::Component(HTTP_FILTER),
@@ -160,6 +170,13 @@ const COMPOSED: &[Composition] = &[
     Composition {
         consumer: "plain-app.wasm",
         result: "plain-app-composed.wasm",
+        has_filter: true,
+        has_store: false,
+        allowed: &[],
+    },
+    Composition {
+        consumer: "hostile-app.wasm",
+        result: "hostile-app-composed.wasm",
         has_filter: true,
         has_store: false,
         allowed: &[],
