@@ -46,7 +46,10 @@ impl wasip2::exports::cli::run::Guest for Command {
             }
             let mut rest = Vec::new();
             // its end is what it waits for
-            wstd::io::stdin().read_to_end(&mut rest).await.map_err(|_| ())?;
+            wstd::io::stdin()
+                .read_to_end(&mut rest)
+                .await
+                .map_err(|_| ())?;
             Ok(())
         })
     }
@@ -105,7 +108,9 @@ fn read(path: &str) -> Result<String, String> {
 fn connect(place: &str) -> Result<String, String> {
     let network = instance_network();
     let socket = create_tcp_socket(IpAddressFamily::Ipv4).map_err(told)?;
-    socket.start_connect(&network, address(place)?).map_err(told)?;
+    socket
+        .start_connect(&network, address(place)?)
+        .map_err(told)?;
     let (input, output) = loop {
         match socket.finish_connect() {
             Err(ErrorCode::WouldBlock) => socket.subscribe().block(),

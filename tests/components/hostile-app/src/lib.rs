@@ -91,7 +91,9 @@ impl handler::Guest for App {
 }
 
 async fn attempt(what: &str) -> String {
-    let told = tried(what).await.unwrap_or_else(|error| format!("error: {error}"));
+    let told = tried(what)
+        .await
+        .unwrap_or_else(|error| format!("error: {error}"));
     keep(told.clone());
     told
 }
@@ -137,7 +139,8 @@ fn fill(mib: Option<&str>) -> Result<String, String> {
         reason = "the pages have just been added, and the allocator does not know of them"
     )]
     // SAFETY: the range is within the linear memory, and nobody else writes there
-    let new = unsafe { core::slice::from_raw_parts((before * 65_536) as *const u8, pages * 65_536) };
+    let new =
+        unsafe { core::slice::from_raw_parts((before * 65_536) as *const u8, pages * 65_536) };
     match new.iter().position(|byte| *byte != 0) {
         None => Ok("it is zero".to_owned()),
         Some(at) => Ok(format!("there is something at {at}")),
@@ -258,7 +261,8 @@ impl Plan {
         let (writer, reader) = wit_stream::new();
         let (after, trailers) = wit_future::new(|| Ok(None));
         let content = (self.bytes > 0 || !self.trailers.is_empty()).then_some(reader);
-        let (request, sent) = Request::new(fields(&self.headers)?, content, trailers, Some(options));
+        let (request, sent) =
+            Request::new(fields(&self.headers)?, content, trailers, Some(options));
         let set = || {
             request.set_method(&method(&self.method))?;
             request.set_scheme(self.scheme.as_deref().map(scheme).as_ref())?;
