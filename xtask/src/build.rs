@@ -259,6 +259,7 @@ pub(crate) const NATIVE: &[&str] = &[
     "edgepass-e2e",
     "edgepass-demo",
     "edgepass-bench",
+    "edgepass-bench-applications",
     "edgepass-bench-envoy",
 ];
 

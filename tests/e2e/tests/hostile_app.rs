@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Child;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 use edgepass_e2e::leaks::Secrets;
@@ -110,7 +110,7 @@ impl World {
     }
 
     fn knows(&self, kind: &str, value: &str) {
-        let mut known = self.secrets.lock().unwrap();
+        let mut known = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         if known.1.insert(value.to_owned()) {
             known.0.add(kind, value);
             self.lab.evidence.secret(kind, value);
@@ -149,13 +149,18 @@ impl World {
     /// The kind of a secret that one of these memories has.
     fn found_in(&self, memories: &[Vec<u8>]) -> Option<String> {
         self.learn();
-        let known = self.secrets.lock().unwrap();
+        let known = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = memories.iter().map(|memory| known.0.find_in_memory(memory));
         found.find_map(|kind| kind.map(str::to_owned))
     }
 
     fn is_secret(&self, text: &str) -> bool {
-        self.secrets.lock().unwrap().0.find_in(text).is_some()
+        self.secrets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+            .find_in(text)
+            .is_some()
     }
 
     /// Whether it came as the table says. How many requests had a token.
@@ -423,11 +428,11 @@ async fn of_ten_thousand_requests_no_byte_of_a_token_is_in_the_application() -> 
     let running = Running::start(&world, &audit)?;
     let ports = world.ports();
     for round in 0..100 {
-        let told = running.attempt(&format!(
+        let attempt = format!(
             "send GET http localhost:{} /v1/{round} times=100",
             ports.named
-        ));
-        let told = told.await?;
+        );
+        let told = running.attempt(&attempt).await?;
         ensure!(
             told.lines()
                 .filter(|line| line.starts_with("200 own []"))
@@ -436,11 +441,11 @@ async fn of_ten_thousand_requests_no_byte_of_a_token_is_in_the_application() -> 
             "{told}"
         );
         if round % 10 == 0 {
-            let told = running.attempt(&format!(
+            let attempt = format!(
                 "send GET http localhost:{} /v1/{round} times=100\nh authorization=Bearer mine",
                 ports.other
-            ));
-            let told = told.await?;
+            );
+            let told = running.attempt(&attempt).await?;
             ensure!(
                 told.lines().filter(|line| line.starts_with("200 ")).count() == 100,
                 "{told}"

@@ -241,7 +241,7 @@ impl Target {
             let answer = serde_json::from_slice::<Value>(&answer).unwrap_or_default();
             let refused = &answer["partialSuccess"]["rejectedLogRecords"];
             // a number of 64 bits is a text in the JSON of protobuf
-            let as_text = || refused.as_str()?.parse().ok();
+            let as_text = || refused.as_str()?.parse::<u64>().ok();
             return Ok(refused.as_u64().or_else(as_text).unwrap_or_default());
         }
         Err(Failed {
@@ -291,8 +291,8 @@ fn text(key: &str, value: &str) -> Value {
 }
 
 /// A number of 64 bits is a text in the JSON of protobuf.
-fn number(key: &str, value: impl ToString) -> Value {
-    json!({ "key": key, "value": { "intValue": value.to_string() } })
+fn number(key: &str, value: &str) -> Value {
+    json!({ "key": key, "value": { "intValue": value } })
 }
 
 fn log_record(record: &Record) -> Value {
@@ -315,9 +315,14 @@ fn log_record(record: &Record) -> Value {
         text("edgepass.outcome", outcome),
         text("http.request.method", &record.method),
     ];
-    attributes.extend(record.rule.map(|rule| number("edgepass.rule", rule)));
+    attributes.extend(
+        record
+            .rule
+            .map(|rule| number("edgepass.rule", &rule.to_string())),
+    );
     let status = record.outcome.status();
-    attributes.extend(status.map(|status| number("http.response.status_code", status)));
+    attributes
+        .extend(status.map(|status| number("http.response.status_code", &status.to_string())));
     if let Outcome::NoToken(class) = record.outcome {
         attributes.push(text("error.type", class.name()));
     }

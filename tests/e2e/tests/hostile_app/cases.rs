@@ -313,7 +313,7 @@ pub fn all(ports: Ports) -> Vec<Case> {
             at(format!("localhost:0{named}")),
             ok,
         ),
-        both("no host", format!("send GET http - /v1/ok"), Refused("")),
+        both("no host", "send GET http - /v1/ok".to_owned(), Refused("")),
         both(
             "TLS to a service without it",
             format!("send GET https localhost:{named} /v1/ok"),
@@ -358,9 +358,8 @@ pub fn all(ports: Ports) -> Vec<Case> {
         ),
         each(
             "the metadata service of a cloud",
-            format!(
-                "send GET http 169.254.169.254 /metadata/identity/oauth2/token\nh metadata=true"
-            ),
+            "send GET http 169.254.169.254 /metadata/identity/oauth2/token\nh metadata=true"
+                .to_owned(),
             denied,
             None,
         ),
