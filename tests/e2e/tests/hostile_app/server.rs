@@ -22,34 +22,33 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A request as a service got it.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    pub line: String,
-    pub headers: HeaderMap,
-    pub bytes: usize,
-    pub trailers: Option<HeaderMap>,
+pub(crate) struct Seen {
+    pub(crate) line: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 impl Seen {
     /// What a header of that name has after its first word.
-    pub fn token(&self, header: &str) -> Option<&str> {
+    pub(crate) fn token(&self, header: &str) -> Option<&str> {
         let value = self.headers.get(header)?.to_str().ok()?;
         value.strip_prefix("Bearer ")
     }
 
     /// All of it.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("{} {:?} {:?}", self.line, self.headers, self.trailers)
     }
 }
 
 /// A service. What it does is said by the path below `/v1`.
-pub struct Service {
-    pub port: u16,
+pub(crate) struct Service {
+    pub(crate) port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Service {
-    pub async fn start() -> Result<Self> {
+    pub(crate) async fn start() -> Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let port = listener.local_addr()?.port();
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
@@ -73,7 +72,7 @@ impl Service {
     }
 
     /// One that writes what it got behind the body, where HTTP has trailers.
-    pub async fn with_trailers() -> Result<Self> {
+    pub(crate) async fn with_trailers() -> Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let port = listener.local_addr()?.port();
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
@@ -90,7 +89,7 @@ impl Service {
         Ok(Self { port, seen })
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         let seen = self.seen.lock();
         seen.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -106,11 +105,9 @@ async fn answer(request: Request<Incoming>, all: &Mutex<Vec<Seen>>) -> Response<
     let (head, body) = request.into_parts();
     let body = body.collect().await;
     let trailers = body.as_ref().ok().and_then(|body| body.trailers().cloned());
-    let bytes = body.map_or(0, |body| body.to_bytes().len());
     let seen = Seen {
         line: format!("{} {}", head.method, head.uri),
         headers: head.headers,
-        bytes,
         trailers,
     };
     remember(all, seen.clone());
@@ -189,7 +186,6 @@ async fn trail(mut stream: TcpStream, all: &Mutex<Vec<Seen>>) -> std::io::Result
         Seen {
             line,
             headers,
-            bytes: 0,
             trailers: None,
         },
     );
