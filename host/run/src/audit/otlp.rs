@@ -239,10 +239,13 @@ impl Target {
         if status.is_success() {
             let answer = answer.map(|body| body.to_bytes()).unwrap_or_default();
             let answer = serde_json::from_slice::<Value>(&answer).unwrap_or_default();
-            let refused = &answer["partialSuccess"]["rejectedLogRecords"];
+            let refused = answer.pointer("/partialSuccess/rejectedLogRecords");
             // a number of 64 bits is a text in the JSON of protobuf
-            let as_text = || refused.as_str()?.parse::<u64>().ok();
-            return Ok(refused.as_u64().or_else(as_text).unwrap_or_default());
+            let refused = refused.and_then(|refused| {
+                let as_text = || refused.as_str()?.parse::<u64>().ok();
+                refused.as_u64().or_else(as_text)
+            });
+            return Ok(refused.unwrap_or_default());
         }
         Err(Failed {
             why: format!("it answers {status}"),

@@ -56,9 +56,9 @@ async fn an_application_gets_no_token_from_the_filter_in_any_of_these_ways() -> 
     }
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
 
-    // and of ten thousand more
+    // and of two thousand more
     let before = world.named.seen().len();
-    for round in 0..100 {
+    for round in 0..20 {
         let attempt = format!(
             "send GET http localhost:{} /v1/{round} times=100",
             world.named.port
@@ -67,7 +67,7 @@ async fn an_application_gets_no_token_from_the_filter_in_any_of_these_ways() -> 
         ensure!(told.matches("200 own []").count() == 100, "{told}");
     }
     let seen = world.named.seen().split_off(before);
-    assert_eq!(seen.iter().filter(|seen| has_token(seen)).count(), 10_000);
+    assert_eq!(seen.iter().filter(|seen| has_token(seen)).count(), 2_000);
     assert_eq!(world.found_in(&memory::of_component(&application)?), None);
     Ok(())
 }
