@@ -23,8 +23,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use edgepass::downstream::{Audit, Outgoing, Reach, Record};
-use edgepass::link::{self, wasmtime};
-use edgepass::{Environment, Host, Provider, TokenRequest};
+use edgepass::link::{self, Host};
+use edgepass::{Environment, Provider, TokenRequest};
 use serde_json::{Value, json};
 use wasmtime::Engine;
 
