@@ -48,6 +48,8 @@ mod audit;
 #[cfg(feature = "tower")]
 mod client;
 #[cfg(feature = "tower")]
+mod echo;
+#[cfg(feature = "tower")]
 mod layer;
 #[cfg(feature = "tower")]
 mod outgoing;
@@ -67,7 +69,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, Request, StatusCode};
 
 #[cfg(feature = "tower")]
-pub use self::audit::{Audit, Outcome, Record};
+pub use self::audit::{Audit, Outcome, Record, Trace};
 #[cfg(feature = "tower")]
 pub use self::client::{BoundTo, Client};
 #[cfg(feature = "tower")]

@@ -11,6 +11,9 @@ const BENCH: &str = "edgepass-bench";
 /// The one that does so with the filter in the real Envoy.
 const ENVOY: &str = "edgepass-bench-envoy";
 
+/// The one for applications that run here: it has the compiler, as `edgepass-run` has.
+const APPLICATIONS: &str = "edgepass-bench-applications";
+
 /// The client with the Azure SDK for Rust. Built in a selection of its own: in
 /// the others its HTTP client would get features that its users do not have.
 const AZURE: &str = "edgepass-bench-azure";
@@ -26,6 +29,9 @@ pub(crate) struct Options {
     /// Measure the filter in the real Envoy instead: needs wrk, and minutes without other work on the machine
     #[arg(long)]
     envoy: bool,
+    /// Measure what tokens cost the requests of applications instead
+    #[arg(long, conflicts_with = "envoy")]
+    applications: bool,
     /// Arguments for the benchmark program, `--quick` for instance
     #[arg(last = true)]
     rest: Vec<String>,
@@ -44,6 +50,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .env("EDGEPASS_ENVOY", envoy)
             .args(&options.rest)
             .run();
+    }
+    if options.applications {
+        // the token server among them
+        build::all()?;
+        step("building the benchmark", || {
+            build::release(&[(APPLICATIONS, APPLICATIONS)]).run()
+        })?;
+        drop(lock);
+        return program(APPLICATIONS).args(&options.rest).run();
     }
     build::all()?;
     let peers = peers::ensure()?;

@@ -136,6 +136,16 @@ const GUESTS: &[Guest] = &[
         output: Output::Part(STANDALONE_COMMAND),
     },
     Guest {
+        package: "hostile-0-2",
+        batch: Batch::Components,
+        output: Output::TestComponent("hostile-0-2.wasm"),
+    },
+    Guest {
+        package: "hostile-app",
+        batch: Batch::Components,
+        output: Output::TestComponent("hostile-app.wasm"),
+    },
+    Guest {
         package: "edgepass-http",
         batch: Batch::Components,
         output: Output::Component(HTTP_FILTER),
@@ -214,6 +224,14 @@ const COMPOSED: &[Composition] = &[
         consumer: "plain-app.wasm",
         provider: PROVIDER,
         result: "plain-app-composed.wasm",
+        has_filter: true,
+        has_store: false,
+        allowed: &[],
+    },
+    Composition {
+        consumer: "hostile-app.wasm",
+        provider: PROVIDER,
+        result: "hostile-app-composed.wasm",
         has_filter: true,
         has_store: false,
         allowed: &[],
@@ -317,6 +335,7 @@ pub(crate) const NATIVE: &[&str] = &[
     "edgepass-e2e",
     "edgepass-demo",
     "edgepass-bench",
+    "edgepass-bench-applications",
     "edgepass-bench-envoy",
 ];
 

@@ -53,7 +53,7 @@ pub(crate) fn check() -> Result<()> {
                 )
             })?;
             eprintln!("    dist/{name} has {} bytes", bytes.len());
-            if bytes.len() > limit {
+            if bytes.len() > *limit {
                 bail!(
                     "dist/{name} has {} bytes, {limit} is the limit: what has come in? (`twiggy top` on what cargo links, before it is trimmed)",
                     bytes.len()

@@ -26,6 +26,9 @@ const TICK: Duration = Duration::from_millis(10);
 /// Memories, tables and instances of one store: an application that is composed of others has some for each part.
 const PARTS: usize = 256;
 
+/// Handles of the audit that an application has: its own, and that of what its requests go out by.
+pub(crate) const AUDIT_HANDLES: usize = 2;
+
 /// An application, compiled, with all that it may reach.
 pub(crate) struct Application {
     pub(crate) engine: Engine,
@@ -33,6 +36,7 @@ pub(crate) struct Application {
     pub(crate) linker: Linker<State>,
     provider: Provider,
     outgoing: Outgoing,
+    pub(crate) audit: Arc<Log>,
     environment: Vec<(String, String)>,
     directories: Vec<Directory>,
     memory_bytes: usize,
@@ -81,7 +85,7 @@ impl Application {
             })
         });
         let directories = directories.collect::<Result<_, _>>()?;
-        let audit = arguments.audit.as_deref().map(Log::open).transpose()?;
+        let audit = Arc::new(Log::open(&arguments.audit)?);
 
         let mut builder = Builder::from_process();
         if let Some(config) = &arguments.config {
@@ -100,11 +104,12 @@ impl Application {
         let downstream = provider.configured_downstream();
         let downstream = downstream.map_err(|e| Failure::setup(format!("{e:#}")))?;
         let mut outgoing = Outgoing::new(&downstream).reaching(reach);
-        if let Some(audit) = audit {
+        if audit.is_wanted() {
+            audit.start(&provider);
             let name = path
                 .file_stem()
                 .map(|name| name.to_string_lossy().into_owned());
-            outgoing = outgoing.audited(name.unwrap_or_default(), Arc::new(audit));
+            outgoing = outgoing.audited(name.unwrap_or_default(), Arc::clone(&audit) as _);
         }
 
         let engine = link::engine().map_err(|e| Failure::setup(format!("{e:#}")))?;
@@ -120,10 +125,16 @@ impl Application {
             linker,
             provider,
             outgoing,
+            audit,
             environment: arguments.env.clone(),
             directories,
             memory_bytes: usize::try_from(arguments.max_memory).unwrap_or(usize::MAX) * 1024 * 1024,
         })
+    }
+
+    /// When its stores have gone: writes down what it has left behind.
+    pub(crate) async fn finish(&self) {
+        self.audit.finish(AUDIT_HANDLES).await;
     }
 
     /// Whether it exports an interface of that package and name, of whatever version.

@@ -130,10 +130,11 @@ pub(crate) struct ApplicationArguments {
     /// An interface of edgepass:credentials that the application may call. credential-provider gives it tokens to hold
     #[arg(long, value_name = "INTERFACE", value_enum)]
     pub(crate) provide: Vec<Provided>,
-    /// Where a record is written of each request that gets a token or is refused one, a line of JSON each: a file, which is
-    /// appended to, or - for standard error
-    #[arg(long, value_name = "FILE")]
-    pub(crate) audit: Option<PathBuf>,
+    /// Where a record goes of each request that gets a token or is refused one; once for each place. A file, to which lines
+    /// of JSON are appended; - for standard error; the URL of a receiver of logs by OTLP over HTTP, with the headers of
+    /// OTEL_EXPORTER_OTLP_HEADERS
+    #[arg(long, value_name = "FILE|URL")]
+    pub(crate) audit: Vec<String>,
 }
 
 /// What an application may import of edgepass.

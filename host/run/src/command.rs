@@ -37,15 +37,18 @@ pub(crate) async fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         }
     };
     let ended = match arguments.timeout {
-        None => ended.await,
+        None => Ok(ended.await),
         Some(limit) => tokio::time::timeout(limit, ended).await.map_err(|_| {
             Failure::trap(format!(
                 "the application was ended: it had not finished after {} s (--timeout)",
                 limit.as_secs_f64()
             ))
-        })?,
+        }),
     };
-    match ended {
+    // what it has left behind is given up, and on record
+    drop(store);
+    application.finish().await;
+    match ended? {
         Ok(Ok(())) => Ok(ExitCode::SUCCESS),
         Ok(Err(())) => Ok(ExitCode::FAILURE),
         Err(Ended::Unlinked(error)) => Err(application.explain(&error)),

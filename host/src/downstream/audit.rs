@@ -1,9 +1,12 @@
 //! What was done with tokens, for people who have to know it later.
 
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use edgepass_core::{ErrorClass, TokenRequest};
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 
 use super::Authorized;
 
@@ -19,6 +22,11 @@ pub trait Audit: Send + Sync {
 pub struct Record {
     /// When it came, milliseconds of Unix time.
     pub unix_ms: u64,
+    /// 32 hexadecimal digits, which no other request has: where one is sent a second time, both records have it.
+    pub correlation_id: String,
+    /// The trace that the application says the request is part of: its header `traceparent`
+    /// ([W3C Trace Context](https://www.w3.org/TR/trace-context/)).
+    pub trace: Option<Trace>,
     /// The application's name.
     pub component: String,
     /// The rule's place in the list, from 0; absent where the request was refused before a rule was found.
@@ -37,6 +45,16 @@ pub struct Record {
     pub token: Option<String>,
 }
 
+/// The identifiers of a `traceparent`, as the application has them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Trace {
+    /// 32 hexadecimal digits.
+    pub trace_id: String,
+    /// 16 hexadecimal digits.
+    pub span_id: String,
+}
+
 /// What became of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -47,8 +65,31 @@ pub enum Outcome {
     Status(StatusCode),
     /// It got its token, and no answer.
     Failed,
+    /// It got its token, and the application gave it up before an answer came.
+    Abandoned,
     /// It got no token and was not sent.
     NoToken(ErrorClass),
+}
+
+impl Outcome {
+    /// In one word: `sent` where the service answered, the name of the error's class where there was no token.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Status(_) => "sent",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
+            Self::NoToken(class) => class.name(),
+        }
+    }
+
+    /// What the service answered.
+    pub fn status(self) -> Option<u16> {
+        match self {
+            Self::Status(status) => Some(status.as_u16()),
+            _ => None,
+        }
+    }
 }
 
 impl Record {
@@ -62,6 +103,8 @@ impl Record {
             unix_ms: unix.map_or(0, |unix| {
                 u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
             }),
+            correlation_id: correlation_id(),
+            trace: trace_of(request.headers()),
             component: component.to_owned(),
             rule: None,
             identity: String::new(),
@@ -92,21 +135,15 @@ impl Record {
         self.scopes.clone_from(&request.scopes);
     }
 
-    pub(super) fn ended(&mut self, outcome: Outcome) -> &Self {
-        self.outcome = outcome;
-        self
-    }
-
     /// The record as one line of JSON, without its end.
     pub fn to_json(&self) -> String {
-        let (outcome, status) = match self.outcome {
-            Outcome::Pending => ("pending", None),
-            Outcome::Status(status) => ("sent", Some(status.as_u16())),
-            Outcome::Failed => ("failed", None),
-            Outcome::NoToken(class) => (class.name(), None),
-        };
+        let (outcome, status) = (self.outcome.name(), self.outcome.status());
+        let trace = self.trace.as_ref();
         serde_json::json!({
             "time_unix_ms": self.unix_ms,
+            "correlation_id": self.correlation_id,
+            "trace_id": trace.map(|trace| &trace.trace_id),
+            "span_id": trace.map(|trace| &trace.span_id),
             "component": self.component,
             "rule": self.rule,
             "identity": self.identity,
@@ -118,5 +155,125 @@ impl Record {
             "token_sha256_prefix": self.token,
         })
         .to_string()
+    }
+}
+
+/// What will be written of a request, if anybody wants to know. One that has a token is on record in the end, also where
+/// its future is dropped: whoever gives up a request cannot keep it out of the records.
+pub(super) struct Entry(Option<(Record, Arc<dyn Audit>)>, bool);
+
+impl Entry {
+    pub(super) fn of<B>(
+        audit: Option<&Arc<dyn Audit>>,
+        component: &str,
+        request: &Request<B>,
+    ) -> Self {
+        let entry = audit.map(|audit| (Record::of(component, request), Arc::clone(audit)));
+        Self(entry, false)
+    }
+
+    /// It has that token now.
+    pub(super) fn with(&mut self, authorized: &Authorized) {
+        if let Some((record, _)) = &mut self.0 {
+            record.with(authorized);
+            self.1 = true;
+        }
+    }
+
+    /// It gets no token.
+    pub(super) fn without(mut self, rule: Option<(usize, &TokenRequest)>, class: ErrorClass) {
+        if let (Some((record, _)), Some((place, request))) = (&mut self.0, rule) {
+            record.of_rule(place, request);
+        }
+        self.ended(Outcome::NoToken(class));
+    }
+
+    pub(super) fn ended(&mut self, outcome: Outcome) {
+        self.1 = false;
+        if let Some((record, audit)) = &mut self.0 {
+            record.outcome = outcome;
+            audit.write(record);
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if self.1 {
+            self.ended(Outcome::Abandoned);
+        }
+    }
+}
+
+/// Of this process, and counted in it.
+fn correlation_id() -> String {
+    static PROCESS: OnceLock<u64> = OnceLock::new();
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    // the standard library seeds it with random numbers of the system
+    let process = PROCESS.get_or_init(|| RandomState::new().hash_one(std::process::id()));
+    format!(
+        "{process:016x}{:016x}",
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
+/// `00-TRACE-SPAN-FLAGS`, in lower case, and neither identifier zero.
+fn trace_of(headers: &HeaderMap) -> Option<Trace> {
+    let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
+    let mut next = |length: usize| {
+        let part = parts.next()?;
+        let is_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        (part.len() == length && part.bytes().all(is_hex)).then_some(part)
+    };
+    let (version, trace, span) = (next(2)?, next(32)?, next(16)?);
+    next(2)?;
+    let is_zero = |part: &str| part.bytes().all(|b| b == b'0');
+    if version == "ff" || is_zero(trace) || is_zero(span) {
+        return None;
+    }
+    Some(Trace {
+        trace_id: trace.to_owned(),
+        span_id: span.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_what_its_specification_says() {
+        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        let zeros = "0".repeat(32);
+        for (text, is_one) in [
+            (format!("00-{trace}-{span}-01"), true),
+            // a later version may have more
+            (format!("01-{trace}-{span}-01-more"), true),
+            (format!("ff-{trace}-{span}-01"), false),
+            (format!("00-{zeros}-{span}-01"), false),
+            (format!("00-{trace}-0000000000000000-01"), false),
+            (format!("00-{}-{span}-01", trace.to_uppercase()), false),
+            (format!("00-{trace}-{span}"), false),
+            (format!("00-{trace}{span}-01"), false),
+            (format!("00-{trace}x-{span}-01"), false),
+            (String::new(), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", text.parse().unwrap());
+            assert_eq!(trace_of(&headers).is_some(), is_one, "{text}");
+        }
+        assert_eq!(trace_of(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn no_two_requests_have_one_identifier() {
+        let (one, other) = (correlation_id(), correlation_id());
+        assert_ne!(one, other);
+        for id in [one, other] {
+            assert!(
+                id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()),
+                "{id}"
+            );
+        }
     }
 }

@@ -17,7 +17,8 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::audit::{Audit, Outcome, Record};
+use super::audit::{Audit, Entry, Outcome};
+use super::echo::Echo;
 use super::reach::{Reach, gives_credentials};
 use super::{Authorized, Client, Downstream};
 use crate::egress;
@@ -32,7 +33,8 @@ use crate::limits;
 /// application the tokens that it is not meant to hold.
 ///
 /// Where a service refuses a token, that is reported, and the request sent once more with the next one if its body was
-/// small, and whole when it was refused. Bodies are streamed both ways. Redirects are the application's: what it then asks
+/// small, and whole when it was refused. Headers and trailers of the answer that repeat the token come without it; what
+/// its body has in it is the service's word. Bodies are streamed both ways. Redirects are the application's: what it then asks
 /// for is judged as any other request.
 ///
 /// A cheap handle: clones share all.
@@ -116,8 +118,11 @@ impl WasiHttpHooks for Outgoing {
         Box::new(async move {
             let patience = Patience::of(options.as_ref());
             let request = request.map(Given::new);
-            let response = inner.send(request, patience).await?;
-            let response = response.map(|body| Paced::new(body, patience.between).boxed_unsync());
+            let mut echo = Echo::default();
+            let mut response = inner.send(request, patience, &mut echo).await?;
+            echo.clean(response.headers_mut());
+            let response =
+                response.map(|body| Paced::new(body, patience.between, echo).boxed_unsync());
             // the client drives its connections itself
             let driven = Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>;
             Ok((response, driven))
@@ -160,6 +165,7 @@ impl Inner {
         &self,
         mut request: Request<Given>,
         patience: Patience,
+        echo: &mut Echo,
     ) -> Result<Response<Incoming>, WasiError> {
         if !self.downstream.names(request.uri()) && !self.reach.permits(request.uri()) {
             let place = place_of(&request);
@@ -168,34 +174,32 @@ impl Inner {
             );
             return Err(WasiError::HttpRequestDenied);
         }
-        let mut record = Record::of(&self.component, &request);
+        let mut entry = Entry::of(self.audit.as_ref(), &self.component, &request);
         let authorized = self.downstream.authorize(&mut request).await;
         let mut authorized = match authorized {
             Ok(Some(authorized)) => authorized,
             Ok(None) => return self.exchange(request.map(boxed), patience).await,
             Err(error) => {
-                if let Some((place, rule)) = self.downstream.fitting(&request) {
-                    record.of_rule(place, &rule.request);
-                }
-                self.write(record.ended(Outcome::NoToken(error.class())));
-                log::warn!(
-                    "a request to {} gets no token: {error:#}",
-                    record.destination
-                );
+                let rule = self.downstream.fitting(&request);
+                let rule = rule.map(|(place, rule)| (place, &rule.request));
+                entry.without(rule, error.class());
+                let place = place_of(&request);
+                log::warn!("a request to {place} gets no token: {error:#}");
                 return Err(refusal(&error));
             }
         };
-        record.with(&authorized);
+        entry.with(&authorized);
+        echo.add(authorized.token());
         let (again, body) = Given::remember(&mut request);
         let again = again.map(|request| (request, body));
         let response = match self.exchange(request.map(boxed), patience).await {
             Ok(response) => response,
             Err(error) => {
-                self.write(record.ended(Outcome::Failed));
+                entry.ended(Outcome::Failed);
                 return Err(error);
             }
         };
-        self.write(record.ended(Outcome::Status(response.status())));
+        entry.ended(Outcome::Status(response.status()));
         let Some(mut request) = self
             .refused(
                 &mut authorized,
@@ -212,12 +216,13 @@ impl Inner {
             return Ok(response);
         }
         drop(response);
-        record.with(&authorized);
+        entry.with(&authorized);
+        echo.add(authorized.token());
         let replayed = self.exchange(request, patience).await;
-        self.write(record.ended(match &replayed {
+        entry.ended(match &replayed {
             Ok(response) => Outcome::Status(response.status()),
             Err(_) => Outcome::Failed,
-        }));
+        });
         replayed
     }
 
@@ -278,16 +283,12 @@ impl Inner {
             Err(_) => Err(WasiError::ConnectionReadTimeout),
         }
     }
-
-    fn write(&self, record: &Record) {
-        if let Some(audit) = &self.audit {
-            audit.write(record);
-        }
-    }
 }
 
+/// Without a user name, which is a secret at times.
 fn place_of<B>(request: &Request<B>) -> &str {
-    request.uri().authority().map_or("", |place| place.as_str())
+    let place = request.uri().authority().map_or("", |place| place.as_str());
+    place.rsplit('@').next().unwrap_or_default()
 }
 
 /// Whether whoever runs the application can cure it, and not the application: TLS, a proxy, the host's own reasons. An
@@ -480,15 +481,17 @@ struct Paced {
     between: Duration,
     sleep: Pin<Box<Sleep>>,
     is_waiting: bool,
+    echo: Echo,
 }
 
 impl Paced {
-    fn new(body: Incoming, between: Duration) -> Self {
+    fn new(body: Incoming, between: Duration, echo: Echo) -> Self {
         Self {
             body,
             between,
             sleep: Box::pin(sleep(between)),
             is_waiting: false,
+            echo,
         }
     }
 }
@@ -504,7 +507,12 @@ impl Body for Paced {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
             this.is_waiting = false;
-            let frame = frame.map(|frame| frame.map_err(|error| response_error(&error)));
+            let mut frame = frame.map(|frame| frame.map_err(|error| response_error(&error)));
+            if let Some(Ok(frame)) = &mut frame
+                && let Some(trailers) = frame.trailers_mut()
+            {
+                this.echo.clean(trailers);
+            }
             return Poll::Ready(frame);
         }
         // the time that counts is the server's: none passes while nobody reads

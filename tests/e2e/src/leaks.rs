@@ -1,6 +1,6 @@
 //! The search for secrets in text.
 //!
-//! Every secret, and its base64 in each alignment, is cut into blocks. A text that has any run of [`RUN`] characters of
+//! Every secret, its base64 in each alignment and its hexadecimal digits are cut into blocks. A text that has any run of [`RUN`] characters of
 //! one of them has at least one whole block, so looking up each window of the text finds it.
 
 use std::collections::HashMap;
@@ -17,6 +17,9 @@ const BLOCK: usize = 12;
 
 /// The shortest run that is found for certain.
 pub const RUN: usize = 2 * BLOCK;
+
+/// What is looked at of a memory at once, bytes.
+const PAGE: usize = 4096;
 
 /// The shortest text that can be a secret.
 const SHORTEST: usize = 8;
@@ -74,6 +77,9 @@ impl Secrets {
             }
             self.add_blocks(kind, form.as_bytes());
         }
+        for hex in [hex(value, false), hex(value, true)] {
+            self.add_blocks(&format!("{kind}, hexadecimal"), hex.as_bytes());
+        }
         // inside something longer, a secret's base64 has one of three alignments; its ends then differ
         for skip in 0..3 {
             let tail = value.as_bytes().get(skip..).unwrap_or_default();
@@ -102,11 +108,31 @@ impl Secrets {
         whole.map(|(_, kind)| kind).or_else(run).map(String::as_str)
     }
 
+    /// The kind of the first secret that occurs in that memory.
+    #[must_use]
+    pub fn find_in_memory(&self, memory: &[u8]) -> Option<&str> {
+        // most pages of a linear memory have nothing in them
+        let pages: Vec<&[u8]> = memory.chunks(PAGE).collect();
+        let runs = pages.split(|page| page.iter().all(|byte| *byte == 0));
+        runs.filter(|run| !run.is_empty()).find_map(|run| {
+            let bytes = run.concat();
+            self.find_in(&String::from_utf8_lossy(&bytes))
+        })
+    }
+
     fn add_blocks(&mut self, kind: &str, bytes: &[u8]) {
         for block in bytes.chunks_exact(BLOCK) {
             self.blocks.insert(block.to_vec(), kind.to_owned());
         }
     }
+}
+
+fn hex(text: &str, upper: bool) -> String {
+    let digits = text.bytes().map(|byte| match upper {
+        false => format!("{byte:02x}"),
+        true => format!("{byte:02X}"),
+    });
+    digits.collect()
 }
 
 /// Every file below that directory as text, with its path.
@@ -160,6 +186,8 @@ mod tests {
             STANDARD_NO_PAD.encode(format!("client:{TOKEN}")),
             STANDARD_NO_PAD.encode(format!("a:{TOKEN}")),
             URL_SAFE_NO_PAD.encode(format!("ab:{TOKEN}")),
+            hex(TOKEN, false),
+            hex(&format!("x{TOKEN}"), true),
         ] {
             assert!(secrets.find_in(&text).is_some(), "{text}");
         }

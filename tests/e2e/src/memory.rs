@@ -1,4 +1,4 @@
-//! The linear memories of wasm instances in this process, seen from outside.
+//! The linear memories of wasm instances in this process or in one that it has started, seen from outside.
 //!
 //! wasmtime gives nobody the memory of a component's core instance, so the search goes over the process's own mappings
 //! (Linux): a linear memory begins where a mapping begins, and holds the module's constants at the place that its data
@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::process::Child;
 
 use anyhow::{Context as _, Result};
 use wasmparser::{DataKind, Operator, Parser, Payload};
@@ -19,11 +20,22 @@ struct Constants {
 
 /// Copies of all linear memories in which that component's module runs.
 pub fn of_component(wasm: &Path) -> Result<Vec<Vec<u8>>> {
+    of_component_in("self", wasm)
+}
+
+/// The same of a child of this process.
+pub fn of_component_of(child: &Child, wasm: &Path) -> Result<Vec<Vec<u8>>> {
+    of_component_in(&child.id().to_string(), wasm)
+}
+
+fn of_component_in(process: &str, wasm: &Path) -> Result<Vec<Vec<u8>>> {
     let wasm = fs::read(wasm).with_context(|| format!("cannot read {}", wasm.display()))?;
     let constants = constants(&wasm)?.context("the component's module has no data")?;
-    let maps = fs::read_to_string("/proc/self/maps").context("cannot read /proc/self/maps")?;
+    let maps = fs::read_to_string(format!("/proc/{process}/maps"));
+    let maps = maps.context("cannot read the maps of the process")?;
     let mappings: Vec<(u64, u64)> = maps.lines().filter_map(writable).collect();
-    let memory = File::open("/proc/self/mem").context("cannot open /proc/self/mem")?;
+    let memory = File::open(format!("/proc/{process}/mem"));
+    let memory = memory.context("cannot open the memory of the process")?;
     let mut found = Vec::new();
     for (index, (start, _)) in mappings.iter().enumerate() {
         let there = read(

@@ -1,0 +1,400 @@
+//! Records as logs of OpenTelemetry, over HTTP with JSON ([OTLP](https://opentelemetry.io/docs/specs/otlp/)): every collector
+//! with an HTTP receiver takes them. They are sent in batches, by a task of their own; what finds the queue full, or is not taken
+//! after some attempts, is lost and counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use edgepass::Provider;
+use edgepass::downstream::{Client, Outcome, Record};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Request, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::Lost;
+use crate::failure::Failure;
+
+/// Records that wait.
+const QUEUE: usize = 8_192;
+
+/// Records of one request.
+const BATCH: usize = 512;
+
+/// How long the first of a batch waits for others.
+const GATHERING: Duration = Duration::from_millis(500);
+
+/// How long a receiver may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a batch is sent, and how long the first pause is. Each next one is twice as long.
+const ATTEMPTS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest pause that a receiver may ask for.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long the end of the program waits.
+const LAST: Duration = Duration::from_secs(5);
+
+/// What is read of an answer, bytes.
+const ANSWER: usize = 64 * 1024;
+
+/// Variables of OpenTelemetry; the second of each pair is for logs alone, and counts where both are there.
+const HEADERS: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+];
+const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+
+/// A receiver of logs.
+pub(super) struct Otlp {
+    target: Arc<Target>,
+    /// Gone when the program ends: the task then sends what there is, and ends too.
+    sender: Mutex<Option<Sender<Value>>>,
+    receiver: Mutex<Option<Receiver<Value>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Target {
+    uri: Uri,
+    headers: HeaderMap,
+    resource: Value,
+    lost: Lost,
+    /// Those of which nothing is known yet.
+    waiting: AtomicU64,
+}
+
+impl Otlp {
+    pub(super) fn to(url: &str) -> Result<Self, Failure> {
+        let uri = url.parse::<Uri>().ok();
+        let uri = uri.filter(|uri| uri.host().is_some_and(|host| !host.is_empty()));
+        let has_user = |uri: &Uri| {
+            let place = uri.authority();
+            place.is_some_and(|place| place.as_str().contains('@'))
+        };
+        let uri = uri.filter(|uri| !has_user(uri)).ok_or_else(|| {
+            Failure::setup("--audit: this is not the URL of a receiver of OTLP over HTTP").hint(
+                "write http://127.0.0.1:4318/v1/logs; credentials go into OTEL_EXPORTER_OTLP_HEADERS",
+            )
+        })?;
+        let uri = match uri.path() {
+            "" | "/" => format!("{}/v1/logs", url.trim_end_matches('/')).parse(),
+            _ => Ok(uri),
+        };
+        let uri = uri.map_err(|e| Failure::setup(format!("--audit: {e}")))?;
+        let mut headers = HeaderMap::new();
+        for variable in HEADERS {
+            let text = std::env::var(variable).unwrap_or_default();
+            add_headers(&mut headers, &text).ok_or_else(|| {
+                Failure::setup(format!("{variable} is no list of headers"))
+                    .hint("write name=value, with commas between them and values percent-encoded")
+            })?;
+        }
+        let name = std::env::var(SERVICE_NAME).ok();
+        let name = name.filter(|name| !name.is_empty());
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        Ok(Self {
+            target: Arc::new(Target {
+                uri,
+                headers,
+                resource: json!({ "attributes": [
+                    text("service.name", name.as_deref().unwrap_or("edgepass-run")),
+                    text("service.version", env!("CARGO_PKG_VERSION")),
+                ] }),
+                lost: Lost::default(),
+                waiting: AtomicU64::new(0),
+            }),
+            sender: Mutex::new(Some(sender)),
+            receiver: Mutex::new(Some(receiver)),
+            task: Mutex::default(),
+        })
+    }
+
+    pub(super) fn shown(&self) -> String {
+        self.target.shown()
+    }
+
+    pub(super) fn start(&self, provider: &Provider) {
+        let Some(receiver) = of(&self.receiver).take() else {
+            return;
+        };
+        let (target, client) = (Arc::clone(&self.target), provider.client());
+        *of(&self.task) = Some(tokio::spawn(async move {
+            target.work(receiver, client).await;
+        }));
+    }
+
+    pub(super) fn take(&self, record: &Record) {
+        let Some(sender) = &*of(&self.sender) else {
+            return;
+        };
+        self.target.waiting.fetch_add(1, Ordering::Relaxed);
+        if sender.try_send(log_record(record)).is_err() {
+            self.target.waiting.fetch_sub(1, Ordering::Relaxed);
+            let why = "there are more than are taken";
+            self.target.lost.add(1, &self.shown(), &why);
+        }
+    }
+
+    /// Sends what there is. How many were lost.
+    pub(super) async fn finish(&self) -> u64 {
+        drop(of(&self.sender).take());
+        let task = of(&self.task).take();
+        if let Some(mut task) = task
+            && timeout(LAST, &mut task).await.is_err()
+        {
+            task.abort();
+            let why = "it is not taken in time";
+            let waiting = self.target.waiting.load(Ordering::Relaxed);
+            if waiting > 0 {
+                self.target.lost.add(waiting, &self.shown(), &why);
+            }
+        }
+        self.target.lost.count()
+    }
+}
+
+fn of<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Target {
+    /// Without the query, which may have a key.
+    fn shown(&self) -> String {
+        let text = self.uri.to_string();
+        text.split('?').next().unwrap_or_default().to_owned()
+    }
+
+    async fn work(&self, mut records: Receiver<Value>, client: Client<Full<Bytes>>) {
+        let mut batch = Vec::new();
+        while records.recv_many(&mut batch, BATCH).await > 0 {
+            let gathered = async {
+                while batch.len() < BATCH {
+                    let room = BATCH - batch.len();
+                    if records.recv_many(&mut batch, room).await == 0 {
+                        break;
+                    }
+                }
+            };
+            // what has come is enough
+            let _ = timeout(GATHERING, gathered).await;
+            let count = batch.len() as u64;
+            match self.send(&client, std::mem::take(&mut batch)).await {
+                Ok(0) => {}
+                Ok(refused) => {
+                    let why = "the receiver refuses records, and takes others";
+                    self.lost.add(refused, &self.shown(), &why);
+                }
+                Err(why) => self.lost.add(count, &self.shown(), &why),
+            }
+            self.waiting.fetch_sub(count, Ordering::Relaxed);
+        }
+    }
+
+    /// How many the receiver does not take of a batch that it takes.
+    async fn send(&self, client: &Client<Full<Bytes>>, batch: Vec<Value>) -> Result<u64, String> {
+        let body = json!({ "resourceLogs": [{
+            "resource": self.resource,
+            "scopeLogs": [{
+                "scope": { "name": "edgepass.audit", "version": env!("CARGO_PKG_VERSION") },
+                "logRecords": batch,
+            }],
+        }] });
+        let body = Bytes::from(body.to_string());
+        let mut pause = PAUSE;
+        for attempt in 1..=ATTEMPTS {
+            let failed = match timeout(PATIENCE, self.post(client, body.clone())).await {
+                Ok(Ok(refused)) => return Ok(refused),
+                Ok(Err(failed)) => failed,
+                Err(_) => Failed::again("no answer in time".to_owned()),
+            };
+            if !failed.again || attempt == ATTEMPTS {
+                return Err(failed.why);
+            }
+            sleep(failed.after.unwrap_or(pause).min(MAX_PAUSE)).await;
+            pause *= 2;
+        }
+        Err("it is not sent".to_owned())
+    }
+
+    async fn post(&self, client: &Client<Full<Bytes>>, body: Bytes) -> Result<u64, Failed> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+        let response = client.send(request).await;
+        let response = response.map_err(|error| Failed::again(error.to_string()))?;
+        let status = response.status();
+        let after = response.headers().get(RETRY_AFTER);
+        let after = after.and_then(|value| value.to_str().ok()?.parse().ok());
+        let answer = Limited::new(response.into_body(), ANSWER).collect().await;
+        if status.is_success() {
+            let answer = answer.map(|body| body.to_bytes()).unwrap_or_default();
+            let answer = serde_json::from_slice::<Value>(&answer).unwrap_or_default();
+            let refused = answer.pointer("/partialSuccess/rejectedLogRecords");
+            // a number of 64 bits is a text in the JSON of protobuf
+            let refused = refused.and_then(|refused| {
+                let as_text = || refused.as_str()?.parse::<u64>().ok();
+                refused.as_u64().or_else(as_text)
+            });
+            return Ok(refused.unwrap_or_default());
+        }
+        Err(Failed {
+            why: format!("it answers {status}"),
+            // those of the specification: nothing else becomes better
+            again: matches!(status.as_u16(), 429 | 502 | 503 | 504),
+            after: after.map(Duration::from_secs),
+        })
+    }
+}
+
+struct Failed {
+    why: String,
+    again: bool,
+    after: Option<Duration>,
+}
+
+impl Failed {
+    fn again(why: String) -> Self {
+        Self {
+            why,
+            again: true,
+            after: None,
+        }
+    }
+}
+
+/// `name=value,name=value`, values percent-encoded.
+fn add_headers(headers: &mut HeaderMap, text: &str) -> Option<()> {
+    for pair in text
+        .split(',')
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty())
+    {
+        let (name, value) = pair.split_once('=')?;
+        let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
+        let value = percent_encoding::percent_decode_str(value.trim()).collect::<Vec<_>>();
+        let mut value = HeaderValue::from_bytes(&value).ok()?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Some(())
+}
+
+fn text(key: &str, value: &str) -> Value {
+    json!({ "key": key, "value": { "stringValue": value } })
+}
+
+/// A number of 64 bits is a text in the JSON of protobuf.
+fn number(key: &str, value: &str) -> Value {
+    json!({ "key": key, "value": { "intValue": value } })
+}
+
+fn log_record(record: &Record) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let outcome = record.outcome.name();
+    let (severity, severity_text) = match record.outcome {
+        Outcome::Status(_) => (9, "INFO"),
+        _ => (13, "WARN"),
+    };
+    let scopes = record.scopes.iter();
+    let scopes: Vec<_> = scopes
+        .map(|scope| json!({ "stringValue": scope }))
+        .collect();
+    let mut attributes = vec![
+        text("edgepass.correlation_id", &record.correlation_id),
+        text("edgepass.component", &record.component),
+        text("edgepass.identity", &record.identity),
+        json!({ "key": "edgepass.scopes", "value": { "arrayValue": { "values": scopes } } }),
+        text("edgepass.destination", &record.destination),
+        text("edgepass.outcome", outcome),
+        text("http.request.method", &record.method),
+    ];
+    attributes.extend(
+        record
+            .rule
+            .map(|rule| number("edgepass.rule", &rule.to_string())),
+    );
+    let status = record.outcome.status();
+    attributes
+        .extend(status.map(|status| number("http.response.status_code", &status.to_string())));
+    if let Outcome::NoToken(class) = record.outcome {
+        attributes.push(text("error.type", class.name()));
+    }
+    let token = record.token.as_deref();
+    attributes.extend(token.map(|token| text("edgepass.token_sha256_prefix", token)));
+    let mut log = json!({
+        "timeUnixNano": (u128::from(record.unix_ms) * 1_000_000).to_string(),
+        "observedTimeUnixNano": now.map_or(0, |now| now.as_nanos()).to_string(),
+        "severityNumber": severity,
+        "severityText": severity_text,
+        "eventName": "edgepass.injection",
+        "body": { "stringValue": format!("{} {}: {outcome}", record.method, record.destination) },
+        "attributes": attributes,
+    });
+    if let (Some(trace), Value::Object(log)) = (&record.trace, &mut log) {
+        log.insert("traceId".to_owned(), json!(trace.trace_id));
+        log.insert("spanId".to_owned(), json!(trace.span_id));
+    }
+    log
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_those_of_the_variable() {
+        for (list, expected) in [
+            ("", Some(vec![])),
+            ("api-key=abc", Some(vec![("api-key", "abc")])),
+            (
+                "Authorization=Basic%20YWJj, x-a = 1,",
+                Some(vec![("authorization", "Basic YWJj"), ("x-a", "1")]),
+            ),
+            ("api-key", None),
+            ("a b=c", None),
+            ("a=%0d%0ab", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            let added = add_headers(&mut headers, list);
+            let expected = expected.map(|pairs| {
+                let pairs = pairs.into_iter();
+                pairs.collect::<std::collections::BTreeMap<_, _>>()
+            });
+            let got = added.map(|()| {
+                let pairs = headers.iter();
+                pairs
+                    .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+                    .collect()
+            });
+            assert_eq!(got, expected, "{list}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receiver_is_a_url() {
+        for (url, shown) in [
+            (
+                "http://127.0.0.1:4318",
+                Some("http://127.0.0.1:4318/v1/logs"),
+            ),
+            ("https://c.example/", Some("https://c.example/v1/logs")),
+            ("https://c.example/in?key=1", Some("https://c.example/in")),
+            ("http://", None),
+            ("https://user:secret@c.example/v1/logs", None),
+            ("http://a b/", None),
+        ] {
+            let made = Otlp::to(url).ok().map(|otlp| otlp.shown());
+            assert_eq!(made.as_deref(), shown, "{url}");
+        }
+    }
+}
