@@ -22,13 +22,16 @@ use crate::effect::HttpResponse;
 pub(crate) use asked::Asked;
 pub(crate) use clock::learn_clock;
 pub(crate) use form::{Form, request};
+pub(crate) use granted::Granted;
 use granted::granted;
-pub(crate) use granted::{Granted, refresh_after_ms};
+#[cfg(feature = "every-credential")]
+pub(crate) use granted::refresh_after_ms;
 use invalid::redirect;
 #[cfg(feature = "every-credential")]
 pub(crate) use refusal::is_refusal;
 use refusal::refused;
 pub(crate) use refusal::refused_callback;
+#[cfg(feature = "every-credential")]
 pub(crate) use retry_after::retry_after_ms;
 pub(crate) use transport::no_response;
 #[cfg(feature = "every-credential")]
