@@ -51,6 +51,7 @@ mod id_token;
 mod inspect;
 mod json;
 mod keyed;
+mod refusal;
 mod request;
 mod retry;
 mod secret;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::authority::{Reason, Refusal};
+use crate::refusal::{Reason, Refusal};
 use crate::{Error, ErrorClass, text};
 
 /// What is wrong with the configuration. Never repeats a secret.

@@ -8,9 +8,10 @@ use {
     super::place::Place,
     super::rules,
     super::{IdentityConfig, Source},
-    crate::authority::{Endpoint, Refusal},
+    crate::authority::Endpoint,
     crate::credential::Direct,
     crate::needs::{Connection, Needs, PathPattern, Permission, Purpose, Scheme},
+    crate::refusal::Refusal,
 };
 
 object! {

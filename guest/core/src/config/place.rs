@@ -6,10 +6,10 @@ use super::certificate_files::CertificateFiles;
 use super::environment::{ENVIRONMENT_IDENTITY, Environment};
 use super::error::{ConfigError, check};
 use crate::Table;
-use crate::authority::Refusal;
 #[cfg(feature = "every-credential")]
 use crate::authority::{Authority, TrustedHosts};
 use crate::needs::Needs;
+use crate::refusal::Refusal;
 
 /// How the settings of certificates begin.
 #[cfg(feature = "every-credential")]

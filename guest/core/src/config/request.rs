@@ -2,7 +2,8 @@
 
 use super::client::Client;
 use super::rules;
-use crate::authority::{Authority, EndpointVersion, Refusal};
+use crate::authority::{Authority, EndpointVersion};
+use crate::refusal::Refusal;
 use crate::{Error, ErrorClass, GrantKind};
 
 /// Checks the scopes of a client-credentials request and gives them without repetitions, in their order.

@@ -1,6 +1,6 @@
 //! What single texts must look like. Each rule answers with the reason; the caller knows which setting it was.
 
-use crate::authority::Refusal;
+use crate::refusal::Refusal;
 
 /// A tenant, characters: a domain name is the longest form.
 const MAX_TENANT_CHARS: usize = 253;

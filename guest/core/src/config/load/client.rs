@@ -1,13 +1,14 @@
 //! The client of an identity: whom it asks, as whom, and for which tenants. How it proves itself is not looked at here.
 
 use super::Loader;
-use crate::authority::{Authority, Endpoint, PUBLIC_HOST, Reason};
+use crate::authority::{Authority, Endpoint, PUBLIC_HOST};
 use crate::config::document::IdentityFile;
 use crate::config::error::{ConfigError, check};
 use crate::config::place::Place;
 use crate::config::{Client, Environment, rules};
 #[cfg(feature = "every-credential")]
 use crate::config::{entra, parameters};
+use crate::refusal::Reason;
 
 /// The settings of clients of every server.
 const CLIENT_FIELDS: &[&str] = &[

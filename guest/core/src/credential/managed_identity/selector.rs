@@ -1,10 +1,10 @@
 //! Which managed identity is meant.
 
-use crate::authority::Refusal;
 use crate::config::error::{ConfigError, check};
 use crate::config::place::Place;
 use crate::config::rules;
 use crate::distinction::Distinction;
+use crate::refusal::Refusal;
 
 /// Which of the identities that are assigned to the machine: the one that the system has assigned, or the one with that
 /// ID in that field.
