@@ -103,3 +103,57 @@ pub(crate) fn request(
         max_response_bytes: MAX_RESPONSE_BYTES,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    #[test]
+    fn a_jwt_goes_into_the_form_as_it_is_and_anything_else_encoded() {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        // what base64url is made of, all of it
+        let all = URL_SAFE_NO_PAD.encode((0..=255).collect::<Vec<u8>>());
+        let plain = format!("{}.{}.{all}", part("{}"), part("{}"));
+        for (jwt, expected) in [
+            (plain.clone(), plain.clone()),
+            (format!("{plain}="), format!("{plain}%3D")),
+            (
+                format!("{}==.{}.c2ln", part("{ }  "), part("{}")),
+                format!("{}%3D%3D.{}.c2ln", part("{ }  "), part("{}")),
+            ),
+        ] {
+            let summary = crate::inspect_jwt(&jwt).expect("a JWT");
+            let mut form = Form::default();
+            form.add("scope", "a&b=c");
+            form.put("client_assertion", jwt.as_str().into(), summary.is_plain);
+            let encoded = form.encode();
+            assert_eq!(
+                String::from_utf8_lossy(encoded.expose()),
+                format!("client_assertion={expected}&scope=a%26b%3Dc")
+            );
+            let serialized: String = form_urlencoded::byte_serialize(jwt.as_bytes()).collect();
+            assert_eq!(serialized, expected);
+        }
+    }
+
+    #[test]
+    fn the_form_is_sorted_with_claims_last() {
+        let mut form = Form::default();
+        for name in [
+            "scope",
+            "claims",
+            "client_id",
+            "grant_type",
+            "client_assertion",
+        ] {
+            form.add(name, "a b");
+        }
+        assert_eq!(
+            form.encode().expose(),
+            b"client_assertion=a+b&client_id=a+b&grant_type=a+b&scope=a+b&claims=a+b"
+        );
+    }
+}
