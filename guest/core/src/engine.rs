@@ -420,7 +420,7 @@ impl Engine {
     /// Assertions, and what others have put into the token store up to now.
     #[cfg(feature = "every-credential")]
     fn forget_shared(&self, now: Now, identity: Option<&str>) {
-        self.io.forget_assertions();
+        self.io.forget_assertions(identity);
         let names = self.config.identities.keys();
         for name in names.filter(|name| identity.is_none_or(|identity| identity == *name)) {
             self.io

@@ -463,11 +463,11 @@ impl Io {
         }
     }
 
-    /// Forgets all assertions.
-    pub(crate) fn forget_assertions(&self) {
+    /// Forgets the assertions of one identity, or all that is kept.
+    pub(crate) fn forget_assertions(&self, identity: Option<&str>) {
         let mut shared = self.0.borrow_mut();
         for shelf in shared.shelves.values_mut() {
-            shelf.forget_any();
+            shelf.forget_of(identity);
         }
     }
 }

@@ -41,7 +41,15 @@ impl Play {
     }
 
     fn of(identity: &str, variables: &[(&str, &str)]) -> Self {
-        let json = format!(r#"{{"identities": {{"app": {identity}}}}}"#);
+        Self::of_several(&[("app", identity)], variables)
+    }
+
+    fn of_several(identities: &[(&str, &str)], variables: &[(&str, &str)]) -> Self {
+        let identities: Vec<String> = identities
+            .iter()
+            .map(|(name, identity)| format!(r#""{name}": {identity}"#))
+            .collect();
+        let json = format!(r#"{{"identities": {{{}}}}}"#, identities.join(","));
         let environment = Environment::from_pairs(variables.iter().copied());
         let config = Config::load(Some(&json), &environment).unwrap();
         Self {
@@ -65,7 +73,13 @@ impl Play {
     }
 
     fn ask(&mut self, resource: &str) -> Ticket {
-        let request = TokenRequest::for_scopes([format!("https://{resource}.example/.default")]);
+        self.ask_as(None, resource)
+    }
+
+    fn ask_as(&mut self, identity: Option<&str>, resource: &str) -> Ticket {
+        let mut request =
+            TokenRequest::for_scopes([format!("https://{resource}.example/.default")]);
+        request.identity = identity.map(str::to_owned);
         let now = self.now();
         match self.engine.request(now, &request) {
             Reply::Pending(ticket) => ticket,
@@ -342,6 +356,59 @@ fn the_cache_drops_assertions_with_its_tokens() {
     play.ask("r0");
     play.give(&jwt(2));
     assert_eq!(play.exchange(), jwt(2));
+}
+
+/// What one identity's credential has brought is not taken from another; those with the same credential share it.
+#[test]
+fn the_tokens_of_one_identity_take_its_own_assertions_with_them() {
+    const NAMES: [&str; 4] = ["one", "twin", "other", "federated"];
+    const OTHER: &str = r#"{"tenant_id": "contoso.example", "client_id": "c", "credential": {"managed_identity_assertion": {"client_id": "66666666-7777-8888-9999-000000000000"}}}"#;
+    const FEDERATED: &str = r#"{"tenant_id": "fabrikam.example", "client_id": "f", "credential": {"oidc_federation": {"tenant_id": "contoso.example", "client_id": "g", "credential": {"client_secret": {"value": "hunter2"}}}}}"#;
+    let asked_anew = |dropped: Option<&str>| {
+        let mut play = Play::of_several(
+            &[
+                (NAMES[0], WITH_ASSERTION),
+                (NAMES[1], WITH_ASSERTION),
+                (NAMES[2], OTHER),
+                (NAMES[3], FEDERATED),
+            ],
+            &[],
+        );
+        let mut number = 0;
+        // how many assertions were asked for, until that identity has a token
+        let mut get = |play: &mut Play, name: &str, resource: &str| {
+            let ticket = play.ask_as(Some(name), resource);
+            let mut asked = 0;
+            loop {
+                let (id, request) = play.next();
+                let form = String::from_utf8_lossy(request.body.expose());
+                if request.method == "GET" || form.contains("hunter2") {
+                    asked += 1;
+                    number += 1;
+                    play.complete(id, Ok((200, token(&jwt(number), DAY_S))));
+                    continue;
+                }
+                play.complete(id, Ok((200, token("access", 600))));
+                play.answered(ticket).unwrap();
+                return asked;
+            }
+        };
+        let first: Vec<u32> = NAMES.map(|name| get(&mut play, name, "r0")).to_vec();
+        assert_eq!(first, [1, 0, 1, 1], "each its own, and the twins one");
+        let now = play.now();
+        play.engine.drop_cached(now, dropped);
+        NAMES.map(|name| get(&mut play, name, "r1"))
+    };
+    for (dropped, expected) in [
+        (Some("one"), [1, 0, 0, 0]),
+        (Some("twin"), [1, 0, 0, 0]),
+        (Some("other"), [0, 0, 1, 0]),
+        (Some("federated"), [0, 0, 0, 1]),
+        (Some("nobody"), [0, 0, 0, 0]),
+        (None, [1, 0, 1, 1]),
+    ] {
+        assert_eq!(asked_anew(dropped), expected, "{dropped:?}");
+    }
 }
 
 #[test]

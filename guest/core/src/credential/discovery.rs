@@ -166,7 +166,9 @@ async fn described(
     }
     let ask =
         Box::pin(async { Ok(found(io, description, wanted, correlation_id, secrets).await?) });
-    let kept = kept(io, &key, ask).await.map_err(|failure| failure.error)?;
+    let kept = kept(io, &key, None, ask)
+        .await
+        .map_err(|failure| failure.error)?;
     // somebody else may have asked, of whose exchange they say nothing
     check_in_confidence(&description.name, kept.text().expose(), secrets).inspect_err(|_| {
         io.shelf(&key, |shelf| shelf.forget(kept.text()));

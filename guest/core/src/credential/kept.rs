@@ -66,6 +66,8 @@ pub(crate) struct Shelf {
     asking: Option<Rc<Asking>>,
     /// Before that nobody has it asked for again because something was missing in it.
     again: Option<Moment>,
+    /// The identities that it was kept for: those with the same credential share it. What a server says of itself is of none.
+    identities: Vec<String>,
 }
 
 /// A request to the platform that others wait for.
@@ -120,9 +122,21 @@ impl Shelf {
         may
     }
 
-    /// Forgets the assertion, whichever it is.
-    pub(crate) fn forget_any(&mut self) {
-        self.kept = None;
+    /// Forgets what is kept for that identity, or for whomever it is.
+    pub(crate) fn forget_of(&mut self, identity: Option<&str>) {
+        if identity.is_none_or(|identity| self.is_of(identity)) {
+            self.kept = None;
+        }
+    }
+
+    fn is_of(&self, identity: &str) -> bool {
+        self.identities.iter().any(|known| known == identity)
+    }
+
+    fn note(&mut self, identity: Option<&str>) {
+        if let Some(identity) = identity.filter(|identity| !self.is_of(identity)) {
+            self.identities.push(identity.to_owned());
+        }
     }
 }
 
@@ -145,11 +159,18 @@ impl Kept {
     }
 }
 
-/// The assertion that is kept under that key, or the one that `ask` brings.
-pub(super) async fn kept(io: &Io, key: &str, ask: Asked<'_>) -> Result<Kept, Failure> {
+/// The assertion that is kept under that key, or the one that `ask` brings. It is forgotten with the tokens of that
+/// identity; what is of none, only with everything.
+pub(super) async fn kept(
+    io: &Io,
+    key: &str,
+    identity: Option<&str>,
+    ask: Asked<'_>,
+) -> Result<Kept, Failure> {
     loop {
         let now = io.now();
         let (usable, asking) = io.shelf(key, |shelf| {
+            shelf.note(identity);
             let usable = shelf.kept.clone().filter(|kept| !kept.end.reached(now));
             (usable, shelf.asking.clone())
         });

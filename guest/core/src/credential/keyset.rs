@@ -38,7 +38,7 @@ pub(crate) async fn kept(
     let key = key(endpoint);
     io.bound_shelves(KEYS, &key, MAX_KEY_SETS);
     let ask = Box::pin(async { Ok(asked(io, endpoint, correlation_id, secrets, tries).await?) });
-    let kept = kept::kept(io, &key, ask).await;
+    let kept = kept::kept(io, &key, None, ask).await;
     kept.map(|kept| kept.text().clone())
         .map_err(|failure| failure.error)
 }

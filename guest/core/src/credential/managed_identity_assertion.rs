@@ -150,11 +150,11 @@ impl SupplyAssertion for ManagedIdentityAssertion {
         let (key, audience, id) = (key.sha256_hex(), &self.audience, purpose.correlation_id);
         let source = match &self.giver {
             Giver::Platform(source) => source,
-            Giver::Bound(bound) => return bound.assertion(io, &key, audience, id).await,
+            Giver::Bound(bound) => return bound.assertion(io, &key, audience, purpose).await,
         };
         let ask = source.token(io, audience, id, HTTP_TIMEOUT_MS);
         let ask = Box::pin(async { ask.await.map(Fresh::from) });
-        let kept = kept(io, &key, ask).await?;
+        let kept = kept(io, &key, Some(purpose.identity), ask).await?;
         Ok(Supplied::new(kept.token, JWT_BEARER, kept.presented))
     }
 

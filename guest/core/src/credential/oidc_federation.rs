@@ -171,7 +171,7 @@ impl SupplyAssertion for OidcFederation {
             let granted = self.granted(io, purpose, &shown).await;
             granted.map(Fresh::from)
         });
-        let kept = kept(io, &self.key, ask).await;
+        let kept = kept(io, &self.key, Some(purpose.identity), ask).await;
         let shown = shown.into_inner();
         match kept {
             Ok(kept) => Ok(Supplied::new(kept.token, JWT_BEARER, kept.presented).showing(shown)),

@@ -15,7 +15,7 @@ use crate::authority::{Authority, Endpoint};
 use crate::config::error::ConfigError;
 use crate::config::place::Place;
 use crate::config::rules;
-use crate::credential::{Binding, Failure, Fresh, JWT_POP, Supplied, kept};
+use crate::credential::{self, Binding, Failure, Fresh, JWT_POP, Supplied, kept};
 use crate::distinction::Distinction;
 use crate::effect::{CertificateError, Issuance, Via};
 use crate::exchange::{self, Asked, Form, Granted, MTLS_POP, Wanted, learn_clock};
@@ -160,12 +160,12 @@ impl Bound {
         io: &Io,
         key: &str,
         audience: &str,
-        correlation_id: &str,
+        purpose: &credential::Purpose<'_>,
     ) -> Result<Supplied, Failure> {
         for _ in 0..MAX_ROUNDS {
-            let ask = self.token(io, audience, correlation_id);
+            let ask = self.token(io, audience, purpose.correlation_id);
             let ask = Box::pin(async { ask.await.map(Fresh::from) });
-            let kept = kept(io, key, ask).await?;
+            let kept = kept(io, key, Some(purpose.identity), ask).await?;
             let opened = self.open(io).await?;
             // the server compares, so both are of one generation or nothing is presented
             if kept.bound_to.as_ref() == Some(&opened.binding.thumbprint) {
