@@ -5,6 +5,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use crate::json::Json;
 use crate::limits::MAX_CLAIMS_BYTES;
+use crate::text::{Needles, clean_json};
 use crate::{Error, ErrorClass};
 
 /// A `WWW-Authenticate` value, bytes. Room for the largest claims in base64 and some parameters beside them.
@@ -59,6 +60,12 @@ pub fn parse_claims(claims: &str) -> Result<String, Error> {
         }
     }
     Ok(json)
+}
+
+/// Claims out of an answer, as ASCII alone and without what was sent. `None` if that leaves no claims.
+pub(crate) fn clean_claims(claims: &str, sent: &Needles) -> Option<String> {
+    let claims = parse_claims(claims).ok()?;
+    parse_claims(&clean_json(&claims, sent)).ok()
 }
 
 /// Finds the `Bearer` challenge in a `WWW-Authenticate` value, which may hold several challenges (RFC 9110 section
@@ -482,5 +489,21 @@ mod tests {
             assert_eq!(challenge.realm.as_deref(), Some(realm.as_str()), "{header}");
             assert_eq!(challenge.error.as_deref(), Some("last"), "{header}");
         }
+    }
+
+    #[test]
+    fn claims_are_ascii_on_one_line() {
+        let claims = "{\r\"a\u{9b}2J\":1,\n\"b\": \"é 😀\u{202e}\"}";
+        let shown = clean_claims(claims, &Needles::default()).unwrap();
+        assert_eq!(shown, r#"{"a\u009b2J":1,"b": "\u00e9 \ud83d\ude00\u202e"}"#);
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&shown), value(claims));
+        // a secret that is not inside a text leaves no JSON
+        let needles = Needles::of(&[crate::Secret::new("123456789")]);
+        assert_eq!(clean_claims(r#"{"a":123456789}"#, &needles), None);
+        assert_eq!(
+            clean_claims(r#"{"a":"x 123456789 y"}"#, &needles).as_deref(),
+            Some(r#"{"a":"x [redacted] y"}"#)
+        );
     }
 }

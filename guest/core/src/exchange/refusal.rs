@@ -7,7 +7,7 @@ use crate::exchange::number::whole_number;
 use crate::exchange::retry_after::retry_after_ms;
 use crate::exchange::{Asked, body};
 use crate::json::Json;
-use crate::text::{Needles, clean, clean_json};
+use crate::text::{Needles, clean};
 use crate::{Error, ErrorClass, ErrorDetail, Secret, aadsts, challenge};
 
 /// Whether a token server has refused what was presented, and does not only answer badly for now (RFC 6749 section 5.2): one
@@ -86,9 +86,7 @@ pub(super) fn refused(asked: &Asked<'_>, response: &HttpResponse) -> Error {
                 text("correlation_id").map_or_else(|| asked.correlation_id.to_owned(), clean),
             ),
             trace_id: text("trace_id").map(clean),
-            claims: claims
-                .and_then(|claims| challenge::parse_claims(claims).ok())
-                .and_then(|claims| clean_json(&claims, &known)),
+            claims: claims.and_then(|claims| challenge::clean_claims(claims, &known)),
             ..ErrorDetail::default()
         },
     )
