@@ -1,9 +1,7 @@
-use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::needles::REDACTED;
 use super::spellings::{CLIENT, any_secret, json, spellings_of};
 use super::*;
 
