@@ -24,7 +24,7 @@ const WASM_BYTES: &[(&str, usize)] = &[
     ("edgepass-envoy.wasm", 400_000),
     ("edgepass-envoy-full.wasm", 870_000),
     ("credential-provider.wasm", 890_000),
-    (build::PROVIDER_P2, 920_000),
+    (build::PROVIDER_P2, 930_000),
     (build::SECRETS, 40_000),
     (build::KEYVALUE, 140_000),
     ("edgepass-http.wasm", 400_000),
