@@ -1,8 +1,8 @@
 //! What an error says to write in place of a field that is not known, or of something that is no object. What counts as an
 //! error is decided in `fields`.
 
-use crate::Secret;
-use crate::json::Json;
+#[cfg(not(target_family = "wasm"))]
+use crate::{Secret, json::Json};
 
 /// What to do about a field that is not known. A filter does without the search for what was meant: the command has
 /// read its configuration before, and Envoy compiles every function at its start.
