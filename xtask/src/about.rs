@@ -14,8 +14,13 @@ use wit_parser::{PackageId, Resolve};
 /// The folders of the interfaces that are packages by themselves, each after those that its `deps` lack.
 const INTERFACES: &[&[&str]] = &[&["wit"], &["wit/p2"], &["wit", "wit/keyvalue"]];
 
-/// `component`, with what its package says of itself.
-pub(crate) fn component(package: &str, component: &[u8]) -> Result<Vec<u8>> {
+/// `component`, with what its package says of itself; under another name and with another description where it is more than
+/// that package.
+pub(crate) fn component(
+    package: &str,
+    more: Option<(&str, &str)>,
+    component: &[u8],
+) -> Result<Vec<u8>> {
     #[derive(Deserialize)]
     struct Metadata {
         packages: Vec<Package>,
@@ -39,13 +44,17 @@ pub(crate) fn component(package: &str, component: &[u8]) -> Result<Vec<u8>> {
         .into_iter()
         .find(|one| one.name == package)
         .with_context(|| format!("there is no package {package}"))?;
+    let (name, description) = match more {
+        Some((name, description)) => (name, Some(description.to_owned())),
+        None => (package, about.description),
+    };
     Manifest {
-        description: about.description,
+        description,
         licenses: about.license,
         homepage: None,
         source: about.repository,
     }
-    .add(&about.name, &about.version, component)
+    .add(name, &about.version, component)
 }
 
 /// A package of interfaces as it is published: what it is called, its version, and its binary form.

@@ -558,7 +558,7 @@ fn finish(guest: &Guest) -> Result<()> {
             let optimised = workspace::target().join("optimised.wasm");
             optimise::optimise(&module, &optimised, optimise::THOROUGHLY)?;
             let component = componentize::component(&optimised)?;
-            let component = about::component(guest.package, &component)?;
+            let component = about::component(guest.package, None, &component)?;
             workspace::write_if_changed(&output, &component)?;
         }
         Output::TestComponent(_) => componentize::componentize(&module, &output)?,

@@ -48,6 +48,12 @@ pub(crate) fn compose(files: &Files<'_>, output: &Path) -> Result<Composed> {
     Ok(composed)
 }
 
+/// What the standalone component says of itself: it is the provider and what it imports, and the command over both.
+const STANDALONE: (&str, &str) = (
+    "edgepass-standalone",
+    "The credential provider with nothing but WASI under it, and a command that prints a token",
+);
+
 /// Makes the standalone component.
 pub(crate) fn standalone(
     provider: &Path,
@@ -56,7 +62,7 @@ pub(crate) fn standalone(
     output: &Path,
 ) -> Result<()> {
     let bytes = edgepass_compose::standalone(part(provider)?, part(adapters)?, part(command)?)?;
-    let bytes = about::component("edgepass-standalone-command", &bytes)?;
+    let bytes = about::component("edgepass-standalone-command", Some(STANDALONE), &bytes)?;
     workspace::write_if_changed(output, &bytes)?;
     Ok(())
 }

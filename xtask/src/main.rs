@@ -6,6 +6,7 @@
 //! alone), so it is there before anything is built.
 
 mod about;
+mod artifacts;
 mod bench;
 mod build;
 mod bundle;

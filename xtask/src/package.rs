@@ -11,11 +11,11 @@
 //!
 //! The same tree gives the same bytes on every machine with the same compiler: nothing in them is of the day.
 
+use crate::artifacts::{COMPONENTS, FILTERS};
 use crate::digest::{self, sha256};
 use crate::oci::{self, File, Layout, Reader};
-use crate::sbom::{self, Part};
 use crate::sh::{Cmd, step};
-use crate::{about, build, bundle, consumer, workspace};
+use crate::{about, artifacts, build, bundle, consumer, workspace};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use flate2::read::GzDecoder;
@@ -47,89 +47,6 @@ const CRATES: &[&str] = &[
     "edgepass",
     "edgepass-cli",
 ];
-
-/// What is WebAssembly in a release.
-struct Wasm {
-    /// Without `.wasm`.
-    name: &'static str,
-    /// What it is built of.
-    packages: &'static [&'static str],
-    features: &'static [&'static str],
-}
-
-/// The filter's modules, each an image of its own.
-const FILTERS: &[Wasm] = &[
-    Wasm {
-        name: "edgepass-envoy",
-        packages: &["edgepass-envoy"],
-        features: &[],
-    },
-    Wasm {
-        name: "edgepass-envoy-full",
-        packages: &["edgepass-envoy"],
-        features: &["every-credential"],
-    },
-];
-
-/// The component that the command carries.
-const PROVIDER: Wasm = Wasm {
-    name: "credential-provider",
-    packages: &["edgepass-provider"],
-    features: &[],
-};
-
-/// The components, each an artifact of its own.
-const COMPONENTS: &[Wasm] = &[
-    PROVIDER,
-    Wasm {
-        name: "credential-provider-p2",
-        packages: &["edgepass-provider-p2"],
-        features: &[],
-    },
-    Wasm {
-        name: "edgepass-secrets",
-        packages: &["edgepass-secrets"],
-        features: &[],
-    },
-    Wasm {
-        name: "token-store-keyvalue",
-        packages: &["edgepass-keyvalue"],
-        features: &[],
-    },
-    Wasm {
-        name: "edgepass-http",
-        packages: &["edgepass-http"],
-        features: &[],
-    },
-    Wasm {
-        name: "edgepass-standalone",
-        packages: &[
-            "edgepass-provider",
-            "edgepass-standalone-adapters",
-            "edgepass-standalone-command",
-        ],
-        features: &[],
-    },
-];
-
-impl Wasm {
-    fn file(&self) -> String {
-        format!("{}.wasm", self.name)
-    }
-
-    fn content(&self) -> Result<Vec<u8>> {
-        let path = workspace::dist().join(self.file());
-        fs::read(&path).with_context(|| format!("cannot read {}", workspace::shown(&path)))
-    }
-
-    fn parts<'a>(&self) -> impl Iterator<Item = Part<'a>> + use<'a> {
-        self.packages.iter().map(|package| Part {
-            package,
-            features: self.features,
-            target: sbom::WASM,
-        })
-    }
-}
 
 /// What registries take at most.
 const CRATE_BYTES: usize = 10 << 20;
@@ -187,10 +104,15 @@ pub(crate) fn release() -> Result<PathBuf> {
         fs::copy(&path, release.join("crates").join(name)).context("cannot copy a crate")?;
     }
     step("writing the archive", || archive(&release))?;
-    let bills = step("writing the bills of materials", || bills(&release))?;
+    let target = target()?;
+    let bills = step("writing the bills of materials", || {
+        artifacts::bills(&release.join("sbom"), &target)
+    })?;
     let layout = release.join(LAYOUT);
     step("building the command without shared libraries", || {
-        images(&layout, &linked_whole()?, &bills)
+        let command = linked_whole()?;
+        let bill = artifacts::bill_of_program(build::COMMAND, &command, &target)?;
+        images(&layout, &command, &bill, &bills)
     })?;
     step("reading the images as their users do", || {
         check_images(&layout)
@@ -430,46 +352,12 @@ fn linked_whole() -> Result<Vec<u8>> {
 
 const FILTER_IN_VOLUME: &str = "edgepass-envoy.wasm";
 
-/// The bill of materials of each artifact, by its name, as they are in `sbom/`.
-fn bills(release: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
-    let folder = release.join("sbom");
-    fs::create_dir_all(&folder).context("cannot create dist/release/sbom")?;
-    let mut bills = BTreeMap::new();
-    let mut write = |name: &str, file: &str, content: &[u8], parts: &[Part<'_>]| -> Result<()> {
-        let bill = sbom::of(file, VERSION, content, parts)?;
-        fs::write(folder.join(format!("{file}.cdx.json")), &bill)
-            .with_context(|| format!("cannot write the bill of {file}"))?;
-        bills.insert(name.to_owned(), bill);
-        Ok(())
-    };
-    let target = target()?;
-    let carried = [
-        // the command carries the provider, and what runs applications the parts of their compositions
-        (build::COMMAND, std::slice::from_ref(&PROVIDER)),
-        (build::RUN, COMPONENTS),
-    ];
-    for ((package, program), components) in carried {
-        let content = fs::read(workspace::dist().join(program))
-            .with_context(|| format!("cannot read dist/{program}"))?;
-        let native = Part {
-            package,
-            features: build::COMMAND_FEATURES,
-            target: &target,
-        };
-        let parts: Vec<_> = [native]
-            .into_iter()
-            .chain(components.iter().flat_map(|wasm| wasm.parts()))
-            .collect();
-        write(program, program, &content, &parts)?;
-    }
-    for wasm in FILTERS.iter().chain(COMPONENTS) {
-        let parts: Vec<_> = wasm.parts().collect();
-        write(wasm.name, &wasm.file(), &wasm.content()?, &parts)?;
-    }
-    Ok(bills)
-}
-
-fn images(layout: &Path, command: &[u8], bills: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+fn images(
+    layout: &Path,
+    command: &[u8],
+    bill: &[u8],
+    bills: &BTreeMap<&str, Vec<u8>>,
+) -> Result<()> {
     let annotations = [
         ("title", "edgepass"),
         ("version", VERSION),
@@ -523,21 +411,30 @@ fn images(layout: &Path, command: &[u8], bills: &BTreeMap<String, Vec<u8>>) -> R
             &json!({}),
             &[("module.wasm.image/variant", "compat")],
         )?;
-        layout.filter_artifact(&format!("{}-artifact", wasm.name), &filter)?;
+        layout.filter_artifact(&artifact(wasm.name), &filter)?;
     }
     for wasm in COMPONENTS {
         let component = wasm.content()?;
         let (imports, exports) = interfaces(&component)?;
         layout.component(wasm.name, &component, &imports, &exports)?;
     }
-    // it is no image
-    for (name, bill) in bills.iter().filter(|(name, _)| *name != build::RUN.1) {
+    layout.bill("edgepass", bill)?;
+    for (name, bill) in bills {
         layout.bill(name, bill)?;
+    }
+    for wasm in FILTERS {
+        let bill = bills.get(wasm.name).context("a filter has no bill")?;
+        layout.bill(&artifact(wasm.name), bill)?;
     }
     for package in about::interfaces()? {
         layout.component(&package.reference(), &package.content, &[], &[])?;
     }
     layout.finish()
+}
+
+/// The name of a filter in its second form.
+fn artifact(filter: &str) -> String {
+    format!("{filter}-artifact")
 }
 
 /// What a component imports and exports.
@@ -562,7 +459,7 @@ fn check_images(layout: &Path) -> Result<()> {
     let reader = Reader::open(layout)?;
     for wasm in FILTERS {
         let (image, filter) = (wasm.name, wasm.content()?);
-        for name in [image.to_owned(), format!("{image}-artifact")] {
+        for name in [image.to_owned(), artifact(image)] {
             ensure!(
                 reader.plugin(&name)? == filter,
                 "{name} holds another module"
@@ -592,13 +489,13 @@ fn check_images(layout: &Path) -> Result<()> {
             "{name} holds another component"
         );
     }
-    for name in FILTERS
+    let named = FILTERS
         .iter()
         .chain(COMPONENTS)
-        .map(|wasm| wasm.name)
-        .chain(["edgepass"])
-    {
-        let bills = reader.bills(name)?;
+        .map(|wasm| wasm.name.to_owned());
+    let artifacts = FILTERS.iter().map(|wasm| artifact(wasm.name));
+    for name in named.chain(artifacts).chain(["edgepass".to_owned()]) {
+        let bills = reader.bills(&name)?;
         ensure!(bills.len() == 1, "{name} has {} bills", bills.len());
     }
     let command = reader.unpack("edgepass")?;
@@ -606,6 +503,12 @@ fn check_images(layout: &Path) -> Result<()> {
         .get("usr/bin/edgepass")
         .context("the image of the command has no command")?;
     ensure!(*mode == 0o755, "the command of the image cannot be run");
+    let bills = reader.bills("edgepass")?;
+    let bill: serde_json::Value = serde_json::from_slice(bills.first().context("no bill")?)?;
+    ensure!(
+        bill.pointer("/metadata/component/hashes/0/content") == Some(&json!(sha256(program))),
+        "the bill of the image is that of another command"
+    );
     ensure!(
         wants_loader(program) == Some(false),
         "the command of the image wants shared libraries"

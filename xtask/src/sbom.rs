@@ -27,18 +27,23 @@ const SPEC: SpecVersion = SpecVersion::V1_5;
 pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 
 /// One selection that cargo resolves.
-pub(crate) struct Part<'a> {
+pub(crate) struct Selection<'a> {
     pub(crate) package: &'a str,
     pub(crate) features: &'a [&'a str],
     pub(crate) target: &'a str,
 }
 
-/// Writes the bill of `content`, an artifact of that file name that consists of those parts.
-pub(crate) fn of(file: &str, version: &str, content: &[u8], parts: &[Part<'_>]) -> Result<Vec<u8>> {
+/// Writes the bill of `content`, an artifact of that file name that those selections are in.
+pub(crate) fn of(
+    file: &str,
+    version: &str,
+    content: &[u8],
+    selections: &[Selection<'_>],
+) -> Result<Vec<u8>> {
     let checksums = checksums()?;
     let mut graph = Graph::default();
-    for part in parts {
-        graph.read(&tree(part)?)?;
+    for selection in selections {
+        graph.read(&tree(selection)?)?;
     }
     ensure!(!graph.packages.is_empty(), "{file} is made of nothing");
     let kind = if file.ends_with(".wasm") {
@@ -145,14 +150,14 @@ fn checksums() -> Result<BTreeMap<(String, String), String>> {
 }
 
 /// What cargo prints of a selection: a line for each package, its depth before it.
-fn tree(part: &Part<'_>) -> Result<String> {
+fn tree(selection: &Selection<'_>) -> Result<String> {
     let mut cmd = Cmd::cargo()
         .args(["tree", "--locked", "--edges", "normal,no-proc-macro"])
         .args(["--prefix", "depth", "--format", "|{p}|{l}"])
-        .args(["--package", part.package, "--target", part.target])
+        .args(["--package", selection.package, "--target", selection.target])
         .arg("--no-default-features");
-    if !part.features.is_empty() {
-        cmd = cmd.args(["--features", &part.features.join(",")]);
+    if !selection.features.is_empty() {
+        cmd = cmd.args(["--features", &selection.features.join(",")]);
     }
     cmd.read()
 }
@@ -226,7 +231,7 @@ impl Graph {
 
 #[cfg(test)]
 mod tests {
-    use super::{Graph, Part, WASM, of};
+    use super::{Graph, Selection, WASM, of};
 
     #[test]
     fn a_tree_becomes_a_graph() {
@@ -254,7 +259,7 @@ mod tests {
     #[test]
     fn a_bill_names_what_is_in_the_filter_and_is_the_same_twice() {
         let bill = |features: &[&str]| {
-            let part = Part {
+            let part = Selection {
                 package: "edgepass-envoy",
                 features,
                 target: WASM,
