@@ -182,7 +182,6 @@ fn authority_and_tenant() -> Result<()> {
         &refused(&[
             "AZURE_AUTHORITY_HOST",
             "localhost",
-            "authority_hosts",
             "EDGEPASS_AUTHORITY_HOSTS",
         ]),
     )?;

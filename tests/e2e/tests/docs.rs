@@ -47,6 +47,7 @@ const PAGES: &[&str] = &[
     "docs/from-python-social-auth.md",
     "docs/grants.md",
     "docs/install.md",
+    "docs/interfaces.md",
     "docs/servers.md",
     "docs/networks.md",
     "docs/shared-cache.md",
