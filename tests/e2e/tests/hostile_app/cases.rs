@@ -282,7 +282,7 @@ pub(crate) fn all(ports: Ports) -> Vec<Case> {
         each(
             "the host as a user name of another",
             at(format!("localhost:{named}@localhost:{other}")),
-            NoToken("200"),
+            denied,
             Some(Refused("")),
         ),
         // who resolves names resolves this one, or does not: the token is for the host of the rule
