@@ -78,10 +78,10 @@ async fn said(builder: impl Fn() -> Builder) -> Vec<String> {
     let mut said = builder().build_host().unwrap().problems();
     let provider = builder().build().await.unwrap();
     let trials = provider.try_credentials(None).await.unwrap();
-    said.extend(trials.iter().map(|trial| match &trial.problem {
-        Some(problem) => format!("{problem:#}"),
-        None => panic!("{} is ready", trial.credential),
-    }));
+    for trial in &trials {
+        let problem = trial.problem.as_ref().expect(&trial.credential);
+        said.push(format!("{problem:#}"));
+    }
     said
 }
 

@@ -129,7 +129,9 @@ mod tests {
         let client = &["AZURE_CLIENT_ID"][..];
         let tenant = &["AZURE_TENANT_ID"][..];
         let connection = "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID";
-        let table: &[(&[(&str, &str)], &[&str])] = &[
+        /// Variables; what is said to be missing.
+        type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+        let table: &[Row<'_>] = &[
             (&[], &[]),
             (&[TENANT], client),
             (&[CLIENT], &[]),
