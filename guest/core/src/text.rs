@@ -183,7 +183,7 @@ impl Needles {
             let form: Zeroizing<String> =
                 Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect());
             if *form != text {
-                coded.add_base64(form.as_bytes());
+                coded.add_coded(form.as_bytes());
             }
             if text.len() <= MAX_WIDE_BYTES {
                 let wide = text.encode_utf16().flat_map(u16::to_le_bytes);

@@ -5,13 +5,16 @@ use std::pin::pin;
 
 use edgepass_core::{HttpRequest, HttpResponse, SecretBytes, Via, wipe};
 use futures::future::{Either, select};
-use wit_bindgen::StreamResult;
+use wit_bindgen::{FutureReader, StreamResult};
 
 use crate::bindings::wasi::http::client;
-use crate::bindings::wasi::http::types::{Fields, Method, Request, Response, Scheme};
+use crate::bindings::wasi::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme};
 use crate::bindings::{wit_future, wit_stream};
 use crate::body::{Body, TooLarge};
 use crate::effects::{Certificates, Failure, MAX_HEADER_VALUE_BYTES, fields_of, wanted_headers};
+
+/// What the host says when a message was sent.
+type Sent = FutureReader<Result<(), ErrorCode>>;
 
 /// Sends a request and reads what comes back.
 pub(crate) async fn exchange(
@@ -20,7 +23,7 @@ pub(crate) async fn exchange(
     certificates: &Certificates,
 ) -> Result<HttpResponse, Failure> {
     let limit = request.max_response_bytes;
-    let (message, upload) = build(request)?;
+    let (message, sent, upload) = build(request)?;
     let answer = async {
         let response = match via {
             Via::Public => client::send(message).await?,
@@ -29,7 +32,11 @@ pub(crate) async fn exchange(
                 certificate.send(message).await?
             }
         };
-        read(response, limit).await
+        let answer = read(response, limit).await;
+        // what became of the upload is not asked: the response tells, or the error in its place. Let go of before, it would
+        // end the answer: a host may have its connection live in it
+        drop(sent);
+        answer
     };
     // a server may answer before it has taken the whole body, or without taking it: the answer is what counts
     let upload = async {
@@ -42,8 +49,8 @@ pub(crate) async fn exchange(
     }
 }
 
-/// The message, and the future that feeds its body to the host.
-fn build(request: HttpRequest) -> Result<(Request, impl Future<Output = ()>), Failure> {
+/// The message, what tells whether it was sent, and the future that feeds its body to the host.
+fn build(request: HttpRequest) -> Result<(Request, Sent, impl Future<Output = ()>), Failure> {
     let HttpRequest {
         method,
         scheme,
@@ -70,8 +77,6 @@ fn build(request: HttpRequest) -> Result<(Request, impl Future<Output = ()>), Fa
     };
     let (message, sent) = Request::new(headers, content_rx, trailers_rx, None);
     // no timeouts of the host's: dropping the call ends it when its time is over, and setting each is a call by itself
-    // what became of the upload is not asked: the response tells, or the error in its place
-    drop(sent);
 
     let method = match method {
         "POST" => Method::Post,
@@ -105,7 +110,7 @@ fn build(request: HttpRequest) -> Result<(Request, impl Future<Output = ()>), Fa
         }
         _ = trailers.write(Ok(None)).await;
     };
-    Ok((message, upload))
+    Ok((message, sent, upload))
 }
 
 async fn read(response: Response, limit: usize) -> Result<HttpResponse, Failure> {

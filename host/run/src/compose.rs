@@ -184,11 +184,19 @@ fn names_of_secrets() -> BTreeSet<String> {
     names
 }
 
+/// Whether a text is a URL with a user name, which is or has a secret: that of a proxy for example.
+fn has_user(text: &str) -> bool {
+    let authority = text.split_once("://").map(|(_, rest)| rest);
+    let authority = authority.and_then(|rest| rest.split(['/', '?', '#']).next());
+    authority.is_some_and(|authority| authority.contains('@'))
+}
+
 /// The place of the first secret in a document.
 fn secret(document: &Value, names: &BTreeSet<String>) -> Option<String> {
     match document {
         Value::Object(fields) => fields.iter().find_map(|(name, value)| {
-            if names.contains(name) && value.is_string() {
+            let has_user = value.as_str().is_some_and(has_user);
+            if (names.contains(name) && value.is_string()) || has_user {
                 return Some(name.clone());
             }
             Some(format!("{name}.{}", secret(value, names)?))
@@ -223,6 +231,14 @@ mod tests {
             let document = serde_json::from_str(&text).unwrap();
             let place = found.map(|place| format!("identities.app.credential.{place}"));
             assert_eq!(secret(&document, &names), place, "{names:?}");
+        }
+        for (proxy, found) in [
+            ("http://u:hunter2@proxy.example:3128", Some("host.proxy")),
+            ("http://u@proxy.example:3128/", Some("host.proxy")),
+            ("http://proxy.example:3128/a@b", None),
+        ] {
+            let document = serde_json::json!({ "host": { "proxy": proxy } });
+            assert_eq!(secret(&document, &names).as_deref(), found, "{proxy}");
         }
     }
 }

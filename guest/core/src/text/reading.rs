@@ -236,13 +236,21 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
 }
 
 /// Whether these are the first bytes of a JSON object that begins with a name, in base64url. A word with `eyJ` in it, such as
-/// `surveyJobs`, is something else than text when it is decoded.
+/// `surveyJobs`, is something else than text when it is decoded. There may be white space before the name (RFC 8259
+/// section 2).
 fn begins_jws_header(text: &[u8]) -> bool {
-    text.starts_with(b"eyJ")
+    // the brace alone makes the first character
+    text.starts_with(b"e")
         && text
             .get(..JWS_HEADER_CHARS)
             .and_then(|begin| URL_SAFE_NO_PAD.decode(begin).ok())
-            .is_some_and(|json| json.iter().all(|byte| matches!(byte, b' '..=b'~')))
+            .is_some_and(|json| {
+                let inner = json.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+                inner.is_some_and(|inner| inner.is_empty() || inner.starts_with(b"\""))
+                    && json
+                        .iter()
+                        .all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r'))
+            })
 }
 
 fn is_base64(byte: u8) -> bool {

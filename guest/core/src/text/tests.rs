@@ -176,6 +176,17 @@ fn what_looks_like_a_jwt_is_not_shown() {
             );
         }
     }
+    // with white space where JSON has it
+    for json in [
+        "{ \"alg\": \"RS256\" }",
+        "{\n  \"alg\": \"RS256\"\n}",
+        "{\r\n\t\"alg\":\"RS256\"}",
+        "{            \"alg\":\"RS256\"}",
+    ] {
+        let part = URL_SAFE_NO_PAD.encode(json);
+        let shown = clean(&format!("token {part}.{part}.c2ln is wrong"), &none);
+        assert_eq!(shown, "token [redacted] is wrong", "{json:?}");
+    }
     // whatever else is called so
     for text in [
         "the eyJ of it",
