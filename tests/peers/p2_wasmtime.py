@@ -54,6 +54,10 @@ def link(engine, files):
                 return file.read()
         except FileNotFoundError:
             return Variant("not-found")
+        except PermissionError as error:
+            return Variant("denied", str(error))
+        except OSError as error:
+            return Variant("other", str(error))
 
     def no_certificate(_, name):
         return Variant("not-found")
@@ -62,7 +66,7 @@ def link(engine, files):
         return Variant("not-configured")
 
     def no_store(*_):
-        return "no token store is configured"
+        return Variant("unavailable", "no token store is configured")
 
     def no_signatures(*_):
         return "this host checks no signatures"

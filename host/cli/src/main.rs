@@ -91,7 +91,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What stands behind options of this program, of which the other has one.
+/// What stands behind options of this program, of which the other has `-v` alone.
 fn handed_over(
     command: &str,
     rest: &HandedOver,
@@ -99,6 +99,19 @@ fn handed_over(
     format: Format,
 ) -> ExitCode {
     watch::over();
+    let unknown = [
+        (arguments.quiet, "--quiet"),
+        (arguments.error_format.is_some(), "--error-format"),
+    ];
+    if let Some((_, option)) = unknown.iter().find(|(is_given, _)| *is_given) {
+        let failure = Failure::setup_with_hint(
+            format!("`edgepass {command}` has no option {option}"),
+            format!(
+                "leave {option} out: its warnings and errors are lines of text on standard error"
+            ),
+        );
+        return report(&failure, format);
+    }
     let verbose = (0..arguments.verbose).map(|_| "-v".into());
     let rest = rest.arguments.iter().cloned();
     let all: Vec<_> = verbose.chain([command.into()]).chain(rest).collect();

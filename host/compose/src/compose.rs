@@ -220,7 +220,8 @@ impl Member {
         if imports::is_composed(&self.imports) {
             return Err(Error::ComposedAlready(name()));
         }
-        let Some(plugged) = imports::answered(&self.imports, &exporter.exports) else {
+        let answered = imports::answered(&self.imports, &exporter.exports);
+        if answered.is_empty() {
             let (application, exporter_name) = (name(), exporter.name.clone());
             if let Some((import, hint)) = imports::of_0_2(&self.imports, has_filter) {
                 return Err(Error::OtherVersion {
@@ -236,14 +237,18 @@ impl Member {
                 exported: exporter.exports.clone(),
                 hint: imports::hint(&self.imports, has_filter),
             });
+        }
+        let Some(export) = imports::cannot_wait(&self.exports) else {
+            return Ok(());
         };
-        match imports::cannot_wait(&self.exports) {
-            Some(export) if self.waits(graph, plugged) => Err(Error::CannotWait {
+        // one function that waits is enough, whichever interface has it
+        match answered.iter().find(|import| self.waits(graph, import)) {
+            Some(import) => Err(Error::CannotWait {
                 application: name(),
                 export: export.clone(),
-                import: plugged.clone(),
+                import: (*import).clone(),
             }),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 

@@ -152,13 +152,13 @@ pub(crate) fn is_composed(imports: &[String]) -> bool {
         && !OF_APPLICATIONS.iter().any(|name| ours.contains(name))
 }
 
-/// The first import that is among the exports, of a version that fits.
-pub(crate) fn answered<'i>(imports: &'i [String], exported: &[String]) -> Option<&'i String> {
+/// The imports that are among the exports, of a version that fits.
+pub(crate) fn answered<'i>(imports: &'i [String], exported: &[String]) -> Vec<&'i String> {
     let fits = |import: &String, export: &String| {
         import == export || are_semver_compatible(import, export)
     };
-    let mut imports = imports.iter();
-    imports.find(|import| exported.iter().any(|export| fits(import, export)))
+    let answered = |import: &&String| exported.iter().any(|export| fits(import, export));
+    imports.iter().filter(answered).collect()
 }
 
 /// An import of WASI 0.2 in whose place the provider, or the filter, has one of 0.3, and what helps.

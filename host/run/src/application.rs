@@ -8,6 +8,7 @@ use std::time::Duration;
 use edgepass::downstream::{Outgoing, Reach};
 use edgepass::link::{self, ProviderView};
 use edgepass::{Builder, Provider};
+use tokio::time::timeout;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -16,18 +17,16 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::arguments::{ApplicationArguments, Provided};
 use crate::audit::Log;
 use crate::failure::Failure;
-
-/// A component, bytes: larger ones are a mistake rather than an application.
-const COMPONENT_BYTES: u64 = 512 * 1024 * 1024;
+use crate::read;
 
 /// How often an application that computes gives way to what else its thread has to do.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How long requests that nobody waits for any more may take to end.
+const ENDING: Duration = Duration::from_secs(1);
+
 /// Memories, tables and instances of one store: an application that is composed of others has some for each part.
 const PARTS: usize = 256;
-
-/// Handles of the audit that an application has: its own, and that of what its requests go out by.
-pub(crate) const AUDIT_HANDLES: usize = 2;
 
 /// An application, compiled, with all that it may reach.
 pub(crate) struct Application {
@@ -36,7 +35,7 @@ pub(crate) struct Application {
     pub(crate) linker: Linker<State>,
     provider: Provider,
     outgoing: Outgoing,
-    pub(crate) audit: Arc<Log>,
+    audit: Arc<Log>,
     environment: Vec<(String, String)>,
     directories: Vec<Directory>,
     memory_bytes: usize,
@@ -54,16 +53,8 @@ impl Application {
         arguments: &ApplicationArguments,
     ) -> Result<Self, Failure> {
         let shown = path.display();
-        let metadata = tokio::fs::metadata(path).await;
-        let metadata = metadata.map_err(|e| Failure::setup(format!("cannot read {shown}: {e}")))?;
-        if metadata.len() > COMPONENT_BYTES {
-            return Err(Failure::setup(format!(
-                "{shown} is larger than {} MiB: is it a component?",
-                COMPONENT_BYTES / 1024 / 1024
-            )));
-        }
-        let wasm = tokio::fs::read(path).await;
-        let wasm = wasm.map_err(|e| Failure::setup(format!("cannot read {shown}: {e}")))?;
+        // before there is anything that it could keep waiting
+        let wasm = read::whole(path)?;
         check_is_component(&shown.to_string(), &wasm)?;
 
         // what is cheap to be wrong comes before what takes seconds
@@ -133,8 +124,13 @@ impl Application {
     }
 
     /// When its stores have gone: writes down what it has left behind.
-    pub(crate) async fn finish(&self) {
-        self.audit.finish(AUDIT_HANDLES).await;
+    pub(crate) fn finish(&self) -> impl Future<Output = ()> + use<> {
+        let (outgoing, audit) = (self.outgoing.clone(), Arc::clone(&self.audit));
+        async move {
+            // one that takes longer is lost
+            let _ = timeout(ENDING, outgoing.recorded()).await;
+            audit.finish().await;
+        }
     }
 
     /// Whether it exports an interface of that package and name, of whatever version.
@@ -158,6 +154,11 @@ impl Application {
         if find("edgepass:credentials/token-file").is_some() {
             return failure.hint(
                 "it has a provider inside, which needs more of a host than WASI: run the application as it was, or compose it with --standalone",
+            );
+        }
+        if find("edgepass:credentials-p2/").is_some_and(|name| error_names(error, name)) {
+            return failure.hint(
+                "over WASI 0.2 an application has a provider of its own: `edgepass compose --provider wasm/credential-provider-p2.wasm`, for a host that answers what that imports (docs/wasi-0-2.md)",
             );
         }
         match find("edgepass:credentials/") {

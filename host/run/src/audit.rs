@@ -8,18 +8,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
 
 use edgepass::Provider;
 use edgepass::downstream::{Audit, Record};
-use tokio::time::sleep;
 
 use self::otlp::Otlp;
 use crate::failure::Failure;
-
-/// How long requests that nobody waits for any more may take to end.
-const ENDING: Duration = Duration::from_secs(1);
 
 /// Where they go.
 pub(crate) struct Log(Vec<Sink>);
@@ -66,13 +61,8 @@ impl Log {
         }
     }
 
-    /// Waits for what is on its way, for some seconds, and says what did not arrive. `held` handles of it are not those of
-    /// requests, each of which has one until it is on record.
-    pub(crate) async fn finish(self: &Arc<Self>, held: usize) {
-        let begun = Instant::now();
-        while Arc::strong_count(self) > held && begun.elapsed() < ENDING {
-            sleep(Duration::from_millis(2)).await;
-        }
+    /// Waits for what is on its way, for some seconds, and says what did not arrive.
+    pub(crate) async fn finish(&self) {
         for sink in &self.0 {
             let lost = match &sink.place {
                 Place::Otlp(otlp) => otlp.finish().await,

@@ -10,16 +10,26 @@ use wasmtime_wasi::{p2, p3};
 use crate::application::{Application, State};
 use crate::arguments::RunArguments;
 use crate::failure::Failure;
+use crate::signals;
 
 /// What a command exports.
 const RUN: &str = "wasi:cli/run";
+
+/// What a shell adds to the number of a signal that ended a program.
+const BY_SIGNAL: u8 = 128;
 
 pub(crate) async fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let (path, own) = match arguments.command.as_slice() {
         [path, own @ ..] => (Path::new(path), own),
         [] => return Err(Failure::setup("no application is named")),
     };
-    let application = Application::load(path, &arguments.application).await?;
+    let signal = signals::asked_to_end();
+    tokio::pin!(signal);
+    let by_signal = |number: u8| ExitCode::from(BY_SIGNAL.saturating_add(number));
+    let application = tokio::select! {
+        loaded = Application::load(path, &arguments.application) => loaded?,
+        number = &mut signal => return Ok(by_signal(number)),
+    };
     let Some(exported) = application.exports(RUN) else {
         return Err(no_command(&application));
     };
@@ -29,26 +39,37 @@ pub(crate) async fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         wasi.inherit_stdio().arg(name.unwrap_or_default()).args(own);
     });
     let mut store = store.map_err(|e| Failure::setup(format!("{e:#}")))?;
-    let ended = async {
+    let running = async {
         if exported.starts_with("wasi:cli/run@0.2") {
             of_0_2(&application, &mut store).await
         } else {
             of_0_3(&application, &mut store).await
         }
     };
-    let ended = match arguments.timeout {
-        None => Ok(ended.await),
-        Some(limit) => tokio::time::timeout(limit, ended).await.map_err(|_| {
-            Failure::trap(format!(
-                "the application was ended: it had not finished after {} s (--timeout)",
-                limit.as_secs_f64()
-            ))
-        }),
+    let running = async {
+        match arguments.timeout {
+            None => Ok(running.await),
+            Some(limit) => tokio::time::timeout(limit, running).await.map_err(|_| {
+                Failure::trap(format!(
+                    "the application was ended: it had not finished after {} s (--timeout)",
+                    limit.as_secs_f64()
+                ))
+            }),
+        }
+    };
+    // a signal is a way out as any other: what is on its way to the records would be lost with the process
+    let ended = tokio::select! {
+        ended = running => Ok(ended),
+        number = &mut signal => Err(number),
     };
     // what it has left behind is given up, and on record
     drop(store);
     application.finish().await;
-    match ended? {
+    let ended = match ended {
+        Ok(ended) => ended?,
+        Err(number) => return Ok(by_signal(number)),
+    };
+    match ended {
         Ok(Ok(())) => Ok(ExitCode::SUCCESS),
         Ok(Err(())) => Ok(ExitCode::FAILURE),
         Err(Ended::Unlinked(error)) => Err(application.explain(&error)),

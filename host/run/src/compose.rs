@@ -15,9 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::arguments::{ComposeArguments, KEYVALUE};
 use crate::failure::Failure;
-
-/// A component, or a configuration, bytes: larger ones are a mistake.
-const PART_BYTES: u64 = 512 * 1024 * 1024;
+use crate::read;
 
 const PROVIDER: &str = "credential-provider.wasm";
 
@@ -79,21 +77,8 @@ pub(crate) fn compose(arguments: &ComposeArguments) -> Result<ExitCode, Failure>
 fn part(path: &Path) -> Result<Part, Failure> {
     Ok(Part {
         name: path.display().to_string(),
-        bytes: read(path)?,
+        bytes: read::whole(path)?,
     })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let shown = path.display();
-    let cannot = |error: io::Error| Failure::setup(format!("cannot read {shown}: {error}"));
-    let metadata = fs::metadata(path).map_err(cannot)?;
-    if metadata.len() > PART_BYTES {
-        return Err(Failure::setup(format!(
-            "{shown} is larger than {} MiB",
-            PART_BYTES / 1024 / 1024
-        )));
-    }
-    fs::read(path).map_err(cannot)
 }
 
 /// A component of the release that this program belongs to: beside it, as `cargo xtask build` leaves them, or in `wasm/`
@@ -128,7 +113,7 @@ fn places(name: &str) -> Vec<PathBuf> {
 /// The document, as the parts will read it: with an empty environment.
 fn configuration(path: &Path, has_filter: bool) -> Result<Zeroizing<String>, Failure> {
     let shown = path.display().to_string();
-    let bytes = Zeroizing::new(read(path)?);
+    let bytes = Zeroizing::new(read::whole(path)?);
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::setup(format!("{shown} is not UTF-8 text")))?;
     let document = Document::read(text, Format::of_path(path), Some(&shown));

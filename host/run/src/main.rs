@@ -7,6 +7,7 @@ mod command;
 mod compose;
 mod failure;
 mod log;
+mod read;
 mod service;
 mod signals;
 
@@ -15,9 +16,6 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use self::arguments::{Arguments, Verb};
-
-/// What a shell adds to the number of a signal that ended a program.
-const BY_SIGNAL: u8 = 128;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -31,10 +29,7 @@ fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match &arguments.verb {
-            Verb::Run(run) => tokio::select! {
-                ended = command::run(run) => ended,
-                number = signals::asked_as_first_process() => Ok(ExitCode::from(BY_SIGNAL + number)),
-            },
+            Verb::Run(run) => command::run(run).await,
             Verb::ServeHttp(serve) => service::serve(serve).await,
             Verb::Compose(compose) => compose::compose(compose),
         }

@@ -25,7 +25,7 @@ use wasmtime_wasi_http::handler::{
 };
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p2, p3};
 
-use crate::application::{AUDIT_HANDLES, Application, State};
+use crate::application::{Application, State};
 use crate::arguments::ServeArguments;
 use crate::failure::Failure;
 use crate::signals;
@@ -73,7 +73,7 @@ pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failur
     })?;
     let address = listener.local_addr();
     let address = address.map_err(|e| Failure::setup(format!("no address: {e}")))?;
-    let audit = Arc::clone(&application.audit);
+    let finished = application.finish();
     let handler = ProxyHandler::new(Service {
         application,
         pre,
@@ -135,7 +135,7 @@ pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failur
             DRAIN.as_secs()
         );
     }
-    audit.finish(AUDIT_HANDLES + 1).await;
+    finished.await;
     Ok(ExitCode::SUCCESS)
 }
 

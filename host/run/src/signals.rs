@@ -29,15 +29,3 @@ pub(crate) async fn asked_to_end() -> u8 {
     }
     INTERRUPT
 }
-
-/// The same for the first process of a container, which the kernel sends no signal that it does not handle. Every other one
-/// is ended by it as any program is, so that a shell sees by which.
-pub(crate) async fn asked_as_first_process() -> u8 {
-    /// The number of init.
-    const FIRST: u32 = 1;
-
-    if std::process::id() != FIRST {
-        return future::pending().await;
-    }
-    asked_to_end().await
-}

@@ -23,7 +23,7 @@ mod python;
 
 use std::path::Path;
 
-use edgepass_core::{ConfigError, Environment, Error, Secret};
+use edgepass_core::{ConfigError, Environment, Secret};
 use zeroize::Zeroizing;
 
 pub use self::names::Names;
@@ -107,12 +107,6 @@ impl Imported {
             Some(hint) => explained.hint(say(&hint.replace("authority_hosts or ", ""))),
             None => explained,
         }
-    }
-
-    /// Why there is no token by the document, said of the settings that it was made of.
-    #[must_use]
-    pub fn explain_error(&self, error: Error) -> Error {
-        self.names.explain(error)
     }
 
     /// What the settings are called.

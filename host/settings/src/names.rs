@@ -22,8 +22,8 @@ const OF_APPSETTINGS: Phrases = &[
         "federated_token_file.path, or AZURE_FEDERATED_TOKEN_FILE in the environment",
     ),
     (
-        "; name the file with the private key (private_key_file); perhaps two files are the wrong way round",
-        "; put the private key into the same file",
+        "name the file with the private key (private_key_file); perhaps two files are the wrong way round",
+        "put the private key into the same file",
     ),
     (
         "put its text into certificate_base64",
@@ -79,6 +79,10 @@ const WORDS_OF_SOCIAL_AUTH: Phrases = &[
     ("tenant_id", "TENANT_ID"),
     ("client_assertion", "CLIENT_ASSERTION"),
 ];
+
+/// Fields of a certificate, each of which says where it is.
+const PLACES_OF_CERTIFICATES: [&str; 3] =
+    ["certificate_file", "certificate_base64", "key_vault.url"];
 
 /// What the names of settings are made of.
 fn is_of_a_name(c: char) -> bool {
@@ -180,17 +184,15 @@ impl Names {
         let places = self.places.iter();
         let names = places.filter_map(|(place, _)| place.strip_prefix("certificates."));
         // each has a place of its own beside those of its fields; a name may have dots
-        let fields = ["certificate_file", "certificate_base64", "key_vault.url"];
         names.filter_map(move |name| {
-            let mut fields = fields.iter();
+            let mut fields = PLACES_OF_CERTIFICATES.iter();
             fields.find_map(|field| name.strip_suffix(field)?.strip_suffix('.'))
         })
     }
 
     /// The setting that says where a certificate is.
     fn of_certificate(&self, name: &str) -> Option<&str> {
-        let fields = ["certificate_file", "certificate_base64", "key_vault.url"];
-        let of_fields = fields.map(|field| format!("certificates.{name}.{field}"));
+        let of_fields = PLACES_OF_CERTIFICATES.map(|field| format!("certificates.{name}.{field}"));
         let mut paths = of_fields
             .into_iter()
             .chain([format!("certificates.{name}")]);
@@ -268,4 +270,47 @@ impl Names {
 /// What comes before the first of these characters, and the rest.
 fn split(text: &str, is: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(is).unwrap_or(text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::{OF_APPSETTINGS, OF_SOCIAL_AUTH};
+
+    /// Rust sources below a folder of the tree. What a text has on a line of its own is joined.
+    fn sources(folder: &str) -> String {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../..")
+            .join(folder);
+        let mut folders = vec![root];
+        let mut text = String::new();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|ending| ending == "rs") {
+                    text += &fs::read_to_string(&path).unwrap();
+                }
+            }
+        }
+        let lines = text.split("\\\n").enumerate();
+        lines
+            .map(|(index, line)| if index == 0 { line } else { line.trim_start() })
+            .collect()
+    }
+
+    /// One that was written anew would be left as it is, and speak of settings that nobody has written.
+    #[test]
+    fn each_phrase_is_one_that_is_said() {
+        let said = ["guest/core/src", "host/src"].map(sources);
+        for (phrase, _) in OF_APPSETTINGS.iter().chain(OF_SOCIAL_AUTH) {
+            assert!(
+                said.iter().any(|said| said.contains(phrase)),
+                "nobody says {phrase:?}"
+            );
+        }
+    }
 }

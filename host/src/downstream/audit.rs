@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use edgepass_core::{ErrorClass, TokenRequest};
 use http::{HeaderMap, Request, StatusCode};
+use tokio::sync::watch::{Receiver, Sender};
 
 use super::Authorized;
 
@@ -160,37 +161,61 @@ impl Record {
 
 /// What will be written of a request, if anybody wants to know. One that has a token is on record in the end, also where
 /// its future is dropped: whoever gives up a request cannot keep it out of the records.
-pub(super) struct Entry(Option<(Record, Arc<dyn Audit>)>, bool);
+pub(super) struct Entry {
+    of: Option<(Record, Arc<dyn Audit>)>,
+    has_token: bool,
+    /// There for as long as it is.
+    _open: Option<Receiver<()>>,
+}
+
+/// Entries that are not on record yet: each holds a receiver.
+#[derive(Clone, Debug)]
+pub(super) struct Open(Sender<()>);
+
+impl Open {
+    pub(super) fn none() -> Self {
+        Self(Sender::new(()))
+    }
+
+    /// Waits until there are none.
+    pub(super) async fn over(&self) {
+        self.0.closed().await;
+    }
+}
 
 impl Entry {
     pub(super) fn of<B>(
         audit: Option<&Arc<dyn Audit>>,
+        open: &Open,
         component: &str,
         request: &Request<B>,
     ) -> Self {
-        let entry = audit.map(|audit| (Record::of(component, request), Arc::clone(audit)));
-        Self(entry, false)
+        Self {
+            of: audit.map(|audit| (Record::of(component, request), Arc::clone(audit))),
+            has_token: false,
+            _open: audit.map(|_| open.0.subscribe()),
+        }
     }
 
     /// It has that token now.
     pub(super) fn with(&mut self, authorized: &Authorized) {
-        if let Some((record, _)) = &mut self.0 {
+        if let Some((record, _)) = &mut self.of {
             record.with(authorized);
-            self.1 = true;
+            self.has_token = true;
         }
     }
 
     /// It gets no token.
     pub(super) fn without(mut self, rule: Option<(usize, &TokenRequest)>, class: ErrorClass) {
-        if let (Some((record, _)), Some((place, request))) = (&mut self.0, rule) {
+        if let (Some((record, _)), Some((place, request))) = (&mut self.of, rule) {
             record.of_rule(place, request);
         }
         self.ended(Outcome::NoToken(class));
     }
 
     pub(super) fn ended(&mut self, outcome: Outcome) {
-        self.1 = false;
-        if let Some((record, audit)) = &mut self.0 {
+        self.has_token = false;
+        if let Some((record, audit)) = &mut self.of {
             record.outcome = outcome;
             audit.write(record);
         }
@@ -199,7 +224,7 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        if self.1 {
+        if self.has_token {
             self.ended(Outcome::Abandoned);
         }
     }

@@ -17,7 +17,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::audit::{Audit, Entry, Outcome};
+use super::audit::{Audit, Entry, Open, Outcome};
 use super::echo::Echo;
 use super::reach::{Reach, gives_credentials};
 use super::{Authorized, Client, Downstream};
@@ -48,6 +48,7 @@ struct Inner {
     reach: Reach,
     component: String,
     audit: Option<Arc<dyn Audit>>,
+    open: Open,
 }
 
 impl Outgoing {
@@ -59,6 +60,7 @@ impl Outgoing {
             reach: Reach::default(),
             component: String::new(),
             audit: None,
+            open: Open::none(),
         }))
     }
 
@@ -78,6 +80,12 @@ impl Outgoing {
         inner.component = component.into();
         inner.audit = Some(audit);
         Self(Arc::new(inner))
+    }
+
+    /// Waits until each request that has gone out so far is on record. For the end of a program: when its stores have gone,
+    /// the requests that they have left behind are given up, and written down as such.
+    pub async fn recorded(&self) {
+        self.0.open.over().await;
     }
 }
 
@@ -174,7 +182,7 @@ impl Inner {
             );
             return Err(WasiError::HttpRequestDenied);
         }
-        let mut entry = Entry::of(self.audit.as_ref(), &self.component, &request);
+        let mut entry = Entry::of(self.audit.as_ref(), &self.open, &self.component, &request);
         let authorized = self.downstream.authorize(&mut request).await;
         let mut authorized = match authorized {
             Ok(Some(authorized)) => authorized,

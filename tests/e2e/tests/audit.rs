@@ -8,10 +8,11 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::{Command as Program, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use edgepass_e2e::{
-    Command, GRAPH, Lab, Ran, artifact, edgepass_run_bin, free_port, peers_python, peers_script,
+    Command, GRAPH, Lab, Ran, artifact, edgepass_run_bin, peers_python, peers_script,
 };
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -20,8 +21,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
+
+/// How long what a test waits for may take on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A request: its path, its headers, its body.
 type Request = (String, HeaderMap, Bytes);
@@ -95,6 +99,15 @@ fn runtime() -> Result<Runtime> {
 
 /// Runs an application that sends so many requests to a service, with records to these places.
 fn run(lab: &Lab, service: &Server, places: &[&str], requests: usize) -> Result<Ran> {
+    command(lab, service, places, requests)?.run()
+}
+
+fn command<'l>(
+    lab: &'l Lab,
+    service: &Server,
+    places: &[&str],
+    requests: usize,
+) -> Result<Command<'l>> {
     let mut config =
         lab.config(&json!({ "client_secret": { "value": lab.emulator.client_secret() } }));
     config["http"] = json!({ "rules": [{
@@ -105,11 +118,11 @@ fn run(lab: &Lab, service: &Server, places: &[&str], requests: usize) -> Result<
     let config = lab.write("config.json", config.to_string())?;
     let mut command = Command::other(lab, &edgepass_run_bin()?)
         .without_azure()
+        .env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=all,x-of-all=1")
         .env(
-            "OTEL_EXPORTER_OTLP_HEADERS",
-            "x-scope=tenant%20one,api-key=all",
+            "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+            "x-scope=tenant%20one,api-key=logs",
         )
-        .env("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "api-key=logs")
         .env("OTEL_SERVICE_NAME", "greeter")
         .arg("run")
         .arg("--config")
@@ -131,7 +144,7 @@ fn run(lab: &Lab, service: &Server, places: &[&str], requests: usize) -> Result<
         command = command.arg("GET").arg(service.url("/x"));
         command = command.arg(format!("traceparent={TRACE}"));
     }
-    command.run()
+    Ok(command)
 }
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -192,6 +205,8 @@ fn a_receiver_of_logs_gets_what_the_file_has() -> Result<()> {
         assert_eq!(headers["content-type"], "application/json");
         assert_eq!(headers["x-scope"], "tenant one");
         assert_eq!(headers["api-key"], "logs");
+        // the variable for logs takes the place of the other
+        ensure!(!headers.contains_key("x-of-all"));
     }
     let records = decoded(taken)?;
     assert_eq!((written.len(), records.len()), (3, 3));
@@ -236,17 +251,21 @@ fn a_place_that_takes_no_records_fails_no_request() -> Result<()> {
     let runtime = runtime()?;
     let refusing = Server::start(&runtime, |_| Some((StatusCode::FORBIDDEN, "no")))?;
     let silent = Server::start(&runtime, |_| None)?;
-    let partial = Server::start(&runtime, |_| {
+    // how many batches there are is the machine's affair
+    let partial = Server::start(&runtime, |before| {
         let answer = r#"{"partialSuccess":{"rejectedLogRecords":"20","errorMessage":"no"}}"#;
-        Some((StatusCode::OK, answer))
+        Some((StatusCode::OK, if before == 0 { answer } else { "{}" }))
     })?;
-    let nobody = format!("http://127.0.0.1:{}", free_port()?);
+    // it is bound, so that nobody else gets it, and nobody listens
+    let bound = TcpSocket::new_v4()?;
+    bound.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let nobody = format!("http://{}", bound.local_addr()?);
     for (name, place, why) in [
         ("full", "/dev/full".to_owned(), "No space left"),
         ("refusing", refusing.url("/v1/logs"), "it answers 403"),
         ("silent", silent.url("/v1/logs"), "it is not taken in time"),
         ("partial", partial.url("/v1/logs"), "refuses records"),
-        ("nobody", nobody, ""),
+        ("nobody", nobody, "refused"),
     ] {
         let lab = Lab::new(&format!("audit_{name}"))?;
         let service = Server::start(&runtime, fine)?;
@@ -276,6 +295,54 @@ fn a_place_that_takes_no_records_fails_no_request() -> Result<()> {
     Ok(())
 }
 
+/// A signal loses no record: neither what waits for the receiver, nor the request that the signal gives up.
+#[test]
+fn a_signal_writes_down_what_is_on_its_way() -> Result<()> {
+    for (signal, number) in [("TERM", 15), ("INT", 2)] {
+        let lab = Lab::new(&format!("audit_signal_{signal}"))?;
+        let runtime = runtime()?;
+        // the third request is never answered
+        let service = Server::start(
+            &runtime,
+            |before| if before < 2 { fine(before) } else { None },
+        )?;
+        let receiver = Server::start(&runtime, fine)?;
+        let file = lab.write("audit.jsonl", "")?;
+        let places = [&*file.display().to_string(), &receiver.url("")];
+        let mut child = command(&lab, &service, &places, 3)?.spawn()?;
+        let begun = Instant::now();
+        while service.seen().len() < 3 {
+            let ended = child.try_wait()?;
+            ensure!(ended.is_none(), "{signal}: it has ended: {ended:?}");
+            if begun.elapsed() > PATIENCE {
+                child.kill()?;
+                anyhow::bail!("{signal}: three requests have not come");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let sent = Program::new("kill")
+            .args(["-s", signal, &child.id().to_string()])
+            .status()?;
+        ensure!(sent.success());
+        assert_eq!(child.wait()?.code(), Some(128 + number), "{signal}");
+        let written = std::fs::read_to_string(&file)?;
+        let written = written.lines().map(serde_json::from_str::<Value>);
+        let written = written.collect::<Result<Vec<_>, _>>()?;
+        let outcomes = |records: &[Value], of: &dyn Fn(&Value) -> Value| {
+            records.iter().map(of).collect::<Vec<_>>()
+        };
+        let expected = [json!("sent"), json!("sent"), json!("abandoned")];
+        let in_file = outcomes(&written, &|record| record["outcome"].clone());
+        assert_eq!(in_file, expected, "{signal}");
+        let records = decoded(&receiver.seen())?;
+        let at_receiver = outcomes(&records, &|record| {
+            record["attributes"]["edgepass.outcome"].clone()
+        });
+        assert_eq!(at_receiver, expected, "{signal}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_place_that_is_none_is_refused_before_the_application_runs() -> Result<()> {
     let lab = Lab::new("audit_places")?;
@@ -284,6 +351,8 @@ fn a_place_that_is_none_is_refused_before_the_application_runs() -> Result<()> {
     for place in [
         "http://",
         "https://user:a-long-password@collector.example/v1/logs",
+        // with headers, which may have keys
+        "http://collector.example/v1/logs",
         "/nowhere/audit.jsonl",
     ] {
         let ran = run(&lab, &service, &[place], 1)?;

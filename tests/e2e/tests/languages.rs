@@ -28,7 +28,7 @@ async fn python_gets_tokens_and_typed_errors() -> Result<()> {
 async fn check(language: &str, refused: &str) -> Result<()> {
     let lab = Lab::new(&format!("languages_{language}"))?;
     run_readme(&lab, language)?;
-    let path = artifact(&format!("target/try-{language}/composed.wasm"))?;
+    let path = artifact(&format!("target/test-{language}/composed.wasm"))?;
     let component = link::compile(&link::engine()?, &std::fs::read(path)?)?;
     let mut greeter = Greeter::start(&lab, &component).await?;
 
@@ -70,7 +70,14 @@ fn run_readme(lab: &Lab, language: &str) -> Result<()> {
     let commands = page.split_once("```sh\n").context("it shows no commands")?;
     let commands = commands.1.split_once("```").context("they do not end")?.0;
     // what an earlier run has left is not the answer
-    let folder = root.join(format!("target/try-{language}"));
+    let (readers, own) = (
+        format!("target/try-{language}"),
+        format!("target/test-{language}"),
+    );
+    ensure!(commands.contains(&readers), "it works in another folder");
+    // what somebody who follows the page has there is his
+    let commands = commands.replace(&readers, &own);
+    let folder = root.join(&own);
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
@@ -81,7 +88,7 @@ fn run_readme(lab: &Lab, language: &str) -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = tools.into_iter().chain(std::env::split_paths(&path));
     let ran = Command::new("sh")
-        .args(["-e", "-c", commands])
+        .args(["-e", "-c", &commands])
         .current_dir(&root)
         .env("PATH", std::env::join_paths(path)?)
         .output()?;

@@ -186,18 +186,31 @@ async fn a_refused_token_is_replaced() -> Result<()> {
 /// Between calls nothing runs: a renewal that takes longer than it may hold up a call goes on in the calls after it.
 #[tokio::test]
 async fn a_slow_renewal_goes_on_in_later_calls() -> Result<()> {
+    /// Calls that a renewal may take, with a pause after each: two minutes on a machine that is busy.
+    const CALLS: u32 = 12_000;
+    const PAUSE: Duration = Duration::from_millis(10);
+
     let lab = Lab::new("p2_renewal")?;
     let mut app = App::start(lab.provider()).await?;
     let short = Fault::default().field("refresh_in", json!(1));
     lab.emulator.faults().push(short.on("/token"));
     let first = app.token(&lab).await?;
     lab.emulator.faults().push(Fault::hold().on("/token"));
-    while lab.emulator.token_requests_begun() < 2 {
+    for call in 1.. {
+        if lab.emulator.token_requests_begun() >= 2 {
+            break;
+        }
+        assert!(call < CALLS, "no renewal has begun");
         assert!(app.token(&lab).await? == first, "it is not renewed yet");
+        tokio::time::sleep(PAUSE).await;
     }
     lab.emulator.faults().release();
-    while app.token(&lab).await? == first {
-        tokio::task::yield_now().await;
+    for call in 1.. {
+        if app.token(&lab).await? != first {
+            break;
+        }
+        assert!(call < CALLS, "the renewal has brought nothing");
+        tokio::time::sleep(PAUSE).await;
     }
     let requests = lab.emulator.token_requests();
     assert_eq!(requests.len(), 2, "{requests:#?}");

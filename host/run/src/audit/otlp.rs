@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use edgepass::Provider;
 use edgepass::downstream::{Client, Outcome, Record};
+use edgepass_core::needs::is_loopback;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::uri::{PathAndQuery, Scheme};
 use http::{Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
@@ -16,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use zeroize::Zeroizing;
 
 use super::Lost;
 use crate::failure::Failure;
@@ -45,10 +48,12 @@ const LAST: Duration = Duration::from_secs(5);
 /// What is read of an answer, bytes.
 const ANSWER: usize = 64 * 1024;
 
-/// Variables of OpenTelemetry; the second of each pair is for logs alone, and counts where both are there.
+/// Variables of OpenTelemetry. The first is for logs alone, and takes the place of the other
+/// ([Protocol Exporter](https://opentelemetry.io/docs/specs/otel/protocol/exporter/#configuration-options)); an empty one is
+/// none ([Environment Variables](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#parsing-empty-value)).
 const HEADERS: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+    "OTEL_EXPORTER_OTLP_HEADERS",
 ];
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 
@@ -72,29 +77,32 @@ struct Target {
 
 impl Otlp {
     pub(super) fn to(url: &str) -> Result<Self, Failure> {
-        let uri = url.parse::<Uri>().ok();
-        let uri = uri.filter(|uri| uri.host().is_some_and(|host| !host.is_empty()));
-        let has_user = |uri: &Uri| {
-            let place = uri.authority();
-            place.is_some_and(|place| place.as_str().contains('@'))
-        };
-        let uri = uri.filter(|uri| !has_user(uri)).ok_or_else(|| {
-            Failure::setup("--audit: this is not the URL of a receiver of OTLP over HTTP").hint(
-                "write http://127.0.0.1:4318/v1/logs; credentials go into OTEL_EXPORTER_OTLP_HEADERS",
-            )
-        })?;
-        let uri = match uri.path() {
-            "" | "/" => format!("{}/v1/logs", url.trim_end_matches('/')).parse(),
-            _ => Ok(uri),
-        };
-        let uri = uri.map_err(|e| Failure::setup(format!("--audit: {e}")))?;
+        let given = HEADERS.into_iter().find_map(|variable| {
+            let text = Zeroizing::new(std::env::var(variable).ok()?);
+            (!text.trim().is_empty()).then_some((variable, text))
+        });
+        Self::with_headers(
+            url,
+            given.as_ref().map(|(name, text)| (*name, text.as_str())),
+        )
+    }
+
+    /// With the headers of that variable, if there is one.
+    fn with_headers(url: &str, given: Option<(&str, &str)>) -> Result<Self, Failure> {
+        let uri = receiver(url)?;
         let mut headers = HeaderMap::new();
-        for variable in HEADERS {
-            let text = std::env::var(variable).unwrap_or_default();
-            add_headers(&mut headers, &text).ok_or_else(|| {
+        if let Some((variable, text)) = given {
+            add_headers(&mut headers, text).ok_or_else(|| {
                 Failure::setup(format!("{variable} is no list of headers"))
                     .hint("write name=value, with commas between them and values percent-encoded")
             })?;
+            let host = uri.host().unwrap_or_default();
+            if uri.scheme() == Some(&Scheme::HTTP) && !is_loopback(host) {
+                return Err(Failure::setup(format!(
+                    "--audit: {variable} may have keys, which would go to {host} by http, for everybody on the way to read"
+                ))
+                .hint("write https://, or send to a collector on this machine, or unset the variable"));
+            }
         }
         let name = std::env::var(SERVICE_NAME).ok();
         let name = name.filter(|name| !name.is_empty());
@@ -281,12 +289,39 @@ fn add_headers(headers: &mut HeaderMap, text: &str) -> Option<()> {
     {
         let (name, value) = pair.split_once('=')?;
         let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
-        let value = percent_encoding::percent_decode_str(value.trim()).collect::<Vec<_>>();
+        let value = percent_encoding::percent_decode_str(value.trim());
+        let value = Zeroizing::new(value.collect::<Vec<_>>());
         let mut value = HeaderValue::from_bytes(&value).ok()?;
         value.set_sensitive(true);
         headers.insert(name, value);
     }
     Some(())
+}
+
+/// Where that receiver takes logs.
+fn receiver(url: &str) -> Result<Uri, Failure> {
+    let is_receiver = |uri: &Uri| {
+        let place = uri.authority().map_or("", |place| place.as_str());
+        uri.host().is_some_and(|host| !host.is_empty()) && !place.contains('@')
+    };
+    let uri = url.parse::<Uri>().ok().filter(is_receiver);
+    let uri = uri.ok_or_else(|| {
+        Failure::setup("--audit: this is not the URL of a receiver of OTLP over HTTP").hint(
+            "write http://127.0.0.1:4318/v1/logs; credentials go into OTEL_EXPORTER_OTLP_HEADERS",
+        )
+    })?;
+    if !matches!(uri.path(), "" | "/") {
+        return Ok(uri);
+    }
+    let path = match uri.query() {
+        Some(query) => format!("/v1/logs?{query}"),
+        None => "/v1/logs".to_owned(),
+    };
+    let wrong = |why: String| Failure::setup(format!("--audit: {why}"));
+    let mut parts = uri.into_parts();
+    let path = path.parse::<PathAndQuery>();
+    parts.path_and_query = Some(path.map_err(|e| wrong(e.to_string()))?);
+    Uri::from_parts(parts).map_err(|e| wrong(e.to_string()))
 }
 
 fn text(key: &str, value: &str) -> Value {
@@ -380,21 +415,58 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_receiver_is_a_url() {
-        for (url, shown) in [
+    #[test]
+    fn a_receiver_is_a_url() {
+        for (url, expected) in [
             (
                 "http://127.0.0.1:4318",
                 Some("http://127.0.0.1:4318/v1/logs"),
             ),
             ("https://c.example/", Some("https://c.example/v1/logs")),
-            ("https://c.example/in?key=1", Some("https://c.example/in")),
+            (
+                "https://c.example?key=1",
+                Some("https://c.example/v1/logs?key=1"),
+            ),
+            (
+                "https://c.example/?key=1/",
+                Some("https://c.example/v1/logs?key=1/"),
+            ),
+            (
+                "https://c.example/in?key=1",
+                Some("https://c.example/in?key=1"),
+            ),
             ("http://", None),
             ("https://user:secret@c.example/v1/logs", None),
             ("http://a b/", None),
         ] {
-            let made = Otlp::to(url).ok().map(|otlp| otlp.shown());
-            assert_eq!(made.as_deref(), shown, "{url}");
+            let made = receiver(url).ok().map(|uri| uri.to_string());
+            assert_eq!(made.as_deref(), expected, "{url}");
+            let shown = Otlp::with_headers(url, None).ok().map(|otlp| otlp.shown());
+            let expected = expected.and_then(|url| url.split('?').next());
+            assert_eq!(shown.as_deref(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn headers_go_by_https_or_stay_on_this_machine() {
+        for (url, is_fine) in [
+            ("https://c.example", true),
+            ("http://127.0.0.1:4318", true),
+            ("http://[::1]:4318", true),
+            ("http://localhost:4318/v1/logs", true),
+            ("http://c.example:4318", false),
+            ("http://10.0.0.1/v1/logs", false),
+        ] {
+            let given = Some(("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a-long-key"));
+            let made = Otlp::with_headers(url, given);
+            assert_eq!(made.is_ok(), is_fine, "{url}");
+            if let Err(failure) = made {
+                let said = format!("{failure:?}");
+                assert!(said.contains("OTEL_EXPORTER_OTLP_HEADERS"), "{said}");
+                assert!(!said.contains("a-long-key"), "{said}");
+            }
+            // what has no headers may go by http
+            assert!(Otlp::with_headers(url, None).is_ok(), "{url}");
         }
     }
 }

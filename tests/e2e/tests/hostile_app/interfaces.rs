@@ -169,7 +169,13 @@ async fn an_application_that_imports_more_is_not_run() -> Result<()> {
             ran.code,
             ran.stderr
         );
-        let is_ours = interface.starts_with("edgepass:credentials/");
+        let is_ours = interface.starts_with("edgepass:credentials");
+        let of_0_2 = interface.starts_with("edgepass:credentials-p2/");
+        ensure!(
+            !of_0_2 || ran.stderr.contains("credential-provider-p2.wasm"),
+            "{interface}: {}",
+            ran.stderr
+        );
         ensure!(
             !is_ours
                 || ran
