@@ -101,6 +101,55 @@ pub fn has_no_secret(text: &str) -> bool {
         })
 }
 
+/// A value in quotes, unless it may be a secret: what was given in a wrong place, or a URL with a password.
+pub fn quoted(text: &str) -> String {
+    match has_no_secret(text.trim_start_matches("*.")) {
+        true => format!("{text:?}"),
+        false => "what is given (not repeated)".to_owned(),
+    }
+}
+
+/// Whether a text has the form of an option, a path, a URL, a host or a plain word, and no part that looks like a secret.
+pub fn is_harmless(text: &str) -> bool {
+    let rest = text.strip_prefix("~/").unwrap_or(text);
+    let is_option = text.starts_with('-');
+    let is_path = rest.contains(['/', '\\']) || text.starts_with("~/");
+    let is_file = rest.rsplit_once('.').is_some_and(|(name, extension)| {
+        !name.is_empty()
+            && (1..=5).contains(&extension.len())
+            && extension.bytes().all(|b| b.is_ascii_lowercase())
+    });
+    let is_word = rest
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || matches!(b, b'-' | b'_'));
+    let is_folder = matches!(rest, "." | "..");
+    // `api.example:443`, `:8080`
+    let (host, port) = rest.split_once(':').unwrap_or((rest, ""));
+    let is_host = (host.is_empty() || host.contains('.'))
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'))
+        && port.len() <= 5
+        && port.bytes().all(|b| b.is_ascii_digit());
+    (is_option || is_path || is_file || is_word || is_folder || is_host) && has_no_secret(rest)
+}
+
+/// The same of an argument in the words of clap, which has options with the names of their values.
+pub fn is_harmless_argument(text: &str) -> bool {
+    is_harmless(without_value_name(text))
+}
+
+/// An option as clap writes a known one, `--listen <ADDRESS:PORT>`, by its name alone.
+fn without_value_name(text: &str) -> &str {
+    let is_value_name = |rest: &str| {
+        rest.bytes()
+            .all(|b| b.is_ascii_uppercase() || b":_<>[]./=".contains(&b))
+    };
+    text.split_once(" <")
+        .filter(|(name, rest)| name.starts_with("--") && is_value_name(rest))
+        .map_or(text, |(name, _)| name)
+}
+
 /// How a message names a file: by its path, unless that may be something else.
 pub fn named(path: &Path) -> String {
     match path.to_str().filter(|text| has_no_secret(text)) {

@@ -2,37 +2,13 @@
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
-use edgepass::repeat::has_no_secret;
+pub(crate) use edgepass::repeat::is_harmless;
+use edgepass::repeat::is_harmless_argument;
 
 use super::grant;
 
 /// What stands in the place of the rest.
 const NOT_REPEATED: &str = "(not repeated)";
-
-/// Whether a text has the form of an option, a path, a URL, a host or a plain word, and no part that looks like a secret.
-pub(crate) fn is_harmless(text: &str) -> bool {
-    let rest = text.strip_prefix("~/").unwrap_or(text);
-    let is_option = text.starts_with('-');
-    let is_path = rest.contains(['/', '\\']) || text.starts_with("~/");
-    let is_file = rest.rsplit_once('.').is_some_and(|(name, extension)| {
-        !name.is_empty()
-            && (1..=5).contains(&extension.len())
-            && extension.bytes().all(|b| b.is_ascii_lowercase())
-    });
-    let is_word = rest
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || matches!(b, b'-' | b'_'));
-    let is_folder = matches!(rest, "." | "..");
-    // `api.example:443`, `:8080`
-    let (host, port) = rest.split_once(':').unwrap_or((rest, ""));
-    let is_host = (host.is_empty() || host.contains('.'))
-        && host
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'))
-        && port.len() <= 5
-        && port.bytes().all(|b| b.is_ascii_digit());
-    (is_option || is_path || is_file || is_word || is_folder || is_host) && has_no_secret(rest)
-}
 
 /// A usage error that repeats nothing that may be a secret, and says where one belongs.
 pub(crate) fn usage(mut error: clap::Error) -> clap::Error {
@@ -52,23 +28,12 @@ pub(crate) fn usage(mut error: clap::Error) -> clap::Error {
     ];
     for kind in given {
         let is_harmful = matches!(error.get(kind), Some(ContextValue::String(text))
-            if !is_harmless(without_value_name(text)));
+            if !is_harmless_argument(text));
         if is_harmful {
             error.insert(kind, ContextValue::String(NOT_REPEATED.to_owned()));
         }
     }
     error
-}
-
-/// An option as clap writes a known one, `--listen <ADDRESS:PORT>`, by its name alone.
-fn without_value_name(text: &str) -> &str {
-    let is_value_name = |rest: &str| {
-        rest.bytes()
-            .all(|b| b.is_ascii_uppercase() || b":_<>[]./=".contains(&b))
-    };
-    text.split_once(" <")
-        .filter(|(name, rest)| name.starts_with("--") && is_value_name(rest))
-        .map_or(text, |(name, _)| name)
 }
 
 #[cfg(test)]

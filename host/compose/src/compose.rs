@@ -158,11 +158,26 @@ pub fn standalone(provider: Part, adapters: Part, command: Part) -> Result<Vec<u
     encode(&graph, &provider.name)
 }
 
+/// What a token store exports.
+const TOKEN_STORE: &str = "edgepass:credentials/token-store@";
+
 /// The provider with what exports its token store plugged into it. What that imports becomes the provider's.
 fn with_token_store(provider: Part, store: Part) -> Result<Part, Error> {
     let mut graph = CompositionGraph::new();
     let provider = Member::register(&mut graph, "edgepass:provider", provider)?;
     let store = Member::register(&mut graph, "edgepass:token-store", store)?;
+    // whatever fits would be plugged, and what fits may be something else
+    if !store
+        .exports
+        .iter()
+        .any(|name| name.starts_with(TOKEN_STORE))
+    {
+        return Err(Error::NoTokenStore {
+            store: store.name,
+            provider: provider.name,
+            reason: "it exports no token-store".to_owned(),
+        });
+    }
     plug(&mut graph, vec![store.id], provider.id).map_err(|error| Error::NoTokenStore {
         store: store.name,
         provider: provider.name.clone(),

@@ -161,11 +161,17 @@ impl Application {
                 "over WASI 0.2 an application has a provider of its own: `edgepass compose --provider wasm/credential-provider-p2.wasm`, for a host that answers what that imports (docs/wasi-0-2.md)",
             );
         }
-        match find("edgepass:credentials/") {
-            Some(name) if error_names(error, name) => failure.hint(
+        let mut ours = imports
+            .iter()
+            .filter(|name| name.starts_with("edgepass:credentials/"));
+        match ours.find(|name| error_names(error, name)) {
+            Some(_) => failure.hint(
                 "an application calls edgepass itself only where --provide says so (--provide credential-provider); one whose requests get tokens by the rules needs none of it",
             ),
-            _ => failure.hint(
+            None if error_names(error, "exceeds memory limits") => {
+                failure.hint("give it more by --max-memory, in MiB")
+            }
+            None => failure.hint(
                 "it may import WASI 0.2 and 0.3, but no sockets of its own: what it sends goes out by wasi:http",
             ),
         }

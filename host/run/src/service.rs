@@ -83,6 +83,8 @@ pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failur
         } else {
             usize::try_from(arguments.max_requests_per_instance).unwrap_or(usize::MAX)
         },
+        // an instance of WASI 0.2 is of one request: `wasmtime serve` has it so, and what languages make of it counts on it
+        in_all: if is_0_2 { 1 } else { usize::MAX },
     });
     // whoever has started this reads where it is
     let said = writeln!(io::stdout(), "http://{address}").and_then(|()| io::stdout().flush());
@@ -206,6 +208,7 @@ struct Service {
     pre: ProxyPre<State>,
     request_timeout: Duration,
     at_once: usize,
+    in_all: usize,
 }
 
 impl HandlerState for Service {
@@ -228,6 +231,7 @@ impl HandlerState for Service {
             expiration: Life::new(self.request_timeout),
             state: Worker {
                 at_once: self.at_once,
+                in_all: self.in_all,
                 request_timeout: self.request_timeout,
             },
         })
@@ -272,6 +276,7 @@ impl WorkerExpiration for Life {
 
 struct Worker {
     at_once: usize,
+    in_all: usize,
     request_timeout: Duration,
 }
 
@@ -279,8 +284,10 @@ impl WorkerState for Worker {
     type StoreData = State;
     type RequestData = ();
 
-    fn should_accept_request(&self, concurrent: usize, _total: usize) -> ShouldAccept {
-        if concurrent < self.at_once {
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        if total >= self.in_all {
+            ShouldAccept::Never
+        } else if concurrent < self.at_once {
             ShouldAccept::Yes
         } else {
             ShouldAccept::No

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use edgepass_core::{ErrorClass, TokenRequest};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::sync::watch::{Receiver, Sender};
 
 use super::Authorized;
@@ -93,6 +93,14 @@ impl Outcome {
     }
 }
 
+/// A method, of which an application could make as long a text as it likes: what is longer than any that is registered is
+/// named as OpenTelemetry names what it does not know.
+fn method_of(method: &Method) -> String {
+    const MOST: usize = 32;
+    let text = method.as_str();
+    if text.len() > MOST { "_OTHER" } else { text }.to_owned()
+}
+
 impl Record {
     pub(super) fn of<B>(component: &str, request: &Request<B>) -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -110,7 +118,7 @@ impl Record {
             rule: None,
             identity: String::new(),
             scopes: Vec::new(),
-            method: request.method().to_string(),
+            method: method_of(request.method()),
             destination: format!("{}://{place}", uri.scheme_str().unwrap_or_default()),
             outcome: Outcome::Pending,
             token: None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edgepass_core::{Error, ErrorClass};
-use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -178,7 +178,7 @@ impl Inner {
         if !self.downstream.names(request.uri()) && !self.reach.permits(request.uri()) {
             let place = place_of(&request);
             log::warn!(
-                "a request to {place} is refused: no rule names that host, and the application may reach no other"
+                "a request to {place} is refused: no rule names that host and port, nor does --allow-host (`host` and `port` in `match` of a rule, or --allow-host HOST:PORT)"
             );
             return Err(WasiError::HttpRequestDenied);
         }
@@ -272,6 +272,7 @@ impl Inner {
         patience: Patience,
     ) -> Result<Response<Incoming>, WasiError> {
         let place = place_of(&request).to_owned();
+        let request = with_length(request);
         match timeout(patience.first, self.client.send(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => match error.downcast_ref::<Error>() {
@@ -291,6 +292,16 @@ impl Inner {
             Err(_) => Err(WasiError::ConnectionReadTimeout),
         }
     }
+}
+
+/// Says of a request whose method expects content that it has none (RFC 9110 section 8.6): services answer 411 otherwise.
+fn with_length(mut request: Request<WasiBody>) -> Request<WasiBody> {
+    let expects = [Method::POST, Method::PUT, Method::PATCH].contains(request.method());
+    if expects && request.body().is_end_stream() {
+        let length = request.headers_mut().entry(CONTENT_LENGTH);
+        length.or_insert(HeaderValue::from_static("0"));
+    }
+    request
 }
 
 /// Without a user name, which is a secret at times.

@@ -1,5 +1,6 @@
 //! Which hosts an application may ask without a token.
 
+use crate::repeat::quoted;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use edgepass_core::ConfigError;
@@ -42,7 +43,7 @@ impl Reach {
                     let port = port.ok_or_else(|| {
                         refusal(
                             setting,
-                            format!("{host:?} has no number of a port after `:`"),
+                            format!("{} has no number of a port after `:`", quoted(host)),
                             "write host:8443, an IPv6 address in brackets",
                         )
                     })?;

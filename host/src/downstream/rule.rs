@@ -1,5 +1,6 @@
 //! One rule: which requests it is for, and the token that they get.
 
+use crate::repeat::quoted;
 use std::net::Ipv4Addr;
 
 use edgepass_core::config::http::HttpRuleFile;
@@ -256,7 +257,7 @@ pub(super) fn check_host(place: &str, host: &str) -> Result<String, ConfigError>
     }
     Err(refusal(
         place,
-        format!("{host:?} is neither a host nor `*.` and a domain"),
+        format!("{} is neither a host nor `*.` and a domain", quoted(host)),
         "leave scheme and path out, give a port by itself, an IPv6 address in brackets, and other letters than ASCII as `xn--`",
     ))
 }
@@ -264,7 +265,7 @@ pub(super) fn check_host(place: &str, host: &str) -> Result<String, ConfigError>
 fn check_header(place: &str, name: &str) -> Result<HeaderName, ConfigError> {
     let setting = format!("{place}.header");
     let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-        let message = format!("{name:?} is not the name of a header");
+        let message = format!("{} is not the name of a header", quoted(name));
         refusal(&setting, message, "use letters, digits and `-`")
     })?;
     if RESERVED_HEADERS.contains(&header.as_str()) {

@@ -391,11 +391,11 @@ fn hosts_that_nobody_names_and_metadata_services_are_not_reached() -> Result<()>
     let config = rules(&lab, 1);
     let application = application()?.display().to_string();
     for (allowed, url, word) in [
-        (None, backend.url("/"), "no rule names that host"),
+        (None, backend.url("/"), "no rule names that host and port"),
         (
             Some("localhost"),
             backend.url("/"),
-            "no rule names that host",
+            "no rule names that host and port",
         ),
         (
             Some("*"),

@@ -82,7 +82,7 @@ pub(crate) fn no_response(asked: &Asked<'_>, error: &HttpError) -> Error {
             ErrorClass::Network,
             format!("the TLS handshake with {host} failed"),
             false,
-            "check that the server speaks TLS 1.2 or 1.3 on that port and asks for no client certificate",
+            "check that the server speaks TLS 1.2 or 1.3 on that port, asks for no client certificate, and has one that is trusted here",
         ),
         HttpErrorKind::Timeout => (
             ErrorClass::Timeout,
