@@ -59,8 +59,12 @@ impl<'l> Release<'l> {
 /// A file in another place, under another name.
 fn place(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to.parent().context("no folder")?)?;
+    // what an earlier run has left may be of another build
+    if to.exists() {
+        fs::remove_file(to)?;
+    }
     // a link is as good, where both are on one disk
-    if to.exists() || fs::hard_link(from, to).is_ok() {
+    if fs::hard_link(from, to).is_ok() {
         return Ok(());
     }
     fs::copy(from, to)?;
@@ -462,6 +466,20 @@ fn the_command_becomes_the_program_that_has_a_compiler() -> Result<()> {
             );
             ensure!(ran.code == code, "{line}: {:?}", ran.code);
         }
+    }
+    // options that it does not have are not lost on the way
+    for (line, option) in [
+        ("--quiet run app.wasm", "--quiet"),
+        ("-q serve-http app.wasm", "--quiet"),
+        ("--error-format json run app.wasm", "--error-format"),
+        ("--error-format text -v compose app.wasm", "--error-format"),
+    ] {
+        let command = Command::other(&lab, &folder.join("edgepass")).bare();
+        let ran = line.split(' ').fold(command, Command::arg).run()?;
+        ensure!(ran.code == Some(2), "{line}: {:?}", ran.code);
+        ensure!(ran.stdout.is_empty(), "{line}: {}", ran.stdout);
+        let words = format!("has no option {option}");
+        ensure!(ran.stderr.contains(&words), "{line}: {}", ran.stderr);
     }
     // and neither
     let alone = Command::other(&lab, &elsewhere.join("edgepass")).bare();

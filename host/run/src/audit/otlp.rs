@@ -2,6 +2,7 @@
 //! with an HTTP receiver takes them. They are sent in batches, by a task of their own; what finds the queue full, or is not taken
 //! after some attempts, is lost and counted.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -239,7 +240,7 @@ impl Target {
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);
         let response = client.send(request).await;
-        let response = response.map_err(|error| Failed::again(error.to_string()))?;
+        let response = response.map_err(|error| Failed::again(in_words(&*error)))?;
         let status = response.status();
         let after = response.headers().get(RETRY_AFTER);
         let after = after.and_then(|value| value.to_str().ok()?.parse().ok());
@@ -262,6 +263,17 @@ impl Target {
             after: after.map(Duration::from_secs),
         })
     }
+}
+
+/// An error and its causes: that there is no connection says less than why.
+fn in_words(error: &dyn Error) -> String {
+    let mut words = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words.push(error.to_string());
+        cause = error.source();
+    }
+    words.join(": ")
 }
 
 struct Failed {
