@@ -167,12 +167,10 @@ fn documented(lab: &Lab, component: &Path, port: Option<u16>) -> Result<Ran> {
     ensure!(words.next() == Some("wasmtime"));
     let mut command = Command::other(lab, &wasmtime_bin()?);
     for word in words {
-        if word == "edgepass-standalone.wasm"
-            && let Some(port) = port
-        {
-            command = command.arg("--env").arg(format!("PLAIN_PORT={port}"));
-        }
         if word == "edgepass-standalone.wasm" {
+            if let Some(port) = port {
+                command = command.arg("--env").arg(format!("PLAIN_PORT={port}"));
+            }
             // no cloud that edgepass knows by itself
             command = command.arg("--env").arg("EDGEPASS_AUTHORITY_HOSTS");
         }

@@ -566,3 +566,6 @@ impl FromEnvironment {
 fn split(text: &str, is: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(is).unwrap_or(text.len()))
 }
+
+#[cfg(test)]
+mod phrases;
