@@ -79,7 +79,7 @@ async fn said(builder: impl Fn() -> Builder) -> Vec<String> {
     let provider = builder().build().await.unwrap();
     let trials = provider.try_credentials(None).await.unwrap();
     for trial in &trials {
-        let problem = trial.problem.as_ref().expect("it is not ready");
+        let problem = trial.problem.as_ref().unwrap();
         said.push(format!("{problem:#}"));
     }
     said
