@@ -17,7 +17,6 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::task::Poll;
 
 use bindings::exports::edgepass::hostile_app::attempts::Guest;
 use futures::future::join_all;
@@ -294,7 +293,7 @@ impl Plan {
         if self.then == Then::Drop {
             // it has gone out by the time the answer does not come
             for _ in 0..3 {
-                if let Poll::Ready(_) = futures::poll!(call.as_mut()) {
+                if futures::poll!(call.as_mut()).is_ready() {
                     break;
                 }
                 wait(300).await;
