@@ -256,7 +256,7 @@ async fn a_token_is_for_the_resource_or_the_audience_that_is_asked_for() -> Resu
     const A: &str = "https://a.example/api";
     const B: &str = "urn:example:b";
     let lab = Lab::new("other_servers_resources")?;
-    let secret = "kept between the two of them for this test";
+    let secret = "wQ8 both of them know it, nobody else wZ3";
     lab.evidence.secret("client secret", secret);
     let clients = json!([{ "client_id": "app", "method": "client_secret_post", "secret": secret }]);
     let idp = Idp::start_with(&lab, &json!({ "clients": clients, "resources": [A, B] }))?;
