@@ -13,6 +13,7 @@ mod browser;
 mod command;
 mod evidence;
 mod lab;
+mod network;
 mod oidc_provider;
 mod paths;
 mod redis_server;
@@ -21,6 +22,7 @@ pub use browser::{Browser, Page};
 pub use command::{Command, Ran};
 pub use evidence::{Evidence, warnings};
 pub use lab::{GRAPH, Lab, PATIENCE, forced, graph, until};
+pub use network::Network;
 pub use oidc_provider::{Idp, authority};
 pub use paths::{
     artifact, edgepass_bin, edgepass_run_bin, output_root, peers_node, peers_python, peers_rust,

@@ -13,15 +13,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use edgepass::link;
 use edgepass_e2e::leaks::Secrets;
-use edgepass_e2e::{GRAPH, Lab, artifact, memory};
+use edgepass_e2e::{GRAPH, Lab, Network, artifact, memory};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::RwLock;
@@ -29,7 +27,6 @@ use wasmtime::component::{
     Component, ComponentNamedList, ComponentType, Instance, Lift, Linker, Lower,
 };
 use wasmtime::{Engine, Store};
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 /// What the application exports.
 const APP: &str = "edgepass:plain-app/requests@0.1.0";
@@ -641,7 +638,10 @@ impl App {
     async fn of(path: &'static str, lab: &Lab, config: &Value) -> Result<Self> {
         let (engine, component) = compiled(path)?;
         let builder = lab.provider().config_json(config.to_string());
-        let context = builder.build_host()?.context().with_network(Network::new());
+        let context = builder
+            .build_host()?
+            .context()
+            .with_network(Network::default());
         let mut linker = Linker::new(&engine);
         link::add_to_linker(&mut linker)?;
         let mut store = link::store(&engine, context);
@@ -711,48 +711,6 @@ fn compiled(path: &'static str) -> Result<(Engine, Component)> {
     let component = link::compile(&engine, &std::fs::read(artifact(path)?)?)?;
     compiled.push((path, component.clone()));
     Ok((engine, component))
-}
-
-/// A network without a policy.
-struct Network(Client<HttpConnector, WasiBody>);
-
-type Sent = Result<
-    (
-        Response<WasiBody>,
-        Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ),
-    Error,
->;
-
-impl Network {
-    fn new() -> Self {
-        Self(Client::builder(TokioExecutor::new()).build_http())
-    }
-}
-
-impl WasiHttpHooks for Network {
-    fn send_request(
-        &mut self,
-        request: Request<WasiBody>,
-        _: Option<RequestOptions>,
-        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
-        let sent = self.0.request(request);
-        Box::new(async move {
-            let failed =
-                |error: &dyn std::fmt::Display| Error::InternalError(Some(error.to_string()));
-            let response = sent.await.map_err(|error| failed(&error))?;
-            let response = response.map(|body| {
-                let body = body.map_err(move |error| failed(&error));
-                body.boxed_unsync()
-            });
-            let done = async { Ok(()) };
-            Ok((
-                response,
-                Box::new(done) as Box<dyn Future<Output = _> + Send>,
-            ))
-        })
-    }
 }
 
 /// A request as the service got it.

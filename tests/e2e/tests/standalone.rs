@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -104,6 +105,80 @@ fn it_gets_a_token_of_a_platform_under_stock_wasmtime() -> Result<()> {
         claims["aud"] == GRAPH.trim_end_matches("/.default"),
         "{claims}"
     );
+    Ok(())
+}
+
+/// An answer may come in any number of pieces. Each row: what is written, one piece after the other, before the connection
+/// ends; whether there is a token in it.
+#[test]
+fn an_answer_is_whole_however_it_arrives() -> Result<()> {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+    let lab = Lab::new("standalone-pieces")?;
+    let body = |length: usize| {
+        let token = "t".repeat(length);
+        let far = u32::MAX;
+        format!(r#"{{"access_token":"{token}","expires_on":"{far}","token_type":"Bearer"}}"#)
+    };
+    let (short, long) = (body(40), body(9_000));
+    let announced = |length: usize| format!("{HEAD}content-length: {length}\r\n\r\n");
+    let (first, second) = short.split_at(30);
+    let chunk = |part: &str| format!("{:x}\r\n{part}\r\n", part.len());
+    let chunked = format!("{HEAD}transfer-encoding: chunked\r\n\r\n");
+    let rows = [
+        ("at once", vec![announced(short.len()) + &short], true),
+        (
+            "head first",
+            vec![announced(short.len()), short.clone()],
+            true,
+        ),
+        (
+            "in two",
+            vec![announced(short.len()) + first, second.to_owned()],
+            true,
+        ),
+        (
+            "in chunks",
+            vec![chunked + &chunk(first), chunk(second) + "0\r\n\r\n"],
+            true,
+        ),
+        ("long", vec![announced(long.len()) + &long], true),
+        ("cut off", vec![announced(5_000) + &short], false),
+    ];
+    for (name, pieces, is_token) in rows {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream?;
+                // the request has no body, and fits
+                let _ = stream.read(&mut [0; 8_192])?;
+                for piece in &pieces {
+                    stream.write_all(piece.as_bytes())?;
+                    // what is written together may be read together
+                    std::thread::sleep(std::time::Duration::from_millis(200));
+                }
+            }
+            std::io::Result::Ok(())
+        });
+        let mut run = Command::other(&lab, &wasmtime_bin()?).without_azure();
+        for word in ["run", "-S", "http"] {
+            run = run.arg(word);
+        }
+        for variable in [
+            format!("IDENTITY_ENDPOINT=http://127.0.0.1:{port}/msi/token"),
+            "IDENTITY_HEADER=of-this-test".to_owned(),
+        ] {
+            run = run.arg("--env").arg(variable);
+        }
+        let run = run.arg(artifact(STANDALONE)?.display().to_string());
+        let ran = run.arg(GRAPH).run()?;
+        ensure!(
+            (ran.code == Some(0)) == is_token && ran.stdout.is_empty() != is_token,
+            "{name}: {:?} {}",
+            ran.code,
+            ran.stderr
+        );
+    }
     Ok(())
 }
 

@@ -2,15 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 use edgepass::link;
-use edgepass_e2e::{artifact, memory};
-use http::{Request, Response};
-use http_body_util::BodyExt as _;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use edgepass_e2e::{Network, artifact, memory};
 use wasmtime::component::{Component, Instance, Linker};
 use wasmtime::{Engine, Store};
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::cases::{self, Case, Expected};
 use crate::{APPLICATION, World, has_token};
@@ -81,7 +75,10 @@ struct App {
 impl App {
     async fn start(world: &World, engine: &Engine, component: &Component) -> Result<Self> {
         let builder = world.lab.configured(&world.config()?);
-        let context = builder.build_host()?.context().with_network(Network::new());
+        let context = builder
+            .build_host()?
+            .context()
+            .with_network(Network::default());
         let mut linker = Linker::new(engine);
         link::add_to_linker(&mut linker)?;
         let mut store = link::store(engine, context);
@@ -99,47 +96,5 @@ impl App {
         let function = instance.get_typed_func::<(String,), (String,)>(&mut *store, function)?;
         let (told,) = function.call_async(store, (what.to_owned(),)).await?;
         Ok(told)
-    }
-}
-
-/// A network without a policy: what the filter lets out arrives.
-struct Network(Client<HttpConnector, WasiBody>);
-
-type Sent = Result<
-    (
-        Response<WasiBody>,
-        Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ),
-    Error,
->;
-
-impl Network {
-    fn new() -> Self {
-        Self(Client::builder(TokioExecutor::new()).build_http())
-    }
-}
-
-impl WasiHttpHooks for Network {
-    fn send_request(
-        &mut self,
-        request: Request<WasiBody>,
-        _: Option<RequestOptions>,
-        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
-        let sent = self.0.request(request);
-        Box::new(async move {
-            let failed =
-                |error: &dyn std::fmt::Display| Error::InternalError(Some(error.to_string()));
-            let response = sent.await.map_err(|error| failed(&error))?;
-            let response = response.map(|body| {
-                let body = body.map_err(move |error| failed(&error));
-                body.boxed_unsync()
-            });
-            let done = async { Ok(()) };
-            Ok((
-                response,
-                Box::new(done) as Box<dyn Future<Output = _> + Send>,
-            ))
-        })
     }
 }
