@@ -80,6 +80,7 @@ pub(crate) mod consumer {
             "edgepass:credentials/opaque-tokens.[method]token.authorize": trappable,
             "edgepass:credentials/opaque-tokens.[method]token.report-rejection": async | trappable,
             "edgepass:credentials/opaque-tokens.get": trappable,
+            "edgepass:credentials/opaque-tokens.fresh": trappable,
             "edgepass:credentials/status.identities": async,
         },
         with: {

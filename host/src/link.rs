@@ -326,7 +326,16 @@ impl OpaqueToken {
     }
 }
 
-impl opaque_tokens::Host for OpaqueData<'_> {}
+impl opaque_tokens::Host for OpaqueData<'_> {
+    fn fresh(&mut self, request: types::TokenRequest) -> Result<Option<Resource<OpaqueToken>>> {
+        let request = TokenRequest::from(request);
+        let Some(token) = self.provider.fresh_token(&request) else {
+            return Ok(None);
+        };
+        let token = OpaqueToken::new(request, token, clock::now());
+        Ok(Some(self.http.table.push(token)?))
+    }
+}
 
 impl opaque_tokens::HostToken for OpaqueData<'_> {
     fn info(&mut self, token: Resource<OpaqueToken>) -> Result<types::TokenInfo> {

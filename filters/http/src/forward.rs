@@ -50,12 +50,13 @@ pub(crate) async fn send(request: Request) -> Result<Response, ErrorCode> {
         Ok(settings) => settings,
         Err(error) => return refuse(in_words(&error)).await,
     };
-    let rule = match settings.rule_of(&Seen(&request)) {
+    let seen = Seen::of(&request);
+    let rule = match settings.rule_of(&seen) {
         Ok(Some(rule)) => rule,
         Ok(None) => return client::send(request).await,
         Err(error) => return refuse(told(&error)).await,
     };
-    let head = Head::of(&request, &rule.header)?;
+    let head = seen.into_head();
     let (token, headers) = authorized(&head, rule).await?;
     let (answered, answer) = wit_future::new(|| Ok(()));
     let content = Request::consume_body(request, answer);
@@ -89,7 +90,7 @@ pub(crate) async fn send(request: Request) -> Result<Response, ErrorCode> {
     if let Kept::Copy(copy) = &kept {
         copy.forget();
     }
-    tell(sent, answered);
+    tell(sent, answered).await;
     response
 }
 
@@ -127,20 +128,24 @@ async fn next_token(
 
 /// Reports that an answer refuses the token, if it does.
 fn report(answer: &Response, token: &Token) -> Option<crate::token::Outcome> {
-    let challenges = answer.get_headers().get("www-authenticate");
-    let challenge = refused(answer.get_status_code(), &challenges)?;
+    let challenges = || answer.get_headers().get("www-authenticate");
+    let challenge = refused(answer.get_status_code(), challenges)?;
     token.refused(challenge.as_deref())
 }
 
-/// Tells the application what became of its request.
-fn tell(
+/// Tells the application what became of its request. Mostly that is known by now, and a task of its own would be turns of the
+/// event loop.
+async fn tell(
     sent: wit_bindgen::FutureReader<Result<(), ErrorCode>>,
     answered: FutureWriter<Result<(), ErrorCode>>,
 ) {
-    wit_bindgen::spawn_local(async move {
+    let mut telling = Box::pin(async move {
         let result = sent.await;
         _ = answered.write(result).await;
     });
+    if futures::poll!(telling.as_mut()).is_pending() {
+        wit_bindgen::spawn_local(telling);
+    }
 }
 
 /// A call that has nothing to wait for takes one turn of the event loop all the same: wasmtime 48 forgets to delete its

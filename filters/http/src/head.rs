@@ -1,5 +1,7 @@
 //! The head of a request: what rules see of it, and the same again for another request.
 
+use std::cell::OnceCell;
+
 use edgepass_rules::http::HttpRequest;
 use wit_bindgen::{FutureReader, StreamReader};
 
@@ -7,12 +9,49 @@ use crate::bindings::wasi::http::types::{
     ErrorCode, Fields, Method, Request, RequestOptions, Scheme, Trailers,
 };
 
-/// A request as rules see it.
-pub(crate) struct Seen<'a>(pub(crate) &'a Request);
+/// A request as rules see it. Each look at it is a call of the host, so there is one for each of its parts.
+pub(crate) struct Seen<'a> {
+    request: &'a Request,
+    method: Method,
+    scheme: Option<Scheme>,
+    authority: Option<String>,
+    path: Option<String>,
+    headers: OnceCell<Fields>,
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn of(request: &'a Request) -> Self {
+        Self {
+            request,
+            method: request.get_method(),
+            scheme: request.get_scheme(),
+            authority: request.get_authority(),
+            path: request.get_path_with_query(),
+            headers: OnceCell::new(),
+        }
+    }
+
+    /// For a request that a rule is for.
+    pub(crate) fn into_head(self) -> Head {
+        let options = self.request.get_options();
+        Head {
+            method: self.method,
+            // what it was judged by, and not what whoever sends it would choose
+            scheme: self.scheme.unwrap_or(Scheme::Https),
+            authority: self.authority,
+            path: self.path,
+            options: options.map(|options| options.clone()),
+            headers: match self.headers.into_inner() {
+                Some(headers) => headers,
+                None => self.request.get_headers(),
+            },
+        }
+    }
+}
 
 impl HttpRequest for Seen<'_> {
     fn method(&self) -> String {
-        let name = match self.0.get_method() {
+        let name = match &self.method {
             Method::Get => "GET",
             Method::Head => "HEAD",
             Method::Post => "POST",
@@ -22,29 +61,31 @@ impl HttpRequest for Seen<'_> {
             Method::Options => "OPTIONS",
             Method::Trace => "TRACE",
             Method::Patch => "PATCH",
-            Method::Other(name) => return name,
+            Method::Other(name) => name,
         };
         name.to_owned()
     }
 
     fn scheme(&self) -> Option<String> {
-        Some(match self.0.get_scheme()? {
-            Scheme::Http => "http".to_owned(),
-            Scheme::Https => "https".to_owned(),
+        let name = match self.scheme.as_ref()? {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
             Scheme::Other(name) => name,
-        })
+        };
+        Some(name.to_owned())
     }
 
     fn authority(&self) -> Option<String> {
-        self.0.get_authority()
+        self.authority.clone()
     }
 
     fn path(&self) -> Option<String> {
-        self.0.get_path_with_query()
+        self.path.clone()
     }
 
     fn header(&self, name: &str) -> Vec<Vec<u8>> {
-        self.0.get_headers().get(name)
+        let headers = self.headers.get_or_init(|| self.request.get_headers());
+        headers.get(name)
     }
 }
 
@@ -55,7 +96,7 @@ pub(crate) struct Head {
     authority: Option<String>,
     path: Option<String>,
     options: Option<RequestOptions>,
-    /// Those of the application, without the one that is for the token.
+    /// Those of the application.
     headers: Fields,
 }
 
@@ -69,30 +110,13 @@ pub(crate) type Content = (
 pub(crate) type Made = (Request, FutureReader<Result<(), ErrorCode>>);
 
 impl Head {
-    /// Of a request that a rule is for. What the application has put into the token's header is left out.
-    pub(crate) fn of(request: &Request, header: &str) -> Result<Self, ErrorCode> {
-        let headers = request.get_headers().clone();
-        headers
-            .delete(header)
-            .map_err(|_| ErrorCode::ConfigurationError)?;
-        Ok(Self {
-            method: request.get_method(),
-            // what it was judged by, and not what whoever sends it would choose
-            scheme: request.get_scheme().unwrap_or(Scheme::Https),
-            authority: request.get_authority(),
-            path: request.get_path_with_query(),
-            options: request.get_options().map(|options| options.clone()),
-            headers,
-        })
-    }
-
     /// How long the body is, if that is announced.
     pub(crate) fn content_length(&self) -> Option<usize> {
         let value = self.headers.get("content-length").into_iter().next()?;
         std::str::from_utf8(&value).ok()?.trim().parse().ok()
     }
 
-    /// The headers once more.
+    /// The headers once more, for a token in the place of what the application has in that header.
     pub(crate) fn headers(&self) -> Fields {
         self.headers.clone()
     }
@@ -107,7 +131,10 @@ impl Head {
         let options = self.options.as_ref().map(RequestOptions::clone);
         let (request, sent) = Request::new(headers, content, trailers, options);
         let set = || {
-            request.set_method(&self.method)?;
+            // the one that a request has by itself
+            if !matches!(self.method, Method::Get) {
+                request.set_method(&self.method)?;
+            }
             request.set_scheme(Some(&self.scheme))?;
             request.set_authority(self.authority.as_deref())?;
             request.set_path_with_query(self.path.as_deref())

@@ -172,9 +172,17 @@ impl HttpRule {
 }
 
 /// Whether an answer refuses the token: a 401, and a 403 that asks for claims. In that case the challenge, if it has one:
-/// of several that with claims (RFC 9110 section 11.6.1 permits several headers, and several challenges in each).
-pub fn refused(status: u16, www_authenticate: &[Vec<u8>]) -> Option<Option<String>> {
-    let values = www_authenticate.iter();
+/// of several that with claims (RFC 9110 section 11.6.1 permits several headers, and several challenges in each). Of other
+/// answers nobody asks for the values of `www-authenticate`.
+pub fn refused(
+    status: u16,
+    www_authenticate: impl FnOnce() -> Vec<Vec<u8>>,
+) -> Option<Option<String>> {
+    if !matches!(status, 401 | 403) {
+        return None;
+    }
+    let values = www_authenticate();
+    let values = values.iter();
     let values = values.filter_map(|value| std::str::from_utf8(value).ok());
     let challenges = values.filter_map(|value| {
         let challenge = challenge::from_www_authenticate(value)?;
@@ -183,11 +191,7 @@ pub fn refused(status: u16, www_authenticate: &[Vec<u8>]) -> Option<Option<Strin
         Some((value, asks, challenge.claims.is_some()))
     });
     let challenges: Vec<_> = challenges.collect();
-    let is_refusal = match status {
-        401 => true,
-        403 => challenges.iter().any(|(_, asks, _)| *asks),
-        _ => false,
-    };
+    let is_refusal = status == 401 || challenges.iter().any(|(_, asks, _)| *asks);
     is_refusal.then(|| {
         let with_claims = challenges.iter().find(|(_, _, has)| *has);
         let chosen = with_claims.or(challenges.first());

@@ -101,14 +101,20 @@ pub(crate) async fn try_credentials(identity: Option<&str>) -> Result<Vec<Creden
 /// The cached token, if it may be served. A host that calls alone asks before it asks for a token, and is to do that
 /// where there is more to be done than to serve what is cached.
 pub(crate) fn cached(request: &TokenRequest) -> Option<AccessToken> {
-    let token = with(|driver| match driver.host_alone {
-        true => driver.engine.fresh(now(), request),
-        false => driver.engine.cached(now(), request),
-    })
-    .ok()
-    .flatten();
+    let alone = with(|driver| driver.host_alone);
+    if alone.unwrap_or(false) {
+        return fresh(now(), request);
+    }
+    let token = with(|driver| driver.engine.cached(now(), request));
     settle();
-    token
+    token.ok().flatten()
+}
+
+/// The cached token, where [`token`] would answer with it and begin nothing.
+pub(crate) fn fresh(now: Now, request: &TokenRequest) -> Option<AccessToken> {
+    let token = with(|driver| driver.engine.fresh(now, request));
+    settle();
+    token.ok().flatten()
 }
 
 /// A resource refused a token.

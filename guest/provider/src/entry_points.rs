@@ -101,8 +101,9 @@ mod opaque {
 
     pub(super) use bindings::{
         __callback_get, __post_return_method_token_authorize, __post_return_method_token_info,
-        __post_return_method_token_report_rejection, _export_method_token_authorize_cabi,
-        _export_method_token_info_cabi, _export_method_token_report_rejection_cabi, Guest, Token,
+        __post_return_method_token_report_rejection, _export_fresh_cabi,
+        _export_method_token_authorize_cabi, _export_method_token_info_cabi,
+        _export_method_token_report_rejection_cabi, Guest, Token,
     };
 
     /// # Safety

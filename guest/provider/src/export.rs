@@ -8,8 +8,8 @@ use edgepass_bindings::types::{
 use edgepass_core::Secret;
 
 use crate::bindings::exports::edgepass::credentials::{credential_provider, opaque_tokens, status};
-use crate::driver;
 use crate::opaque::OpaqueToken;
+use crate::{driver, imports};
 
 /// What the entry points call.
 pub(crate) struct Component;
@@ -78,7 +78,19 @@ impl opaque_tokens::Guest for Component {
     async fn get(request: TokenRequest) -> Result<opaque_tokens::Token, CredentialError> {
         let request = request.into();
         let token = driver::token(edgepass_core::TokenRequest::clone(&request)).await?;
-        Ok(opaque_tokens::Token::new(OpaqueToken::new(request, token)))
+        Ok(opaque_tokens::Token::new(OpaqueToken::new(
+            request,
+            token,
+            imports::now(),
+        )))
+    }
+
+    fn fresh(request: TokenRequest) -> Option<opaque_tokens::Token> {
+        let request = request.into();
+        let now = imports::now();
+        let token = driver::fresh(now, &request)?;
+        let token = OpaqueToken::new(request, token, now);
+        Some(opaque_tokens::Token::new(token))
     }
 }
 

@@ -16,8 +16,12 @@ pub(crate) struct OpaqueToken {
 }
 
 impl OpaqueToken {
-    pub(crate) fn new(request: core::TokenRequest, token: core::AccessToken) -> Self {
-        let expires = token.moments(imports::now()).expires;
+    pub(crate) fn new(
+        request: core::TokenRequest,
+        token: core::AccessToken,
+        now: core::Now,
+    ) -> Self {
+        let expires = token.moments(now).expires;
         Self {
             request,
             token,

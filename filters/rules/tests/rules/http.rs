@@ -310,7 +310,7 @@ fn an_answer_refuses_a_token_or_does_not() {
             .collect();
         let expected = expected.map(|challenge: Option<&str>| challenge.map(str::to_owned));
         assert_eq!(
-            refused(status, &values),
+            refused(status, || values),
             expected,
             "{status} {challenges:?}"
         );

@@ -17,6 +17,9 @@ use crate::network::Network;
 
 const REQUESTS: &str = "edgepass:plain-app/requests@0.1.0";
 const CONSUMER: &str = "edgepass:consumer/app@0.1.0";
+/// What an application sets itself, in the variants where it has a token of its own.
+const OWN_HEADER: &str = "x-token";
+
 const ATTEMPTS: &str = "edgepass:hostile-app/attempts@0.1.0";
 
 #[derive(Clone, Debug, ComponentType, Lower)]
@@ -55,11 +58,12 @@ struct Answer {
 
 /// An application that sends requests.
 pub(crate) trait App {
-    /// So many, one after the other.
+    /// So many, one after the other, with this header of its own.
     fn send<'a>(
         &'a mut self,
         port: u16,
         path: &'a str,
+        header: Option<&'a str>,
         count: usize,
     ) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 }
@@ -85,13 +89,20 @@ impl<T: Send + 'static> Running<T> {
         Ok(function.call_async(store, arguments).await?)
     }
 
-    async fn send(&mut self, port: u16, path: &str, count: usize) -> Result<()> {
+    async fn send(
+        &mut self,
+        port: u16,
+        path: &str,
+        header: Option<&str>,
+        count: usize,
+    ) -> Result<()> {
+        let headers = header.map(|value| (OWN_HEADER.to_owned(), value.to_owned()));
         let message = Message {
             method: "GET".to_owned(),
             scheme: Some("http".to_owned()),
             authority: Some(format!("127.0.0.1:{port}")),
             path: Some(path.to_owned()),
-            headers: Vec::new(),
+            headers: headers.into_iter().collect(),
             content: None,
         };
         for _ in 0..count {
@@ -169,9 +180,10 @@ impl App for Plain {
         &'a mut self,
         port: u16,
         path: &'a str,
+        header: Option<&'a str>,
         count: usize,
     ) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>> {
-        Box::pin(self.0.send(port, path, count))
+        Box::pin(self.0.send(port, path, header, count))
     }
 }
 
@@ -212,8 +224,9 @@ impl App for Composed {
         &'a mut self,
         port: u16,
         path: &'a str,
+        header: Option<&'a str>,
         count: usize,
     ) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>> {
-        Box::pin(self.0.send(port, path, count))
+        Box::pin(self.0.send(port, path, header, count))
     }
 }

@@ -83,6 +83,37 @@ impl Audit for Kept {
     }
 }
 
+/// What is measured beside the others.
+struct Variant<'a> {
+    name: &'static str,
+    app: &'a mut dyn App,
+    path: &'a str,
+    header: Option<&'a str>,
+    samples: Samples,
+}
+
+impl<'a> Variant<'a> {
+    fn of(
+        name: &'static str,
+        app: &'a mut dyn App,
+        path: &'a str,
+        header: Option<&'a str>,
+    ) -> Self {
+        let samples = Samples::default();
+        Self {
+            name,
+            app,
+            path,
+            header,
+            samples,
+        }
+    }
+
+    async fn send(&mut self, port: u16) -> Result<()> {
+        self.app.send(port, self.path, self.header, REQUESTS).await
+    }
+}
+
 struct Bench {
     emulator: Emulator,
     service: Service,
@@ -136,49 +167,43 @@ impl Bench {
         let (plain, composed) = (compiled(&plain)?, compiled(&composed)?);
         let (named, other) = ("/v1/x", "/other");
         let mut without = Plain::start(&self.engine, &plain, hook()).await?;
+        let mut own_hooked = Plain::start(&self.engine, &plain, hook()).await?;
         let mut with = Plain::start(&self.engine, &plain, hook()).await?;
         let audited = hook().audited("plain-app", kept);
         let mut audited = Plain::start(&self.engine, &plain, audited).await?;
         let mut alone = Composed::start(&self.engine, &plain, self.host()?).await?;
+        let mut own_alone = Composed::start(&self.engine, &plain, self.host()?).await?;
         let mut passing = Composed::start(&self.engine, &composed, self.host()?).await?;
         let mut filtered = Composed::start(&self.engine, &composed, self.host()?).await?;
 
-        let mut variants: Vec<(&str, &mut dyn App, &str, Samples)> = vec![
-            (
-                "no rule, through the hook",
-                &mut without,
+        // as long as what the hook and the filter set
+        let request = TokenRequest::for_scopes([SCOPE]);
+        let (_, header) = provider.get_header(&request).await?;
+        let own = "t".repeat(header.expose().len());
+        let own = Some(own.as_str());
+        let mut variants = vec![
+            Variant::of("no rule, through the hook", &mut without, other, None),
+            Variant::of(
+                "the same, a header of the token's length by the application itself",
+                &mut own_hooked,
                 other,
-                Samples::default(),
+                own,
             ),
-            (
-                "**a token by the hook**",
-                &mut with,
-                named,
-                Samples::default(),
-            ),
-            (
-                "the same, with a record of each",
-                &mut audited,
-                named,
-                Samples::default(),
-            ),
-            ("no hook, no filter", &mut alone, other, Samples::default()),
-            (
-                "no rule, through the filter",
-                &mut passing,
+            Variant::of("**a token by the hook**", &mut with, named, None),
+            Variant::of("the same, with a record of each", &mut audited, named, None),
+            Variant::of("no hook, no filter", &mut alone, other, None),
+            Variant::of(
+                "the same, a header of the token's length by the application itself",
+                &mut own_alone,
                 other,
-                Samples::default(),
+                own,
             ),
-            (
-                "**a token by the filter**",
-                &mut filtered,
-                named,
-                Samples::default(),
-            ),
+            Variant::of("no rule, through the filter", &mut passing, other, None),
+            Variant::of("**a token by the filter**", &mut filtered, named, None),
         ];
-        for (_, app, path, _) in &mut variants {
+        for variant in &mut variants {
             // connections, tokens
-            app.send(port, path, REQUESTS).await?;
+            variant.send(port).await?;
         }
         let exchanges = exchanges(&provider).await?;
         for round in 0..rounds {
@@ -187,13 +212,15 @@ impl Bench {
                 order.reverse();
             }
             for n in order {
-                let Some((_, app, path, samples)) = variants.get_mut(n) else {
+                let Some(variant) = variants.get_mut(n) else {
                     continue;
                 };
                 for _ in 0..BATCHES {
                     let begun = Instant::now();
-                    app.send(port, path, REQUESTS).await?;
-                    samples.add(round, [nanoseconds(begun) / REQUESTS_F]);
+                    variant.send(port).await?;
+                    variant
+                        .samples
+                        .add(round, [nanoseconds(begun) / REQUESTS_F]);
                 }
             }
         }
@@ -205,7 +232,7 @@ impl Bench {
         ensure!(counted > 0, "no request had a token");
         let samples: Vec<_> = variants
             .into_iter()
-            .map(|(name, _, _, samples)| (name, samples))
+            .map(|variant| (variant.name, variant.samples))
             .collect();
         let mut out = requests(&samples)?;
         out += &self.composed_calls(rounds).await?;
@@ -274,13 +301,17 @@ impl Bench {
     }
 }
 
-/// The table of requests. The first three are compared with the first, the others with the fourth.
+/// The table of requests. The first half is compared with the first, the other with its first.
 fn requests(variants: &[(&str, Samples)]) -> Result<String> {
     let mut out = String::from(
         "| one request of the application | median | 99th percentile | over the one without | ratio |\n|---|---:|---:|---:|---:|\n",
     );
     for (n, (name, samples)) in variants.iter().enumerate() {
-        let base = variants.get(if n < 3 { 0 } else { 3 });
+        let base = variants.get(if n < variants.len() / 2 {
+            0
+        } else {
+            variants.len() / 2
+        });
         let (_, base) = base.context("nothing to compare with")?;
         let over = samples.compared(base, |a, b| a - b);
         let ratio = samples.compared(base, |a, b| a / b);

@@ -92,6 +92,12 @@ impl Guest for App {
         let headers = Fields::new();
         token.authorize(&headers).map_err(|error| refusal(&error))?;
         let set = headers.get("authorization");
+        let fresh = opaque_tokens::fresh(&request(&scope)).ok_or("no token is fresh")?;
+        let same = Fields::new();
+        fresh.authorize(&same).map_err(|error| refusal(&error))?;
+        if same.get("authorization") != set {
+            return Err("a fresh token is another than the one that was got".to_owned());
+        }
         let readable = get_header(&request(&scope)).map_err(|error| in_words(&error))?;
         let finished = OutgoingRequest::new(headers).headers();
         match token.authorize(&finished) {

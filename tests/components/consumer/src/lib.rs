@@ -137,9 +137,16 @@ impl Guest for App {
             let token = opaque_tokens::get(request(&scope)).await;
             token.map_err(|error| in_words(&error))
         };
+        let fresh = || opaque_tokens::fresh(&request(&scope));
         let token = get().await?;
         let headers = Fields::new();
         token.authorize(&headers).map_err(|error| refusal(&error))?;
+        let at_once = fresh().ok_or("a token that is cached is not fresh")?;
+        let same = Fields::new();
+        at_once.authorize(&same).map_err(|error| refusal(&error))?;
+        if same.get("authorization") != headers.get("authorization") {
+            return Err("a fresh token is another than the one that was got".to_owned());
+        }
         // a component can read the header back; this one proves with it that the token is the right one
         let set = headers.get("authorization");
         let readable = get_header(request(&scope))
@@ -157,7 +164,13 @@ impl Guest for App {
         let outcome = token
             .report_rejection(None)
             .map_err(|error| in_words(&error))?;
+        if fresh().is_some() {
+            return Err("a token that was refused is fresh".to_owned());
+        }
         let (first, next) = (token.info(), get().await?.info());
+        if fresh().is_none() {
+            return Err("the token after one that was refused is not fresh".to_owned());
+        }
         Ok(format!(
             "{} token by {}, later {late}, {}: {}",
             first.token_type,
