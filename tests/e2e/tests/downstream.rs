@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use edgepass::downstream::{Downstream, OnBehalfOf, Rule};
 use edgepass::{ErrorClass, Provider, Secret, TokenType};
-use edgepass_e2e::{GRAPH, Lab, until};
+use edgepass_e2e::{GRAPH, Lab, jwt, until};
 use edgepass_emulator::{Fault, Mint, User};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -211,10 +211,8 @@ impl Backend {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(seen.clone());
-        let is_ours = seen.token().and_then(claims_of).is_some_and(|claims| {
-            let is = |name, value: &str| claims.get(name).and_then(Value::as_str) == Some(value);
-            is("iss", &self.issuer) && is("aud", GRAPH.trim_end_matches("/.default"))
-        });
+        let token = seen.token();
+        let is_ours = token.is_some_and(|token| jwt::is_for_graph(token, &self.issuer));
         if !is_ours {
             return Ok(refusal(StatusCode::UNAUTHORIZED, "Bearer"));
         }
@@ -267,11 +265,6 @@ impl ClientCertVerifier for AnyCertificate {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
     }
-}
-
-fn claims_of(token: &str) -> Option<Value> {
-    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    serde_json::from_slice(&claims).ok()
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -756,7 +749,7 @@ async fn each_users_requests_have_that_users_token() -> Result<()> {
     }
     resource.tokens(&lab);
     for seen in resource.seen() {
-        let claims = seen.token().and_then(claims_of).context("a token")?;
+        let claims = jwt::claims(seen.token().context("a token")?)?;
         let of = claims.get("oid").and_then(Value::as_str);
         let by = seen
             .headers
