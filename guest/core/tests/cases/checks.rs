@@ -220,7 +220,7 @@ fn contains(what: &str, found: &Value, wanted: &Value) -> Checked {
     }
 }
 
-pub(super) fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, wanted: &T) -> Checked {
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, wanted: &T) -> Checked {
     if found == wanted {
         return Ok(());
     }

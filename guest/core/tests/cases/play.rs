@@ -1,6 +1,5 @@
 //! A case under way: the driver of an engine.
 
-use super::checks::*;
 use super::*;
 
 /// What a case asks for.
