@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use edgepass_core::config::ConsumersFile;
 use edgepass_core::{
     AuthorizationOptions, AuthorizationRequest, ClientAssertion, ConfigError, CredentialTrial,
-    Error, ErrorClass, ErrorDetail, IdentityStatus, RejectionOutcome, TokenRequest,
+    Error, ErrorClass, ErrorDetail, IdentityStatus, RejectionOutcome, Secret, TokenRequest,
 };
 
 use crate::cache::{Cache, Token};

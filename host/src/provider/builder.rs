@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+#[cfg(not(feature = "token-store"))]
+use edgepass_core::ConfigError;
 #[cfg(feature = "token-store")]
 use edgepass_core::config::TokenStoreFile;
 use edgepass_core::config::{HostFile, KeyVaultFile};
-use edgepass_core::{Config, ConfigError, Environment, Secret};
+use edgepass_core::{Config, Environment, Secret};
 use edgepass_settings::formats::Format;
 use wasmtime::component::{Component, Linker};
 use zeroize::Zeroizing;

@@ -1,3 +1,5 @@
+#[cfg(feature = "token-store")]
+use edgepass_core::Config;
 use edgepass_core::Environment;
 #[cfg(feature = "token-store")]
 use edgepass_core::config::TokenStoreFile;

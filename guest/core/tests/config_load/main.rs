@@ -262,7 +262,8 @@ fn unknown_fields_list_the_known_ones() {
 
 #[test]
 fn a_config_error_is_an_error_of_its_class() {
-    let error = Error::from(Config::load(None, &environment(&[TENANT_OF_IT])).unwrap_err());
+    let error =
+        Error::from(Config::load(None, &environment(&[("AZURE_TENANT_ID", TENANT)])).unwrap_err());
     assert_eq!(error.class(), ErrorClass::Configuration);
     assert!(
         error.to_string().starts_with("AZURE_CLIENT_ID: is not set"),
