@@ -1,7 +1,7 @@
 //! What `bindgen!` makes of `wit/`. Its types stay inside this crate.
 
-/// The way in and out: the file of the guests, compiled for the types here, which have the same names and fields. A
-/// link, as `wit/` is, so that the packed crate has both.
+/// The way in and out: the files of the guests, compiled for the types here, which have the same names and fields. Links,
+/// as `wit/` is, so that the packed crate has both.
 mod conv;
 
 /// The world that the provider component targets.

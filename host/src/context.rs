@@ -12,6 +12,7 @@ use edgepass_core::config::ConsumersFile;
 use edgepass_core::config::http::HttpFile;
 use edgepass_core::needs::{CertificateNeed, SignatureNeed};
 use edgepass_core::{Algorithm, ConfigError, Environment, Secret};
+use edgepass_settings::place::innermost;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
@@ -241,17 +242,7 @@ impl Host {
 
     /// Where a setting of a rule stands in the text of the configuration, or what is around it.
     pub(crate) fn place_of_rule(&self, setting: &str) -> Option<&str> {
-        let is_around = |known: &str| {
-            let rest = setting.strip_prefix(known);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        };
-        let known = self
-            .0
-            .rule_places
-            .iter()
-            .filter(|(known, _)| is_around(known));
-        let nearest = known.max_by_key(|(known, _)| known.len());
-        nearest.map(|(_, place)| place.as_str())
+        innermost(&self.0.rule_places, setting)
     }
 
     fn with_environment(&self, wasi: &mut WasiCtxBuilder) -> Context {

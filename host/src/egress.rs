@@ -421,13 +421,19 @@ impl Hooks {
     }
 }
 
-type Sent = Result<
+/// What came of a request of a component's, and what drives its connection until the response has been read.
+pub(crate) type Sent = Result<
     (
         Response<WasiBody>,
         Box<dyn Future<Output = Result<(), Error>> + Send>,
     ),
     Error,
 >;
+
+/// A response whose connection nobody has to drive.
+pub(crate) fn sent(response: Response<WasiBody>) -> Sent {
+    Ok((response, Box::new(async { Ok(()) })))
+}
 
 impl WasiHttpHooks for Hooks {
     fn send_request(
@@ -443,12 +449,8 @@ impl WasiHttpHooks for Hooks {
         }
         let egress = Arc::clone(&self.egress);
         Box::new(async move {
-            let response = egress.send_public(request, options).await?;
             // the response is complete: no connection is left to be driven
-            Ok((
-                response,
-                Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>,
-            ))
+            sent(egress.send_public(request, options).await?)
         })
     }
 

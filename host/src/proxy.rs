@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use base64::Engine as _;
+use edgepass_core::authority::{port_number, split_port};
 use edgepass_core::needs::{Connection, Scheme, is_link_local, is_localhost};
 use edgepass_core::{ConfigError, Environment, Secret};
 use http::Uri;
@@ -216,7 +217,7 @@ impl Proxy {
             Some((user, place)) => (Some(user), place),
             None => (None, authority),
         };
-        let Some((host, port)) = split_port(place) else {
+        let Some((host, port)) = host_and_port(place) else {
             return wrong("is not the URL of an HTTP proxy", form);
         };
         let place = format!("{host}:{}", port.unwrap_or(own_port));
@@ -266,23 +267,15 @@ fn first<'e>(
 }
 
 /// `host`, `host:port`, `[address]`, `[address]:port`; the brackets stay with the host.
-fn split_port(place: &str) -> Option<(&str, Option<u16>)> {
-    let (host, port) = match place.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (place, None),
-    };
+fn host_and_port(place: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = split_port(place);
     let is_bare_address = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
     if host.is_empty() || is_bare_address {
         return None;
     }
-    let number = |port: &str| {
-        let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
-        let port = port.parse().ok().filter(|port| *port != 0);
-        port.filter(|_| is_number)
-    };
     match port {
         None => Some((host, None)),
-        Some(port) => Some((host, Some(number(port)?))),
+        Some(port) => Some((host, Some(port_number(port)?))),
     }
 }
 
@@ -346,7 +339,7 @@ impl Exception {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Some(Self::Address(address.to_canonical(), None));
         }
-        let (host, port) = split_port(text)?;
+        let (host, port) = host_and_port(text)?;
         let (host, is_below) = match host.strip_prefix("*.") {
             Some(below) => (below, true),
             None => (host.strip_prefix('.').unwrap_or(host), false),

@@ -53,14 +53,14 @@ pub(crate) struct TokenStore {
 #[derive(Default)]
 struct Said {
     /// What does not work now.
-    faults: BTreeMap<Part, Fault>,
+    faults: BTreeMap<Ability, Fault>,
     /// Why entries are ignored.
     ignored: BTreeSet<&'static str>,
 }
 
 /// What works or does not by itself: a store that is full gives what it has, and a user may read and not write.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Part {
+enum Ability {
     Keys,
     Connection,
     Get,
@@ -198,11 +198,11 @@ impl TokenStore {
         if only_if_absent {
             command.arg("NX");
         }
-        match self.ask(Part::Put, &command).await? {
+        match self.ask(Ability::Put, &command).await? {
             Value::Okay => return Ok(true),
             Value::Nil if only_if_absent => {}
             Value::Nil => return Ok(false),
-            _ => return Err(self.strange(Part::Put)),
+            _ => return Err(self.strange(Ability::Put)),
         }
         // what was put there by an interface that knows no time to live (`wasi:keyvalue`) is there after its time, too
         let kept = self.read(&key).await?;
@@ -212,7 +212,10 @@ impl TokenStore {
             return Ok(false);
         }
         self.forget(&key).await?;
-        Ok(matches!(self.ask(Part::Put, &command).await?, Value::Okay))
+        Ok(matches!(
+            self.ask(Ability::Put, &command).await?,
+            Value::Okay
+        ))
     }
 
     /// The entry under that key, as it is in the store.
@@ -221,10 +224,10 @@ impl TokenStore {
         let mut command = Cmd::new();
         command.arg("GETRANGE").arg(key).arg(0);
         command.arg(limits::TOKEN_STORE_ENTRY_BYTES - 1);
-        match self.ask(Part::Get, &command).await? {
+        match self.ask(Ability::Get, &command).await? {
             Value::BulkString(sealed) => Ok(Some(sealed).filter(|sealed| !sealed.is_empty())),
             Value::Nil => Ok(None),
-            _ => Err(self.strange(Part::Get)),
+            _ => Err(self.strange(Ability::Get)),
         }
     }
 
@@ -236,32 +239,32 @@ impl TokenStore {
     async fn forget(&self, key: &str) -> Result<(), String> {
         let mut command = Cmd::new();
         command.arg("DEL").arg(key);
-        self.ask(Part::Delete, &command).await.map(drop)
+        self.ask(Ability::Delete, &command).await.map(drop)
     }
 
     async fn current_keys(&self) -> Result<std::sync::Arc<keys::Keys>, String> {
         match self.keys.current().await {
             Ok(keys) => {
-                self.said().works(&[Part::Keys]);
+                self.said().works(&[Ability::Keys]);
                 Ok(keys)
             }
-            Err(fault) => Err(self.said().fails(Part::Keys, fault)),
+            Err(fault) => Err(self.said().fails(Ability::Keys, fault)),
         }
     }
 
-    async fn ask(&self, part: Part, command: &Cmd) -> Result<Value, String> {
+    async fn ask(&self, ability: Ability, command: &Cmd) -> Result<Value, String> {
         let answer = self.server.ask(command).await;
         let mut said = self.said();
         match answer {
             Ok(value) => {
-                said.works(&[Part::Connection, part]);
+                said.works(&[Ability::Connection, ability]);
                 Ok(value)
             }
             Err(Failure::Refused(fault)) => {
-                said.works(&[Part::Connection]);
-                Err(said.fails(part, fault))
+                said.works(&[Ability::Connection]);
+                Err(said.fails(ability, fault))
             }
-            Err(Failure::Gone(fault)) => Err(said.fails(Part::Connection, fault)),
+            Err(Failure::Gone(fault)) => Err(said.fails(Ability::Connection, fault)),
             Err(Failure::LeftAlone(fault)) => Err(fault.to_string()),
             // followed already
             Err(Failure::Moved(node)) => Err(format!("the token store sends to {node}")),
@@ -269,14 +272,14 @@ impl TokenStore {
     }
 
     /// An answer that no store gives to that.
-    fn strange(&self, part: Part) -> String {
+    fn strange(&self, ability: Ability) -> String {
         let fault = ConfigError::new(
             setting("url"),
             "the store answered something else than it was asked",
         );
         let fault =
             fault.hint("look whether a Redis or Valkey of version 6 or later is behind that port");
-        self.said().fails(part, fault)
+        self.said().fails(ability, fault)
     }
 
     fn said(&self) -> MutexGuard<'_, Said> {
@@ -300,20 +303,22 @@ impl TokenStore {
 
 impl Said {
     /// Says it, if it is not what was said last; in words for whoever has asked.
-    fn fails(&mut self, part: Part, fault: Fault) -> String {
+    fn fails(&mut self, ability: Ability, fault: Fault) -> String {
         let text = fault.to_string();
         if !self.faults.values().any(|known| *known == fault) {
             log::warn!("token store: {text}; until it works, each instance asks for itself");
         }
-        self.faults.insert(part, fault);
+        self.faults.insert(ability, fault);
         text
     }
 
-    fn works(&mut self, parts: &[Part]) {
-        let mended = parts.iter().filter_map(|part| self.faults.remove(part));
+    fn works(&mut self, abilities: &[Ability]) {
+        let mended = abilities
+            .iter()
+            .filter_map(|ability| self.faults.remove(ability));
         let mended: Vec<Fault> = mended.collect();
         for fault in mended {
-            // what still stands is another part's, too
+            // what still stands is another ability's, too
             if !self.faults.values().any(|known| *known == fault) {
                 log::info!(
                     "token store: it works again ({}: {})",
@@ -388,17 +393,17 @@ mod tests {
     fn a_fault_stands_until_its_own_part_works() {
         let mut said = Said::default();
         let standing = |said: &Said| Vec::from_iter(said.faults.keys().copied());
-        said.fails(Part::Connection, fault("down"));
+        said.fails(Ability::Connection, fault("down"));
         // it answers, and refuses
-        said.works(&[Part::Connection]);
-        said.fails(Part::Put, fault("full"));
-        assert_eq!(standing(&said), [Part::Put]);
+        said.works(&[Ability::Connection]);
+        said.fails(Ability::Put, fault("full"));
+        assert_eq!(standing(&said), [Ability::Put]);
         // that it gives what it has does not mean that it takes anything
-        said.works(&[Part::Connection, Part::Get]);
-        assert_eq!(standing(&said), [Part::Put]);
-        said.fails(Part::Put, fault("a replica"));
-        assert_eq!(said.faults.get(&Part::Put), Some(&fault("a replica")));
-        said.works(&[Part::Connection, Part::Put]);
+        said.works(&[Ability::Connection, Ability::Get]);
+        assert_eq!(standing(&said), [Ability::Put]);
+        said.fails(Ability::Put, fault("a replica"));
+        assert_eq!(said.faults.get(&Ability::Put), Some(&fault("a replica")));
+        said.works(&[Ability::Connection, Ability::Put]);
         assert!(said.faults.is_empty());
     }
 }

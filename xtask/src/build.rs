@@ -9,284 +9,32 @@
 //! optimisation. What users get is built as users should build it: small, and
 //! without the compiler.
 
-use crate::componentize::Files;
-use crate::digest::sha256;
-use crate::sh::{Cmd, step};
-use crate::stamp::{Stamp, identity};
-use crate::wasm_targets::GUEST;
-use crate::{about, componentize, optimise, setup, trim, wasm_targets, workspace};
-use anyhow::{Context as _, Result};
+mod guests;
+mod interface;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What becomes of a guest crate's core module.
-struct Guest {
-    package: &'static str,
-    batch: Batch,
-    output: Output,
-}
+use anyhow::{Context as _, Result};
 
-/// Guests that one run of cargo compiles: they have a profile and flags of their own.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Batch {
-    Components,
-    Filter,
-    /// The filter with everything. Its features are of dependencies too, so it is no part of another batch.
-    FullFilter,
-}
+use crate::componentize::{self, Files};
+use crate::digest::sha256;
+use crate::sh::{Cmd, step};
+use crate::stamp::{Stamp, identity};
+use crate::wasm_targets::{self, GUEST};
+use crate::{about, optimise, setup, trim, workspace};
 
-impl Batch {
-    pub(crate) const ALL: [Self; 3] = [Self::Components, Self::Filter, Self::FullFilter];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Components => "the components",
-            Self::Filter => "the Envoy filter",
-            Self::FullFilter => "the Envoy filter with every credential",
-        }
-    }
-
-    fn profile(self) -> &'static str {
-        match self {
-            Self::Components => "release",
-            Self::Filter | Self::FullFilter => "filter",
-        }
-    }
-
-    fn features(self) -> &'static [&'static str] {
-        match self {
-            Self::Components | Self::Filter => &[],
-            Self::FullFilter => &["--features", "every-credential"],
-        }
-    }
-
-    /// For the compiler, beside those of every guest.
-    fn flags(self) -> &'static [&'static str] {
-        match self {
-            Self::Components => &[],
-            // SHA-256 as a loop instead of unrolled: 7 kB less for Envoy to compile at its start, and the filter digests
-            // some kilobytes an hour
-            Self::Filter | Self::FullFilter => &["--cfg", "sha2_backend_soft=\"compact\""],
-        }
-    }
-}
-
-/// Where a guest ends.
-enum Output {
-    /// A component that users get.
-    Component(&'static str),
-    /// A part of a component that users get.
-    Part(&'static str),
-    /// A component that only tests use.
-    TestComponent(&'static str),
-    /// A plain module that users get.
-    Filter(&'static str),
-}
-
-/// Every wasm artifact.
-const GUESTS: &[Guest] = &[
-    Guest {
-        package: "edgepass-provider",
-        batch: Batch::Components,
-        output: Output::Component("credential-provider.wasm"),
-    },
-    Guest {
-        package: "edgepass-provider-p2",
-        batch: Batch::Components,
-        output: Output::Component(PROVIDER_P2),
-    },
-    Guest {
-        package: "edgepass-keyvalue",
-        batch: Batch::Components,
-        output: Output::Component(KEYVALUE),
-    },
-    Guest {
-        package: "edgepass-secrets",
-        batch: Batch::Components,
-        output: Output::Component(SECRETS),
-    },
-    Guest {
-        package: "secrets-app",
-        batch: Batch::Components,
-        output: Output::TestComponent("secrets-app.wasm"),
-    },
-    Guest {
-        package: "consumer",
-        batch: Batch::Components,
-        output: Output::TestComponent("consumer.wasm"),
-    },
-    Guest {
-        package: "consumer-p2",
-        batch: Batch::Components,
-        output: Output::TestComponent("consumer-p2.wasm"),
-    },
-    Guest {
-        package: "hostile",
-        batch: Batch::Components,
-        output: Output::TestComponent("hostile.wasm"),
-    },
-    Guest {
-        package: "edgepass-standalone-adapters",
-        batch: Batch::Components,
-        output: Output::Part(ADAPTERS),
-    },
-    Guest {
-        package: "edgepass-standalone-command",
-        batch: Batch::Components,
-        output: Output::Part(STANDALONE_COMMAND),
-    },
-    Guest {
-        package: "hostile-0-2",
-        batch: Batch::Components,
-        output: Output::TestComponent("hostile-0-2.wasm"),
-    },
-    Guest {
-        package: "hostile-app",
-        batch: Batch::Components,
-        output: Output::TestComponent("hostile-app.wasm"),
-    },
-    Guest {
-        package: "edgepass-http",
-        batch: Batch::Components,
-        output: Output::Component(HTTP_FILTER),
-    },
-    Guest {
-        package: "plain-app",
-        batch: Batch::Components,
-        output: Output::TestComponent("plain-app.wasm"),
-    },
-    Guest {
-        package: "plain-0-2",
-        batch: Batch::Components,
-        output: Output::TestComponent("plain-0-2.wasm"),
-    },
-    Guest {
-        package: "plain-0-3",
-        batch: Batch::Components,
-        output: Output::TestComponent("plain-0-3.wasm"),
-    },
-    Guest {
-        package: "to-plain-http",
-        batch: Batch::Components,
-        output: Output::TestComponent("to-plain-http.wasm"),
-    },
-    Guest {
-        package: "edgepass-envoy",
-        batch: Batch::Filter,
-        output: Output::Filter("edgepass-envoy.wasm"),
-    },
-    Guest {
-        package: "edgepass-envoy",
-        batch: Batch::FullFilter,
-        output: Output::Filter("edgepass-envoy-full.wasm"),
-    },
-];
-
-/// A test component that another component is plugged into.
-struct Composition {
-    consumer: &'static str,
-    provider: &'static str,
-    result: &'static str,
-    /// Whether the HTTP filter is between it and the network.
-    has_filter: bool,
-    /// Whether the provider has the token store over `wasi:keyvalue`.
-    has_store: bool,
-    /// What the consumer may share with the provider.
-    allowed: &'static [&'static str],
-}
-
-const COMPOSED: &[Composition] = &[
-    Composition {
-        consumer: "consumer.wasm",
-        provider: PROVIDER,
-        result: "consumer-composed.wasm",
-        has_filter: false,
-        has_store: false,
-        allowed: &[],
-    },
-    Composition {
-        consumer: "consumer.wasm",
-        provider: PROVIDER,
-        result: "consumer-keyvalue.wasm",
-        has_filter: false,
-        has_store: true,
-        allowed: &[],
-    },
-    Composition {
-        consumer: "consumer-p2.wasm",
-        provider: PROVIDER_P2,
-        result: "consumer-p2-composed.wasm",
-        has_filter: false,
-        has_store: false,
-        allowed: &[],
-    },
-    Composition {
-        consumer: "plain-app.wasm",
-        provider: PROVIDER,
-        result: "plain-app-composed.wasm",
-        has_filter: true,
-        has_store: false,
-        allowed: &[],
-    },
-    Composition {
-        consumer: "hostile-app.wasm",
-        provider: PROVIDER,
-        result: "hostile-app-composed.wasm",
-        has_filter: true,
-        has_store: false,
-        allowed: &[],
-    },
-    Composition {
-        consumer: "hostile.wasm",
-        provider: PROVIDER,
-        result: "hostile-composed.wasm",
-        has_filter: false,
-        has_store: false,
-        allowed: &[
-            "edgepass:credentials/assertion-source",
-            "edgepass:credentials/host-certificates",
-            "edgepass:credentials/token-file",
-            "wasi:cli/environment",
-            "wasi:http/client",
-        ],
-    },
-];
+use guests::{
+    ADAPTERS, COMPOSED, GUESTS, Guest, HTTP_FILTER, Output, PROVIDER, STANDALONE_COMMAND,
+};
+pub(crate) use guests::{Batch, KEYVALUE, PROVIDER_P2, SECRETS, STANDALONE};
+use interface::{INTERFACE, interface, interface_p2};
+pub(crate) use interface::{INTERFACE_P2, interface_file};
 
 /// The composed component that tests and the demo run.
 pub(crate) fn composed() -> PathBuf {
     workspace::components().join("consumer-composed.wasm")
 }
-
-/// What a caller's component needs of `wit/`, in one file that needs no other.
-const INTERFACE: &str = "credentials.wit";
-
-/// Its parts: the package's name is in the first.
-const PARTS: [&str; 3] = ["types.wit", "exports.wit", "status.wit"];
-
-/// The same over WASI 0.2.
-pub(crate) const INTERFACE_P2: &str = "credentials-p2.wit";
-
-/// The component that the host embeds.
-const PROVIDER: &str = "credential-provider.wasm";
-
-/// The same engine over WASI 0.2.
-pub(crate) const PROVIDER_P2: &str = "credential-provider-p2.wasm";
-
-/// Tokens as secrets of wasmCloud, in front of that one.
-pub(crate) const SECRETS: &str = "edgepass-secrets.wasm";
-
-/// The store that a provider is given over `wasi:keyvalue`.
-pub(crate) const KEYVALUE: &str = "token-store-keyvalue.wasm";
-
-/// The provider with all that it needs of a host but WASI, and a command.
-pub(crate) const STANDALONE: &str = "edgepass-standalone.wasm";
-
-/// Its parts beside the provider.
-const ADAPTERS: &str = "standalone-adapters.wasm";
-const STANDALONE_COMMAND: &str = "standalone-command.wasm";
-
-/// The HTTP filter for components.
-const HTTP_FILTER: &str = "edgepass-http.wasm";
 
 /// The component that users get.
 pub(crate) fn provider() -> PathBuf {
@@ -365,11 +113,6 @@ pub(crate) fn all() -> Result<()> {
         install(&released().join(command), &workspace::dist().join(command))?;
     }
     Ok(())
-}
-
-/// The interface that callers import, as [`guests`] writes it.
-pub(crate) fn interface_file() -> PathBuf {
-    workspace::dist().join(INTERFACE)
 }
 
 /// The components, and the provider compiled for this machine: what the host
@@ -564,39 +307,6 @@ fn finish(guest: &Guest) -> Result<()> {
         Output::TestComponent(_) => componentize::componentize(&module, &output)?,
     }
     stamp.set()
-}
-
-/// `edgepass:credentials` for those who call it: without what hosts implement and what names something of WASI.
-fn interface() -> Result<String> {
-    let mut text = String::from(
-        "// What callers of a credential provider import: types, `credential-provider` and `status`. Made from wit/.\n",
-    );
-    for name in PARTS {
-        text.push('\n');
-        text.push_str(&part(name)?);
-    }
-    Ok(text)
-}
-
-/// `edgepass:credentials-p2` for those who call it, and in the same file the package of its types.
-fn interface_p2() -> Result<String> {
-    let own = part("p2/exports.wit")?;
-    let (types, status) = (part("types.wit")?, part("status.wit")?);
-    // a package beside another one is in braces
-    let (about, types) = types
-        .split_once(&format!("package {PACKAGE};\n"))
-        .with_context(|| format!("wit/types.wit is not of {PACKAGE}"))?;
-    Ok(format!(
-        "// What callers of a credential provider over WASI 0.2 import: `credential-provider`, its types and `status`. Made from wit/.\n\n{own}\n{about}package {PACKAGE} {{{types}\n{status}}}\n"
-    ))
-}
-
-/// The package of the types.
-const PACKAGE: &str = "edgepass:credentials@0.2.0";
-
-fn part(name: &str) -> Result<String> {
-    let path = workspace::root().join("wit").join(name);
-    fs::read_to_string(&path).with_context(|| format!("cannot read {}", workspace::shown(&path)))
 }
 
 fn precompile() -> Result<()> {

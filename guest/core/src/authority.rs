@@ -24,6 +24,7 @@ pub(crate) use description::{Description, IssuerRule, TENANT_ID};
 pub use endpoint::Endpoint;
 use endpoint::HttpsUrl;
 pub(crate) use host::canonical_authority;
+pub use host::{port_number, split_port};
 #[cfg(feature = "every-credential")]
 pub use issuer::Issuer;
 #[cfg(feature = "every-credential")]

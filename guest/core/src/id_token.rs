@@ -11,8 +11,6 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use keys::check as check_key_set;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256, Sha384, Sha512};

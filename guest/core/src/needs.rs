@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use crate::Algorithm;
+use crate::authority::split_port;
 
 /// All that is needed of a driver, and nothing besides.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -459,17 +460,10 @@ impl FilePattern {
 /// Whether `host[:port]` is an address that no router passes on: this machine's own, those of its link, and the one
 /// under which Azure, AWS and others have their metadata service. Names are not: a resolver could answer anything.
 pub fn is_link_local(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map(|(host, _)| host),
-        None => Some(
-            authority
-                .rsplit_once(':')
-                .map_or(authority, |(host, _)| host),
-        ),
-    };
-    match host.and_then(|host| host.parse::<IpAddr>().ok()) {
-        Some(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
-        Some(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+    let (host, _) = split_port(authority);
+    match bare(host).parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
+        Ok(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
             Some(address) => address.is_loopback() || address.is_link_local(),
             // fd00:ec2::254 is AWS's, and ::23 there that of EKS; the rest of fd00::/8 is somebody's network
             None => {
@@ -481,7 +475,7 @@ pub fn is_link_local(authority: &str) -> bool {
                     )
             }
         },
-        None => false,
+        Err(_) => false,
     }
 }
 
@@ -500,13 +494,18 @@ pub fn is_localhost(name: &str) -> bool {
 /// Whether the host of a URL is this machine: such a name, or an address of its loopback, in brackets where it is one of
 /// IPv6. One of IPv4 that is written as one of IPv6 is the same address.
 pub fn is_loopback(host: &str) -> bool {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    match bare.unwrap_or(host).parse::<IpAddr>() {
+    match bare(host).parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => is_localhost(host),
     }
+}
+
+/// The host of a URL without the brackets around an address of IPv6.
+fn bare(host: &str) -> &str {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    bare.unwrap_or(host)
 }
 
 fn add_each<T: Clone + PartialEq>(to: &mut Vec<T>, from: &[T]) {

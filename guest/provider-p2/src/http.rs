@@ -1,20 +1,18 @@
 //! Requests over WASI 0.2.
 
-use std::future::pending;
-use std::pin::pin;
-
 use edgepass_core::{HttpRequest, HttpResponse, SecretBytes, Via, wipe};
-use futures::future::{Either, select};
 
 use crate::bindings::wasi::http::outgoing_handler;
 use crate::bindings::wasi::http::types::{
-    ErrorCode, Fields, FutureIncomingResponse, IncomingResponse, Method, OutgoingBody,
-    OutgoingRequest, Scheme, http_error_code,
+    ErrorCode, FutureIncomingResponse, IncomingResponse, OutgoingBody, http_error_code,
 };
 use crate::bindings::wasi::io::streams::{InputStream, StreamError};
 use crate::body::{Body, TooLarge};
-use crate::effects::{Certificates, Failure, MAX_HEADER_VALUE_BYTES, fields_of, wanted_headers};
+use crate::effects::{Certificates, Failure};
+use crate::message::{address, answer_to, fields, response};
 use crate::tasks::ready;
+
+pub(crate) use crate::bindings::wasi::http::types::OutgoingRequest as Message;
 
 /// Sends a request and reads what comes back.
 pub(crate) async fn exchange(
@@ -23,7 +21,8 @@ pub(crate) async fn exchange(
     certificates: &Certificates,
 ) -> Result<HttpResponse, Failure> {
     let limit = request.max_response_bytes;
-    let message = build(&request)?;
+    let message = Message::new(fields(&request)?);
+    address(&message, &request)?;
     let content = message.body().map_err(|()| Failure::Unsendable("body"))?;
     // no timeouts of the host's: what takes too long is dropped, and setting each is a call by itself
     let response = match via {
@@ -37,49 +36,7 @@ pub(crate) async fn exchange(
         let response = receive(response).await?;
         read(&response, limit).await
     };
-    // a server may answer before it has taken the whole body, or without taking it: the answer is what counts
-    let upload = async {
-        upload(content, request.body.expose()).await;
-        pending::<()>().await;
-    };
-    match select(pin!(answer), pin!(upload)).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(((), answer)) => answer.await,
-    }
-}
-
-/// The message, without its body.
-fn build(request: &HttpRequest) -> Result<OutgoingRequest, Failure> {
-    let mut fields = fields_of(request.method, &request.headers, &request.body);
-    let headers = Fields::from_list(&fields);
-    for (_, value) in &mut fields {
-        wipe(value);
-    }
-    let message = OutgoingRequest::new(headers.map_err(|_| Failure::Unsendable("headers"))?);
-    let method = match request.method {
-        "POST" => Method::Post,
-        "GET" => Method::Get,
-        "PUT" => Method::Put,
-        other => Method::Other(other.to_owned()),
-    };
-    let scheme = match request.scheme {
-        "https" => Scheme::Https,
-        "http" => Scheme::Http,
-        other => Scheme::Other(other.to_owned()),
-    };
-    message
-        .set_method(&method)
-        .map_err(|()| Failure::Unsendable("method"))?;
-    message
-        .set_scheme(Some(&scheme))
-        .map_err(|()| Failure::Unsendable("scheme"))?;
-    message
-        .set_authority(Some(&request.authority))
-        .map_err(|()| Failure::Unsendable("host name"))?;
-    message
-        .set_path_with_query(Some(&request.path))
-        .map_err(|()| Failure::Unsendable("path"))?;
-    Ok(message)
+    answer_to(upload(content, request.body.expose()), answer).await
 }
 
 /// Feeds the body to the host. What became of it is not asked: the response tells, or the error in its place.
@@ -118,23 +75,15 @@ async fn receive(response: FutureIncomingResponse) -> Result<IncomingResponse, F
     }
 }
 
-async fn read(response: &IncomingResponse, limit: usize) -> Result<HttpResponse, Failure> {
-    let status = response.status();
+async fn read(incoming: &IncomingResponse, limit: usize) -> Result<HttpResponse, Failure> {
+    let status = incoming.status();
     let incomplete = |()| Failure::Code(ErrorCode::HttpResponseIncomplete);
-    let content = response.consume().map_err(incomplete)?;
+    let content = incoming.consume().map_err(incomplete)?;
     let body = {
         let stream = content.stream().map_err(incomplete)?;
         read_all(&stream, limit).await?
     };
-    let fields = response.headers();
-    let headers = wanted_headers(status, body.expose())
-        .filter_map(|name| header(&fields, name).map(|value| (name.to_owned(), value)))
-        .collect();
-    Ok(HttpResponse {
-        status,
-        headers,
-        body,
-    })
+    Ok(response(status, &incoming.headers(), body))
 }
 
 async fn read_all(stream: &InputStream, limit: usize) -> Result<SecretBytes, Failure> {
@@ -162,14 +111,5 @@ async fn read_all(stream: &InputStream, limit: usize) -> Result<SecretBytes, Fai
                 return Err(code.unwrap_or(ErrorCode::HttpResponseIncomplete).into());
             }
         }
-    }
-}
-
-fn header(fields: &Fields, name: &str) -> Option<String> {
-    let value = fields.get(name).into_iter().next()?;
-    if value.len() > MAX_HEADER_VALUE_BYTES {
-        None
-    } else {
-        String::from_utf8(value).ok()
     }
 }

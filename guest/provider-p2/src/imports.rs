@@ -4,15 +4,13 @@
 use edgepass_bindings::types::{
     Algorithm, Assertion, AssertionError, AssertionOptions, CertificateError, ReadError, StoreError,
 };
-use edgepass_core::{Environment, Now, Secret, wipe};
+use edgepass_core::{Now, wipe};
 
 use crate::bindings::edgepass::credentials_p2::{
     assertion_source, host_certificates, token_file, token_store,
 };
-use crate::bindings::wasi::cli::environment;
 use crate::bindings::wasi::clocks::{monotonic_clock, wall_clock};
-use crate::bindings::wasi::http::types::{Fields, HeaderError};
-use crate::bindings::wasi::random::random;
+use crate::bindings::wasi::http::types::HeaderError;
 use crate::tasks::ready;
 
 pub(crate) use crate::bindings::edgepass::credentials_p2::host_certificates::Certificate;
@@ -37,35 +35,15 @@ pub(crate) async fn sleep_until(mono_ms: u64) {
     ready(monotonic_clock::subscribe_instant(when)).await;
 }
 
-/// The environment variables.
-pub(crate) fn environment() -> Environment {
-    Environment::from_pairs(environment::get_environment())
-}
-
-/// A seed for jitter and unguessable names, from the host's random source.
-pub(crate) fn seed() -> [u8; 32] {
-    let mut seed = [0; 32];
-    for (to, from) in seed.iter_mut().zip(random::get_random_bytes(32)) {
-        *to = from;
-    }
-    seed
-}
-
-/// Sets one header in place of what is there. The error says why the fields do not accept it, in words.
-pub(crate) fn set_header(fields: &Fields, name: &str, value: &Secret) -> Result<(), String> {
-    // one copy, which is wiped when it has crossed
-    let mut values = [value.expose().as_bytes().to_vec()];
-    let set = fields.set(name, &values);
-    for value in &mut values {
-        wipe(value);
-    }
-    set.map_err(|error| match error {
+/// Why the fields of a request do not accept a header, in words.
+pub(crate) fn header_refusal(error: &HeaderError, name: &str) -> String {
+    match error {
         HeaderError::Immutable => {
             "they belong to a request already: authorize before it is made".to_owned()
         }
         HeaderError::Forbidden => format!("the host does not allow the header {name}"),
         HeaderError::InvalidSyntax => format!("the host does not accept the value of {name}"),
-    })
+    }
 }
 
 /// The token file.

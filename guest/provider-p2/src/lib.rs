@@ -17,8 +17,12 @@ mod http;
 #[path = "../../provider/src/http_error.rs"]
 mod http_error;
 mod imports;
+#[path = "../../provider/src/message.rs"]
+mod message;
 #[path = "../../provider/src/opaque.rs"]
 mod opaque;
+#[path = "../../provider/src/start.rs"]
+mod start;
 mod tasks;
 
 #[expect(

@@ -18,6 +18,7 @@ use futures::future::select;
 
 use crate::effects::{self, Certificates, Limit};
 use crate::imports::{self, now};
+use crate::start;
 use crate::tasks::{Task, pause, spawn};
 
 /// A token, from the cache or from an exchange.
@@ -262,7 +263,7 @@ fn configuration(environment: &Environment) -> Result<Config, ConfigError> {
 
 impl Driver {
     fn new() -> Result<Self, Error> {
-        let environment = imports::environment();
+        let environment = start::environment();
         let config = configuration(&environment)?;
         // a component that is composed with this one calls the same function as the host, and nothing tells who calls
         let host_alone = environment.get(Environment::EDGEPASS_CALLER) == Some("host");
@@ -271,7 +272,7 @@ impl Driver {
         } else {
             config.consumers.check_client_assertion()
         };
-        let mut engine = Engine::new(config, imports::seed());
+        let mut engine = Engine::new(config, start::seed());
         let timeout_ms = environment.get(Environment::EDGEPASS_TOKEN_TIMEOUT_MS);
         if let Some(timeout_ms) = timeout_ms.and_then(|ms| ms.parse().ok()) {
             engine.limit_acquisitions(timeout_ms);

@@ -1,5 +1,5 @@
 //! What the engine wants done, done: how long each effect may take, and which import performs it. What differs between the
-//! versions of WASI is in `imports` and `http`.
+//! versions of WASI is in `imports` and `http`, and what a request looks like in both in `message`.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,37 +8,14 @@ use std::rc::Rc;
 use edgepass_bindings::types::{Algorithm, AssertionOptions};
 use edgepass_core::{
     AssertionError, CertificateError, CertificateHandle, Effect, HttpError, HttpErrorKind,
-    HttpRequest, HttpResponse, OpenedCertificate, Outcome, ReadError, Secret, SecretBytes,
-    StoreAnswer, StoreError, StoreRequest, SuppliedAssertion, Via, limits,
+    HttpRequest, HttpResponse, OpenedCertificate, Outcome, ReadError, SecretBytes, StoreAnswer,
+    StoreError, StoreRequest, SuppliedAssertion, Via, limits,
 };
 
 use crate::bindings::wasi::http::types::ErrorCode;
 use crate::http::exchange;
 use crate::http_error;
 use crate::imports::{self, Certificate};
-
-/// Response headers that are looked at; no other is copied into the sandbox's memory. Each is a call of the host, which
-/// costs as much as reading the body.
-pub(crate) fn wanted_headers(status: u16, body: &[u8]) -> impl Iterator<Item = &'static str> {
-    // some servers refuse with a success
-    let always = ["date", "retry-after"].as_slice();
-    // what says what it is need not be told
-    let of_body: &[_] = match body.first() {
-        Some(b'{') => &[],
-        // a token of Google's metadata server is bare text
-        _ => &["content-encoding", "content-type", "metadata-flavor"],
-    };
-    let of_status: &[_] = match status {
-        200..=299 => &[],
-        401 => &["location", "server", "www-authenticate", "x-vss-e2eid"],
-        _ => &["location", "server", "x-vss-e2eid"],
-    };
-    [always, of_body, of_status].into_iter().flatten().copied()
-}
-
-/// The longest header value that is taken, bytes: what common servers accept for a whole line. A longer one is left
-/// out, because half a value could mean something else.
-pub(crate) const MAX_HEADER_VALUE_BYTES: usize = 8 * 1024;
 
 /// The certificates that are open.
 #[derive(Clone, Default)]
@@ -224,26 +201,6 @@ async fn store(request: StoreRequest) -> Result<StoreAnswer, StoreError> {
             StoreAnswer::Deleted
         }
     })
-}
-
-/// The fields of a request.
-pub(crate) fn fields_of(
-    method: &str,
-    headers: &[(&'static str, Secret)],
-    body: &SecretBytes,
-) -> Vec<(String, Vec<u8>)> {
-    let mut fields: Vec<(String, Vec<u8>)> = headers
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.expose().as_bytes().to_vec()))
-        .collect();
-    // some servers want a length of what is posted, if it is nothing (RFC 9110 section 8.6)
-    if !body.is_empty() || method != "GET" {
-        fields.push((
-            "content-length".to_owned(),
-            body.len().to_string().into_bytes(),
-        ));
-    }
-    fields
 }
 
 /// Why an exchange of messages failed, before it is put into words.

@@ -1,17 +1,18 @@
 //! Requests over WASI 0.3.
 
-use std::future::{Future, pending};
-use std::pin::pin;
+use std::future::Future;
 
 use edgepass_core::{HttpRequest, HttpResponse, SecretBytes, Via, wipe};
-use futures::future::{Either, select};
 use wit_bindgen::{FutureReader, StreamResult};
 
 use crate::bindings::wasi::http::client;
-use crate::bindings::wasi::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme};
+use crate::bindings::wasi::http::types::{ErrorCode, Response};
 use crate::bindings::{wit_future, wit_stream};
 use crate::body::{Body, TooLarge};
-use crate::effects::{Certificates, Failure, MAX_HEADER_VALUE_BYTES, fields_of, wanted_headers};
+use crate::effects::{Certificates, Failure};
+use crate::message::{address, answer_to, fields, response};
+
+pub(crate) use crate::bindings::wasi::http::types::Request as Message;
 
 /// What the host says when a message was sent.
 type Sent = FutureReader<Result<(), ErrorCode>>;
@@ -38,70 +39,24 @@ pub(crate) async fn exchange(
         drop(sent);
         answer
     };
-    // a server may answer before it has taken the whole body, or without taking it: the answer is what counts
-    let upload = async {
-        upload.await;
-        pending::<()>().await;
-    };
-    match select(pin!(answer), pin!(upload)).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(((), answer)) => answer.await,
-    }
+    answer_to(upload, answer).await
 }
 
 /// The message, what tells whether it was sent, and the future that feeds its body to the host.
-fn build(request: HttpRequest) -> Result<(Request, Sent, impl Future<Output = ()>), Failure> {
-    let HttpRequest {
-        method,
-        scheme,
-        authority,
-        path,
-        headers,
-        body,
-        ..
-    } = request;
-
-    let mut fields = fields_of(method, &headers, &body);
-    let headers = Fields::from_list(&fields);
-    for (_, value) in &mut fields {
-        wipe(value);
-    }
-    let headers = headers.map_err(|_| Failure::Unsendable("headers"))?;
-
+fn build(request: HttpRequest) -> Result<(Message, Sent, impl Future<Output = ()>), Failure> {
+    let headers = fields(&request)?;
     let (trailers, trailers_rx) = wit_future::new(|| Ok(None));
-    let (content, content_rx) = if body.is_empty() {
+    let (content, content_rx) = if request.body.is_empty() {
         (None, None)
     } else {
         let (content, content_rx) = wit_stream::new();
         (Some(content), Some(content_rx))
     };
-    let (message, sent) = Request::new(headers, content_rx, trailers_rx, None);
+    let (message, sent) = Message::new(headers, content_rx, trailers_rx, None);
     // no timeouts of the host's: dropping the call ends it when its time is over, and setting each is a call by itself
+    address(&message, &request)?;
 
-    let method = match method {
-        "POST" => Method::Post,
-        "GET" => Method::Get,
-        "PUT" => Method::Put,
-        other => Method::Other(other.to_owned()),
-    };
-    let scheme = match scheme {
-        "https" => Scheme::Https,
-        "http" => Scheme::Http,
-        other => Scheme::Other(other.to_owned()),
-    };
-    message
-        .set_method(&method)
-        .map_err(|()| Failure::Unsendable("method"))?;
-    message
-        .set_scheme(Some(&scheme))
-        .map_err(|()| Failure::Unsendable("scheme"))?;
-    message
-        .set_authority(Some(&authority))
-        .map_err(|()| Failure::Unsendable("host name"))?;
-    message
-        .set_path_with_query(Some(&path))
-        .map_err(|()| Failure::Unsendable("path"))?;
-
+    let body = request.body;
     let upload = async move {
         if let Some(mut content) = content {
             // the one copy that a stream needs comes back when it has been taken, and is wiped here
@@ -113,11 +68,11 @@ fn build(request: HttpRequest) -> Result<(Request, Sent, impl Future<Output = ()
     Ok((message, sent, upload))
 }
 
-async fn read(response: Response, limit: usize) -> Result<HttpResponse, Failure> {
-    let status = response.get_status_code();
-    let fields = response.get_headers();
+async fn read(incoming: Response, limit: usize) -> Result<HttpResponse, Failure> {
+    let status = incoming.get_status_code();
+    let fields = incoming.get_headers();
     let (received, received_rx) = wit_future::new(|| Ok(()));
-    let (mut content, trailers) = Response::consume_body(response, received_rx);
+    let (mut content, trailers) = Response::consume_body(incoming, received_rx);
     let mut body = Body::new(limit);
     loop {
         let (result, buffer) = content.read(body.lend()).await;
@@ -130,22 +85,5 @@ async fn read(response: Response, limit: usize) -> Result<HttpResponse, Failure>
     // a stream ends in the same way whether the body was whole or not; only the trailers tell
     trailers.await?;
     drop(received);
-    let body = SecretBytes::new(body.finish());
-    let headers = wanted_headers(status, body.expose())
-        .filter_map(|name| header(&fields, name).map(|value| (name.to_owned(), value)))
-        .collect();
-    Ok(HttpResponse {
-        status,
-        headers,
-        body,
-    })
-}
-
-fn header(fields: &Fields, name: &str) -> Option<String> {
-    let value = fields.get(name).into_iter().next()?;
-    if value.len() > MAX_HEADER_VALUE_BYTES {
-        None
-    } else {
-        String::from_utf8(value).ok()
-    }
+    Ok(response(status, &fields, SecretBytes::new(body.finish())))
 }

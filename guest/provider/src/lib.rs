@@ -3,8 +3,8 @@
 //! It decides nothing. `export` takes calls, `driver` moves data between the callers, the engine and the tasks that
 //! perform its effects, which `effects` says how; `imports` and `http` are the places that touch the world outside.
 //!
-//! What does not depend on the version of WASI (`body`, `driver`, `effects`, `http_error`, `opaque`) is compiled into the component
-//! over WASI 0.2 as well (`guest/provider-p2`): it names what differs by `crate::`.
+//! What does not depend on the version of WASI (`body`, `driver`, `effects`, `http_error`, `message`, `opaque`, `start`) is compiled
+//! into the component over WASI 0.2 as well (`guest/provider-p2`): it names what differs by `crate::`.
 
 mod bindings;
 mod body;
@@ -15,5 +15,7 @@ mod export;
 mod http;
 mod http_error;
 mod imports;
+mod message;
 mod opaque;
+mod start;
 mod tasks;

@@ -5,6 +5,7 @@ use edgepass_core as core;
 
 use crate::bindings::opaque_tokens;
 use crate::bindings::wasi::http::types::Fields;
+use crate::message::set_header;
 use crate::{driver, imports};
 
 /// A token behind a handle, and the request that it was got with.
@@ -41,7 +42,7 @@ impl opaque_tokens::GuestToken for OpaqueToken {
         }
         let value = self.token.authorization();
         let value = value.map_err(|_| AuthorizeError::NotAnAccessToken)?;
-        imports::set_header(headers, "authorization", &value).map_err(AuthorizeError::Fields)
+        set_header(headers, "authorization", &value).map_err(AuthorizeError::Fields)
     }
 
     fn report_rejection(

@@ -7,6 +7,7 @@ mod variables;
 use std::fmt;
 
 use edgepass::{Config, ConfigError, Environment};
+use edgepass_settings::place::is_within;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 
@@ -103,12 +104,7 @@ fn mend(
 /// Whether an error about one place is about something else than one about the other: neither is inside the other, and
 /// it is not what the stand-in has done.
 fn is_elsewhere(next: &str, before: &str) -> bool {
-    let contains = |outer: &str, inner: &str| {
-        outer == WHOLE
-            || inner
-                .strip_prefix(outer)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    };
+    let contains = |outer: &str, inner: &str| outer == WHOLE || is_within(inner, outer);
     !contains(next, before) && !contains(before, next) && !next.contains(STAND_IN)
 }
 
@@ -216,10 +212,7 @@ fn steps(value: &Value, setting: &str) -> Option<Vec<Step>> {
         }
         let path = rest.strip_prefix('.').unwrap_or(rest);
         let fields = value.and_then(Value::as_object);
-        let is_next = |name: &&String| {
-            path.strip_prefix(name.as_str())
-                .is_some_and(|after| after.is_empty() || after.starts_with(['.', '[']))
-        };
+        let is_next = |name: &&String| is_within(path, name);
         let known = fields.and_then(|fields| fields.keys().filter(is_next).max_by_key(|n| n.len()));
         match known {
             Some(name) => {

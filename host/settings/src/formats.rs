@@ -16,6 +16,8 @@ use edgepass_core::limits::MAX_CONFIG_BYTES;
 use edgepass_core::{ConfigError, printable, without_byte_order_mark};
 use zeroize::Zeroizing;
 
+use crate::place::is_within;
+
 /// What errors about the text as a whole are about, as in the engine.
 const WHOLE: &str = "configuration";
 
@@ -335,7 +337,7 @@ impl Node {
                 Value::Object(fields) => {
                     let path = rest.strip_prefix('.').unwrap_or(rest);
                     // names may have dots in them: the longest that fits
-                    let fitting = fields.iter().filter(|field| is_next(path, &field.name));
+                    let fitting = fields.iter().filter(|field| is_within(path, &field.name));
                     let Some(field) = fitting.max_by_key(|field| field.name.len()) else {
                         break;
                     };
@@ -419,12 +421,6 @@ pub(crate) fn quoted(text: &str) -> String {
     let mut out = Zeroizing::new(String::new());
     quote(text, &mut out);
     out.as_str().to_owned()
-}
-
-/// Whether a path begins with that name.
-fn is_next(path: &str, name: &str) -> bool {
-    path.strip_prefix(name)
-        .is_some_and(|after| after.is_empty() || after.starts_with(['.', '[']))
 }
 
 /// The index that a path begins with, and what is behind it.

@@ -7,11 +7,13 @@
 //! - [`social_auth`]: python-social-auth's settings, as variables or as a settings file
 //! - [`formats`]: the configuration itself in YAML, TOML and JSON, with the place of each setting
 //! - [`init`]: a configuration to begin with, made of what the environment shows
+//! - [`place`]: places of settings, of which one may be inside of another
 //! - [`recognise`]: what a file is that was given in the place of another
 
 pub mod appsettings;
 pub mod formats;
 pub mod init;
+pub mod place;
 pub mod recognise;
 pub mod social_auth;
 

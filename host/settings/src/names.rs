@@ -3,6 +3,8 @@
 
 use edgepass_core::{Error, ErrorClass};
 
+use crate::place::innermost;
+
 /// Whose settings they are.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Kind {
@@ -104,13 +106,7 @@ impl Names {
 
     /// Where a place in the document comes from, or the one around it.
     pub(crate) fn place(&self, setting: &str) -> Option<&str> {
-        let is_around = |known: &str| {
-            let rest = setting.strip_prefix(known);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        };
-        let known = self.places.iter().filter(|(known, _)| is_around(known));
-        let nearest = known.max_by_key(|(known, _)| known.len());
-        nearest.map(|(_, place)| place.as_str())
+        innermost(&self.places, setting)
     }
 
     /// That text with the names of these settings, of that identity if it is of one.

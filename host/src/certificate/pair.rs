@@ -1,9 +1,11 @@
 //! A certificate chain and its private key: read from PEM or PKCS#12, checked against each other, used to sign.
 
+mod chain;
+mod life;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
@@ -16,17 +18,16 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use x509_cert::certificate::{CertificateInner, Raw};
-use x509_cert::der::{DateTime, Decode};
-use x509_cert::ext::pkix::{AuthorityKeyIdentifier, SubjectKeyIdentifier};
+use x509_cert::der::Decode as _;
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 use zeroize::Zeroizing;
 
 use crate::certificate::pkcs12::{self, Closed, Password};
 use crate::files::FileError;
-use crate::limits;
 use crate::pem::{self, Found};
-use crate::tls_failure::between;
+
+use chain::{NotFound, entry, leaf_first};
+pub(super) use life::Life;
 
 /// A certificate chain and the key of its first certificate, or a key alone.
 pub(super) struct Pair {
@@ -512,171 +513,6 @@ pub(crate) enum SignError {
     Refused(String),
 }
 
-/// Why no certificate of a chain was found to be the key's.
-enum NotFound {
-    /// None could be read, for this reason.
-    Unreadable(String),
-    /// They have other public keys.
-    OtherKeys,
-}
-
-/// What a chain is sorted by; nothing of it if the certificate could not be read.
-#[derive(Default)]
-struct Entry {
-    der: Option<CertificateDer<'static>>,
-    subject: Name,
-    /// As it is written.
-    shown: String,
-    issuer: Name,
-    public_key: Vec<u8>,
-    /// Of its key, and of the key that signed it (RFC 5280 sections 4.2.1.1 and 4.2.1.2).
-    key_id: Option<Vec<u8>>,
-    issuer_key_id: Option<Vec<u8>>,
-}
-
-/// A name in the form in which two of them are compared (RFC 5280 section 7.1): upper and lower case are the same, and so
-/// are the types of strings and the number of blanks.
-#[derive(Clone, Default, Eq, PartialEq)]
-struct Name(String);
-
-impl Name {
-    fn of(name: &x509_cert::name::Name) -> Self {
-        let text = name.to_string().to_lowercase();
-        Self(text.split_whitespace().collect::<Vec<_>>().join(" "))
-    }
-}
-
-impl Entry {
-    fn is_its_own_issuer(&self) -> bool {
-        self.subject == self.issuer
-    }
-
-    /// How well another fits as its issuer: by the key's identifier and the name, or by one of the two.
-    fn issued_by(&self, other: &Self) -> u8 {
-        let by_key = self.issuer_key_id.is_some() && self.issuer_key_id == other.key_id;
-        let by_name = self.issuer == other.subject && !other.public_key.is_empty();
-        2 * u8::from(by_key) + u8::from(by_name)
-    }
-}
-
-/// The chain with the key's certificate first, each certificate followed by its issuer's, and the subjects of those that
-/// are not of it: what is sent is what the peer needs, and nothing of other certificates that stand in the file.
-fn leaf_first(
-    chain: &[CertificateDer<'static>],
-    public_key: &[u8],
-) -> Result<(Vec<CertificateDer<'static>>, Vec<String>), NotFound> {
-    let mut unreadable = None;
-    let mut entries: Vec<Entry> = Vec::with_capacity(chain.len());
-    for der in chain {
-        let entry = entry(der).unwrap_or_else(|e| {
-            unreadable.get_or_insert_with(|| e.to_string());
-            Entry::default()
-        });
-        entries.push(Entry {
-            der: Some(der.clone()),
-            ..entry
-        });
-    }
-    let Some(leaf) = entries.iter().position(|e| e.public_key == public_key) else {
-        return Err(unreadable.map_or(NotFound::OtherKeys, NotFound::Unreadable));
-    };
-    let mut last = entries.remove(leaf);
-    let mut sorted: Vec<_> = last.der.iter().cloned().collect();
-    while !last.is_its_own_issuer() {
-        // of two that fit alike the first
-        let rated = entries.iter().enumerate().rev();
-        let rated = rated.map(|(at, entry)| (last.issued_by(entry), at));
-        let Some((1.., at)) = rated.max_by_key(|(fit, _)| *fit) else {
-            break;
-        };
-        last = entries.remove(at);
-        sorted.extend(last.der.iter().cloned());
-    }
-    let left_out = entries.into_iter().map(|entry| entry.shown);
-    Ok((sorted, left_out.collect()))
-}
-
-/// Names and keys of a certificate of any version.
-fn entry(der: &[u8]) -> x509_cert::der::Result<Entry> {
-    let certificate = read(der)?;
-    let certificate = certificate.tbs_certificate();
-    let public_key = &certificate.subject_public_key_info().subject_public_key;
-    // extensions that cannot be read say nothing
-    let key_id = certificate.get_extension::<SubjectKeyIdentifier>();
-    let issuer_key_id = certificate.get_extension::<AuthorityKeyIdentifier>();
-    Ok(Entry {
-        der: None,
-        subject: Name::of(certificate.subject()),
-        shown: certificate.subject().to_string(),
-        issuer: Name::of(certificate.issuer()),
-        public_key: public_key.raw_bytes().to_vec(),
-        key_id: key_id
-            .ok()
-            .flatten()
-            .map(|(_, id)| id.0.as_bytes().to_vec()),
-        issuer_key_id: issuer_key_id
-            .ok()
-            .flatten()
-            .and_then(|(_, id)| Some(id.key_identifier?.as_bytes().to_vec())),
-    })
-}
-
-/// By the profile that demands nothing of serial numbers and dates.
-fn read(der: &[u8]) -> x509_cert::der::Result<CertificateInner<Raw>> {
-    CertificateInner::<Raw>::from_der(der)
-}
-
-/// When a certificate is good.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Life {
-    not_before: DateTime,
-    not_after: DateTime,
-}
-
-impl Life {
-    pub(super) fn of(der: &[u8]) -> Option<Self> {
-        let certificate = read(der).ok()?;
-        let validity = certificate.tbs_certificate().validity();
-        Some(Self {
-            not_before: validity.not_before.to_date_time(),
-            not_after: validity.not_after.to_date_time(),
-        })
-    }
-
-    /// Why it is not good at that time, continuing its name.
-    pub(super) fn over(&self, now: Duration) -> Option<String> {
-        let (from, to) = (
-            self.not_before.unix_duration(),
-            self.not_after.unix_duration(),
-        );
-        if now > to {
-            return Some(format!(
-                "expired {} ago, {}",
-                between(to, now),
-                self.not_after
-            ));
-        }
-        (now < from).then(|| {
-            format!(
-                "becomes valid in {}, {}",
-                between(now, from),
-                self.not_before
-            )
-        })
-    }
-
-    /// That it ends soon, continuing its name.
-    pub(super) fn ending(&self, now: Duration) -> Option<String> {
-        let (from, to) = (
-            self.not_before.unix_duration(),
-            self.not_after.unix_duration(),
-        );
-        let left = to.checked_sub(now)?;
-        let soon = limits::CERTIFICATE_ENDS_SOON.min(to.saturating_sub(from) / 10);
-        (left < soon).then(|| format!("expires in {}, {}", between(now, to), self.not_after))
-    }
-}
-
 /// The key inside a `SubjectPublicKeyInfo`. The algorithm beside it does not count: RSA has more than one name there.
 fn public_key(info: &[u8]) -> Option<Vec<u8>> {
     let info = SubjectPublicKeyInfoRef::from_der(info).ok()?;
@@ -694,194 +530,4 @@ fn pem_reason(error: &PemError) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One field of DER.
-    fn field(tag: u8, content: &[u8]) -> Vec<u8> {
-        let length = u8::try_from(content.len()).unwrap();
-        let header = if length < 0x80 {
-            vec![tag, length]
-        } else {
-            vec![tag, 0x81, length]
-        };
-        [&header[..], content].concat()
-    }
-
-    fn sequence(fields: &[Vec<u8>]) -> Vec<u8> {
-        field(0x30, &fields.concat())
-    }
-
-    /// A certificate of version 1 with these names; its key and signature are any bytes.
-    fn certificate(subject: &str, issuer: &str, key: &[u8]) -> CertificateDer<'static> {
-        let name = |name: &str| {
-            let common_name = field(0x06, &[0x55, 0x04, 0x03]);
-            let text = field(0x0c, name.as_bytes());
-            sequence(&[field(0x31, &sequence(&[common_name, text]))])
-        };
-        let algorithm = || {
-            sequence(&[
-                field(0x06, b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b"),
-                field(0x05, b""),
-            ])
-        };
-        let bits = |content: &[u8]| field(0x03, &[&[0], content].concat());
-        let time = || field(0x17, b"260101000000Z");
-        let fields = sequence(&[
-            field(0x02, &[1]),
-            algorithm(),
-            name(issuer),
-            sequence(&[time(), time()]),
-            name(subject),
-            sequence(&[algorithm(), bits(key)]),
-        ]);
-        CertificateDer::from(sequence(&[fields, algorithm(), bits(b"signature")]))
-    }
-
-    #[test]
-    fn every_order_becomes_the_one_from_the_leaf_to_the_root() {
-        let leaf = certificate("leaf", "middle", b"the key");
-        let middle = certificate("middle", "root", b"m");
-        let root = certificate("root", "root", b"r");
-        let other = certificate("other", "nobody", b"o");
-        let all = [&leaf, &middle, &root, &other];
-        let mut orders = 0;
-        for a in 0..4 {
-            for b in 0..4 {
-                for c in 0..4 {
-                    let d = 6_usize.wrapping_sub(a + b + c);
-                    let mut order = vec![a, b, c, d];
-                    order.sort_unstable();
-                    order.dedup();
-                    if order != [0, 1, 2, 3] {
-                        continue;
-                    }
-                    orders += 1;
-                    let chain: Vec<_> = [a, b, c, d].map(|at| all[at].clone()).into();
-                    let (sorted, left_out) = leaf_first(&chain, b"the key").ok().unwrap();
-                    assert!(
-                        sorted == [leaf.clone(), middle.clone(), root.clone()],
-                        "{a}{b}{c}{d}"
-                    );
-                    assert_eq!(left_out, ["CN=other"]);
-                }
-            }
-        }
-        assert_eq!(orders, 24);
-    }
-
-    fn sorted(
-        chain: &[CertificateDer<'static>],
-        key: &[u8],
-    ) -> (Vec<CertificateDer<'static>>, Vec<String>) {
-        leaf_first(chain, key).ok().unwrap()
-    }
-
-    #[test]
-    fn names_are_the_same_however_they_are_written() {
-        let middle = certificate("middle ca", "root", b"m");
-        for issuer in ["middle ca", "Middle CA", "MIDDLE  ca"] {
-            let leaf = certificate("leaf", issuer, b"the key");
-            let expected = (vec![leaf.clone(), middle.clone()], vec![]);
-            for chain in [[leaf.clone(), middle.clone()], [middle.clone(), leaf]] {
-                assert!(sorted(&chain, b"the key") == expected, "{issuer}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_of_another_chain_is_left_out_and_named() {
-        let leaf = certificate("leaf", "nowhere", b"the key");
-        let [other, root] = [
-            certificate("Other Leaf", "root", b"o"),
-            certificate("root", "root", b"r"),
-        ];
-        let found = sorted(&[other.clone(), root.clone(), leaf.clone()], b"the key");
-        let names = ["CN=Other Leaf".to_owned(), "CN=root".to_owned()];
-        assert!(
-            found == (vec![leaf.clone()], names.to_vec()),
-            "{:?}",
-            found.1
-        );
-        // one that signed itself needs nobody
-        let own = certificate("own", "own", b"own key");
-        let found = sorted(&[leaf, own.clone(), root], b"own key");
-        assert!(found.0 == [own] && found.1.len() == 2);
-    }
-
-    /// A certificate with this key, names and identifiers of keys.
-    fn entry_of(subject: &str, issuer: &str, ids: [Option<&[u8]>; 2]) -> Entry {
-        let [key_id, issuer_key_id] = ids.map(|id| id.map(<[u8]>::to_vec));
-        Entry {
-            der: None,
-            subject: Name(subject.to_owned()),
-            shown: subject.to_owned(),
-            issuer: Name(issuer.to_owned()),
-            public_key: subject.as_bytes().to_vec(),
-            key_id,
-            issuer_key_id,
-        }
-    }
-
-    #[test]
-    fn of_two_issuers_of_one_name_the_one_with_the_key_that_is_meant_counts() {
-        let leaf = entry_of("leaf", "ca", [None, Some(b"new")]);
-        let rate = |subject: &str, id: Option<&[u8]>| {
-            leaf.issued_by(&entry_of(subject, "root", [id, None]))
-        };
-        assert_eq!(rate("ca", Some(b"new")), 3);
-        assert_eq!(rate("c.a.", Some(b"new")), 2);
-        assert_eq!(rate("ca", Some(b"old")), 1);
-        assert_eq!(rate("ca", None), 1);
-        assert_eq!(rate("another", Some(b"old")), 0);
-        let unread = Entry::default();
-        assert_eq!(Entry::default().issued_by(&unread), 0);
-    }
-
-    #[test]
-    fn when_a_certificate_is_good() {
-        let date = |day| DateTime::new(2026, 3, day, 0, 0, 0).unwrap();
-        let of = |from, to| Life {
-            not_before: date(from),
-            not_after: date(to),
-        };
-        let life = of(2, 28);
-        let at = |day: u8, second: u64| date(day).unix_duration() + Duration::from_secs(second);
-        for (now, over, ending) in [
-            (at(1, 0), "becomes valid in 24 h, 2026-03-02T00:00:00Z", ""),
-            (
-                at(1, 86_399),
-                "becomes valid in 1 s, 2026-03-02T00:00:00Z",
-                "",
-            ),
-            (at(2, 0), "", ""),
-            (at(25, 0), "", ""),
-            // a tenth of its life is left
-            (
-                at(25, 43_200),
-                "",
-                "expires in 2 days, 2026-03-28T00:00:00Z",
-            ),
-            (at(28, 0), "", "expires in 0 s, 2026-03-28T00:00:00Z"),
-            (at(28, 300), "expired 5 min ago, 2026-03-28T00:00:00Z", ""),
-            (at(31, 0), "expired 3 days ago, 2026-03-28T00:00:00Z", ""),
-        ] {
-            let said = (life.over(now), life.ending(now));
-            let expected = [over, ending].map(|text| (!text.is_empty()).then(|| text.to_owned()));
-            assert_eq!([said.0, said.1], expected, "{now:?}");
-        }
-        let long = Life {
-            not_before: DateTime::new(2020, 1, 1, 0, 0, 0).unwrap(),
-            not_after: date(28),
-        };
-        assert_eq!(long.ending(at(13, 0)), None, "two weeks before at the most");
-        assert!(long.ending(at(15, 0)).is_some());
-    }
-
-    #[test]
-    fn issuers_that_sign_each_other_are_no_circle() {
-        let [a, b] = [certificate("a", "b", b"a"), certificate("b", "a", b"b")];
-        let chain = [b.clone(), a.clone()];
-        assert!(sorted(&chain, b"a").0 == [a, b]);
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ use crate::bindings::p2::edgepass::credentials_p2::{
 };
 use crate::bindings::types;
 use crate::certificate::Opened;
+use crate::egress::{Sent, sent};
 use crate::verify;
 
 /// Adds what a provider component over WASI 0.2 imports beside WASI itself.
@@ -164,14 +165,6 @@ struct Certified {
     opened: Opened,
 }
 
-type Sent = Result<
-    (
-        http::Response<WasiBody>,
-        Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ),
-    Error,
->;
-
 impl WasiHttpHooks for Certified {
     fn send_request(
         &mut self,
@@ -182,18 +175,14 @@ impl WasiHttpHooks for Certified {
         let egress = Arc::clone(&self.host.0.egress);
         let snapshot = Arc::clone(&self.opened.0);
         Box::new(async move {
-            let sent = async {
+            let response = async {
                 let pool = snapshot.pool(&egress).await?;
                 egress
                     .send_on(&pool, snapshot.name(), request, options)
                     .await
             };
-            let response = sent.await.inspect_err(|error| snapshot.note(error))?;
             // the response is complete: no connection is left to be driven
-            Ok((
-                response,
-                Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>,
-            ))
+            sent(response.await.inspect_err(|error| snapshot.note(error))?)
         })
     }
 

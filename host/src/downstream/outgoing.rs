@@ -21,7 +21,7 @@ use super::audit::{Audit, Entry, Open, Outcome};
 use super::echo::Echo;
 use super::reach::{Reach, gives_credentials};
 use super::{Authorized, Client, Downstream};
-use crate::egress;
+use crate::egress::{self, Sent, sent};
 use crate::limits;
 
 /// What an application's requests go out by: the hooks of `wasi:http`, over WASI 0.2 and 0.3 alike
@@ -107,14 +107,6 @@ fn client(downstream: &Downstream, reach: &Reach) -> Client<WasiBody> {
     Client::shunning(downstream.provider().host(), Arc::new(shuns))
 }
 
-type Sent = Result<
-    (
-        Response<WasiBody>,
-        Box<dyn Future<Output = Result<(), WasiError>> + Send>,
-    ),
-    WasiError,
->;
-
 impl WasiHttpHooks for Outgoing {
     fn send_request(
         &mut self,
@@ -129,11 +121,8 @@ impl WasiHttpHooks for Outgoing {
             let mut echo = Echo::default();
             let mut response = inner.send(request, patience, &mut echo).await?;
             echo.clean(response.headers_mut());
-            let response =
-                response.map(|body| Paced::new(body, patience.between, echo).boxed_unsync());
             // the client drives its connections itself
-            let driven = Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>;
-            Ok((response, driven))
+            sent(response.map(|body| Paced::new(body, patience.between, echo).boxed_unsync()))
         })
     }
 

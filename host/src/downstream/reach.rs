@@ -4,6 +4,7 @@ use crate::repeat::quoted;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use edgepass_core::ConfigError;
+use edgepass_core::authority::{port_number, split_port};
 use edgepass_core::matching::host_fits;
 use http::Uri;
 
@@ -37,10 +38,9 @@ impl Reach {
                 reach.everything = true;
                 continue;
             }
-            let (name, port) = match host.rsplit_once(':') {
-                Some((name, port)) if !host.ends_with(']') && !host.contains('/') => {
-                    let port = port.parse::<u16>().ok().filter(|port| *port > 0);
-                    let port = port.ok_or_else(|| {
+            let (name, port) = match split_port(host) {
+                (name, Some(port)) if !host.contains('/') => {
+                    let port = port_number(port).ok_or_else(|| {
                         refusal(
                             setting,
                             format!("{} has no number of a port after `:`", quoted(host)),

@@ -1,4 +1,12 @@
-use super::*;
+#[cfg(feature = "token-store")]
+use edgepass_core::Config;
+use edgepass_core::Environment;
+#[cfg(feature = "token-store")]
+use edgepass_core::config::TokenStoreFile;
+
+use super::Provider;
+#[cfg(feature = "token-store")]
+use super::told::with_token_store;
 
 #[test]
 fn neither_a_key_nor_its_password_goes_to_the_component() {
@@ -70,25 +78,4 @@ fn a_store_of_the_program_goes_before_that_of_the_configuration() {
     }
     assert!(with_token_store(Some("{"), &store).is_none());
     assert!(with_token_store(Some(r#"{"host": 1}"#), &store).is_none());
-}
-
-#[tokio::test]
-async fn a_flight_that_panics_is_not_joined_for_ever() {
-    let flights = Arc::new(Flights::default());
-    let request = TokenRequest::for_scopes(["a"]);
-    let key = Key::of(&request).unwrap();
-    let (finish, flight) = watch::channel(None);
-    flights.0.lock().unwrap().insert(key.clone(), flight);
-    let landing = Landing {
-        flights: Arc::clone(&flights),
-        key,
-    };
-    let mut joined = flights.join(&request).unwrap();
-    let ended = tokio::spawn(async move {
-        let (_landing, _finish) = (landing, finish);
-        std::panic::resume_unwind(Box::new("a defect"));
-    });
-    assert!(ended.await.unwrap_err().is_panic());
-    assert!(joined.wait_for(Option::is_some).await.is_err());
-    assert!(flights.join(&request).is_none());
 }

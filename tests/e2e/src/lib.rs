@@ -6,6 +6,7 @@
 #[doc = include_str!("../../../docs/downstream.md")]
 struct Downstream;
 
+pub mod jwt;
 pub mod leaks;
 pub mod memory;
 

@@ -2,9 +2,8 @@
 //! with that certificate, through the real component.
 
 use anyhow::{Context as _, Result};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edgepass::{Error, ErrorClass, Provider, TokenRequest, TokenType};
+use edgepass_e2e::jwt::claims;
 use edgepass_e2e::{GRAPH, Lab, forced};
 use edgepass_emulator::{App, Fault, MachineKeys};
 use serde_json::{Value, json};
@@ -40,11 +39,6 @@ async fn refused(lab: &Lab, provider: &Provider) -> Result<Error> {
     let error = error.context("a token in place of an error")?;
     lab.evidence.saw_error("refused", &error);
     Ok(error)
-}
-
-fn claims(jwt: &str) -> Result<Value> {
-    let claims = jwt.split('.').nth(1).context("not a JWT")?;
-    Ok(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?)
 }
 
 #[tokio::test]

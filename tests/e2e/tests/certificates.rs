@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use edgepass::{CertificateSource, ErrorClass, Provider, Refresh, TokenRequest};
-use edgepass_e2e::{GRAPH, Lab, artifact, memory};
+use edgepass_e2e::{GRAPH, Lab, artifact, jwt, memory};
 use edgepass_emulator::{CertificateOptions, Emulator, JournalEntry};
 use serde_json::{Value, json};
 
@@ -521,17 +521,14 @@ async fn a_server_that_demands_a_certificate_in_the_handshake_gets_it() -> Resul
 
 /// `x5t#S256` of the assertion.
 fn thumbprint(request: &JournalEntry) -> Result<String> {
-    let header = assertion_header(request)?;
-    let thumbprint = header.get("x5t#S256").and_then(Value::as_str);
-    Ok(thumbprint.context("no x5t#S256")?.to_owned())
+    jwt::thumbprint(&request.field("client_assertion").context("no assertion")?)
 }
 
 fn assertion_header(request: &JournalEntry) -> Result<Value> {
     let Some(assertion) = request.field("client_assertion") else {
         return Ok(Value::Null);
     };
-    let header = assertion.split('.').next().unwrap_or_default();
-    Ok(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header)?)?)
+    jwt::header(&assertion)
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> bool {

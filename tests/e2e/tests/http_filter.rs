@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use edgepass::link;
 use edgepass_e2e::leaks::Secrets;
-use edgepass_e2e::{GRAPH, Lab, Network, artifact, memory};
+use edgepass_e2e::{GRAPH, Lab, Network, artifact, jwt, memory};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
@@ -837,13 +837,7 @@ impl Service {
 
 impl Backend {
     fn takes(&self, token: &str) -> bool {
-        let claims = token.split('.').nth(1);
-        let claims = claims.and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
-        let claims = claims.and_then(|claims| serde_json::from_slice::<Value>(&claims).ok());
-        claims.is_some_and(|claims| {
-            let is = |name, value: &str| claims.get(name).and_then(Value::as_str) == Some(value);
-            is("iss", &self.issuer) && is("aud", GRAPH.trim_end_matches("/.default"))
-        })
+        jwt::is_for_graph(token, &self.issuer)
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {

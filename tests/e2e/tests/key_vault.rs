@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use edgepass::{AppSettings, Environment, Error, ErrorClass, Provider};
-use edgepass_e2e::{GRAPH, Lab, PATIENCE, forced, graph, output_root};
+use edgepass_e2e::{GRAPH, Lab, PATIENCE, forced, graph, jwt, output_root};
 use edgepass_emulator::{
     CertificateOptions, ClientCertificate, ConnectProxy, Fault, JournalEntry, VaultKey,
 };
@@ -82,13 +82,7 @@ async fn refused(lab: &Lab, provider: &Provider) -> Result<Error> {
 fn signed_by(lab: &Lab) -> Result<String> {
     let last = lab.emulator.token_requests().pop().context("none")?;
     let assertion = last.field("client_assertion").context("no assertion")?;
-    let header = assertion.split('.').next().context("no JWS")?;
-    let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header)?)?;
-    let thumbprint = header
-        .get("x5t#S256")
-        .and_then(Value::as_str)
-        .context("no x5t#S256")?;
-    Ok(thumbprint.to_owned())
+    jwt::thumbprint(&assertion)
 }
 
 /// Method and path of what the vault was asked.

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result};
 use edgepass::{ErrorClass, Provider, TokenSource};
-use edgepass_e2e::{GRAPH, Lab, forced, graph};
+use edgepass_e2e::{GRAPH, Lab, forced, graph, jwt};
 use edgepass_emulator::{App, Fault, ManagedIdentity};
 use serde_json::{Value, json};
 
@@ -260,11 +260,7 @@ fn query(text: &str) -> Vec<(String, String)> {
 
 /// A claim of a token.
 fn claim(token: &str, name: &str) -> Result<Value> {
-    use base64::Engine as _;
-    let payload = token.split('.').nth(1).context("not a JWT")?;
-    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload)?;
-    let claims: Value = serde_json::from_slice(&payload)?;
-    Ok(claims.get(name).cloned().unwrap_or_default())
+    Ok(jwt::claims(token)?.get(name).cloned().unwrap_or_default())
 }
 
 fn now() -> u64 {

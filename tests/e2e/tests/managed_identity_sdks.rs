@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use edgepass::{Environment, ErrorClass, Provider, TokenRequest};
-use edgepass_e2e::{Command, GRAPH, Lab, graph, peers_node, peers_python, peers_script};
+use edgepass_e2e::{Command, GRAPH, Lab, graph, jwt, peers_node, peers_python, peers_script};
 use edgepass_emulator::{App, Fault, JournalEntry, ManagedIdentity, Platform};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -625,10 +625,7 @@ fn compare(
 
 /// A claim of a token.
 fn claim(token: &str, name: &str) -> Result<String> {
-    use base64::Engine as _;
-    let payload = token.split('.').nth(1).context("not a JWT")?;
-    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload)?;
-    let claims: Value = serde_json::from_slice(&payload)?;
+    let claims = jwt::claims(token)?;
     let claim = claims.get(name).and_then(Value::as_str);
     Ok(claim.context("no such claim")?.to_owned())
 }

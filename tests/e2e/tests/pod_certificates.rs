@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use edgepass::{Provider, Refresh, TokenRequest};
+use edgepass_e2e::jwt::thumbprint;
 use edgepass_e2e::{GRAPH, Lab, until};
 use edgepass_emulator::{CertificateOptions, ClientCertificate};
 use serde_json::{Value, json};
@@ -242,15 +243,4 @@ async fn ask(provider: &Provider, scope: &str) -> Result<()> {
     };
     provider.get_token(&request).await?;
     Ok(())
-}
-
-/// `x5t#S256` of an assertion.
-fn thumbprint(assertion: &str) -> Result<String> {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-    let header = assertion.split('.').next().unwrap_or_default();
-    let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header)?)?;
-    let thumbprint = header.get("x5t#S256").and_then(Value::as_str);
-    Ok(thumbprint.context("a thumbprint")?.to_owned())
 }

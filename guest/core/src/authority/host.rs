@@ -14,7 +14,7 @@ const MAX_LABEL_CHARS: usize = 63;
 
 /// `host` or `host:port` in lower case, without the port if it is the scheme's own.
 pub(crate) fn canonical_authority(authority: &str, own_port: u16) -> Result<String, Refusal> {
-    let host = strip_port(authority).unwrap_or(authority);
+    let (host, port) = split_port(authority);
     let inner = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
@@ -28,27 +28,32 @@ pub(crate) fn canonical_authority(authority: &str, own_port: u16) -> Result<Stri
             "use letters, digits, `-` and `.`",
         ));
     }
-    let port = authority
-        .get(host.len()..)
-        .and_then(|rest| rest.strip_prefix(':'));
     let host = host.to_ascii_lowercase();
     let Some(port) = port else { return Ok(host) };
-    // what Rust reads as a number may have a sign
-    let digits = Some(port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
-    match digits.and_then(|digits| digits.parse::<u16>().ok()) {
+    match port_number(port) {
         Some(number) if number == own_port => Ok(host),
-        Some(number) if number > 0 => Ok(format!("{host}:{number}")),
-        _ => Err(Refusal::new(
+        Some(number) => Ok(format!("{host}:{number}")),
+        None => Err(Refusal::new(
             format!("`{port}` is not a port"),
             "use a number from 1 to 65535",
         )),
     }
 }
 
-/// The host of `host:port`; `None` if there is no port. The colons inside an IPv6 literal are not one.
-pub(super) fn strip_port(authority: &str) -> Option<&str> {
-    let (host, port) = authority.rsplit_once(':')?;
-    (!port.contains(']')).then_some(host)
+/// The host of `host` or `host:port`, and what stands for the port. The colons inside an IPv6 literal, which is in brackets,
+/// come before none. Nothing is checked.
+pub fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    }
+}
+
+/// The number of a port, 1 to 65535, in digits.
+pub fn port_number(text: &str) -> Option<u16> {
+    // what Rust reads as a number may have a sign
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|number| is_number && *number > 0)
 }
 
 fn is_host_name(host: &str) -> bool {
@@ -61,4 +66,40 @@ fn is_host_name(host: &str) -> bool {
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b == b'-')
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_stands_behind_the_last_colon_outside_of_brackets() {
+        for (authority, host, port) in [
+            ("a.example", "a.example", None),
+            ("a.example:8443", "a.example", Some("8443")),
+            ("a.example:", "a.example", Some("")),
+            ("[::1]", "[::1]", None),
+            ("[::1]:80", "[::1]", Some("80")),
+            ("[::1", "[:", Some("1")),
+        ] {
+            assert_eq!(split_port(authority), (host, port), "{authority}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_a_number_in_digits() {
+        for (text, number) in [
+            ("1", Some(1)),
+            ("65535", Some(65_535)),
+            ("0443", Some(443)),
+            ("0", None),
+            ("65536", None),
+            ("+443", None),
+            ("-1", None),
+            (" 443", None),
+            ("", None),
+        ] {
+            assert_eq!(port_number(text), number, "{text}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use crate::Table;
 use crate::authority::cloud::CLOUDS;
 #[cfg(feature = "every-credential")]
 use crate::authority::cloud::is_of_a_tenant_or_region;
-use crate::authority::host::{HTTPS_PORT, canonical_authority, strip_port};
+use crate::authority::host::{HTTPS_PORT, canonical_authority, split_port};
 use crate::refusal::Refusal;
 
 /// The hosts that credentials may be sent to: the built-in clouds and those that the configuration names.
@@ -41,7 +41,9 @@ impl TrustedHosts {
         }
         let mut message =
             format!("`{authority}` is neither a built-in Microsoft cloud nor named as trusted");
-        if let Some(host) = strip_port(authority).filter(|host| self.0.contains_key(*host)) {
+        if let (host, Some(_)) = split_port(authority)
+            && self.0.contains_key(host)
+        {
             message.push_str(&format!(
                 " (`{host}` is, but without a port that means 443 alone)"
             ));

@@ -6,7 +6,7 @@ use super::parse::object;
 #[cfg(feature = "every-credential")]
 use super::rules;
 #[cfg(feature = "every-credential")]
-use crate::authority::canonical_authority;
+use crate::authority::{canonical_authority, split_port};
 
 object! {
     /// A store by which several instances share their tokens: Redis or Valkey. What is put there is encrypted by the host.
@@ -83,11 +83,7 @@ impl TokenStoreFile {
                 .hint("leave the path away: the database is the setting `database`"));
         }
         let mut server = check(SETTING, canonical_authority(authority, 0))?;
-        let has_port = match server.rsplit_once(':') {
-            Some((_, port)) => !port.contains(']'),
-            None => false,
-        };
-        if !has_port {
+        if split_port(&server).1.is_none() {
             server = format!("{server}:{}", Self::PORT);
         }
         Ok((server, tls))

@@ -5,8 +5,10 @@ use crate::credential::discovery::check_in_confidence;
 use crate::credential::kept::{self, Fresh};
 use crate::credential::platform::{Question, Server};
 use crate::flow::Io;
-use crate::id_token::check_key_set;
-use crate::limits::{KEY_SET_PAUSE_MS, MAX_KEY_SETS, METADATA_LIFETIME_MS, METADATA_RENEWAL_MS};
+use crate::json::Json;
+use crate::limits::{
+    KEY_SET_PAUSE_MS, MAX_KEY_SETS, MAX_KEYS, METADATA_LIFETIME_MS, METADATA_RENEWAL_MS,
+};
 use crate::needs::{Purpose, Scheme};
 use crate::retry::{Attempts, Next};
 use crate::{Error, ErrorClass, Secret, SecretBytes};
@@ -120,7 +122,7 @@ async fn once(
             .edit(|detail| detail.http_status = Some(response.status))
     };
     let body = response.body.expose();
-    check_key_set(body).map_err(|what| invalid(&what))?;
+    check(body).map_err(|what| invalid(&what))?;
     let text = std::str::from_utf8(body).map_err(|_| invalid("is no text"))?;
     check_in_confidence(&format!("{authority}{path}"), text, secrets)?;
     Ok(Fresh {
@@ -129,4 +131,16 @@ async fn once(
         refresh_in_ms: Some(METADATA_RENEWAL_MS),
         bound_to: None,
     })
+}
+
+/// Whether a text is a key set: an object with a list of keys, of which there are not too many.
+fn check(text: &[u8]) -> Result<(), String> {
+    let Ok(parsed) = Json::parse_answer(text) else {
+        return Err("is no JSON".to_owned());
+    };
+    match parsed.get("keys") {
+        Some(Json::List(keys)) if keys.len() <= MAX_KEYS => Ok(()),
+        Some(Json::List(keys)) => Err(format!("has {} keys, and {MAX_KEYS} are taken", keys.len())),
+        _ => Err("has no list `keys` (RFC 7517 section 5)".to_owned()),
+    }
 }

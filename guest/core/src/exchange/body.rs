@@ -26,11 +26,11 @@ pub(super) fn text(response: &HttpResponse) -> &[u8] {
 
 /// A body that is not what it should be.
 pub(super) struct Body {
-    kind: Kind,
+    form: Form,
     bytes: usize,
 }
 
-enum Kind {
+enum Form {
     Empty,
     Compressed(&'static str),
     Utf16,
@@ -49,23 +49,23 @@ impl Body {
         };
         let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
         let coding = header("content-encoding");
-        let kind = match first {
-            None => Kind::Empty,
-            Some(b'<') => Kind::Markup,
-            Some(b'{' | b'[') => Kind::Json,
-            _ if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") => Kind::Utf16,
+        let form = match first {
+            None => Form::Empty,
+            Some(b'<') => Form::Markup,
+            Some(b'{' | b'[') => Form::Json,
+            _ if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") => Form::Utf16,
             _ => match COMPRESSED.iter().find(|(mark, _)| text.starts_with(mark)) {
-                Some((_, coding)) => Kind::Compressed(coding),
-                None if coding == "br" => Kind::Compressed("brotli"),
+                Some((_, coding)) => Form::Compressed(coding),
+                None if coding == "br" => Form::Compressed("brotli"),
                 None if !matches!(coding.as_str(), "" | "identity") => {
-                    Kind::Compressed("a content coding")
+                    Form::Compressed("a content coding")
                 }
-                None if header("content-type").contains("html") => Kind::Html,
-                None => Kind::Other,
+                None if header("content-type").contains("html") => Form::Html,
+                None => Form::Other,
             },
         };
         Self {
-            kind,
+            form,
             bytes: response.body.len(),
         }
     }
@@ -73,15 +73,15 @@ impl Body {
     /// Whether it is text, or nothing: a server's or proxy's fault that may pass. What is written in a coding that
     /// nobody asked for comes in it again.
     pub(super) fn is_text(&self) -> bool {
-        !matches!(self.kind, Kind::Compressed(_) | Kind::Utf16)
+        !matches!(self.form, Form::Compressed(_) | Form::Utf16)
     }
 
     pub(super) fn hint(&self) -> &'static str {
-        match self.kind {
-            Kind::Compressed(_) => {
+        match self.form {
+            Form::Compressed(_) => {
                 "the request accepts no compression (accept-encoding: identity): look for what compresses all the same, the server or a proxy on the way"
             }
-            Kind::Utf16 => {
+            Form::Utf16 => {
                 "JSON is exchanged in UTF-8 (RFC 8259 section 8.1): look at how the server writes it"
             }
             _ => NO_TOKEN_ENDPOINT,
@@ -91,21 +91,21 @@ impl Body {
 
 impl fmt::Display for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            Kind::Empty => return f.write_str("an empty body"),
-            Kind::Compressed(coding) => {
+        let form = match self.form {
+            Form::Empty => return f.write_str("an empty body"),
+            Form::Compressed(coding) => {
                 return write!(
                     f,
                     "a body of {} bytes, compressed with {coding},",
                     self.bytes
                 );
             }
-            Kind::Utf16 => "a body in UTF-16",
-            Kind::Markup => "an HTML or XML page",
-            Kind::Html => "an HTML page",
-            Kind::Json => "a JSON body",
-            Kind::Other => "a body",
+            Form::Utf16 => "a body in UTF-16",
+            Form::Markup => "an HTML or XML page",
+            Form::Html => "an HTML page",
+            Form::Json => "a JSON body",
+            Form::Other => "a body",
         };
-        write!(f, "{kind} of {} bytes", self.bytes)
+        write!(f, "{form} of {} bytes", self.bytes)
     }
 }

@@ -10,7 +10,7 @@ use crate::credential::keyset::{self, Tries};
 use crate::effect::{Algorithm, PublicKey};
 use crate::flow::Io;
 use crate::json::Json;
-use crate::limits::{MAX_KEYS, MAX_RSA_BITS, MIN_RSA_BITS};
+use crate::limits::{MAX_RSA_BITS, MIN_RSA_BITS};
 use crate::text::Needles;
 use crate::{Error, ErrorClass, Secret};
 
@@ -266,17 +266,5 @@ fn is_issuer(of_key: &str, of_token: &str) -> bool {
             .strip_prefix(before)
             .and_then(|rest| rest.strip_suffix(after))
             .is_some_and(crate::authority::is_guid),
-    }
-}
-
-/// Whether a text is a key set: an object with a list of keys, of which there are not too many.
-pub(crate) fn check(text: &[u8]) -> Result<(), String> {
-    let Ok(parsed) = Json::parse_answer(text) else {
-        return Err("is no JSON".to_owned());
-    };
-    match parsed.get("keys") {
-        Some(Json::List(keys)) if keys.len() <= MAX_KEYS => Ok(()),
-        Some(Json::List(keys)) => Err(format!("has {} keys, and {MAX_KEYS} are taken", keys.len())),
-        _ => Err("has no list `keys` (RFC 7517 section 5)".to_owned()),
     }
 }

@@ -8,6 +8,7 @@ use edgepass::Config;
 use edgepass::config::envoy::{
     EnvoyGrant, EnvoyMatchFile, EnvoyRuleFile, EnvoyTokenExchangeFile, EnvoyUpstreamFile,
 };
+use edgepass_core::authority::{port_number, split_port};
 use edgepass_rules::is_plain;
 
 use super::document::Node;
@@ -178,19 +179,12 @@ impl Server {
         if !path.is_empty() && (port.is_none() || !is_plain(path)) {
             return Err(format!("its path is not a plain one; {FORM}"));
         }
-        let (host, port) = match authority.rsplit_once(':') {
-            // the colons of a bare IPv6 address have brackets around them
-            Some((host, digits)) if !digits.contains(']') => {
-                // what Rust reads as a number may have a sign
-                let is_number = digits.bytes().all(|b| b.is_ascii_digit());
-                let port = digits.parse::<u16>().ok();
-                let port = port.filter(|port| is_number && *port > 0);
-                (
-                    host,
-                    port.ok_or(format!("its port is not a number; {FORM}"))?,
-                )
-            }
-            _ => (authority, port.ok_or(format!("it has no port; {FORM}"))?),
+        let (host, port) = match split_port(authority) {
+            (host, Some(digits)) => (
+                host,
+                port_number(digits).ok_or(format!("its port is not a number; {FORM}"))?,
+            ),
+            (host, None) => (host, port.ok_or(format!("it has no port; {FORM}"))?),
         };
         let bare = host
             .strip_prefix('[')

@@ -1,6 +1,7 @@
 //! Where settings stand in a JSON text.
 
-use super::{WHOLE, index, is_next};
+use super::{WHOLE, index};
+use crate::place::is_within;
 
 /// The byte at which that setting stands, or what is nearest around it; `None` if not even its first name is there, or the text is no
 /// JSON.
@@ -82,7 +83,7 @@ impl Reader<'_> {
             let is_longer = best
                 .as_ref()
                 .is_none_or(|(known, ..)| name.len() >= known.len());
-            if is_next(path, &name) && is_longer {
+            if is_within(path, &name) && is_longer {
                 best = Some((name, place, reader.at));
             }
             reader.skip()

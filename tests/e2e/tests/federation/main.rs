@@ -9,10 +9,8 @@ mod token_proxy;
 mod x509_svid;
 
 use anyhow::{Context as _, Result};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edgepass::{Environment, Provider};
-use edgepass_e2e::{Lab, forced, graph};
+use edgepass_e2e::{Lab, forced, graph, jwt};
 use edgepass_emulator::App;
 use serde_json::{Value, json};
 
@@ -55,8 +53,7 @@ fn trust(lab: &Lab, issuer: &str, subject: &str) {
     lab.emulator.register_app(app);
 }
 
-fn claim(jwt: &str, name: &str) -> Result<Value> {
-    let claims = jwt.split('.').nth(1).context("not a JWT")?;
-    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
+fn claim(token: &str, name: &str) -> Result<Value> {
+    let claims = jwt::claims(token)?;
     claims.get(name).cloned().context("no such claim")
 }

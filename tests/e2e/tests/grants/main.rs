@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edgepass::{Grant, Provider, Secret, Token, TokenRequest};
-use edgepass_e2e::{Browser, Lab};
+use edgepass_e2e::{Browser, Lab, jwt};
 use edgepass_emulator::{Emulator, Mint, TOKEN_EXCHANGE};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -153,9 +153,7 @@ fn asking(scopes: &[&str], grant: Grant) -> TokenRequest {
 
 /// The claims of a token of the emulator's, which is nobody else's business.
 fn claims(token: &Token) -> Result<Value> {
-    let part = token.token.expose().split('.').nth(1);
-    let bytes = URL_SAFE_NO_PAD.decode(part.context("no JWT")?)?;
-    Ok(serde_json::from_slice(&bytes)?)
+    jwt::claims(token.token.expose())
 }
 
 /// That a token has these claims.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edgepass::{ErrorClass, Grant, Provider, Secret, Token};
-use edgepass_e2e::{Browser, Idp, Lab};
+use edgepass_e2e::{Browser, Idp, Lab, jwt};
 use edgepass_emulator::Mint;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
@@ -109,8 +109,7 @@ async fn codes_id_tokens_and_refresh_tokens() -> Result<()> {
         let token = token.context(algorithm)?;
         server.granted("alice")?;
         let id_token = token.id_token.as_ref().context("no ID token")?;
-        let header = id_token.expose().split('.').next().unwrap_or_default();
-        let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header)?)?;
+        let header = jwt::header(id_token.expose())?;
         ensure!(header["alg"] == algorithm, "{header}");
         let refresh_token = token.refresh_token.clone().context("no refresh token")?;
         let renewed = get(&lab, &provider, Grant::RefreshToken(refresh_token.clone())).await?;

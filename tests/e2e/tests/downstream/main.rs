@@ -3,313 +3,26 @@
 
 #![cfg(test)]
 
+mod clients;
+mod resource;
+
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
 use anyhow::{Context as _, Result, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use edgepass::downstream::{Downstream, OnBehalfOf, Rule};
 use edgepass::{ErrorClass, Provider, Secret, TokenType};
-use edgepass_e2e::{GRAPH, Lab, until};
+use edgepass_e2e::{GRAPH, Lab, jwt, until};
 use edgepass_emulator::{Fault, Mint, User};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::{Body, Bytes, Frame, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{CertificateParams, KeyPair};
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
-    SignatureScheme,
-};
+use hyper::body::{Bytes, Frame, Incoming};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tower::{Layer as _, Service, ServiceExt as _};
+use sha2::Digest as _;
+use tower::{Layer as _, ServiceExt as _};
+
+use resource::{Resource, good, of_claims, provider, refusal, refuses_the_first};
 
 const CLAIMS: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1790000000"}}}"#;
-
-/// A request as the service got it.
-#[derive(Clone, Debug)]
-struct Seen {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-    /// `x5t#S256` of the certificate that the connection shows.
-    certificate: Option<String>,
-}
-
-impl Seen {
-    /// Of the certificate that the token is bound to.
-    fn bound_to(&self) -> Option<String> {
-        let value = self.headers.get("authorization")?.to_str().ok()?;
-        let claims = claims_of(value.split_once(' ')?.1)?;
-        Some(claims.pointer("/cnf/x5t#S256")?.as_str()?.to_owned())
-    }
-
-    fn token(&self) -> Option<&str> {
-        let value = self.headers.get("authorization")?.to_str().ok()?;
-        value.split_once(' ').map(|(_, token)| token)
-    }
-}
-
-/// How a service answers the first request, or each with one token.
-type Judge = dyn Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync;
-
-/// A service that takes tokens of the emulator for Microsoft Graph, and then asks its judge.
-struct Resource {
-    port: u16,
-    certificate: CertificateDer<'static>,
-    pem: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
-}
-
-impl Resource {
-    async fn start(
-        lab: &Lab,
-        judge: impl Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync + 'static,
-    ) -> Result<Self> {
-        let key = KeyPair::generate()?;
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let certificate = CertificateParams::new(names)?.self_signed(&key)?;
-        let pem = certificate.pem();
-        let certificate = certificate.der().clone();
-        let private_key =
-            PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
-        let tls = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_client_cert_verifier(Arc::new(AnyCertificate(provider())))
-            .with_single_cert(vec![certificate.clone()], private_key)?;
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
-        // `localhost` may be either address
-        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-        let port = listener.local_addr()?.port();
-        let seen = Arc::<Mutex<Vec<Seen>>>::default();
-        let service = Arc::new(Backend {
-            issuer: format!("{}/{}/", lab.emulator.authority(), lab.emulator.tenant()),
-            judge: Box::new(judge),
-            seen: Arc::clone(&seen),
-        });
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, service) = (acceptor.clone(), Arc::clone(&service));
-                tokio::spawn(async move {
-                    let Ok(stream) = acceptor.accept(stream).await else {
-                        return;
-                    };
-                    let shown = stream.get_ref().1.peer_certificates();
-                    let shown = shown.and_then(|chain| chain.first());
-                    let shown = shown.map(|leaf| URL_SAFE_NO_PAD.encode(Sha256::digest(leaf)));
-                    let answer = service_fn(move |request| {
-                        let (service, shown) = (Arc::clone(&service), shown.clone());
-                        async move { service.answer(request, shown).await }
-                    });
-                    // a client that goes away is no failure of the service
-                    let _ = http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), answer)
-                        .await;
-                });
-            }
-        });
-        Ok(Self {
-            port,
-            certificate,
-            pem,
-            seen,
-        })
-    }
-
-    fn url(&self, host: &str, path: &str) -> String {
-        format!("https://{host}:{}{path}", self.port)
-    }
-
-    fn request(&self) -> Request<Full<Bytes>> {
-        let request = Request::get(self.url("localhost", "/v1/me"));
-        request.body(Full::default()).unwrap()
-    }
-
-    fn seen(&self) -> Vec<Seen> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.clone()
-    }
-
-    fn tokens(&self, lab: &Lab) -> Vec<String> {
-        let tokens = self
-            .seen()
-            .into_iter()
-            .map(|seen| seen.token().unwrap_or_default().to_owned());
-        let tokens: Vec<_> = tokens.collect();
-        for token in tokens.iter().filter(|token| !token.is_empty()) {
-            lab.evidence.secret("access token", token);
-        }
-        tokens
-    }
-
-    fn rule(&self) -> Rule {
-        Rule::host("localhost").port(self.port).scopes([GRAPH])
-    }
-
-    fn tls(&self) -> Result<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone())?;
-        Ok(ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth())
-    }
-
-    fn client<B>(&self) -> Result<Client<HttpsConnector<HttpConnector>, B>>
-    where
-        B: Body + Send + 'static,
-        B::Data: Send,
-    {
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(self.tls()?)
-            .https_only()
-            .enable_http1()
-            .build();
-        Ok(Client::builder(TokioExecutor::new()).build(connector))
-    }
-}
-
-struct Backend {
-    issuer: String,
-    judge: Box<Judge>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-}
-
-impl Backend {
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        certificate: Option<String>,
-    ) -> Result<Response<Full<Bytes>>, hyper::Error> {
-        let (parts, body) = request.into_parts();
-        let seen = Seen {
-            method: parts.method,
-            uri: parts.uri,
-            headers: parts.headers,
-            body: body.collect().await?.to_bytes(),
-            certificate,
-        };
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(seen.clone());
-        let is_ours = seen.token().and_then(claims_of).is_some_and(|claims| {
-            let is = |name, value: &str| claims.get(name).and_then(Value::as_str) == Some(value);
-            is("iss", &self.issuer) && is("aud", GRAPH.trim_end_matches("/.default"))
-        });
-        if !is_ours {
-            return Ok(refusal(StatusCode::UNAUTHORIZED, "Bearer"));
-        }
-        Ok((self.judge)(&seen))
-    }
-}
-
-/// Whoever shows whatever: the token says which it has to be.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ClientCertVerifier for AnyCertificate {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-fn claims_of(token: &str) -> Option<Value> {
-    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    serde_json::from_slice(&claims).ok()
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
-fn good() -> Response<Full<Bytes>> {
-    Response::new(Full::from("good"))
-}
-
-fn refusal(status: StatusCode, challenge: &str) -> Response<Full<Bytes>> {
-    let response = Response::builder()
-        .status(status)
-        .header("www-authenticate", "Basic realm=\"no end")
-        .header("www-authenticate", challenge);
-    response.body(Full::from("refused")).unwrap()
-}
-
-/// Refuses the token that comes first, so and whenever it comes.
-fn refuses_the_first(
-    status: StatusCode,
-    challenge: String,
-) -> impl Fn(&Seen) -> Response<Full<Bytes>> {
-    let first = Mutex::new(None);
-    move |seen| {
-        let token = seen.token().map(str::to_owned);
-        let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
-        if first.get_or_insert_with(|| token.clone()) == &token {
-            return refusal(status, &challenge);
-        }
-        good()
-    }
-}
-
-fn of_claims(claims: &str) -> String {
-    let claims = STANDARD.encode(claims);
-    format!("Bearer realm=\"\", error=\"insufficient_claims\", claims=\"{claims}\"")
-}
 
 async fn downstream(
     lab: &Lab,
@@ -734,8 +447,9 @@ async fn each_users_requests_have_that_users_token() -> Result<()> {
     let client = downstream.layer().layer(resource.client()?);
     let send = |assertion: &str| {
         let mut request = resource.request();
-        let id =
-            claims_of(assertion).and_then(|claims| Some(claims.get("oid")?.as_str()?.to_owned()));
+        let id = jwt::claims(assertion)
+            .ok()
+            .and_then(|claims| Some(claims.get("oid")?.as_str()?.to_owned()));
         let value = http::HeaderValue::from_str(&id.unwrap_or_default()).unwrap();
         request.headers_mut().insert("x-user", value);
         let user = OnBehalfOf(Secret::new(assertion));
@@ -756,7 +470,7 @@ async fn each_users_requests_have_that_users_token() -> Result<()> {
     }
     resource.tokens(&lab);
     for seen in resource.seen() {
-        let claims = seen.token().and_then(claims_of).context("a token")?;
+        let claims = jwt::claims(seen.token().context("a token")?)?;
         let of = claims.get("oid").and_then(Value::as_str);
         let by = seen
             .headers
@@ -777,152 +491,5 @@ async fn each_users_requests_have_that_users_token() -> Result<()> {
         );
     }
     assert_eq!(asked.len(), 3);
-    Ok(())
-}
-
-/// A client that takes a request only when it has said that it can.
-#[derive(Debug)]
-struct Strict<S> {
-    inner: S,
-    is_ready: bool,
-    broken: Arc<AtomicBool>,
-}
-
-impl<S: Clone> Clone for Strict<S> {
-    fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            // what one has reserved is not its clone's
-            is_ready: false,
-            broken: Arc::clone(&self.broken),
-        }
-    }
-}
-
-impl<S: Service<R>, R> Service<R> for Strict<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        let ready = self.inner.poll_ready(cx);
-        self.is_ready = matches!(ready, Poll::Ready(Ok(())));
-        ready
-    }
-
-    fn call(&mut self, request: R) -> S::Future {
-        if !std::mem::take(&mut self.is_ready) {
-            self.broken.store(true, Ordering::Relaxed);
-        }
-        self.inner.call(request)
-    }
-}
-
-#[tokio::test]
-async fn a_client_is_called_when_it_is_ready_the_second_time_too() -> Result<()> {
-    let lab = Lab::new("downstream_ready")?;
-    let judge = refuses_the_first(StatusCode::UNAUTHORIZED, "Bearer".to_owned());
-    let resource = Resource::start(&lab, judge).await?;
-    let (_, downstream) = downstream(&lab, [resource.rule()]).await?;
-    let broken = Arc::new(AtomicBool::new(false));
-    let strict = Strict {
-        inner: resource.client()?,
-        is_ready: false,
-        broken: Arc::clone(&broken),
-    };
-    let mut client = downstream.layer().layer(strict);
-    for host in ["localhost", "127.0.0.1", "localhost"] {
-        let request = Request::get(resource.url(host, "/v1/me")).body(Full::<Bytes>::default())?;
-        let client = client.ready().await.map_err(anyhow::Error::from_boxed)?;
-        client
-            .call(request)
-            .await
-            .map_err(anyhow::Error::from_boxed)?;
-    }
-    assert!(
-        !broken.load(Ordering::Relaxed),
-        "it was called before it was ready"
-    );
-    assert_eq!(resource.tokens(&lab).len(), 4);
-    Ok(())
-}
-
-/// Who leaves ends its own request, and the exchange of nobody else.
-#[tokio::test]
-async fn a_caller_that_leaves_takes_nothing_along() -> Result<()> {
-    let lab = Lab::new("downstream_leaves")?;
-    let judge = refuses_the_first(StatusCode::UNAUTHORIZED, "Bearer".to_owned());
-    let resource = Resource::start(&lab, judge).await?;
-    let (provider, downstream) = downstream(&lab, [resource.rule()]).await?;
-    let client = downstream.layer().layer(resource.client()?);
-    provider.get_token(&edgepass_e2e::graph()).await?;
-    lab.emulator.faults().push(Fault::hold().on("/token"));
-    {
-        let mut leaves = pin!(client.clone().oneshot(resource.request()));
-        let begun = until("the second exchange is under way", || {
-            (lab.emulator.token_requests_begun() == 2).then_some(())
-        });
-        tokio::select! {
-            answer = &mut leaves => anyhow::bail!("there is no token yet: {answer:?}"),
-            begun = begun => begun?,
-        }
-    }
-    let stays = tokio::spawn(client.oneshot(resource.request()));
-    until("the other has been refused too", || {
-        (resource.seen().len() == 2).then_some(())
-    })
-    .await?;
-    lab.emulator.faults().release();
-    let response = stays.await?.map_err(anyhow::Error::from_boxed)?;
-    assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(
-        resource.tokens(&lab).len(),
-        3,
-        "who left sent no second request"
-    );
-    assert_eq!(lab.emulator.token_requests().len(), 2);
-    Ok(())
-}
-
-/// reqwest's client by an adapter of a few lines, as docs/downstream.md has it.
-#[tokio::test]
-async fn reqwest_goes_through_the_layer() -> Result<()> {
-    let lab = Lab::new("downstream_reqwest")?;
-    let judge = refuses_the_first(StatusCode::UNAUTHORIZED, of_claims(CLAIMS));
-    let resource = Resource::start(&lab, judge).await?;
-    let (_, downstream) = downstream(&lab, [resource.rule()]).await?;
-    let client = reqwest::Client::builder()
-        .tls_certs_only([reqwest::Certificate::from_der(&resource.certificate)?])
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .build()?;
-    let client = tower::service_fn(move |request: Request<reqwest::Body>| {
-        let client = client.clone();
-        async move {
-            let response = client.execute(request.try_into()?).await?;
-            Ok::<Response<reqwest::Body>, reqwest::Error>(response.into())
-        }
-    });
-    let whole = |body: &reqwest::Body| body.as_bytes().map(|bytes| bytes.to_vec().into());
-    let client = downstream.layer().clone_body(whole).layer(client);
-    let request = Request::post(resource.url("localhost", "/v1/me")).body("a body".into())?;
-    let response = client
-        .oneshot(request)
-        .await
-        .map_err(anyhow::Error::from_boxed)?;
-    let response = reqwest::Response::from(response);
-    assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(response.text().await?, "good");
-    let bodies: Vec<_> = resource.seen().into_iter().map(|seen| seen.body).collect();
-    assert_eq!(bodies, ["a body"; 2]);
-    assert_eq!(resource.tokens(&lab).len(), 2);
-    let asked = lab.emulator.token_requests();
-    let claims = asked.last().and_then(|entry| entry.claims.clone());
-    assert_eq!(claims, Some(serde_json::from_str(CLAIMS)?));
-    let nbf = json!({"essential": true, "value": "1790000000"});
-    assert_eq!(
-        claims.context("claims")?.pointer("/access_token/nbf"),
-        Some(&nbf)
-    );
     Ok(())
 }
