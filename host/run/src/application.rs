@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use edgepass::downstream::{Outgoing, Reach};
 use edgepass::link::{self, Bounds, ProviderView};
-use edgepass::repeat::named;
 use edgepass::{Builder, Provider};
 use tokio::time::timeout;
 use wasmtime::component::{Component, Linker, ResourceTable};
@@ -50,7 +49,7 @@ impl Application {
         path: &Path,
         arguments: &ApplicationArguments,
     ) -> Result<Self, Failure> {
-        let shown = named(path);
+        let shown = read::shown(path);
         // before there is anything that it could keep waiting
         let wasm = read::whole(path)?;
         check_is_component(&shown, &wasm)?;
@@ -61,7 +60,7 @@ impl Application {
         let directories = arguments.dir.iter().map(|text| {
             let (host, guest) = text.split_once("::").unwrap_or((text, text));
             if !Path::new(host).is_dir() {
-                let shown = named(Path::new(host));
+                let shown = read::shown(Path::new(host));
                 return Err(Failure::setup(format!("--dir: {shown} is no directory")));
             }
             Ok(Directory {
@@ -77,6 +76,16 @@ impl Application {
         let directories = directories.collect::<Result<_, _>>()?;
         let audit = Arc::new(Log::open(&arguments.audit)?);
 
+        let files = [
+            ("--config", &arguments.config),
+            ("--ca-file", &arguments.ca_file),
+        ];
+        for (option, path) in files {
+            if let Some(path) = path.as_ref().filter(|path| !path.exists()) {
+                let shown = read::shown(path);
+                return Err(Failure::setup(format!("{option}: {shown} is not there")));
+            }
+        }
         let mut builder = Builder::from_process();
         if let Some(config) = &arguments.config {
             builder = builder.config_file(config);

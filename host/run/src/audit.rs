@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use edgepass::Provider;
 use edgepass::downstream::{Audit, Record};
-use edgepass::repeat::named;
 
 use self::otlp::Otlp;
 use crate::failure::Failure;
 use crate::lines::{Lines, Room};
+use crate::read;
 
 /// How long the end of the program waits for each place.
 const LAST: Duration = Duration::from_secs(5);
@@ -194,7 +194,7 @@ fn is_url(text: &str) -> Result<bool, Failure> {
 
 /// Made for its owner alone, and appended to.
 fn file(path: &Path) -> Result<File, Failure> {
-    let shown = named(path);
+    let shown = read::shown(path);
     let cannot = |e: io::Error| wrong(&format!("{shown} cannot be written: {e}"));
     let mut options = OpenOptions::new();
     options.append(true).create(true);

@@ -60,6 +60,8 @@ fn usage(mut error: clap::Error) -> ExitCode {
             if !is_harmless_argument(text));
         if is_harmful {
             error.insert(kind, ContextValue::String("(not repeated)".to_owned()));
+            // how it would be written as a value, for example
+            error.remove(ContextKind::Suggested);
         }
     }
     if !error.use_stderr() {

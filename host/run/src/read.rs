@@ -11,9 +11,17 @@ use crate::failure::Failure;
 /// A component, or a configuration, bytes: larger ones are a mistake.
 const BYTES: u64 = 512 * 1024 * 1024;
 
+/// How a message names a path: what is not there may be a secret in the wrong place.
+pub(crate) fn shown(path: &Path) -> String {
+    match path.exists() {
+        true => path.display().to_string(),
+        false => named(path),
+    }
+}
+
 /// All of it.
 pub(crate) fn whole(path: &Path) -> Result<Vec<u8>, Failure> {
-    let shown = named(path);
+    let shown = shown(path);
     let cannot = |error: io::Error| Failure::setup(format!("cannot read {shown}: {error}"));
     // what is opened is what is looked at, and opening a pipe would wait for who writes to it
     let mut options = fs::File::options();

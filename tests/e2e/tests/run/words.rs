@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command as Program;
 
 use anyhow::{Result, ensure};
-use edgepass_e2e::{Command, Lab, edgepass_bin, edgepass_run_bin};
+use edgepass_e2e::{Command, Lab, artifact, edgepass_bin, edgepass_run_bin};
 
 use crate::{edgepass_run, rules};
 
@@ -108,7 +108,7 @@ fn what_may_be_a_secret_is_not_repeated() -> Result<()> {
         ],
         vec![
             "compose".to_owned(),
-            application.clone(),
+            application,
             with("--allow=", ""),
             with("--outptu=", ""),
         ],
@@ -142,6 +142,8 @@ fn files_are_regular_files() -> Result<()> {
     std::fs::create_dir(&folder)?;
     let application = crate::application()?.display().to_string();
     let output = lab.scratch().join("composed.wasm").display().to_string();
+    let provider = artifact("dist/credential-provider.wasm")?;
+    let provider = provider.display().to_string();
     for path in [&*pipe, &*folder, "/dev/zero"] {
         let rows = [
             edgepass_run(&lab, &config, &["run", path])?,
@@ -176,6 +178,8 @@ fn files_are_regular_files() -> Result<()> {
                 &application,
                 "--output",
                 &output,
+                "--provider",
+                &provider,
                 "--http",
                 "--filter",
                 path,
