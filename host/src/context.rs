@@ -254,7 +254,7 @@ impl Host {
             http: WasiHttpCtx::new(),
             table: ResourceTable::new(),
             hooks: Hooks::new(Arc::clone(&self.0.egress)),
-            bounds: Bounds::new(self.0.memory_bytes),
+            bounds: Bounds::of_provider(self.0.memory_bytes),
             host: self.clone(),
             ticks: 0,
         }

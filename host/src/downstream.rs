@@ -54,6 +54,8 @@ mod layer;
 #[cfg(feature = "tower")]
 mod outgoing;
 #[cfg(feature = "tower")]
+mod patience;
+#[cfg(feature = "tower")]
 mod reach;
 mod rule;
 mod target;

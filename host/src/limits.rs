@@ -30,6 +30,10 @@ pub const CORE_INSTANCES: usize = 64;
 /// Tables of one store: one for each of those instances at the most.
 pub const TABLES: usize = 64;
 
+/// Memories, tables and core instances of an application's store, of each: one that is composed of others has some for every
+/// part.
+pub const APPLICATION_PARTS: usize = 256;
+
 /// Elements of all tables of one store, eight bytes each. The provider has some hundreds of functions to point at.
 pub const TABLE_ELEMENTS: usize = 100_000;
 

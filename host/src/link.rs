@@ -55,6 +55,7 @@ use crate::cache::Token;
 use crate::clock;
 use crate::provider::Provider;
 
+pub use crate::bounds::Bounds;
 pub use crate::context::{Context, Host, HostContextView, HostView};
 
 // what the signatures here speak of

@@ -7,14 +7,23 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 /// Writes the library's records of that level and above, each a line that begins with the program's name.
 pub fn install(program: &'static str, level: LevelFilter) {
+    install_with(program, level, |line| {
+        // nothing is left to say it to
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    });
+}
+
+/// The same for a program that has its own way to standard error. `write` has each line, with its end.
+pub fn install_with(program: &'static str, level: LevelFilter, write: fn(String)) {
     // fails only when there is a logger already, and a program calls this once
-    if log::set_logger(Box::leak(Box::new(StandardError { program }))).is_ok() {
+    if log::set_logger(Box::leak(Box::new(StandardError { program, write }))).is_ok() {
         log::set_max_level(level);
     }
 }
 
 struct StandardError {
     program: &'static str,
+    write: fn(String),
 }
 
 impl Log for StandardError {
@@ -34,12 +43,7 @@ impl Log for StandardError {
             Level::Debug | Level::Trace => "debug",
         };
         let text = printable(&record.args().to_string(), usize::MAX);
-        // nothing is left to say it to
-        let _ = writeln!(
-            std::io::stderr().lock(),
-            "{}: {level}: {text}",
-            self.program
-        );
+        (self.write)(format!("{}: {level}: {text}\n", self.program));
     }
 
     fn flush(&self) {}

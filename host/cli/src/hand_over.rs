@@ -24,15 +24,30 @@ pub(crate) fn arguments(line: impl Iterator<Item = OsString>) -> Option<Vec<OsSt
     }
 }
 
+/// Says to a program that a process becomes by which process it was: one that is this program by another name would become
+/// itself for ever.
+const HANDED_OVER: &str = "EDGEPASS_HANDED_OVER";
+
 /// Becomes the program: descriptors, signals and exit status are its own. Where a process cannot do that, it waits for it.
 pub(crate) fn hand_over(arguments: &[OsString]) -> Result<ExitCode, Failure> {
+    let this = std::process::id().to_string();
+    if std::env::var_os(HANDED_OVER).is_some_and(|process| process == *this) {
+        return Err(Failure::setup_with_hint(
+            format!(
+                "this is a command of {PROGRAM}, and what has that name is edgepass itself, renamed or linked"
+            ),
+            format!("take the {PROGRAM} of this release, from bin/ of its archive"),
+        ));
+    }
     // the one beside this program first: it is of the same release
     let beside = std::env::current_exe().ok();
     let beside = beside.and_then(|program| program.parent().map(|folder| folder.join(PROGRAM)));
     let beside = beside.map(|path| path.with_extension(std::env::consts::EXE_EXTENSION));
     let beside = beside.filter(|path| path.is_file());
     let program = beside.unwrap_or_else(|| PathBuf::from(PROGRAM));
-    become_it(Command::new(&program).args(arguments)).map_err(|error| {
+    let mut command = Command::new(&program);
+    command.args(arguments).env(HANDED_OVER, this);
+    become_it(&mut command).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             return Failure::setup_with_hint(
                 format!("this is a command of {PROGRAM}, which is neither beside edgepass nor in PATH"),
@@ -56,6 +71,13 @@ fn become_it(command: &mut Command) -> io::Result<ExitCode> {
 
 #[cfg(not(unix))]
 fn become_it(command: &mut Command) -> io::Result<ExitCode> {
+    let is_this = |program: &OsStr| {
+        let this = std::env::current_exe().and_then(std::fs::canonicalize).ok();
+        this.is_some() && std::fs::canonicalize(program).ok() == this
+    };
+    if is_this(command.get_program()) {
+        return Err(io::Error::other("it is edgepass itself"));
+    }
     let status = command
         .status()?
         .code()

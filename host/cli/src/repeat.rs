@@ -16,6 +16,7 @@ pub(crate) fn usage(mut error: clap::Error) -> clap::Error {
         Some(ContextValue::String(option)) => grant::instead_of(option),
         _ => None,
     };
+    let is_instead = instead.is_some();
     if let Some(instead) = instead {
         error.remove(ContextKind::SuggestedArg);
         let instead = ContextValue::StyledStrs(vec![StyledStr::from(instead)]);
@@ -31,6 +32,10 @@ pub(crate) fn usage(mut error: clap::Error) -> clap::Error {
             if !is_harmless_argument(text));
         if is_harmful {
             error.insert(kind, ContextValue::String(NOT_REPEATED.to_owned()));
+            if !is_instead {
+                // how it would be written as a value, for example
+                error.remove(ContextKind::Suggested);
+            }
         }
     }
     error
@@ -97,6 +102,11 @@ mod tests {
             ),
             (&["edgepass", "token", "--format", "Sup3r+Secret"], "Sup3r"),
             (&["edgepass", "Sup3r+Secret"], "Sup3r"),
+            // what takes arguments has a hint how this would be one
+            (
+                &["edgepass", "config", "check", "--Sup3rSecret1234", "x"],
+                "Sup3r",
+            ),
             (&["edgepass", "token", "--verbose=Sup3r+Secret"], "Sup3r"),
             (
                 &[

@@ -6,11 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use edgepass::downstream::{Outgoing, Reach};
-use edgepass::link::{self, ProviderView};
+use edgepass::link::{self, Bounds, ProviderView};
 use edgepass::{Builder, Provider};
 use tokio::time::timeout;
 use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{Engine, Store};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -24,9 +24,6 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// How long requests that nobody waits for any more may take to end.
 const ENDING: Duration = Duration::from_secs(1);
-
-/// Memories, tables and instances of one store: an application that is composed of others has some for each part.
-const PARTS: usize = 256;
 
 /// An application, compiled, with all that it may reach.
 pub(crate) struct Application {
@@ -52,10 +49,10 @@ impl Application {
         path: &Path,
         arguments: &ApplicationArguments,
     ) -> Result<Self, Failure> {
-        let shown = path.display();
+        let shown = read::shown(path);
         // before there is anything that it could keep waiting
         let wasm = read::whole(path)?;
-        check_is_component(&shown.to_string(), &wasm)?;
+        check_is_component(&shown, &wasm)?;
 
         // what is cheap to be wrong comes before what takes seconds
         let reach = Reach::parse("--allow-host", &arguments.allow_host)
@@ -63,7 +60,8 @@ impl Application {
         let directories = arguments.dir.iter().map(|text| {
             let (host, guest) = text.split_once("::").unwrap_or((text, text));
             if !Path::new(host).is_dir() {
-                return Err(Failure::setup(format!("--dir: {host} is no directory")));
+                let shown = read::shown(Path::new(host));
+                return Err(Failure::setup(format!("--dir: {shown} is no directory")));
             }
             Ok(Directory {
                 host: host.to_owned(),
@@ -78,6 +76,16 @@ impl Application {
         let directories = directories.collect::<Result<_, _>>()?;
         let audit = Arc::new(Log::open(&arguments.audit)?);
 
+        let files = [
+            ("--config", &arguments.config),
+            ("--ca-file", &arguments.ca_file),
+        ];
+        for (option, path) in files {
+            if let Some(path) = path.as_ref().filter(|path| !path.exists()) {
+                let shown = read::shown(path);
+                return Err(Failure::setup(format!("{option}: {shown} is not there")));
+            }
+        }
         let mut builder = Builder::from_process();
         if let Some(config) = &arguments.config {
             builder = builder.config_file(config);
@@ -168,7 +176,9 @@ impl Application {
             Some(_) => failure.hint(
                 "an application calls edgepass itself only where --provide says so (--provide credential-provider); one whose requests get tokens by the rules needs none of it",
             ),
-            None if error_names(error, "exceeds memory limits") => {
+            None if error_names(error, "exceeds memory limits")
+                || error_names(error, "exceeds table limits") =>
+            {
                 failure.hint("give it more by --max-memory, in MiB")
             }
             None => failure.hint(
@@ -194,15 +204,10 @@ impl Application {
             table: ResourceTable::new(),
             outgoing: self.outgoing.clone(),
             provider: self.provider.clone(),
-            limits: StoreLimitsBuilder::new()
-                .memory_size(self.memory_bytes)
-                .instances(PARTS)
-                .memories(PARTS)
-                .tables(PARTS)
-                .build(),
+            bounds: Bounds::of_application(self.memory_bytes),
         };
         let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.limits);
+        store.limiter(|state| &mut state.bounds);
         // an application that computes gives way at each tick, so that it can be ended
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
@@ -222,7 +227,7 @@ pub(crate) struct State {
     table: ResourceTable,
     outgoing: Outgoing,
     provider: Provider,
-    limits: StoreLimits,
+    bounds: Bounds,
 }
 
 impl WasiView for State {

@@ -95,6 +95,9 @@ pub(crate) struct ServeArguments {
     /// The longest time for a request to be answered, seconds
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub(crate) request_timeout: Duration,
+    /// How long a client may take nothing of its answer, seconds. Then its connection is ended
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) write_timeout: Duration,
     /// Requests that are worked on at once. Who comes then waits
     #[arg(long, value_name = "NUMBER", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) max_requests: u32,
@@ -124,14 +127,14 @@ pub(crate) struct ApplicationArguments {
     /// The application may write in its directories
     #[arg(long)]
     pub(crate) writable: bool,
-    /// Linear memory of one instance, MiB
+    /// Linear memories and tables of one instance, all of them together, MiB
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     pub(crate) max_memory: u32,
     /// An interface of edgepass:credentials that the application may call. credential-provider gives it tokens to hold
     #[arg(long, value_name = "INTERFACE", value_enum)]
     pub(crate) provide: Vec<Provided>,
-    /// Where a record goes of each request that gets a token or is refused one; once for each place. A file, to which lines
-    /// of JSON are appended; - for standard error; the URL of a receiver of logs by OTLP over HTTP, with the headers of
+    /// Where a record goes of each request that gets a token or is refused one; once for each place. A file or pipe, to which
+    /// lines of JSON are appended; - for standard error; the URL of a receiver of logs by OTLP over HTTP, with the headers of
     /// OTEL_EXPORTER_OTLP_HEADERS
     #[arg(long, value_name = "FILE|URL")]
     pub(crate) audit: Vec<String>,

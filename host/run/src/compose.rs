@@ -55,7 +55,7 @@ pub(crate) fn compose(arguments: &ComposeArguments) -> Result<ExitCode, Failure>
         config: config.map(|config| config.to_string()),
     });
     let composed = composed.map_err(|error| Failure::setup(error.to_string()))?;
-    let shown = arguments.output.display();
+    let shown = read::shown(&arguments.output);
     fs::write(&arguments.output, &composed.bytes)
         .map_err(|error| Failure::setup(format!("cannot write {shown}: {error}")))?;
     let mut text = String::new();
@@ -68,7 +68,7 @@ pub(crate) fn compose(arguments: &ComposeArguments) -> Result<ExitCode, Failure>
             composed.further.join(", ")
         );
     }
-    text += &format!("wrote {shown}\n");
+    text += &format!("wrote {}\n", arguments.output.display());
     let said = io::stdout().lock().write_all(text.as_bytes());
     said.map_err(|error| Failure::setup(format!("standard output: {error}")))?;
     Ok(ExitCode::SUCCESS)

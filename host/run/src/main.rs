@@ -6,6 +6,7 @@ mod audit;
 mod command;
 mod compose;
 mod failure;
+mod lines;
 mod log;
 mod read;
 mod service;
@@ -24,7 +25,9 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(error),
     };
-    log::install(arguments.verbose);
+    if let Err(error) = log::install(arguments.verbose) {
+        return failure::Failure::setup(format!("standard error: {error}")).report();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -33,11 +36,13 @@ fn main() -> ExitCode {
         Err(error) => return failure::Failure::setup(format!("no runtime: {error}")).report(),
     };
     let ended = runtime.block_on(async {
-        match &arguments.verb {
+        let ended = match &arguments.verb {
             Verb::Run(run) => command::run(run).await,
             Verb::ServeHttp(serve) => service::serve(serve).await,
             Verb::Compose(compose) => compose::compose(compose),
-        }
+        };
+        log::finish().await;
+        ended
     });
     // a thread that still reads standard input would keep the process
     runtime.shutdown_background();
@@ -55,6 +60,8 @@ fn usage(mut error: clap::Error) -> ExitCode {
             if !is_harmless_argument(text));
         if is_harmful {
             error.insert(kind, ContextValue::String("(not repeated)".to_owned()));
+            // how it would be written as a value, for example
+            error.remove(ContextKind::Suggested);
         }
     }
     if !error.use_stderr() {

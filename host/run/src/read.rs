@@ -1,24 +1,53 @@
 //! Files that are named to the program.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
+
+use edgepass::repeat::named;
 
 use crate::failure::Failure;
 
 /// A component, or a configuration, bytes: larger ones are a mistake.
 const BYTES: u64 = 512 * 1024 * 1024;
 
+/// How a message names a path: what is not there may be a secret in the wrong place.
+pub(crate) fn shown(path: &Path) -> String {
+    match path.exists() {
+        true => path.display().to_string(),
+        false => named(path),
+    }
+}
+
 /// All of it.
 pub(crate) fn whole(path: &Path) -> Result<Vec<u8>, Failure> {
-    let shown = path.display();
+    let shown = shown(path);
     let cannot = |error: io::Error| Failure::setup(format!("cannot read {shown}: {error}"));
-    let metadata = fs::metadata(path).map_err(cannot)?;
-    if metadata.len() > BYTES {
+    // what is opened is what is looked at, and opening a pipe would wait for who writes to it
+    let mut options = fs::File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    let file = options.open(path).map_err(cannot)?;
+    let metadata = file.metadata().map_err(cannot)?;
+    if !metadata.is_file() {
+        let failure = Failure::setup(format!("cannot read {shown}: it is not a regular file"));
+        return Err(failure.hint("what comes by a pipe has to be written to a file before"));
+    }
+    // at once: growing would leave copies behind, and a configuration may have secrets
+    let length = metadata.len().min(BYTES);
+    let mut bytes = Vec::with_capacity(usize::try_from(length + 1).unwrap_or_default());
+    file.take(BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
+    if bytes.len() as u64 > BYTES {
         return Err(Failure::setup(format!(
             "{shown} is larger than {} MiB: is it the right file?",
             BYTES / 1024 / 1024
         )));
     }
-    fs::read(path).map_err(cannot)
+    Ok(bytes)
 }

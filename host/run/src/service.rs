@@ -1,31 +1,32 @@
 //! `edgepass-run serve-http`: an application that answers requests.
 
+mod authority;
+mod connection;
+mod instance;
+
 use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep, timeout};
-use wasmtime::component::GuestTaskId;
-use wasmtime::{Store, StoreContextMut};
-use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState,
-    WorkerStatus,
-};
-use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p2, p3};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use wasmtime_wasi_http::handler::{ProxyHandler, ProxyPre};
+use wasmtime_wasi_http::{Error, WasiBody, p2, p3};
 
-use crate::application::{Application, State};
+use self::connection::{Stream, UnderWay, Work};
+use self::instance::{Alive, Service};
+use crate::application::Application;
 use crate::arguments::ServeArguments;
 use crate::failure::Failure;
 use crate::signals;
@@ -34,14 +35,14 @@ use crate::signals;
 const HANDLER_0_2: &str = "wasi:http/incoming-handler";
 const HANDLER_0_3: &str = "wasi:http/handler";
 
-/// How long an instance is kept that nobody asks.
-const IDLE: Duration = Duration::from_secs(30);
-
 /// How long a connection may take to send the head of a request.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long requests that are on their way may take when the program is asked to end.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// How long instances may take to go then.
+const ENDING: Duration = Duration::from_secs(1);
 
 pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let application = Application::load(&arguments.path, &arguments.application).await?;
@@ -74,9 +75,14 @@ pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failur
     let address = listener.local_addr();
     let address = address.map_err(|e| Failure::setup(format!("no address: {e}")))?;
     let finished = application.finish();
+    let (is_ending, ending) = watch::channel(false);
+    let (is_over, over) = watch::channel(false);
+    let alive = Alive::default();
     let handler = ProxyHandler::new(Service {
         application,
         pre,
+        over,
+        alive: alive.clone(),
         request_timeout: arguments.request_timeout,
         at_once: if is_0_2 {
             1
@@ -116,27 +122,49 @@ pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failur
         };
         // for the delay alone
         let _ = stream.set_nodelay(true);
-        let (handler, places) = (handler.clone(), Arc::clone(&places));
+        let Ok(local) = stream.local_addr() else {
+            // it has ended by now
+            continue;
+        };
+        let work = Arc::<Work>::default();
+        let stream = Stream::new(stream, arguments.write_timeout, Arc::clone(&work));
+        let (handler, places, of_this) = (handler.clone(), Arc::clone(&places), Arc::clone(&work));
         let limit = arguments.request_timeout;
-        let answer = service_fn(move |request| {
+        let answer = service_fn(move |mut request| {
             let (handler, places) = (handler.clone(), Arc::clone(&places));
-            async move { Ok::<_, Infallible>(answer(&handler, places, limit, request).await) }
+            let under_way = UnderWay::on(&of_this);
+            async move {
+                Ok::<_, Infallible>(match authority::settle(&mut request, local) {
+                    true => answer(&handler, places, limit, under_way, request).await,
+                    false => plain(StatusCode::BAD_REQUEST),
+                })
+            }
         });
-        let connection = server.serve_connection(TokioIo::new(stream), answer);
-        let connection = connections.watch(connection);
+        let connection = connections.watch(server.serve_connection(stream, answer));
+        let ending = ending.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let ended = tokio::select! {
+                ended = connection => ended,
+                () = work.is_none_at_the_end(ending) => Ok(()),
+            };
+            if let Err(error) = ended {
                 ::log::debug!("a connection ended: {error}");
             }
         });
     }
     drop(listener);
+    // fails when there is no connection
+    let _ = is_ending.send(true);
     if timeout(DRAIN, connections.shutdown()).await.is_err() {
         ::log::warn!(
             "requests were ended that had not been answered in {} s",
             DRAIN.as_secs()
         );
     }
+    // an instance may still have written the body of an answer
+    let _ = is_over.send(true);
+    // with their stores go the requests that they have left behind
+    let _ = timeout(ENDING, alive.none()).await;
     finished.await;
     Ok(ExitCode::SUCCESS)
 }
@@ -145,6 +173,7 @@ async fn answer(
     handler: &ProxyHandler<Service>,
     places: Arc<Semaphore>,
     limit: Duration,
+    under_way: UnderWay,
     request: Request<Incoming>,
 ) -> Response<WasiBody> {
     let place = match timeout(limit, places.acquire_owned()).await {
@@ -154,7 +183,10 @@ async fn answer(
     let request = request.map(|body| body.map_err(Error::Hyper).boxed_unsync());
     match handler.handle((), request).await {
         // the place is free when the body has gone out
-        Ok(response) => response.map(|body| Held { body, place }.boxed_unsync()),
+        Ok(response) => response.map(|body| {
+            let kept = (place, under_way);
+            Held { body, kept }.boxed_unsync()
+        }),
         Err(error) => {
             let is_late = error
                 .downcast_ref::<wasmtime_wasi_http::handler::ExpirationError>()
@@ -169,11 +201,11 @@ async fn answer(
     }
 }
 
-/// A body, and a place that is kept until it is over.
+/// A body, and what is kept until it is over: its place, and that it is under way.
 struct Held {
     body: WasiBody,
     #[expect(dead_code, reason = "it is dropped with the body")]
-    place: OwnedSemaphorePermit,
+    kept: (OwnedSemaphorePermit, UnderWay),
 }
 
 impl hyper::body::Body for Held {
@@ -200,113 +232,4 @@ fn plain(status: StatusCode) -> Response<WasiBody> {
     let mut response = Response::new(Full::default().map_err(Error::from).boxed_unsync());
     *response.status_mut() = status;
     response
-}
-
-/// How instances come about and go.
-struct Service {
-    application: Application,
-    pre: ProxyPre<State>,
-    request_timeout: Duration,
-    at_once: usize,
-    in_all: usize,
-}
-
-impl HandlerState for Service {
-    type StoreData = State;
-    type WorkerExpiration = Life;
-    type WorkerState = Worker;
-
-    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Life, Worker>> {
-        let mut store = self.application.store(|wasi| {
-            // what it prints is its log
-            wasi.inherit_stdout().inherit_stderr();
-        })?;
-        let started = timeout(self.request_timeout, self.pre.instantiate_async(&mut store)).await;
-        let proxy =
-            started.unwrap_or_else(|_| Err(wasmtime::Error::msg("it does not start in time")))?;
-        Ok(Instance {
-            store,
-            proxy,
-            view: State::http,
-            expiration: Life::new(self.request_timeout),
-            state: Worker {
-                at_once: self.at_once,
-                in_all: self.in_all,
-                request_timeout: self.request_timeout,
-            },
-        })
-    }
-}
-
-/// When an instance is over: it has not answered in time and holds its thread, or nobody asks it.
-struct Life {
-    request_timeout: Duration,
-    sleep: Pin<Box<Sleep>>,
-}
-
-impl Life {
-    fn new(request_timeout: Duration) -> Self {
-        Self {
-            request_timeout,
-            sleep: Box::pin(sleep(request_timeout)),
-        }
-    }
-}
-
-impl WorkerExpiration for Life {
-    fn poll(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        status: WorkerStatus,
-        start: Instant,
-    ) -> Poll<()> {
-        let lasts = match status {
-            WorkerStatus::Idle => IDLE,
-            // the bound of the request itself comes first, if the instance lets it
-            WorkerStatus::Requests => self.request_timeout + Duration::from_secs(1),
-            WorkerStatus::PostReturn => self.request_timeout,
-        };
-        let end = tokio::time::Instant::from_std(start + lasts);
-        if self.sleep.deadline() != end {
-            self.sleep.as_mut().reset(end);
-        }
-        self.sleep.as_mut().poll(cx)
-    }
-}
-
-struct Worker {
-    at_once: usize,
-    in_all: usize,
-    request_timeout: Duration,
-}
-
-impl WorkerState for Worker {
-    type StoreData = State;
-    type RequestData = ();
-
-    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
-        if total >= self.in_all {
-            ShouldAccept::Never
-        } else if concurrent < self.at_once {
-            ShouldAccept::Yes
-        } else {
-            ShouldAccept::No
-        }
-    }
-
-    fn on_request_start(
-        &self,
-        _store: StoreContextMut<'_, State>,
-        (): (),
-        _task: GuestTaskId,
-    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
-        Box::pin(sleep(self.request_timeout))
-    }
-
-    fn drop(&self, store: Store<State>, result: Result<(), wasmtime::Error>) {
-        if let Err(error) = result {
-            ::log::error!("an instance of the application was ended: {error:#}");
-        }
-        drop(store);
-    }
 }

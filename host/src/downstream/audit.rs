@@ -1,6 +1,7 @@
 //! What was done with tokens, for people who have to know it later.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,10 +12,16 @@ use tokio::sync::watch::{Receiver, Sender};
 
 use super::Authorized;
 
-/// Where records go. It is called in the middle of a request, so it should not wait.
+/// Where records go.
 pub trait Audit: Send + Sync {
-    /// Takes a record in.
+    /// Takes a record in. It is called in the middle of a request, also where one is given up, so it should not wait.
     fn write(&self, record: &Record);
+
+    /// Waits until a record can be taken in, for a while at the most: a request that has its token waits for it before it is
+    /// sent. By itself it does not wait.
+    fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// One request that was to get a token. There is never a token in it.
@@ -101,6 +108,18 @@ fn method_of(method: &Method) -> String {
     if text.len() > MOST { "_OTHER" } else { text }.to_owned()
 }
 
+/// Scheme, host and port, of which an application could make as long a text: what is longer than any name of a host has no
+/// end.
+fn destination_of(scheme: &str, place: &str) -> String {
+    const MOST: usize = 300;
+    let mut text = format!("{scheme}://{place}");
+    if text.len() > MOST {
+        text.truncate(text.floor_char_boundary(MOST));
+        text.push('…');
+    }
+    text
+}
+
 impl Record {
     pub(super) fn of<B>(component: &str, request: &Request<B>) -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -119,7 +138,7 @@ impl Record {
             identity: String::new(),
             scopes: Vec::new(),
             method: method_of(request.method()),
-            destination: format!("{}://{place}", uri.scheme_str().unwrap_or_default()),
+            destination: destination_of(uri.scheme_str().unwrap_or_default(), place),
             outcome: Outcome::Pending,
             token: None,
         }
@@ -213,6 +232,13 @@ impl Entry {
         }
     }
 
+    /// Waits until it can be written down, for a while at the most.
+    pub(super) async fn ready(&self) {
+        if let Some((_, audit)) = &self.of {
+            audit.ready().await;
+        }
+    }
+
     /// It gets no token.
     pub(super) fn without(mut self, rule: Option<(usize, &TokenRequest)>, class: ErrorClass) {
         if let (Some((record, _)), Some((place, request))) = (&mut self.of, rule) {
@@ -296,6 +322,40 @@ mod tests {
             assert_eq!(trace_of(&headers).is_some(), is_one, "{text}");
         }
         assert_eq!(trace_of(&HeaderMap::new()), None);
+    }
+
+    /// What an application makes long is short in a record, and what is not is there as it is.
+    #[test]
+    fn methods_and_destinations_are_bounded() {
+        let long = "M".repeat(33);
+        for (method, recorded) in [
+            ("GET", "GET"),
+            ("PROPFIND", "PROPFIND"),
+            ("x-own", "x-own"),
+            (&long[..32], &long[..32]),
+            (&long, "_OTHER"),
+        ] {
+            let mut request = Request::new(());
+            *request.method_mut() = method.parse().unwrap();
+            assert_eq!(Record::of("app", &request).method, recorded);
+        }
+        let host = |length: usize| format!("{}.example:8443", "h".repeat(length));
+        for (authority, is_whole) in [
+            ("api.example".to_owned(), true),
+            (host(240), true),
+            (host(300), false),
+            (host(60_000), false),
+        ] {
+            let mut request = Request::new(());
+            *request.uri_mut() = format!("https://{authority}/x?y").parse().unwrap();
+            let recorded = Record::of("app", &request).destination;
+            assert_eq!(
+                recorded == format!("https://{authority}"),
+                is_whole,
+                "{recorded}"
+            );
+            assert!(recorded.len() < 310, "{recorded}");
+        }
     }
 
     #[test]

@@ -19,8 +19,10 @@ use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpH
 
 use super::audit::{Audit, Entry, Open, Outcome};
 use super::echo::Echo;
+use super::patience::{NoAnswer, Patience};
 use super::reach::{Reach, gives_credentials};
 use super::{Authorized, Client, Downstream};
+use crate::connect;
 use crate::egress::{self, Sent, sent};
 use crate::limits;
 
@@ -136,27 +138,6 @@ impl WasiHttpHooks for Outgoing {
     }
 }
 
-/// How long an application waits.
-#[derive(Clone, Copy)]
-struct Patience {
-    first: Duration,
-    between: Duration,
-}
-
-impl Patience {
-    /// An application may only be less patient than the host.
-    fn of(options: Option<&RequestOptions>) -> Self {
-        let asked = |of: fn(&RequestOptions) -> Option<Duration>| {
-            let asked = options.and_then(of).unwrap_or(limits::APPLICATION_PATIENCE);
-            asked.min(limits::APPLICATION_PATIENCE)
-        };
-        Self {
-            first: asked(|options| options.first_byte_timeout),
-            between: asked(|options| options.between_bytes_timeout),
-        }
-    }
-}
-
 impl Inner {
     async fn send(
         &self,
@@ -179,6 +160,7 @@ impl Inner {
             Err(error) => {
                 let rule = self.downstream.fitting(&request);
                 let rule = rule.map(|(place, rule)| (place, &rule.request));
+                entry.ready().await;
                 entry.without(rule, error.class());
                 let place = place_of(&request);
                 log::warn!("a request to {place} gets no token: {error:#}");
@@ -186,6 +168,7 @@ impl Inner {
             }
         };
         entry.with(&authorized);
+        entry.ready().await;
         echo.add(authorized.token());
         let (again, body) = Given::remember(&mut request);
         let again = again.map(|request| (request, body));
@@ -262,24 +245,27 @@ impl Inner {
     ) -> Result<Response<Incoming>, WasiError> {
         let place = place_of(&request).to_owned();
         let request = with_length(request);
-        match timeout(patience.first, self.client.send(request)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => match error.downcast_ref::<Error>() {
-                Some(error) => Err(refusal(error)),
-                None => {
-                    let error = egress::transport_error(error.as_ref());
-                    if matches!(error, WasiError::DestinationIpProhibited) {
-                        log::warn!(
-                            "a request to {place} is refused: a platform gives credentials to this machine at its address"
-                        );
-                    } else if is_of_the_host(&error) {
-                        log::warn!("a request to {place} has failed: {}", egress::Said(&error));
-                    }
-                    Err(error)
-                }
-            },
-            Err(_) => Err(WasiError::ConnectionReadTimeout),
+        let error = match patience.send(&self.client, request).await {
+            Ok(response) => return Ok(response),
+            Err(NoAnswer::Late(error)) => return Err(error),
+            Err(NoAnswer::Failed(error)) => error,
+        };
+        if let Some(error) = error.downcast_ref::<Error>() {
+            return Err(refusal(error));
         }
+        if let Some((reason, error)) = unreadable(error.as_ref()) {
+            log::warn!("a request to {place} has failed: {reason}");
+            return Err(error);
+        }
+        let error = egress::transport_error(error.as_ref());
+        if matches!(error, WasiError::DestinationIpProhibited) {
+            log::warn!(
+                "a request to {place} is refused: a platform gives credentials to this machine at its address"
+            );
+        } else if is_of_the_host(&error) {
+            log::warn!("a request to {place} has failed: {}", egress::Said(&error));
+        }
+        Err(error)
     }
 }
 
@@ -292,6 +278,24 @@ fn with_length(mut request: Request<WasiBody>) -> Request<WasiBody> {
     }
     request
 }
+
+/// Why the head of an answer cannot be read, and what the application is told of it, which has no reason in it.
+fn unreadable(error: &(dyn StdError + 'static)) -> Option<(String, WasiError)> {
+    let error = connect::find::<hyper::Error>(error).filter(|error| error.is_parse())?;
+    Some(if error.is_parse_too_large() {
+        let reason = format!(
+            "the head of its answer is larger than is taken: {ANSWER_HEADERS} headers, or some hundred KB"
+        );
+        (reason, WasiError::HttpResponseHeaderSectionSize(None))
+    } else {
+        // of an answer it has no words in it
+        let reason = format!("its answer is not HTTP/1.1 as it has to be: {error}");
+        (reason, WasiError::HttpProtocolError)
+    })
+}
+
+/// What hyper takes of the headers of an answer.
+const ANSWER_HEADERS: usize = 100;
 
 /// Without a user name, which is a secret at times.
 fn place_of<B>(request: &Request<B>) -> &str {
@@ -549,5 +553,44 @@ fn response_error(error: &(dyn StdError + 'static)) -> WasiError {
             WasiError::HttpResponseIncomplete
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Empty;
+
+    use super::*;
+
+    /// What a request without a body says of its length: services answer 411 where a method expects content.
+    #[test]
+    fn a_request_without_a_body_says_so_where_its_method_expects_one() {
+        for (method, given, bytes, expected) in [
+            ("POST", None, "", Some("0")),
+            ("PUT", None, "", Some("0")),
+            ("PATCH", None, "", Some("0")),
+            ("POST", Some("0"), "", Some("0")),
+            ("POST", None, "content", None),
+            ("GET", None, "", None),
+            ("HEAD", None, "", None),
+            ("DELETE", None, "", None),
+            ("OPTIONS", None, "", None),
+        ] {
+            let body = match bytes {
+                "" => Empty::new().map_err(WasiError::from).boxed_unsync(),
+                bytes => Full::from(bytes).map_err(WasiError::from).boxed_unsync(),
+            };
+            let mut request = Request::new(body);
+            *request.method_mut() = method.parse().unwrap();
+            if let Some(given) = given {
+                request
+                    .headers_mut()
+                    .insert(CONTENT_LENGTH, HeaderValue::from_static(given));
+            }
+            let request = with_length(request);
+            let length = request.headers().get(CONTENT_LENGTH);
+            let length = length.map(|value| value.to_str().unwrap());
+            assert_eq!(length, expected, "{method} {bytes}");
+        }
     }
 }

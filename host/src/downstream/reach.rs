@@ -84,18 +84,48 @@ pub(super) fn gives_credentials(address: IpAddr) -> bool {
         IpAddr::V6(address) => {
             address.is_unicast_link_local()
                 || PLATFORMS_V6.contains(&address)
-                || translated(address).is_some_and(of_v4)
+                || carried(address).into_iter().any(of_v4)
         }
     }
 }
 
-/// The IPv4 address to which a network may translate it (RFC 6052 section 2.1, RFC 3056 section 2).
-fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let of = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+/// The IPv4 addresses to which a network or this machine may translate it, or carry what is sent to it: by whichever rule one
+/// of them is reached, it is reached.
+fn carried(address: Ipv6Addr) -> Vec<Ipv4Addr> {
+    let bits = u128::from(address);
+    let mut all = Vec::new();
+    let mut is_at =
+        |bits: u128| all.extend(u32::try_from(bits & u128::from(u32::MAX)).map(Ipv4Addr::from));
     match address.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => Some(of(high, low)),
-        _ => None,
+        // 6to4 (RFC 3056 section 2)
+        [0x2002, ..] => is_at(bits >> 80),
+        // Teredo (RFC 4380 section 4): its server, and the client with all bits turned
+        [0x2001, 0, ..] => {
+            is_at(bits >> 64);
+            is_at(!bits);
+        }
+        // ISATAP (RFC 5214 section 6.1), and what is translated without state (RFC 2765 section 2.1)
+        [_, _, _, _, 0 | 0x200, 0x5efe, _, _] | [0, 0, 0, 0, 0xffff, 0, _, _] => is_at(bits),
+        _ => {}
     }
+    // a network's own prefix may be any, of each of these lengths; bits 64 to 71 are zero, and what follows the address is
+    // (RFC 6052 section 2.2). Of the local prefixes (RFC 8215) it need not be. The longest has the old form within it that is
+    // compatible with IPv4 (RFC 4291 section 2.5.5.1)
+    let is_local = matches!(address.segments(), [0x64, 0xff9b, 1, ..]);
+    let low = u128::from(u64::MAX >> 8);
+    let without_zeros = ((bits >> 8) & !low) | (bits & low);
+    for prefix in [32, 40, 48, 56, 64] {
+        // 120 bits without those that are zero
+        let after = 120 - prefix - 32;
+        let rest = without_zeros & ((1 << after) - 1);
+        if (bits >> 56) & 0xff == 0 && (is_local || rest == 0) {
+            is_at(without_zeros >> after);
+        }
+    }
+    if is_local || (bits >> 32) & 0xffff_ffff == 0 {
+        is_at(bits);
+    }
+    all
 }
 
 /// Azure's wire server, Alibaba's and Oracle's metadata services.
@@ -172,8 +202,43 @@ mod tests {
             ("100.100.100.200", true),
             ("fd00:c1::a9fe:a9fe", true),
             ("64:ff9b::a9fe:a9fe", true),
-            ("2002:a9fe:a9fe::1", true),
+            ("64:ff9b::100.100.100.200", true),
             ("64:ff9b::808:808", false),
+            // the local prefixes, with the address at each of its places
+            ("64:ff9b:1::a9fe:a9fe", true),
+            ("64:ff9b:1:2:3:4:a9fe:a9fe", true),
+            ("64:ff9b:1:a9fe:a9:fe00::", true),
+            ("64:ff9b:1:a9fe:a9:fe00::1", true),
+            ("64:ff9b:1:a9:fe:a9fe::", true),
+            ("64:ff9b:1:2:a9:fea9:fe00::", true),
+            ("64:ff9b:1::808:808", false),
+            ("64:ff9b:1:808:8:800::", false),
+            // a network's own prefix (RFC 6052 section 2.4 has the forms)
+            ("2001:db8:a9fe:a9fe::", true),
+            ("2001:db8:1a9:fea9:fe::", true),
+            ("2001:db8:122:a9fe:a9:fe00::", true),
+            ("2001:db8:122:3a9:fe:a9fe::", true),
+            ("2001:db8:122:344:a9:fea9:fe00::", true),
+            ("2001:db8:122:344::a9fe:a9fe", true),
+            ("2001:db8:122:344::808:808", false),
+            ("2001:db8:122:344:8:808:800::", false),
+            // the old forms: compatible with IPv4, translated, 6to4, Teredo, ISATAP
+            ("::169.254.169.254", true),
+            ("::8.8.8.8", false),
+            ("::ffff:0:169.254.169.254", true),
+            ("::ffff:0:8.8.8.8", false),
+            ("2002:a9fe:a9fe::1", true),
+            ("2002:a83f:8110:1:2:3:4:5", true),
+            ("2002:808:808::1", false),
+            ("2001:0:808:808:0:1:5601:5601", true),
+            ("2001:0:a9fe:a9fe:0:1:f7f7:f7f7", true),
+            ("2001:0:808:808:0:1:f7f7:f7f7", false),
+            ("fd00:1::5efe:a9fe:a9fe", true),
+            ("fd00:1::200:5efe:169.254.169.254", true),
+            ("fd00:1::5efe:808:808", false),
+            // a host that has its address by itself
+            ("2001:db8::a1b2:c3d4:a9fe:a9fe", false),
+            ("2606:4700:4700::1111", false),
             ("127.0.0.1", false),
             ("10.0.0.1", false),
             ("::1", false),

@@ -106,6 +106,11 @@ impl<'l> Command<'l> {
         self.start(process::Stdio::null(), process::Stdio::inherit())
     }
 
+    /// The same with standard error to that place.
+    pub fn spawn_with_stderr(&self, stderr: process::Stdio) -> Result<process::Child> {
+        self.start(process::Stdio::null(), stderr)
+    }
+
     fn start(&self, stdin: process::Stdio, stderr: process::Stdio) -> Result<process::Child> {
         process::Command::new(&self.program)
             .args(&self.arguments)

@@ -4,9 +4,10 @@
 #![cfg(test)]
 
 use std::convert::Infallible;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
-use std::process::{Command as Program, Stdio};
+use std::process::{Child, Command as Program, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -185,7 +186,13 @@ fn a_receiver_of_logs_gets_what_the_file_has() -> Result<()> {
     })?;
     let file = lab.write("audit.jsonl", "")?;
     let path = file.display().to_string();
-    let ran = run(&lab, &service, &[&path, &receiver.url("")], 3)?;
+    let ran = run(
+        &lab,
+        &service,
+        // schemes are the same in capital letters
+        &[&path, &receiver.url("").replace("http", "HTTP")],
+        3,
+    )?;
     ensure!(ran.code == Some(0), "{}", ran.stderr);
     ensure!(!ran.stderr.contains("audit"), "{}", ran.stderr);
     let written = std::fs::read_to_string(&file)?;
@@ -256,6 +263,11 @@ fn a_place_that_takes_no_records_fails_no_request() -> Result<()> {
         let answer = r#"{"partialSuccess":{"rejectedLogRecords":"20","errorMessage":"no"}}"#;
         Some((StatusCode::OK, if before == 0 { answer } else { "{}" }))
     })?;
+    // of answers that make no sense the worst is taken
+    let all_there_are = r#"{"partialSuccess":{"rejectedLogRecords":"18446744073709551615"}}"#;
+    let beyond = Server::start(&runtime, move |_| Some((StatusCode::OK, all_there_are)))?;
+    let fewer_than_none = r#"{"partialSuccess":{"rejectedLogRecords":-1}}"#;
+    let negative = Server::start(&runtime, move |_| Some((StatusCode::OK, fewer_than_none)))?;
     // it is bound, so that nobody else gets it, and nobody listens
     let bound = TcpSocket::new_v4()?;
     bound.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
@@ -266,6 +278,8 @@ fn a_place_that_takes_no_records_fails_no_request() -> Result<()> {
         ("silent", silent.url("/v1/logs"), "it is not taken in time"),
         ("partial", partial.url("/v1/logs"), "refuses records"),
         ("nobody", nobody, "refused"),
+        ("beyond", beyond.url(""), "refuses records"),
+        ("negative", negative.url(""), "not how many"),
     ] {
         let lab = Lab::new(&format!("audit_{name}"))?;
         let service = Server::start(&runtime, fine)?;
@@ -292,6 +306,102 @@ fn a_place_that_takes_no_records_fails_no_request() -> Result<()> {
         );
         ensure!(ran.stderr.contains(why), "{name}: {}", ran.stderr);
     }
+    Ok(())
+}
+
+fn pipe(lab: &Lab) -> Result<String> {
+    let path = lab.scratch().join("audit.pipe").display().to_string();
+    let made = Program::new("mkfifo").arg(&path).status()?;
+    ensure!(made.success());
+    Ok(path)
+}
+
+/// Waits for its end, which does not come where something waits for who will not come.
+fn end_of(mut child: Child) -> Result<String> {
+    let begun = Instant::now();
+    while child.try_wait()?.is_none() {
+        if begun.elapsed() > PATIENCE {
+            child.kill()?;
+            anyhow::bail!("it does not end");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "{:?}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// As many records as a pipe does not take.
+const MANY: usize = 400;
+
+/// Whoever has a pipe and does not read it holds up no request; each record is in the pipe, or is said to be lost.
+#[test]
+fn a_pipe_that_nobody_reads_holds_up_no_request() -> Result<()> {
+    let lab = Lab::new("audit_unread")?;
+    let runtime = runtime()?;
+    let service = Server::start(&runtime, fine)?;
+    let place = pipe(&lab)?;
+    // for both, so that it is open, and never at its end
+    let mut open = File::options().read(true).write(true).open(&place)?;
+    let ran = run(&lab, &service, &[&place], MANY)?;
+    ensure!(ran.code == Some(0), "{}", ran.stderr);
+    assert_eq!(ran.stdout, "200 {}\n".repeat(MANY));
+    let mut writer = open.try_clone()?;
+    let end = std::thread::spawn(move || writer.write_all(b"end\n"));
+    let lines = BufReader::new(&mut open).lines();
+    let lines = lines.take_while(|line| line.as_ref().is_ok_and(|line| line != "end"));
+    let written = lines.collect::<Result<Vec<_>, _>>()?;
+    end.join().ok().context("it has not come to its end")??;
+    for line in &written {
+        serde_json::from_str::<Value>(line)?;
+    }
+    let lost = ran.stderr.lines().find_map(|line| {
+        let (_, rest) = line.split_once("records of the audit were lost: ")?;
+        rest.split(',').next()?.parse::<usize>().ok()
+    });
+    let lost = lost.with_context(|| ran.stderr.clone())?;
+    assert_eq!(written.len() + lost, MANY, "{}", ran.stderr);
+    ensure!(ran.stderr.contains("not taken in time"), "{}", ran.stderr);
+    Ok(())
+}
+
+/// The same of standard error, on which the log is as well.
+#[test]
+fn standard_error_that_nobody_reads_holds_up_no_request() -> Result<()> {
+    let lab = Lab::new("audit_unread_stderr")?;
+    let runtime = runtime()?;
+    let service = Server::start(&runtime, fine)?;
+    let place = pipe(&lab)?;
+    let open = File::options().read(true).write(true).open(&place)?;
+    let child = command(&lab, &service, &["-", "/dev/full"], MANY)?;
+    let child = child.spawn_with_stderr(open.try_clone()?.into())?;
+    assert_eq!(end_of(child)?, "200 {}\n".repeat(MANY));
+    drop(open);
+    Ok(())
+}
+
+/// A pipe is a place as any other where somebody reads it.
+#[test]
+fn a_pipe_gets_all_records() -> Result<()> {
+    let lab = Lab::new("audit_pipe")?;
+    let runtime = runtime()?;
+    let service = Server::start(&runtime, fine)?;
+    let place = pipe(&lab)?;
+    // its end comes when the program has gone, which is there before this one has gone
+    let open = File::options().read(true).write(true).open(&place)?;
+    let (path, begun) = (place.clone(), std::sync::mpsc::channel());
+    let reader = std::thread::spawn(move || {
+        let file = File::open(path)?;
+        begun.0.send(()).ok();
+        BufReader::new(file).lines().collect::<Result<Vec<_>, _>>()
+    });
+    begun.1.recv()?;
+    let ran = run(&lab, &service, &[&place], MANY)?;
+    drop(open);
+    ensure!(ran.code == Some(0), "{}", ran.stderr);
+    let lines = reader.join().ok().context("it is not read")??;
+    assert_eq!(lines.len(), MANY, "{}", ran.stderr);
+    ensure!(!ran.stderr.contains("audit"), "{}", ran.stderr);
     Ok(())
 }
 
@@ -348,12 +458,17 @@ fn a_place_that_is_none_is_refused_before_the_application_runs() -> Result<()> {
     let lab = Lab::new("audit_places")?;
     let runtime = runtime()?;
     let service = Server::start(&runtime, fine)?;
+    let pipe = pipe(&lab)?;
     for place in [
         "http://",
         "https://user:a-long-password@collector.example/v1/logs",
         // with headers, which may have keys
         "http://collector.example/v1/logs",
         "/nowhere/audit.jsonl",
+        "ftp://user:a-long-password@collector.example",
+        "localhost:4318",
+        // nobody reads it
+        &pipe,
     ] {
         let ran = run(&lab, &service, &[place], 1)?;
         ensure!(

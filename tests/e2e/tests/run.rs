@@ -3,6 +3,15 @@
 
 #![cfg(test)]
 
+#[path = "run/bounds.rs"]
+mod bounds;
+#[path = "run/patience.rs"]
+mod patience;
+#[path = "run/service.rs"]
+mod service;
+#[path = "run/words.rs"]
+mod words;
+
 use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;

@@ -263,6 +263,11 @@ fn documented(lab: &Lab, component: &Path, port: Option<u16>) -> Result<Ran> {
 fn what_a_sandbox_cannot_have_is_said() -> Result<()> {
     let lab = Lab::new("standalone-refused")?;
     let token = lab.write("token", "")?.display().to_string();
+    let pipe = format!("{token}.pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status()?;
+    ensure!(made.success());
+    let folder = format!("{token}.folder");
+    fs::create_dir(&folder)?;
     let scratch = lab.scratch().display().to_string();
     let with = |credential: Value| {
         let mut config = lab.config(&credential);
@@ -283,6 +288,9 @@ fn what_a_sandbox_cannot_have_is_said() -> Result<()> {
         (file("/elsewhere/token"), "preopened"),
         (file(&format!("{scratch}/no-such-file")), "no-such-file"),
         (file(&token), "empty"),
+        // neither has an end: nobody writes to the one, and the other is a folder
+        (file(&pipe), "not a regular file"),
+        (file(&folder), "not a regular file"),
         (file(&scratch), "preopened"),
         (Some("{".to_owned()), "not JSON"),
     ] {

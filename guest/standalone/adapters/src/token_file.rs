@@ -5,7 +5,9 @@ use zeroize::Zeroizing;
 
 use crate::bindings::edgepass::credentials::types::ReadError;
 use crate::bindings::wasi::filesystem::preopens;
-use crate::bindings::wasi::filesystem::types::{DescriptorFlags, ErrorCode, OpenFlags, PathFlags};
+use crate::bindings::wasi::filesystem::types::{
+    DescriptorFlags, DescriptorType, ErrorCode, OpenFlags, PathFlags,
+};
 
 /// A token file, bytes: as much as the native host reads.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -24,6 +26,9 @@ pub(crate) async fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, ReadError> {
                 .to_owned(),
         )
     })?;
+    // before it is opened: a pipe would wait for a writer, and there is no opening without that
+    let found = folder.stat_at(PathFlags::SYMLINK_FOLLOW, rest.to_owned());
+    regular(&found.await.map_err(failure)?.type_)?;
     let opened = folder.open_at(
         PathFlags::SYMLINK_FOLLOW,
         rest.to_owned(),
@@ -31,7 +36,10 @@ pub(crate) async fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, ReadError> {
         DescriptorFlags::READ,
     );
     let file = opened.await.map_err(failure)?;
-    let length = file.stat().await.map_err(failure)?.size;
+    // and what was opened, which may be another by now
+    let found = file.stat().await.map_err(failure)?;
+    regular(&found.type_)?;
+    let length = found.size;
     let too_large = || ReadError::TooLarge(MAX_BYTES as u64);
     let capacity = usize::try_from(length).map_err(|_| too_large())?;
     if capacity > MAX_BYTES {
@@ -61,6 +69,14 @@ pub(crate) async fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     Ok(bytes)
 }
 
+/// Nothing but a file has an end that is sure to come.
+fn regular(kind: &DescriptorType) -> Result<(), ReadError> {
+    match kind {
+        DescriptorType::RegularFile => Ok(()),
+        _ => Err(ReadError::Other("it is not a regular file".to_owned())),
+    }
+}
+
 /// What of a path is below a folder of that name.
 fn below<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
     let rest = match folder.trim_end_matches('/') {
@@ -76,7 +92,6 @@ fn failure(code: ErrorCode) -> ReadError {
         ErrorCode::Access | ErrorCode::NotPermitted => {
             ReadError::Denied("the runtime may not read it".to_owned())
         }
-        ErrorCode::IsDirectory => ReadError::Other("it is a folder".to_owned()),
         code => ReadError::Other(format!("the runtime says {code:?}")),
     }
 }

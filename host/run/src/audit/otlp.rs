@@ -3,7 +3,6 @@
 //! after some attempts, is lost and counted.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,16 +15,14 @@ use http::{Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use serde_json::{Value, json};
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
-use super::Lost;
+use super::{FULL, LAST, LATE, Lost};
 use crate::failure::Failure;
-
-/// Records that wait.
-const QUEUE: usize = 8_192;
+use crate::lines::Room;
 
 /// Records of one request.
 const BATCH: usize = 512;
@@ -43,9 +40,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause that a receiver may ask for.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long the end of the program waits.
-const LAST: Duration = Duration::from_secs(5);
-
 /// What is read of an answer, bytes.
 const ANSWER: usize = 64 * 1024;
 
@@ -62,8 +56,8 @@ const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 pub(super) struct Otlp {
     target: Arc<Target>,
     /// Gone when the program ends: the task then sends what there is, and ends too.
-    sender: Mutex<Option<Sender<Value>>>,
-    receiver: Mutex<Option<Receiver<Value>>>,
+    sender: Mutex<Option<UnboundedSender<Value>>>,
+    receiver: Mutex<Option<UnboundedReceiver<Value>>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -72,8 +66,8 @@ struct Target {
     headers: HeaderMap,
     resource: Value,
     lost: Lost,
-    /// Those of which nothing is known yet.
-    waiting: AtomicU64,
+    /// For those of which nothing is known yet.
+    room: Room,
 }
 
 impl Otlp {
@@ -93,10 +87,16 @@ impl Otlp {
         let uri = receiver(url)?;
         let mut headers = HeaderMap::new();
         if let Some((variable, text)) = given {
-            add_headers(&mut headers, text).ok_or_else(|| {
+            let left_out = add_headers(&mut headers, text).ok_or_else(|| {
                 Failure::setup(format!("{variable} is no list of headers"))
                     .hint("write name=value, with commas between them and values percent-encoded")
             })?;
+            if !left_out.is_empty() {
+                ::log::warn!(
+                    "{variable} has headers that are not sent, because a request has its own: {}",
+                    left_out.join(", ")
+                );
+            }
             let host = uri.host().unwrap_or_default();
             if uri.scheme() == Some(&Scheme::HTTP) && !is_loopback(host) {
                 return Err(Failure::setup(format!(
@@ -107,17 +107,18 @@ impl Otlp {
         }
         let name = std::env::var(SERVICE_NAME).ok();
         let name = name.filter(|name| !name.is_empty());
-        let (sender, receiver) = mpsc::channel(QUEUE);
+        // what is in it has a place in the room
+        let (sender, receiver) = mpsc::unbounded_channel();
         Ok(Self {
             target: Arc::new(Target {
+                lost: Lost::to(shown(&uri)),
                 uri,
                 headers,
                 resource: json!({ "attributes": [
                     text("service.name", name.as_deref().unwrap_or("edgepass-run")),
                     text("service.version", env!("CARGO_PKG_VERSION")),
                 ] }),
-                lost: Lost::default(),
-                waiting: AtomicU64::new(0),
+                room: Room::new(),
             }),
             sender: Mutex::new(Some(sender)),
             receiver: Mutex::new(Some(receiver)),
@@ -125,8 +126,8 @@ impl Otlp {
         })
     }
 
-    pub(super) fn shown(&self) -> String {
-        self.target.shown()
+    pub(super) fn room(&self) -> &Room {
+        &self.target.room
     }
 
     pub(super) fn start(&self, provider: &Provider) {
@@ -143,29 +144,22 @@ impl Otlp {
         let Some(sender) = &*of(&self.sender) else {
             return;
         };
-        self.target.waiting.fetch_add(1, Ordering::Relaxed);
-        if sender.try_send(log_record(record)).is_err() {
-            self.target.waiting.fetch_sub(1, Ordering::Relaxed);
-            let why = "there are more than are taken";
-            self.target.lost.add(1, &self.shown(), &why);
+        if !(self.target.room.take() && sender.send(log_record(record)).is_ok()) {
+            self.target.lost.add(1, &FULL);
         }
     }
 
-    /// Sends what there is. How many were lost.
-    pub(super) async fn finish(&self) -> u64 {
+    /// Sends what there is. What was lost.
+    pub(super) async fn finish(&self) -> &Lost {
         drop(of(&self.sender).take());
         let task = of(&self.task).take();
         if let Some(mut task) = task
             && timeout(LAST, &mut task).await.is_err()
         {
             task.abort();
-            let why = "it is not taken in time";
-            let waiting = self.target.waiting.load(Ordering::Relaxed);
-            if waiting > 0 {
-                self.target.lost.add(waiting, &self.shown(), &why);
-            }
+            self.target.lost.add(self.target.room.taken(), &LATE);
         }
-        self.target.lost.count()
+        &self.target.lost
     }
 }
 
@@ -173,14 +167,14 @@ fn of<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Target {
-    /// Without the query, which may have a key.
-    fn shown(&self) -> String {
-        let text = self.uri.to_string();
-        text.split('?').next().unwrap_or_default().to_owned()
-    }
+/// Without the query, which may have a key.
+fn shown(uri: &Uri) -> String {
+    let text = uri.to_string();
+    text.split('?').next().unwrap_or_default().to_owned()
+}
 
-    async fn work(&self, mut records: Receiver<Value>, client: Client<Full<Bytes>>) {
+impl Target {
+    async fn work(&self, mut records: UnboundedReceiver<Value>, client: Client<Full<Bytes>>) {
         let mut batch = Vec::new();
         while records.recv_many(&mut batch, BATCH).await > 0 {
             let gathered = async {
@@ -193,21 +187,29 @@ impl Target {
             };
             // what has come is enough
             let _ = timeout(GATHERING, gathered).await;
-            let count = batch.len() as u64;
+            let count = batch.len();
+            let all = count as u64;
             match self.send(&client, std::mem::take(&mut batch)).await {
-                Ok(0) => {}
-                Ok(refused) => {
+                Ok(Refused::Records(refused)) => {
                     let why = "the receiver refuses records, and takes others";
-                    self.lost.add(refused, &self.shown(), &why);
+                    self.lost.add(refused.min(all), &why);
                 }
-                Err(why) => self.lost.add(count, &self.shown(), &why),
+                Ok(Refused::Unreadable) => {
+                    let why = "the receiver says of records that it refuses them, and not how many of these there are";
+                    self.lost.add(all, &why);
+                }
+                Err(why) => self.lost.add(all, &why),
             }
-            self.waiting.fetch_sub(count, Ordering::Relaxed);
+            self.room.give_back(count);
         }
     }
 
     /// How many the receiver does not take of a batch that it takes.
-    async fn send(&self, client: &Client<Full<Bytes>>, batch: Vec<Value>) -> Result<u64, String> {
+    async fn send(
+        &self,
+        client: &Client<Full<Bytes>>,
+        batch: Vec<Value>,
+    ) -> Result<Refused, String> {
         let body = json!({ "resourceLogs": [{
             "resource": self.resource,
             "scopeLogs": [{
@@ -232,7 +234,7 @@ impl Target {
         Err("it is not sent".to_owned())
     }
 
-    async fn post(&self, client: &Client<Full<Bytes>>, body: Bytes) -> Result<u64, Failed> {
+    async fn post(&self, client: &Client<Full<Bytes>>, body: Bytes) -> Result<Refused, Failed> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.uri.clone();
@@ -247,14 +249,7 @@ impl Target {
         let answer = Limited::new(response.into_body(), ANSWER).collect().await;
         if status.is_success() {
             let answer = answer.map(|body| body.to_bytes()).unwrap_or_default();
-            let answer = serde_json::from_slice::<Value>(&answer).unwrap_or_default();
-            let refused = answer.pointer("/partialSuccess/rejectedLogRecords");
-            // a number of 64 bits is a text in the JSON of protobuf
-            let refused = refused.and_then(|refused| {
-                let as_text = || refused.as_str()?.parse::<u64>().ok();
-                refused.as_u64().or_else(as_text)
-            });
-            return Ok(refused.unwrap_or_default());
+            return Ok(Refused::of(&answer));
         }
         Err(Failed {
             why: format!("it answers {status}"),
@@ -262,6 +257,28 @@ impl Target {
             again: matches!(status.as_u16(), 429 | 502 | 503 | 504),
             after: after.map(Duration::from_secs),
         })
+    }
+}
+
+/// What a receiver that answers well does not take all the same.
+#[derive(Debug, PartialEq)]
+enum Refused {
+    Records(u64),
+    /// Some, or all.
+    Unreadable,
+}
+
+impl Refused {
+    /// By the answer. One without a word of it takes all.
+    fn of(answer: &[u8]) -> Self {
+        let answer = serde_json::from_slice::<Value>(answer).unwrap_or_default();
+        let refused = match answer.pointer("/partialSuccess/rejectedLogRecords") {
+            None | Some(Value::Null) => return Self::Records(0),
+            // a number of 64 bits is a text in the JSON of protobuf
+            Some(Value::String(text)) => text.parse().ok(),
+            Some(refused) => refused.as_u64(),
+        };
+        refused.map_or(Self::Unreadable, Self::Records)
     }
 }
 
@@ -292,8 +309,25 @@ impl Failed {
     }
 }
 
-/// `name=value,name=value`, values percent-encoded.
-fn add_headers(headers: &mut HeaderMap, text: &str) -> Option<()> {
+/// Headers that belong to the request as it is sent, or to its connection (RFC 9110 section 7.6.1): with another value of one
+/// of them it would not arrive, or not as it is.
+const OWN: [&str; 11] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// `name=value,name=value`, values percent-encoded. Which of them are left out.
+fn add_headers(headers: &mut HeaderMap, text: &str) -> Option<Vec<&'static str>> {
+    let mut left_out = Vec::new();
     for pair in text
         .split(',')
         .map(str::trim)
@@ -305,9 +339,12 @@ fn add_headers(headers: &mut HeaderMap, text: &str) -> Option<()> {
         let value = Zeroizing::new(value.collect::<Vec<_>>());
         let mut value = HeaderValue::from_bytes(&value).ok()?;
         value.set_sensitive(true);
-        headers.insert(name, value);
+        match OWN.into_iter().find(|own| *own == name.as_str()) {
+            Some(own) => left_out.push(own),
+            None => drop(headers.insert(name, value)),
+        }
     }
-    Some(())
+    Some(left_out)
 }
 
 /// Where that receiver takes logs.
@@ -407,12 +444,16 @@ mod tests {
                 "Authorization=Basic%20YWJj, x-a = 1,",
                 Some(vec![("authorization", "Basic YWJj"), ("x-a", "1")]),
             ),
+            (
+                "Host=evil.example,content-length=1,x=1,Transfer-Encoding=chunked,content-type=text/plain",
+                Some(vec![("x", "1")]),
+            ),
             ("api-key", None),
             ("a b=c", None),
             ("a=%0d%0ab", None),
         ] {
             let mut headers = HeaderMap::new();
-            let added = add_headers(&mut headers, list);
+            let added = add_headers(&mut headers, list).map(drop);
             let expected = expected.map(|pairs| {
                 let pairs = pairs.into_iter();
                 pairs.collect::<std::collections::BTreeMap<_, _>>()
@@ -428,6 +469,46 @@ mod tests {
     }
 
     #[test]
+    fn what_a_receiver_refuses_is_what_it_says() {
+        let said = |refused: &str| {
+            Refused::of(
+                format!(r#"{{"partialSuccess":{{"rejectedLogRecords":{refused}}}}}"#).as_bytes(),
+            )
+        };
+        for (refused, expected) in [
+            ("0", Refused::Records(0)),
+            ("20", Refused::Records(20)),
+            (r#""20""#, Refused::Records(20)),
+            ("null", Refused::Records(0)),
+            ("18446744073709551615", Refused::Records(u64::MAX)),
+            (r#""18446744073709551615""#, Refused::Records(u64::MAX)),
+            (r#""18446744073709551616""#, Refused::Unreadable),
+            ("-1", Refused::Unreadable),
+            (r#""-1""#, Refused::Unreadable),
+            ("1.5", Refused::Unreadable),
+            ("1e3", Refused::Unreadable),
+            ("[]", Refused::Unreadable),
+            (r#""some""#, Refused::Unreadable),
+        ] {
+            assert_eq!(said(refused), expected, "{refused}");
+        }
+        for answer in [
+            "",
+            "{}",
+            "ok",
+            "[1]",
+            r#"{"partialSuccess":{}}"#,
+            r#"{"partialSuccess":7}"#,
+        ] {
+            assert_eq!(
+                Refused::of(answer.as_bytes()),
+                Refused::Records(0),
+                "{answer}"
+            );
+        }
+    }
+
+    #[test]
     fn a_receiver_is_a_url() {
         for (url, expected) in [
             (
@@ -435,6 +516,7 @@ mod tests {
                 Some("http://127.0.0.1:4318/v1/logs"),
             ),
             ("https://c.example/", Some("https://c.example/v1/logs")),
+            ("HTTPS://C.example", Some("https://C.example/v1/logs")),
             (
                 "https://c.example?key=1",
                 Some("https://c.example/v1/logs?key=1"),
@@ -453,7 +535,8 @@ mod tests {
         ] {
             let made = receiver(url).ok().map(|uri| uri.to_string());
             assert_eq!(made.as_deref(), expected, "{url}");
-            let shown = Otlp::with_headers(url, None).ok().map(|otlp| otlp.shown());
+            let shown = Otlp::with_headers(url, None);
+            let shown = shown.ok().map(|otlp| otlp.target.lost.place.clone());
             let expected = expected.and_then(|url| url.split('?').next());
             assert_eq!(shown.as_deref(), expected, "{url}");
         }

@@ -12,14 +12,14 @@
 //!
 //! and of `send` the further ones are `h NAME=VALUE` and `t NAME=VALUE`, headers and trailers, in which `\r`, `\n` and `\0`
 //! stand for these characters. Its options: `bytes=N` of a body, `times=N` at once, `follow=N` redirects with all headers,
-//! `patience=MS` for the first byte, and what is done with the answer: `then=drop` (before it comes), `then=hold` (its
-//! body is not read), `then=trap`, `then=spin`.
+//! `between=MS` for the next byte, and what is done with the answer: `then=drop` (before it comes, when a request for the
+//! path of `until=PATH` is answered), `then=hold` (its body is not read), `then=trap`, `then=spin`.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
 
 use bindings::exports::edgepass::hostile_app::attempts::Guest;
-use futures::future::join_all;
+use futures::future::{Either, join_all, select};
 use wasip3::cli::environment;
 use wasip3::exports::http::handler;
 use wasip3::http::client;
@@ -168,7 +168,8 @@ struct Plan {
     bytes: usize,
     times: usize,
     follow: usize,
-    patience: Option<u64>,
+    between: Option<u64>,
+    until: Option<String>,
     then: Then,
 }
 
@@ -188,7 +189,8 @@ impl Plan {
             bytes: 0,
             times: 1,
             follow: 0,
-            patience: None,
+            between: None,
+            until: None,
             then: Then::Read,
         };
         for option in options {
@@ -198,7 +200,8 @@ impl Plan {
                 "bytes" => plan.bytes = number()?,
                 "times" => plan.times = number()?,
                 "follow" => plan.follow = number()?,
-                "patience" => plan.patience = Some(number()? as u64 * 1_000_000),
+                "between" => plan.between = Some(number()? as u64 * 1_000_000),
+                "until" => plan.until = Some(plain(value)),
                 "then" => {
                     plan.then = match value {
                         "drop" => Then::Drop,
@@ -249,12 +252,32 @@ impl Plan {
         }
     }
 
+    /// A request to the same service, by its answer.
+    fn until_it_is_time(
+        &self,
+    ) -> Result<impl Future<Output = Result<u16, String>> + use<>, String> {
+        let path = self.until.as_deref().ok_or("then=drop until=PATH")?;
+        let (_, trailers) = wit_future::new(|| Ok(None));
+        let (request, _sent) = Request::new(Fields::new(), None, trailers, None);
+        let set = || {
+            request.set_scheme(self.scheme.as_deref().map(scheme).as_ref())?;
+            request.set_authority(self.authority.as_deref())?;
+            request.set_path_with_query(Some(path))
+        };
+        set().map_err(|()| "no request can be made of that".to_owned())?;
+        Ok(async move {
+            let response = client::send(request).await;
+            let response = response.map_err(|code| format!("{code:?}"))?;
+            Ok(response.get_status_code())
+        })
+    }
+
     /// What came, and where it says to go on.
     async fn send(&self) -> Result<(String, Option<String>), String> {
         let options = RequestOptions::new();
-        if self.patience.is_some() {
+        if self.between.is_some() {
             options
-                .set_first_byte_timeout(self.patience)
+                .set_between_bytes_timeout(self.between)
                 .map_err(|error| format!("{error:?}"))?;
         }
         let (writer, reader) = wit_stream::new();
@@ -291,16 +314,16 @@ impl Plan {
         });
         let mut call = Box::pin(client::send(request));
         if self.then == Then::Drop {
-            // it has gone out by the time the answer does not come
-            for _ in 0..3 {
-                if futures::poll!(call.as_mut()).is_ready() {
-                    break;
+            // who has got the requests says when all of them are there
+            let until = Box::pin(self.until_it_is_time()?);
+            return match select(call, until).await {
+                Either::Left(_) => Err("an answer came first".to_owned()),
+                Either::Right((told, call)) => {
+                    drop(call);
+                    keep(shown(&own));
+                    Ok((format!("dropped {}", told?), None))
                 }
-                wait(300).await;
-            }
-            drop(call);
-            keep(shown(&own));
-            return Ok(("dropped".to_owned(), None));
+            };
         }
         let answered = call.await;
         let mut told = format!("own {}", shown(&own));
@@ -334,10 +357,6 @@ impl Plan {
         told = format!("{told} after {after} body {body}");
         Ok((told, location.filter(|_| (300..400).contains(&status))))
     }
-}
-
-async fn wait(ms: u64) {
-    wasip3::clocks::monotonic_clock::wait_for(ms * 1_000_000).await;
 }
 
 async fn read(response: Response) -> Result<(String, String), String> {

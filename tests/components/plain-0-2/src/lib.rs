@@ -1,5 +1,8 @@
 //! An application of WASI 0.2 that knows nothing of edgepass, made with a public crate: as a command it makes the requests
-//! that its arguments say, as a service it makes the one that its query says.
+//! that its arguments say, as a service it makes the one that its query says, and counts its own.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use wasip2::cli::environment::get_arguments;
 use wstd::http::{Body, Client, Error, HeaderValue, Method, Request, Response, Uri};
@@ -9,8 +12,9 @@ use wstd::runtime::block_on;
 struct Command;
 
 impl wasip2::exports::cli::run::Guest for Command {
-    /// `METHOD URL [NAME=VALUE]... [--body TEXT] [--bytes NUMBER]`, one request or several with `--` between them. Prints
-    /// status and body of each, or the error.
+    /// `METHOD URL [NAME=VALUE]... [--body TEXT] [--bytes NUMBER] [--connect MS] [--first MS] [--between MS]`, one request or
+    /// several with `--` between them; the last three are the timeouts of `wasi:http`. Prints status and body of each, or the
+    /// error.
     fn run() -> Result<(), ()> {
         let arguments = get_arguments();
         let arguments = arguments.get(1..).unwrap_or_default();
@@ -43,12 +47,22 @@ async fn ask(words: &[String]) -> Result<String, Error> {
         .method(method.parse::<Method>()?)
         .uri(url.parse::<Uri>()?);
     let mut body = Body::empty();
+    let mut client = Client::new();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--body" => body = words.next().cloned().unwrap_or_default().into(),
             "--bytes" => {
                 let count = words.next().map_or(Ok(0), |count| count.parse::<usize>())?;
                 body = vec![b'x'; count].into();
+            }
+            "--connect" | "--first" | "--between" => {
+                let ms = words.next().map_or(Ok(0), |ms| ms.parse())?;
+                let patience = Duration::from_millis(ms);
+                match word.as_str() {
+                    "--connect" => client.set_connect_timeout(patience),
+                    "--first" => client.set_first_byte_timeout(patience),
+                    _ => client.set_between_bytes_timeout(patience),
+                }
             }
             "--spin" => loop {
                 std::hint::spin_loop();
@@ -59,7 +73,7 @@ async fn ask(words: &[String]) -> Result<String, Error> {
             }
         }
     }
-    let response = Client::new().send(request.body(body)?).await?;
+    let response = client.send(request.body(body)?).await?;
     let status = response.status().as_u16();
     let mut body = response.into_body();
     let body = body.contents().await?;
@@ -93,8 +107,13 @@ impl wasip2::exports::http::incoming_handler::Guest for Service {
     }
 }
 
-/// The query is the address of the request to make; method and body are handed on as they come.
+/// Requests that this instance has answered.
+static ANSWERED: AtomicU32 = AtomicU32::new(0);
+
+/// The query is the address of the request to make; method and body are handed on as they come. The answer's header
+/// `x-answered` says how many the instance has had.
 async fn relay(request: Request<Body>) -> Result<Response<Body>, Error> {
+    let answered = ANSWERED.fetch_add(1, Ordering::Relaxed) + 1;
     let url = request.uri().query().unwrap_or_default().parse::<Uri>()?;
     let onward = Request::builder().method(request.method()).uri(url);
     let response = Client::new()
@@ -102,6 +121,7 @@ async fn relay(request: Request<Body>) -> Result<Response<Body>, Error> {
         .await?;
     Ok(Response::builder()
         .status(response.status())
+        .header("x-answered", answered.to_string())
         .body(response.into_body())?)
 }
 

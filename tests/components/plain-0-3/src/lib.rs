@@ -4,7 +4,7 @@
 use futures::future::join_all;
 use wasip3::cli::{environment, stdout};
 use wasip3::http::client;
-use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme};
+use wasip3::http::types::{ErrorCode, Fields, Method, Request, RequestOptions, Response, Scheme};
 use wasip3::{wit_future, wit_stream};
 use wit_bindgen::{StreamReader, StreamResult};
 
@@ -17,8 +17,9 @@ const BEGINNING: usize = 256;
 struct Command;
 
 impl wasip3::exports::cli::run::Guest for Command {
-    /// `METHOD URL [NAME=VALUE]... [--bytes NUMBER] [--times NUMBER]`, one kind of request or several with `--` between them:
-    /// those of one kind are made at once. Prints status and body of each, or the error.
+    /// `METHOD URL [NAME=VALUE]... [--bytes NUMBER] [--times NUMBER] [--connect MS] [--first MS] [--between MS]`, one kind of
+    /// request or several with `--` between them: those of one kind are made at once, and the last three are the timeouts of
+    /// `wasi:http`. Prints status and body of each, or the error.
     async fn run() -> Result<(), ()> {
         let arguments = environment::get_arguments();
         let arguments = arguments.get(1..).unwrap_or_default();
@@ -50,6 +51,8 @@ struct Message {
     headers: Vec<(String, Vec<u8>)>,
     bytes: Option<usize>,
     times: usize,
+    /// `connect`, `first` and `between`, nanoseconds.
+    patience: [Option<u64>; 3],
 }
 
 impl Message {
@@ -64,6 +67,7 @@ impl Message {
             headers: Vec::new(),
             bytes: None,
             times: 1,
+            patience: [None; 3],
         };
         while let Some(word) = words.next() {
             let mut number = || {
@@ -73,6 +77,15 @@ impl Message {
             match word.as_str() {
                 "--bytes" => message.bytes = Some(number()?),
                 "--times" => message.times = number()?,
+                "--connect" | "--first" | "--between" => {
+                    let [connect, first, between] = &mut message.patience;
+                    let patience = match word.as_str() {
+                        "--connect" => connect,
+                        "--first" => first,
+                        _ => between,
+                    };
+                    *patience = Some(number()? as u64 * 1_000_000);
+                }
                 word => {
                     let (name, value) = word.split_once('=').unwrap_or((word, ""));
                     let header = (name.to_owned(), value.as_bytes().to_vec());
@@ -81,6 +94,21 @@ impl Message {
             }
         }
         Ok(message)
+    }
+
+    fn options(&self) -> Result<Option<RequestOptions>, String> {
+        if self.patience == [None; 3] {
+            return Ok(None);
+        }
+        let [connect, first, between] = self.patience;
+        let options = RequestOptions::new();
+        let set = || {
+            options.set_connect_timeout(connect)?;
+            options.set_first_byte_timeout(first)?;
+            options.set_between_bytes_timeout(between)
+        };
+        set().map_err(|error| format!("{error:?}"))?;
+        Ok(Some(options))
     }
 
     async fn ask(&self) -> Result<String, String> {
@@ -93,7 +121,7 @@ impl Message {
             }
         };
         let (trailers, after) = wit_future::new(|| Ok(None));
-        let (request, _sent) = Request::new(headers, reader, after, None);
+        let (request, _sent) = Request::new(headers, reader, after, self.options()?);
         self.url.put_on(&request, &self.method)?;
         let write = async {
             let Some((mut writer, mut left)) = content else {

@@ -400,12 +400,15 @@ pub(crate) fn all(ports: Ports) -> Vec<Case> {
         ),
         both(
             "requests that are given up",
-            format!("{} times=5 then=drop", get("/v1/never")),
+            format!(
+                "{} times=5 then=drop until=/arrived",
+                get("/v1/never/given-up")
+            ),
             Token(5, "dropped"),
         ),
         each(
-            "an answer that does not come in time",
-            format!("{} patience=300", get("/v1/never")),
+            "an answer whose rest does not come in time",
+            format!("{} between=100", get("/v1/endless")),
             Token(1, "ConnectionReadTimeout"),
             None,
         ),

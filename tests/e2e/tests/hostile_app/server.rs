@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Result;
 use base64::Engine as _;
@@ -17,6 +17,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch::Sender;
+
+/// Requests for it are not answered.
+const GIVEN_UP: &str = "/v1/never/given-up";
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -44,14 +48,14 @@ impl Seen {
 /// A service. What it does is said by the path below `/v1`.
 pub(crate) struct Service {
     pub(crate) port: u16,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Sender<Vec<Seen>>>,
 }
 
 impl Service {
     pub(crate) async fn start() -> Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let port = listener.local_addr()?.port();
-        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let seen = Arc::new(Sender::new(Vec::new()));
         let shared = Arc::clone(&seen);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -75,7 +79,7 @@ impl Service {
     pub(crate) async fn with_trailers() -> Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let port = listener.local_addr()?.port();
-        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let seen = Arc::new(Sender::new(Vec::new()));
         let shared = Arc::clone(&seen);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -90,18 +94,15 @@ impl Service {
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        let seen = self.seen.lock();
-        seen.unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen.borrow().clone()
     }
 }
 
-fn remember(all: &Mutex<Vec<Seen>>, seen: Seen) {
-    all.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(seen);
+fn remember(all: &Sender<Vec<Seen>>, seen: Seen) {
+    all.send_modify(|all| all.push(seen));
 }
 
-async fn answer(request: Request<Incoming>, all: &Mutex<Vec<Seen>>) -> Response<Body> {
+async fn answer(request: Request<Incoming>, all: &Sender<Vec<Seen>>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = body.collect().await;
     let trailers = body.as_ref().ok().and_then(|body| body.trailers().cloned());
@@ -119,7 +120,16 @@ async fn answer(request: Request<Incoming>, all: &Mutex<Vec<Seen>>) -> Response<
     let mut response = text("welcome");
     let query = head.uri.query().unwrap_or_default().to_owned();
     match head.uri.path() {
-        "/v1/never" => std::future::pending().await,
+        GIVEN_UP => std::future::pending().await,
+        // answered when all those are there that will be given up
+        "/arrived" => {
+            let are_there = |all: &Vec<Seen>| {
+                let given_up = all.iter().filter(|seen| seen.line.ends_with(GIVEN_UP));
+                given_up.count() >= 5
+            };
+            // the sender is there as long as the service
+            let _ = all.subscribe().wait_for(are_there).await;
+        }
         "/v1/echo-body" => return text(&seen.text()),
         "/v1/echo-headers" => {
             let headers = response.headers_mut();
@@ -162,7 +172,7 @@ fn text(text: &str) -> Response<Body> {
     Response::new(Full::from(text.to_owned()).boxed_unsync())
 }
 
-async fn trail(mut stream: TcpStream, all: &Mutex<Vec<Seen>>) -> std::io::Result<()> {
+async fn trail(mut stream: TcpStream, all: &Sender<Vec<Seen>>) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);

@@ -1,0 +1,178 @@
+//! Lines that are written by a thread of their own: a place that does not take them, a pipe that nobody reads for example, keeps
+//! nobody waiting.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// How many may wait to be written, or sent.
+const MOST: u32 = 8_192;
+
+/// How long somebody waits for a place among them, once: as long as nothing moves then, nobody waits.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A bounded queue to one place.
+pub(crate) struct Lines {
+    sender: mpsc::Sender<String>,
+    room: Arc<Room>,
+}
+
+impl Lines {
+    /// `failed` is told what could not be written.
+    pub(crate) fn to(
+        mut place: Box<dyn Write + Send>,
+        failed: impl Fn(io::Error) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (sender, receiver) = mpsc::channel::<String>();
+        let room = Arc::new(Room::new());
+        let shared = Arc::clone(&room);
+        let name = "lines".to_owned();
+        thread::Builder::new().name(name).spawn(move || {
+            for line in receiver {
+                // in one piece: the place may be several processes'
+                if let Err(error) = place.write_all(line.as_bytes()) {
+                    failed(error);
+                }
+                shared.give_back(1);
+            }
+        })?;
+        Ok(Self { sender, room })
+    }
+
+    /// Takes one in, with its end. Not if there are too many.
+    #[must_use]
+    pub(crate) fn push(&self, line: String) -> bool {
+        // the thread is there as long as this is
+        self.room.take() && self.sender.send(line).is_ok()
+    }
+
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
+    }
+}
+
+/// The places of a queue.
+pub(crate) struct Room {
+    places: Semaphore,
+    /// Somebody has waited in vain, and nothing has moved since.
+    is_stuck: AtomicBool,
+}
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self {
+            places: Semaphore::new(MOST as usize),
+            is_stuck: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes a place, if there is one.
+    pub(crate) fn take(&self) -> bool {
+        match self.places.try_acquire() {
+            Ok(place) => {
+                place.forget();
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// What stood there has gone.
+    pub(crate) fn give_back(&self, places: usize) {
+        self.is_stuck.store(false, Ordering::Relaxed);
+        self.places.add_permits(places);
+    }
+
+    /// Waits until there is a place, for a while at the most.
+    pub(crate) async fn wait(&self) {
+        if self.places.available_permits() > 0 || self.is_stuck.load(Ordering::Relaxed) {
+            return;
+        }
+        if timeout(PATIENCE, self.places.acquire()).await.is_err() {
+            self.is_stuck.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until all have gone, for so long at the most. How many have not.
+    pub(crate) async fn empty(&self, limit: Duration) -> u64 {
+        let all = timeout(limit, self.places.acquire_many(MOST)).await;
+        match all {
+            Ok(_) => 0,
+            Err(_) => self.taken(),
+        }
+    }
+
+    pub(crate) fn taken(&self) -> u64 {
+        u64::from(MOST).saturating_sub(self.places.available_permits() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    /// A place that takes as many lines as it is told.
+    struct Slow(mpsc::Receiver<()>, Arc<AtomicU64>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.0.recv().is_err() {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// As many as have a place are written; the others are refused at once, and one who waits for a place does so once.
+    #[tokio::test]
+    async fn a_place_that_takes_nothing_keeps_nobody_waiting_for_long() {
+        const MOMENT: Duration = Duration::from_millis(1);
+
+        let (go_on, told) = mpsc::channel();
+        let (written, failed) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let count = Arc::clone(&failed);
+        let slow = Box::new(Slow(told, Arc::clone(&written)));
+        let lines = Lines::to(slow, move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let lines = lines.unwrap();
+        let is_stuck = || lines.room().is_stuck.load(Ordering::Relaxed);
+        for _ in 0..MOST {
+            lines.room().wait().await;
+            assert!(lines.push("x\n".to_owned()));
+        }
+        assert!(!lines.push("x\n".to_owned()) && !is_stuck());
+        lines.room().wait().await;
+        assert!(is_stuck());
+        // at once, or the test would take some hours
+        for _ in 0..10_000 {
+            lines.room().wait().await;
+        }
+        assert_eq!(lines.room().empty(MOMENT).await, u64::from(MOST));
+        go_on.send(()).unwrap();
+        while lines.room().taken() == u64::from(MOST) {
+            thread::yield_now();
+        }
+        // it moves
+        assert!(!is_stuck() && lines.push("x\n".to_owned()));
+        drop(go_on);
+        while lines.room().taken() > 0 {
+            thread::yield_now();
+        }
+        assert_eq!(lines.room().empty(MOMENT).await, 0);
+        assert_eq!(written.load(Ordering::Relaxed), 1);
+        assert_eq!(failed.load(Ordering::Relaxed), u64::from(MOST));
+    }
+}

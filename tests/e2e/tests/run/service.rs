@@ -1,0 +1,174 @@
+//! Clients of a service that are not as one would wish.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command as Program, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use edgepass_e2e::{Lab, artifact};
+use http::StatusCode;
+
+use crate::{Backend, Serving, edgepass_run, rules, runtime, status, wants_token};
+
+/// `serve-http` with an application of that version of WASI. Its address, without the scheme.
+fn serve(
+    lab: &Lab,
+    backend: &Backend,
+    version: &str,
+    options: &[&str],
+    stderr: Stdio,
+) -> Result<(Child, String)> {
+    let application = artifact(&format!("target/components/plain-{version}.wasm"))?;
+    let application = application.display().to_string();
+    let mut arguments = vec!["serve-http", "--listen", "127.0.0.1:0"];
+    arguments.extend(options);
+    arguments.push(&application);
+    let command = edgepass_run(lab, &rules(lab, backend.port), &arguments)?;
+    let mut child = command.spawn_with_stderr(stderr)?;
+    let stdout = child.stdout.take().context("no output")?;
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line)?;
+    let address = line.trim().strip_prefix("http://");
+    Ok((child, address.context("no address")?.to_owned()))
+}
+
+/// Who does not read the answer has a place no longer than that takes.
+#[test]
+fn a_client_that_does_not_read_keeps_no_place() -> Result<()> {
+    const MUCH: usize = 50_000_000;
+
+    for version in ["0-2", "0-3"] {
+        let lab = Lab::new(&format!("serve-unread-{version}"))?;
+        let runtime = runtime()?;
+        let backend = Backend::start(&runtime, |_, before| match before {
+            0 => status(StatusCode::OK, &"x".repeat(MUCH)),
+            _ => status(StatusCode::OK, "welcome"),
+        })?;
+        let options = ["--max-requests", "1", "--write-timeout", "0.2"];
+        let (child, address) = serve(&lab, &backend, version, &options, Stdio::inherit())?;
+        let _serving = Serving(child);
+        let mut unread = TcpStream::connect(&address)?;
+        let url = backend.url("/x");
+        write!(unread, "GET /?{url} HTTP/1.1\r\nhost: {address}\r\n\r\n")?;
+        // its answer has begun, and has the place
+        let mut first = [0; 12];
+        unread.read_exact(&mut first)?;
+        ensure!(&first == b"HTTP/1.1 200");
+        let text = runtime.block_on(async {
+            let client = reqwest::Client::builder().no_proxy().build()?;
+            let response = client
+                .get(format!("http://{address}/?{url}"))
+                .send()
+                .await?;
+            ensure!(response.status() == 200, "{version}: {}", response.status());
+            Ok(response.text().await?)
+        })?;
+        ensure!(text == "welcome", "{version}: {text}");
+        // what it has not read is not there
+        let mut rest = Vec::new();
+        let read = unread.read_to_end(&mut rest);
+        ensure!(
+            read.is_err() || rest.len() < MUCH,
+            "{version}: it has all of it"
+        );
+    }
+    Ok(())
+}
+
+/// For whom a request is: RFC 9112 section 3.2.
+#[test]
+fn a_request_says_for_which_host_it_is_or_is_an_old_one() -> Result<()> {
+    for version in ["0-2", "0-3"] {
+        let lab = Lab::new(&format!("serve-hosts-{version}"))?;
+        let runtime = runtime()?;
+        let backend = Backend::start(&runtime, |seen, _| wants_token(seen))?;
+        let (child, address) = serve(&lab, &backend, version, &[], Stdio::inherit())?;
+        let _serving = Serving(child);
+        for (rest, expected) in [
+            ("1.0\r\n", 200),
+            ("1.0\r\nhost: a.example\r\n", 200),
+            ("1.1\r\nhost: a.example\r\n", 200),
+            ("1.1\r\nhost:\r\n", 200),
+            ("1.1\r\n", 400),
+            ("1.1\r\nhost: a.example\r\nhost: a.example\r\n", 400),
+            ("1.1\r\nhost: user@a.example\r\n", 400),
+            ("1.1\r\nhost: a\u{e9}.example\r\n", 400),
+            ("1.0\r\nhost: a b\r\n", 400),
+        ] {
+            let mut stream = TcpStream::connect(&address)?;
+            let url = backend.url("/x");
+            write!(stream, "GET /?{url} HTTP/{rest}connection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            let got = answer
+                .split(' ')
+                .nth(1)
+                .and_then(|got| got.parse::<u16>().ok());
+            ensure!(got == Some(expected), "{version}, {rest:?}: {answer}");
+        }
+    }
+    Ok(())
+}
+
+/// The end is neither late nor a failure: not for the sake of a request of which half a head is there, nor of instances that
+/// nobody asks any more.
+#[test]
+fn the_end_of_a_service_is_a_clean_one() -> Result<()> {
+    for version in ["0-2", "0-3", "0-3", "0-3"] {
+        let lab = Lab::new(&format!("serve-end-{version}"))?;
+        let runtime = runtime()?;
+        let backend = Backend::start(&runtime, |seen, _| wants_token(seen))?;
+        let (child, address) = serve(&lab, &backend, version, &[], Stdio::piped())?;
+        let mut child = Serving(child);
+        runtime.block_on(async {
+            let client = reqwest::Client::builder().no_proxy().build()?;
+            let url = format!("http://{address}/?{}", backend.url("/x"));
+            let asked = (0..20).map(|_| client.get(&url).send());
+            for response in futures::future::try_join_all(asked).await? {
+                ensure!(response.status() == 200, "{}", response.status());
+            }
+            anyhow::Ok(())
+        })?;
+        let mut half = TcpStream::connect(&address)?;
+        half.write_all(b"GET / HT")?;
+        // and one that says nothing
+        let _silent = TcpStream::connect(&address)?;
+        let id = child.0.id().to_string();
+        ensure!(
+            Program::new("kill")
+                .args(["-TERM", &id])
+                .status()?
+                .success()
+        );
+        let stderr = child.0.stderr.take().context("no log")?;
+        let said = std::io::read_to_string(stderr)?;
+        let ended = child.0.wait()?;
+        ensure!(
+            ended.code() == Some(0) && said.is_empty(),
+            "{version}: {ended:?} {said}"
+        );
+    }
+    Ok(())
+}
+
+/// What languages make of WASI 0.2 counts on it.
+#[test]
+fn an_instance_of_0_2_answers_one_request() -> Result<()> {
+    let lab = Lab::new("serve-instances")?;
+    let runtime = runtime()?;
+    let backend = Backend::start(&runtime, |seen, _| wants_token(seen))?;
+    let (child, address) = serve(&lab, &backend, "0-2", &[], Stdio::inherit())?;
+    let _serving = Serving(child);
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let url = format!("http://{address}/?{}", backend.url("/x"));
+        for _ in 0..3 {
+            let asked = (0..10).map(|_| client.get(&url).send());
+            for response in futures::future::try_join_all(asked).await? {
+                let answered = response.headers().get("x-answered").cloned();
+                ensure!(answered.is_some_and(|count| count == "1"), "{response:?}");
+            }
+        }
+        anyhow::Ok(())
+    })
+}
