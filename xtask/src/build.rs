@@ -28,8 +28,8 @@ use guests::{
     ADAPTERS, COMPOSED, GUESTS, Guest, HTTP_FILTER, Output, PROVIDER, STANDALONE_COMMAND,
 };
 pub(crate) use guests::{Batch, KEYVALUE, PROVIDER_P2, SECRETS, STANDALONE};
-use interface::{INTERFACE, interface, interface_p2};
 pub(crate) use interface::{INTERFACE_P2, interface_file};
+use interface::{interface, interface_p2};
 
 /// The composed component that tests and the demo run.
 pub(crate) fn composed() -> PathBuf {

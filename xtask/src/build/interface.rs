@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use crate::workspace;
 
 /// What a caller's component needs of `wit/`, in one file that needs no other.
-pub(super) const INTERFACE: &str = "credentials.wit";
+const INTERFACE: &str = "credentials.wit";
 
 /// Its parts: the package's name is in the first.
 const PARTS: [&str; 3] = ["types.wit", "exports.wit", "status.wit"];

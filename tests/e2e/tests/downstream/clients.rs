@@ -9,14 +9,13 @@ use anyhow::{Context as _, Result};
 use edgepass_e2e::{Lab, until};
 use edgepass_emulator::Fault;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::Bytes;
 use serde_json::json;
-use sha2::Digest as _;
 use tower::{Layer as _, Service, ServiceExt as _};
 
-use super::resource::{Resource, good, of_claims, provider, refuses_the_first};
-use super::{CLAIMS, downstream, whole};
+use super::resource::{Resource, of_claims, refuses_the_first};
+use super::{CLAIMS, downstream};
 
 /// A client that takes a request only when it has said that it can.
 #[derive(Debug)]

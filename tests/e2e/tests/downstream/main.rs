@@ -17,10 +17,9 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use serde_json::{Value, json};
-use sha2::Digest as _;
 use tower::{Layer as _, ServiceExt as _};
 
-use resource::{Resource, good, of_claims, provider, refusal, refuses_the_first};
+use resource::{Resource, good, of_claims, refusal, refuses_the_first};
 
 const CLAIMS: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1790000000"}}}"#;
 

@@ -29,7 +29,6 @@ use rustls::{
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tower::Layer as _;
 
 /// A request as the service got it.
 #[derive(Clone, Debug)]

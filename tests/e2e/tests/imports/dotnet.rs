@@ -1,7 +1,5 @@
 //! Settings of .NET programs with Microsoft.Identity.Web.
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

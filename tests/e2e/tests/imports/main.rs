@@ -5,7 +5,7 @@ mod dotnet;
 mod social_auth;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use edgepass::{AppSettings, Builder, Environment, Provider, TokenRequest};

@@ -1,7 +1,7 @@
 //! What is said of a store that does not work.
 
 use anyhow::{Context as _, Result, ensure};
-use edgepass_e2e::{GRAPH, Lab, RedisServer as Store, forced, graph, warnings};
+use edgepass_e2e::{GRAPH, Lab, RedisServer as Store, forced, free_port, graph, warnings};
 use serde_json::{Value, json};
 
 use super::access::{TlsFiles, with_tls};
