@@ -75,7 +75,7 @@ pub fn engine() -> Result<Engine> {
 /// The engine counts in epochs how long a component computes, and a store that was told no bound ends its component at
 /// the first look. This one has none: a program that wants to end what does not yield sets one
 /// ([`Store::set_epoch_deadline`]) and counts ([`Engine::increment_epoch`]). For bounds of memory see
-/// [`Context::limiter`].
+/// [`Context::limiter`], and [`Bounds`] for an application.
 pub fn store<T: 'static>(engine: &Engine, data: T) -> Store<T> {
     let mut store = Store::new(engine, data);
     store.set_epoch_deadline(NEVER);

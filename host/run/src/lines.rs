@@ -2,18 +2,21 @@
 //! nobody waiting.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// How many may wait to be written, or sent.
-const MOST: u32 = 8_192;
+const MOST: usize = 8_192;
 
-/// How long somebody waits for a place among them, once: as long as nothing moves then, nobody waits.
+/// Places among them that are for what is on its way already: whoever may still wait does so while fewer are left.
+const SPARE: usize = 2_048;
+
+/// How long somebody waits for a place, once: as long as nothing moves then, nobody waits.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A bounded queue to one place.
@@ -29,7 +32,7 @@ impl Lines {
         failed: impl Fn(io::Error) + Send + 'static,
     ) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel::<String>();
-        let room = Arc::new(Room::new());
+        let room = Arc::<Room>::default();
         let shared = Arc::clone(&room);
         let name = "lines".to_owned();
         thread::Builder::new().name(name).spawn(move || {
@@ -57,58 +60,62 @@ impl Lines {
 }
 
 /// The places of a queue.
+#[derive(Default)]
 pub(crate) struct Room {
-    places: Semaphore,
+    taken: AtomicUsize,
+    moved: Notify,
     /// Somebody has waited in vain, and nothing has moved since.
     is_stuck: AtomicBool,
 }
 
 impl Room {
-    pub(crate) fn new() -> Self {
-        Self {
-            places: Semaphore::new(MOST as usize),
-            is_stuck: AtomicBool::new(false),
-        }
-    }
-
     /// Takes a place, if there is one.
     pub(crate) fn take(&self) -> bool {
-        match self.places.try_acquire() {
-            Ok(place) => {
-                place.forget();
-                true
-            }
-            Err(_) => false,
-        }
+        let one_more = |taken: usize| (taken < MOST).then_some(taken + 1);
+        let taken = self
+            .taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        taken.is_ok()
     }
 
     /// What stood there has gone.
     pub(crate) fn give_back(&self, places: usize) {
         self.is_stuck.store(false, Ordering::Relaxed);
-        self.places.add_permits(places);
+        self.taken.fetch_sub(places, Ordering::Relaxed);
+        self.moved.notify_waiters();
     }
 
-    /// Waits until there is a place, for a while at the most.
+    /// Waits until there are places to spare, for a while at the most.
     pub(crate) async fn wait(&self) {
-        if self.places.available_permits() > 0 || self.is_stuck.load(Ordering::Relaxed) {
-            return;
-        }
-        if timeout(PATIENCE, self.places.acquire()).await.is_err() {
+        if !self.is_stuck.load(Ordering::Relaxed)
+            && !self.has_at_the_most(MOST - SPARE, PATIENCE).await
+        {
             self.is_stuck.store(true, Ordering::Relaxed);
         }
     }
 
     /// Waits until all have gone, for so long at the most. How many have not.
     pub(crate) async fn empty(&self, limit: Duration) -> u64 {
-        let all = timeout(limit, self.places.acquire_many(MOST)).await;
-        match all {
-            Ok(_) => 0,
-            Err(_) => self.taken(),
-        }
+        self.has_at_the_most(0, limit).await;
+        self.taken()
     }
 
     pub(crate) fn taken(&self) -> u64 {
-        u64::from(MOST).saturating_sub(self.places.available_permits() as u64)
+        self.taken.load(Ordering::Relaxed) as u64
+    }
+
+    async fn has_at_the_most(&self, count: usize, limit: Duration) -> bool {
+        let waiting = async {
+            loop {
+                // before it is looked at, so that nothing is missed
+                let moved = self.moved.notified();
+                if self.taken.load(Ordering::Relaxed) <= count {
+                    return;
+                }
+                moved.await;
+            }
+        };
+        timeout(limit, waiting).await.is_ok()
     }
 }
 
@@ -149,8 +156,10 @@ mod tests {
         });
         let lines = lines.unwrap();
         let is_stuck = || lines.room().is_stuck.load(Ordering::Relaxed);
-        for _ in 0..MOST {
-            lines.room().wait().await;
+        for at in 0..MOST {
+            if at <= MOST - SPARE {
+                lines.room().wait().await;
+            }
             assert!(lines.push("x\n".to_owned()));
         }
         assert!(!lines.push("x\n".to_owned()) && !is_stuck());
@@ -160,9 +169,9 @@ mod tests {
         for _ in 0..10_000 {
             lines.room().wait().await;
         }
-        assert_eq!(lines.room().empty(MOMENT).await, u64::from(MOST));
+        assert_eq!(lines.room().empty(MOMENT).await, MOST as u64);
         go_on.send(()).unwrap();
-        while lines.room().taken() == u64::from(MOST) {
+        while lines.room().taken() == MOST as u64 {
             thread::yield_now();
         }
         // it moves
@@ -173,6 +182,6 @@ mod tests {
         }
         assert_eq!(lines.room().empty(MOMENT).await, 0);
         assert_eq!(written.load(Ordering::Relaxed), 1);
-        assert_eq!(failed.load(Ordering::Relaxed), u64::from(MOST));
+        assert_eq!(failed.load(Ordering::Relaxed), MOST as u64);
     }
 }

@@ -118,7 +118,7 @@ impl Otlp {
                     text("service.name", name.as_deref().unwrap_or("edgepass-run")),
                     text("service.version", env!("CARGO_PKG_VERSION")),
                 ] }),
-                room: Room::new(),
+                room: Room::default(),
             }),
             sender: Mutex::new(Some(sender)),
             receiver: Mutex::new(Some(receiver)),

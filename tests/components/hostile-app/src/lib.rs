@@ -312,7 +312,7 @@ impl Plan {
             drop(writer);
             _ = after.write(Ok(trailers)).await;
         });
-        let mut call = Box::pin(client::send(request));
+        let call = Box::pin(client::send(request));
         if self.then == Then::Drop {
             // who has got the requests says when all of them are there
             let until = Box::pin(self.until_it_is_time()?);
