@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 
+use edgepass_core::recognise::explain_component;
 use edgepass_core::{
     AccessToken, AuthorizationOptions, AuthorizationRequest, ClientAssertion, Completed, Config,
     ConfigError, CredentialTrial, Effect, EffectId, Engine, Environment, Error, ErrorClass,
@@ -251,7 +252,7 @@ fn configuration(environment: &Environment) -> Result<Config, ConfigError> {
         )
         .hint("give the component the configuration itself, JSON, in EDGEPASS_CONFIG_JSON"));
     }
-    Config::load(json, environment)
+    Config::load(json, environment).map_err(|error| explain_component(error, json))
 }
 
 impl Driver {
@@ -460,6 +461,20 @@ mod tests {
                 "{error}"
             );
         }
+        // what is no document is called what it is
+        for (text, said) in [
+            ("/etc/edgepass.json", "$(cat FILE)"),
+            ("identities:\n  app: {}\n", "config convert FILE"),
+            ("{\"AzureAd\": {}}", "config convert --appsettings"),
+            ("-----BEGIN PRIVATE KEY-----\nMII\n", "certificate_file"),
+            ("eyJpZGVudGl0aWVzIjp7fX0=", "base64 -d"),
+        ] {
+            let error = load(&[("EDGEPASS_CONFIG_JSON", text)]).unwrap_err();
+            assert_eq!(error.setting, "EDGEPASS_CONFIG_JSON", "{text}");
+            assert!(format!("{error:#}").contains(said), "{error:#}");
+        }
+        let error = load(&[("EDGEPASS_CONFIG_JSON", "{\"identites\": {}}")]).unwrap_err();
+        assert_ne!(error.setting, "EDGEPASS_CONFIG_JSON", "{error}");
         // without anything it is the machine's managed identity
         load(&[]).unwrap();
         let error = load(&[("AZURE_TENANT_ID", "contoso.example")]).unwrap_err();

@@ -12,7 +12,6 @@
 pub mod appsettings;
 pub mod formats;
 pub mod init;
-pub mod recognise;
 pub mod social_auth;
 
 mod draft;
@@ -25,6 +24,8 @@ use std::path::Path;
 
 use edgepass_core::{ConfigError, Environment, Secret};
 use zeroize::Zeroizing;
+
+pub use edgepass_core::recognise;
 
 pub use self::names::Names;
 
