@@ -1534,23 +1534,39 @@ fn a_vault_is_one_of_azures_or_one_that_tokens_may_go_to() {
         );
         assert_eq!(asked.next(), None);
     }
-    for wrong in [
-        "https://vault.azure.net",
-        "https://contoso.vault.azure.net.evil.example",
-        "https://evil.example/contoso.vault.azure.net",
-        "https://evilvault.azure.net",
-        "https://a.b.vault.azure.net",
-        "https://contoso.vault.azure.net:8443",
-        "https://contoso.managedhsm.azure.net",
-        "http://contoso.vault.azure.net",
-        "contoso",
-        "https://contoso.vault.azure.net/certificates/app",
-        "https://contoso.vault.azure.net?x",
-        "https://$NAME.vault.azure.net",
-        "",
+    for (wrong, words) in [
+        ("https://vault.azure.net", &[][..]),
+        ("https://contoso.vault.azure.net.evil.example", &[]),
+        ("https://evil.example/contoso.vault.azure.net", &[]),
+        ("https://evilvault.azure.net", &[]),
+        ("https://a.b.vault.azure.net", &[]),
+        ("https://contoso.vault.azure.net:8443", &[]),
+        ("https://contoso.managedhsm.azure.net", &[]),
+        (
+            "http://contoso.vault.azure.net",
+            &["https only", "write https://NAME.vault.azure.net"],
+        ),
+        (
+            "contoso",
+            &[
+                "is the name of a vault",
+                "write https://contoso.vault.azure.net",
+            ],
+        ),
+        (
+            "contoso.vault.azure.net",
+            &["write https://contoso.vault.azure.net"],
+        ),
+        (
+            "https://contoso.vault.azure.net/certificates/app",
+            &["has a path", "write the vault alone"],
+        ),
+        ("https://contoso.vault.azure.net?x", &[]),
+        ("https://$NAME.vault.azure.net", &["never filled in"]),
+        ("", &[]),
     ] {
         let loaded = load(&in_a_vault(&url(wrong)));
-        refused(loaded, "certificates.k.key_vault.url", &[]);
+        refused(loaded, "certificates.k.key_vault.url", words);
     }
 }
 
@@ -1771,6 +1787,27 @@ fn names_and_the_default_identity() {
         "identities.a/b",
         &["a name that is not usable", "use letters, digits"],
     );
+}
+
+/// The name of an entry of `certificates`, in whose place people write the path of the file.
+#[test]
+fn the_path_of_a_certificate_is_no_name_of_one() {
+    for kind in ["certificate", "bound_certificate", "private_key_jwt"] {
+        for (name, words) in [
+            (
+                "/etc/edgepass/client.pem",
+                &["is a path", "certificate_file", "that name here"][..],
+            ),
+            ("./client.pem", &["is a path"]),
+            (r"C:\\certs\\client.pfx", &["is a path"]),
+            ("a b", &["not usable"]),
+            ("", &["empty"]),
+        ] {
+            let json = entra(&format!(r#"{{"{kind}": {{"name": "{name}"}}}}"#), "");
+            let setting = format!("identities.app.credential.{kind}.name");
+            refused(load(&json), &setting, words);
+        }
+    }
 }
 
 #[test]
