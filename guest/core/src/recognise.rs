@@ -38,8 +38,6 @@ pub enum Reader {
     Command,
     /// Who takes a configuration of edgepass from a file, and nothing else: a program.
     Program,
-    /// A component, which gets the configuration itself, JSON.
-    Component,
 }
 
 /// What a text is, and not what it should be.
@@ -54,20 +52,6 @@ pub struct Mistaken {
 impl Mistaken {
     /// What is to be said of a text that has been refused as `expected`, if it looks like something else.
     pub fn of(text: &str, expected: Kind, reader: Reader) -> Option<Self> {
-        if reader == Reader::Component {
-            if is_path(text) {
-                return Some(Self {
-                    message: "is a path, and should be the JSON document itself".to_owned(),
-                    hint: "a component has no files: give it what the file holds, EDGEPASS_CONFIG_JSON=\"$(cat FILE)\"",
-                });
-            }
-            if Kind::of(text) == Some(Kind::Configuration) && !is_object(text) {
-                return Some(Self {
-                    message: "is YAML or TOML by its look, and should be JSON".to_owned(),
-                    hint: "`edgepass config convert FILE` prints it as JSON",
-                });
-            }
-        }
         let found = Kind::of(text).filter(|found| *found != expected)?;
         // a module may import the settings, or be written in a way that is not read
         if (found, expected) == (Kind::Python, Kind::SocialAuth) {
@@ -198,15 +182,30 @@ impl Kind {
     }
 }
 
-/// The error of a component's configuration, which may be something else than a configuration.
+/// The error of a component's configuration, which is JSON and has no file. What it is in the place of that is for the command
+/// to say: here every byte travels with each component.
 pub fn explain_component(error: ConfigError, json: Option<&str>) -> ConfigError {
-    let component = Reader::Component;
-    match json.and_then(|json| Mistaken::of(json, Kind::Configuration, component)) {
-        Some(Mistaken { message, hint }) => {
-            ConfigError::new(Environment::EDGEPASS_CONFIG_JSON, message).hint(hint)
-        }
-        None => error,
+    let text = json.unwrap_or_default();
+    let wrong =
+        |message, hint| ConfigError::new(Environment::EDGEPASS_CONFIG_JSON, message).hint(hint);
+    if is_path(text) {
+        return wrong(
+            "is a path, and should be the JSON document itself",
+            "a component has no files: EDGEPASS_CONFIG_JSON=\"$(edgepass config convert FILE)\"",
+        );
     }
+    if !text.trim().is_empty() && !is_object(text) {
+        return wrong(
+            "is no JSON object",
+            "`edgepass config convert FILE` makes one of a configuration, and says what another file is",
+        );
+    }
+    if error.message.starts_with("unknown field") && !text.contains("\"identities\"") {
+        return error.hint(
+            "mind the spelling; `edgepass config check FILE` says what it is if it is no configuration of edgepass",
+        );
+    }
+    error
 }
 
 /// Whether what should be a JSON document is the path of a file.
@@ -407,39 +406,29 @@ mod tests {
     /// Each kind, and what each reader is told to do with it.
     #[test]
     fn what_a_text_is_comes_with_what_to_do() {
-        const YAML: &str = "identities:\n  app: {}\n";
-        const TOML: &str = "[identities.app]\n";
         let json = "{\"identities\": {\"app\": {}}}";
-        for (text, command, program, component) in [
-            (json, None, None, None),
-            ("{}", None, None, None),
-            ("", None, None, None),
-            (YAML, None, None, Some("config convert FILE")),
-            (TOML, None, None, Some("config convert FILE")),
-            ("/etc/edgepass.json", None, None, Some("$(cat FILE)")),
-            ("edgepass.toml", None, None, Some("$(cat FILE)")),
-            ("file:///etc/edgepass.json", None, None, Some("$(cat FILE)")),
+        for (text, command, program) in [
+            (json, None, None),
+            ("{}", None, None),
+            ("", None, None),
+            ("/etc/edgepass.json", None, None),
             (
                 "{\"AzureAd\": {}}",
                 Some("with --appsettings"),
-                Some("config convert --appsettings"),
                 Some("config convert --appsettings"),
             ),
             (
                 "SOCIAL_AUTH_AZUREAD_OAUTH2_KEY = 'k'",
                 Some("with --social-auth"),
                 Some("config convert --social-auth"),
-                Some("config convert --social-auth"),
             ),
             (
                 "import os",
                 Some("with --social-auth"),
                 Some("config convert --social-auth"),
-                Some("config convert --social-auth"),
             ),
             (
                 "static_resources: {}",
-                Some("envoy-config"),
                 Some("envoy-config"),
                 Some("envoy-config"),
             ),
@@ -447,11 +436,9 @@ mod tests {
                 "kind: ConfigMap\napiVersion: v1",
                 Some("under `data`"),
                 Some("under `data`"),
-                Some("under `data`"),
             ),
             (
                 "{\"appId\": \"a\"}",
-                Some("config init"),
                 Some("config init"),
                 Some("config init"),
             ),
@@ -459,11 +446,9 @@ mod tests {
                 "AZURE_CLIENT_ID=c",
                 Some("environment"),
                 Some("environment"),
-                Some("environment"),
             ),
             (
                 "-----BEGIN PRIVATE KEY-----",
-                Some("certificate_file"),
                 Some("certificate_file"),
                 Some("certificate_file"),
             ),
@@ -471,20 +456,10 @@ mod tests {
                 "eyJ.e30.c2ln",
                 Some("federated_token_file"),
                 Some("federated_token_file"),
-                Some("federated_token_file"),
             ),
-            (
-                "ewoKfQ==",
-                Some("base64 -d"),
-                Some("base64 -d"),
-                Some("base64 -d"),
-            ),
+            ("ewoKfQ==", Some("base64 -d"), Some("base64 -d")),
         ] {
-            for (reader, expected) in [
-                (Reader::Command, command),
-                (Reader::Program, program),
-                (Reader::Component, component),
-            ] {
+            for (reader, expected) in [(Reader::Command, command), (Reader::Program, program)] {
                 let said = Mistaken::of(text, Kind::Configuration, reader);
                 assert_eq!(
                     said.is_some(),
@@ -503,5 +478,41 @@ mod tests {
         assert!(said.is_some_and(|said| said.hint.contains("--config")));
         let said = Mistaken::of("import os", Kind::SocialAuth, Reader::Command);
         assert_eq!(said, None);
+    }
+
+    #[test]
+    fn what_a_component_is_given_is_json() {
+        let refused = |text: &str| {
+            let error = crate::Config::load(Some(text), &Environment::default()).unwrap_err();
+            explain_component(error, Some(text))
+        };
+        for (text, words) in [
+            ("/etc/edgepass.json", "is a path"),
+            ("edgepass.toml", "is a path"),
+            ("file:///etc/edgepass.json", "is a path"),
+            ("identities:\n  app: {}\n", "config convert FILE"),
+            ("[identities.app]\n", "config convert FILE"),
+            (
+                "-----BEGIN PRIVATE KEY-----\nMII\n",
+                "says what another file is",
+            ),
+            ("eyJpZGVudGl0aWVzIjp7fX0=", "says what another file is"),
+        ] {
+            let error = refused(text);
+            assert_eq!(error.setting, Environment::EDGEPASS_CONFIG_JSON, "{text}");
+            assert!(format!("{error:#}").contains(words), "{error:#}");
+            assert!(!format!("{error:#}").contains(text), "{error:#}");
+        }
+        for (text, setting, words) in [
+            ("{\"AzureAd\": {}}", "AzureAd", "config check FILE"),
+            ("{\"identites\": {}}", "identites", "mind the spelling"),
+            ("{\"identities\": {}, \"htp\": {}}", "htp", "did you mean"),
+            ("{", "configuration", "not JSON"),
+            (" \n", "configuration", "empty"),
+        ] {
+            let error = refused(text);
+            assert_eq!(error.setting, setting, "{text}: {error:#}");
+            assert!(format!("{error:#}").contains(words), "{error:#}");
+        }
     }
 }
