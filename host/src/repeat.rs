@@ -3,9 +3,14 @@
 
 use std::path::Path;
 
+pub use edgepass_core::recognise::is_path;
+
 /// What to do about a value of `EDGEPASS_CONFIG` that is not repeated.
 pub const NOT_REPEATED: &str =
     "set it to the absolute path of a file; what may be something else is not repeated";
+
+/// What stands in a message in the place of what may be a secret.
+pub const WITHHELD: &str = "(not repeated)";
 
 /// What a value is that should be a path and is none. The value may be a secret, and is not repeated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,20 +54,6 @@ pub fn no_path(text: &str) -> Option<NoPath> {
         return None;
     };
     Some(NoPath { message, hint })
-}
-
-/// Whether what should be a JSON document is the path of a file.
-pub fn is_path(text: &str) -> bool {
-    let text = text.trim();
-    let is_name = |text: &str| {
-        text.len() < 256 && !text.contains(|c: char| c.is_whitespace() || "{}[]\"'".contains(c))
-    };
-    let is_absolute =
-        text.starts_with(['/', '~']) || text.starts_with("./") || text.starts_with("../");
-    let extension = Path::new(text).extension();
-    let is_file =
-        extension.is_some_and(|end| ["json", "yaml", "yml"].iter().any(|known| end == *known));
-    is_name(text) && (is_absolute || is_file)
 }
 
 /// What is said of `EDGEPASS_CONFIG_JSON` that is a path.
@@ -134,20 +125,24 @@ pub fn is_harmless(text: &str) -> bool {
     (is_option || is_path || is_file || is_word || is_folder || is_host) && has_no_secret(rest)
 }
 
-/// The same of an argument in the words of clap, which has options with the names of their values.
+/// The same of an argument in the words of clap, which has options with the names of their values, and arguments by such a name.
 pub fn is_harmless_argument(text: &str) -> bool {
-    is_harmless(without_value_name(text))
+    let is_argument = text.starts_with('<') && is_value_name(text);
+    is_argument || is_harmless(without_value_name(text))
 }
 
 /// An option as clap writes a known one, `--listen <ADDRESS:PORT>`, by its name alone.
 fn without_value_name(text: &str) -> &str {
-    let is_value_name = |rest: &str| {
-        rest.bytes()
-            .all(|b| b.is_ascii_uppercase() || b":_<>[]./=".contains(&b))
-    };
     text.split_once(" <")
         .filter(|(name, rest)| name.starts_with("--") && is_value_name(rest))
         .map_or(text, |(name, _)| name)
+}
+
+/// The name of a value, as it stands in help: `ADDRESS:PORT>`, `<APP.wasm>`.
+fn is_value_name(text: &str) -> bool {
+    text.replace(".wasm", "")
+        .bytes()
+        .all(|b| b.is_ascii_uppercase() || b":_<>[]./= ".contains(&b))
 }
 
 /// How a message names a file: by its path, unless that may be something else.
@@ -155,5 +150,93 @@ pub fn named(path: &Path) -> String {
     match path.to_str().filter(|text| has_no_secret(text)) {
         Some(path) => path.to_owned(),
         None => "(a name that is not repeated)".to_owned(),
+    }
+}
+
+/// A message without what of the command line may be a secret, whichever option it was given with. The names of files that
+/// are there are none.
+pub fn without_arguments(text: &str, arguments: impl IntoIterator<Item = String>) -> String {
+    /// Bytes: what is shorter is no secret, and may be anywhere in a message.
+    const LEAST: usize = 8;
+
+    let mut text = text.to_owned();
+    for argument in arguments {
+        let value = argument
+            .strip_prefix("--")
+            .and_then(|rest| rest.split_once('='));
+        for given in [value.map_or("", |(_, value)| value), &argument] {
+            let is_secret =
+                given.len() >= LEAST && !has_no_secret(given) && !Path::new(given).exists();
+            if !is_secret {
+                continue;
+            }
+            text = text.replace(given, WITHHELD);
+            // as it stands in JSON
+            let escaped = serde_json::Value::from(given).to_string();
+            text = text.replace(escaped.trim_matches('"'), WITHHELD);
+        }
+    }
+    text
+}
+
+/// The arguments of this process.
+pub fn arguments() -> impl Iterator<Item = String> {
+    std::env::args_os()
+        .skip(1)
+        .map(|argument| argument.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_without_what_may_be_a_secret() {
+        const SECRET: &str = "abc8Q~0123456789abcdefghijklmnopqrstuvwx";
+        const QUOTED: &str = r#"Sup3r"Secret\Value"#;
+        let there = std::env::current_exe().unwrap().display().to_string();
+        for (argument, text, expected) in [
+            (
+                SECRET.to_owned(),
+                format!("no `{SECRET}` here"),
+                "no `(not repeated)` here",
+            ),
+            (
+                format!("--identity={SECRET}"),
+                format!("no {SECRET}"),
+                "no (not repeated)",
+            ),
+            (
+                QUOTED.to_owned(),
+                format!("no {QUOTED}"),
+                "no (not repeated)",
+            ),
+            (
+                QUOTED.to_owned(),
+                serde_json::json!({ "message": QUOTED }).to_string(),
+                r#"{"message":"(not repeated)"}"#,
+            ),
+            // names, scopes, paths, and what is too short to be a secret
+            (
+                "billing-app".to_owned(),
+                "no billing-app".to_owned(),
+                "no billing-app",
+            ),
+            (
+                "User.Read.All".to_owned(),
+                "no User.Read.All".to_owned(),
+                "no User.Read.All",
+            ),
+            (
+                "https://graph.microsoft.com/.default".to_owned(),
+                "no https://graph.microsoft.com/.default".to_owned(),
+                "no https://graph.microsoft.com/.default",
+            ),
+            ("a+b".to_owned(), "a+b".to_owned(), "a+b"),
+            (there.clone(), there.clone(), &there),
+        ] {
+            let said = without_arguments(&text, [argument]);
+            assert_eq!(said, expected);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use edgepass_core::recognise::explain_component;
 use edgepass_core::{Config, ConfigError, Environment};
 use edgepass_rules::http::HttpSettings;
 
@@ -28,6 +29,7 @@ fn load() -> Result<Rc<HttpSettings>, ConfigError> {
         )
         .hint("give the composition the configuration, JSON, in this variable"));
     }
-    let config = Config::load(json, &environment)?;
+    let config =
+        Config::load(json, &environment).map_err(|error| explain_component(error, json))?;
     HttpSettings::check(&config).map(Rc::new)
 }

@@ -30,6 +30,7 @@ pub mod limits;
 pub mod matching;
 pub mod needs;
 mod pace;
+pub mod recognise;
 
 mod aadsts;
 mod acquire;

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 
+use edgepass_core::recognise::explain_component;
 use edgepass_core::{
     AccessToken, AuthorizationOptions, AuthorizationRequest, ClientAssertion, Completed, Config,
     ConfigError, CredentialTrial, Effect, EffectId, Engine, Environment, Error, ErrorClass,
@@ -258,7 +259,7 @@ fn configuration(environment: &Environment) -> Result<Config, ConfigError> {
         )
         .hint("give the component the configuration itself, JSON, in EDGEPASS_CONFIG_JSON"));
     }
-    Config::load(json, environment)
+    Config::load(json, environment).map_err(|error| explain_component(error, json))
 }
 
 impl Driver {
@@ -467,6 +468,10 @@ mod tests {
                 "{error}"
             );
         }
+        // what is no document is told from one
+        let error = load(&[("EDGEPASS_CONFIG_JSON", "/etc/edgepass.json")]).unwrap_err();
+        assert_eq!(error.setting, "EDGEPASS_CONFIG_JSON");
+        assert!(error.to_string().contains("is a path"), "{error}");
         // without anything it is the machine's managed identity
         load(&[]).unwrap();
         let error = load(&[("AZURE_TENANT_ID", "contoso.example")]).unwrap_err();

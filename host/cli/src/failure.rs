@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use edgepass::config::ConfigErrorDetail;
+use edgepass::repeat;
 use edgepass::{Attempt, BuildError, ConfigError, CredentialRef, Error, ErrorClass, ErrorDetail};
 use edgepass_core::{is_printable, printable};
 use serde_json::{Map, Value, json};
@@ -61,6 +62,7 @@ impl Warnings {
             Format::Text => self.text(),
             Format::Json => format!("{}\n", escaped(&json!({ "warnings": self.0 }).to_string())),
         };
+        let text = repeat::without_arguments(&text, repeat::arguments());
         // nothing is left to say it to
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
@@ -212,6 +214,7 @@ impl Failure {
             (_, Format::Json) => format!("{}\n", escaped(&self.json(warnings).to_string())),
             (_, Format::Text) => warnings.text() + &self.text(stderr.is_terminal() && colours()),
         };
+        let text = repeat::without_arguments(&text, repeat::arguments());
         // nothing is left to say it to
         let _ = stderr.write_all(text.as_bytes());
     }

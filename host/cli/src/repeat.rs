@@ -1,19 +1,31 @@
 //! Which input a message may repeat. What somebody gave in a wrong place may be a secret that belongs elsewhere.
 
 use clap::builder::StyledStr;
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 pub(crate) use edgepass::repeat::is_harmless;
-use edgepass::repeat::is_harmless_argument;
+use edgepass::repeat::{WITHHELD, is_harmless_argument};
 
 use super::grant;
 
-/// What stands in the place of the rest.
-const NOT_REPEATED: &str = "(not repeated)";
+/// What to do about an argument that no option takes, which is a scope then.
+fn as_scope(error: &clap::Error, argument: &str) -> Option<String> {
+    let is_of_scopes = |usage: &str| {
+        ["edgepass token ", "edgepass authorization-url "]
+            .iter()
+            .any(|command| usage.contains(command))
+    };
+    let usage = error.get(ContextKind::Usage)?.to_string();
+    let is_value = error.kind() == ErrorKind::UnknownArgument && !argument.starts_with('-');
+    (is_value && is_of_scopes(&usage))
+        .then(|| "scopes are given by an option: --scope SCOPE, or -s SCOPE".to_owned())
+}
 
 /// A usage error that repeats nothing that may be a secret, and says where one belongs.
 pub(crate) fn usage(mut error: clap::Error) -> clap::Error {
     let instead = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(option)) => grant::instead_of(option),
+        Some(ContextValue::String(option)) => {
+            grant::instead_of(option).or_else(|| as_scope(&error, option))
+        }
         _ => None,
     };
     let is_instead = instead.is_some();
@@ -31,7 +43,7 @@ pub(crate) fn usage(mut error: clap::Error) -> clap::Error {
         let is_harmful = matches!(error.get(kind), Some(ContextValue::String(text))
             if !is_harmless_argument(text));
         if is_harmful {
-            error.insert(kind, ContextValue::String(NOT_REPEATED.to_owned()));
+            error.insert(kind, ContextValue::String(WITHHELD.to_owned()));
             if !is_instead {
                 // how it would be written as a value, for example
                 error.remove(ContextKind::Suggested);
@@ -90,6 +102,48 @@ mod tests {
             &"a".repeat(41),
         ] {
             assert!(!is_harmless(secret), "{secret}");
+        }
+    }
+
+    #[test]
+    fn what_an_argument_can_be_is_said_with_its_name() {
+        for (line, words) in [
+            ("completions tcsh", &["<SHELL>", "bash", "fish", "zsh"][..]),
+            ("completions", &["<SHELL>"]),
+            ("token --format xml", &["--format <FORMAT>", "header"]),
+        ] {
+            let words_of = std::iter::once("edgepass").chain(line.split(' '));
+            let Err(error) = Arguments::try_parse_from(words_of) else {
+                panic!("{line} is good");
+            };
+            let shown = usage(error).to_string();
+            for word in words {
+                assert!(shown.contains(word), "{line}: {word}: {shown}");
+            }
+            assert!(!shown.contains("not repeated"), "{line}: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_scope_without_its_option_is_told_from_other_arguments() {
+        for (line, is_scope) in [
+            ("token https://graph.microsoft.com/.default", true),
+            ("token -o token api://app/.default", true),
+            ("token User.Read", true),
+            (
+                "authorization-url --redirect-uri https://a.example/c openid",
+                true,
+            ),
+            ("token --scoop x", false),
+            ("config schema x", false),
+            ("config check a b", false),
+        ] {
+            let words = std::iter::once("edgepass").chain(line.split(' '));
+            let Err(error) = Arguments::try_parse_from(words) else {
+                panic!("{line} is good");
+            };
+            let shown = usage(error).to_string();
+            assert_eq!(shown.contains("--scope SCOPE"), is_scope, "{line}: {shown}");
         }
     }
 

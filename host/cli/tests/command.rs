@@ -7,6 +7,8 @@
 
 #[path = "command/other_files.rs"]
 mod other_files;
+#[path = "command/repeated.rs"]
+mod repeated;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 

@@ -63,6 +63,12 @@ pub fn compose(parts: Parts) -> Result<Composed, Error> {
     // behind a filter the tokens themselves are not for the application, unless it is said
     let exporter = filter.as_ref().unwrap_or(&provider);
     application.check(&graph, exporter, filter.is_some())?;
+    // what puts tokens on requests gets them from the provider, or from nobody
+    if let Some(filter) = &filter {
+        if imports::answered(&filter.imports, &provider.exports).is_empty() {
+            return Err(filter.unanswered(&provider, false, None));
+        }
+    }
     let judged = imports::judge(
         &application.imports,
         &exporter.exports,
@@ -237,21 +243,8 @@ impl Member {
         }
         let answered = imports::answered(&self.imports, &exporter.exports);
         if answered.is_empty() {
-            let (application, exporter_name) = (name(), exporter.name.clone());
-            if let Some((import, hint)) = imports::of_0_2(&self.imports, has_filter) {
-                return Err(Error::OtherVersion {
-                    application,
-                    import: import.clone(),
-                    exporter: exporter_name,
-                    hint,
-                });
-            }
-            return Err(Error::NothingToPlug {
-                application,
-                exporter: exporter_name,
-                exported: exporter.exports.clone(),
-                hint: imports::hint(&self.imports, has_filter),
-            });
+            let hint = imports::hint(&self.imports, has_filter);
+            return Err(self.unanswered(exporter, has_filter, hint));
         }
         let Some(export) = imports::cannot_wait(&self.exports) else {
             return Ok(());
@@ -264,6 +257,31 @@ impl Member {
                 import: (*import).clone(),
             }),
             None => Ok(()),
+        }
+    }
+
+    /// That none of its imports is answered, and why.
+    fn unanswered(&self, exporter: &Self, is_filter: bool, hint: Option<&'static str>) -> Error {
+        let application = self.name.clone();
+        let exports = imports::Exporter {
+            exports: &exporter.exports,
+            is_filter,
+        };
+        match imports::other_version(&self.imports, &exports) {
+            Some(found) => Error::OtherVersion {
+                application,
+                import: found.import.clone(),
+                version: found.version,
+                exporter: exporter.name.clone(),
+                other: found.other,
+                hint: found.hint,
+            },
+            None => Error::NothingToPlug {
+                application,
+                exporter: exporter.name.clone(),
+                exported: exporter.exports.clone(),
+                hint,
+            },
         }
     }
 

@@ -53,14 +53,20 @@ pub enum Error {
         hint: Option<&'static str>,
     },
     /// Interfaces of the two versions of WASI are different ones.
-    #[error("{application} imports {import}, over WASI 0.2, and {exporter} is of WASI 0.3: {hint}")]
+    #[error(
+        "{application} imports {import}, over WASI {version}, and {exporter} is of WASI {other}: {hint}"
+    )]
     OtherVersion {
-        /// What the application is called.
+        /// What the application, or the filter, is called.
         application: String,
         /// What it imports.
         import: String,
+        /// The version of that.
+        version: &'static str,
         /// What the provider, or the filter, is called.
         exporter: String,
+        /// The version that it has.
+        other: &'static str,
         /// What helps.
         hint: &'static str,
     },
@@ -90,6 +96,16 @@ pub enum Error {
     /// What is allowed is not asked for.
     #[error("the application does not import {0}: leave `--allow {0}` out")]
     NotImported(String),
+    /// What is allowed would be so without a word.
+    #[error("{import} {reason}: leave `--allow {allowed}` out")]
+    Free {
+        /// What the application imports.
+        import: String,
+        /// What was said of it.
+        allowed: String,
+        /// Why nothing need be said.
+        reason: &'static str,
+    },
     /// The token store that is named is none.
     #[error(
         "{store} exports no edgepass:credentials/token-store of the version that {provider} imports: {reason}"

@@ -76,6 +76,16 @@ pub(crate) struct Imports {
     pub(crate) emptied: Vec<String>,
 }
 
+/// What becomes of an import that nobody has said anything about.
+enum Verdict {
+    /// It is answered, or takes nothing from the provider.
+    Free,
+    /// The application gets an empty one.
+    Emptied,
+    /// It reaches what the provider has, with the reason.
+    Refused(&'static str),
+}
+
 /// Judges the imports of an application. `exported` is what the provider exports (those are plugged), `needed` what the
 /// provider imports, `allowed` what the author lets the application have, with or without version. `has_settings` says that
 /// the provider has its configuration from elsewhere than the environment, which then is the application's.
@@ -86,32 +96,55 @@ pub(crate) fn judge(
     allowed: &[String],
     has_settings: bool,
 ) -> Result<Imports, Error> {
-    for name in allowed {
-        if !imports.iter().any(|import| means(name, import)) {
-            return Err(Error::NotImported(name.clone()));
-        }
-    }
     let among =
         |names: &[String], import: &str| names.iter().any(|name| base(name) == base(import));
+    let verdict = |import: &str| {
+        if among(exported, import) || HARMLESS.contains(&base(import)) {
+            return Verdict::Free;
+        }
+        if is_environment(import) {
+            return match has_settings {
+                true => Verdict::Free,
+                false => Verdict::Emptied,
+            };
+        }
+        let known = REACHING.iter().find(|(name, _)| *name == base(import));
+        match known {
+            Some((_, why)) => Verdict::Refused(why),
+            None if among(needed, import) || is_ours(import) => {
+                Verdict::Refused("which is the provider's to use")
+            }
+            None => Verdict::Free,
+        }
+    };
+    for name in allowed {
+        let mut meant = imports.iter().filter(|import| means(name, import));
+        let Some(first) = meant.next() else {
+            return Err(Error::NotImported(name.clone()));
+        };
+        let is_free = |import: &String| matches!(verdict(import), Verdict::Free);
+        if is_free(first) && meant.all(is_free) {
+            return Err(Error::Free {
+                import: first.clone(),
+                allowed: name.clone(),
+                reason: if among(exported, first) {
+                    "is answered by the composition itself"
+                } else {
+                    "is refused to no application"
+                },
+            });
+        }
+    }
     let mut judged = Imports::default();
     let mut refused = Vec::new();
     for import in imports {
-        if allowed.iter().any(|name| means(name, import))
-            || among(exported, import)
-            || HARMLESS.contains(&base(import))
-            || (has_settings && is_environment(import))
-        {
+        if allowed.iter().any(|name| means(name, import)) {
             continue;
         }
-        if is_environment(import) {
-            judged.emptied.push(import.clone());
-            continue;
-        }
-        let known = REACHING.iter().find(|(name, _)| *name == base(import));
-        if let Some((_, why)) = known {
-            refused.push(format!("{import}, {why}"));
-        } else if among(needed, import) || is_ours(import) {
-            refused.push(format!("{import}, which is the provider's to use"));
+        match verdict(import) {
+            Verdict::Free => {}
+            Verdict::Emptied => judged.emptied.push(import.clone()),
+            Verdict::Refused(why) => refused.push(format!("{import}, {why}")),
         }
     }
     if !refused.is_empty() {
@@ -161,25 +194,89 @@ pub(crate) fn answered<'i>(imports: &'i [String], exported: &[String]) -> Vec<&'
     imports.iter().filter(answered).collect()
 }
 
-/// An import of WASI 0.2 in whose place the provider, or the filter, has one of 0.3, and what helps.
-pub(crate) fn of_0_2(imports: &[String], has_filter: bool) -> Option<(&String, &'static str)> {
+/// Somebody whose exports are to answer an application, and what was asked for beside it.
+pub(crate) struct Exporter<'a> {
+    pub(crate) exports: &'a [String],
+    /// It is the HTTP filter, in front of a provider.
+    pub(crate) is_filter: bool,
+}
+
+/// An import over one version of WASI, where the exporter has the like over the other alone.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct OtherVersion<'a> {
+    pub(crate) import: &'a String,
+    /// That of the import.
+    pub(crate) version: &'static str,
+    /// That of the exporter.
+    pub(crate) other: &'static str,
+    /// What helps.
+    pub(crate) hint: &'static str,
+}
+
+/// Why an application of whose imports none is answered has come to the wrong version of WASI, if it has.
+pub(crate) fn other_version<'i>(
+    imports: &'i [String],
+    exporter: &Exporter<'_>,
+) -> Option<OtherVersion<'i>> {
     let find = |is: &dyn Fn(&str) -> bool| imports.iter().find(|import| is(import));
-    if let Some(import) = find(&|import| import.starts_with("edgepass:credentials-p2/")) {
-        return Some((
+    let exports = |is: &dyn Fn(&str) -> bool| exporter.exports.iter().any(|export| is(export));
+    let of_0_2 = |import, hint| {
+        Some(OtherVersion {
             import,
-            "take a provider that exports the interfaces over WASI 0.2",
-        ));
+            version: "0.2",
+            other: "0.3",
+            hint,
+        })
+    };
+    if let Some(import) = find(&is_of_p2).filter(|_| !exports(&is_of_p2)) {
+        let hint = if exporter.is_filter {
+            "leave --http out: it asks for tokens itself; and take the provider over WASI 0.2, --provider wasm/credential-provider-p2.wasm of the release (dist/ in a clone)"
+        } else if exports(&|export| base(export) == RUN) {
+            "there is no standalone provider over WASI 0.2: leave --standalone out, and take --provider wasm/credential-provider-p2.wasm of the release (dist/ in a clone)"
+        } else {
+            "take the provider over WASI 0.2, --provider wasm/credential-provider-p2.wasm of the release (dist/ in a clone)"
+        };
+        return of_0_2(import, hint);
     }
-    let sends = |import: &str| base(import) == "wasi:http/outgoing-handler";
-    let import = find(&sends)?;
-    Some((
+    let asks_over_0_3 =
+        |import: &str| import.starts_with(OURS) && OF_APPLICATIONS.contains(&name_of(import));
+    if let Some(import) = find(&asks_over_0_3).filter(|_| exports(&is_of_p2)) {
+        return Some(OtherVersion {
+            import,
+            version: "0.3",
+            other: "0.2",
+            hint: PROVIDER_OF_0_3,
+        });
+    }
+    let import = find(&|import| base(import) == "wasi:http/outgoing-handler")?;
+    of_0_2(
         import,
-        if has_filter {
+        if exporter.is_filter {
             "run it by `edgepass run` or `edgepass serve-http`, which put tokens on the requests of both"
         } else {
             "it asks nobody for tokens; `edgepass run` and `edgepass serve-http` put them on its requests"
         },
-    ))
+    )
+}
+
+/// What to take in the place of a provider over WASI 0.2.
+const PROVIDER_OF_0_3: &str =
+    "leave --provider out: that of the release, credential-provider.wasm, is over WASI 0.3";
+
+/// What a standalone provider exports beside what every provider does.
+const RUN: &str = "wasi:cli/run";
+
+/// The package over WASI 0.3, before the name of an interface.
+const OURS: &str = "edgepass:credentials/";
+
+/// Whether that is an interface of the package over WASI 0.2.
+fn is_of_p2(name: &str) -> bool {
+    name.starts_with("edgepass:credentials-p2/")
+}
+
+/// The name of an interface without its package and version.
+fn name_of(import: &str) -> &str {
+    base(import).split_once('/').map_or("", |(_, name)| name)
 }
 
 /// What would help an application none of whose imports is answered.
@@ -367,6 +464,32 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_is_allowed_must_be_refused_without() {
+        let answered = "edgepass:credentials/status@0.2.0";
+        for (import, reason) in [
+            (answered, "answered by the composition itself"),
+            ("wasi:random/random@0.3.0", "refused to no application"),
+            ("wasi:sockets/types@0.3.0", "refused to no application"),
+            ("example:app/database@1.0.0", "refused to no application"),
+        ] {
+            for allowed in [import, base(import)] {
+                let refused = judged(&[import], &[allowed]).unwrap_err();
+                let flag = format!("leave `--allow {allowed}` out");
+                assert!(
+                    refused.contains(reason) && refused.contains(&flag),
+                    "{refused}"
+                );
+            }
+        }
+        // the environment is the application's where the provider reads none
+        let import = [String::from("wasi:cli/environment@0.3.0")];
+        assert!(judge(&import, &[], &import, &import, true).is_err());
+        // one version of two is enough of a reason
+        let two = ["wasi:http/client@0.3.0", "wasi:http/client@0.4.0"];
+        assert!(judged(&two, &["wasi:http/client"]).is_ok());
+    }
+
     fn owned(names: &[&str]) -> Vec<String> {
         names.iter().map(ToString::to_string).collect()
     }
@@ -419,7 +542,6 @@ mod tests {
     fn who_gets_nothing_is_told_what_would_help() {
         let client = ["wasi:http/client@0.3.0"];
         let asks = ["edgepass:credentials/credential-provider@0.2.0"];
-        let of_0_2_client = ["wasi:http/outgoing-handler@0.2.6"];
         let other = ["example:app/database@1.0.0"];
         for (imports, has_filter, word) in [
             (&client, false, Some("--http")),
@@ -431,11 +553,72 @@ mod tests {
             assert_eq!(hint.is_some(), word.is_some(), "{imports:?}");
             assert!(word.is_none_or(|word| hint.is_some_and(|hint| hint.contains(word))));
         }
-        for has_filter in [false, true] {
-            let imports = owned(&of_0_2_client);
-            let (_, hint) = of_0_2(&imports, has_filter).unwrap();
-            assert!(hint.contains("edgepass run"), "{hint}");
-            assert!(of_0_2(&owned(&client), has_filter).is_none());
+    }
+
+    #[test]
+    fn who_has_come_to_the_wrong_version_is_told_what_to_take() {
+        const P2: &[&str] = &[
+            "edgepass:credentials-p2/credential-provider@0.2.0",
+            "edgepass:credentials-p2/status@0.2.0",
+        ];
+        let standalone = [EXPORTED, &["wasi:cli/run@0.3.0"]].concat();
+        let filter: &[&str] = &["wasi:http/client@0.3.0", "wasi:http/handler@0.3.0"];
+        let asks = "edgepass:credentials/credential-provider@0.2.0";
+        let asks_p2 = "edgepass:credentials-p2/credential-provider@0.2.0";
+        let sends = "wasi:http/client@0.3.0";
+        let sends_p2 = "wasi:http/outgoing-handler@0.2.6";
+        for (import, exports, is_filter, words) in [
+            (
+                asks_p2,
+                EXPORTED,
+                false,
+                &["0.2", "credential-provider-p2.wasm"][..],
+            ),
+            (
+                asks_p2,
+                &standalone,
+                false,
+                &[
+                    "0.2",
+                    "leave --standalone out",
+                    "credential-provider-p2.wasm",
+                ],
+            ),
+            (
+                asks_p2,
+                filter,
+                true,
+                &["0.2", "leave --http out", "credential-provider-p2.wasm"],
+            ),
+            (asks, P2, false, &["0.3", "leave --provider out"]),
+            (
+                sends_p2,
+                EXPORTED,
+                false,
+                &["0.2", "asks nobody", "edgepass run"],
+            ),
+            (sends_p2, filter, true, &["0.2", "edgepass run"]),
+            // what is answered, or nothing that the other version has
+            (asks_p2, P2, false, &[]),
+            (asks, EXPORTED, false, &[]),
+            (asks, filter, true, &[]),
+            (sends, P2, false, &[]),
+            ("edgepass:credentials/types@0.2.0", P2, false, &[]),
+        ] {
+            let (imports, exports) = (owned(&[import]), owned(exports));
+            let exporter = Exporter {
+                exports: &exports,
+                is_filter,
+            };
+            let found = other_version(&imports, &exporter);
+            let said = found.map_or_else(String::new, |found| {
+                assert_ne!(found.version, found.other);
+                format!("{} {}", found.version, found.hint)
+            });
+            assert_eq!(said.is_empty(), words.is_empty(), "{import}: {said}");
+            for word in words {
+                assert!(said.contains(word), "{import}: {word}: {said}");
+            }
         }
     }
 }

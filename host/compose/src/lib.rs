@@ -9,7 +9,7 @@ mod environment;
 mod error;
 mod imports;
 
-pub use component::component_of;
+pub use component::{component_of, has_provider};
 pub use compose::{Composed, Parts, compose, standalone};
 pub use error::Error;
 

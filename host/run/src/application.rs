@@ -53,6 +53,12 @@ impl Application {
         // before there is anything that it could keep waiting
         let wasm = read::whole(path)?;
         check_is_component(&shown, &wasm)?;
+        if edgepass_compose::has_provider(&wasm) {
+            ::log::warn!(
+                "{shown} has a provider inside, which neither this configuration nor --audit is for: run the application that it \
+                 was made of, or this one by `wasmtime run`, which gives it what it reads"
+            );
+        }
 
         // what is cheap to be wrong comes before what takes seconds
         let reach = Reach::parse("--allow-host", &arguments.allow_host)
@@ -149,6 +155,13 @@ impl Application {
             let rest = name.strip_prefix(interface);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
         })
+    }
+
+    /// The names of all that it exports.
+    pub(crate) fn exported(&self) -> Vec<String> {
+        let kind = self.component.component_type();
+        let names = kind.exports(&self.engine);
+        names.map(|(name, _)| name.to_owned()).collect()
     }
 
     /// What it imports and nobody here has, in words.

@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand};
 /// Runs WebAssembly applications, and puts tokens on their outgoing requests: by the rules of the configuration's section
 /// `http`, and never so that the application holds one. Or makes one component of an application and what does that.
 #[derive(Parser)]
-#[command(name = "edgepass-run", version)]
+// as `edgepass` has it: of an option that is given twice the last one counts
+#[command(name = "edgepass-run", version, args_override_self = true)]
 pub(crate) struct Arguments {
     /// Say more on standard error: what happens, and twice each request of edgepass's own
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
@@ -31,10 +32,11 @@ pub(crate) enum Verb {
 }
 
 #[derive(Args)]
+#[command(override_usage = "edgepass compose [OPTIONS] --output <FILE> <APP.wasm>")]
 pub(crate) struct ComposeArguments {
     /// The application: a component, or the module of one that cargo leaves
-    #[arg(value_name = "APP.wasm")]
-    pub(crate) application: PathBuf,
+    #[arg(value_name = "APP.wasm", required_unless_present = "token_store")]
+    application: Option<PathBuf>,
     /// Where to write the composed component
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: PathBuf,
@@ -52,8 +54,8 @@ pub(crate) struct ComposeArguments {
     pub(crate) allow: Vec<String>,
     /// The component by which instances share their tokens: token-store-keyvalue.wasm, over wasi:keyvalue, or another that
     /// exports edgepass:credentials/token-store. Without the option that is an import of the whole
-    #[arg(long, value_name = "COMPONENT", num_args = 0..=1, require_equals = true, default_missing_value = KEYVALUE)]
-    pub(crate) token_store: Option<PathBuf>,
+    #[arg(long, value_name = "COMPONENT", num_args = 0..=1, default_missing_value = KEYVALUE)]
+    token_store: Option<PathBuf>,
     /// Take the provider that needs WASI alone (edgepass-standalone.wasm of this release), so that every host of WASI 0.3
     /// runs the composed component, the wasmtime command among them. It reads token files below the folders that it is
     /// given, and has neither certificates nor a token store
@@ -65,6 +67,19 @@ pub(crate) struct ComposeArguments {
     /// The HTTP filter; edgepass-http.wasm of this release if left out
     #[arg(long, value_name = "COMPONENT", requires = "http")]
     pub(crate) filter: Option<PathBuf>,
+}
+
+impl ComposeArguments {
+    /// The application, and the token store if there is one. What follows an option that need not have a value may be the
+    /// application: there is one in any case.
+    pub(crate) fn parts(&self) -> (&Path, Option<&Path>) {
+        match (&self.application, &self.token_store) {
+            (Some(application), store) => (application, store.as_deref()),
+            (None, Some(application)) => (application, Some(Path::new(KEYVALUE))),
+            // it is required then
+            (None, None) => (Path::new(""), None),
+        }
+    }
 }
 
 /// The store that comes with a release.
@@ -90,7 +105,7 @@ pub(crate) struct ServeArguments {
     #[arg(value_name = "APP.wasm")]
     pub(crate) path: PathBuf,
     /// Where to listen. Port 0 is any that is free; the address is printed
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = listener)]
     pub(crate) listen: SocketAddr,
     /// The longest time for a request to be answered, seconds
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
@@ -158,9 +173,91 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+/// An address of this machine with a port.
+fn listener(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "give ADDRESS:PORT, 127.0.0.1:8080 for this machine alone, 0.0.0.0:8080 for all who reach it, or [::1]:8080".to_owned()
+    })
+}
+
 fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    /// With an equals sign or without, before the application or behind it.
+    #[test]
+    fn a_token_store_is_told_from_an_application() {
+        const STORE: Option<&str> = Some("store.wasm");
+        for (line, store) in [
+            ("app.wasm", None),
+            ("app.wasm --token-store", Some(KEYVALUE)),
+            ("--token-store app.wasm", Some(KEYVALUE)),
+            ("--token-store --http app.wasm", Some(KEYVALUE)),
+            ("app.wasm --token-store=store.wasm", STORE),
+            ("--token-store=store.wasm app.wasm", STORE),
+            ("app.wasm --token-store store.wasm", STORE),
+            ("--token-store store.wasm app.wasm", STORE),
+            ("--token-store store.wasm --http app.wasm", STORE),
+        ] {
+            let words = format!("edgepass-run compose -o out.wasm {line}");
+            let arguments = Arguments::try_parse_from(words.split(' '));
+            let Ok(Verb::Compose(compose)) = arguments.map(|arguments| arguments.verb) else {
+                panic!("{line}");
+            };
+            let expected = (Path::new("app.wasm"), store.map(Path::new));
+            assert_eq!(compose.parts(), expected, "{line}");
+        }
+        for line in [
+            "",
+            "--http",
+            "a.wasm b.wasm",
+            "--token-store a.wasm b.wasm c.wasm",
+        ] {
+            let words = format!("edgepass-run compose -o out.wasm {line}");
+            let words = words.split_whitespace();
+            assert!(Arguments::try_parse_from(words).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn of_an_option_that_is_given_twice_the_last_counts() {
+        let line = "edgepass-run run --config a --config b --allow-host c --allow-host d app.wasm";
+        let arguments = Arguments::try_parse_from(line.split(' '));
+        let Ok(Verb::Run(run)) = arguments.map(|arguments| arguments.verb) else {
+            panic!("{line}");
+        };
+        assert_eq!(run.application.config.as_deref(), Some(Path::new("b")));
+        assert_eq!(run.application.allow_host, ["c", "d"]);
+    }
+
+    #[test]
+    fn where_to_listen_is_an_address_and_a_port() {
+        for (text, is_good) in [
+            ("127.0.0.1:8080", true),
+            ("[::1]:0", true),
+            ("8080", false),
+            (":8080", false),
+            ("localhost:8080", false),
+            ("http://127.0.0.1:8080", false),
+            ("127.0.0.1", false),
+        ] {
+            match listener(text) {
+                Ok(_) => assert!(is_good, "{text}"),
+                Err(said) => assert!(!is_good && said.contains("127.0.0.1:8080"), "{said}"),
+            }
+        }
     }
 }

@@ -125,5 +125,11 @@ fn no_command(application: &Application) -> Failure {
     {
         return failure.hint("it serves HTTP: `edgepass-run serve-http`");
     }
-    failure.hint("compile a program for wasm32-wasip2, for example")
+    match application.exported().as_slice() {
+        [] => failure.hint("compile a program for wasm32-wasip2, for example"),
+        exported => failure.hint(format!(
+            "it exports {}, for other components to call: run the one that imports it, with it plugged in (`wac plug`)",
+            exported.join(", ")
+        )),
+    }
 }

@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use edgepass::repeat;
+
 /// The status of what is wrong with the command line, the configuration or the application: nothing was run. Beside
 /// it an application's own statuses are passed on.
 const SETUP: u8 = 2;
@@ -46,6 +48,7 @@ impl Failure {
         if let Some(hint) = &self.hint {
             text += &format!("  hint: {hint}\n");
         }
+        let text = repeat::without_arguments(&text, repeat::arguments());
         // nothing is left to say it to
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
         ExitCode::from(self.status)

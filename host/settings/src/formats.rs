@@ -13,7 +13,8 @@ use std::fmt;
 use std::path::Path;
 
 use edgepass_core::limits::MAX_CONFIG_BYTES;
-use edgepass_core::{ConfigError, printable, without_byte_order_mark};
+use edgepass_core::recognise::{Kind, Mistaken, Reader};
+use edgepass_core::{ConfigError, Environment, printable, without_byte_order_mark};
 use zeroize::Zeroizing;
 
 use crate::place::is_within;
@@ -120,6 +121,10 @@ impl Document {
     ///
     /// When it is not of that format, or has what a configuration cannot have, with the place.
     pub fn read(text: &str, format: Format, name: Option<&str>) -> Result<Self, ConfigError> {
+        Self::parse(text, format, name).map_err(|error| mistaken(text, name).unwrap_or(error))
+    }
+
+    fn parse(text: &str, format: Format, name: Option<&str>) -> Result<Self, ConfigError> {
         let text = without_byte_order_mark(text);
         let name = name.map(str::to_owned);
         if format == Format::Json {
@@ -173,9 +178,18 @@ impl Document {
         offset.map(|offset| Place::of(text, offset).named(self.name.as_deref()))
     }
 
-    /// The same error with its place, and with a hint where it is about what the format makes of a text.
+    /// The same error with its place, and with a hint where it is about what the format makes of a text. Of a text that is no
+    /// configuration, or in another format than its name says, it is that.
     #[must_use]
     pub fn explain(&self, error: ConfigError) -> ConfigError {
+        if let Some(mistaken) = mistaken(&self.json, self.name.as_deref()) {
+            return mistaken;
+        }
+        if error.setting == WHOLE
+            && let Some(format) = self.looks_otherwise()
+        {
+            return self.of_another_format(format);
+        }
         let hint = error.hint.is_none().then(|| self.hint(&error.message));
         let error = match hint.flatten() {
             Some(hint) => error.hint(hint),
@@ -195,6 +209,29 @@ impl Document {
             Some(place) => error.at(place),
             None => error,
         }
+    }
+
+    /// The format that it looks like where it was read as JSON, which it cannot be then.
+    pub fn looks_otherwise(&self) -> Option<Format> {
+        match self.format {
+            Format::Json => Format::guess(&self.json),
+            _ => None,
+        }
+    }
+
+    fn of_another_format(&self, format: Format) -> ConfigError {
+        let name = format.name();
+        let setting = self.name.as_deref().unwrap_or(WHOLE);
+        let error = ConfigError::new(
+            setting,
+            format!("is {name} by its look, and was read as JSON"),
+        );
+        error.hint(match setting {
+            Environment::EDGEPASS_CONFIG_JSON => {
+                "write it as JSON, or into a file that EDGEPASS_CONFIG names".to_owned()
+            }
+            _ => format!("give the file the ending .{}", name.to_lowercase()),
+        })
     }
 
     /// What to do about an error without a hint, where it is about what the format makes of a text.
@@ -226,6 +263,12 @@ impl fmt::Debug for Document {
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
+}
+
+/// What a text is, if it is no configuration by its look.
+fn mistaken(text: &str, name: Option<&str>) -> Option<ConfigError> {
+    let Mistaken { message, hint } = Mistaken::of(text, Kind::Configuration, Reader::Program)?;
+    Some(ConfigError::new(name.unwrap_or(WHOLE), message).hint(hint))
 }
 
 /// A place in a text, both from 1; columns are characters.

@@ -14,7 +14,6 @@ pub mod appsettings;
 pub mod formats;
 pub mod init;
 pub mod place;
-pub mod recognise;
 pub mod social_auth;
 
 mod draft;
@@ -27,6 +26,8 @@ use std::path::Path;
 
 use edgepass_core::{ConfigError, Environment, Secret};
 use zeroize::Zeroizing;
+
+pub use edgepass_core::recognise;
 
 pub use self::names::Names;
 

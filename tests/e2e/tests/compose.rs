@@ -176,6 +176,14 @@ fn what_cannot_be_composed_is_said_with_what_to_do() -> Result<()> {
     let (plain_0_2, hostile) = (component("plain-0-2.wasm")?, component("hostile.wasm")?);
     let no_rules = lab.write("no-rules.json", r#"{"identities": {"app": {"tenant_id": "a.example", "client_id": "66666666-7777-8888-9999-000000000000", "credential": {"federated_token_file": {"path": "/t"}}}}}"#)?;
     let secret = lab.write("secret.json", r#"{"identities": {"app": {"tenant_id": "a.example", "client_id": "66666666-7777-8888-9999-000000000000", "credential": {"client_secret": {"value": "of-the-test-alone"}}}}}"#)?;
+    let certificate = lab.write("certificate.json", r#"{"certificates": {"c": {"certificate_file": "/c.pem"}}, "identities": {"app": {"tenant_id": "a.example", "client_id": "66666666-7777-8888-9999-000000000000", "credential": {"certificate": {"name": "c"}}}}}"#)?;
+    let no_client = lab.write("no-client.json", r#"{"identities": {"app": {"tenant_id": "a.example", "credential": {"federated_token_file": {"path": "/t"}}}}}"#)?;
+    let misspelt = lab.write("misspelt.json", r#"{"identities": {"app": {"tenant_id": "a.example", "scope": [], "client_id": "c", "credential": {"federated_token_file": {"path": "/t"}}}}}"#)?;
+    let [certificate, no_client, misspelt] =
+        [certificate, no_client, misspelt].map(|path| path.display().to_string());
+    let provider_p2 = artifact("dist/credential-provider-p2.wasm")?
+        .display()
+        .to_string();
     let (no_rules, secret) = (no_rules.display().to_string(), secret.display().to_string());
     for (arguments, words) in [
         (vec!["/nowhere.wasm"], vec!["cannot read /nowhere.wasm"]),
@@ -205,7 +213,52 @@ fn what_cannot_be_composed_is_said_with_what_to_do() -> Result<()> {
             vec![&plain_0_2, "--http"],
             vec!["WASI 0.2", "edgepass serve-http"],
         ),
-        (vec![&of_0_2], vec!["WASI 0.2", "a provider that exports"]),
+        (
+            vec![&of_0_2],
+            vec![
+                "over WASI 0.2",
+                "--provider wasm/credential-provider-p2.wasm",
+            ],
+        ),
+        (
+            vec![&of_0_2, "--standalone"],
+            vec!["leave --standalone out", "credential-provider-p2.wasm"],
+        ),
+        (
+            vec![&of_0_2, "--http"],
+            vec!["leave --http out", "credential-provider-p2.wasm"],
+        ),
+        (
+            vec![&consumer, "--provider", &provider_p2],
+            vec!["over WASI 0.3", "leave --provider out"],
+        ),
+        (
+            vec![&plain, "--http", "--provider", &provider_p2],
+            vec!["edgepass-http.wasm imports", "leave --provider out"],
+        ),
+        (
+            vec![&consumer, "--allow", "credential-provider"],
+            vec!["answered by the composition itself", "leave `--allow"],
+        ),
+        (
+            vec![&plain, "--http", "--allow", "wasi:http/client"],
+            vec!["answered by the composition itself", "leave `--allow"],
+        ),
+        (
+            vec![&consumer, "--standalone", "--config", &certificate],
+            vec![
+                "identities.app.credential.certificate",
+                "leave --standalone out",
+            ],
+        ),
+        (
+            vec![&consumer, "--config", &no_client],
+            vec!["identities.app.client_id", "reads no variables"],
+        ),
+        (
+            vec![&consumer, "--config", &misspelt],
+            vec!["did you mean `scopes`"],
+        ),
         (
             vec![&waits],
             vec!["wasi:cli/run@0.2.3", "trap", "cached-token"],
@@ -238,6 +291,14 @@ fn what_cannot_be_composed_is_said_with_what_to_do() -> Result<()> {
             vec![&*consumer, "--token-store=/nowhere"],
             vec!["cannot read /nowhere"],
         ),
+        (
+            vec![&consumer, "--token-store", "/nowhere"],
+            vec!["cannot read /nowhere"],
+        ),
+        (
+            vec![&consumer, "--token-store", &plain],
+            vec!["exports no edgepass:credentials/token-store"],
+        ),
         (vec![&consumer, "--filter", &plain], vec!["--http"]),
         (
             vec![&consumer, "--standalone", "--token-store"],
@@ -263,6 +324,13 @@ fn what_cannot_be_composed_is_said_with_what_to_do() -> Result<()> {
             ensure!(ran.stderr.contains(word), "{arguments:?}: {}", ran.stderr);
         }
         ensure!(!ran.stderr.contains("of-the-test-alone"));
+        // what is said of variables is said where they would help
+        let is_of_variables = ran.stderr.contains("reads no variables");
+        ensure!(
+            is_of_variables == arguments.contains(&&*no_client),
+            "{arguments:?}: {}",
+            ran.stderr
+        );
         ensure!(
             !Path::new(&output).exists(),
             "{arguments:?} wrote something"

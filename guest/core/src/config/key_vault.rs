@@ -113,7 +113,7 @@ impl KeyVaultFile {
         } = self;
         let setting = place.at("url");
         check(&setting, rules::filled_in(url))?;
-        let endpoint = check(&setting, Endpoint::parse(url))?;
+        let endpoint = check(&setting, endpoint_of(url))?;
         if !matches!(endpoint.path.as_str(), "" | "/") {
             return Err(ConfigError::new(setting, "has a path").hint(
                 "write the vault alone, https://NAME.vault.azure.net; what follows is `certificate` and `version`",
@@ -154,6 +154,29 @@ impl KeyVaultFile {
             environment: None,
         })
     }
+}
+
+/// The vault of a URL, or of what people write in its place.
+#[cfg(feature = "key-vault")]
+fn endpoint_of(url: &str) -> Result<Endpoint, Refusal> {
+    /// Of a vault's name.
+    const MAX_CHARS: usize = 24;
+
+    Endpoint::parse(url).map_err(|refusal| {
+        if url.len() <= MAX_CHARS && object_name(url).is_ok() {
+            return Refusal::new(
+                "is the name of a vault, and not its URL",
+                format!("write https://{url}.vault.azure.net"),
+            );
+        }
+        match url.starts_with("http://") {
+            true => Refusal::new(
+                refusal.into_reason().message,
+                "write https://NAME.vault.azure.net",
+            ),
+            false => refusal,
+        }
+    })
 }
 
 /// What tokens for a vault of Azure's are for. Its host is one label in one of the domains, at the port of https.

@@ -205,17 +205,45 @@ fn one_resource(scopes: &[String], version: EndpointVersion) -> Result<(), Error
     match (scope.strip_suffix(rules::DEFAULT_SCOPE), version) {
         (Some(""), _) => Err(error(
             format!("scope `{scope}` names no resource"),
-            "write <resource>/.default, for example https://graph.microsoft.com/.default"
-                .to_owned(),
+            DEFAULT_FORM.to_owned(),
         )),
         (Some(_), _) | (None, EndpointVersion::V1) => Ok(()),
         (None, EndpointVersion::V2) => Err(error(
             format!(
                 "scope `{scope}` does not end in /.default, as client credentials need it (AADSTS1002012)"
             ),
-            format!("if it is the resource, write `{scope}/.default`"),
+            default_of(scope),
         )),
     }
+}
+
+const DEFAULT_FORM: &str =
+    "write <resource>/.default, for example https://graph.microsoft.com/.default";
+
+/// What to write in the place of a scope without `/.default`. It may be a permission of users, by itself or behind its
+/// resource; the filter for Envoy does without that, because the command has read its configuration before.
+fn default_of(scope: &str) -> String {
+    if cfg!(feature = "every-credential") {
+        if !rules::names_resource(scope) {
+            return DEFAULT_FORM.to_owned();
+        }
+        let parts = scope.rsplit_once('/');
+        // the slashes before a host are none between a resource and a permission
+        if let Some((resource, permission)) = parts
+            && !resource.ends_with('/')
+            && !permission.is_empty()
+        {
+            return format!(
+                "if {permission} is a permission, write `{resource}{}`, and if it is of the resource, `{scope}{}`",
+                rules::DEFAULT_SCOPE,
+                rules::DEFAULT_SCOPE
+            );
+        }
+    }
+    format!(
+        "if it is the resource, write `{scope}{}`",
+        rules::DEFAULT_SCOPE
+    )
 }
 
 fn invalid(what: &str, refusal: &Refusal) -> Error {
@@ -289,6 +317,26 @@ mod tests {
                 &["https://a.example/"][..],
                 "write `https://a.example//.default`",
             ),
+            // permissions of users
+            (&["User.Read"][..], "write <resource>/.default, for"),
+            (&["user_impersonation"][..], "write <resource>/.default"),
+            (
+                &["https://graph.microsoft.com/User.Read"][..],
+                "write `https://graph.microsoft.com/.default`",
+            ),
+            (
+                &["api://orders/access_as_user"][..],
+                "write `api://orders/.default`, and if it is of the resource, `api://orders/access_as_user/.default`",
+            ),
+            (
+                &["11111111-2222-3333-4444-555555555555/User.Read"][..],
+                "write `11111111-2222-3333-4444-555555555555/.default`",
+            ),
+            (
+                &["11111111-2222-3333-4444-555555555555"][..],
+                "if it is the resource, write `11111111-2222-3333-4444-555555555555/.default`",
+            ),
+            (&["api://orders"][..], "write `api://orders/.default`"),
             (&["/.default"][..], "names no resource"),
             (
                 &["https://a.example/.default https://b.example/.default"][..],

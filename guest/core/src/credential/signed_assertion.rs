@@ -22,6 +22,7 @@ use crate::effect::CertificateError;
 use crate::flow::{Io, OpenCertificate};
 use crate::limits::{ASSERTION_BACKDATE_S, ASSERTION_LIFETIME_S};
 use crate::needs::{CertificateNeed, SignatureNeed};
+use crate::refusal::Refusal;
 use crate::{Algorithm, ClientAssertion, Error, ErrorClass, Secret};
 
 /// Algorithm of an assertion built here.
@@ -113,6 +114,18 @@ pub(crate) struct SignedAssertion {
     audience: Option<String>,
 }
 
+/// The name of an entry of `certificates`, in whose place the path of its file may stand.
+fn name_of_certificate(name: &str) -> Result<(), Refusal> {
+    // the command has read the configuration of a filter before
+    if cfg!(feature = "every-credential") && name.contains(['/', '\\']) {
+        return Err(Refusal::new(
+            "is a path, and should be the name of one of `certificates`",
+            "write \"certificates\": {\"NAME\": {\"certificate_file\": the path}}, and that name here",
+        ));
+    }
+    rules::name(name)
+}
+
 impl SignedAssertion {
     /// The usual one.
     pub(crate) fn of(certificate: &str, send_x5c: bool) -> Self {
@@ -132,7 +145,7 @@ impl SignedAssertion {
         place: &Place<'_>,
         client: &Client,
     ) -> Result<Self, ConfigError> {
-        check(&place.at("name"), rules::name(text.name))?;
+        check(&place.at("name"), name_of_certificate(text.name))?;
         let (algorithm, is_rsa) = match text.algorithm {
             AssertionAlgorithm::Ps256 => (Algorithm::Ps256, true),
             AssertionAlgorithm::Rs256 => (Algorithm::Rs256, true),

@@ -43,6 +43,34 @@ impl Resolved {
     }
 }
 
+/// A name that no identity has, for an error. It may be a secret in a wrong place, and is repeated only where it looks like a
+/// name of an identity.
+#[cfg(feature = "every-credential")]
+fn shown(name: &str) -> String {
+    /// Bytes of a name that people have given.
+    const MOST: usize = 40;
+    /// From so many bytes on, one that mixes digits and letters of both cases looks like a secret.
+    const RANDOM: usize = 12;
+
+    let has = |test: fn(&u8) -> bool| name.as_bytes().iter().any(test);
+    let is_random = name.len() >= RANDOM
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_uppercase);
+    match config::rules::name(name).is_ok() && name.len() <= MOST && !is_random {
+        true => format!("`{name}`"),
+        false => NOT_SHOWN.to_owned(),
+    }
+}
+
+/// A filter asks for identities of its rules, which were looked at when it was configured.
+#[cfg(not(feature = "every-credential"))]
+fn shown(_: &str) -> &'static str {
+    NOT_SHOWN
+}
+
+const NOT_SHOWN: &str = "of that name";
+
 /// How many of the questions that were asked last are looked at before a digest is made.
 const FEW_QUESTIONS: usize = 8;
 
@@ -70,10 +98,13 @@ impl Engine {
         #[cfg(feature = "key-vault")]
         let found = found.or_else(|| self.config.vaults.get(name));
         found.cloned().ok_or_else(|| {
-            let name: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
             Error::new(
                 ErrorClass::InvalidRequest,
-                format!("there is no identity `{name}`; there are: {}", known()),
+                format!(
+                    "there is no identity {}; there are: {}",
+                    shown(name),
+                    known()
+                ),
             )
             .hint("name one of these, or add it to identities in the configuration")
         })
@@ -211,5 +242,37 @@ impl Engine {
         }
         let identity = self.identity(request.identity.as_deref())?;
         Plan::for_token(identity, request).map(Rc::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn a_name_is_repeated_where_it_cannot_well_be_a_secret() {
+        for (name, expected) in [
+            ("billing", true),
+            ("azuread-v2-tenant-oauth2", true),
+            ("App.prod_2", true),
+            ("11111111-2222-3333-4444-555555555555", true),
+            ("", false),
+            ("abc8Q~0123456789abcdefghijklmnopqrstuvwx", false),
+            ("eyJhbGciOiJSUzI1NiJ9.e30.c2ln", false),
+            ("Sup3r+Secret", false),
+            ("aB3xYz0123456789", false),
+            ("a b", false),
+            ("a\nb", false),
+            ("größe", false),
+            (&"a".repeat(41), false),
+            ("{\"a\": 1}", false),
+        ] {
+            let shown = shown(name);
+            assert_eq!(shown == format!("`{name}`"), expected, "{shown}");
+            assert!(
+                expected || name.is_empty() || !shown.contains(name),
+                "{shown}"
+            );
+        }
     }
 }

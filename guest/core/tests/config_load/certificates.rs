@@ -185,23 +185,39 @@ fn a_vault_is_one_of_azures_or_one_that_tokens_may_go_to() {
         );
         assert_eq!(asked.next(), None);
     }
-    for wrong in [
-        "https://vault.azure.net",
-        "https://contoso.vault.azure.net.evil.example",
-        "https://evil.example/contoso.vault.azure.net",
-        "https://evilvault.azure.net",
-        "https://a.b.vault.azure.net",
-        "https://contoso.vault.azure.net:8443",
-        "https://contoso.managedhsm.azure.net",
-        "http://contoso.vault.azure.net",
-        "contoso",
-        "https://contoso.vault.azure.net/certificates/app",
-        "https://contoso.vault.azure.net?x",
-        "https://$NAME.vault.azure.net",
-        "",
+    for (wrong, words) in [
+        ("https://vault.azure.net", &[][..]),
+        ("https://contoso.vault.azure.net.evil.example", &[]),
+        ("https://evil.example/contoso.vault.azure.net", &[]),
+        ("https://evilvault.azure.net", &[]),
+        ("https://a.b.vault.azure.net", &[]),
+        ("https://contoso.vault.azure.net:8443", &[]),
+        ("https://contoso.managedhsm.azure.net", &[]),
+        (
+            "http://contoso.vault.azure.net",
+            &["https only", "write https://NAME.vault.azure.net"],
+        ),
+        (
+            "contoso",
+            &[
+                "is the name of a vault",
+                "write https://contoso.vault.azure.net",
+            ],
+        ),
+        (
+            "contoso.vault.azure.net",
+            &["write https://contoso.vault.azure.net"],
+        ),
+        (
+            "https://contoso.vault.azure.net/certificates/app",
+            &["has a path", "write the vault alone"],
+        ),
+        ("https://contoso.vault.azure.net?x", &[]),
+        ("https://$NAME.vault.azure.net", &["never filled in"]),
+        ("", &[]),
     ] {
         let loaded = load(&in_a_vault(&url(wrong)));
-        refused(loaded, "certificates.k.key_vault.url", &[]);
+        refused(loaded, "certificates.k.key_vault.url", words);
     }
 }
 

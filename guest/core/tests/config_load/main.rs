@@ -215,6 +215,27 @@ fn names_and_the_default_identity() {
     );
 }
 
+/// The name of an entry of `certificates`, in whose place people write the path of the file.
+#[test]
+fn the_path_of_a_certificate_is_no_name_of_one() {
+    for kind in ["certificate", "bound_certificate", "private_key_jwt"] {
+        for (name, words) in [
+            (
+                "/etc/edgepass/client.pem",
+                &["is a path", "certificate_file", "that name here"][..],
+            ),
+            ("./client.pem", &["is a path"]),
+            (r"C:\\certs\\client.pfx", &["is a path"]),
+            ("a b", &["not usable"]),
+            ("", &["empty"]),
+        ] {
+            let json = entra(&format!(r#"{{"{kind}": {{"name": "{name}"}}}}"#), "");
+            let setting = format!("identities.app.credential.{kind}.name");
+            refused(load(&json), &setting, words);
+        }
+    }
+}
+
 #[test]
 fn assertion_types() {
     let setting = "identities.app.credential.federated_token_file.assertion_type";

@@ -12,6 +12,15 @@ const SETTINGS: &str = "import os\n\nSOCIAL_AUTH_AZUREAD_V2_TENANT_OAUTH2_KEY = 
      SOCIAL_AUTH_AZUREAD_V2_TENANT_OAUTH2_TENANT_ID = 't'\nSOCIAL_AUTH_AZUREAD_V2_TENANT_OAUTH2_SECRET = 'hunter2'\n";
 const MODULE: &str = "import os\nfrom pathlib import Path\nDEBUG = True\n";
 const ENVOY: &str = "static_resources:\n  listeners: []\n";
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIhunter2\n-----END CERTIFICATE-----\n";
+const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ.aHVudGVyMg\n";
+const ENCODED: &str = "eyJpZGVudGl0aWVzIjp7fX0=\n";
+const MANIFEST: &str =
+    "apiVersion: v1\nkind: ConfigMap\ndata:\n  edgepass.json: '{\"identities\": {}}'\n";
+const PRINCIPAL: &str =
+    "{\"appId\": \"a\", \"displayName\": \"d\", \"password\": \"hunter2\", \"tenant\": \"t\"}";
+const VARIABLES: &str =
+    "AZURE_TENANT_ID=t.example\nAZURE_CLIENT_ID=c\nAZURE_CLIENT_SECRET=hunter2\n";
 const ENVOY_JSON: &str = "{\"static_resources\": {\"listeners\": []}}";
 
 /// Each file with each option: what it looks like, and which option takes it.
@@ -47,6 +56,44 @@ fn a_file_of_another_kind_is_called_what_it_is() {
         ("--config", "a.yaml", ENVOY, "of Envoy", "envoy-config"),
         ("--config", "a.json", ENVOY, "of Envoy", "envoy-config"),
         ("--config", "a.json", YAML, "YAML", ".yaml"),
+        (
+            "--config",
+            "client.pem",
+            PEM,
+            "a PEM file",
+            "certificate_file",
+        ),
+        (
+            "--config",
+            "token",
+            TOKEN,
+            "like a token",
+            "federated_token_file",
+        ),
+        ("--config", "a.json", ENCODED, "base64", "base64 -d"),
+        ("--config", "a.yaml", MANIFEST, "of Kubernetes", "`data`"),
+        ("--config", "sp.json", PRINCIPAL, "Azure CLI", "config init"),
+        (
+            "--config",
+            ".env",
+            VARIABLES,
+            "of an environment",
+            "set them",
+        ),
+        (
+            "--appsettings",
+            "sp.json",
+            PRINCIPAL,
+            "Azure CLI",
+            "config init",
+        ),
+        (
+            "--social-auth",
+            ".env",
+            VARIABLES,
+            "of an environment",
+            "set them",
+        ),
         (
             "--appsettings",
             "a.json",

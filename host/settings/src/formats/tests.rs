@@ -565,6 +565,69 @@ fn which_format_a_file_has() {
     }
 }
 
+/// Whether it is found when it is read or when the engine has refused it.
+#[test]
+fn what_is_no_configuration_is_called_what_it_is() {
+    for (format, name, text, setting, words) in [
+        (
+            Format::Json,
+            Some("a.json"),
+            "{\"AzureAd\": {}}",
+            "a.json",
+            "looks like the settings of a .NET program",
+        ),
+        (
+            Format::Yaml,
+            Some("a.yaml"),
+            "static_resources: [",
+            "a.yaml",
+            "looks like a configuration of Envoy",
+        ),
+        (
+            Format::Json,
+            None,
+            "-----BEGIN CERTIFICATE-----\n",
+            WHOLE,
+            "looks like a PEM file",
+        ),
+        (
+            Format::Json,
+            Some("a.json"),
+            "identities:\n  app: {}\n",
+            "a.json",
+            "is YAML by its look",
+        ),
+        (
+            Format::Json,
+            Some("EDGEPASS_CONFIG_JSON"),
+            "[identities.app]\n",
+            "EDGEPASS_CONFIG_JSON",
+            "is TOML by its look",
+        ),
+        // wrong by itself
+        (Format::Json, Some("a.json"), "{", WHOLE, "not JSON"),
+        (
+            Format::Json,
+            Some("a.json"),
+            "{\"identites\": {}}",
+            "identites",
+            "unknown field",
+        ),
+    ] {
+        let error = match Document::read(text, format, name) {
+            Err(error) => error,
+            Ok(document) => {
+                let environment = Environment::default();
+                let refused = Config::load(Some(document.json()), &environment);
+                document.explain(refused.unwrap_err())
+            }
+        };
+        let said = format!("{error:#}");
+        assert_eq!(error.setting, setting, "{said}");
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
 #[test]
 fn nothing_of_a_document_is_printed() {
     for format in [Format::Json, Format::Yaml, Format::Toml] {
