@@ -64,10 +64,10 @@ pub fn compose(parts: Parts) -> Result<Composed, Error> {
     let exporter = filter.as_ref().unwrap_or(&provider);
     application.check(&graph, exporter, filter.is_some())?;
     // what puts tokens on requests gets them from the provider, or from nobody
-    if let Some(filter) = &filter {
-        if imports::answered(&filter.imports, &provider.exports).is_empty() {
-            return Err(filter.unanswered(&provider, false, None));
-        }
+    if let Some(filter) = &filter
+        && imports::answered(&filter.imports, &provider.exports).is_empty()
+    {
+        return Err(filter.unanswered(&provider, false, None));
     }
     let judged = imports::judge(
         &application.imports,
