@@ -28,6 +28,7 @@ use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p2, p3};
 use crate::application::{Application, State};
 use crate::arguments::ServeArguments;
 use crate::failure::Failure;
+use crate::instances::{self, Instances, Place};
 use crate::signals;
 
 /// What a service exports, over WASI 0.2 and 0.3.
@@ -85,6 +86,7 @@ pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failur
         },
         // an instance of WASI 0.2 is of one request: `wasmtime serve` has it so, and what languages make of it counts on it
         in_all: if is_0_2 { 1 } else { usize::MAX },
+        instances: Instances::at_most(arguments.max_instances),
     });
     // whoever has started this reads where it is
     let said = writeln!(io::stdout(), "http://{address}").and_then(|()| io::stdout().flush());
@@ -152,7 +154,7 @@ async fn answer(
         _ => return plain(StatusCode::SERVICE_UNAVAILABLE),
     };
     let request = request.map(|body| body.map_err(Error::Hyper).boxed_unsync());
-    match handler.handle((), request).await {
+    match instances::answer(handler, limit, request).await {
         // the place is free when the body has gone out
         Ok(response) => response.map(|body| Held { body, place }.boxed_unsync()),
         Err(error) => {
@@ -162,6 +164,8 @@ async fn answer(
             ::log::error!("a request is not answered: {error:#}");
             plain(if is_late {
                 StatusCode::GATEWAY_TIMEOUT
+            } else if error.downcast_ref::<instances::Full>().is_some() {
+                StatusCode::SERVICE_UNAVAILABLE
             } else {
                 StatusCode::INTERNAL_SERVER_ERROR
             })
@@ -209,6 +213,7 @@ struct Service {
     request_timeout: Duration,
     at_once: usize,
     in_all: usize,
+    instances: Instances,
 }
 
 impl HandlerState for Service {
@@ -217,6 +222,7 @@ impl HandlerState for Service {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Life, Worker>> {
+        let place = self.instances.place()?;
         let mut store = self.application.store(|wasi| {
             // what it prints is its log
             wasi.inherit_stdout().inherit_stderr();
@@ -233,6 +239,7 @@ impl HandlerState for Service {
                 at_once: self.at_once,
                 in_all: self.in_all,
                 request_timeout: self.request_timeout,
+                _place: place,
             },
         })
     }
@@ -278,6 +285,7 @@ struct Worker {
     at_once: usize,
     in_all: usize,
     request_timeout: Duration,
+    _place: Place,
 }
 
 impl WorkerState for Worker {
