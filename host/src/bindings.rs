@@ -92,6 +92,45 @@ pub(crate) mod consumer {
     });
 }
 
+/// The same over WASI 0.2. Every function is a plain one there, and its answer in another store.
+#[cfg(feature = "p2")]
+pub(crate) mod consumer_p2 {
+    wasmtime::component::bindgen!({
+        path: "wit/p2",
+        inline: "
+            package edgepass:host;
+            world served {
+                import edgepass:credentials-p2/credential-provider@0.2.0;
+                import edgepass:credentials-p2/opaque-tokens@0.2.0;
+            }
+        ",
+        world: "edgepass:host/served",
+        imports: {
+            "edgepass:credentials-p2/credential-provider.get-token": async,
+            "edgepass:credentials-p2/credential-provider.get-header": async,
+            "edgepass:credentials-p2/credential-provider.get-client-assertion": async,
+            "edgepass:credentials-p2/credential-provider.try-credentials": async,
+            "edgepass:credentials-p2/credential-provider.authorization-url": async,
+            "edgepass:credentials-p2/credential-provider.report-rejection": async,
+            "edgepass:credentials-p2/credential-provider.drop-cached": async,
+            "edgepass:credentials-p2/credential-provider.end-session": async,
+            "edgepass:credentials-p2/opaque-tokens.[method]token.info": trappable,
+            "edgepass:credentials-p2/opaque-tokens.[method]token.authorize": trappable,
+            "edgepass:credentials-p2/opaque-tokens.[method]token.report-rejection": async | trappable,
+            "edgepass:credentials-p2/opaque-tokens.get": async | trappable,
+            "edgepass:credentials-p2/opaque-tokens.fresh": trappable,
+        },
+        with: {
+            "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+            "wasi:http": wasmtime_wasi_http::p2::bindings::http,
+            "wasi:io": wasmtime_wasi::p2::bindings::io,
+            "edgepass:credentials-p2/opaque-tokens.token": crate::link::OpaqueToken,
+            "edgepass:credentials/types": super::provider::edgepass::credentials::types,
+        },
+        require_store_data_send: true,
+    });
+}
+
 pub(crate) use provider::edgepass::credentials::{
     assertion_source, host_certificates, signatures, token_file, token_store, types,
 };

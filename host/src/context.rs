@@ -15,6 +15,7 @@ use edgepass_core::{Algorithm, ConfigError, Environment, Secret};
 use edgepass_settings::place::innermost;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
+use wasmtime_wasi::cli::StdoutStream;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
@@ -184,9 +185,15 @@ impl Host {
 
     /// The state for a store whose components reach what this host lets them reach: all of them, so none should be in it
     /// but a provider and what was composed with it by somebody who looked at its imports (`cargo xtask compose` does).
-    /// The environment of the store has the provider's configuration and the variables that it names.
+    /// The environment of the store has the provider's configuration and the variables that it names. Its standard error is
+    /// that of the process.
     pub fn context(&self) -> Context {
-        self.with_environment(&mut WasiCtx::builder())
+        self.with_environment(WasiCtx::builder().inherit_stderr())
+    }
+
+    /// The same with another standard error: where the HTTP filter of a composition writes its records (`http.audit_as`).
+    pub fn context_with_standard_error(&self, to: impl StdoutStream + 'static) -> Context {
+        self.with_environment(WasiCtx::builder().stderr(to))
     }
 
     /// The same for a component that this host alone calls.
@@ -224,6 +231,10 @@ impl Host {
             }
         }
         None
+    }
+
+    pub(crate) fn default_identity(&self) -> Option<&str> {
+        self.0.default_identity.as_deref()
     }
 
     /// Whether an identity of that name is configured.
@@ -356,6 +367,13 @@ pub(crate) fn add_to_linker<T: HostView + 'static>(linker: &mut Linker<T>) -> wa
     assertion_source::add_to_linker::<_, Imports>(linker, T::edgepass)?;
     token_store::add_to_linker::<_, Imports>(linker, T::edgepass)?;
     signatures::add_to_linker::<_, Imports>(linker, T::edgepass)
+}
+
+/// Adds standard error, where the HTTP filter writes its records. It is no import of a provider.
+pub(crate) fn add_standard_error_to_linker<T: HostView + 'static>(
+    linker: &mut Linker<T>,
+) -> wasmtime::Result<()> {
+    wasmtime_wasi::p3::bindings::cli::stderr::add_to_linker::<_, WasiCli>(linker, T::cli)
 }
 
 /// Names the implementations below for the linker.

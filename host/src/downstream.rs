@@ -179,6 +179,12 @@ impl Downstream {
         Ok(Some(authorized))
     }
 
+    /// The identities of the rules that put tokens on requests; `None` is the default one.
+    pub fn identities(&self) -> impl Iterator<Item = Option<&str>> {
+        let rules = self.0.rules.iter().filter(|rule| !rule.disabled);
+        rules.map(|rule| rule.request.identity.as_deref())
+    }
+
     /// The provider whose tokens they are.
     pub fn provider(&self) -> &Provider {
         &self.0.provider

@@ -42,7 +42,12 @@
 //! `edgepass:credentials/types` has types alone, which a linker need not have: these functions may be called in any
 //! order and together, and leave the linker's settings as they are.
 
-use edgepass_core::{IdentityStatus, Moment, Now, Secret, TokenRequest};
+mod forward;
+#[cfg(feature = "p2")]
+mod p2;
+mod permitted;
+
+use edgepass_core::{Moment, Now, TokenRequest};
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
 use wasmtime::{Engine, Result, Store};
 use wasmtime_wasi_http::{FieldMap, WasiHttpCtxView, WasiHttpView};
@@ -55,8 +60,11 @@ use crate::cache::Token;
 use crate::clock;
 use crate::provider::Provider;
 
+pub use self::permitted::Permitted;
 pub use crate::bounds::Bounds;
 pub use crate::context::{Context, Host, HostContextView, HostView};
+
+use self::forward::Forwarded;
 
 // what the signatures here speak of
 pub use {wasmtime, wasmtime_wasi, wasmtime_wasi_http};
@@ -96,13 +104,15 @@ pub fn compile(engine: &Engine, wasm: &[u8]) -> Result<wasmtime::component::Comp
 }
 
 /// Adds exactly what a provider component imports: `wasi:http` under this crate's egress policy, clocks, random, the
-/// environment, and the interfaces of `edgepass:credentials` that a host implements.
+/// environment, and the interfaces of `edgepass:credentials` that a host implements. And standard error, which the HTTP
+/// filter of a composition imports for its records.
 ///
 /// # Errors
 ///
 /// When the linker has one of them already and shadowing is not allowed.
 pub fn add_to_linker<T: HostView + 'static>(linker: &mut Linker<T>) -> Result<()> {
-    crate::context::add_to_linker(linker)
+    crate::context::add_to_linker(linker)?;
+    crate::context::add_standard_error_to_linker(linker)
 }
 
 /// The same for a provider component over WASI 0.2 (`dist/credential-provider-p2.wasm`), and for what is composed with it:
@@ -136,6 +146,11 @@ pub fn add_p2_to_linker<T: HostView + 'static>(linker: &mut Linker<T>) -> Result
 pub trait ProviderView: Send {
     /// The provider that answers components in this store.
     fn provider(&self) -> &Provider;
+
+    /// The identities that components in this store may ask for. All that are configured, unless the store says otherwise.
+    fn permitted(&self) -> Permitted {
+        Permitted::all()
+    }
 }
 
 /// Adds `edgepass:credentials/credential-provider`, answered by the store's [`ProviderView`]. Of it
@@ -145,7 +160,7 @@ pub trait ProviderView: Send {
 ///
 /// When the linker has it already and shadowing is not allowed.
 pub fn add_provider_to_linker<T: ProviderView + 'static>(linker: &mut Linker<T>) -> Result<()> {
-    credential_provider::add_to_linker::<_, Forward>(linker, |data| Data(data.provider()))
+    credential_provider::add_to_linker::<_, Forward>(linker, |data| Forwarded::of(data))
 }
 
 /// Adds `edgepass:credentials/opaque-tokens`, answered by the store's [`ProviderView`]. The tokens stay in this process:
@@ -159,7 +174,7 @@ where
     T: ProviderView + WasiHttpView + 'static,
 {
     opaque_tokens::add_to_linker::<_, ForwardOpaque>(linker, |data| OpaqueData {
-        provider: data.provider().clone(),
+        forwarded: Forwarded::of(data),
         http: data.http(),
     })
 }
@@ -170,22 +185,45 @@ where
 ///
 /// When the linker has it already and shadowing is not allowed.
 pub fn add_status_to_linker<T: ProviderView + 'static>(linker: &mut Linker<T>) -> Result<()> {
-    status::add_to_linker::<_, Forward>(linker, |data| Data(data.provider()))
+    status::add_to_linker::<_, Forward>(linker, |data| Forwarded::of(data))
+}
+
+/// Adds `edgepass:credentials-p2/credential-provider`: [`add_provider_to_linker`] over WASI 0.2, for components whose own
+/// functions cannot wait. A call blocks its store until it is answered.
+///
+/// # Errors
+///
+/// When the linker has one of them already and shadowing is not allowed.
+#[cfg(feature = "p2")]
+pub fn add_provider_p2_to_linker<T>(linker: &mut Linker<T>) -> Result<()>
+where
+    T: ProviderView + 'static,
+{
+    p2::add_provider_to_linker(linker)
+}
+
+/// Adds `edgepass:credentials-p2/opaque-tokens`: [`add_opaque_tokens_to_linker`] over WASI 0.2.
+///
+/// # Errors
+///
+/// When the linker has it already and shadowing is not allowed.
+#[cfg(feature = "p2")]
+pub fn add_opaque_tokens_p2_to_linker<T>(linker: &mut Linker<T>) -> Result<()>
+where
+    T: ProviderView + WasiHttpView + 'static,
+{
+    p2::add_opaque_tokens_to_linker(linker)
 }
 
 struct Forward;
 
-struct Data<'a>(&'a Provider);
-
 impl HasData for Forward {
-    type Data<'a> = Data<'a>;
+    type Data<'a> = Forwarded;
 }
 
-impl credential_provider::Host for Data<'_> {
+impl credential_provider::Host for Forwarded {
     fn cached_token(&mut self, request: types::TokenRequest) -> Option<types::AccessToken> {
-        self.0
-            .cached_token(&request.into())
-            .map(|token| readable(&token))
+        Self::cached_token(self, request)
     }
 
     async fn report_rejection(
@@ -193,31 +231,15 @@ impl credential_provider::Host for Data<'_> {
         request: types::TokenRequest,
         rejection: types::Rejection,
     ) -> Result<types::RejectionOutcome, types::CredentialError> {
-        let types::Rejection {
-            token_sha256,
-            www_authenticate,
-        } = rejection;
-        let outcome = self
-            .0
-            .report_rejected_digest(&request.into(), token_sha256, www_authenticate.as_deref())
-            .await;
-        Ok(outcome?.into())
+        Self::report_rejection(self, request, rejection).await
     }
 
     async fn drop_cached(&mut self, identity: Option<String>) -> u32 {
-        // the interface has no error here: what could not be counted was not dropped
-        self.0
-            .drop_cached(identity.as_deref())
-            .await
-            .unwrap_or_default()
+        Self::drop_cached(self, identity).await
     }
 
     async fn end_session(&mut self, identity: Option<String>, session_key: String) -> bool {
-        // as above: what could not be ended was not
-        self.0
-            .end_session(identity.as_deref(), &Secret::new(session_key))
-            .await
-            .unwrap_or_default()
+        Self::end_session(self, identity, session_key).await
     }
 }
 
@@ -226,16 +248,14 @@ impl<T: Send> credential_provider::HostWithStore<T> for Forward {
         store: &Accessor<T, Self>,
         request: types::TokenRequest,
     ) -> Result<types::AccessToken, types::CredentialError> {
-        let token = provider(store).get_token(&request.into()).await?;
-        Ok(readable(&token))
+        forwarded(store).get_token(request).await
     }
 
     async fn get_header(
         store: &Accessor<T, Self>,
         request: types::TokenRequest,
     ) -> Result<types::Header, types::CredentialError> {
-        let token = provider(store).get_token(&request.into()).await?;
-        Ok((&*token).try_into()?)
+        forwarded(store).get_header(request).await
     }
 
     async fn get_client_assertion(
@@ -243,12 +263,8 @@ impl<T: Send> credential_provider::HostWithStore<T> for Forward {
         identity: Option<String>,
         audience: Option<String>,
     ) -> Result<types::ClientAssertion, types::CredentialError> {
-        let provider = provider(store);
-        provider.consumers().check_client_assertion()?;
-        let assertion = provider
-            .client_assertion(identity.as_deref(), audience.as_deref())
-            .await;
-        Ok(assertion?.into())
+        let forwarded = forwarded(store);
+        forwarded.get_client_assertion(identity, audience).await
     }
 
     async fn authorization_url(
@@ -256,27 +272,20 @@ impl<T: Send> credential_provider::HostWithStore<T> for Forward {
         identity: Option<String>,
         options: types::AuthorizationOptions,
     ) -> Result<types::AuthorizationRequest, types::CredentialError> {
-        let provider = provider(store);
-        let request = provider
-            .authorization_request(identity.as_deref(), options.into())
-            .await;
-        Ok(request?.into())
+        forwarded(store).authorization_url(identity, options).await
     }
 
     async fn try_credentials(
         store: &Accessor<T, Self>,
         identity: Option<String>,
     ) -> Result<Vec<types::CredentialTrial>, types::CredentialProblem> {
-        let trials = provider(store).try_credentials(identity.as_deref()).await?;
-        Ok(trials.into_iter().map(Into::into).collect())
+        forwarded(store).try_credentials(identity).await
     }
 }
 
-impl status::Host for Data<'_> {
+impl status::Host for Forwarded {
     async fn identities(&mut self) -> Vec<types::IdentityStatus> {
-        // the interface has no error here: a component that does not answer says nothing of itself
-        let identities: Vec<IdentityStatus> = self.0.status().await.unwrap_or_default();
-        identities.into_iter().map(Into::into).collect()
+        Self::identities(self).await
     }
 
     fn next_notice(&mut self) -> Option<String> {
@@ -285,18 +294,14 @@ impl status::Host for Data<'_> {
     }
 }
 
-fn provider<T: Send>(store: &Accessor<T, Forward>) -> Provider {
-    store.with(|mut store| store.get().0.clone())
-}
-
-fn readable(token: &Token) -> types::AccessToken {
-    edgepass_core::AccessToken::clone(token).into()
+fn forwarded<T: Send>(store: &Accessor<T, Forward>) -> Forwarded {
+    store.with(|mut store| store.get())
 }
 
 struct ForwardOpaque;
 
 struct OpaqueData<'a> {
-    provider: Provider,
+    forwarded: Forwarded,
     http: WasiHttpCtxView<'a>,
 }
 
@@ -329,12 +334,53 @@ impl OpaqueToken {
 
 impl opaque_tokens::Host for OpaqueData<'_> {
     fn fresh(&mut self, request: types::TokenRequest) -> Result<Option<Resource<OpaqueToken>>> {
+        OpaqueData::fresh(self, request)
+    }
+}
+
+impl OpaqueData<'_> {
+    fn fresh(&mut self, request: types::TokenRequest) -> Result<Option<Resource<OpaqueToken>>> {
         let request = TokenRequest::from(request);
-        let Some(token) = self.provider.fresh_token(&request) else {
+        let Some(token) = self.forwarded.fresh(&request) else {
             return Ok(None);
         };
         let token = OpaqueToken::new(request, token, clock::now());
         Ok(Some(self.http.table.push(token)?))
+    }
+
+    fn authorize(
+        &mut self,
+        token: &Resource<OpaqueToken>,
+        headers: &Resource<FieldMap>,
+    ) -> Result<Result<(), types::AuthorizeError>> {
+        let token = self.http.table.get(token)?;
+        if token.has_expired(clock::now()) {
+            return Ok(Err(types::AuthorizeError::Expired));
+        }
+        let Ok(value) = token.token.authorization() else {
+            return Ok(Err(types::AuthorizeError::NotAnAccessToken));
+        };
+        let fields = self.http.table.get_mut(headers)?;
+        let set = fields.set(
+            self.http.hooks,
+            "authorization".to_owned(),
+            vec![value.expose().as_bytes().to_vec()],
+        );
+        Ok(set.map_err(|e| types::AuthorizeError::Fields(e.to_string())))
+    }
+
+    async fn report_rejection(
+        &mut self,
+        token: &Resource<OpaqueToken>,
+        www_authenticate: Option<String>,
+    ) -> Result<Result<types::RejectionOutcome, types::CredentialError>> {
+        let OpaqueToken { request, token, .. } = self.http.table.get(token)?.clone();
+        let outcome = self
+            .forwarded
+            .provider()
+            .report_rejection(&request, &token.token, www_authenticate.as_deref())
+            .await;
+        Ok(outcome.map(Into::into).map_err(Into::into))
     }
 }
 
@@ -348,20 +394,7 @@ impl opaque_tokens::HostToken for OpaqueData<'_> {
         token: Resource<OpaqueToken>,
         headers: Resource<FieldMap>,
     ) -> Result<Result<(), types::AuthorizeError>> {
-        let token = self.http.table.get(&token)?;
-        if token.has_expired(clock::now()) {
-            return Ok(Err(types::AuthorizeError::Expired));
-        }
-        let Ok(value) = token.token.authorization() else {
-            return Ok(Err(types::AuthorizeError::NotAnAccessToken));
-        };
-        let fields = self.http.table.get_mut(&headers)?;
-        let set = fields.set(
-            self.http.hooks,
-            "authorization".to_owned(),
-            vec![value.expose().as_bytes().to_vec()],
-        );
-        Ok(set.map_err(|e| types::AuthorizeError::Fields(e.to_string())))
+        Self::authorize(self, &token, &headers)
     }
 
     async fn report_rejection(
@@ -369,12 +402,7 @@ impl opaque_tokens::HostToken for OpaqueData<'_> {
         token: Resource<OpaqueToken>,
         www_authenticate: Option<String>,
     ) -> Result<Result<types::RejectionOutcome, types::CredentialError>> {
-        let OpaqueToken { request, token, .. } = self.http.table.get(&token)?.clone();
-        let outcome = self
-            .provider
-            .report_rejection(&request, &token.token, www_authenticate.as_deref())
-            .await;
-        Ok(outcome.map(Into::into).map_err(Into::into))
+        Self::report_rejection(self, &token, www_authenticate).await
     }
 
     fn drop(&mut self, token: Resource<OpaqueToken>) -> Result<()> {
@@ -389,10 +417,10 @@ impl<T: Send> opaque_tokens::HostWithStore<T> for ForwardOpaque {
         request: types::TokenRequest,
     ) -> Result<Result<Resource<OpaqueToken>, types::CredentialError>> {
         let request = TokenRequest::from(request);
-        let provider = store.with(|mut store| store.get().provider);
-        let token = match provider.get_token(&request).await {
+        let forwarded = store.with(|mut store| store.get().forwarded);
+        let token = match forwarded.token(&request).await {
             Ok(token) => token,
-            Err(error) => return Ok(Err(error.into())),
+            Err(error) => return Ok(Err(error)),
         };
         store.with(|mut store| {
             let table: &mut ResourceTable = store.get().http.table;

@@ -336,8 +336,12 @@ impl Provider {
     }
 
     /// Whether an identity of that name is configured.
-    pub(crate) fn has_identity(&self, name: &str) -> bool {
+    pub fn has_identity(&self, name: &str) -> bool {
         self.0.host.has_identity(name)
+    }
+
+    pub(crate) fn default_identity(&self) -> Option<&str> {
+        self.0.host.default_identity()
     }
 
     pub(crate) fn consumers(&self) -> &ConsumersFile {

@@ -3,10 +3,11 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use edgepass_core::Error;
+use edgepass_core::{Error, ErrorClass};
 use edgepass_rules::http::{HttpRule, refused};
 use wit_bindgen::FutureWriter;
 
+use crate::audit::Entry;
 use crate::bindings::wasi::http::client;
 use crate::bindings::wasi::http::types::{ErrorCode, Fields, Request, Response};
 use crate::bindings::wit_future;
@@ -54,10 +55,21 @@ pub(crate) async fn send(request: Request) -> Result<Response, ErrorCode> {
     let rule = match settings.rule_of(&seen) {
         Ok(Some(rule)) => rule,
         Ok(None) => return client::send(request).await,
-        Err(error) => return refuse(told(&error)).await,
+        Err(error) => {
+            let entry = Entry::of(&settings, &seen);
+            entry.refused(None, error.class()).await;
+            return refuse(told(&error)).await;
+        }
     };
+    let mut entry = Entry::of(&settings, &seen);
     let head = seen.into_head();
-    let (token, headers) = authorized(&head, rule).await?;
+    let (token, headers) = match authorized(&head, rule).await {
+        Ok(authorized) => authorized,
+        Err(error) => {
+            entry.refused(Some(rule), error.class()).await;
+            return Err(told(&error));
+        }
+    };
     let (answered, answer) = wit_future::new(|| Ok(()));
     let content = Request::consume_body(request, answer);
     let limit = settings.replay_body_bytes;
@@ -68,7 +80,9 @@ pub(crate) async fn send(request: Request) -> Result<Response, ErrorCode> {
         kept,
     } = outgoing;
     let (first, sent) = head.make(headers, content, trailers)?;
+    entry.with(rule, &token).await;
     let mut response = client::send(first).await;
+    entry.answered(&response).await;
     let mut sent = sent;
     if let Ok(answer) = &response
         && let Some(next) = next_token(answer, &token, rule, &kept).await
@@ -80,7 +94,9 @@ pub(crate) async fn send(request: Request) -> Result<Response, ErrorCode> {
             // nobody reads it on
             drop(response);
             sent = second_sent;
+            entry.with(rule, &next).await;
             response = client::send(second).await;
+            entry.answered(&response).await;
             // what comes is the answer; who asks next gets another token
             if let Ok(answer) = &response {
                 report(answer, &next);
@@ -95,18 +111,19 @@ pub(crate) async fn send(request: Request) -> Result<Response, ErrorCode> {
 }
 
 /// A token, and the headers of the request with it.
-async fn authorized(head: &Head, rule: &HttpRule) -> Result<(Token, Fields), ErrorCode> {
+async fn authorized(head: &Head, rule: &HttpRule) -> Result<(Token, Fields), Error> {
     // one that has ended between the two calls is replaced by the next
     for _ in 0..2 {
-        let token = Token::of(rule).await.map_err(|error| told(&error.into()))?;
+        let token = Token::of(rule).await?;
         let headers = head.headers();
-        if token.put_on(&headers, rule).map_err(|error| told(&error))? {
+        if token.put_on(&headers, rule)? {
             return Ok((token, headers));
         }
     }
-    Err(ErrorCode::InternalError(Some(
-        "edgepass: tokens of the token endpoint have expired when they come".to_owned(),
-    )))
+    Err(Error::new(
+        ErrorClass::InvalidResponse,
+        "tokens of the token endpoint have expired when they come",
+    ))
 }
 
 /// The token to send the request with once more, if this answer refuses the one that it had and there is another.

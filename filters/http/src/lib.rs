@@ -2,8 +2,9 @@
 //! the rules of the section `http`. The component has no part in it, and never holds a token.
 //!
 //! `edgepass-rules` decides which request gets a token; `forward` carries that out, and `body` carries what a request has in
-//! it. The tokens are the provider's, behind handles (`opaque-tokens`).
+//! it. The tokens are the provider's, behind handles (`opaque-tokens`). `audit` writes down which request got which.
 
+mod audit;
 mod bindings;
 mod body;
 mod forward;

@@ -1,6 +1,8 @@
 //! The token of a rule, behind a handle.
 
-use edgepass_bindings::types::{AuthorizeError, CredentialError, RejectionOutcome, TokenSource};
+use edgepass_bindings::types::{
+    AuthorizeError, CredentialError, RejectionOutcome, TokenInfo, TokenSource,
+};
 use edgepass_core::{Error, ErrorClass, wipe};
 use edgepass_rules::http::HttpRule;
 
@@ -57,6 +59,11 @@ impl Token {
         set.map_err(|error| AuthorizeError::Fields(format!("{error:?}")))
     }
 
+    /// What is known of it without reading it.
+    pub(crate) fn info(&self) -> TokenInfo {
+        self.0.info()
+    }
+
     /// Says that a server has refused it. What became of that, if it could be noted.
     pub(crate) fn refused(&self, challenge: Option<&str>) -> Option<Outcome> {
         self.0.report_rejection(challenge).ok().map(Outcome)
@@ -65,7 +72,7 @@ impl Token {
     /// Whether that is another token than this one, which was got before it.
     pub(crate) fn is_followed_by(&self, next: &Self, outcome: &Outcome) -> bool {
         let (this, next) = (self.0.info(), next.0.info());
-        let times = |info: &edgepass_bindings::types::TokenInfo| (info.expires_on, info.refresh_on);
+        let times = |info: &TokenInfo| (info.expires_on, info.refresh_on);
         matches!(outcome.0, RejectionOutcome::AlreadyReplaced)
             || !matches!(next.source, TokenSource::Cache)
             || times(&this) != times(&next)

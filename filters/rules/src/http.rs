@@ -26,6 +26,8 @@ const NO_TOKEN: [&str; 2] = ["CONNECT", "TRACE"];
 pub struct HttpSettings {
     /// How much of a body is kept so that its request can be sent once more.
     pub replay_body_bytes: usize,
+    /// The application's name in the records that are written of its requests, if any are wanted.
+    pub audit_as: Option<String>,
     rules: Vec<HttpRule>,
     /// Where the provider gets its tokens.
     reserved: Vec<Permission>,
@@ -39,6 +41,8 @@ pub struct HttpRule {
     pub token: TokenRequest,
     /// The header that carries the token, lower case.
     pub header: String,
+    /// Its place in the list, from 0.
+    pub place: usize,
     host: String,
     port: Option<u16>,
     path_prefix: Option<String>,
@@ -78,7 +82,7 @@ impl HttpSettings {
         };
         let rules = file.rules.iter().enumerate();
         let rules: Vec<_> = rules
-            .map(|(index, rule)| check_rule(&format!("http.rules[{index}]"), rule, config))
+            .map(|(index, rule)| check_rule(index, rule, config))
             .collect::<Result<_, _>>()?;
         if rules.is_empty() || rules.len() > MAX_RULES {
             return Err(refusal(
@@ -90,6 +94,7 @@ impl HttpSettings {
         let connections = config.needs().connections.into_iter();
         Ok(Self {
             replay_body_bytes: check_replay(file)?,
+            audit_as: check_audit(file)?,
             rules,
             reserved: connections.map(|c| c.permission).collect(),
         })
@@ -199,7 +204,8 @@ pub fn refused(
     })
 }
 
-fn check_rule(place: &str, file: &HttpRuleFile, config: &Config) -> Result<HttpRule, ConfigError> {
+fn check_rule(index: usize, file: &HttpRuleFile, config: &Config) -> Result<HttpRule, ConfigError> {
+    let place = &format!("http.rules[{index}]");
     let HttpMatchFile {
         host,
         port,
@@ -248,6 +254,7 @@ fn check_rule(place: &str, file: &HttpRuleFile, config: &Config) -> Result<HttpR
     Ok(HttpRule {
         token,
         header: check_header(&format!("{place}.header"), file.header.as_deref())?,
+        place: index,
         host: canonical(host),
         port: port.transpose()?,
         path_prefix: path_prefix.clone(),
@@ -290,6 +297,18 @@ fn check_replay(file: &HttpFile) -> Result<usize, ConfigError> {
             "write bytes, 65536 for example, or 0 to keep nothing",
         )
     })
+}
+
+fn check_audit(file: &HttpFile) -> Result<Option<String>, ConfigError> {
+    let name = file.audit_as.clone();
+    if name.as_deref() == Some("") {
+        return Err(refusal(
+            "http.audit_as",
+            "is empty",
+            "write the application's name as records are to have it, or leave it out where none are wanted",
+        ));
+    }
+    Ok(name)
 }
 
 /// A request that must not be sent, and what to do about it.

@@ -23,6 +23,7 @@
 //! # Ok::<(), edgepass_core::ConfigError>(())
 //! ```
 
+pub mod audit;
 pub mod authority;
 pub mod challenge;
 pub mod config;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use edgepass::downstream::{Outgoing, Reach};
-use edgepass::link::{self, Bounds, ProviderView};
+use edgepass::link::{self, Bounds, Permitted, ProviderView};
 use edgepass::{Builder, Provider};
 use tokio::time::timeout;
 use wasmtime::component::{Component, Linker, ResourceTable};
@@ -17,7 +17,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::arguments::{ApplicationArguments, Provided};
 use crate::audit::Log;
 use crate::failure::Failure;
-use crate::read;
+use crate::{provide, read};
 
 /// How often an application that computes gives way to what else its thread has to do.
 const TICK: Duration = Duration::from_millis(10);
@@ -31,6 +31,7 @@ pub(crate) struct Application {
     pub(crate) component: Component,
     pub(crate) linker: Linker<State>,
     provider: Provider,
+    permitted: Permitted,
     outgoing: Outgoing,
     audit: Arc<Log>,
     environment: Vec<(String, String)>,
@@ -108,6 +109,7 @@ impl Application {
         }
         let downstream = provider.configured_downstream();
         let downstream = downstream.map_err(|e| Failure::setup(format!("{e:#}")))?;
+        let permitted = provide::permitted(&provider, &downstream, &arguments.allow_identity)?;
         let mut outgoing = Outgoing::new(&downstream).reaching(reach);
         if audit.is_wanted() {
             audit.start(&provider);
@@ -129,6 +131,7 @@ impl Application {
             component,
             linker,
             provider,
+            permitted,
             outgoing,
             audit,
             environment: arguments.env.clone(),
@@ -177,14 +180,9 @@ impl Application {
                 "it has a provider inside, which needs more of a host than WASI: run the application as it was, or compose it with --standalone",
             );
         }
-        if find("edgepass:credentials-p2/").is_some_and(|name| error_names(error, name)) {
-            return failure.hint(
-                "over WASI 0.2 an application has a provider of its own: `edgepass compose --provider wasm/credential-provider-p2.wasm`, for a host that answers what that imports (docs/wasi-0-2.md)",
-            );
-        }
         let mut ours = imports
             .iter()
-            .filter(|name| name.starts_with("edgepass:credentials/"));
+            .filter(|name| name.starts_with("edgepass:credentials"));
         match ours.find(|name| error_names(error, name)) {
             Some(_) => failure.hint(
                 "an application calls edgepass itself only where --provide says so (--provide credential-provider); one whose requests get tokens by the rules needs none of it",
@@ -218,6 +216,7 @@ impl Application {
             outgoing: self.outgoing.clone(),
             provider: self.provider.clone(),
             bounds: Bounds::of_application(self.memory_bytes),
+            permitted: self.permitted.clone(),
         };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.bounds);
@@ -241,6 +240,7 @@ pub(crate) struct State {
     outgoing: Outgoing,
     provider: Provider,
     bounds: Bounds,
+    permitted: Permitted,
 }
 
 impl WasiView for State {
@@ -266,6 +266,10 @@ impl ProviderView for State {
     fn provider(&self) -> &Provider {
         &self.provider
     }
+
+    fn permitted(&self) -> Permitted {
+        self.permitted.clone()
+    }
 }
 
 async fn compile(engine: &Engine, wasm: Vec<u8>) -> wasmtime::Result<Component> {
@@ -280,13 +284,7 @@ fn linker(engine: &Engine, provide: &[Provided]) -> wasmtime::Result<Linker<Stat
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
-    for provided in provide {
-        match provided {
-            Provided::CredentialProvider => link::add_provider_to_linker(&mut linker)?,
-            Provided::OpaqueTokens => link::add_opaque_tokens_to_linker(&mut linker)?,
-            Provided::Status => link::add_status_to_linker(&mut linker)?,
-        }
-    }
+    provide::add_to_linker(&mut linker, provide)?;
     Ok(linker)
 }
 

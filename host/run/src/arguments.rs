@@ -119,6 +119,11 @@ pub(crate) struct ServeArguments {
     /// How many requests one instance of a WASI 0.3 application works on at once; one of WASI 0.2 works on one
     #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     pub(crate) max_requests_per_instance: u32,
+    /// Instances of the application at once; who comes when all of them are busy waits. A composed service has a provider
+    /// in each of them, which asks for tokens by itself: with 1 all its requests share one. Without a bound of its own it is
+    /// that of the requests
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) max_instances: Option<u32>,
 }
 
 #[derive(Args)]
@@ -145,9 +150,13 @@ pub(crate) struct ApplicationArguments {
     /// Linear memories and tables of one instance, all of them together, MiB
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     pub(crate) max_memory: u32,
-    /// An interface of edgepass:credentials that the application may call. credential-provider gives it tokens to hold
+    /// An interface of edgepass:credentials that the application may call, over WASI 0.2 or 0.3. credential-provider gives it
+    /// tokens to hold: those of the identities that rules name, or without rules of the default identity
     #[arg(long, value_name = "INTERFACE", value_enum)]
     pub(crate) provide: Vec<Provided>,
+    /// An identity whose tokens the application may ask for by --provide, beside those of the rules; * for all
+    #[arg(long, value_name = "IDENTITY", requires = "provide")]
+    pub(crate) allow_identity: Vec<String>,
     /// Where a record goes of each request that gets a token or is refused one; once for each place. A file or pipe, to which
     /// lines of JSON are appended; - for standard error; the URL of a receiver of logs by OTLP over HTTP, with the headers of
     /// OTEL_EXPORTER_OTLP_HEADERS

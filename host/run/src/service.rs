@@ -29,6 +29,7 @@ use self::instance::{Alive, Service};
 use crate::application::Application;
 use crate::arguments::ServeArguments;
 use crate::failure::Failure;
+use crate::instances::{self, Instances};
 use crate::signals;
 
 /// What a service exports, over WASI 0.2 and 0.3.
@@ -91,6 +92,7 @@ pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failur
         },
         // an instance of WASI 0.2 is of one request: `wasmtime serve` has it so, and what languages make of it counts on it
         in_all: if is_0_2 { 1 } else { usize::MAX },
+        instances: Instances::at_most(arguments.max_instances),
     });
     // whoever has started this reads where it is
     let said = writeln!(io::stdout(), "http://{address}").and_then(|()| io::stdout().flush());
@@ -181,7 +183,7 @@ async fn answer(
         _ => return plain(StatusCode::SERVICE_UNAVAILABLE),
     };
     let request = request.map(|body| body.map_err(Error::Hyper).boxed_unsync());
-    match handler.handle((), request).await {
+    match instances::answer(handler, limit, request).await {
         // the place is free when the body has gone out
         Ok(response) => response.map(|body| {
             let kept = (place, under_way);
@@ -194,6 +196,8 @@ async fn answer(
             ::log::error!("a request is not answered: {error:#}");
             plain(if is_late {
                 StatusCode::GATEWAY_TIMEOUT
+            } else if error.downcast_ref::<instances::Full>().is_some() {
+                StatusCode::SERVICE_UNAVAILABLE
             } else {
                 StatusCode::INTERNAL_SERVER_ERROR
             })

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use edgepass_core::{ErrorClass, TokenRequest};
-use http::{HeaderMap, Method, Request, StatusCode};
+use edgepass_core::{ErrorClass, TokenRequest, audit};
+use http::{HeaderMap, Request, StatusCode};
 use tokio::sync::watch::{Receiver, Sender};
 
 use super::Authorized;
@@ -83,10 +83,10 @@ impl Outcome {
     /// In one word: `sent` where the service answered, the name of the error's class where there was no token.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Pending => "pending",
-            Self::Status(_) => "sent",
-            Self::Failed => "failed",
-            Self::Abandoned => "abandoned",
+            Self::Pending => audit::PENDING,
+            Self::Status(_) => audit::SENT,
+            Self::Failed => audit::FAILED,
+            Self::Abandoned => audit::ABANDONED,
             Self::NoToken(class) => class.name(),
         }
     }
@@ -100,33 +100,11 @@ impl Outcome {
     }
 }
 
-/// A method, of which an application could make as long a text as it likes: what is longer than any that is registered is
-/// named as OpenTelemetry names what it does not know.
-fn method_of(method: &Method) -> String {
-    const MOST: usize = 32;
-    let text = method.as_str();
-    if text.len() > MOST { "_OTHER" } else { text }.to_owned()
-}
-
-/// Scheme, host and port, of which an application could make as long a text: what is longer than any name of a host has no
-/// end.
-fn destination_of(scheme: &str, place: &str) -> String {
-    const MOST: usize = 300;
-    let mut text = format!("{scheme}://{place}");
-    if text.len() > MOST {
-        text.truncate(text.floor_char_boundary(MOST));
-        text.push('…');
-    }
-    text
-}
-
 impl Record {
     pub(super) fn of<B>(component: &str, request: &Request<B>) -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH);
         let uri = request.uri();
-        // a user name is no part of it
         let place = uri.authority().map_or("", |place| place.as_str());
-        let place = place.rsplit('@').next().unwrap_or_default();
         Self {
             unix_ms: unix.map_or(0, |unix| {
                 u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
@@ -137,8 +115,8 @@ impl Record {
             rule: None,
             identity: String::new(),
             scopes: Vec::new(),
-            method: method_of(request.method()),
-            destination: destination_of(uri.scheme_str().unwrap_or_default(), place),
+            method: audit::method_of(request.method().as_str()).to_owned(),
+            destination: audit::destination(uri.scheme_str().unwrap_or_default(), place),
             outcome: Outcome::Pending,
             token: None,
         }
@@ -165,24 +143,22 @@ impl Record {
 
     /// The record as one line of JSON, without its end.
     pub fn to_json(&self) -> String {
-        let (outcome, status) = (self.outcome.name(), self.outcome.status());
         let trace = self.trace.as_ref();
-        serde_json::json!({
-            "time_unix_ms": self.unix_ms,
-            "correlation_id": self.correlation_id,
-            "trace_id": trace.map(|trace| &trace.trace_id),
-            "span_id": trace.map(|trace| &trace.span_id),
-            "component": self.component,
-            "rule": self.rule,
-            "identity": self.identity,
-            "scopes": self.scopes,
-            "method": self.method,
-            "destination": self.destination,
-            "outcome": outcome,
-            "status": status,
-            "token_sha256_prefix": self.token,
-        })
-        .to_string()
+        let record = audit::Record {
+            time_unix_ms: self.unix_ms,
+            correlation_id: &self.correlation_id,
+            trace: trace.map(|trace| (trace.trace_id.as_str(), trace.span_id.as_str())),
+            component: &self.component,
+            rule: self.rule,
+            identity: &self.identity,
+            scopes: &self.scopes,
+            method: &self.method,
+            destination: &self.destination,
+            outcome: self.outcome.name(),
+            status: self.outcome.status(),
+            token_sha256_prefix: self.token.as_deref(),
+        };
+        record.to_json()
     }
 }
 
@@ -270,59 +246,20 @@ fn correlation_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     // the standard library seeds it with random numbers of the system
     let process = PROCESS.get_or_init(|| RandomState::new().hash_one(std::process::id()));
-    format!(
-        "{process:016x}{:016x}",
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
+    audit::correlation_id(*process, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// `00-TRACE-SPAN-FLAGS`, in lower case, and neither identifier zero.
 fn trace_of(headers: &HeaderMap) -> Option<Trace> {
-    let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
-    let mut next = |length: usize| {
-        let part = parts.next()?;
-        let is_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-        (part.len() == length && part.bytes().all(is_hex)).then_some(part)
-    };
-    let (version, trace, span) = (next(2)?, next(32)?, next(16)?);
-    next(2)?;
-    let is_zero = |part: &str| part.bytes().all(|b| b == b'0');
-    if version == "ff" || is_zero(trace) || is_zero(span) {
-        return None;
-    }
+    let (trace_id, span_id) = audit::trace_of(headers.get("traceparent")?.to_str().ok()?)?;
     Some(Trace {
-        trace_id: trace.to_owned(),
-        span_id: span.to_owned(),
+        trace_id: trace_id.to_owned(),
+        span_id: span_id.to_owned(),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_trace_is_what_its_specification_says() {
-        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
-        let zeros = "0".repeat(32);
-        for (text, is_one) in [
-            (format!("00-{trace}-{span}-01"), true),
-            // a later version may have more
-            (format!("01-{trace}-{span}-01-more"), true),
-            (format!("ff-{trace}-{span}-01"), false),
-            (format!("00-{zeros}-{span}-01"), false),
-            (format!("00-{trace}-0000000000000000-01"), false),
-            (format!("00-{}-{span}-01", trace.to_uppercase()), false),
-            (format!("00-{trace}-{span}"), false),
-            (format!("00-{trace}{span}-01"), false),
-            (format!("00-{trace}x-{span}-01"), false),
-            (String::new(), false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert("traceparent", text.parse().unwrap());
-            assert_eq!(trace_of(&headers).is_some(), is_one, "{text}");
-        }
-        assert_eq!(trace_of(&HeaderMap::new()), None);
-    }
 
     /// What an application makes long is short in a record, and what is not is there as it is.
     #[test]

@@ -8,13 +8,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use edgepass::Builder;
-use edgepass::link;
-use edgepass_e2e::{Command, GRAPH, Lab, artifact, peers_node, peers_python, peers_script, until};
+use edgepass::link::{self, Permitted, ProviderView};
+use edgepass::{Builder, Provider};
+use edgepass_e2e::{
+    Command, GRAPH, Lab, Network, Ran, artifact, edgepass_run_bin, peers_node, peers_python,
+    peers_script, until,
+};
 use edgepass_emulator::Fault;
 use serde_json::{Value, json};
 use wasmtime::Store;
-use wasmtime::component::{Component, ComponentNamedList, Instance, Lift, Linker, Lower};
+use wasmtime::component::{
+    Component, ComponentNamedList, Instance, Lift, Linker, Lower, ResourceTable,
+};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 const PROVIDER: &str = "dist/credential-provider-p2.wasm";
 
@@ -319,6 +326,197 @@ fn jco_runs_the_provider_in_node() -> Result<()> {
     Ok(())
 }
 
+/// The store of an application of WASI 0.2 that a provider of the host answers.
+struct Served {
+    provider: Provider,
+    permitted: Permitted,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    table: ResourceTable,
+    hooks: Network,
+}
+
+impl ProviderView for Served {
+    fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    fn permitted(&self) -> Permitted {
+        self.permitted.clone()
+    }
+}
+
+impl WasiView for Served {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for Served {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.hooks,
+        }
+    }
+}
+
+async fn served(provider: &Provider, permitted: Permitted) -> Result<App<Served>> {
+    let component = compile("target/components/consumer-p2.wasm")?;
+    let mut linker = Linker::new(component.engine());
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    link::add_provider_p2_to_linker(&mut linker)?;
+    link::add_opaque_tokens_p2_to_linker(&mut linker)?;
+    let state = Served {
+        provider: provider.clone(),
+        permitted,
+        wasi: WasiCtx::builder().build(),
+        http: WasiHttpCtx::new(),
+        table: ResourceTable::new(),
+        hooks: Network::default(),
+    };
+    let mut store = link::store(component.engine(), state);
+    let instance = linker.instantiate_async(&mut store, &component).await?;
+    Ok(App { store, instance })
+}
+
+/// Without a provider inside: the host's answers, over WASI 0.2.
+#[tokio::test]
+async fn a_provider_of_the_host_answers_an_application() -> Result<()> {
+    let lab = Lab::new("p2_served")?;
+    let provider = lab.provider().build().await?;
+    let mut app = served(&provider, Permitted::all()).await?;
+    let (told,): (Result<String, String>,) = app.call("run", (GRAPH.to_owned(),)).await?;
+    assert_eq!(
+        told.as_deref(),
+        Ok("Bearer token by exchange, header authorization: Bearer")
+    );
+    let (opaque,): (Result<bool, String>,) = app.call("opaque", (GRAPH.to_owned(),)).await?;
+    assert_eq!(opaque, Ok(true));
+    let (told,): (Result<String, String>,) = app.call("reject", (GRAPH.to_owned(),)).await?;
+    assert_eq!(told, Ok("invalidated: exchange".to_owned()));
+    // what one instance has got is there for another
+    let mut other = served(&provider, Permitted::all()).await?;
+    let (cached,): (Option<String>,) = other.call("cached", (GRAPH.to_owned(),)).await?;
+    let cached = cached.context("it is not shared")?;
+    lab.evidence.secret("access token", &cached);
+    let (dropped,): (u32,) = other.call("forget", ()).await?;
+    assert_eq!(dropped, 1);
+    let (told,): (String,) = other.call("fail", ("nobody".to_owned(),)).await?;
+    assert!(told.starts_with("invalid-request: "), "{told}");
+    assert_eq!(lab.emulator.token_requests().len(), 2);
+    Ok(())
+}
+
+/// It gets tokens of the identities that the store permits.
+#[tokio::test]
+async fn an_application_asks_for_the_identities_that_it_may_ask_for() -> Result<()> {
+    let lab = Lab::new("p2_permitted")?;
+    let mut config = lab.config(&token_file(&lab));
+    config["identities"]["other"] = config["identities"]["app"].clone();
+    config["default_identity"] = json!("app");
+    let provider = lab.configured(&config).build().await?;
+    let asks = async |permitted: Permitted| -> Result<(String, String, u32)> {
+        let mut app = served(&provider, permitted).await?;
+        let (default,): (Result<String, String>,) = app.call("run", (GRAPH.to_owned(),)).await?;
+        // an identity without scopes of its own: `fail` names none
+        let (other,): (String,) = app.call("fail", ("other".to_owned(),)).await?;
+        let (dropped,): (u32,) = app.call("forget", ()).await?;
+        let case = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
+        let default = default.map_or_else(|error| case(&error), |_| "a token".to_owned());
+        Ok((default, case(&other), dropped))
+    };
+    let (token, refused, unasked) = ("a token", "configuration", "invalid-request");
+    for (names, default, other, dropped) in [
+        (vec![None], token, refused, 1),
+        (vec![Some("app")], token, refused, 1),
+        // permitted, so the provider says what it says to everybody
+        (vec![Some("other")], refused, unasked, 0),
+        (vec![None, Some("other")], token, unasked, 1),
+        (Vec::new(), refused, refused, 0),
+    ] {
+        let permitted = Permitted::of(&provider, names.clone());
+        let told = asks(permitted).await?;
+        assert_eq!(
+            told,
+            (default.to_owned(), other.to_owned(), dropped),
+            "{names:?}"
+        );
+    }
+    Ok(())
+}
+
+/// A command of WASI 0.2 under `edgepass-run`: what it may ask for are the identities of the rules, and what is allowed.
+#[test]
+fn a_command_asks_for_the_identities_of_the_rules() -> Result<()> {
+    let lab = Lab::new("p2_run")?;
+    let mut config = by_token_file(&lab);
+    config["identities"]["other"] = config["identities"]["app"].clone();
+    config["default_identity"] = json!("app");
+    let rule = |identity: &str| json!({ "rules": [{ "match": { "host": "api.example" }, "identity": identity, "scopes": [GRAPH] }] });
+    let run = |http: Option<Value>, options: &[&str]| -> Result<Ran> {
+        let mut config = config.clone();
+        if let Some(http) = http {
+            config["http"] = http;
+        }
+        let config = lab.write("edgepass.json", config.to_string())?;
+        let run = Command::other(&lab, &edgepass_run_bin()?).without_azure();
+        let run = run.arg("run").arg("--config").arg(shown(&config));
+        let run = run.arg("--ca-file").arg(shown(&lab.files.ca_file()));
+        let run = options.iter().fold(run, |run, option| run.arg(*option));
+        let run = run.arg(shown(&artifact("target/components/asks-0-2.wasm")?));
+        ["-", GRAPH, "app", GRAPH, "other", GRAPH, "nobody", GRAPH]
+            .into_iter()
+            .fold(run, Command::arg)
+            .run()
+    };
+    let provide = ["--provide", "credential-provider"];
+    let (app, other, refused) = ("app: ", "other: ", "configuration");
+    for (http, options, expected) in [
+        (None, &[][..], [app, app, refused]),
+        (Some(rule("other")), &[], [refused, refused, other]),
+        (
+            Some(rule("other")),
+            &["--allow-identity", "app"],
+            [app, app, other],
+        ),
+        (None, &["--allow-identity", "*"], [app, app, other]),
+    ] {
+        let ran = run(http, &[&provide[..], options].concat())?;
+        ensure!(ran.code == Some(0), "{}", ran.stderr);
+        let lines: Vec<_> = ran.stdout.lines().collect();
+        ensure!(
+            lines.len() == 4 && lines[3] == "invalid-request",
+            "{lines:?}"
+        );
+        for (line, expected) in lines.iter().zip(expected) {
+            ensure!(line.starts_with(expected), "{options:?}: {lines:?}");
+        }
+    }
+    // nothing without being told
+    let ran = run(None, &[])?;
+    ensure!(
+        ran.code == Some(2) && ran.stderr.contains("--provide credential-provider"),
+        "{}",
+        ran.stderr
+    );
+    let ran = run(
+        None,
+        &[&provide[..], &["--allow-identity", "nobody"]].concat(),
+    )?;
+    ensure!(
+        ran.code == Some(2) && ran.stderr.contains("there is no identity \"nobody\""),
+        "{}",
+        ran.stderr
+    );
+    Ok(())
+}
+
 /// A resource that the emulator does not know.
 const NOT_THERE: &str = "api://not-there/.default";
 
@@ -360,8 +558,8 @@ fn shown(path: &Path) -> String {
 }
 
 /// The application with the provider in it, running.
-struct App {
-    store: Store<link::Context>,
+struct App<T: 'static = link::Context> {
+    store: Store<T>,
     instance: Instance,
 }
 
@@ -380,7 +578,9 @@ impl App {
         let instance = linker.instantiate_async(&mut store, component).await?;
         Ok(Self { store, instance })
     }
+}
 
+impl<T: Send> App<T> {
     async fn call<P, R>(&mut self, name: &str, arguments: P) -> Result<R>
     where
         P: ComponentNamedList + Lower + Send + Sync + 'static,

@@ -348,7 +348,7 @@ fn an_application_composed_with_it_runs_under_stock_wasmtime() -> Result<()> {
         .as_object_mut()
         .context("no object")?
         .remove("certificates");
-    config["http"] = json!({ "rules": [{
+    config["http"] = json!({ "audit_as": "plain", "rules": [{
         "match": { "host": "127.0.0.1", "port": address.port(), "path_prefix": "/named" },
         "scopes": [GRAPH],
         "http_on_loopback": true,
@@ -382,6 +382,21 @@ fn an_application_composed_with_it_runs_under_stock_wasmtime() -> Result<()> {
     let expected = format!("200 {audience}\n").repeat(100) + "200 nobody\n";
     ensure!(ran.stdout == expected, "{}", ran.stdout);
     ensure!(lab.emulator.token_requests().len() == 1, "one exchange");
+    let destination = format!("http://{address}");
+    let lines = ran.stderr.lines().filter(|line| line.starts_with('{'));
+    let records: Vec<Value> = lines.map(serde_json::from_str).collect::<Result<_, _>>()?;
+    for outcome in ["pending", "sent"] {
+        let of_it = records.iter().filter(|record| {
+            record["outcome"] == outcome
+                && record["destination"] == destination.as_str()
+                && record["component"] == "plain"
+        });
+        let ids: BTreeSet<_> = of_it
+            .map(|record| record["correlation_id"].to_string())
+            .collect();
+        ensure!(ids.len() == 100, "{outcome}: {} on record", ids.len());
+    }
+    ensure!(records.len() == 200, "{} records", records.len());
     Ok(())
 }
 

@@ -117,6 +117,11 @@ pub(super) const GUESTS: &[Guest] = &[
         output: Output::Part(STANDALONE_COMMAND),
     },
     Guest {
+        package: "asks-0-2",
+        batch: Batch::Components,
+        output: Output::TestComponent("asks-0-2.wasm"),
+    },
+    Guest {
         package: "hostile-0-2",
         batch: Batch::Components,
         output: Output::TestComponent("hostile-0-2.wasm"),

@@ -133,6 +133,10 @@ fn what_is_wrong_is_named_with_what_to_write() {
             json!({ "rules": [{ "match": { "host": "a.example" } }], "replay_body_bytes": 1_048_577 }),
             "http.replay_body_bytes: is more than 1048576",
         ),
+        (
+            json!({ "rules": [{ "match": { "host": "a.example" } }], "audit_as": "" }),
+            "http.audit_as: is empty",
+        ),
     ] {
         let said = check(&section).unwrap_err();
         assert!(said.starts_with(says), "{section}: {said}");

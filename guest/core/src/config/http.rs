@@ -13,6 +13,9 @@ object! {
         /// How much of a request's body is kept, bytes, so that the request can be sent once more with another token. One
         /// with a larger body is sent once.
         pub replay_body_bytes: Option<u64> = optional_number,
+        /// The application's name. With it, the filter writes a record to standard error of each request that gets a
+        /// token or is refused one.
+        pub audit_as: Option<String> = optional_text,
     }
 }
 

@@ -371,6 +371,11 @@ fn texts() -> Vec<(&'static str, &'static str, Value)> {
             "replay_body_bytes",
             json!({ "maximum": 1_048_576, "default": 65_536, "$comment": "bytes, at most 1048576" }),
         ),
+        (
+            "HttpFile",
+            "audit_as",
+            json!({ "minLength": 1, "$comment": "text" }),
+        ),
         ("HttpRuleFile", "scopes[]", scope()),
         (
             "HttpRuleFile",

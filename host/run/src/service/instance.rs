@@ -14,6 +14,7 @@ use wasmtime_wasi_http::handler::{
 };
 
 use crate::application::{Application, State};
+use crate::instances::{Instances, Place};
 
 /// How long an instance is kept that nobody asks.
 const IDLE: Duration = Duration::from_secs(30);
@@ -25,6 +26,7 @@ pub(super) struct Service {
     pub(super) request_timeout: Duration,
     pub(super) at_once: usize,
     pub(super) in_all: usize,
+    pub(super) instances: Instances,
     /// Whether all answers have gone that the program waits for at its end.
     pub(super) over: Receiver<bool>,
     pub(super) alive: Alive,
@@ -47,6 +49,7 @@ impl HandlerState for Service {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Life, Worker>> {
+        let place = self.instances.place()?;
         let mut store = self.application.store(|wasi| {
             // what it prints is its log
             wasi.inherit_stdout().inherit_stderr();
@@ -65,6 +68,7 @@ impl HandlerState for Service {
                 request_timeout: self.request_timeout,
                 over: self.over.clone(),
                 _alive: self.alive.0.subscribe(),
+                _place: place,
             },
         })
     }
@@ -121,6 +125,7 @@ pub(super) struct Worker {
     request_timeout: Duration,
     over: Receiver<bool>,
     _alive: Receiver<()>,
+    _place: Place,
 }
 
 impl WorkerState for Worker {

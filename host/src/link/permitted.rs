@@ -1,0 +1,60 @@
+//! Which identities the components of a store may ask for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use edgepass_core::{Error, ErrorClass};
+
+use crate::provider::Provider;
+
+/// The identities whose tokens components of a store may ask for.
+#[derive(Clone, Debug)]
+pub struct Permitted(Option<Arc<BTreeSet<String>>>);
+
+impl Permitted {
+    /// All that are configured.
+    pub fn all() -> Self {
+        Self(None)
+    }
+
+    /// Those of a list, in which `None` is the default identity.
+    pub fn of<'i>(
+        provider: &Provider,
+        identities: impl IntoIterator<Item = Option<&'i str>>,
+    ) -> Self {
+        let named = |identity: Option<&'i str>| identity.or_else(|| provider.default_identity());
+        let names = identities.into_iter().filter_map(named);
+        Self(Some(Arc::new(names.map(str::to_owned).collect())))
+    }
+
+    /// # Errors
+    ///
+    /// Of the class [`Configuration`](ErrorClass::Configuration), for an identity that is configured and not among these.
+    pub(super) fn check(&self, provider: &Provider, identity: Option<&str>) -> Result<(), Error> {
+        let (Some(permitted), Some(name)) =
+            (&self.0, identity.or_else(|| provider.default_identity()))
+        else {
+            return Ok(());
+        };
+        // of one that is not there the provider says that itself
+        if permitted.contains(name) || !provider.has_identity(name) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorClass::Configuration,
+            format!("components may not ask for tokens of the identity `{name}` here"),
+        )
+        .hint("whoever runs them says which identities they may ask for"))
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        let names = self.0.as_ref();
+        names.is_none_or(|names| names.contains(name))
+    }
+
+    /// The names, if not all are permitted.
+    pub(super) fn names(&self) -> Option<impl Iterator<Item = &str>> {
+        let names = self.0.as_ref()?;
+        Some(names.iter().map(String::as_str))
+    }
+}
