@@ -358,6 +358,50 @@ mod tests {
         }
     }
 
+    /// Takes as many records as it has room for.
+    struct Slow(tokio::sync::Semaphore, AtomicU64);
+
+    impl Audit for Slow {
+        fn write(&self, _: &Record) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+            Box::pin(async { self.0.acquire().await.unwrap().forget() })
+        }
+    }
+
+    /// A request waits for room for its record, and one that is given up meanwhile is on record all the same.
+    #[tokio::test]
+    async fn an_entry_waits_for_room() {
+        let slow = Arc::new(Slow(tokio::sync::Semaphore::new(1), AtomicU64::new(0)));
+        let written = || slow.1.load(Ordering::Relaxed);
+        let audit: Arc<dyn Audit> = Arc::clone(&slow) as _;
+        let open = Open::none();
+        let entry = || {
+            let mut entry = Entry::of(Some(&audit), &open, "app", &Request::new(()));
+            entry.has_token = true;
+            entry
+        };
+        let mut first = entry();
+        first.ready().await;
+        first.ended(Outcome::Failed);
+        assert_eq!(written(), 1);
+        let second = entry();
+        assert!(futures::poll!(Box::pin(second.ready())).is_pending());
+        drop(second);
+        assert_eq!(written(), 2);
+        let third = entry();
+        let mut waiting = Box::pin(third.ready());
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        slow.0.add_permits(1);
+        waiting.await;
+        // nobody is told of what nobody wants to know
+        Entry::of(None, &open, "app", &Request::new(()))
+            .ready()
+            .await;
+    }
+
     #[test]
     fn no_two_requests_have_one_identifier() {
         let (one, other) = (correlation_id(), correlation_id());
