@@ -7,7 +7,7 @@ mod print;
 mod read;
 
 use edgepass::{Builder, Environment, Provider, process_environment};
-use edgepass_core::recognise::Kind;
+use edgepass_settings::recognise::Kind;
 use edgepass_settings::{Imported, formats};
 use zeroize::Zeroizing;
 

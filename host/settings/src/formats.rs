@@ -13,11 +13,11 @@ use std::fmt;
 use std::path::Path;
 
 use edgepass_core::limits::MAX_CONFIG_BYTES;
-use edgepass_core::recognise::{Kind, Mistaken, Reader};
 use edgepass_core::{ConfigError, Environment, printable, without_byte_order_mark};
 use zeroize::Zeroizing;
 
 use crate::place::is_within;
+use crate::recognise::{Kind, Mistaken, Reader};
 
 /// What errors about the text as a whole are about, as in the engine.
 const WHOLE: &str = "configuration";

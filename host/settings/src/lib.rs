@@ -14,6 +14,7 @@ pub mod appsettings;
 pub mod formats;
 pub mod init;
 pub mod place;
+pub mod recognise;
 pub mod social_auth;
 
 mod draft;
@@ -26,8 +27,6 @@ use std::path::Path;
 
 use edgepass_core::{ConfigError, Environment, Secret};
 use zeroize::Zeroizing;
-
-pub use edgepass_core::recognise;
 
 pub use self::names::Names;
 

@@ -1,6 +1,6 @@
 //! What the interfaces that components call do, whatever the version of WASI.
 
-use edgepass_core::{IdentityStatus, Secret, TokenRequest};
+use edgepass_core::{Error, IdentityStatus, Secret, TokenRequest};
 
 use super::{Permitted, ProviderView};
 use crate::bindings::types;
@@ -149,8 +149,8 @@ impl Forwarded {
         &self.provider
     }
 
-    fn check(&self, identity: Option<&str>) -> Result<(), Failed> {
-        Ok(self.permitted.check(&self.provider, identity)?)
+    fn check(&self, identity: Option<&str>) -> Result<(), Error> {
+        self.permitted.check(&self.provider, identity)
     }
 }
 

@@ -37,7 +37,7 @@ impl TextFile {
             ReadError::Denied(reason) => unavailable(format!(
                 "{what} {path} may not be read: {reason}"
             ))
-            .hint("see that its owner and mode, and the folders that a runtime is given (--dir), permit it")
+            .hint("see that its owner and mode, and the folders that a runtime is given, permit it")
             .into(),
             ReadError::TooLarge(limit) => too_large(limit).into(),
             ReadError::Other(reason) => {

@@ -218,7 +218,7 @@ fn names_and_the_default_identity() {
 /// The name of an entry of `certificates`, in whose place people write the path of the file.
 #[test]
 fn the_path_of_a_certificate_is_no_name_of_one() {
-    for kind in ["certificate", "bound_certificate", "private_key_jwt"] {
+    for kind in ["certificate", "bound_certificate"] {
         for (name, words) in [
             (
                 "/etc/edgepass/client.pem",

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use edgepass::limits::CONFIG_BYTES;
 use edgepass::repeat::{NOT_REPEATED, NoPath, PATH_FOR_DOCUMENT, is_path, is_plain_path, no_path};
 use edgepass::{Config, ConfigError, Environment, document_text, dotnet_text, process_environment};
-use edgepass_core::recognise::{Kind, Mistaken, Reader};
 use edgepass_settings::formats::{self, Format};
+use edgepass_settings::recognise::{Kind, Mistaken, Reader};
 use edgepass_settings::{File, Imported, appsettings, social_auth};
 use zeroize::Zeroizing;
 

@@ -71,7 +71,8 @@ fn load(
 /// Whether a mistake is that nothing is read from variables: with a value for each that may be meant it is another one,
 /// or none.
 fn is_of_variables(error: &ConfigError, json: &str, document: &Value) -> bool {
-    const OF_WORKLOADS: [(&str, &str); 3] = [
+    const OF_WORKLOADS: [(&str, &str); 4] = [
+        ("EDGEPASS_ALLOW_EXECUTABLES", "1"),
         (
             Environment::AZURE_TENANT_ID,
             "11111111-2222-3333-4444-555555555555",
@@ -219,7 +220,6 @@ mod tests {
         const FILE: &str = r#""credential": {"federated_token_file": {"path": "/t"}}"#;
         for (json, expected) in [
             // left to variables
-            ("{}".to_owned(), true),
             (document(r#""client_id": "c""#), true),
             (document(r#""tenant_id": "t.example""#), true),
             (document(CLIENT), true),
@@ -279,8 +279,8 @@ mod tests {
                 Some("identities.app.credential.bound_certificate"),
             ),
             (
-                r#"{"executable": {"command": "/bin/true"}}"#,
-                Some("identities.app.credential.executable"),
+                r#"{"spiffe": {"socket": "unix:///run/spire/agent.sock"}}"#,
+                Some("identities.app.credential.spiffe"),
             ),
             (
                 r#"{"assertion_source": {}}"#,
