@@ -1,5 +1,5 @@
 //! Acceptance: components in other languages get tokens and typed errors. Each is built by the commands of its README, and
-//! the provider is composed with it, over WASI 0.2 or, where the language has asynchronous functions of components, over 0.3.
+//! the provider over WASI 0.2 is composed with it.
 
 #![cfg(test)]
 
@@ -23,11 +23,6 @@ async fn javascript_gets_tokens_and_typed_errors() -> Result<()> {
 async fn python_gets_tokens_and_typed_errors() -> Result<()> {
     // the case is a class
     check("python", "Refused").await
-}
-
-#[tokio::test]
-async fn python_gets_tokens_and_typed_errors_over_async_functions() -> Result<()> {
-    check("python-async", "Refused").await
 }
 
 async fn check(language: &str, refused: &str) -> Result<()> {
@@ -116,9 +111,7 @@ impl Greeter {
         let context = lab.configured(&config).build_host()?.context();
         let mut linker = Linker::new(component.engine());
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        // a composition has the provider over one of them
         link::add_p2_to_linker(&mut linker)?;
-        link::add_to_linker(&mut linker)?;
         let mut store = link::store(component.engine(), context);
         let instance = linker.instantiate_async(&mut store, component).await?;
         let greet = instance.get_typed_func(&mut store, "greet")?;
