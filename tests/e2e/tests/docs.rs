@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
+
 const PAGES: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
@@ -52,6 +54,8 @@ const PAGES: &[&str] = &[
     "docs/networks.md",
     "docs/shared-cache.md",
     "docs/wasi-0-2.md",
+    "examples/spin/README.md",
+    "examples/wasmcloud/README.md",
     "host/README.md",
 ];
 
@@ -154,7 +158,7 @@ fn formats_say_the_same() {
             .output()
             .expect("the command runs");
         assert!(converted.status.success(), "{text}");
-        serde_json::from_slice::<serde_json::Value>(&converted.stdout).expect("JSON")
+        serde_json::from_slice::<Value>(&converted.stdout).expect("JSON")
     };
     let (yaml, toml) = (of_kind("yaml edgepass"), of_kind("toml edgepass"));
     assert_eq!((yaml.len(), toml.len()), (3, 1), "one for each use");
@@ -202,6 +206,44 @@ fn settings_of_other_programs_are_valid() {
         }
     }
     assert!(checked >= 8, "{checked} samples");
+}
+
+/// The manifests for other runtimes, which nobody runs here, let out and hand in what the configuration beside them names.
+#[test]
+fn manifests_of_other_runtimes_have_what_their_configuration_names() {
+    let config = "examples/spin/edgepass.json";
+    let check = Command::new(edgepass())
+        .args(["config", "check", "--config"])
+        .arg(root().join(config))
+        .env_clear()
+        .output()
+        .expect("the command runs");
+    let said = String::from_utf8_lossy(&check.stderr);
+    assert!(check.status.success(), "{said}");
+    let config: Value = serde_json::from_str(&page(config)).expect("JSON");
+    let rules = config["http"]["rules"].as_array().expect("rules");
+    let hosts = rules
+        .iter()
+        .filter_map(|rule| rule["match"]["host"].as_str());
+    let hosts: Vec<_> = hosts.chain(["login.microsoftonline.com"]).collect();
+    assert!(hosts.len() > 1);
+    let file = &config["identities"]["app"]["credential"]["federated_token_file"]["path"];
+    let folder = Path::new(file.as_str().expect("a path")).parent();
+    let folder = folder.expect("a folder").display().to_string();
+    for (manifest, quote, scheme) in [
+        ("examples/spin/spin.toml", "\"", "https://"),
+        ("examples/wasmcloud/workload.yaml", "", ""),
+    ] {
+        let text = page(manifest);
+        for host in &hosts {
+            let host = format!("{quote}{scheme}{host}{quote}");
+            assert!(text.contains(&host), "{manifest} does not let {host} out");
+        }
+        assert!(
+            text.contains(&folder),
+            "{manifest} does not hand in {folder}"
+        );
+    }
 }
 
 #[test]
