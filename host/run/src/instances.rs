@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn there_are_no_more_than_there_may_be() {
         let instances = Instances::at_most(Some(2));
-        let (one, two) = (instances.place(), instances.clone().place());
+        let (one, two) = (instances.place(), instances.place());
         assert!(one.is_ok() && two.is_ok() && instances.place().is_err());
         drop(one);
         let three = instances.place();
