@@ -7,6 +7,7 @@ mod table;
 
 use crate::inspect::JwtSummary;
 
+#[cfg(feature = "every-credential")]
 pub(crate) use table::SIGN_IN;
 use table::{NO_CREDENTIAL, OF_USERS, TABLE};
 
