@@ -242,7 +242,9 @@ impl Member {
             return Err(Error::ComposedAlready(name()));
         }
         let answered = imports::answered(&self.imports, &exporter.exports);
-        if answered.is_empty() {
+        // of the other version it may have an interface that both have
+        let is_other = !has_filter && self.other_version(exporter, false).is_some();
+        if answered.is_empty() || is_other {
             let hint = imports::hint(&self.imports, has_filter);
             return Err(self.unanswered(exporter, has_filter, hint));
         }
@@ -263,11 +265,7 @@ impl Member {
     /// That none of its imports is answered, and why.
     fn unanswered(&self, exporter: &Self, is_filter: bool, hint: Option<&'static str>) -> Error {
         let application = self.name.clone();
-        let exports = imports::Exporter {
-            exports: &exporter.exports,
-            is_filter,
-        };
-        match imports::other_version(&self.imports, &exports) {
+        match self.other_version(exporter, is_filter) {
             Some(found) => Error::OtherVersion {
                 application,
                 import: found.import.clone(),
@@ -283,6 +281,19 @@ impl Member {
                 hint,
             },
         }
+    }
+
+    /// An import that the exporter has for the other version of WASI.
+    fn other_version<'a>(
+        &'a self,
+        exporter: &'a Self,
+        is_filter: bool,
+    ) -> Option<imports::OtherVersion<'a>> {
+        let exports = imports::Exporter {
+            exports: &exporter.exports,
+            is_filter,
+        };
+        imports::other_version(&self.imports, &exports)
     }
 
     /// Whether it imports an asynchronous function by that interface.

@@ -213,7 +213,7 @@ pub(crate) struct OtherVersion<'a> {
     pub(crate) hint: &'static str,
 }
 
-/// Why an application of whose imports none is answered has come to the wrong version of WASI, if it has.
+/// Why an application has come to the wrong version of WASI, if it has.
 pub(crate) fn other_version<'i>(
     imports: &'i [String],
     exporter: &Exporter<'_>,

@@ -170,9 +170,9 @@ async fn an_application_that_imports_more_is_not_run() -> Result<()> {
             ran.stderr
         );
         let is_ours = interface.starts_with("edgepass:credentials");
-        let of_0_2 = interface.starts_with("edgepass:credentials-p2/");
+        let is_provided = interface.contains("provider@") || interface.contains("opaque");
         ensure!(
-            !of_0_2 || ran.stderr.contains("credential-provider-p2.wasm"),
+            !is_provided || ran.stderr.contains("--provide credential-provider"),
             "{interface}: {}",
             ran.stderr
         );
