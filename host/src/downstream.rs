@@ -122,7 +122,16 @@ impl Provider {
     ///
     /// When a rule is wrong, named by its setting (`http.rules[0].match.host`), with its place in the text of a configuration.
     pub fn configured_downstream(&self) -> Result<Downstream, ConfigError> {
-        let rules = self.host().http().map_or(&[][..], |http| &http.rules);
+        let http = self.host().http();
+        if http.is_some_and(|http| http.rules.is_empty()) {
+            let error = refusal(
+                CONFIGURED,
+                "has no rules",
+                "name each host that gets a token, or leave the section http out",
+            );
+            return Err(error);
+        }
+        let rules = http.map_or(&[][..], |http| &http.rules);
         let rules = rules
             .iter()
             .enumerate()

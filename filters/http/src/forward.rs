@@ -79,7 +79,13 @@ pub(crate) async fn send(request: Request) -> Result<Response, ErrorCode> {
         trailers,
         kept,
     } = outgoing;
-    let (first, sent) = head.make(headers, content, trailers)?;
+    let (first, sent) = match head.make(headers, content, trailers) {
+        Ok(made) => made,
+        Err(code) => {
+            entry.refused(Some(rule), ErrorClass::InvalidRequest).await;
+            return Err(code);
+        }
+    };
     entry.with(rule, &token).await;
     let mut response = client::send(first).await;
     entry.answered(&response).await;
@@ -89,8 +95,11 @@ pub(crate) async fn send(request: Request) -> Result<Response, ErrorCode> {
         && let Some(outgoing) = body::again(&kept)
     {
         let headers = head.headers();
-        if matches!(next.put_on(&headers, rule), Ok(true)) {
-            let (second, second_sent) = head.make(headers, outgoing.content, outgoing.trailers)?;
+        // it was made of the same parts before; where it is not, the refusal is the answer
+        if matches!(next.put_on(&headers, rule), Ok(true))
+            && let Ok((second, second_sent)) =
+                head.make(headers, outgoing.content, outgoing.trailers)
+        {
             // nobody reads it on
             drop(response);
             sent = second_sent;

@@ -4,7 +4,10 @@
 
 use edgepass_core::config::ConfigError;
 use edgepass_core::config::http::{HttpFile, HttpMatchFile, HttpRuleFile};
-use edgepass_core::matching::{RequestPath, Target, canonical, host_fits, is_host, is_plain};
+use edgepass_core::matching::{
+    METHODS_WITHOUT_TOKEN, RequestPath, Target, canonical, host_fits, is_host_pattern,
+    is_method_of_rule, is_plain,
+};
 use edgepass_core::needs::{Permission, Scheme};
 use edgepass_core::{Config, Error, ErrorClass, GrantKind, TokenRequest, challenge};
 
@@ -16,9 +19,6 @@ pub const DEFAULT_REPLAY_BODY_BYTES: usize = 64 * 1024;
 
 /// The most that may be configured, bytes. A filter keeps it for each request under way.
 pub const MAX_REPLAY_BODY_BYTES: usize = 1024 * 1024;
-
-/// The one opens a tunnel, and the answer of the other is the request itself (RFC 9110 section 9.3.8).
-const NO_TOKEN: [&str; 2] = ["CONNECT", "TRACE"];
 
 /// The section, checked.
 #[derive(Clone, Debug)]
@@ -123,7 +123,7 @@ impl HttpSettings {
             ));
         }
         let method = request.method();
-        if NO_TOKEN
+        if METHODS_WITHOUT_TOKEN
             .iter()
             .any(|none| none.eq_ignore_ascii_case(&method))
         {
@@ -230,11 +230,7 @@ fn check_rule(index: usize, file: &HttpRuleFile, config: &Config) -> Result<Http
             "begin with `/`, without dot segments, percent-encoding, doubled slashes, `;`, `?` and `#`",
         ));
     }
-    let is_method = |method: &String| {
-        let is_letter = |b: u8| b.is_ascii_uppercase() || b == b'-';
-        !method.is_empty() && method.bytes().all(is_letter) && !NO_TOKEN.contains(&method.as_str())
-    };
-    if !methods.iter().all(is_method) {
+    if !methods.iter().all(|method| is_method_of_rule(method)) {
         return Err(refusal(
             &format!("{place}.match.methods"),
             "has what is no method that a token goes with",
@@ -274,7 +270,7 @@ fn check_host(place: &str, host: &str) -> Result<(), ConfigError> {
             "name the host whose requests get the token, api.example or *.example",
         ));
     }
-    if is_host(host.strip_prefix("*.").unwrap_or(host)) {
+    if is_host_pattern(host) {
         return Ok(());
     }
     Err(refusal(

@@ -2,7 +2,7 @@
 
 use edgepass_core::config::envoy::{EnvoyGrant, EnvoyMatchFile, EnvoyRuleFile};
 use edgepass_core::config::{ConfigError, IdentityConfig};
-use edgepass_core::matching::is_plain;
+use edgepass_core::matching::{RESERVED_HEADERS, is_plain};
 use edgepass_core::{Config, GrantKind, TokenRequest};
 
 use crate::callers::{CallerGrant, CallerRequest};
@@ -19,16 +19,6 @@ const TOKEN: &str = "{token}";
 
 /// What callers bring unless it is said otherwise (RFC 8693 section 3).
 const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
-
-/// Headers that decide where a request goes or how long it is; a token in one of them would break it.
-const RESERVED_HEADERS: [&str; 6] = [
-    "connection",
-    "content-length",
-    "host",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// One rule.
 #[derive(Clone, Debug)]

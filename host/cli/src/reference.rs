@@ -37,7 +37,10 @@ const NATIVE: &str = "command, library";
 
 const ENVOY: &str = "Envoy";
 
-const HTTP: &str = "HTTP filter";
+/// What the rules of the section are read by.
+const HTTP: &str = "edgepass-run, library, HTTP filter";
+
+const HTTP_FILTER: &str = "HTTP filter";
 
 const IN_FULL_MODULE: &str = "command, library, Envoy (full module)";
 
@@ -571,11 +574,16 @@ const SECTIONS: &[Section] = &[
     },
     Section {
         object: "HttpFile",
-        heading: "The HTTP filter",
+        heading: "Requests of applications",
         place: "http",
         used_by: HTTP,
-        exceptions: &[],
-        note: "It stands in front of a component's own requests: [components.md](components.md#in-front-of-an-unmodified-component).",
+        exceptions: &[
+            ("audit_as", HTTP_FILTER),
+            ("replay_body_bytes", HTTP_FILTER),
+        ],
+        note: "For `edgepass run` and `serve-http` ([applications.md](applications.md)), for programs with the library \
+               ([downstream.md](downstream.md)), and for the filter that stands in front of a component's own requests: \
+               [components.md](components.md#in-front-of-an-unmodified-component).",
         example: r#"{
   "identities": { "app": {
     "tenant_id": "contoso.example",
@@ -590,7 +598,7 @@ const SECTIONS: &[Section] = &[
     },
     Section {
         object: "HttpRuleFile",
-        heading: "A rule of the HTTP filter",
+        heading: "A rule for requests of applications",
         place: "http.rules[]",
         used_by: HTTP,
         exceptions: &[],
@@ -599,7 +607,7 @@ const SECTIONS: &[Section] = &[
     },
     Section {
         object: "HttpMatchFile",
-        heading: "What a rule of the HTTP filter is for",
+        heading: "What a rule for requests of applications is for",
         place: "http.rules[].match",
         used_by: HTTP,
         exceptions: &[],

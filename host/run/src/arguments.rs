@@ -107,7 +107,7 @@ pub(crate) struct ServeArguments {
     /// Where to listen. Port 0 is any that is free; the address is printed
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = listener)]
     pub(crate) listen: SocketAddr,
-    /// The longest time for a request to be answered, seconds
+    /// The longest time for a request to come to an instance, and then to be answered by it, seconds
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub(crate) request_timeout: Duration,
     /// How long a client may take nothing of its answer, seconds. Then its connection is ended
@@ -120,8 +120,8 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     pub(crate) max_requests_per_instance: u32,
     /// Instances of the application at once; who comes when all of them are busy waits. A composed service has a provider
-    /// in each of them, which asks for tokens by itself: with 1 all its requests share one. Without a bound of its own it is
-    /// that of the requests
+    /// in each of them, which asks for tokens by itself: with 1 all its requests share one. As many as --max-requests if left
+    /// out
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) max_instances: Option<u32>,
 }

@@ -32,11 +32,10 @@ pub(crate) struct Place(Arc<AtomicUsize>);
 pub(crate) struct Full;
 
 impl Instances {
-    /// As many as that, or as many as there are requests.
-    pub(crate) fn at_most(most: Option<u32>) -> Self {
-        let most = most.and_then(|most| usize::try_from(most).ok());
+    /// As many as that.
+    pub(crate) fn at_most(most: u32) -> Self {
         Self {
-            most: most.unwrap_or(usize::MAX),
+            most: usize::try_from(most).unwrap_or(usize::MAX),
             there: Arc::default(),
         }
     }
@@ -67,16 +66,15 @@ impl fmt::Display for Full {
 
 impl StdError for Full {}
 
-/// An answer of an instance, which one takes within that time.
+/// An answer of an instance, if one takes the request until then.
 pub(crate) async fn answer<S>(
     handler: &ProxyHandler<S>,
-    limit: Duration,
+    end: Instant,
     mut request: Request,
 ) -> wasmtime::Result<Response>
 where
     S: HandlerState<WorkerState: WorkerState<RequestData = ()>>,
 {
-    let end = Instant::now() + limit;
     loop {
         let error = match handler.handle((), request).await {
             Ok(response) => return Ok(response),
@@ -103,7 +101,7 @@ mod tests {
 
     #[test]
     fn there_are_no_more_than_there_may_be() {
-        let instances = Instances::at_most(Some(2));
+        let instances = Instances::at_most(2);
         let (one, two) = (instances.place(), instances.place());
         assert!(one.is_ok() && two.is_ok() && instances.place().is_err());
         drop(one);

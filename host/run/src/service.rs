@@ -20,7 +20,7 @@ use hyper_util::rt::TokioTimer;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use wasmtime_wasi_http::handler::{ProxyHandler, ProxyPre};
 use wasmtime_wasi_http::{Error, WasiBody, p2, p3};
 
@@ -46,7 +46,12 @@ const DRAIN: Duration = Duration::from_secs(20);
 const ENDING: Duration = Duration::from_secs(1);
 
 pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
-    let application = Application::load(&arguments.path, &arguments.application).await?;
+    let ended = signals::asked_to_end();
+    tokio::pin!(ended);
+    let application = tokio::select! {
+        loaded = Application::load(&arguments.path, &arguments.application) => loaded?,
+        _ = &mut ended => return Ok(ExitCode::SUCCESS),
+    };
     let is_0_2 = application.exports(HANDLER_0_2).is_some();
     if !is_0_2 && application.exports(HANDLER_0_3).is_none() {
         let failure = Failure::setup(format!(
@@ -92,7 +97,8 @@ pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failur
         },
         // an instance of WASI 0.2 is of one request: `wasmtime serve` has it so, and what languages make of it counts on it
         in_all: if is_0_2 { 1 } else { usize::MAX },
-        instances: Instances::at_most(arguments.max_instances),
+        // one that has lost its request, or was late with it, works on
+        instances: Instances::at_most(arguments.max_instances.unwrap_or(arguments.max_requests)),
     });
     // whoever has started this reads where it is
     let said = writeln!(io::stdout(), "http://{address}").and_then(|()| io::stdout().flush());
@@ -106,8 +112,6 @@ pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failur
     server
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE);
-    let ended = signals::asked_to_end();
-    tokio::pin!(ended);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -178,12 +182,13 @@ async fn answer(
     under_way: UnderWay,
     request: Request<Incoming>,
 ) -> Response<WasiBody> {
-    let place = match timeout(limit, places.acquire_owned()).await {
+    let end = Instant::now() + limit;
+    let place = match timeout_at(end, places.acquire_owned()).await {
         Ok(Ok(place)) => place,
         _ => return plain(StatusCode::SERVICE_UNAVAILABLE),
     };
     let request = request.map(|body| body.map_err(Error::Hyper).boxed_unsync());
-    match instances::answer(handler, limit, request).await {
+    match instances::answer(handler, end, request).await {
         // the place is free when the body has gone out
         Ok(response) => response.map(|body| {
             let kept = (place, under_way);

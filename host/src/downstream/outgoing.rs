@@ -197,6 +197,7 @@ impl Inner {
         }
         drop(response);
         entry.with(&authorized);
+        entry.ready().await;
         echo.add(authorized.token());
         let replayed = self.exchange(request, patience).await;
         entry.ended(match &replayed {
@@ -297,11 +298,17 @@ fn unreadable(error: &(dyn StdError + 'static)) -> Option<(String, WasiError)> {
 /// What hyper takes of the headers of an answer.
 const ANSWER_HEADERS: usize = 100;
 
-/// Without a user name, which is a secret at times.
+/// Without a user name, which is a secret at times, and no longer than any name of a host.
 fn place_of<B>(request: &Request<B>) -> &str {
     let place = request.uri().authority().map_or("", |place| place.as_str());
-    place.rsplit('@').next().unwrap_or_default()
+    let place = place.rsplit('@').next().unwrap_or_default();
+    place
+        .get(..place.floor_char_boundary(PLACE_BYTES))
+        .unwrap_or(place)
 }
+
+/// What is shown of a host and port, bytes.
+const PLACE_BYTES: usize = 300;
 
 /// Whether whoever runs the application can cure it, and not the application: TLS, a proxy, the host's own reasons. An
 /// application is told less of these than there is to say.

@@ -1,10 +1,12 @@
 //! One rule: which requests it is for, and the token that they get.
 
 use crate::repeat::quoted;
-use std::net::Ipv4Addr;
 
 use edgepass_core::config::http::HttpRuleFile;
-use edgepass_core::matching::{RequestPath, Target, canonical, host_fits, is_host, is_plain};
+use edgepass_core::matching::{
+    RESERVED_HEADERS, RequestPath, Target, canonical, host_fits, is_host_pattern,
+    is_method_of_rule, is_plain,
+};
 use edgepass_core::{ConfigError, Error, TokenRequest, TokenType};
 use http::header::{AUTHORIZATION, HeaderName};
 use http::{Method, Uri};
@@ -13,17 +15,6 @@ use super::invalid;
 
 /// Rules. Each request tries them in order, so a list longer than this is a mistake rather than a policy.
 pub(super) const MAX_RULES: usize = 256;
-
-/// Headers that decide where a request goes or how long it is; a token in one of them would break it.
-const RESERVED_HEADERS: [&str; 7] = [
-    "connection",
-    "content-length",
-    "cookie",
-    "host",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Which requests get which token. Without more than a host: every request to it over https on its usual port, a token
 /// of the default identity with its configured scopes, as `authorization`.
@@ -77,11 +68,16 @@ impl Rule {
         }
         rule.path_prefix.clone_from(&file.matching.path_prefix);
         for name in &file.matching.methods {
-            let method = Method::from_bytes(name.as_bytes());
-            rule.methods.push(method.map_err(|_| {
+            let method = Method::from_bytes(name.as_bytes()).ok();
+            let method = method.filter(|method| is_method_of_rule(method.as_str()));
+            rule.methods.push(method.ok_or_else(|| {
                 let setting = format!("{place}.match.methods");
-                let message = format!("{name:?} is not the name of a method");
-                refusal(&setting, message, "write GET, POST and the like")
+                let message = format!("{} is no method that a token goes with", quoted(name));
+                refusal(
+                    &setting,
+                    message,
+                    "write GET, POST and the like in capitals; CONNECT and TRACE get none",
+                )
             })?);
         }
         rule.request.identity.clone_from(&file.identity);
@@ -248,11 +244,7 @@ impl Rule {
 }
 
 pub(super) fn check_host(place: &str, host: &str) -> Result<String, ConfigError> {
-    let is_pattern = host.strip_prefix("*.").is_some_and(|domain| {
-        // every host below an address is none
-        is_host(domain) && !domain.starts_with('[') && domain.parse::<Ipv4Addr>().is_err()
-    });
-    if is_pattern || is_host(host) {
+    if is_host_pattern(host) {
         return Ok(canonical(host));
     }
     Err(refusal(

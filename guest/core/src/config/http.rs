@@ -1,19 +1,19 @@
-//! The part of the configuration that the HTTP filter for components reads. It is parsed with the rest, so that one document
+//! The part of the configuration that says which requests of an application get tokens. It is parsed with the rest, so that one document
 //! serves every driver; what its texts must look like is for `edgepass-rules` to say, whose checks the filter and the
 //! command share.
 
 use super::parse::object;
 
 object! {
-    /// Settings of the HTTP filter for components alone.
+    /// Which of an application's requests get a token: for `edgepass-run`, the library and the HTTP filter for components.
     #[derive(Clone, Debug, Default, Eq, PartialEq)]
     pub struct HttpFile {
         /// Which requests get which token; the first rule that fits counts. A request that none fits is left as it is.
         pub rules: Vec<HttpRuleFile> = objects,
-        /// How much of a request's body is kept, bytes, so that the request can be sent once more with another token. One
+        /// For the HTTP filter alone: how much of a request's body is kept, bytes, so that the request can be sent once more with another token. One
         /// with a larger body is sent once.
         pub replay_body_bytes: Option<u64> = optional_number,
-        /// The application's name. With it, the filter writes a record to standard error of each request that gets a
+        /// For the HTTP filter alone: the application's name. With it, the filter writes a record to standard error of each request that gets a
         /// token or is refused one.
         pub audit_as: Option<String> = optional_text,
     }

@@ -139,6 +139,16 @@ pub fn is_host(host: &str) -> bool {
     name.split('.').all(is_label) && (!is_number || name.parse::<Ipv4Addr>().is_ok())
 }
 
+/// Whether it is a host, or `*.` and a domain for every host below that: below an address there is none.
+pub fn is_host_pattern(text: &str) -> bool {
+    match text.strip_prefix("*.") {
+        None => is_host(text),
+        Some(domain) => {
+            is_host(domain) && !domain.starts_with('[') && domain.parse::<Ipv4Addr>().is_err()
+        }
+    }
+}
+
 /// A host as rules compare it: in lower case, without the dot that ends a whole name, addresses in their one spelling.
 pub fn canonical(host: &str) -> String {
     let Some(address) = bare(host).and_then(|bare| bare.parse::<Ipv6Addr>().ok()) else {
