@@ -1,8 +1,9 @@
 //! Clients of a service that are not as one would wish.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command as Program, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use edgepass_e2e::{Lab, artifact};
@@ -13,7 +14,7 @@ use crate::{Backend, Serving, edgepass_run, rules, runtime, status, wants_token}
 /// `serve-http` with an application of that version of WASI. Its address, without the scheme.
 fn serve(
     lab: &Lab,
-    backend: &Backend,
+    upstream: u16,
     version: &str,
     options: &[&str],
     stderr: Stdio,
@@ -23,7 +24,7 @@ fn serve(
     let mut arguments = vec!["serve-http", "--listen", "127.0.0.1:0"];
     arguments.extend(options);
     arguments.push(&application);
-    let command = edgepass_run(lab, &rules(lab, backend.port), &arguments)?;
+    let command = edgepass_run(lab, &rules(lab, upstream), &arguments)?;
     let mut child = command.spawn_with_stderr(stderr)?;
     let stdout = child.stdout.take().context("no output")?;
     let mut line = String::new();
@@ -45,7 +46,7 @@ fn a_client_that_does_not_read_keeps_no_place() -> Result<()> {
             _ => status(StatusCode::OK, "welcome"),
         })?;
         let options = ["--max-requests", "1", "--write-timeout", "0.2"];
-        let (child, address) = serve(&lab, &backend, version, &options, Stdio::inherit())?;
+        let (child, address) = serve(&lab, backend.port, version, &options, Stdio::inherit())?;
         let _serving = Serving(child);
         let mut unread = TcpStream::connect(&address)?;
         let url = backend.url("/x");
@@ -75,6 +76,52 @@ fn a_client_that_does_not_read_keeps_no_place() -> Result<()> {
     Ok(())
 }
 
+/// An instance whose client has hung up works on, and counts until it is done.
+#[test]
+fn an_instance_without_its_client_is_still_one() -> Result<()> {
+    let lab = Lab::new("serve-hung-up")?;
+    let upstream = TcpListener::bind("127.0.0.1:0")?;
+    let port = upstream.local_addr()?.port();
+    let options = ["--max-requests", "1", "--request-timeout", "600"];
+    let (child, address) = serve(&lab, port, "0-2", &options, Stdio::inherit())?;
+    let _serving = Serving(child);
+    let ask = || -> Result<TcpStream> {
+        let mut client = TcpStream::connect(&address)?;
+        let url = format!("http://127.0.0.1:{port}/x");
+        write!(
+            client,
+            "GET /?{url} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+        )?;
+        Ok(client)
+    };
+    let gone = ask()?;
+    let (first, _) = upstream.accept()?;
+    drop(gone);
+    let mut waiting = ask()?;
+    // long enough for a second instance to come here, if there were one
+    upstream.set_nonblocking(true)?;
+    for _ in 0..20 {
+        ensure!(upstream.accept().is_err(), "a second instance has begun");
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    upstream.set_nonblocking(false)?;
+    let answer = |connection: TcpStream| -> Result<()> {
+        let mut reader = BufReader::new(connection);
+        let mut line = String::new();
+        while reader.read_line(&mut line)? > 2 {
+            line.clear();
+        }
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        Ok(reader.into_inner().write_all(answer.as_bytes())?)
+    };
+    answer(first)?;
+    answer(upstream.accept()?.0)?;
+    let mut got = String::new();
+    waiting.read_to_string(&mut got)?;
+    ensure!(got.starts_with("HTTP/1.1 200"), "{got}");
+    Ok(())
+}
+
 /// For whom a request is: RFC 9112 section 3.2.
 #[test]
 fn a_request_says_for_which_host_it_is_or_is_an_old_one() -> Result<()> {
@@ -82,7 +129,7 @@ fn a_request_says_for_which_host_it_is_or_is_an_old_one() -> Result<()> {
         let lab = Lab::new(&format!("serve-hosts-{version}"))?;
         let runtime = runtime()?;
         let backend = Backend::start(&runtime, |seen, _| wants_token(seen))?;
-        let (child, address) = serve(&lab, &backend, version, &[], Stdio::inherit())?;
+        let (child, address) = serve(&lab, backend.port, version, &[], Stdio::inherit())?;
         let _serving = Serving(child);
         for (rest, expected) in [
             ("1.0\r\n", 200),
@@ -118,7 +165,7 @@ fn the_end_of_a_service_is_a_clean_one() -> Result<()> {
         let lab = Lab::new(&format!("serve-end-{version}"))?;
         let runtime = runtime()?;
         let backend = Backend::start(&runtime, |seen, _| wants_token(seen))?;
-        let (child, address) = serve(&lab, &backend, version, &[], Stdio::piped())?;
+        let (child, address) = serve(&lab, backend.port, version, &[], Stdio::piped())?;
         let mut child = Serving(child);
         runtime.block_on(async {
             let client = reqwest::Client::builder().no_proxy().build()?;
@@ -157,7 +204,7 @@ fn an_instance_of_0_2_answers_one_request() -> Result<()> {
     let lab = Lab::new("serve-instances")?;
     let runtime = runtime()?;
     let backend = Backend::start(&runtime, |seen, _| wants_token(seen))?;
-    let (child, address) = serve(&lab, &backend, "0-2", &[], Stdio::inherit())?;
+    let (child, address) = serve(&lab, backend.port, "0-2", &[], Stdio::inherit())?;
     let _serving = Serving(child);
     runtime.block_on(async {
         let client = reqwest::Client::builder().no_proxy().build()?;
