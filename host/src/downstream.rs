@@ -188,6 +188,11 @@ impl Downstream {
         Ok(Some(authorized))
     }
 
+    /// Whether there is a rule at all, one that puts no token on its requests among them.
+    pub fn has_rules(&self) -> bool {
+        !self.0.rules.is_empty()
+    }
+
     /// The identities of the rules that put tokens on requests; `None` is the default one.
     pub fn identities(&self) -> impl Iterator<Item = Option<&str>> {
         let rules = self.0.rules.iter().filter(|rule| !rule.disabled);

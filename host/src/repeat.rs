@@ -76,6 +76,8 @@ pub fn has_no_secret(text: &str) -> bool {
     const MOST_OF_PART: usize = 40;
     /// From so many bytes on, a part that mixes digits and letters of both cases looks like a secret.
     const RANDOM: usize = 12;
+    /// From so many on, one of digits and letters alone does: a hexadecimal key.
+    const KEY: usize = 20;
 
     text.len() <= MOST
         && !text.contains("eyJ")
@@ -88,7 +90,11 @@ pub fn has_no_secret(text: &str) -> bool {
                 && has(u8::is_ascii_digit)
                 && has(u8::is_ascii_lowercase)
                 && has(u8::is_ascii_uppercase);
-            part.len() <= MOST_OF_PART && !is_random
+            let is_key = part.len() >= KEY
+                && has(u8::is_ascii_digit)
+                && has(u8::is_ascii_alphabetic)
+                && part.bytes().all(|b| b.is_ascii_alphanumeric());
+            part.len() <= MOST_OF_PART && !is_random && !is_key
         })
 }
 
@@ -174,9 +180,25 @@ pub fn without_arguments(text: &str, arguments: impl IntoIterator<Item = String>
             // as it stands in JSON
             let escaped = serde_json::Value::from(given).to_string();
             text = text.replace(escaped.trim_matches('"'), WITHHELD);
+            // and in parts, as a hint takes it apart
+            for part in parts(given) {
+                text = text.replace(part, WITHHELD);
+            }
         }
     }
     text
+}
+
+/// The parts of an argument that may be secrets by themselves: user and password of a URL, and what looks like a secret.
+fn parts(given: &str) -> impl Iterator<Item = &str> {
+    /// Bytes of the shortest.
+    const LEAST: usize = 4;
+
+    let rest = given.split_once("://").map_or(given, |(_, rest)| rest);
+    let user = rest.rsplit_once('@').map_or("", |(user, _)| user);
+    let of_user = user.split(':').filter(|part| part.len() >= LEAST);
+    let of_all = given.split(['/', '?', '&', '=', '@', ',', '#', ' ']);
+    of_user.chain(of_all.filter(|part| part.len() >= 2 * LEAST && !has_no_secret(part)))
 }
 
 /// The arguments of this process.

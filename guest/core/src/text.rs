@@ -33,6 +33,7 @@ use crate::Secret;
 use crate::limits::MAX_SERVER_TEXT_CHARS;
 use crate::secret::Zeroizing;
 
+pub(crate) use printable::shown_name;
 pub(crate) use printable::visible;
 pub use printable::{is_printable, printable};
 use reading::{CODINGS, Reading, SIGN};

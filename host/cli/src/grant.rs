@@ -233,7 +233,16 @@ fn check_options(name: GrantName, arguments: &GrantArguments) -> Result<(), Fail
                     spelt(name)
                 ),
                 match (arguments.grant, names.first()) {
-                    (None, Some(first)) => format!("add --grant {first}"),
+                    (None, Some(first)) => {
+                        // of an exchange alone, and the word is that of any token's
+                        let of_scope = match option {
+                            "--resource" | "--audience" => {
+                                "for a token for that resource give --scope RESOURCE/.default; "
+                            }
+                            _ => "",
+                        };
+                        format!("{of_scope}add --grant {first}")
+                    }
                     _ => format!(
                         "leave it out; `edgepass token --help` says what {} needs",
                         spelt(name)

@@ -221,12 +221,44 @@ fn file(path: &Path) -> Result<File, Failure> {
             .map_err(Into::into),
         Err(e) => Err(e),
     };
-    opened.map_err(cannot)
+    let mut file = opened.map_err(cannot)?;
+    // a disk was full, or a program was killed: what comes is a line of its own
+    if ends_within_a_line(path) {
+        io::Write::write_all(&mut file, b"\n").map_err(cannot)?;
+    }
+    Ok(file)
+}
+
+/// Whether a file is there that ends with part of a line.
+fn ends_within_a_line(path: &Path) -> bool {
+    if !std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0) {
+        return false;
+    }
+    let last = || -> io::Result<u8> {
+        let mut file = File::open(path)?;
+        io::Seek::seek(&mut file, io::SeekFrom::End(-1))?;
+        let mut last = [0];
+        io::Read::read_exact(&mut file, &mut last)?;
+        Ok(last[0])
+    };
+    last().is_ok_and(|last| last != b'\n')
 }
 
 #[cfg(test)]
 mod tests {
     use super::is_url;
+
+    #[test]
+    fn a_file_that_ends_within_a_line_is_known() {
+        let name = format!("edgepass-run-audit-{}.jsonl", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        assert!(!super::ends_within_a_line(&path));
+        for (text, expected) in [("", false), ("{}\n", false), ("{}\n{\"time", true)] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(super::ends_within_a_line(&path), expected, "{text:?}");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
 
     #[test]
     fn a_place_is_a_url_or_a_file_and_nothing_between() {

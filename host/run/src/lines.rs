@@ -36,9 +36,16 @@ impl Lines {
         let shared = Arc::clone(&room);
         let name = "lines".to_owned();
         thread::Builder::new().name(name).spawn(move || {
-            for line in receiver {
+            let mut is_whole = true;
+            for mut line in receiver {
+                // part of the last may be there
+                if !is_whole {
+                    line.insert(0, '\n');
+                }
                 // in one piece: the place may be several processes'
-                if let Err(error) = place.write_all(line.as_bytes()) {
+                let written = place.write_all(line.as_bytes());
+                is_whole = written.is_ok();
+                if let Err(error) = written {
                     failed(error);
                 }
                 shared.give_back(1);

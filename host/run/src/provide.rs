@@ -29,8 +29,9 @@ pub(crate) fn permitted(
         ))
         .hint("name one of the configuration, or * for all"));
     }
-    let mut of_rules = downstream.identities().peekable();
-    let default = of_rules.peek().is_none().then_some(None);
+    let of_rules = downstream.identities();
+    // rules that are turned off are rules
+    let default = (!downstream.has_rules()).then_some(None);
     let allowed = allowed.iter().map(|name| Some(name.as_str()));
     Ok(Permitted::of(
         provider,

@@ -7,14 +7,20 @@ use std::future;
 pub(crate) async fn asked_to_end() -> u8 {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
-    let [Ok(mut terminated), Ok(mut interrupted)] = kinds.map(signal) else {
+    let kinds = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        // of a terminal that is closed
+        SignalKind::hangup(),
+    ];
+    let [Ok(mut terminated), Ok(mut interrupted), Ok(mut hung_up)] = kinds.map(signal) else {
         // the system does not let it be handled, and ends the program by itself
         return future::pending().await;
     };
     let kind = tokio::select! {
         _ = terminated.recv() => SignalKind::terminate(),
         _ = interrupted.recv() => SignalKind::interrupt(),
+        _ = hung_up.recv() => SignalKind::hangup(),
     };
     u8::try_from(kind.as_raw_value()).unwrap_or_default()
 }

@@ -283,7 +283,7 @@ impl<'a> Reader<'a> {
                     self.draft.notes.push(format!("{} {note}", ignored.from));
                 }
                 let url = match instance {
-                    Some(instance) => Url::of(instance)?,
+                    Some(instance) => Url::of_instance(instance)?,
                     None => Url::public(self.settings.missing(&format!("{section}:Instance"))),
                 };
                 let domain = get("Domain").filter(|_| policy.is_some());

@@ -114,7 +114,7 @@ impl Draft {
 }
 
 /// Whether a tenant's own host is below a domain that is Microsoft's: those of External ID (CIAM) and of Azure AD B2C.
-fn is_microsofts(authority: &str) -> bool {
+pub(crate) fn is_microsofts(authority: &str) -> bool {
     [".ciamlogin.com", ".b2clogin.com"].iter().any(|domain| {
         let tenant = authority.strip_suffix(domain).unwrap_or_default();
         let is_label = |c: char| c.is_ascii_alphanumeric() || c == '-';

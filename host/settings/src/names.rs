@@ -56,6 +56,20 @@ const OF_SOCIAL_AUTH: Phrases = &[
     (", or set the identity's scopes", ", or set RESOURCE"),
 ];
 
+/// What is said around the name of an identity that may not ask for tokens of another tenant: to add that to its list, which
+/// these settings do not have.
+const OF_TENANTS: [&str; 2] = [
+    "add it to identities.",
+    ".additionally_allowed_tenants, or \"*\" for any tenant",
+];
+
+const OTHER_TENANTS: &str =
+    "write a configuration with additionally_allowed_tenants (edgepass config convert)";
+
+/// The one tenant besides that can be named, of which there is nothing in python-social-auth's settings.
+const TENANT_OF_API: &str =
+    "name the tenant of an API by DownstreamApis:NAME:AcquireTokenOptions:Tenant, or ";
+
 /// Settings of the document, and those that have their values.
 const WORDS_OF_APPSETTINGS: Phrases = &[
     ("authority_host", "Instance"),
@@ -119,6 +133,15 @@ impl Names {
         let mut text = text.to_owned();
         for (before, after) in phrases {
             text = text.replace(before, after);
+        }
+        if let Some((before, rest)) = text.split_once(OF_TENANTS[0])
+            && let Some((_, after)) = rest.split_once(OF_TENANTS[1])
+        {
+            let of_api = match self.kind {
+                Kind::AppSettings => TENANT_OF_API,
+                Kind::SocialAuth => "",
+            };
+            text = format!("{before}{of_api}{OTHER_TENANTS}{after}");
         }
         for name in self.certificates() {
             let Some(place) = self.of_certificate(name) else {
@@ -273,7 +296,9 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::{OF_APPSETTINGS, OF_SOCIAL_AUTH};
+    use edgepass_core::{Error, ErrorClass};
+
+    use super::{Kind, Names, OF_APPSETTINGS, OF_SOCIAL_AUTH, OF_TENANTS};
 
     /// Rust sources below a folder of the tree. What a text has on a line of its own is joined.
     fn sources(folder: &str) -> String {
@@ -302,11 +327,46 @@ mod tests {
     #[test]
     fn each_phrase_is_one_that_is_said() {
         let said = ["guest/core/src", "host/src"].map(sources);
-        for (phrase, _) in OF_APPSETTINGS.iter().chain(OF_SOCIAL_AUTH) {
+        let phrases = OF_APPSETTINGS.iter().chain(OF_SOCIAL_AUTH);
+        let phrases = phrases.map(|(phrase, _)| *phrase);
+        let tenants = OF_TENANTS.join("{identity}");
+        for phrase in phrases.chain([tenants.as_str()]) {
+            let written = phrase.replace('"', "\\\"");
             assert!(
-                said.iter().any(|said| said.contains(phrase)),
+                said.iter().any(|said| said.contains(&written)),
                 "nobody says {phrase:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_list_of_tenants_is_none_of_these_settings() {
+        const WRITE: &str =
+            "write a configuration with additionally_allowed_tenants (edgepass config convert)";
+        let of_api =
+            "name the tenant of an API by DownstreamApis:NAME:AcquireTokenOptions:Tenant, or ";
+        for (kind, identity, from, expected) in [
+            (
+                Kind::AppSettings,
+                "AzureAd",
+                "AzureAd (f.json)",
+                format!("{of_api}{WRITE}"),
+            ),
+            (
+                Kind::SocialAuth,
+                "azuread-oauth2",
+                "SOCIAL_AUTH_AZUREAD_OAUTH2_…",
+                WRITE.to_owned(),
+            ),
+        ] {
+            let at = format!("identities.{identity}");
+            let places = [at.clone(), format!("{at}.tenant_id")];
+            let places = places.map(|place| (place, from.to_owned()));
+            let names = Names::new(kind, places.to_vec());
+            let hint = OF_TENANTS.join(identity);
+            let error = Error::new(ErrorClass::InvalidRequest, "no").hint(hint);
+            let explained = names.explain(error);
+            assert_eq!(explained.detail().hint, Some(expected), "{identity}");
         }
     }
 }

@@ -16,6 +16,9 @@ use crate::{File, Imported, json, names};
 /// What names of settings begin with.
 const PREFIX: &str = "SOCIAL_AUTH_";
 
+/// What names of settings of Azure backends begin with.
+const PREFIX_OF_AZURE: &str = "SOCIAL_AUTH_AZUREAD_";
+
 /// The list of a program's backends, by their classes.
 const BACKENDS_SETTING: &str = "AUTHENTICATION_BACKENDS";
 
@@ -124,14 +127,57 @@ impl Backend {
         let name = self.name.to_uppercase().replace('-', "_");
         format!("{PREFIX}{name}_{setting}")
     }
+
+    /// Whether a setting of that name is its own. Of those that have no part in getting tokens (`…_ID_KEY`) any is, but what
+    /// goes on like the name of a backend is another's.
+    fn has(&self, name: &str) -> bool {
+        let Some(setting) = name.strip_prefix(&self.own("")) else {
+            return false;
+        };
+        let first = setting.split('_').next().unwrap_or_default();
+        let mut words = BACKENDS.iter().flat_map(|backend| backend.name.split('-'));
+        SETTINGS.contains(&setting) || !words.any(|word| word.eq_ignore_ascii_case(first))
+    }
+}
+
+/// That these names, if they look like settings of an Azure backend, are those of one: python-social-auth reads no others,
+/// and without them somebody else would get the token. `place` is what people call a name.
+fn check_names<'n>(
+    mut names: impl Iterator<Item = &'n str>,
+    place: impl FnOnce(&str) -> String,
+) -> Result<(), ConfigError> {
+    let is_setting = |rest: &str| {
+        SETTINGS.iter().any(|setting| {
+            let before = rest.strip_suffix(setting);
+            before.is_some_and(|before| before.is_empty() || before.ends_with('_'))
+        })
+    };
+    let is_of_none = |name: &&str| {
+        let rest = name.strip_prefix(PREFIX_OF_AZURE);
+        rest.is_some_and(is_setting) && !BACKENDS.iter().any(|backend| backend.has(name))
+    };
+    let Some(name) = names.find(is_of_none) else {
+        return Ok(());
+    };
+    let error = ConfigError::new(
+        place(name),
+        "belongs to none of python-social-auth's Azure backends",
+    );
+    let prefixes: Vec<String> = BACKENDS.iter().map(|backend| backend.own("…")).collect();
+    Err(error.hint(format!(
+        "begin it as the settings of the backend that is meant: {}",
+        prefixes.join(", ")
+    )))
 }
 
 /// Makes a configuration of the variables alone; `None` if none of a backend is set.
 ///
 /// # Errors
 ///
-/// With the first setting that is wrong, or that the variables of the Azure SDKs name differently.
+/// With the first setting that is wrong, that is no backend's (`SOCIAL_AUTH_AZUREAD_TENANT_V2_OAUTH2_KEY`), or that the
+/// variables of the Azure SDKs name differently.
 pub fn import_environment(environment: &Environment) -> Result<Option<Imported>, ConfigError> {
+    check_names(environment.pairs().map(|(name, _)| name), str::to_owned)?;
     let is_set = |backend: &&Backend| {
         let mut names = SETTINGS.iter().map(|setting| backend.own(setting));
         names.any(|name| environment.get(&name).is_some())
@@ -181,14 +227,18 @@ fn note_unused(imported: &Imported, environment: &Environment, said: &[&str]) ->
 ///
 /// # Errors
 ///
-/// With the first setting that is wrong, by its name, file and line; also where a variable of the same name says something
-/// else.
+/// With the first setting that is wrong, or that is no backend's, by its name, file and line; also where a variable of the
+/// same name says something else.
 pub fn import(file: &File<'_>, environment: &Environment) -> Result<Imported, ConfigError> {
     let (names, star_imports) = if is_json(file) {
         (of_json(file)?, Vec::new())
     } else {
         of_python(file, environment)?
     };
+    check_names(names.keys().map(String::as_str), |name| {
+        let line = names.get(name).map_or(1, |assigned| assigned.line);
+        format!("{name} ({}, line {line})", file.name)
+    })?;
     let settings = Settings::File { file, names };
     let backends = settings.backends();
     if backends.is_empty() {
@@ -311,8 +361,10 @@ impl Settings<'_> {
                 };
                 let from = format!("{name} ({}, line {line})", file.name);
                 let value = value.as_ref().map_err(|reason| {
-                    ConfigError::new(&from, reason)
-                        .hint("write the value itself there, or os.environ[\"NAME\"]")
+                    ConfigError::new(&from, reason).hint(match variable_not_set(reason) {
+                        Some(variable) => set_or_write(variable),
+                        None => "write the value itself there, or os.environ[\"NAME\"]".to_owned(),
+                    })
                 })?;
                 let setting = |text, variable: &Option<String>| Setting {
                     text,
@@ -464,7 +516,7 @@ impl<'a> Importer<'a> {
             from,
             format!("takes the variable {variable}, which is not set"),
         );
-        Some(error.hint(format!("set {variable}, or write the value itself there")))
+        Some(error.hint(set_or_write(variable)))
     }
 
     fn required(&self, backend: &Backend, setting: &str) -> Result<Setting, ConfigError> {
@@ -789,6 +841,16 @@ impl<'a> Importer<'a> {
         }
         Ok(said)
     }
+}
+
+/// The variable that a value is taken from, where that is why there is none.
+fn variable_not_set(reason: &str) -> Option<&str> {
+    let variable = reason.strip_prefix("is taken from the variable ")?;
+    variable.strip_suffix(", which is not set")
+}
+
+fn set_or_write(variable: &str) -> String {
+    format!("set the variable {variable}, or write the value itself there")
 }
 
 /// Why there is no identity for a backend.

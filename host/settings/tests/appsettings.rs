@@ -530,6 +530,39 @@ fn authorities_are_as_microsofts_libraries_read_them() {
             ),
         ),
         (
+            json!({ "Instance": null, "TenantId": null, "Authority": format!("https://{public}/{TENANT}/") }),
+            entra(public),
+        ),
+        // a region's servers
+        (
+            json!({
+                "Instance": null, "TenantId": null,
+                "Authority": format!("https://westus2.login.microsoft.com/{TENANT}/v2.0"),
+            }),
+            entra("westus2.login.microsoft.com"),
+        ),
+        (
+            json!({
+                "Instance": null, "TenantId": null,
+                "Authority": format!("https://contoso.ciamlogin.com/{TENANT}/v2.0/"),
+            }),
+            entra("contoso.ciamlogin.com"),
+        ),
+        (
+            json!({
+                "Instance": null, "TenantId": null,
+                "Authority": "https://login.microsoftonline.com/tfp/fabrikam.onmicrosoft.com/B2C_1_susi/v2.0",
+            }),
+            endpoint(
+                "https://login.microsoftonline.com/tfp/fabrikam.onmicrosoft.com/B2C_1_susi/oauth2/v2.0/token",
+            ),
+        ),
+        // what is in the paths of others is their own
+        (
+            json!({ "Instance": null, "TenantId": null, "Authority": "https://adfs.contoso.example/realms/one/v2.0" }),
+            endpoint("https://adfs.contoso.example/realms/one/oauth2/v2.0/token"),
+        ),
+        (
             json!({ "Instance": "https://adfs.contoso.example/", "TenantId": "adfs" }),
             endpoint("https://adfs.contoso.example/adfs/oauth2/token"),
         ),
@@ -594,6 +627,78 @@ fn authorities_are_as_microsofts_libraries_read_them() {
             [
                 "AzureAd:Authority (appsettings.json, line 1): names no user flow",
                 "TENANT/B2C_1_signin/v2.0",
+            ],
+        ),
+        // a host of Microsoft's has a tenant in its path, and nothing else of an endpoint
+        (
+            json!({
+                "Instance": null, "TenantId": null,
+                "Authority": format!("https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token"),
+            }),
+            [
+                "AzureAd:Authority (appsettings.json, line 1): has more in its path than a tenant",
+                "write it as https://login.microsoftonline.com/TENANT/v2.0",
+            ],
+        ),
+        (
+            json!({
+                "Instance": null, "TenantId": null,
+                "Authority": format!("https://Login.microsoftonline.us:443/{TENANT}/v2.0/.well-known/openid-configuration"),
+            }),
+            [
+                "AzureAd:Authority (appsettings.json, line 1): has more in its path than a tenant",
+                "write it as https://login.microsoftonline.us:443/TENANT/v2.0",
+            ],
+        ),
+        (
+            json!({
+                "Instance": null, "TenantId": null,
+                "Authority": format!("https://westus2.login.microsoft.com/v2.0/{TENANT}"),
+            }),
+            [
+                "AzureAd:Authority (appsettings.json, line 1): has more in its path than a tenant",
+                "write it as https://westus2.login.microsoft.com/TENANT/v2.0",
+            ],
+        ),
+        (
+            json!({
+                "Instance": null, "TenantId": null,
+                "Authority": format!("https://contoso.ciamlogin.com/{TENANT}/v2.0?appid=x"),
+            }),
+            [
+                "AzureAd:Authority (appsettings.json, line 1): has more in its path than a tenant",
+                "write it as https://contoso.ciamlogin.com/TENANT/v2.0",
+            ],
+        ),
+        (
+            json!({
+                "Instance": null, "TenantId": null,
+                "Authority": "https://fabrikam.b2clogin.com/fabrikam.onmicrosoft.com/B2C_1_susi/oauth2/v2.0/token",
+            }),
+            [
+                "AzureAd:Authority (appsettings.json, line 1): has more in its path than a tenant",
+                "write it as https://fabrikam.b2clogin.com/TENANT/B2C_1_signin/v2.0",
+            ],
+        ),
+        (
+            json!({ "Instance": format!("https://login.microsoftonline.com/{TENANT}") }),
+            [
+                "AzureAd:Instance (appsettings.json, line 1): has more than a host",
+                "write it as https://login.microsoftonline.com/, and the tenant as TenantId",
+            ],
+        ),
+        (
+            json!({ "Instance": "https://login.windows.net/tfp/common/", "TenantId": null }),
+            [
+                "AzureAd:Instance (appsettings.json, line 1): has more than a host",
+                "write it as https://login.windows.net/, and the tenant as TenantId",
+            ],
+        ),
+        (
+            json!({ "Instance": "https://contoso.ciamlogin.com/contoso.onmicrosoft.com/v2.0" }),
+            [
+                "AzureAd:Instance (appsettings.json, line 1): has more than a host",
+                "write it as https://contoso.ciamlogin.com/, and the tenant as TenantId",
             ],
         ),
         // the tenant would be asked for at another cloud

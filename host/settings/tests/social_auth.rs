@@ -127,6 +127,82 @@ fn each_backend_becomes_an_identity() {
     );
 }
 
+/// Such a name would be as if nobody had set it, and somebody else would get the token.
+#[test]
+fn a_name_that_is_no_backends_is_an_error_of_that_name() {
+    const SAYS: &str = "belongs to none of python-social-auth's Azure backends";
+    let others = [
+        (format!("{OAUTH2}KEY"), CLIENT),
+        (format!("{OAUTH2}TENANT_ID"), TENANT),
+        (format!("{OAUTH2}SECRET"), "hunter2"),
+    ];
+    for (name, is_of_one) in [
+        ("SOCIAL_AUTH_AZUREAD_TENANT_V2_OAUTH2_KEY", false),
+        (
+            "SOCIAL_AUTH_AZUREAD_TENANT_OAUTH2_V2_CLIENT_ASSERTION_TYPE",
+            false,
+        ),
+        ("SOCIAL_AUTH_AZUREAD_OAUTH2_TENANT_SECRET", false),
+        ("SOCIAL_AUTH_AZUREAD_OAUTH2_V2_TENANT_TENANT_ID", false),
+        ("SOCIAL_AUTH_AZUREAD_OAUTH_TENANT_ID", false),
+        ("SOCIAL_AUTH_AZUREAD_B2C_POLICY", false),
+        ("SOCIAL_AUTH_AZUREAD_KEY", false),
+        // nothing that counts for tokens of the program itself
+        ("SOCIAL_AUTH_AZUREAD_B2C_OAUTH2_ID_KEY", true),
+        ("SOCIAL_AUTH_AZUREAD_OAUTH2_V2_ID_KEY", true),
+        ("SOCIAL_AUTH_AZUREAD_OAUTH2_PIPELINE", true),
+        ("SOCIAL_AUTH_AZUREAD_OTHER_SCOPE", true),
+        ("SOCIAL_AUTH_AZURE_KEY", true),
+        ("SOCIAL_AUTH_GITHUB_KEY", true),
+    ] {
+        for besides in [&[][..], &others] {
+            let besides = besides.iter().map(|(name, value)| (name.as_str(), *value));
+            let pairs: Vec<(&str, &str)> = [(name, "x")].into_iter().chain(besides).collect();
+            let lines: Vec<String> = pairs
+                .iter()
+                .map(|(name, value)| format!("{name} = '{value}'\n"))
+                .collect();
+            let object: serde_json::Map<String, Value> = pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), json!(value)))
+                .collect();
+            let object = Value::Object(object).to_string();
+            for (place, error) in [
+                (name.to_owned(), variables(&pairs).err()),
+                (
+                    format!("{name} (settings.py, line 1)"),
+                    file(&lines.concat(), "settings.py", &[]).err(),
+                ),
+                (
+                    format!("{name} (settings.json, line 1)"),
+                    file(&object, "settings.json", &[]).err(),
+                ),
+            ] {
+                let error = error.unwrap_or_default();
+                let says = error.starts_with(&format!("{place}: {SAYS}; "));
+                assert_eq!(says, !is_of_one, "{place}: {error}");
+                let prefixes = [
+                    "OAUTH2_…",
+                    "OAUTH2_V2_…",
+                    "TENANT_OAUTH2_…",
+                    "V2_TENANT_OAUTH2_…",
+                    "B2C_OAUTH2_…",
+                ];
+                let mut prefixes = prefixes
+                    .iter()
+                    .map(|prefix| format!("SOCIAL_AUTH_AZUREAD_{prefix}"));
+                assert!(
+                    is_of_one || prefixes.all(|prefix| error.contains(&prefix)),
+                    "{error}"
+                );
+            }
+        }
+    }
+    // as the template of a deployment leaves one out
+    let unset = [("SOCIAL_AUTH_AZUREAD_TENANT_V2_OAUTH2_KEY", " ")];
+    assert!(variables(&unset).unwrap().is_none());
+}
+
 /// What is used of several, by social-core 7.0.0.
 #[test]
 fn credentials_have_an_order() {
@@ -785,7 +861,7 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
         (
             "K = os.environ['APP_ID']",
             1,
-            "the variable APP_ID, which is not set",
+            "the variable APP_ID, which is not set; set the variable APP_ID, or write the value itself there",
         ),
         ("K = os.environ", 1, "is no plain value"),
         ("K = 1", 1, "is a number"),
@@ -930,8 +1006,9 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
             "{OAUTH2}KEY = {key}\n{OAUTH2}SECRET = {secret}\n{OAUTH2}TENANT_ID = 'contoso.example'\n"
         );
         let error = file(&module, "settings.py", &[]).unwrap_err();
-        let says =
-            format!("(settings.py, line {line}): takes the variable {variable}, which is not set");
+        let says = format!(
+            "(settings.py, line {line}): takes the variable {variable}, which is not set; set the variable {variable}, or"
+        );
         assert!(error.contains(&says), "{error}");
     }
     // a name that is not needed stops nobody

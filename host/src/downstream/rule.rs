@@ -191,7 +191,10 @@ impl Rule {
         {
             return Err(refusal(
                 &format!("{of_match}.path_prefix"),
-                format!("{prefix:?} is no path that every server reads as it is written"),
+                format!(
+                    "{} is no path that every server reads as it is written",
+                    quoted(prefix)
+                ),
                 "begin with `/`, without dot segments, percent-encoding, doubled slashes, `;`, `?` and `#`",
             ));
         }
@@ -206,7 +209,7 @@ impl Rule {
         {
             return Err(refusal(
                 &format!("{place}.identity"),
-                format!("{identity:?} is no configured identity"),
+                format!("{} is no configured identity", quoted(identity)),
                 "name one of `identities`",
             ));
         }

@@ -29,22 +29,29 @@ impl Permitted {
 
     /// # Errors
     ///
-    /// Of the class [`Configuration`](ErrorClass::Configuration), for an identity that is configured and not among these.
+    /// Of the class [`Configuration`](ErrorClass::Configuration), for an identity that is not among these, whether or not there
+    /// is one of that name.
     pub(super) fn check(&self, provider: &Provider, identity: Option<&str>) -> Result<(), Error> {
         let (Some(permitted), Some(name)) =
             (&self.0, identity.or_else(|| provider.default_identity()))
         else {
             return Ok(());
         };
-        // of one that is not there the provider says that itself
-        if permitted.contains(name) || !provider.has_identity(name) {
+        if permitted.contains(name) {
             return Ok(());
         }
+        // the same of one that is not there: which others there are is not for components to know
+        let known = Vec::from_iter(permitted.iter().map(String::as_str)).join(", ");
         Err(Error::new(
             ErrorClass::Configuration,
-            format!("components may not ask for tokens of the identity `{name}` here"),
+            "components may not ask for tokens of that identity here",
         )
-        .hint("whoever runs them says which identities they may ask for"))
+        .hint(match known.is_empty() {
+            true => "whoever runs them says which identities they may ask for".to_owned(),
+            false => {
+                format!("ask for one of: {known}; whoever runs them says which they may ask for")
+            }
+        }))
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

@@ -477,23 +477,28 @@ fn a_command_asks_for_the_identities_of_the_rules() -> Result<()> {
     };
     let provide = ["--provide", "credential-provider"];
     let (app, other, refused) = ("app: ", "other: ", "configuration");
+    let mut turned_off = rule("other");
+    turned_off["rules"][0]["disabled"] = json!(true);
+    // of a name that nobody has, an application is told no more than of one that is not for it
     for (http, options, expected) in [
-        (None, &[][..], [app, app, refused]),
-        (Some(rule("other")), &[], [refused, refused, other]),
+        (None, &[][..], [app, app, refused, refused]),
+        (Some(rule("other")), &[], [refused, refused, other, refused]),
+        (Some(turned_off), &[], [refused; 4]),
         (
             Some(rule("other")),
             &["--allow-identity", "app"],
-            [app, app, other],
+            [app, app, other, refused],
         ),
-        (None, &["--allow-identity", "*"], [app, app, other]),
+        (
+            None,
+            &["--allow-identity", "*"],
+            [app, app, other, "invalid-request"],
+        ),
     ] {
         let ran = run(http, &[&provide[..], options].concat())?;
         ensure!(ran.code == Some(0), "{}", ran.stderr);
         let lines: Vec<_> = ran.stdout.lines().collect();
-        ensure!(
-            lines.len() == 4 && lines[3] == "invalid-request",
-            "{lines:?}"
-        );
+        ensure!(lines.len() == expected.len(), "{lines:?}");
         for (line, expected) in lines.iter().zip(expected) {
             ensure!(line.starts_with(expected), "{options:?}: {lines:?}");
         }

@@ -430,7 +430,7 @@ fn what_a_setting_may_not_be() {
         ),
         (
             with("/envoy/rules", json!([{"scopes": ["a b"]}])),
-            "envoy.rules[0].scopes: scope `a b`",
+            "envoy.rules[0].scopes: scope has a blank in it",
         ),
     ]);
 }

@@ -23,6 +23,7 @@ use crate::credential::{Credential, CredentialFile, Credentials, Direct};
 use crate::limits::{MAX_USER_TOKENS_MIB, USER_TOKENS_MIB};
 #[cfg(feature = "every-credential")]
 use crate::needs::ServerNeed;
+use crate::text::shown_name;
 
 #[cfg(feature = "key-vault")]
 use certificates::key_vaults;
@@ -92,7 +93,10 @@ impl Config {
         }
         for (name, identity) in &file.identities {
             let place = Place::new(format!("identities.{name}"), &loading);
-            check(place.path(), rules::name(name))?;
+            rules::name(name).or_else(|refusal| {
+                let shown = format!("identities.{}", shown_name(name));
+                check(&shown, Err(refusal))
+            })?;
             let identity = loader.identity(&place, name, identity, None)?;
             identities.insert(name.clone(), Arc::new(identity));
         }
@@ -357,7 +361,10 @@ fn default_identity(
             let known = known.join(", ");
             Err(ConfigError::new(
                 "default_identity",
-                format!("is `{name}`, which is not among the identities"),
+                format!(
+                    "is `{}`, which is not among the identities",
+                    shown_name(&name)
+                ),
             )
             .hint(format!("name one of: {known}")))
         }

@@ -224,7 +224,8 @@ const DEFAULT_FORM: &str =
 /// resource; the filter for Envoy does without that, because the command has read its configuration before.
 fn default_of(scope: &str) -> String {
     if cfg!(feature = "every-credential") {
-        if !rules::names_resource(scope) {
+        // neither is a list, nor what has a password or a signature in it
+        if !rules::names_resource(scope) || scope.contains(['?', '@', ',', '&', '#']) {
             return DEFAULT_FORM.to_owned();
         }
         let parts = scope.rsplit_once('/');

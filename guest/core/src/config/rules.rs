@@ -430,7 +430,7 @@ pub(crate) fn scope(scope: &str) -> Result<(), Refusal> {
     filled_in(scope)?;
     if scope.contains(' ') {
         return Err(Refusal::new(
-            format!("`{scope}` is more than one scope"),
+            "has a blank in it, and is more than one scope",
             "give each scope by itself",
         ));
     }
@@ -439,7 +439,7 @@ pub(crate) fn scope(scope: &str) -> Result<(), Refusal> {
         .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
     {
         return Err(Refusal::new(
-            format!("{scope:?} has a character that a scope may not have (RFC 6749 section 3.3)"),
+            "has a character that a scope may not have (RFC 6749 section 3.3)",
             FORM,
         ));
     }

@@ -11,6 +11,8 @@ use crate::cache::{CacheKey, KeyParts};
 use crate::grant::GrantKey;
 use crate::limits::MAX_RESOLVED;
 use crate::secret::same;
+#[cfg(feature = "every-credential")]
+use crate::text::shown_name;
 use crate::{Error, ErrorClass, GrantKind, TokenRequest, TokenType, config};
 #[cfg(feature = "every-credential")]
 use crate::{Grant, session};
@@ -47,17 +49,7 @@ impl Resolved {
 /// name of an identity.
 #[cfg(feature = "every-credential")]
 fn shown(name: &str) -> String {
-    /// Bytes of a name that people have given.
-    const MOST: usize = 40;
-    /// From so many bytes on, one that mixes digits and letters of both cases looks like a secret.
-    const RANDOM: usize = 12;
-
-    let has = |test: fn(&u8) -> bool| name.as_bytes().iter().any(test);
-    let is_random = name.len() >= RANDOM
-        && has(u8::is_ascii_digit)
-        && has(u8::is_ascii_lowercase)
-        && has(u8::is_ascii_uppercase);
-    match config::rules::name(name).is_ok() && name.len() <= MOST && !is_random {
+    match config::rules::name(name).is_ok() && shown_name(name) == name {
         true => format!("`{name}`"),
         false => NOT_SHOWN.to_owned(),
     }

@@ -162,6 +162,20 @@ fn what_is_missing_or_out_of_place_is_named() {
             ],
         ),
         (
+            vec!["--resource", "https://graph.microsoft.com"],
+            vec![
+                "--resource: belongs to --grant token-exchange, and the grant is client-credentials",
+                "for a token for that resource give --scope RESOURCE/.default; add --grant token-exchange",
+            ],
+        ),
+        (
+            vec!["--audience", "https://graph.microsoft.com"],
+            vec![
+                "--audience: belongs to --grant token-exchange, and the grant is client-credentials",
+                "for a token for that resource give --scope RESOURCE/.default; add --grant token-exchange",
+            ],
+        ),
+        (
             vec!["--grant", "obo"],
             vec![
                 "--assertion-file: is missing: --grant on-behalf-of needs it",

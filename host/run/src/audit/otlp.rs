@@ -248,8 +248,8 @@ impl Target {
         let after = after.and_then(|value| value.to_str().ok()?.parse().ok());
         let answer = Limited::new(response.into_body(), ANSWER).collect().await;
         if status.is_success() {
-            let answer = answer.map(|body| body.to_bytes()).unwrap_or_default();
-            return Ok(Refused::of(&answer));
+            let answer = answer.map(|body| body.to_bytes());
+            return Ok(answer.map_or(Refused::Unreadable, |answer| Refused::of(&answer)));
         }
         Err(Failed {
             why: format!("it answers {status}"),
@@ -271,7 +271,12 @@ enum Refused {
 impl Refused {
     /// By the answer. One without a word of it takes all.
     fn of(answer: &[u8]) -> Self {
-        let answer = serde_json::from_slice::<Value>(answer).unwrap_or_default();
+        if answer.is_empty() {
+            return Self::Records(0);
+        }
+        let Ok(answer @ Value::Object(_)) = serde_json::from_slice::<Value>(answer) else {
+            return Self::Unreadable;
+        };
         let refused = match answer.pointer("/partialSuccess/rejectedLogRecords") {
             None | Some(Value::Null) => return Self::Records(0),
             // a number of 64 bits is a text in the JSON of protobuf
@@ -495,8 +500,6 @@ mod tests {
         for answer in [
             "",
             "{}",
-            "ok",
-            "[1]",
             r#"{"partialSuccess":{}}"#,
             r#"{"partialSuccess":7}"#,
         ] {
@@ -505,6 +508,15 @@ mod tests {
                 Refused::Records(0),
                 "{answer}"
             );
+        }
+        for answer in [
+            "ok",
+            "[1]",
+            "<html>sign in</html>",
+            r#"{"partialSuccess":{"rejectedLogRecords":"3","errorM"#,
+        ] {
+            let refused = Refused::of(answer.as_bytes());
+            assert_eq!(refused, Refused::Unreadable, "{answer}");
         }
     }
 

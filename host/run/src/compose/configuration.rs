@@ -7,7 +7,7 @@ use edgepass_core::{Config, ConfigError, Environment};
 use edgepass_rules::http::HttpSettings;
 use edgepass_settings::formats::{Document, Format};
 use serde_json::Value;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::failure::Failure;
 use crate::read;
@@ -27,10 +27,10 @@ pub(super) fn configuration(
         .map_err(|reason| Failure::setup(format!("{shown} {reason}")).hint("write it as UTF-8"))?;
     let document = Document::read(text, Format::of_path(path), Some(&shown));
     let document = document.map_err(|error| wrong(&error))?;
-    let value: Option<Value> = serde_json::from_str(document.json()).ok();
-    let value = value.unwrap_or_default();
+    let value = Parsed::of(document.json());
     let config = load(document.json(), []).map_err(|error| {
-        let is_of_variables = is_of_variables(&error, document.json(), &value);
+        let trusted = std::env::var(Environment::EDGEPASS_AUTHORITY_HOSTS).ok();
+        let is_of_variables = is_of_variables(&error, document.json(), &value.0, trusted);
         let failure = wrong(&document.explain(error));
         match is_of_variables {
             // what is said of a variable would mislead
@@ -43,7 +43,7 @@ pub(super) fn configuration(
     if has_filter {
         HttpSettings::check(&config).map_err(|error| wrong(&document.explain(error)))?;
     }
-    if let Some(setting) = secret(&value, &names_of_secrets()) {
+    if let Some(setting) = secret(&value.0, &names_of_secrets()) {
         return Err(Failure::setup(format!(
             "{shown}: {setting} is a secret, and a component is copied around as any file is"
         ))
@@ -61,6 +61,31 @@ pub(super) fn configuration(
     Ok(Zeroizing::new(document.json().to_owned()))
 }
 
+/// A document in parts, which are gone from memory with it: any text of it may be a secret.
+struct Parsed(Value);
+
+impl Parsed {
+    /// Nothing of one that cannot be read, about which there is more to say.
+    fn of(json: &str) -> Self {
+        Self(serde_json::from_str(json).unwrap_or_default())
+    }
+}
+
+impl Drop for Parsed {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(fields) => fields.values_mut().for_each(wipe),
+        _ => {}
+    }
+}
+
 fn load(
     json: &str,
     variables: impl IntoIterator<Item = (String, String)>,
@@ -69,8 +94,14 @@ fn load(
 }
 
 /// Whether a mistake is that nothing is read from variables: with a value for each that may be meant it is another one,
-/// or none.
-fn is_of_variables(error: &ConfigError, json: &str, document: &Value) -> bool {
+/// or none. `trusted` is what the variable of authority hosts has here.
+fn is_of_variables(
+    error: &ConfigError,
+    json: &str,
+    document: &Value,
+    trusted: Option<String>,
+) -> bool {
+    const TRUSTED: &str = Environment::EDGEPASS_AUTHORITY_HOSTS;
     const OF_WORKLOADS: [(&str, &str); 4] = [
         ("EDGEPASS_ALLOW_EXECUTABLES", "1"),
         (
@@ -91,10 +122,19 @@ fn is_of_variables(error: &ConfigError, json: &str, document: &Value) -> bool {
     variables(document, &mut named);
     let named = named.into_iter().map(|name| (name, "stand-in".to_owned()));
     let known = OF_WORKLOADS.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    match load(json, named.chain(known)) {
-        Ok(_) => true,
-        Err(other) => other != *error,
-    }
+    let pairs: Vec<(String, String)> = named.chain(known).collect();
+    let trusted = trusted.map(|hosts| (TRUSTED.to_owned(), hosts));
+    let with_hosts = trusted.map(|trusted| [pairs.as_slice(), &[trusted]].concat());
+    [Some(pairs), with_hosts]
+        .into_iter()
+        .flatten()
+        .any(|pairs| {
+            match load(json, pairs) {
+                Ok(_) => true,
+                // what is wrong with that variable itself is nothing of the document's
+                Err(other) => other != *error && other.setting != TRUSTED,
+            }
+        })
 }
 
 /// The variables that a document takes something from.
@@ -150,9 +190,12 @@ fn beyond_standalone(config: &Config) -> Option<(String, &'static str)> {
 }
 
 fn wrong(error: &ConfigError) -> Failure {
-    let failure = Failure::setup(error.to_string());
+    let place = error.place.as_ref();
+    let place = place.map_or_else(String::new, |place| format!(" ({place})"));
+    let failure = Failure::setup(format!("{}: {}{place}", error.setting, error.message));
     match &error.hint {
-        Some(hint) => failure.hint(hint.as_str()),
+        // the variable would count where the document is made, and not where the whole runs
+        Some(hint) => failure.hint(hint.replace(" or EDGEPASS_AUTHORITY_HOSTS", "")),
         None => failure,
     }
 }
@@ -205,9 +248,11 @@ fn secret(document: &Value, names: &BTreeSet<String>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::json;
 
-    use super::{beyond_standalone, is_of_variables, load, names_of_secrets, secret};
+    use super::{
+        Parsed, beyond_standalone, is_of_variables, load, names_of_secrets, secret, wipe, wrong,
+    };
 
     /// A document with one identity that has these fields besides.
     fn document(fields: &str) -> String {
@@ -255,13 +300,72 @@ mod tests {
             ),
         ] {
             let error = load(&json, []).unwrap_err();
-            let value: Value = serde_json::from_str(&json).unwrap_or_default();
-            assert_eq!(
-                is_of_variables(&error, &json, &value),
-                expected,
-                "{json}: {error}"
-            );
+            let value = Parsed::of(&json);
+            // which it is not about
+            for trusted in [None, Some("idp.example"), Some("https://idp.example")] {
+                let trusted = trusted.map(str::to_owned);
+                assert_eq!(
+                    is_of_variables(&error, &json, &value.0, trusted),
+                    expected,
+                    "{json}: {error}"
+                );
+            }
         }
+    }
+
+    #[test]
+    fn hosts_that_a_variable_trusts_are_to_be_written_down() {
+        for (fields, trusted, expected) in [
+            (
+                r#""tenant_id": "t.example", "authority_host": "https://idp.example""#,
+                Some("idp.example"),
+                true,
+            ),
+            (
+                r#""token_endpoint": "https://idp.example/token""#,
+                Some("other.example, idp.example"),
+                true,
+            ),
+            (
+                r#""token_endpoint": "https://idp.example/token""#,
+                Some("other.example"),
+                false,
+            ),
+            // wrong itself, and it is not read where the whole runs
+            (
+                r#""token_endpoint": "https://idp.example/token""#,
+                Some("https://idp.example"),
+                false,
+            ),
+            (
+                r#""token_endpoint": "https://idp.example/token""#,
+                None,
+                false,
+            ),
+        ] {
+            let json = document(&format!(
+                r#"{fields}, "client_id": "c", "credential": {{"federated_token_file": {{"path": "/t"}}}}"#
+            ));
+            let error = load(&json, []).unwrap_err();
+            let value = Parsed::of(&json);
+            let found = is_of_variables(&error, &json, &value.0, trusted.map(str::to_owned));
+            assert_eq!(found, expected, "{fields}, {trusted:?}: {error}");
+            // nor is the variable recommended
+            let said = format!("{:?}", wrong(&error));
+            assert!(said.contains("to authority_hosts"), "{said}");
+            assert!(!said.contains("EDGEPASS_AUTHORITY_HOSTS"), "{said}");
+        }
+    }
+
+    #[test]
+    fn all_texts_of_a_document_are_wiped() {
+        let mut value =
+            json!({ "a": "hunter2", "b": [{ "c": "hunter2" }, "hunter2"], "d": 1, "e": null });
+        wipe(&mut value);
+        assert_eq!(
+            value,
+            json!({ "a": "", "b": [{ "c": "" }, ""], "d": 1, "e": null })
+        );
     }
 
     #[test]

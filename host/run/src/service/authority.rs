@@ -1,6 +1,6 @@
 //! For which host a request is (RFC 9112 section 3.2).
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 
 use http::header::HOST;
 use http::uri::{Authority, Scheme};
@@ -16,9 +16,7 @@ pub(super) fn settle<B>(request: &mut Request<B>, local: SocketAddr) -> bool {
     }
     let is_bare = match host {
         Some(host) if !host.is_empty() => {
-            let authority = host.to_str().ok();
-            let authority = authority.and_then(|host| host.parse::<Authority>().ok());
-            if authority.is_none_or(|authority| authority.as_str().contains('@')) {
+            if !host.to_str().is_ok_and(is_host_and_port) {
                 return false;
             }
             false
@@ -28,7 +26,10 @@ pub(super) fn settle<B>(request: &mut Request<B>, local: SocketAddr) -> bool {
         None if request.version() < Version::HTTP_11 => true,
         None => return false,
     };
-    if !is_bare || request.uri().authority().is_some() {
+    if let Some(authority) = request.uri().authority() {
+        return is_host_and_port(authority.as_str());
+    }
+    if !is_bare {
         return true;
     }
     let mut parts = request.uri().clone().into_parts();
@@ -40,6 +41,29 @@ pub(super) fn settle<B>(request: &mut Request<B>, local: SocketAddr) -> bool {
             true
         }
         Err(_) => false,
+    }
+}
+
+/// `uri-host [ ":" port ]`, without a user name (RFC 9110 section 4.2.4).
+fn is_host_and_port(text: &str) -> bool {
+    let is_port = |rest: &str| {
+        let port = rest.strip_prefix(':');
+        let is_number = |port: &str| {
+            port.is_empty()
+                || (port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
+        };
+        rest.is_empty() || port.is_some_and(is_number)
+    };
+    if text.parse::<Authority>().is_err() || text.contains('@') {
+        return false;
+    }
+    match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some((address, rest))) => address.parse::<Ipv6Addr>().is_ok() && is_port(rest),
+        Some(None) => false,
+        None => {
+            let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            !host.is_empty() && !host.contains(['[', ']']) && is_port(port)
+        }
     }
 }
 
@@ -76,6 +100,17 @@ mod tests {
             (new, "/x", vec!["a b"], None),
             (new, "/x", vec!["a.example/y"], None),
             (new, "/x", vec!["\u{e4}.example"], None),
+            (new, "/x", vec!["[::1]:80"], Some("/x")),
+            (new, "/x", vec!["a.example:"], Some("/x")),
+            (new, "/x", vec!["a:x"], None),
+            (new, "/x", vec!["a:-1"], None),
+            (new, "/x", vec!["a:65536"], None),
+            (new, "/x", vec![":80"], None),
+            (new, "/x", vec!["[::1]x"], None),
+            (new, "/x", vec!["[::1]:x"], None),
+            (new, "/x", vec!["[zz]"], None),
+            (new, "/x", vec!["[]"], None),
+            (new, "http://u:p@b.example/x", vec!["b.example"], None),
         ] {
             let mut request = Request::new(());
             *request.version_mut() = version;

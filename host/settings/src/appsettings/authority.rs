@@ -1,9 +1,19 @@
 //! Where a client is asked for tokens.
 
 use edgepass_core::ConfigError;
+use edgepass_core::authority::CLOUDS;
 
-use crate::draft::{Draft, Node, Object};
+use crate::draft::{Draft, Node, Object, is_microsofts};
 use crate::layers::Setting;
+
+/// What may come before the tenant in a path of Azure AD B2C.
+const TFP: &str = "tfp";
+
+/// How B2C's hosts end, each of which is one tenant's.
+const B2C: &str = ".b2clogin.com";
+
+/// What comes last in the path of an authority.
+const VERSION: &str = "v2.0";
 
 /// How a client is asked for tokens.
 pub(super) struct Client {
@@ -50,6 +60,38 @@ impl Url {
             from,
         }
     }
+
+    /// `https://host`, and `https://host/tfp` of B2C: of Microsoft's hosts the tenant comes next.
+    pub(super) fn of_instance(setting: &Setting) -> Result<Self, ConfigError> {
+        let url = Self::of(setting)?;
+        let is_bare = match url.path.as_slice() {
+            [] => true,
+            [part] => part == TFP,
+            _ => false,
+        };
+        if url.is_microsofts() && !is_bare {
+            return Err(
+                ConfigError::new(&url.from, "has more than a host").hint(format!(
+                    "write it as https://{}/, and the tenant as TenantId",
+                    url.authority
+                )),
+            );
+        }
+        Ok(url)
+    }
+
+    /// Whether its host is one of Microsoft's, of which it is known what may be in a path: that of a cloud, also with a region
+    /// before it, or of a tenant.
+    fn is_microsofts(&self) -> bool {
+        let host = self.authority.as_str();
+        let host = host.strip_suffix(":443").unwrap_or(host);
+        let is_clouds = |host: &str| {
+            let mut clouds = CLOUDS.iter();
+            clouds.any(|cloud| cloud.network_host == host || cloud.aliases.contains(&host))
+        };
+        let global = host.split_once('.').map(|(_, global)| global);
+        is_clouds(host) || global.is_some_and(is_clouds) || is_microsofts(host)
+    }
 }
 
 /// Where a client is asked for tokens, in Microsoft's terms.
@@ -67,8 +109,13 @@ pub(super) fn of_authority(setting: &Setting) -> Result<Place, ConfigError> {
 
     let mut url = Url::of(setting)?;
     let from = setting.from.clone();
-    url.path.retain(|part| part != "v2.0");
-    if url.path.first().is_some_and(|part| part == "tfp") {
+    let is_microsofts = url.is_microsofts();
+    if is_microsofts {
+        url.path.pop_if(|part| part == VERSION);
+    } else {
+        url.path.retain(|part| part != VERSION);
+    }
+    if url.path.first().is_some_and(|part| part == TFP) {
         url.path.remove(0);
     }
     let is_policy = |part: &String| part.to_lowercase().starts_with("b2c_");
@@ -83,6 +130,17 @@ pub(super) fn of_authority(setting: &Setting) -> Result<Place, ConfigError> {
             ));
         }
     };
+    // of a token endpoint, or of a document about the server
+    if is_microsofts && !url.path.is_empty() {
+        let is_b2c = policy.is_some() || url.authority.ends_with(B2C);
+        let policy = if is_b2c { "B2C_1_signin/" } else { "" };
+        return Err(
+            ConfigError::new(&from, "has more in its path than a tenant").hint(format!(
+                "write it as https://{}/TENANT/{policy}{VERSION}",
+                url.authority
+            )),
+        );
+    }
     Ok(Place {
         url,
         tenant,
@@ -95,7 +153,7 @@ impl Place {
     /// Whether it is Azure AD B2C, which issues tokens by a user flow alone, and none is named. Under a domain of somebody's own
     /// it cannot be told from Entra ID.
     pub(super) fn lacks_policy(&self) -> bool {
-        self.policy.is_none() && self.url.authority.ends_with(".b2clogin.com")
+        self.policy.is_none() && self.url.authority.ends_with(B2C)
     }
 
     /// The fields of a client that say where it is asked.
@@ -107,7 +165,7 @@ impl Place {
             policy,
         } = self;
         draft.trust_microsoft(&url.authority);
-        if url.path.first().is_some_and(|part| part == "tfp") {
+        if url.path.first().is_some_and(|part| part == TFP) {
             url.path.remove(0);
         }
         let is_adfs = tenant.eq_ignore_ascii_case("adfs");
@@ -130,7 +188,7 @@ impl Place {
         }
         let mut path = url.path;
         if policy.is_some() {
-            path.push("tfp".to_owned());
+            path.push(TFP.to_owned());
         }
         path.push(tenant);
         path.extend(policy);

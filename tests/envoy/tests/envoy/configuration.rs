@@ -284,7 +284,7 @@ fn each_setting_of_the_wrong_kind_is_named() {
             (json!({"format": "{token}{token}"}), "format: is not"),
             (
                 json!({"scopes": ["a b"]}),
-                "scopes: scope `a b` is more than one",
+                "scopes: scope has a blank in it",
             ),
         ]
         .map(|(rule, expected)| {

@@ -21,7 +21,7 @@ use super::shapes::{ForEveryBuild, Unread};
 use super::{Choice, DOCUMENT, Object};
 use crate::config::error::ConfigError;
 use crate::json::Json;
-use crate::text::printable;
+use crate::text::{printable, shown_name};
 use crate::{Secret, Table};
 
 /// The fields of an object that have not been taken yet. A field that is wrong is treated as absent, and the first such
@@ -361,11 +361,11 @@ fn check_fields(path: String, value: Json, known: &[&str]) -> Result<Fields, Con
         .iter()
         .find(|(name, _)| !known.contains(&name.as_str()));
     if let Some((name, _)) = unknown {
-        let name = printable(name, MAX_NAME_CHARS);
-        let hint = misspelt(&name, known);
+        let name = shown_name(name);
+        let hint = misspelt(name, known);
         let known = known.join("`, `");
         return Err(ConfigError::new(
-            join(&path, &name),
+            join(&path, name),
             format!("unknown field `{name}`, expected one of `{known}`"),
         )
         .hint(hint));
