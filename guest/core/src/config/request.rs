@@ -341,7 +341,7 @@ mod tests {
             (&["/.default"][..], "names no resource"),
             (
                 &["https://a.example/.default https://b.example/.default"][..],
-                "more than one scope",
+                "a blank in it",
             ),
             (&["https://a.example/.default\n"][..], "may not have"),
             (&["https://a.example/\\/.default"][..], "may not have"),

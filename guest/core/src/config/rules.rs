@@ -430,7 +430,7 @@ pub(crate) fn scope(scope: &str) -> Result<(), Refusal> {
     filled_in(scope)?;
     if scope.contains(' ') {
         return Err(Refusal::new(
-            "has a blank in it, and is more than one scope",
+            "has a blank in it",
             "give each scope by itself",
         ));
     }
@@ -730,7 +730,7 @@ mod tests {
             ],
             &[
                 ("", "empty"),
-                ("a b", "more than one scope"),
+                ("a b", "a blank in it"),
                 ("a\"b", "RFC 6749"),
                 ("a\\b", "RFC 6749"),
                 ("a\tb", "RFC 6749"),
