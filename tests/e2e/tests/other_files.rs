@@ -153,7 +153,7 @@ fn no_option_repeats_a_secret_in_the_place_of_its_value() -> Result<()> {
     let application = component(&lab, "(component)")?;
     for secret in [
         "abc8Q~0123456789abcdefghijklmnopqrstuvwx",
-        "eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ.c2lnbmF0dXJl",
+        "eyJvd24iOiJvZi10aGlzLXRlc3QifQ.eyJhIjoxfQ.c2lnbmF0dXJl",
         "Sup3r+Secret/Value==",
     ] {
         for (command, options) in [
