@@ -147,6 +147,7 @@ mod provider;
 mod proxy;
 mod roots;
 mod runtime;
+mod secret_json;
 mod servers;
 mod settings;
 mod sources;
@@ -177,4 +178,6 @@ pub use edgepass_core::{
 pub use edgepass_core::{AuthorizationCode, TokenExchange, token_types};
 pub use edgepass_core::{challenge, config, needs};
 pub use provider::{BuildError, Builder, Limits, Provider, Stats, process_environment};
+#[doc(hidden)]
+pub use secret_json::SecretJson;
 pub use settings::AppSettings;

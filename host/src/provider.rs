@@ -25,7 +25,6 @@ pub use builder::{Builder, Limits};
 use calls::{Flights, unexpected_answer};
 pub use environment::process_environment;
 pub use error::BuildError;
-pub(crate) use told::wipe;
 
 /// Access tokens from the credential component.
 ///

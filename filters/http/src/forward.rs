@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use edgepass_core::challenge::refused;
 use edgepass_core::{Error, ErrorClass};
-use edgepass_rules::http::{HttpRule, refused};
+use edgepass_rules::http::HttpRule;
 use wit_bindgen::FutureWriter;
 
 use crate::audit::Entry;

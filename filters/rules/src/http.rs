@@ -9,7 +9,7 @@ use edgepass_core::matching::{
     is_method_of_rule, is_plain,
 };
 use edgepass_core::needs::{Permission, Scheme};
-use edgepass_core::{Config, Error, ErrorClass, GrantKind, TokenRequest, challenge};
+use edgepass_core::{Config, Error, ErrorClass, GrantKind, TokenRequest};
 
 use crate::rule::{MAX_RULES, Question, check_header};
 use crate::settings::refusal;
@@ -174,34 +174,6 @@ impl HttpRule {
             )
         })
     }
-}
-
-/// Whether an answer refuses the token: a 401, and a 403 that asks for claims. In that case the challenge, if it has one:
-/// of several that with claims (RFC 9110 section 11.6.1 permits several headers, and several challenges in each). Of other
-/// answers nobody asks for the values of `www-authenticate`.
-pub fn refused(
-    status: u16,
-    www_authenticate: impl FnOnce() -> Vec<Vec<u8>>,
-) -> Option<Option<String>> {
-    if !matches!(status, 401 | 403) {
-        return None;
-    }
-    let values = www_authenticate();
-    let values = values.iter();
-    let values = values.filter_map(|value| std::str::from_utf8(value).ok());
-    let challenges = values.filter_map(|value| {
-        let challenge = challenge::from_www_authenticate(value)?;
-        let asks =
-            challenge.claims.is_some() || challenge.error.as_deref() == Some("insufficient_claims");
-        Some((value, asks, challenge.claims.is_some()))
-    });
-    let challenges: Vec<_> = challenges.collect();
-    let is_refusal = status == 401 || challenges.iter().any(|(_, asks, _)| *asks);
-    is_refusal.then(|| {
-        let with_claims = challenges.iter().find(|(_, _, has)| *has);
-        let chosen = with_claims.or(challenges.first());
-        chosen.map(|(value, ..)| (*value).to_owned())
-    })
 }
 
 fn check_rule(index: usize, file: &HttpRuleFile, config: &Config) -> Result<HttpRule, ConfigError> {

@@ -86,6 +86,35 @@ pub fn from_www_authenticate(value: &str) -> Option<Challenge> {
     (chosen < bearers.len()).then(|| bearers.swap_remove(chosen))
 }
 
+/// Whether an answer refuses the token of its request: a 401, and a 403 that asks for claims. In that case the challenge, if it
+/// has one. There may be several headers, and several challenges in each (RFC 9110 section 11.6.1): what is wrong with one is
+/// no matter for the others, and the first that has claims counts, then the first that asks for some, then the first of all.
+/// Of answers with another status nobody asks for the values of `www-authenticate`.
+pub fn refused(
+    status: u16,
+    www_authenticate: impl FnOnce() -> Vec<Vec<u8>>,
+) -> Option<Option<String>> {
+    if !matches!(status, 401 | 403) {
+        return None;
+    }
+    let values = www_authenticate();
+    let values = values.iter();
+    let values = values.filter_map(|value| std::str::from_utf8(value).ok());
+    let challenges = values.filter_map(|value| {
+        let challenge = from_www_authenticate(value)?;
+        let has_claims = challenge.claims.is_some();
+        let asks = has_claims || challenge.error.as_deref() == Some("insufficient_claims");
+        Some((value, asks, has_claims))
+    });
+    let challenges: Vec<_> = challenges.collect();
+    let asking = challenges.iter().find(|(_, asks, _)| *asks);
+    (status == 401 || asking.is_some()).then(|| {
+        let with_claims = challenges.iter().find(|(_, _, has)| *has);
+        let chosen = with_claims.or(asking).or(challenges.first());
+        chosen.map(|(value, ..)| (*value).to_owned())
+    })
+}
+
 /// The `WWW-Authenticate` value that tells a caller what is to be satisfied first: the claims of a challenge, as Entra's
 /// clients read them, or a person's consent or sign-in (RFC 6750 section 3).
 pub fn to_www_authenticate(claims: Option<&str>) -> String {
@@ -246,6 +275,41 @@ mod tests {
 
     const CLAIMS: &str =
         r#"{"access_token":{"nbf":{"essential":true,"value":"1790000000"},"x":"?>~"}}"#;
+
+    #[test]
+    fn an_answer_refuses_a_token_or_does_not() {
+        const CLAIMS: &str = "Bearer error=\"insufficient_claims\", claims=\"eyJhIjp7fX0=\"";
+        const BARE: &str = "Bearer error=\"insufficient_claims\"";
+        const SCOPE: &str = "Bearer error=\"insufficient_scope\"";
+        for (status, values, expected) in [
+            (200, &[CLAIMS][..], None),
+            (401, &[], Some(None)),
+            (401, &["Negotiate"], Some(None)),
+            (401, &["Bearer"], Some(Some("Bearer"))),
+            (401, &["Basic realm=\"x\"", CLAIMS], Some(Some(CLAIMS))),
+            (401, &["Bearer", CLAIMS], Some(Some(CLAIMS))),
+            (401, &["Bearer", BARE], Some(Some(BARE))),
+            (401, &["Bearer realm=\"no end", CLAIMS], Some(Some(CLAIMS))),
+            (401, &["\u{e9}", CLAIMS], Some(Some(CLAIMS))),
+            (403, &[], None),
+            (403, &["Bearer"], None),
+            (403, &[SCOPE], None),
+            (403, &[BARE], Some(Some(BARE))),
+            (403, &[CLAIMS], Some(Some(CLAIMS))),
+            (403, &["Bearer", CLAIMS], Some(Some(CLAIMS))),
+            // which scopes are missing is one thing, and which claims another
+            (403, &[SCOPE, BARE], Some(Some(BARE))),
+            (407, &[CLAIMS], None),
+            (500, &[], None),
+        ] {
+            let headers = || {
+                let values = values.iter();
+                values.map(|value| value.as_bytes().to_vec()).collect()
+            };
+            let expected = expected.map(|challenge: Option<&str>| challenge.map(str::to_owned));
+            assert_eq!(refused(status, headers), expected, "{status} {values:?}");
+        }
+    }
 
     #[test]
     fn claims_come_as_json_or_base64_of_it() {

@@ -28,7 +28,7 @@ use super::{OpenError, Snapshot, decode};
 use crate::egress::Egress;
 use crate::instance::OwnCalls;
 use crate::limits;
-use crate::provider::wipe;
+use crate::secret_json::SecretJson;
 
 /// Characters of a vault's words that are shown.
 const MAX_WORDS_CHARS: usize = 400;
@@ -278,22 +278,16 @@ const KEY: Asked = Asked {
 };
 
 /// An answer, which may have a key in it.
-struct Answer(Value);
+struct Answer(SecretJson);
 
 impl Answer {
     fn text(&self, pointer: &str) -> Option<&str> {
-        let text = self.0.pointer(pointer)?.as_str()?;
+        let text = self.0.0.pointer(pointer)?.as_str()?;
         (!text.is_empty()).then_some(text)
     }
 
     fn flag(&self, pointer: &str) -> Option<bool> {
-        self.0.pointer(pointer)?.as_bool()
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        wipe(&mut self.0);
+        self.0.0.pointer(pointer)?.as_bool()
     }
 }
 
@@ -419,7 +413,7 @@ impl Vault {
         before.push(sent);
         if status == StatusCode::OK {
             return match answer {
-                Answer(Value::Object(_)) => Ok(answer),
+                Answer(SecretJson(Value::Object(_))) => Ok(answer),
                 _ => Err(Failure::refused(format!(
                     "who answers at {} is no Key Vault: check {}",
                     self.authority,
@@ -489,7 +483,9 @@ impl Vault {
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(|e| self.silent(&e))?;
         let body = Zeroizing::new(Vec::from(body.to_bytes()));
-        let answer = Answer(serde_json::from_slice(&body).unwrap_or_default());
+        let answer = Answer(SecretJson(
+            serde_json::from_slice(&body).unwrap_or_default(),
+        ));
         Ok((head.status, head.headers, answer))
     }
 

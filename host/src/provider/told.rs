@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 #[cfg(feature = "token-store")]
 use edgepass_core::config::TokenStoreFile;
 use edgepass_core::{ConfigError, Environment, Needs, Secret, without_byte_order_mark};
-use zeroize::Zeroize as _;
 
 use super::error::BuildError;
+use crate::secret_json::{SecretJson, wipe};
 
 /// What the component is told: its configuration, and the variables that something was taken from. Not the rest of a
 /// process's environment.
@@ -50,16 +50,15 @@ pub(super) fn with_token_store(document: Option<&str>, store: &TokenStoreFile) -
         "key_prefix": key_prefix, "users": users,
     });
     let text = without_byte_order_mark(document.unwrap_or("{}"));
-    let mut document: serde_json::Value = serde_json::from_str(text).ok()?;
+    let mut document = SecretJson(serde_json::from_str(text).ok()?);
     let host = document
+        .0
         .as_object_mut()?
         .entry("host")
         .or_insert_with(|| serde_json::json!({}));
     host.as_object_mut()?
         .insert("token_store".to_owned(), section);
-    let whole = Secret::new(document.to_string());
-    wipe(&mut document);
-    Some(whole)
+    Some(Secret::new(document.0.to_string()))
 }
 
 /// The configuration without the private keys that it has in it: those stay in the host.
@@ -67,8 +66,8 @@ pub(super) fn without_keys(document: &str) -> Result<Secret, BuildError> {
     let unreadable =
         |e: serde_json::Error| ConfigError::new("configuration", format!("not JSON: {e}"));
     let text = without_byte_order_mark(document);
-    let mut document: serde_json::Value = serde_json::from_str(text).map_err(unreadable)?;
-    let certificates = document.get_mut("certificates");
+    let mut document = SecretJson(serde_json::from_str(text).map_err(unreadable)?);
+    let certificates = document.0.get_mut("certificates");
     let certificates = certificates.and_then(serde_json::Value::as_object_mut);
     for files in certificates.into_iter().flat_map(|map| map.values_mut()) {
         if let Some(base64) = files.get_mut("certificate_base64") {
@@ -76,16 +75,5 @@ pub(super) fn without_keys(document: &str) -> Result<Secret, BuildError> {
             *base64 = serde_json::Value::from("kept by the host");
         }
     }
-    let shown = Secret::new(document.to_string());
-    wipe(&mut document);
-    Ok(shown)
-}
-
-pub(crate) fn wipe(value: &mut serde_json::Value) {
-    match value {
-        serde_json::Value::String(text) => text.zeroize(),
-        serde_json::Value::Array(items) => items.iter_mut().for_each(wipe),
-        serde_json::Value::Object(fields) => fields.values_mut().for_each(wipe),
-        _ => {}
-    }
+    Ok(Secret::new(document.0.to_string()))
 }

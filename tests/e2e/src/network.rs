@@ -21,7 +21,10 @@ type Sent = Result<
 
 impl Default for Network {
     fn default() -> Self {
-        Self(Client::builder(TokioExecutor::new()).build_http())
+        let mut connector = HttpConnector::new();
+        // a benchmark has it too, and would measure the delay
+        connector.set_nodelay(true);
+        Self(Client::builder(TokioExecutor::new()).build(connector))
     }
 }
 

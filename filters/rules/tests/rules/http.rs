@@ -1,7 +1,7 @@
 //! The section `http`: what is refused before the first request, and which request gets a token.
 
 use edgepass_core::{Config, Environment, ErrorClass};
-use edgepass_rules::http::{HttpRequest, HttpSettings, refused};
+use edgepass_rules::http::{HttpRequest, HttpSettings};
 use serde_json::{Value, json};
 
 use super::support::document;
@@ -291,34 +291,6 @@ fn where_the_provider_gets_its_tokens_is_not_for_others() {
             .unwrap()
             .is_none()
     );
-}
-
-#[test]
-fn an_answer_refuses_a_token_or_does_not() {
-    const CLAIMS: &str = "Bearer error=\"insufficient_claims\", claims=\"eyJhIjp7fX0=\"";
-    for (status, challenges, expected) in [
-        (200, &[CLAIMS][..], None),
-        (401, &[], Some(None)),
-        (401, &["Bearer"], Some(Some("Bearer"))),
-        (401, &["Basic realm=\"x\""], Some(None)),
-        (401, &["Bearer", CLAIMS], Some(Some(CLAIMS))),
-        (401, &["Basic realm=\"no end", CLAIMS], Some(Some(CLAIMS))),
-        (403, &[], None),
-        (403, &["Bearer error=\"insufficient_scope\""], None),
-        (403, &["Bearer", CLAIMS], Some(Some(CLAIMS))),
-        (407, &["Bearer"], None),
-    ] {
-        let values: Vec<_> = challenges
-            .iter()
-            .map(|value| value.as_bytes().to_vec())
-            .collect();
-        let expected = expected.map(|challenge: Option<&str>| challenge.map(str::to_owned));
-        assert_eq!(
-            refused(status, || values),
-            expected,
-            "{status} {challenges:?}"
-        );
-    }
 }
 
 /// The spellings of hosts that are tried with every caller of the one judge.

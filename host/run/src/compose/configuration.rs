@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use edgepass::SecretJson;
 use edgepass_core::{Config, ConfigError, Environment};
 use edgepass_rules::http::HttpSettings;
 use edgepass_settings::formats::{Document, Format};
 use serde_json::Value;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::read;
@@ -27,7 +28,8 @@ pub(super) fn configuration(
         .map_err(|reason| Failure::setup(format!("{shown} {reason}")).hint("write it as UTF-8"))?;
     let document = Document::read(text, Format::of_path(path), Some(&shown));
     let document = document.map_err(|error| wrong(&error))?;
-    let value = Parsed::of(document.json());
+    // nothing of one that cannot be read, about which there is more to say
+    let value = SecretJson(serde_json::from_str(document.json()).unwrap_or_default());
     let config = load(document.json(), []).map_err(|error| {
         let trusted = std::env::var(Environment::EDGEPASS_AUTHORITY_HOSTS).ok();
         let is_of_variables = is_of_variables(&error, document.json(), &value.0, trusted);
@@ -59,31 +61,6 @@ pub(super) fn configuration(
         ));
     }
     Ok(Zeroizing::new(document.json().to_owned()))
-}
-
-/// A document in parts, which are gone from memory with it: any text of it may be a secret.
-struct Parsed(Value);
-
-impl Parsed {
-    /// Nothing of one that cannot be read, about which there is more to say.
-    fn of(json: &str) -> Self {
-        Self(serde_json::from_str(json).unwrap_or_default())
-    }
-}
-
-impl Drop for Parsed {
-    fn drop(&mut self) {
-        wipe(&mut self.0);
-    }
-}
-
-fn wipe(value: &mut Value) {
-    match value {
-        Value::String(text) => text.zeroize(),
-        Value::Array(items) => items.iter_mut().for_each(wipe),
-        Value::Object(fields) => fields.values_mut().for_each(wipe),
-        _ => {}
-    }
 }
 
 fn load(
@@ -248,11 +225,9 @@ fn secret(document: &Value, names: &BTreeSet<String>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use edgepass::SecretJson;
 
-    use super::{
-        Parsed, beyond_standalone, is_of_variables, load, names_of_secrets, secret, wipe, wrong,
-    };
+    use super::{beyond_standalone, is_of_variables, load, names_of_secrets, secret, wrong};
 
     /// A document with one identity that has these fields besides.
     fn document(fields: &str) -> String {
@@ -300,7 +275,7 @@ mod tests {
             ),
         ] {
             let error = load(&json, []).unwrap_err();
-            let value = Parsed::of(&json);
+            let value = SecretJson(serde_json::from_str(&json).unwrap_or_default());
             // which it is not about
             for trusted in [None, Some("idp.example"), Some("https://idp.example")] {
                 let trusted = trusted.map(str::to_owned);
@@ -347,7 +322,7 @@ mod tests {
                 r#"{fields}, "client_id": "c", "credential": {{"federated_token_file": {{"path": "/t"}}}}"#
             ));
             let error = load(&json, []).unwrap_err();
-            let value = Parsed::of(&json);
+            let value = SecretJson(serde_json::from_str(&json).unwrap_or_default());
             let found = is_of_variables(&error, &json, &value.0, trusted.map(str::to_owned));
             assert_eq!(found, expected, "{fields}, {trusted:?}: {error}");
             // nor is the variable recommended
@@ -355,17 +330,6 @@ mod tests {
             assert!(said.contains("to authority_hosts"), "{said}");
             assert!(!said.contains("EDGEPASS_AUTHORITY_HOSTS"), "{said}");
         }
-    }
-
-    #[test]
-    fn all_texts_of_a_document_are_wiped() {
-        let mut value =
-            json!({ "a": "hunter2", "b": [{ "c": "hunter2" }, "hunter2"], "d": 1, "e": null });
-        wipe(&mut value);
-        assert_eq!(
-            value,
-            json!({ "a": "", "b": [{ "c": "" }, ""], "d": 1, "e": null })
-        );
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl Composed {
     pub(crate) async fn start(engine: &Engine, component: &Component, host: Host) -> Result<Self> {
         let mut linker = Linker::new(engine);
         link::add_to_linker(&mut linker)?;
-        let context = host.context().with_network(Network::new());
+        let context = host.context().with_network(Network::default());
         let mut store = link::store(engine, context);
         let instance = linker.instantiate_async(&mut store, component).await?;
         Ok(Self(Running { store, instance }))

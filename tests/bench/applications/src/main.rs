@@ -10,6 +10,11 @@ mod application;
 )]
 #[path = "../../src/emulator.rs"]
 mod emulator;
+#[expect(
+    unreachable_pub,
+    reason = "the end-to-end tests have it in a library of theirs"
+)]
+#[path = "../../../e2e/src/network.rs"]
 mod network;
 mod service;
 #[path = "../../src/stats.rs"]
