@@ -283,9 +283,11 @@ fn archive(release: &Path) -> Result<()> {
         "docs",
         "wit",
         "examples/component",
+        "examples/go",
         "examples/javascript",
         "examples/login-backend",
         "examples/python",
+        "examples/python-async",
     ] {
         let root = workspace::root().join(folder);
         for path in digest::files(&root)? {

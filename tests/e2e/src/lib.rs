@@ -26,7 +26,7 @@ pub use lab::{GRAPH, Lab, PATIENCE, forced, graph, until};
 pub use network::Network;
 pub use oidc_provider::{Idp, authority};
 pub use paths::{
-    artifact, edgepass_bin, edgepass_run_bin, output_root, peers_node, peers_python, peers_rust,
-    peers_script, secrets_root, tinyproxy, token_store_server, wasmtime_bin,
+    artifact, edgepass_bin, edgepass_run_bin, go_modules, output_root, peers_node, peers_python,
+    peers_rust, peers_script, secrets_root, tinyproxy, token_store_server, wash_bin, wasmtime_bin,
 };
 pub use redis_server::{RedisServer, free_port};

