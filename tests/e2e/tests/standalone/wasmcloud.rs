@@ -44,7 +44,9 @@ fn the_example_runs_under_wasmcloud() -> Result<()> {
     let wasmcloud = Wasmcloud::start(&lab, port)?;
     let ask = |host: &str, path: &str| {
         let url = format!("http://{}/?http://{host}:{port}{path}", wasmcloud.address);
-        runtime.block_on(get(&url))
+        let (status, body) = runtime.block_on(get(&url))?;
+        lab.evidence.saw(path, &format!("{status} {body}"));
+        anyhow::Ok((status, body))
     };
     let audience = GRAPH.trim_end_matches("/.default");
     for _ in 0..2 {
@@ -128,7 +130,7 @@ impl Wasmcloud {
             ),
             ("/var/run/secrets/azure/tokens", tokens.clone()),
             ("127.0.0.1:8000", "127.0.0.1:0".to_owned()),
-            ("login.microsoftonline.com", "login.localhost".to_owned()),
+            ("login.microsoftonline.com", "localhost".to_owned()),
             ("graph.microsoft.com", "localhost".to_owned()),
             (
                 "dev:\n",
@@ -149,6 +151,9 @@ impl Wasmcloud {
         let example: Value = serde_json::from_str(&example)?;
         let credential = json!({ "federated_token_file": { "path": lab.files.token_file() } });
         let mut document = lab.config(&credential);
+        // a name that the machine's resolver has
+        document["identities"]["app"]["authority_host"] =
+            json!(format!("https://localhost:{}", lab.emulator.port()));
         let object = document.as_object_mut().context("no object")?;
         object.remove("certificates");
         object.insert("http".to_owned(), example["http"].clone());
