@@ -208,42 +208,17 @@ fn settings_of_other_programs_are_valid() {
     assert!(checked >= 8, "{checked} samples");
 }
 
-/// The manifests for other runtimes, which nobody runs here, let out and hand in what the configuration beside them names.
+/// What the manifests for other runtimes let out and hand in by it is compared in `tests/manifests`.
 #[test]
-fn manifests_of_other_runtimes_have_what_their_configuration_names() {
-    let config = "examples/spin/edgepass.json";
+fn the_configuration_for_other_runtimes_is_valid() {
     let check = Command::new(edgepass())
         .args(["config", "check", "--config"])
-        .arg(root().join(config))
+        .arg(root().join("examples/spin/edgepass.json"))
         .env_clear()
         .output()
         .expect("the command runs");
     let said = String::from_utf8_lossy(&check.stderr);
     assert!(check.status.success(), "{said}");
-    let config: Value = serde_json::from_str(&page(config)).expect("JSON");
-    let rules = config["http"]["rules"].as_array().expect("rules");
-    let hosts = rules
-        .iter()
-        .filter_map(|rule| rule["match"]["host"].as_str());
-    let hosts: Vec<_> = hosts.chain(["login.microsoftonline.com"]).collect();
-    assert!(hosts.len() > 1);
-    let file = &config["identities"]["app"]["credential"]["federated_token_file"]["path"];
-    let folder = Path::new(file.as_str().expect("a path")).parent();
-    let folder = folder.expect("a folder").display().to_string();
-    for (manifest, quote, scheme) in [
-        ("examples/spin/spin.toml", "\"", "https://"),
-        ("examples/wasmcloud/workload.yaml", "", ""),
-    ] {
-        let text = page(manifest);
-        for host in &hosts {
-            let host = format!("{quote}{scheme}{host}{quote}");
-            assert!(text.contains(&host), "{manifest} does not let {host} out");
-        }
-        assert!(
-            text.contains(&folder),
-            "{manifest} does not hand in {folder}"
-        );
-    }
 }
 
 #[test]

@@ -53,13 +53,15 @@ fn the_example_runs_under_wasmcloud() -> Result<()> {
         let (status, body) = ask("localhost", "/v1.0/me")?;
         ensure!(
             (status, body.as_str()) == (200, audience),
-            "{status} {body}"
+            "{status} {body}\n{}",
+            wasmcloud.said()
         );
     }
     let (status, body) = ask("localhost", "/other")?;
     ensure!(
         (status, body.as_str()) == (200, "nobody"),
-        "{status} {body}"
+        "{status} {body}\n{}",
+        wasmcloud.said()
     );
     // what the list of hosts has not
     let (status, body) = ask("127.0.0.1", "/other")?;
@@ -128,7 +130,7 @@ impl Wasmcloud {
                     .display()
                     .to_string(),
             ),
-            ("/var/run/secrets/azure/tokens", tokens.clone()),
+            ("/var/run/secrets/azure/tokens", tokens),
             ("127.0.0.1:8000", "127.0.0.1:0".to_owned()),
             ("login.microsoftonline.com", "localhost".to_owned()),
             ("graph.microsoft.com", "localhost".to_owned()),
