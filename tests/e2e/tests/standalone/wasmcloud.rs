@@ -68,7 +68,11 @@ fn the_example_runs_under_wasmcloud() -> Result<()> {
     ensure!(status == 500 && body.is_empty(), "{status} {body}");
 
     let requests = lab.emulator.token_requests();
-    ensure!(!requests.is_empty(), "nobody asked for a token");
+    ensure!(
+        requests.len() == 2,
+        "{} for two: an instance is made for each request, as the page says",
+        requests.len()
+    );
     let file = fs::read_to_string(lab.files.token_file())?;
     for request in &requests {
         ensure!(request.status == Some(200));
