@@ -8,10 +8,10 @@ mod p2;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use edgepass_core::config::ConsumersFile;
 use edgepass_core::config::http::HttpFile;
+use edgepass_core::config::{ConsumersFile, IdentityConfig};
 use edgepass_core::needs::{CertificateNeed, SignatureNeed};
-use edgepass_core::{Algorithm, ConfigError, Environment, Secret};
+use edgepass_core::{Algorithm, ConfigError, Environment, Secret, Table};
 use edgepass_settings::place::innermost;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
@@ -31,6 +31,7 @@ use crate::certificate::{Certificates, Opened};
 use crate::egress::{Egress, Hooks};
 use crate::files::TokenFiles;
 use crate::instance::OwnCalls;
+use crate::named_files::NamedFile;
 use crate::sources::Sources;
 #[cfg(feature = "token-store")]
 use crate::token_store::TokenStore;
@@ -41,15 +42,17 @@ use crate::words::Words;
 ///
 /// A cheap handle; clones reach the same.
 #[derive(Clone)]
-pub struct Host(Arc<Reach>);
+pub struct Host(Arc<Inner>);
 
-pub(crate) struct Reach {
+pub(crate) struct Inner {
     pub(crate) egress: Arc<Egress>,
     pub(crate) certificates: Certificates,
     /// What their keys may sign.
     pub(crate) signatures: Vec<SignatureNeed>,
     /// The configured identities by name, and which certificates the credentials of each use.
     pub(crate) identities: BTreeMap<String, Vec<CertificateNeed>>,
+    /// The same as they are configured.
+    pub(crate) configured: Table<String, Arc<IdentityConfig>>,
     /// The identity of requests that name none.
     pub(crate) default_identity: Option<String>,
     /// Names of certificates that no credential uses: nobody reaches them.
@@ -74,13 +77,15 @@ pub(crate) struct Reach {
     pub(crate) rule_places: Vec<(String, String)>,
     pub(crate) memory_bytes: usize,
     pub(crate) warnings: Vec<String>,
+    /// What the configuration and the environment name.
+    pub(crate) named_files: Vec<NamedFile>,
     /// By which way https goes out, if there is a proxy.
     pub(crate) way: Option<String>,
     /// There may be something to say that no call is answered with: of several credentials, or of a token store.
     pub(crate) has_notices: bool,
 }
 
-impl Reach {
+impl Inner {
     /// Whether a credential signs so.
     fn may_sign(&self, certificate: &str, algorithm: Algorithm) -> bool {
         self.signatures
@@ -96,8 +101,8 @@ impl Host {
         &self.0.environment
     }
 
-    pub(crate) fn new(reach: Reach) -> Self {
-        Self(Arc::new(reach))
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
     }
 
     /// What the configuration names and cannot be used now (token files and certificates), certificates that have expired
@@ -177,6 +182,12 @@ impl Host {
         &self.0.warnings
     }
 
+    /// The files that the configuration names, or the environment in its place, with their settings: secrets, token files,
+    /// certificates, keys, certification authorities. Whoever writes files by a name that others give does not write to these.
+    pub fn named_files(&self) -> &[NamedFile] {
+        &self.0.named_files
+    }
+
     /// By which way https goes out, in words that continue "https goes"; `None` if no proxy is named. Host and port of a
     /// proxy are in it, and no credentials.
     pub fn proxied(&self) -> Option<&str> {
@@ -235,6 +246,10 @@ impl Host {
 
     pub(crate) fn default_identity(&self) -> Option<&str> {
         self.0.default_identity.as_deref()
+    }
+
+    pub(crate) fn identity(&self, name: &str) -> Option<&IdentityConfig> {
+        self.0.configured.get(name).map(AsRef::as_ref)
     }
 
     /// Whether an identity of that name is configured.

@@ -108,7 +108,7 @@ impl Provider {
     /// # Errors
     ///
     /// When a rule is wrong: it names none that is a host, a path with several readings, an identity that is not
-    /// configured, or the header of another purpose. It names the rule by its place (`rules[0]`).
+    /// configured, the header of another purpose, or scopes or a tenant that no request of that identity may have. It names the rule by its place (`rules[0]`).
     pub fn downstream(
         &self,
         rules: impl IntoIterator<Item = Rule>,
@@ -158,7 +158,9 @@ impl Provider {
                 true => format!("{place}.match"),
                 false => place.clone(),
             };
-            rule.checked(&place, &of_match, &|identity| self.has_identity(identity))
+            let rule = rule.checked(&place, &of_match, &|identity| self.has_identity(identity))?;
+            rule.check_request(&place, self.host())?;
+            Ok(rule)
         });
         Ok(Downstream(Arc::new(Inner {
             rules: rules.collect::<Result<_, _>>()?,

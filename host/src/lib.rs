@@ -142,6 +142,7 @@ mod executable;
 mod files;
 mod instance;
 mod local;
+mod named_files;
 mod pem;
 mod provider;
 mod proxy;
@@ -177,6 +178,9 @@ pub use edgepass_core::{
 };
 pub use edgepass_core::{AuthorizationCode, TokenExchange, token_types};
 pub use edgepass_core::{challenge, config, needs};
+pub use named_files::NamedFile;
+#[doc(hidden)]
+pub use named_files::named_files;
 pub use provider::{BuildError, Builder, Limits, Provider, Stats, process_environment};
 #[doc(hidden)]
 pub use secret_json::SecretJson;

@@ -19,6 +19,7 @@ use edgepass_core::{
 use crate::cache::{Cache, Token};
 use crate::context::Host;
 use crate::instance::{Answer, Call, Instance};
+use crate::named_files::NamedFile;
 use crate::settings::AppSettings;
 
 pub use builder::{Builder, Limits};
@@ -328,6 +329,12 @@ impl Provider {
     /// no effect, certification authorities that cannot be used. It is logged as well.
     pub fn warnings(&self) -> &[String] {
         self.0.host.warnings()
+    }
+
+    /// The files that the configuration names, or the environment in its place, with their settings: secrets, token files,
+    /// certificates, keys, certification authorities. Whoever writes files by a name that others give does not write to these.
+    pub fn named_files(&self) -> &[NamedFile] {
+        self.host().named_files()
     }
 
     pub(crate) fn host(&self) -> &Host {

@@ -143,7 +143,7 @@ impl Loaded {
 
     /// Where the rules of so many stand, each whole and by its settings: settings and their places.
     pub(crate) fn rule_places(&self, rules: usize) -> Vec<(String, String)> {
-        const FIELDS: [&str; 8] = [
+        const FIELDS: [&str; 9] = [
             "",
             ".match",
             ".match.host",
@@ -152,6 +152,7 @@ impl Loaded {
             ".match.methods",
             ".header",
             ".identity",
+            ".scopes",
         ];
         let Some(document) = &self.document else {
             return Vec::new();

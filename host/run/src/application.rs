@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use edgepass::downstream::{Outgoing, Reach};
 use edgepass::link::{self, Bounds, Permitted, ProviderView};
-use edgepass::{Builder, Provider};
+use edgepass::{Builder, Environment, Provider};
 use tokio::time::timeout;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
@@ -15,8 +15,9 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::arguments::{ApplicationArguments, Provided};
-use crate::audit::Log;
+use crate::audit::Sinks;
 use crate::failure::Failure;
+use crate::inputs::Inputs;
 use crate::{provide, read};
 
 /// How often an application that computes gives way to what else its thread has to do.
@@ -33,9 +34,9 @@ pub(crate) struct Application {
     provider: Provider,
     permitted: Permitted,
     outgoing: Outgoing,
-    audit: Arc<Log>,
+    audit: Arc<Sinks>,
     environment: Vec<(String, String)>,
-    directories: Vec<Directory>,
+    directories: Arc<[Directory]>,
     memory_bytes: usize,
 }
 
@@ -68,7 +69,10 @@ impl Application {
             let (host, guest) = text.split_once("::").unwrap_or((text, text));
             if !Path::new(host).is_dir() {
                 let shown = read::shown(Path::new(host));
-                return Err(Failure::setup(format!("--dir: {shown} is no directory")));
+                let failure = Failure::setup(format!("--dir: {shown} is no directory"));
+                return Err(failure.hint(
+                    "give a directory that is there, or HOST_PATH::GUEST_PATH: by --dir the application sees it and what is below it",
+                ));
             }
             Ok(Directory {
                 host: host.to_owned(),
@@ -80,8 +84,7 @@ impl Application {
                 },
             })
         });
-        let directories = directories.collect::<Result<_, _>>()?;
-        let audit = Arc::new(Log::open(&arguments.audit)?);
+        let directories = directories.collect::<Result<Vec<_>, _>>()?;
 
         let files = [
             ("--config", &arguments.config),
@@ -90,7 +93,10 @@ impl Application {
         for (option, path) in files {
             if let Some(path) = path.as_ref().filter(|path| !path.exists()) {
                 let shown = read::shown(path);
-                return Err(Failure::setup(format!("{option}: {shown} is not there")));
+                let failure = Failure::setup(format!("{option}: {shown} is not there"));
+                return Err(failure.hint(format!(
+                    "give the path of a file after {option}, from the current directory or absolute"
+                )));
             }
         }
         let mut builder = Builder::from_process();
@@ -107,6 +113,9 @@ impl Application {
         for warning in provider.warnings() {
             ::log::warn!("{warning}");
         }
+        // when it is known what is read
+        let inputs = inputs(path, arguments, &provider);
+        let audit = Arc::new(Sinks::open(&arguments.audit, &inputs)?);
         let downstream = provider.configured_downstream();
         let downstream = downstream.map_err(|e| Failure::setup(format!("{e:#}")))?;
         let permitted = provide::permitted(&provider, &downstream, &arguments.allow_identity)?;
@@ -122,7 +131,11 @@ impl Application {
         let engine = link::engine().map_err(|e| Failure::setup(format!("{e:#}")))?;
         let component = compile(&engine, wasm)
             .await
-            .map_err(|e| Failure::setup(format!("{shown} cannot be compiled: {e:#}")))?;
+            .map_err(|e| {
+                Failure::setup(format!("{shown} cannot be compiled: {e:#}")).hint(
+                    "it has to be a component of WASI 0.2 or 0.3, as `wasm-tools validate` has it: build it anew",
+                )
+            })?;
         let linker =
             linker(&engine, &arguments.provide).map_err(|e| Failure::setup(format!("{e:#}")))?;
         tick(&engine);
@@ -135,7 +148,7 @@ impl Application {
             outgoing,
             audit,
             environment: arguments.env.clone(),
-            directories,
+            directories: directories.into(),
             memory_bytes: usize::try_from(arguments.max_memory).unwrap_or(usize::MAX) * 1024 * 1024,
         })
     }
@@ -199,15 +212,12 @@ impl Application {
     }
 
     /// A store for one instance.
-    pub(crate) fn store(
+    pub(crate) async fn store(
         &self,
-        set_up: impl FnOnce(&mut WasiCtxBuilder),
+        set_up: impl FnOnce(&mut WasiCtxBuilder) + Send,
     ) -> wasmtime::Result<Store<State>> {
-        let mut wasi = WasiCtx::builder();
+        let mut wasi = self.with_directories(WasiCtx::builder()).await?;
         wasi.envs(&self.environment);
-        for directory in &self.directories {
-            wasi.preopened_dir(&directory.host, &directory.guest, directory.permissions)?;
-        }
         set_up(&mut wasi);
         let state = State {
             wasi: wasi.build(),
@@ -224,6 +234,30 @@ impl Application {
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         Ok(store)
+    }
+
+    /// Opens the directories on a thread that may wait for them: a server may have them.
+    async fn with_directories(&self, mut wasi: WasiCtxBuilder) -> wasmtime::Result<WasiCtxBuilder> {
+        if self.directories.is_empty() {
+            return Ok(wasi);
+        }
+        let directories = Arc::clone(&self.directories);
+        let opened = tokio::task::spawn_blocking(move || {
+            for directory in &*directories {
+                let Directory {
+                    host,
+                    guest,
+                    permissions,
+                } = directory;
+                let opened = wasi.preopened_dir(host, guest, *permissions);
+                opened.map_err(|error| {
+                    wasmtime::Error::msg(format!("--dir: {host} cannot be opened: {error:#}"))
+                })?;
+            }
+            Ok(wasi)
+        });
+        let opened = opened.await;
+        opened.unwrap_or_else(|error| Err(wasmtime::Error::msg(error.to_string())))
     }
 }
 
@@ -272,6 +306,32 @@ impl ProviderView for State {
     }
 }
 
+/// What is read of the application and for it.
+fn inputs(path: &Path, arguments: &ApplicationArguments, provider: &Provider) -> Inputs {
+    let mut inputs = Inputs::default();
+    inputs.add("the application", path);
+    let of_options = [
+        ("--config", &arguments.config),
+        ("--ca-file", &arguments.ca_file),
+    ];
+    for (option, path) in of_options {
+        if let Some(path) = path {
+            inputs.add(option, path);
+        }
+    }
+    let of_variables = [
+        (Environment::EDGEPASS_CONFIG, arguments.config.is_none()),
+        ("SSL_CERT_FILE", arguments.ca_file.is_none()),
+    ];
+    for (variable, is_read) in of_variables {
+        if let Some(path) = std::env::var_os(variable).filter(|_| is_read) {
+            inputs.add(variable, Path::new(&path));
+        }
+    }
+    inputs.add_all(provider.named_files());
+    inputs
+}
+
 async fn compile(engine: &Engine, wasm: Vec<u8>) -> wasmtime::Result<Component> {
     let engine = engine.clone();
     let compiled = tokio::task::spawn_blocking(move || link::compile(&engine, &wasm)).await;
@@ -310,6 +370,10 @@ fn check_is_component(shown: &str, wasm: &[u8]) -> Result<(), Failure> {
             "{shown} is a module, and not a component"
         ))
         .hint("make one of it by `wasm-tools component new`, or compile for wasm32-wasip2")),
-        _ => Err(Failure::setup(format!("{shown} is no WebAssembly"))),
+        _ => Err(
+            Failure::setup(format!("{shown} is no WebAssembly")).hint(
+                "name the component that the build leaves, APP.wasm; its text form (.wat) becomes one by `wasm-tools parse`",
+            ),
+        ),
     }
 }

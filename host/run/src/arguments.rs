@@ -107,7 +107,8 @@ pub(crate) struct ServeArguments {
     /// Where to listen. Port 0 is any that is free; the address is printed
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = listener)]
     pub(crate) listen: SocketAddr,
-    /// The longest time for a request to come to an instance, and then to be answered by it, seconds
+    /// The longest time for a request to come to an instance, then for its answer to begin, and for each next part of that,
+    /// seconds
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub(crate) request_timeout: Duration,
     /// How long a client may take nothing of its answer, seconds. Then its connection is ended
@@ -134,8 +135,8 @@ pub(crate) struct ApplicationArguments {
     /// Certification authorities in place of the system's, for token servers and for the application's requests
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// A host that the application may ask without a token, beside those of the rules: host, host:port, *.domain, or * for
-    /// all but the addresses at which clouds give credentials
+    /// A host that the application may ask without a token, beside those of the rules: host, host:port, *.domain,
+    /// [IPv6 address]:port, or * for all but the addresses at which clouds give credentials
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
     /// A variable of the application's environment, which is empty otherwise

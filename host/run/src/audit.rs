@@ -17,6 +17,7 @@ use edgepass::downstream::{Audit, Record};
 
 use self::otlp::Otlp;
 use crate::failure::Failure;
+use crate::inputs::Inputs;
 use crate::lines::{Lines, Room};
 use crate::read;
 
@@ -30,16 +31,16 @@ const FULL: &str = "there are more than are taken";
 const LATE: &str = "it is not taken in time";
 
 /// Where they go.
-pub(crate) struct Log(Vec<Sink>);
+pub(crate) struct Sinks(Vec<Sink>);
 
 enum Sink {
     Lines(Lines, Arc<Lost>),
     Otlp(Otlp),
 }
 
-impl Log {
-    /// To these places; the sending begins with [`Self::start`].
-    pub(crate) fn open(places: &[String]) -> Result<Self, Failure> {
+impl Sinks {
+    /// To these places, of which none is a file that is read; the sending begins with [`Self::start`].
+    pub(crate) fn open(places: &[String], inputs: &Inputs) -> Result<Self, Failure> {
         let sinks = places.iter().map(|text| {
             let (place, shown) = match text.as_str() {
                 "-" => {
@@ -48,7 +49,11 @@ impl Log {
                     (stderr, "standard error")
                 }
                 url if is_url(url)? => return Otlp::to(url).map(Sink::Otlp),
-                path => (Box::new(file(Path::new(path))?) as Box<_>, path),
+                path => {
+                    // before it is touched
+                    inputs.check("--audit", Path::new(path))?;
+                    (Box::new(file(Path::new(path))?) as Box<_>, path)
+                }
             };
             let lost = Arc::new(Lost::to(shown.to_owned()));
             let told = Arc::clone(&lost);
@@ -88,7 +93,7 @@ impl Log {
     }
 }
 
-impl Audit for Log {
+impl Audit for Sinks {
     fn write(&self, record: &Record) {
         for sink in &self.0 {
             match sink {
@@ -195,7 +200,10 @@ fn is_url(text: &str) -> Result<bool, Failure> {
 /// Made for its owner alone, and appended to.
 fn file(path: &Path) -> Result<File, Failure> {
     let shown = read::shown(path);
-    let cannot = |e: io::Error| wrong(&format!("{shown} cannot be written: {e}"));
+    let cannot = |e: io::Error| {
+        wrong(&format!("{shown} cannot be written: {e}"))
+            .hint("name a file in a folder that is there and that this process may write in")
+    };
     let mut options = OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]

@@ -38,7 +38,7 @@ pub(crate) async fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let store = application.store(|wasi| {
         wasi.inherit_stdio().arg(name.unwrap_or_default()).args(own);
     });
-    let mut store = store.map_err(|e| Failure::setup(format!("{e:#}")))?;
+    let mut store = store.await.map_err(|e| Failure::setup(format!("{e:#}")))?;
     let running = async {
         if exported.starts_with("wasi:cli/run@0.2") {
             of_0_2(&application, &mut store).await

@@ -12,6 +12,7 @@ use edgepass_compose::{Part, Parts};
 use self::configuration::configuration;
 use crate::arguments::{ComposeArguments, KEYVALUE};
 use crate::failure::Failure;
+use crate::inputs::Inputs;
 use crate::read;
 
 const PROVIDER: &str = "credential-provider.wasm";
@@ -44,6 +45,16 @@ pub(crate) fn compose(arguments: &ComposeArguments) -> Result<ExitCode, Failure>
         }
         Some(path) => Some(part(path)?),
     };
+    let parts = [Some(&application), Some(&provider), filter.as_ref()];
+    let mut inputs = Inputs::default();
+    for part in parts.into_iter().flatten().chain(&token_store) {
+        inputs.add("a component of the composition", Path::new(&part.name));
+    }
+    if let (Some(path), Some(config)) = (&arguments.config, &config) {
+        inputs.add("--config", path);
+        inputs.add_all(&edgepass::named_files(config));
+    }
+    inputs.check("--output", &arguments.output)?;
     let composed = edgepass_compose::compose(Parts {
         application,
         provider,
@@ -54,8 +65,10 @@ pub(crate) fn compose(arguments: &ComposeArguments) -> Result<ExitCode, Failure>
     });
     let composed = composed.map_err(|error| Failure::setup(error.to_string()))?;
     let shown = read::shown(&arguments.output);
-    fs::write(&arguments.output, &composed.bytes)
-        .map_err(|error| Failure::setup(format!("cannot write {shown}: {error}")))?;
+    fs::write(&arguments.output, &composed.bytes).map_err(|error| {
+        Failure::setup(format!("--output: cannot write {shown}: {error}"))
+            .hint("name a file in a folder that is there and that this process may write in")
+    })?;
     let mut text = String::new();
     for name in composed.emptied {
         text += &format!("{name} of the application is empty: the variables are the provider's\n");

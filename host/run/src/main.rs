@@ -6,6 +6,7 @@ mod audit;
 mod command;
 mod compose;
 mod failure;
+mod inputs;
 mod instances;
 mod lines;
 mod log;

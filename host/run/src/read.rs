@@ -22,7 +22,10 @@ pub(crate) fn shown(path: &Path) -> String {
 /// All of it.
 pub(crate) fn whole(path: &Path) -> Result<Vec<u8>, Failure> {
     let shown = shown(path);
-    let cannot = |error: io::Error| Failure::setup(format!("cannot read {shown}: {error}"));
+    let cannot = |error: io::Error| {
+        Failure::setup(format!("cannot read {shown}: {error}"))
+            .hint("name a file that is there and that this process may read")
+    };
     // what is opened is what is looked at, and opening a pipe would wait for who writes to it
     let mut options = fs::File::options();
     options.read(true);
@@ -45,9 +48,10 @@ pub(crate) fn whole(path: &Path) -> Result<Vec<u8>, Failure> {
         .map_err(cannot)?;
     if bytes.len() as u64 > BYTES {
         return Err(Failure::setup(format!(
-            "{shown} is larger than {} MiB: is it the right file?",
+            "{shown} is larger than {} MiB",
             BYTES / 1024 / 1024
-        )));
+        ))
+        .hint("no component and no configuration is: name the right file"));
     }
     Ok(bytes)
 }

@@ -1,35 +1,36 @@
 //! `edgepass-run serve-http`: an application that answers requests.
 
 mod authority;
+mod body;
 mod connection;
 mod instance;
 
 use std::convert::Infallible;
+use std::future;
 use std::io::{self, Write as _};
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use wasmtime_wasi_http::handler::{ProxyHandler, ProxyPre};
+use wasmtime_wasi_http::handler::{ExpirationError, ProxyHandler, ProxyPre};
 use wasmtime_wasi_http::{Error, WasiBody, p2, p3};
 
+use self::body::{Kept, Paced};
 use self::connection::{Stream, UnderWay, Work};
-use self::instance::{Alive, Service};
+use self::instance::{Count, Service};
 use crate::application::Application;
 use crate::arguments::ServeArguments;
 use crate::failure::Failure;
-use crate::instances::{self, Instances};
+use crate::instances::{self, Instances, Late};
 use crate::signals;
 
 /// What a service exports, over WASI 0.2 and 0.3.
@@ -83,7 +84,7 @@ pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failur
     let finished = application.finish();
     let (is_ending, ending) = watch::channel(false);
     let (is_over, over) = watch::channel(false);
-    let alive = Alive::default();
+    let alive = Count::default();
     let handler = ProxyHandler::new(Service {
         application,
         pre,
@@ -188,52 +189,56 @@ async fn answer(
         _ => return plain(StatusCode::SERVICE_UNAVAILABLE),
     };
     let request = request.map(|body| body.map_err(Error::Hyper).boxed_unsync());
-    match instances::answer(handler, end, request).await {
-        // the place is free when the body has gone out
+    let (taken, is_taken) = oneshot::channel();
+    let instances = &handler.state().instances;
+    let answered = instances::answer(handler, instances, end, taken, request);
+    let mut awaited = None;
+    // here, and not where the instance is: one that computes would keep the answer until it is done
+    let late = async {
+        match is_taken.await {
+            Ok(counted) => {
+                awaited = Some(counted);
+                sleep(limit).await;
+            }
+            // the answer says why
+            Err(_) => future::pending().await,
+        }
+    };
+    let answered = tokio::select! {
+        // by when there is an answer it is known which instance has it
+        biased;
+        () = late => Err(wasmtime::Error::new(Late::Answer)),
+        // where the instance has noticed first
+        answered = answered => answered.map_err(|error| match error.is::<ExpirationError>() {
+            true => wasmtime::Error::new(Late::Answer),
+            false => error,
+        }),
+    };
+    match answered {
+        // the place is free, and the instance has done with it, when the body has gone out
         Ok(response) => response.map(|body| {
-            let kept = (place, under_way);
-            Held { body, kept }.boxed_unsync()
+            let kept = Kept {
+                _place: place,
+                _under_way: under_way,
+                awaited,
+            };
+            Paced::new(body, limit, kept).boxed_unsync()
         }),
         Err(error) => {
-            let is_late = error
-                .downcast_ref::<wasmtime_wasi_http::handler::ExpirationError>()
-                .is_some();
             ::log::error!("a request is not answered: {error:#}");
-            plain(if is_late {
-                StatusCode::GATEWAY_TIMEOUT
-            } else if error.downcast_ref::<instances::Full>().is_some() {
-                StatusCode::SERVICE_UNAVAILABLE
-            } else {
-                StatusCode::INTERNAL_SERVER_ERROR
-            })
+            plain(status_of(&error))
         }
     }
 }
 
-/// A body, and what is kept until it is over: its place, and that it is under way.
-struct Held {
-    body: WasiBody,
-    #[expect(dead_code, reason = "it is dropped with the body")]
-    kept: (OwnedSemaphorePermit, UnderWay),
-}
-
-impl hyper::body::Body for Held {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        self.body.size_hint()
+/// What a client is told of a request that is not answered.
+fn status_of(error: &wasmtime::Error) -> StatusCode {
+    if error.is::<Late>() {
+        StatusCode::GATEWAY_TIMEOUT
+    } else if error.is::<instances::Full>() {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::INTERNAL_SERVER_ERROR
     }
 }
 

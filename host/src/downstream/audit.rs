@@ -164,14 +164,14 @@ impl Record {
 
 /// What will be written of a request, if anybody wants to know. One that has a token is on record in the end, also where
 /// its future is dropped: whoever gives up a request cannot keep it out of the records.
-pub(super) struct Entry {
+pub(super) struct Recording {
     of: Option<(Record, Arc<dyn Audit>)>,
     has_token: bool,
     /// There for as long as it is.
     _open: Option<Receiver<()>>,
 }
 
-/// Entries that are not on record yet: each holds a receiver.
+/// Those that are not on record yet: each holds a receiver.
 #[derive(Clone, Debug)]
 pub(super) struct Open(Sender<()>);
 
@@ -186,7 +186,7 @@ impl Open {
     }
 }
 
-impl Entry {
+impl Recording {
     pub(super) fn of<B>(
         audit: Option<&Arc<dyn Audit>>,
         open: &Open,
@@ -232,7 +232,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for Recording {
     fn drop(&mut self) {
         if self.has_token {
             self.ended(Outcome::Abandoned);

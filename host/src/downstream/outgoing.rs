@@ -17,7 +17,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::audit::{Audit, Entry, Open, Outcome};
+use super::audit::{Audit, Open, Outcome, Recording};
 use super::echo::Echo;
 use super::patience::{NoAnswer, Patience};
 use super::reach::{Reach, gives_credentials};
@@ -148,11 +148,12 @@ impl Inner {
         if !self.downstream.names(request.uri()) && !self.reach.permits(request.uri()) {
             let place = place_of(&request);
             log::warn!(
-                "a request to {place} is refused: no rule names that host and port, nor does --allow-host (`host` and `port` in `match` of a rule, or --allow-host HOST:PORT)"
+                "a request to {place} is refused: no rule names that host and port, and the application may not ask it otherwise: have a rule for it (`host` and `port` in its `match`), or permit it without a token (`--allow-host HOST:PORT` of `edgepass run` and `serve-http`, `Outgoing::reaching` of the library)"
             );
             return Err(WasiError::HttpRequestDenied);
         }
-        let mut entry = Entry::of(self.audit.as_ref(), &self.open, &self.component, &request);
+        let mut recording =
+            Recording::of(self.audit.as_ref(), &self.open, &self.component, &request);
         let authorized = self.downstream.authorize(&mut request).await;
         let mut authorized = match authorized {
             Ok(Some(authorized)) => authorized,
@@ -160,26 +161,26 @@ impl Inner {
             Err(error) => {
                 let rule = self.downstream.fitting(&request);
                 let rule = rule.map(|(place, rule)| (place, &rule.request));
-                entry.ready().await;
-                entry.without(rule, error.class());
+                recording.ready().await;
+                recording.without(rule, error.class());
                 let place = place_of(&request);
                 log::warn!("a request to {place} gets no token: {error:#}");
                 return Err(refusal(&error));
             }
         };
-        entry.with(&authorized);
-        entry.ready().await;
+        recording.with(&authorized);
+        recording.ready().await;
         echo.add(authorized.token());
         let (again, body) = Given::remember(&mut request);
         let again = again.map(|request| (request, body));
         let response = match self.exchange(request.map(boxed), patience).await {
             Ok(response) => response,
             Err(error) => {
-                entry.ended(Outcome::Failed);
+                recording.ended(Outcome::Failed);
                 return Err(error);
             }
         };
-        entry.ended(Outcome::Status(response.status()));
+        recording.ended(Outcome::Status(response.status()));
         let Some(mut request) = self
             .refused(
                 &mut authorized,
@@ -196,11 +197,11 @@ impl Inner {
             return Ok(response);
         }
         drop(response);
-        entry.with(&authorized);
-        entry.ready().await;
+        recording.with(&authorized);
+        recording.ready().await;
         echo.add(authorized.token());
         let replayed = self.exchange(request, patience).await;
-        entry.ended(match &replayed {
+        recording.ended(match &replayed {
             Ok(response) => Outcome::Status(response.status()),
             Err(_) => Outcome::Failed,
         });
@@ -261,7 +262,7 @@ impl Inner {
         let error = egress::transport_error(error.as_ref());
         if matches!(error, WasiError::DestinationIpProhibited) {
             log::warn!(
-                "a request to {place} is refused: a platform gives credentials to this machine at its address"
+                "a request to {place} is refused: a platform gives credentials to this machine at its address, which only a rule reaches, or `--allow-host`, that names the address itself (`Outgoing::reaching` of the library)"
             );
         } else if is_of_the_host(&error) {
             log::warn!("a request to {place} has failed: {}", egress::Said(&error));

@@ -22,7 +22,8 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Of texts: a host, `*.` and a domain, each with a port or for the scheme's own, or `*` for every host.
+    /// Of texts: a host, `*.` and a domain, each with a port or for the scheme's own, or `*` for every host. An IPv6 address
+    /// stands in brackets where it has a port (`[2001:db8::1]:8443`), and may without one.
     ///
     /// # Errors
     ///
@@ -38,13 +39,19 @@ impl Reach {
                 reach.everything = true;
                 continue;
             }
+            // without brackets it has no port
+            let bracketed = host.parse::<Ipv6Addr>().map(|_| format!("[{host}]"));
+            if let Ok(host) = bracketed {
+                reach.hosts.push((check_host(setting, &host)?, None));
+                continue;
+            }
             let (name, port) = match split_port(host) {
                 (name, Some(port)) if !host.contains('/') => {
                     let port = port_number(port).ok_or_else(|| {
                         refusal(
                             setting,
                             format!("{} has no number of a port after `:`", quoted(host)),
-                            "write host:8443, an IPv6 address in brackets",
+                            "write host:8443, of an IPv6 address [2001:db8::1]:8443",
                         )
                     })?;
                     (name, Some(port))
@@ -154,7 +161,13 @@ mod tests {
     fn hosts_are_reached_as_they_are_written() {
         let reach = Reach::parse(
             "allow_hosts",
-            ["API.example", "*.cdn.example:8443", "[::1]"],
+            [
+                "API.example",
+                "*.cdn.example:8443",
+                "[::1]",
+                "2001:DB8::1",
+                "[2001:db8::2]:8443",
+            ],
         );
         let reach = reach.unwrap();
         for (uri, may) in [
@@ -166,6 +179,10 @@ mod tests {
             ("https://cdn.example:8443/", false),
             ("https://[0:0::1]/", true),
             ("https://[::1]:1/", false),
+            ("https://[2001:db8:0::1]/", true),
+            ("https://[2001:db8::1]:8443/", false),
+            ("https://[2001:db8::2]:8443/", true),
+            ("https://[2001:db8::2]/", false),
             ("https://api.example.evil.test/", false),
             ("https://api.example@evil.test/", false),
             ("/x", false),
@@ -181,12 +198,18 @@ mod tests {
             "a:0",
             "https://a",
             "*a",
-            "::1",
+            "[::1",
+            "::1]",
+            "[::1]:",
+            "fe80::1%eth0",
+            "[::1]8443",
             "a/b",
             "a:70000",
         ] {
             let error = Reach::parse("allow_hosts", [wrong]).unwrap_err();
             assert!(error.hint.is_some(), "{wrong}: {error}");
+            let shows_form = error.to_string().contains("[2001:db8::1]");
+            assert!(shows_form || !wrong.contains("::"), "{wrong}: {error}");
         }
     }
 

@@ -7,11 +7,12 @@ use edgepass_core::matching::{
     RESERVED_HEADERS, RequestPath, Target, canonical, host_fits, is_host_pattern,
     is_method_of_rule, is_plain,
 };
-use edgepass_core::{ConfigError, Error, TokenRequest, TokenType};
+use edgepass_core::{ConfigError, Error, GrantKind, TokenRequest, TokenType};
 use http::header::{AUTHORIZATION, HeaderName};
 use http::{Method, Uri};
 
 use super::invalid;
+use crate::context::Host;
 
 /// Rules. Each request tries them in order, so a list longer than this is a mistake rather than a policy.
 pub(super) const MAX_RULES: usize = 256;
@@ -216,6 +217,38 @@ impl Rule {
         Ok(self)
     }
 
+    /// Refuses what it asks for if no request could be answered: by what judges each request.
+    pub(super) fn check_request(&self, place: &str, host: &Host) -> Result<(), ConfigError> {
+        if self.disabled {
+            return Ok(());
+        }
+        let named = self.request.identity.as_deref();
+        let name = named.or_else(|| host.default_identity());
+        let Some(identity) = name.and_then(|name| host.identity(name)) else {
+            return Err(refusal(
+                &format!("{place}.identity"),
+                "is missing, and there are several identities with none marked as default",
+                "name one, or set default_identity",
+            ));
+        };
+        let at =
+            |field: &str, error: &Error| ConfigError::from_error(format!("{place}.{field}"), error);
+        let kind = match self.on_behalf_of {
+            true => GrantKind::OnBehalfOf,
+            false => GrantKind::ClientCredentials,
+        };
+        let is_served = identity.check_grant(kind);
+        is_served.map_err(|error| at("on_behalf_of", &error))?;
+        let tenant = identity.check_tenant(self.request.tenant.as_deref());
+        tenant.map_err(|error| at("tenant", &error))?;
+        let scopes = match self.request.scopes.is_empty() {
+            true => &identity.scopes,
+            false => &self.request.scopes,
+        };
+        let scopes = identity.check_scopes_of(kind, scopes);
+        scopes.map_err(|error| at("scopes", &error)).map(drop)
+    }
+
     /// Whether its host and port are those.
     pub(super) fn is_at(&self, target: &Target) -> bool {
         host_fits(&self.host, &target.host)
@@ -253,7 +286,7 @@ pub(super) fn check_host(place: &str, host: &str) -> Result<String, ConfigError>
     Err(refusal(
         place,
         format!("{} is neither a host nor `*.` and a domain", quoted(host)),
-        "leave scheme and path out, give a port by itself, an IPv6 address in brackets, and other letters than ASCII as `xn--`",
+        "leave scheme and path out, give a port by itself, an IPv6 address in brackets ([2001:db8::1]), and other letters than ASCII as `xn--`",
     ))
 }
 

@@ -7,6 +7,9 @@ use edgepass_core::{Error, ErrorClass};
 
 use crate::provider::Provider;
 
+/// By what whoever runs components permits identities.
+const PERMITTED_BY: &str = "by `--allow-identity NAME` of `edgepass run` and `serve-http`, or `ProviderView::permitted` of the library";
+
 /// The identities whose tokens components of a store may ask for.
 #[derive(Clone, Debug)]
 pub struct Permitted(Option<Arc<BTreeSet<String>>>);
@@ -47,10 +50,8 @@ impl Permitted {
             "components may not ask for tokens of that identity here",
         )
         .hint(match known.is_empty() {
-            true => "whoever runs them says which identities they may ask for".to_owned(),
-            false => {
-                format!("ask for one of: {known}; whoever runs them says which they may ask for")
-            }
+            true => format!("have one permitted, {PERMITTED_BY}"),
+            false => format!("ask for one of: {known}; or have it permitted, {PERMITTED_BY}"),
         }))
     }
 

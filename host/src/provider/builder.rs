@@ -11,6 +11,7 @@ use edgepass_core::ConfigError;
 #[cfg(feature = "token-store")]
 use edgepass_core::config::TokenStoreFile;
 use edgepass_core::config::{HostFile, KeyVaultFile};
+use edgepass_core::needs::Needs;
 use edgepass_core::{Config, Environment, Secret};
 use edgepass_settings::formats::Format;
 use wasmtime::component::{Component, Linker};
@@ -26,12 +27,13 @@ use crate::address_space;
 use crate::assertion::AssertionSource;
 use crate::bindings::ProviderPre;
 use crate::certificate::{CertificateSource, Certificates};
-use crate::context::{self, Host, Reach};
+use crate::context::{self, Host, Inner};
 use crate::document::Document;
 use crate::egress::Egress;
 use crate::files::TokenFiles;
 use crate::instance::Instance;
 use crate::limits;
+use crate::named_files::{self, NamedFile};
 use crate::proxy::Proxies;
 use crate::roots::{Roots, RootsError};
 use crate::runtime;
@@ -311,6 +313,7 @@ impl Builder {
             |limits| limits.memory_bytes,
         );
         let needs = config.needs();
+        let named_files = files_of(document, &config, &needs, &words);
         let connections = [needs.connections.as_slice(), &needs.id_tokens].concat();
         let way = proxies.describe(&connections)?;
         if let Some(way) = &way {
@@ -346,7 +349,7 @@ impl Builder {
                 Egress::new(to_vaults.collect(), roots).through(proxies)
             }
         };
-        Ok(Host::new(Reach {
+        Ok(Host::new(Inner {
             egress: Arc::new(
                 Egress::new(connections, roots)
                     .with_servers(needs.servers)
@@ -364,6 +367,7 @@ impl Builder {
             identities: (config.identities.iter())
                 .map(|(name, identity)| (name.clone(), identity.needs().certificates.clone()))
                 .collect(),
+            configured: config.identities.clone(),
             default_identity: config.default_identity.clone(),
             unused_certificates,
             words,
@@ -380,6 +384,7 @@ impl Builder {
             environment: told,
             memory_bytes,
             warnings,
+            named_files,
         }))
     }
 
@@ -439,6 +444,42 @@ impl Builder {
             consumers,
         })))
     }
+}
+
+/// The files that a configuration names, and those of the environment where that takes its place.
+fn files_of(
+    document: Option<&str>,
+    config: &Config,
+    needs: &Needs,
+    words: &Words,
+) -> Vec<NamedFile> {
+    let mut found = document.map(named_files::named_files).unwrap_or_default();
+    for file in &mut found {
+        file.setting = words.say(&file.setting);
+    }
+    let mut add = |setting: &str, path: &str| {
+        let file = named_files::named(&words.say(setting), path);
+        found.extend(file.filter(|file| !found.iter().any(|known| known.path == file.path)));
+    };
+    for need in &needs.files {
+        if let Some(path) = need.path.exact() {
+            add(&need.setting, path);
+        }
+    }
+    for (name, files) in &config.certificates {
+        let further = [
+            ("private_key_file", &files.private_key_file),
+            ("password_file", &files.password_file),
+        ];
+        let further = further.map(|(field, path)| (field, path.as_deref().unwrap_or_default()));
+        for (field, path) in [("certificate_file", files.certificate_file.as_str())]
+            .into_iter()
+            .chain(further)
+        {
+            add(&format!("certificates.{name}.{field}"), path);
+        }
+    }
+    found
 }
 
 /// The certification authorities that servers are checked with.

@@ -5,6 +5,10 @@
 
 #[path = "run/bounds.rs"]
 mod bounds;
+#[path = "run/inputs.rs"]
+mod inputs;
+#[path = "run/late.rs"]
+mod late;
 #[path = "run/patience.rs"]
 mod patience;
 #[path = "run/service.rs"]

@@ -314,9 +314,9 @@ impl Failed {
     }
 }
 
-/// Headers that belong to the request as it is sent, or to its connection (RFC 9110 section 7.6.1): with another value of one
-/// of them it would not arrive, or not as it is.
-const OWN: [&str; 11] = [
+/// Headers that belong to the request as it is sent, to its connection (RFC 9110 section 7.6.1), or to a proxy on its way
+/// (section 11.7.2), which has its own: with another value of one of them it would not arrive, or not as it is.
+const OWN: [&str; 13] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -324,6 +324,8 @@ const OWN: [&str; 11] = [
     "expect",
     "host",
     "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
     "te",
     "trailer",
     "transfer-encoding",
@@ -452,6 +454,15 @@ mod tests {
             (
                 "Host=evil.example,content-length=1,x=1,Transfer-Encoding=chunked,content-type=text/plain",
                 Some(vec![("x", "1")]),
+            ),
+            // of the connection, or for whoever is between (RFC 9110 sections 7.6.1 and 11.7.2)
+            (
+                "Connection=x,Keep-Alive=1,Proxy-Connection=close,TE=trailers,x=1,Trailer=y,Upgrade=h2c",
+                Some(vec![("x", "1")]),
+            ),
+            (
+                "proxy-authorization=Basic%20YWJj,Expect=100-continue,content-encoding=br",
+                Some(vec![]),
             ),
             ("api-key", None),
             ("a b=c", None),

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
 use tokio::sync::watch::{Receiver, Sender};
 use tokio::time::{Sleep, sleep, timeout};
 use wasmtime::component::GuestTaskId;
@@ -14,10 +15,13 @@ use wasmtime_wasi_http::handler::{
 };
 
 use crate::application::{Application, State};
-use crate::instances::{Instances, Place};
+use crate::instances::{Instances, Late, Place};
 
 /// How long an instance is kept that nobody asks.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// How much longer than a request one may have that has not ended by itself, as only one does that holds its thread.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How instances come about and go.
 pub(super) struct Service {
@@ -29,14 +33,37 @@ pub(super) struct Service {
     pub(super) instances: Instances,
     /// Whether all answers have gone that the program waits for at its end.
     pub(super) over: Receiver<bool>,
-    pub(super) alive: Alive,
+    pub(super) alive: Count,
 }
 
-/// Instances that there are: each holds a receiver.
+/// Those that there are: each holds a [`Counted`]. What they are of may break under them.
 #[derive(Clone, Default)]
-pub(super) struct Alive(Sender<()>);
+pub(super) struct Count(Sender<bool>);
 
-impl Alive {
+/// One of them. It counts until it is dropped.
+pub(super) struct Counted(Receiver<bool>);
+
+impl Counted {
+    /// Whether what it is of has ended in the middle.
+    pub(super) fn is_broken(&self) -> bool {
+        *self.0.borrow()
+    }
+}
+
+impl Count {
+    pub(super) fn one_more(&self) -> Counted {
+        Counted(self.0.subscribe())
+    }
+
+    /// What they are of has ended in the middle.
+    pub(super) fn broken(&self) {
+        self.0.send_replace(true);
+    }
+
+    fn is_none(&self) -> bool {
+        self.0.receiver_count() == 0
+    }
+
     /// Waits until there is none.
     pub(super) async fn none(&self) {
         self.0.closed().await;
@@ -50,47 +77,78 @@ impl HandlerState for Service {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Life, Worker>> {
         let place = self.instances.place()?;
-        let mut store = self.application.store(|wasi| {
+        let store = self.application.store(|wasi| {
             // what it prints is its log
             wasi.inherit_stdout().inherit_stderr();
-        })?;
+        });
+        let mut store = store.await?;
         let started = timeout(self.request_timeout, self.pre.instantiate_async(&mut store)).await;
-        let proxy =
-            started.unwrap_or_else(|_| Err(wasmtime::Error::msg("it does not start in time")))?;
+        let proxy = started.unwrap_or_else(|_| Err(wasmtime::Error::new(Late::Start)))?;
+        let awaited = Count::default();
         Ok(Instance {
             store,
             proxy,
             view: State::http,
-            expiration: Life::new(self.request_timeout, self.over.clone()),
+            expiration: Life::new(self, awaited.clone()),
             state: Worker {
                 at_once: self.at_once,
                 in_all: self.in_all,
                 request_timeout: self.request_timeout,
                 over: self.over.clone(),
-                _alive: self.alive.0.subscribe(),
+                awaited,
+                _alive: self.alive.one_more(),
                 _place: place,
             },
         })
     }
 }
 
-/// When an instance is over: it has not answered in time and holds its thread, or nobody asks it, or the program ends.
+/// When an instance is over: nobody waits for an answer of it any more and it holds its thread, or nobody asks it, or the
+/// program ends. One that is late with a request gets no other one, and those that it has go on.
 pub(super) struct Life {
     request_timeout: Duration,
     sleep: Pin<Box<Sleep>>,
     over: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    instances: Instances,
+    /// Its requests that somebody waits for, each until its answer is whole.
+    awaited: Count,
+    none_awaited: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+    /// When the last of them was over.
+    given_up: Instant,
 }
 
 impl Life {
-    fn new(request_timeout: Duration, mut over: Receiver<bool>) -> Self {
+    fn new(service: &Service, awaited: Count) -> Self {
+        let mut over = service.over.clone();
         Self {
-            request_timeout,
-            sleep: Box::pin(sleep(request_timeout)),
+            request_timeout: service.request_timeout,
+            sleep: Box::pin(sleep(service.request_timeout)),
             over: Box::pin(async move {
                 // who says so is there as long as the program
                 let _ = over.wait_for(|over| *over).await;
             }),
+            instances: service.instances.clone(),
+            awaited,
+            none_awaited: None,
+            given_up: Instant::now(),
         }
+    }
+
+    /// Whether somebody waits for an answer, or for the rest of one. Each has a bound of its own.
+    fn is_awaited(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.none_awaited.is_none() && self.awaited.is_none() {
+            return false;
+        }
+        let awaited = self.awaited.clone();
+        let none = self
+            .none_awaited
+            .get_or_insert_with(|| Box::pin(async move { awaited.none().await }));
+        if none.as_mut().poll(cx).is_pending() {
+            return true;
+        }
+        self.none_awaited = None;
+        self.given_up = Instant::now();
+        false
     }
 }
 
@@ -101,17 +159,22 @@ impl WorkerExpiration for Life {
         status: WorkerStatus,
         start: Instant,
     ) -> Poll<()> {
+        // it waits for something, and so can take another request
+        self.instances.may_be_free();
         // what is under way has been waited for; who has heard of the end is not asked again
         if status != WorkerStatus::Requests && self.over.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        let lasts = match status {
-            WorkerStatus::Idle => IDLE,
+        if self.is_awaited(cx) {
+            return Poll::Pending;
+        }
+        let end = match status {
+            WorkerStatus::Idle => start.max(self.given_up) + IDLE,
             // the bound of the request itself comes first, if the instance lets it
-            WorkerStatus::Requests => self.request_timeout + Duration::from_secs(1),
-            WorkerStatus::PostReturn => self.request_timeout,
+            WorkerStatus::Requests => (start + self.request_timeout).max(self.given_up) + GRACE,
+            WorkerStatus::PostReturn => start.max(self.given_up) + self.request_timeout,
         };
-        let end = tokio::time::Instant::from_std(start + lasts);
+        let end = tokio::time::Instant::from_std(end);
         if self.sleep.deadline() != end {
             self.sleep.as_mut().reset(end);
         }
@@ -124,13 +187,15 @@ pub(super) struct Worker {
     in_all: usize,
     request_timeout: Duration,
     over: Receiver<bool>,
-    _alive: Receiver<()>,
+    awaited: Count,
+    _alive: Counted,
     _place: Place,
 }
 
 impl WorkerState for Worker {
     type StoreData = State;
-    type RequestData = ();
+    /// Told that the request has come to an instance.
+    type RequestData = oneshot::Sender<Counted>;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         if total >= self.in_all {
@@ -145,18 +210,23 @@ impl WorkerState for Worker {
     fn on_request_start(
         &self,
         _store: StoreContextMut<'_, State>,
-        (): (),
+        taken: oneshot::Sender<Counted>,
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        // who has asked may have gone
+        let _ = taken.send(self.awaited.one_more());
+        // whoever is late with one gets no other: what it is at may never end
         Box::pin(sleep(self.request_timeout))
     }
 
     fn drop(&self, store: Store<State>, result: Result<(), wasmtime::Error>) {
         // at the end of the program those are dropped that were asked for nothing any more
-        if let Err(error) = result
-            && !*self.over.borrow()
-        {
-            ::log::error!("an instance of the application was ended: {error:#}");
+        if let Err(error) = result {
+            if !*self.over.borrow() {
+                ::log::error!("an instance of the application was ended: {error:#}");
+            }
+            // before its answers end with it
+            self.awaited.broken();
         }
         drop(store);
     }

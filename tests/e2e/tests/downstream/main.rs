@@ -17,7 +17,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use serde_json::{Value, json};
-use tower::{Layer as _, ServiceExt as _};
+use tower::{BoxError, Layer as _, Service, ServiceExt as _};
 
 use resource::{Resource, good, of_claims, refusal, refuses_the_first};
 
@@ -40,6 +40,15 @@ async fn text(response: Response<Incoming>) -> Result<(StatusCode, String)> {
     let (parts, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
     Ok((parts.status, String::from_utf8(body.to_vec())?))
+}
+
+/// The answer to a request by that client, which has to have one.
+async fn sent<S, B>(client: S, request: Request<B>) -> Result<Response<Incoming>>
+where
+    S: Service<Request<B>, Response = Response<Incoming>, Error = BoxError>,
+{
+    let answer = client.oneshot(request).await;
+    answer.map_err(anyhow::Error::from_boxed)
 }
 
 fn ours(error: Box<dyn std::error::Error + Send + Sync>) -> edgepass::Error {
@@ -65,28 +74,16 @@ async fn a_request_has_the_token_of_its_rule_and_no_other_host_sees_one() -> Res
     let mut request = resource.request();
     let stale = http::HeaderValue::from_static("Bearer of-the-application");
     request.headers_mut().append("authorization", stale);
-    let answer = text(
-        client
-            .clone()
-            .oneshot(request)
-            .await
-            .map_err(anyhow::Error::from_boxed)?,
-    )
-    .await?;
+    let answer = text(sent(client.clone(), request).await?).await?;
     assert_eq!(answer, (StatusCode::OK, "good".to_owned()));
     // the redirect's goal, another host by its name, another path
     for (host, path) in [("127.0.0.1", "/v1/me"), ("localhost", "/v2/me")] {
         let request = Request::get(resource.url(host, path)).body(Full::default())?;
-        let answer = client.clone().oneshot(request).await;
-        let answer = answer.map_err(anyhow::Error::from_boxed)?;
+        let answer = sent(client.clone(), request).await?;
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{host}{path}");
     }
     let request = Request::get(resource.url("localhost", "/v1/away")).body(Full::default())?;
-    let away = client
-        .clone()
-        .oneshot(request)
-        .await
-        .map_err(anyhow::Error::from_boxed)?;
+    let away = sent(client.clone(), request).await?;
     assert_eq!(
         away.status(),
         StatusCode::FOUND,
@@ -133,10 +130,7 @@ async fn a_refusal_is_answered_by_one_refresh_and_one_replay() -> Result<()> {
         let request = Request::put(resource.url("localhost", "/v1/me?a=b"))
             .header("x-own", "kept")
             .body(Full::from("a body"))?;
-        let response = client
-            .oneshot(request)
-            .await
-            .map_err(anyhow::Error::from_boxed)?;
+        let response = sent(client, request).await?;
         assert_eq!(
             text(response).await?,
             (StatusCode::OK, "good".to_owned()),
@@ -172,10 +166,7 @@ async fn a_service_that_always_refuses_is_asked_twice() -> Result<()> {
     let resource = Resource::start(&lab, |_| refusal(StatusCode::UNAUTHORIZED, "Bearer")).await?;
     let (_, downstream) = downstream(&lab, [resource.rule()]).await?;
     let client = downstream.layer().layer(resource.client()?);
-    let response = client
-        .oneshot(resource.request())
-        .await
-        .map_err(anyhow::Error::from_boxed)?;
+    let response = sent(client, resource.request()).await?;
     assert_eq!(
         text(response).await?,
         (StatusCode::UNAUTHORIZED, "refused".to_owned())
@@ -195,10 +186,7 @@ async fn what_is_no_refusal_of_the_token_is_handed_on() -> Result<()> {
     .await?;
     let (_, downstream) = downstream(&lab, [resource.rule()]).await?;
     let client = downstream.layer().layer(resource.client()?);
-    let response = client
-        .oneshot(resource.request())
-        .await
-        .map_err(anyhow::Error::from_boxed)?;
+    let response = sent(client, resource.request()).await?;
     assert_eq!(
         text(response).await?,
         (StatusCode::FORBIDDEN, "refused".to_owned())
@@ -274,10 +262,7 @@ async fn without_another_token_the_answer_is_the_services_and_says_why() -> Resu
     let refused = Fault::aadsts(7_000_215).on("/token").forever();
     lab.emulator.faults().push(refused);
     let client = downstream.layer().layer(resource.client()?);
-    let response = client
-        .oneshot(resource.request())
-        .await
-        .map_err(anyhow::Error::from_boxed)?;
+    let response = sent(client, resource.request()).await?;
     let why = response.extensions().get::<edgepass::Error>().cloned();
     assert_eq!(
         text(response).await?,
@@ -301,10 +286,7 @@ async fn claims_that_the_server_does_not_grant_are_said() -> Result<()> {
     fault.claims = Some("{\"access_token\":{\"polids\":{\"essential\":true}}}".to_owned());
     lab.emulator.faults().push(fault);
     let client = downstream.layer().layer(resource.client()?);
-    let response = client
-        .oneshot(resource.request())
-        .await
-        .map_err(anyhow::Error::from_boxed)?;
+    let response = sent(client, resource.request()).await?;
     let why = response.extensions().get::<edgepass::Error>().cloned();
     let why = why.context("why there is no other")?;
     assert_eq!(
@@ -390,8 +372,7 @@ async fn a_bound_token_goes_on_a_connection_with_its_certificate() -> Result<()>
     let client = downstream.layer().layer(provider.client::<Full<Bytes>>());
     let send = async |path: &str| {
         let request = Request::get(resource.url("localhost", path)).body(Full::default())?;
-        let response = client.clone().oneshot(request).await;
-        text(response.map_err(anyhow::Error::from_boxed)?).await
+        text(sent(client.clone(), request).await?).await
     };
     let answer = (StatusCode::OK, "good".to_owned());
     for path in ["/bound", "/plain", "/bound"] {

@@ -415,7 +415,7 @@ pub(crate) fn all(ports: Ports) -> Vec<Case> {
         each(
             "a loop with an answer in hand",
             format!("{} then=spin", get("/v1/ok")),
-            Token(1, "500"),
+            Token(1, "504"),
             None,
         ),
         each(

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command as Program, Stdio};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use http::StatusCode;
 use crate::{Backend, Serving, edgepass_run, rules, runtime, status, wants_token};
 
 /// `serve-http` with an application of that version of WASI. Its address, without the scheme.
-fn serve(
+pub(crate) fn serve(
     lab: &Lab,
     upstream: u16,
     version: &str,
@@ -20,6 +21,17 @@ fn serve(
     stderr: Stdio,
 ) -> Result<(Child, String)> {
     let application = artifact(&format!("target/components/plain-{version}.wasm"))?;
+    serve_component(lab, upstream, &application, options, stderr)
+}
+
+/// The same with another application.
+pub(crate) fn serve_component(
+    lab: &Lab,
+    upstream: u16,
+    application: &Path,
+    options: &[&str],
+    stderr: Stdio,
+) -> Result<(Child, String)> {
     let application = application.display().to_string();
     let mut arguments = vec!["serve-http", "--listen", "127.0.0.1:0"];
     arguments.extend(options);
