@@ -103,14 +103,16 @@ pub(crate) fn run() -> Result<()> {
 /// Everything, for a task that holds the lock.
 pub(crate) fn all() -> Result<()> {
     component()?;
-    // each by itself, as `cargo install` builds it: together they would have each other's features
+    commands(|name, cmd| step(&format!("building {name}"), || cmd.run()))
+}
+
+/// What users get of programs, after [`component`]. Each is built by itself, as `cargo install` builds it: together they would
+/// have each other's features.
+pub(crate) fn commands(mut build: impl FnMut(&str, Cmd) -> Result<()>) -> Result<()> {
     for command in COMMANDS.iter().chain([&RUN]) {
-        step(&format!("building {}", command.1), || {
-            release(&[*command]).run()
-        })?;
-    }
-    for (_, command) in COMMANDS.iter().chain([&RUN]) {
-        install(&released().join(command), &workspace::dist().join(command))?;
+        let (_, name) = command;
+        build(name, release(&[*command]))?;
+        install(&released().join(name), &workspace::dist().join(name))?;
     }
     Ok(())
 }

@@ -176,7 +176,8 @@ fn block(name: &str, kind: &str, part: &str) -> Result<String> {
         .with_context(|| format!("{name} has no block of {kind} with `{part}` in it"))
 }
 
-/// The command by `cargo install`, from the address.
+/// The command by `cargo install`, from the address. Without the optimisation of the whole, which takes longer than all of this:
+/// the same sources are so built, and looked at, by the stage `programs`.
 fn install(world: &World) -> Result<PathBuf> {
     const BEGIN: &str = "AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo install ";
 
@@ -186,7 +187,7 @@ fn install(world: &World) -> Result<PathBuf> {
         "README.md and docs/install.md install in different ways"
     );
     world
-        .shell(&world.folder("install")?, &printed)
+        .shell(&world.folder("install")?, &format!("{printed} --debug"))
         .quiet("cargo-install")?;
     let command = world.place.join("local/bin/edgepass");
     let said = Cmd::new(&command).arg("--version").read()?;

@@ -110,7 +110,9 @@ pub(crate) fn release() -> Result<PathBuf> {
     })?;
     let layout = release.join(LAYOUT);
     step("building the command without shared libraries", || {
-        let command = linked_whole()?;
+        link_whole()?.run()?;
+        let command = build::released().join(build::COMMAND.1);
+        let command = fs::read(command).context("cannot read the command")?;
         let bill = artifacts::bill_of_program(build::COMMAND, &command, &target)?;
         images(&layout, &command, &bill, &bills)
     })?;
@@ -340,17 +342,14 @@ esac
 exec "$rustc" "$@"
 "#;
 
-/// The command with everything in it, so that an image needs nothing else. It is the selection of `dist/edgepass`, and a
+/// Builds the command with everything in it, so that an image needs nothing else. It is the selection of `dist/edgepass`, and a
 /// wrapper of the compiler concerns this tree's crates alone, so no dependency is compiled again.
-fn linked_whole() -> Result<Vec<u8>> {
+pub(crate) fn link_whole() -> Result<Cmd> {
     let wrapper = workspace::target().join("edgepass").join("rustc-whole");
     workspace::write_if_changed(&wrapper, WHOLE.as_bytes())?;
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))
         .context("cannot make the compiler's wrapper executable")?;
-    build::release(&[build::COMMAND])
-        .env("RUSTC_WORKSPACE_WRAPPER", &wrapper)
-        .run()?;
-    fs::read(build::released().join("edgepass")).context("cannot read the command")
+    Ok(build::release(&[build::COMMAND]).env("RUSTC_WORKSPACE_WRAPPER", &wrapper))
 }
 
 const FILTER_IN_VOLUME: &str = "edgepass-envoy.wasm";

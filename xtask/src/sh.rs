@@ -99,6 +99,35 @@ impl Cmd {
         self
     }
 
+    /// Behind whatever else this machine has to do.
+    pub(crate) fn in_the_background(self) -> Self {
+        let Self {
+            inner,
+            name,
+            missing,
+            timeout,
+        } = self;
+        let mut nice = Command::new("nice");
+        nice.args(["-n", "10"])
+            .arg(inner.get_program())
+            .args(inner.get_args());
+        for (key, value) in inner.get_envs() {
+            match value {
+                Some(value) => nice.env(key, value),
+                None => nice.env_remove(key),
+            };
+        }
+        if let Some(dir) = inner.get_current_dir() {
+            nice.current_dir(dir);
+        }
+        Self {
+            inner: nice,
+            name,
+            missing,
+            timeout,
+        }
+    }
+
     /// Runs with the terminal's own output: cargo shows its progress itself.
     pub(crate) fn run(mut self) -> Result<()> {
         let status = self.spawn()?.wait().context("cannot wait for a child")?;

@@ -1,6 +1,8 @@
 //! `cargo xtask test`: everything that CI runs but formatting, lints and docs.
 
+use crate::programs::Programs;
 use crate::sh::{Cmd, step};
+use crate::suites::{self, Suite};
 use crate::{
     build, bundle, consumer, demo, interfaces, newcomers, package, peers, shipped, template,
     vendor_wit, workspace,
@@ -30,7 +32,14 @@ pub(crate) struct Options {
 struct Stage {
     name: &'static str,
     about: &'static str,
-    run: fn(&Options) -> Result<()>,
+    run: fn(&mut Run<'_>) -> Result<()>,
+}
+
+/// What a run of stages has begun.
+struct Run<'o> {
+    options: &'o Options,
+    programs: Option<Programs>,
+    suites: Vec<Suite>,
 }
 
 const STAGES: &[Stage] = &[
@@ -48,14 +57,36 @@ const STAGES: &[Stage] = &[
         run: |_| purity(),
     },
     Stage {
+        name: "components",
+        about: "the guests, and the provider compiled for this machine; the programs that users get are begun",
+        run: |run| {
+            build::component()?;
+            run.programs = Some(Programs::begin()?);
+            Ok(())
+        },
+    },
+    Stage {
         name: "xtask",
         about: "the tests of the build tasks themselves",
         run: |_| xtask(),
     },
     Stage {
-        name: "build",
-        about: "guests, components, commands",
-        run: |_| build::all(),
+        name: "units",
+        about: "cargo test over the native packages, but for the end-to-end tests",
+        run: units,
+    },
+    Stage {
+        name: "guests",
+        about: "the tests of the components' own packages",
+        run: |_| guests(),
+    },
+    Stage {
+        name: "programs",
+        about: "the programs that users get",
+        run: |run| match run.programs.take() {
+            Some(begun) => begun.finish(),
+            None => build::all(),
+        },
     },
     Stage {
         name: "shipped",
@@ -80,13 +111,13 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "tests",
-        about: "cargo test over the native packages, with the Python and Node peers",
+        about: "the end-to-end tests, with the Python and Node peers",
         run: tests,
     },
     Stage {
         name: "envoy",
         about: "the filter's own tests, the example manifests, and the filter in the real Envoy",
-        run: envoy,
+        run: |run| envoy(run.options),
     },
     Stage {
         name: "demo",
@@ -148,9 +179,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         );
     }
     let _lock = workspace::lock()?;
+    let mut run = Run {
+        options,
+        programs: None,
+        suites: Vec::new(),
+    };
     for stage in chosen {
         let started = Instant::now();
-        (stage.run)(options).with_context(|| format!("stage {}", stage.name))?;
+        (stage.run)(&mut run).with_context(|| format!("stage {}", stage.name))?;
         eprintln!(
             "--- {} ({:.1} s)",
             stage.name,
@@ -186,20 +222,13 @@ const RECORDS: [&str; 2] = ["e2e-output", "e2e-secrets"];
 fn xtask() -> Result<()> {
     let packages = ["-p", "xtask", "-p", "edgepass-compose"];
     let cmd = Cmd::cargo().args(["test", "--locked", "--quiet"]);
-    counted(cmd.args(packages))
+    cargo_test(cmd.args(packages))
 }
 
-fn tests(options: &Options) -> Result<()> {
-    let peers = peers::ensure()?;
-    template::build()?;
-    step("building the program that runs applications", || {
-        build::binaries(&[build::RUN.1]).run()
-    })?;
-    let mut cmd = peers.apply(build::native("test"));
-    if !options.rest.is_empty() {
-        return counted(cmd.args(&options.rest));
-    }
-    cmd = cmd.arg("--no-fail-fast");
+/// The package of the end-to-end tests: they run the programs that users get, and peers.
+const END_TO_END: &str = "edgepass-e2e";
+
+fn units(run: &mut Run<'_>) -> Result<()> {
     for record in RECORDS {
         let folder = workspace::target().join(record);
         if folder.exists() {
@@ -207,27 +236,57 @@ fn tests(options: &Options) -> Result<()> {
                 .with_context(|| format!("cannot empty {}", workspace::shown(&folder)))?;
         }
     }
-    counted(cmd)?;
+    let suites = suites(run)?.iter();
+    suites::run(suites.filter(|suite| suite.package != END_TO_END), |cmd| {
+        cmd
+    })?;
+    cargo_test(build::native("test").args(["--doc", "--no-fail-fast"]))
+}
+
+/// The native packages' programs of tests.
+fn suites<'r>(run: &'r mut Run<'_>) -> Result<&'r [Suite]> {
+    if run.suites.is_empty() {
+        run.suites = step("compiling the tests of the native packages", || {
+            suites::compile(build::native("test"))
+        })?;
+    }
+    Ok(&run.suites)
+}
+
+fn guests() -> Result<()> {
     // by itself: in one selection with the host its bindings would get the host's features
-    counted(Cmd::cargo().args([
-        "test",
-        "--locked",
-        "--quiet",
-        "-p",
-        "edgepass-provider",
-        "-p",
-        "edgepass-provider-p2",
-        "-p",
-        "edgepass-bindings",
-        "-p",
-        "edgepass-keyvalue",
-        "-p",
-        "edgepass-standalone-adapters",
-        "-p",
-        "edgepass-standalone-command",
-        "-p",
-        "edgepass-secrets",
-    ]))?;
+    let cmd = Cmd::cargo().args(["test", "--locked", "--quiet"]);
+    cargo_test(
+        cmd.args(
+            [
+                "edgepass-provider",
+                "edgepass-provider-p2",
+                "edgepass-bindings",
+                "edgepass-keyvalue",
+                "edgepass-standalone-adapters",
+                "edgepass-standalone-command",
+                "edgepass-secrets",
+            ]
+            .iter()
+            .flat_map(|package| ["-p", package]),
+        ),
+    )
+}
+
+fn tests(run: &mut Run<'_>) -> Result<()> {
+    let peers = peers::ensure()?;
+    template::build()?;
+    step("building the program that runs applications", || {
+        build::binaries(&[build::RUN.1]).run()
+    })?;
+    if !run.options.rest.is_empty() {
+        let cmd = peers.apply(build::native("test"));
+        return cargo_test(cmd.args(&run.options.rest));
+    }
+    let suites = suites(run)?.iter();
+    suites::run(suites.filter(|suite| suite.package == END_TO_END), |cmd| {
+        peers.apply(cmd)
+    })?;
     step("searching what the tests printed for their secrets", || {
         Cmd::new(build::built().join("scan-secrets")).run()
     })
@@ -241,9 +300,9 @@ fn envoy(options: &Options) -> Result<()> {
     let program = peers::envoy()?;
     let filter = ["test", "--locked", "--quiet", "-p", "edgepass-envoy"];
     // what both modules have is the same code
-    counted(Cmd::cargo().args(filter).arg("--all-features"))?;
+    cargo_test(Cmd::cargo().args(filter).arg("--all-features"))?;
     let manifests = Cmd::cargo().args(["test", "--locked", "--quiet", "-p", "edgepass-manifests"]);
-    counted(manifests.env("EDGEPASS_HELM", peers::helm()?))?;
+    cargo_test(manifests.env("EDGEPASS_HELM", peers::helm()?))?;
     // selected with all the others, so that the emulator is built with the same features
     let mut cmd = build::native("test")
         .args(["-p", "edgepass-envoy-tests", "--test", "envoy"])
@@ -252,53 +311,72 @@ fn envoy(options: &Options) -> Result<()> {
         cmd = cmd.env(variable, program);
     }
     if options.only.is_some() && !options.rest.is_empty() {
-        return counted(cmd.args(&options.rest));
+        return cargo_test(cmd.args(&options.rest));
     }
     // they wait for most of their time: for tokens to end, for servers that do not answer
-    counted(cmd.args(["--", "--test-threads", ENVOY_TEST_THREADS]))
+    cargo_test(cmd.args(["--", "--test-threads", ENVOY_TEST_THREADS]))
 }
 
-/// Runs `cargo test`, lets its output through and adds up what it says, so that
-/// the last line has the whole.
-fn counted(mut cmd: Cmd) -> Result<()> {
+/// Runs `cargo test`, and ends with a line of how much that was.
+fn cargo_test(cmd: Cmd) -> Result<()> {
+    let mut total = Total::default();
+    let succeeded = counted(cmd, &mut total)?;
+    total.say()?;
+    if !succeeded {
+        bail!("tests failed");
+    }
+    total.some()
+}
+
+/// Runs tests, lets their output through and adds up what it says. Says whether all is well.
+pub(crate) fn counted(mut cmd: Cmd, total: &mut Total) -> Result<bool> {
     if std::io::stdout().is_terminal() {
         cmd = cmd.env("CARGO_TERM_COLOR", "always");
     }
     cmd.inner().stdout(Stdio::piped());
     let mut child = cmd.spawn()?;
-    let mut total = Total::default();
     let mut out = std::io::stdout();
     if let Some(pipe) = child.stdout.take() {
         for line in BufReader::new(pipe).lines() {
-            let line = line.context("cannot read what cargo test prints")?;
+            let line = line.context("cannot read what the tests print")?;
             total.add(&line);
             writeln!(out, "{line}").context("cannot print")?;
         }
     }
-    let status = child.wait().context("cannot wait for cargo test")?;
-    writeln!(
-        out,
-        "\n{} passed, {} failed, {} skipped",
-        total.passed, total.failed, total.ignored
-    )
-    .context("cannot print")?;
-    if !status.success() {
-        bail!("tests failed");
-    }
-    if total.passed == 0 {
-        bail!("no test ran: does the name exist?");
-    }
-    Ok(())
+    let status = child.wait().context("cannot wait for the tests")?;
+    Ok(status.success())
 }
 
+/// What libtest counts.
 #[derive(Default, Debug, PartialEq, Eq)]
-struct Total {
+pub(crate) struct Total {
     passed: u64,
     failed: u64,
     ignored: u64,
 }
 
 impl Total {
+    pub(crate) fn say(&self) -> Result<()> {
+        let Self {
+            passed,
+            failed,
+            ignored,
+        } = self;
+        writeln!(
+            std::io::stdout(),
+            "\n{passed} passed, {failed} failed, {ignored} skipped"
+        )
+        .context("cannot print")
+    }
+
+    /// No test at all is a mistake.
+    pub(crate) fn some(&self) -> Result<()> {
+        if self.passed == 0 {
+            bail!("no test ran: does the name exist?");
+        }
+        Ok(())
+    }
+
     /// Takes in a line like `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
     fn add(&mut self, line: &str) {
         let Some((_, counts)) = line.split_once("test result: ") else {
