@@ -11,7 +11,7 @@ mod source;
 
 use edgepass_core::{Config, ConfigError, Environment};
 
-use self::backends::{BACKENDS, Backend, PREFIX, SETTINGS, check_names};
+use self::backends::{BACKENDS, Backend, PREFIX, PREFIX_OF_AZURE, SETTINGS, check_names};
 use self::importer::Importer;
 use self::source::{Settings, is_json, of_json, of_python};
 use crate::{File, Imported};
@@ -93,6 +93,14 @@ fn note_unused(imported: &Imported, environment: &Environment, said: &[&str]) ->
     ))
 }
 
+/// The line that names a setting of Azure's, where that is: in a class, in a dictionary, in small letters.
+fn named_elsewhere(text: &str) -> Option<usize> {
+    let has = |line: &str| line.to_ascii_uppercase().contains(PREFIX_OF_AZURE);
+    text.lines()
+        .position(|line| !line.trim_start().starts_with('#') && has(line))
+        .map(|before| before + 1)
+}
+
 /// Makes a configuration of a settings file: JSON, or a module in Python, which is read and never run.
 ///
 /// # Errors
@@ -116,11 +124,14 @@ pub fn import(file: &File<'_>, environment: &Environment) -> Result<Imported, Co
             file.name,
             "has no settings of python-social-auth's Azure backends (SOCIAL_AUTH_AZUREAD_…)",
         );
-        return Err(error.hint(match star_imports.first() {
-            Some(line) => format!(
+        return Err(error.hint(match (star_imports.first(), named_elsewhere(file.text)) {
+            (Some(line), _) => format!(
                 "line {line} imports all names of another module, which is not looked at: give the file that has them"
             ),
-            None => "give the file that has them".to_owned(),
+            (None, Some(line)) if !settings.has_azures() => format!(
+                "line {line} has such a name, and gives it no value: write NAME = value there, in capitals and not in a class, a function or a dictionary"
+            ),
+            (None, _) => "give the file that has them".to_owned(),
         }));
     }
     settings.check_variables(environment)?;

@@ -6,7 +6,7 @@ use edgepass_core::ConfigError;
 pub(super) const PREFIX: &str = "SOCIAL_AUTH_";
 
 /// What names of settings of Azure backends begin with.
-const PREFIX_OF_AZURE: &str = "SOCIAL_AUTH_AZUREAD_";
+pub(super) const PREFIX_OF_AZURE: &str = "SOCIAL_AUTH_AZUREAD_";
 
 /// The settings that count for tokens of the program itself.
 pub(super) const SETTINGS: &[&str] = &[

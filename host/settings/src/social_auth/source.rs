@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use edgepass_core::{ConfigError, Environment, Secret, without_byte_order_mark};
 
-use super::backends::{BACKENDS, Backend, SETTINGS};
+use super::backends::{BACKENDS, Backend, PREFIX_OF_AZURE, SETTINGS};
 use crate::python::{self, Assigned, Value};
 use crate::{File, json};
 
@@ -66,9 +66,9 @@ pub(super) fn of_python(
     file: &File<'_>,
     environment: &Environment,
 ) -> Result<(Names, Vec<usize>), ConfigError> {
-    let module = python::read(file.text, environment).map_err(|(line, reason)| {
-        ConfigError::new(format!("{}, line {line}", file.name), reason)
-            .hint("give a settings module in Python, or the settings as JSON")
+    let module = python::read(file.text, environment).map_err(|not_read| {
+        let place = format!("{}, line {}", file.name, not_read.line);
+        ConfigError::new(place, not_read.reason).hint(not_read.hint)
     })?;
     Ok((module.names, module.star_imports))
 }
@@ -111,7 +111,8 @@ impl Settings<'_> {
                 let value = value.as_ref().map_err(|reason| {
                     ConfigError::new(&from, reason).hint(match variable_not_set(reason) {
                         Some(variable) => set_or_write(variable),
-                        None => "write the value itself there, or os.environ[\"NAME\"]".to_owned(),
+                        None => "write the value itself there, in quotes, or os.environ[\"NAME\"]"
+                            .to_owned(),
                     })
                 })?;
                 let setting = |text, variable: &Option<String>| Setting {
@@ -132,6 +133,14 @@ impl Settings<'_> {
                     .hint("write it as a string")),
                 }
             }
+        }
+    }
+
+    /// Whether it has any setting of an Azure backend, whatever for.
+    pub(super) fn has_azures(&self) -> bool {
+        match self {
+            Self::Variables(_) => false,
+            Self::File { names, .. } => names.keys().any(|name| name.starts_with(PREFIX_OF_AZURE)),
         }
     }
 

@@ -232,9 +232,9 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
         );
     }
     for (module, line, part) in [
-        ("K = 'a", 1, "string without an end"),
-        ("\nK = '''a", 2, "string without an end"),
-        ("K = 'a\n'", 1, "string without an end"),
+        ("K = 'a", 1, "and does not end"),
+        ("\nK = '''a", 2, "and does not end"),
+        ("K = 'a\n'", 1, "and does not end"),
         ("K = \\ 'a'", 1, "backslash"),
         ("K = \u{1f600}", 1, "no Python"),
     ] {
@@ -283,6 +283,165 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
     );
 }
 
+/// What is broken is told by its line, and by what is open there; where it is in one assignment, by that name.
+#[test]
+fn broken_modules_are_told_by_what_is_open() {
+    const FILE: &str = "settings.py, line ";
+
+    let key = format!("{OAUTH2}KEY");
+    for (module, place, reason, fix) in [
+        // brackets
+        (
+            "A = 1\nB = [\n'x',\nKEY = 'k'\n",
+            "FILE2",
+            "has a `[` that nothing closes",
+            "write the `]`",
+        ),
+        (
+            "B = ('x',\nKEY = 'k'\n",
+            "FILE1",
+            "has a `(` that nothing closes",
+            "write the `)`",
+        ),
+        (
+            "B = {'x': [1, 2},\n",
+            "FILE1",
+            "has a `}` where the `[` of line 1 is open",
+            "write the `]`",
+        ),
+        (
+            "B = [\n  ('x', 'y',\n]\nKEY = 'k'\n",
+            "FILE3",
+            "has a `]` where the `(` of line 2 is open",
+            "write the `)`",
+        ),
+        (
+            "KEY = 'k'\nB = ['x']]\n",
+            "FILE2",
+            "has a `]` that closes nothing",
+            "take it away",
+        ),
+        (
+            "KEY = os.environ['X'\n",
+            "FILE1",
+            "has a `[` that nothing closes",
+            "write the `]`",
+        ),
+        // strings
+        (
+            "A = 1\nKEY = 'hunter2\nB = 1\n",
+            "FILE2",
+            "has a string that begins with ' and does not end",
+            "on the same line",
+        ),
+        (
+            "KEY = \"hunter2\n",
+            "FILE1",
+            "has a string that begins with \" and does not end",
+            "on the same line",
+        ),
+        (
+            "KEY = \"hunter2'\n",
+            "FILE1",
+            "has a string that begins with \" and does not end",
+            "on the same line",
+        ),
+        (
+            "A = 1\n\nB = '''x\nKEY = 'k'\n",
+            "FILE3",
+            "has a string that begins with ''' and does not end",
+            "write the '''",
+        ),
+        (
+            "KEY = 'hunter2\\'\n",
+            "FILE1",
+            "has a string that begins with ' and does not end",
+            "on the same line",
+        ),
+        // characters
+        (
+            "KEY = \u{201c}hunter2\u{201d}\n",
+            "FILE1",
+            "has the character U+201C outside of a string",
+            "write \" or '",
+        ),
+        (
+            "A = 1\nKEY = 5\u{20ac}\n",
+            "FILE2",
+            "has the character U+20AC outside of a string",
+            "as JSON",
+        ),
+        (
+            "KEY = C:\\hunter2\n",
+            "FILE1",
+            "has a backslash where none can be",
+            "quotes around it",
+        ),
+        // one assignment
+        (
+            "A = 1\nKEY = \n",
+            "KEY (FILE2)",
+            "has nothing behind its `=`",
+            "in quotes",
+        ),
+        (
+            "KEY 'hunter2'\n",
+            "KEY (FILE1)",
+            "has a value behind it, and no `=`",
+            "in quotes",
+        ),
+        (
+            "KEY: 'hunter2'\n",
+            "KEY (FILE1)",
+            "has a `:` behind it, and no `=`",
+            "in quotes",
+        ),
+        (
+            "KEY == 'hunter2'\n",
+            "KEY (FILE1)",
+            "has `==` behind it",
+            "in quotes",
+        ),
+        (
+            "KEY = 'hunter2',\n",
+            "KEY (FILE1)",
+            "ends in a comma",
+            "take the comma away",
+        ),
+        (
+            "KEY = hunter2\n",
+            "KEY (FILE1)",
+            "is no plain value",
+            "in quotes",
+        ),
+        (
+            "KEY = 6666-7777\n",
+            "KEY (FILE1)",
+            "is no plain value",
+            "in quotes",
+        ),
+    ] {
+        let text = module.replace("KEY", &key);
+        let place = place.replace("KEY", &key).replace("FILE", FILE);
+        let error = super::key(&text, &[]).unwrap_err();
+        assert!(
+            error.starts_with(&format!("{place}: {reason}")),
+            "{module}: {error}"
+        );
+        assert!(error.contains(fix), "{module}: {error}");
+        assert!(!error.contains("hunter2"), "{module}: {error}");
+    }
+    // legal to Python, and a value all the same
+    for module in [
+        "KEY: str = 'k'\n",
+        "KEY: str\nKEY = 'k'\n",
+        "KEY = 'k'\nKEY: str\n",
+    ] {
+        let module = module.replace("KEY", &key);
+        assert_eq!(super::key(&module, &[]), Ok("k".to_owned()), "{module}");
+    }
+}
+
 /// What is made of what was made before is bounded, whether or not it is used.
 #[test]
 fn what_a_module_makes_is_bounded() {
@@ -302,4 +461,38 @@ fn what_a_module_makes_is_bounded() {
         "B = A\n".repeat(1_000)
     );
     assert_eq!(key(&again, &[]).unwrap(), "a");
+}
+
+/// Names that are in the file, and are no assignments of the module: which line has them is said.
+#[test]
+fn settings_that_are_no_assignments_are_pointed_at() {
+    let name = format!("{OAUTH2}KEY");
+    for (text, line) in [
+        ("class Config:\n    NAME = 'hunter2'\n", Some(2)),
+        ("def settings():\n    NAME = 'hunter2'\n", Some(2)),
+        ("X = {\n  'NAME': 'hunter2',\n}\n", Some(2)),
+        (
+            "import os\nos.environ.setdefault('NAME', 'hunter2')\n",
+            Some(2),
+        ),
+        ("name = 'hunter2'\n", Some(1)),
+        ("# NAME = 'hunter2'\n", None),
+        ("DEBUG = True\n", None),
+        ("SOCIAL_AUTH_AZUREAD_OAUTH2_EXTRA_DATA = []\n", None),
+    ] {
+        let text = text
+            .replace("NAME", &name)
+            .replace("name", &name.to_lowercase());
+        let error = file(&text, "settings.py", &[]).unwrap_err();
+        let said = match line {
+            Some(line) => format!("line {line} has such a name, and gives it no value"),
+            None => "give the file that has them".to_owned(),
+        };
+        assert!(
+            error.starts_with("settings.py: has no settings"),
+            "{text}: {error}"
+        );
+        assert!(error.contains(&said), "{text}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
 }
