@@ -409,3 +409,80 @@ fn capabilities_are_those_of_the_identity() {
         }
     }
 }
+
+/// The clouds by the names and numbers that MSAL.NET has for them: what is not read is not left out in silence.
+#[test]
+fn clouds_by_their_names_lead_to_their_hosts() {
+    for (key, value, expected) in [
+        (
+            "AzureCloudInstance",
+            json!("AzureUsGovernment"),
+            Some("https://login.microsoftonline.us/"),
+        ),
+        (
+            "AzureCloudInstance",
+            json!("azureusgovernment"),
+            Some("https://login.microsoftonline.us/"),
+        ),
+        (
+            "AzureCloudInstance",
+            json!(4),
+            Some("https://login.microsoftonline.us/"),
+        ),
+        (
+            "AzureCloudInstance",
+            json!("AzureChina"),
+            Some("https://login.partner.microsoftonline.cn/"),
+        ),
+        (
+            "AzureCloudInstance",
+            json!(2),
+            Some("https://login.partner.microsoftonline.cn/"),
+        ),
+        ("AzureCloudInstance", json!("AzurePublic"), None),
+        ("AzureCloudInstance", json!(1), None),
+        ("AzureCloudInstance", json!("None"), None),
+        (
+            "Instance",
+            json!("AzureUsGovernment"),
+            Some("https://login.microsoftonline.us/"),
+        ),
+        (
+            "Instance",
+            json!("AzureChina"),
+            Some("https://login.partner.microsoftonline.cn/"),
+        ),
+        (
+            "Instance",
+            json!("AzurePublic"),
+            Some("https://login.microsoftonline.com/"),
+        ),
+        (
+            "Instance",
+            json!("login.example"),
+            Some("https://login.microsoftonline.com/"),
+        ),
+    ] {
+        let mut settings = json!({ "AzureAd": {
+            "TenantId": TENANT, "ClientId": CLIENT,
+            "ClientCredentials": [{ "SourceType": "SignedAssertionFilePath" }],
+        } });
+        settings["AzureAd"][key] = value.clone();
+        let read = read(&settings.to_string(), None, None, &[]);
+        match (read, expected) {
+            (Ok(_), None) => {}
+            (Err(error), Some(host)) => {
+                assert!(error.starts_with(&format!("AzureAd:{key} (")), "{error}");
+                assert!(error.contains(host), "{key}={value}: {error}");
+            }
+            (read, _) => assert_eq!(read.err(), None, "{key}={value}"),
+        }
+    }
+    // beside an Instance it says nothing
+    let settings = json!({ "AzureAd": {
+        "Instance": "https://login.microsoftonline.us/", "AzureCloudInstance": "AzureUsGovernment",
+        "TenantId": TENANT, "ClientId": CLIENT,
+        "ClientCredentials": [{ "SourceType": "SignedAssertionFilePath" }],
+    } });
+    assert!(read(&settings.to_string(), None, None, &[]).is_ok());
+}
