@@ -237,3 +237,60 @@ fn verbose_says_who_asks_and_with_what() {
         "{more}"
     );
 }
+
+/// What the log says to be taken from variables is, whatever the settings are written in: each secret in the settings' own file,
+/// and in a variable.
+#[test]
+fn the_log_names_variables_that_are_set_and_no_others() {
+    const SAYS: &str = "variables that the configuration takes something from: ";
+    const SECRET: &str = "SOCIAL_AUTH_AZUREAD_TENANT_OAUTH2_SECRET";
+    const OF_DOTNET: &str = "AzureAd__ClientSecret";
+
+    let lab = Lab::new();
+    let module = |secret: &str| {
+        format!(
+            "import os\nSOCIAL_AUTH_AZUREAD_TENANT_OAUTH2_KEY = 'k'\nSOCIAL_AUTH_AZUREAD_TENANT_OAUTH2_TENANT_ID = 't.example'\n\
+             {SECRET} = {secret}\n"
+        )
+    };
+    let dotnet = |more: Value| {
+        let mut client = json!({ "TenantId": "t.example", "ClientId": "c" });
+        client
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().cloned().unwrap());
+        json!({ "AzureAd": client }).to_string()
+    };
+    for (option, text, variable, expected) in [
+        ("--social-auth", module("'hunter2'"), None, None),
+        ("--social-auth", module("os.environ['HIDDEN']"), Some("HIDDEN"), Some("HIDDEN")),
+        ("--appsettings", dotnet(json!({ "ClientSecret": "hunter2" })), None, None),
+        ("--appsettings", dotnet(json!({})), Some(OF_DOTNET), Some(OF_DOTNET)),
+        (
+            "--config",
+            json!({ "identities": { "app": {
+                "tenant_id": "t.example", "client_id": "c", "credential": { "client_secret": { "env": "HIDDEN" } },
+            } } })
+            .to_string(),
+            Some("HIDDEN"),
+            Some("HIDDEN"),
+        ),
+    ] {
+        let file = lab.write("settings", &text);
+        let mut command = command(&lab, &["config", "check", "-v", option]);
+        command.arg(&file).env_remove("EDGEPASS_AUTHORITY_HOSTS");
+        for name in ["TENANT_ID", "CLIENT_ID", "AUTHORITY_HOST", "FEDERATED_TOKEN_FILE"] {
+            command.env_remove(format!("AZURE_{name}"));
+        }
+        if let Some(name) = variable {
+            command.env(name, "hunter2");
+        }
+        let output = command.output().unwrap();
+        let said = super::text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{text}: {said}");
+        assert!(said.contains("info: configuration: "), "{said}");
+        let named = said.lines().find_map(|line| Some(line.split_once(SAYS)?.1));
+        assert_eq!(named, expected, "{text}: {said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}

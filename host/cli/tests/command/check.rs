@@ -180,7 +180,9 @@ fn strictly_checked_what_is_not_there_is_a_mistake() {
         (Some(2), ""),
         "{said}"
     );
-    assert!(said.contains("/later cannot be read now"), "{said}");
+    let setting = "identities.app.credential.federated_token_file.path";
+    let says = format!("/later ({setting}) cannot be read now");
+    assert!(said.contains(&says), "{said}");
     // the certificate of the lab, which no credential uses
     assert!(
         said.contains("certificate demo is used by no credential"),

@@ -378,3 +378,67 @@ fn files_are_taken_as_people_make_them() {
         text(&output.stderr)
     );
 }
+
+/// Each way to name a file, and each way in which it cannot be read: the error has what names it, the file, and a fix.
+#[cfg(unix)]
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_what_names_it() {
+    let lab = Lab::new();
+    let missing = lab.root().join("missing");
+    let inside = lab.write("a-file", "").join("inside");
+    let folder = lab.root().to_path_buf();
+    let fifo = pipe(&lab, "nobody-writes");
+    for (path, reason, fix) in [
+        (&missing, "No such file", "check the path"),
+        (&inside, "Not a directory", "give the path of a file"),
+        (&folder, "Is a directory", "give the path of a file"),
+        (&fifo, "it is a pipe", "have something write into the pipe"),
+    ] {
+        let path = path.to_str().unwrap();
+        for (setting, arguments) in [
+            ("--config", &["config", "check", "--config", path][..]),
+            ("--appsettings", &["config", "check", "--appsettings", path]),
+            ("--social-auth", &["config", "check", "--social-auth", path]),
+            ("EDGEPASS_CONFIG", &["config", "check"]),
+        ] {
+            // each waits its time for who writes
+            if path == fifo.to_str().unwrap() && setting != "--config" {
+                continue;
+            }
+            let mut command = command(&lab, arguments);
+            if setting == "EDGEPASS_CONFIG" {
+                command.env(setting, path);
+            }
+            let output = command.output().unwrap();
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{setting} {path}: {said}");
+            let begins = format!("edgepass: error: {setting}: ");
+            assert!(said.starts_with(&begins), "{path}: {said}");
+            for part in [path, reason, "hint: ", fix] {
+                assert!(said.contains(part), "{setting}: {part}: {said}");
+            }
+        }
+        // a file that is read at each exchange, and certification authorities
+        for (setting, arguments) in [
+            (
+                "federated_token_file.path",
+                &["token", "--scope", GRAPH][..],
+            ),
+            ("ca_file", &["token", "--scope", GRAPH, "--ca-file", path]),
+        ] {
+            let mut command = command(&lab, arguments);
+            if setting == "federated_token_file.path" {
+                let kind = json!({ "federated_token_file": { "path": path } });
+                let config = lab.write("config.json", lab.config(&kind).to_string());
+                command.env("EDGEPASS_CONFIG", config);
+            }
+            let output = command.output().unwrap();
+            let said = text(&output.stderr);
+            assert_ne!(output.status.code(), Some(0), "{setting} {path}: {said}");
+            assert!(
+                said.contains(path) && said.contains(setting),
+                "{setting}: {said}"
+            );
+        }
+    }
+}
