@@ -1,7 +1,6 @@
 //! What `edgepass token` prints, and what it says while it works.
 
-use std::io::Read as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use edgepass_emulator::Fault;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Where a configuration comes from, and in which format.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};

@@ -1,10 +1,9 @@
 //! Secrets in places of other things, in answers, and in memory.
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
 use edgepass_emulator::Fault;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{command, edgepass, text};
 use crate::support::{GRAPH, Lab};
