@@ -110,10 +110,10 @@ impl Host {
     ///
     /// Not an error by itself: a token file may only come when the platform mounts it.
     pub fn problems(&self) -> Vec<String> {
-        let files = self.0.files.paths().filter_map(|path| {
+        let files = self.0.files.named().filter_map(|(path, setting)| {
             TokenFiles::read(path)
                 .err()
-                .map(|e| format!("{path} cannot be read now: {e}"))
+                .map(|e| format!("{path} ({setting}) cannot be read now: {e}"))
         });
         let certificates = self.0.certificates.problems();
         let unused = self.0.unused_certificates.iter().map(|name| {

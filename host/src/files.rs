@@ -82,7 +82,7 @@ impl fmt::Display for FileError {
         match self {
             Self::NotFound => f.write_str("there is no such file"),
             Self::Denied => f.write_str("permission denied"),
-            Self::NotAFile => f.write_str("it is not a regular file"),
+            Self::NotAFile => f.write_str("it is not a regular file; name one"),
             Self::Foreign(reason) => f.write_str(reason),
             Self::TooLarge { limit } => write!(f, "it is larger than {limit} bytes"),
             Self::Io(error) => error.fmt(f),
@@ -124,15 +124,16 @@ impl Stamp {
 
 /// The files that the component may read: those that the configuration names, and no other.
 pub(crate) struct TokenFiles {
-    files: Vec<FilePattern>,
+    /// Each with the setting that names it.
+    files: Vec<(FilePattern, String)>,
     mounts: Mounts,
 }
 
 impl TokenFiles {
-    pub(crate) fn new(files: impl IntoIterator<Item = FilePattern>) -> Self {
-        let mut files: Vec<FilePattern> = files.into_iter().collect();
+    pub(crate) fn new(files: impl IntoIterator<Item = (FilePattern, String)>) -> Self {
+        let mut files: Vec<(FilePattern, String)> = files.into_iter().collect();
         files.sort();
-        files.dedup();
+        files.dedup_by(|(one, _), (other, _)| one == other);
         Self {
             files,
             mounts: Mounts::default(),
@@ -141,19 +142,27 @@ impl TokenFiles {
 
     /// Whether the configuration names this file, letter for letter, or the folder that it is in.
     pub(crate) fn permits(&self, path: &str) -> bool {
-        self.files.iter().any(|file| file.matches(path))
+        self.files.iter().any(|(file, _)| file.matches(path))
     }
 
-    /// Those that are known beforehand.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.files.iter().filter_map(FilePattern::exact)
+    /// The setting that names this file.
+    pub(crate) fn setting(&self, path: &str) -> Option<&str> {
+        let mut files = self.files.iter();
+        let (_, setting) = files.find(|(file, _)| file.matches(path))?;
+        Some(setting)
+    }
+
+    /// Those that are known beforehand, and the setting of each.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&str, &str)> {
+        let files = self.files.iter();
+        files.filter_map(|(file, setting)| Some((file.exact()?, setting.as_str())))
     }
 
     /// The content now, without blocking the thread for longer than a disk may take: what a server gives is read on a
     /// thread of its own, which waits for as long as the server does.
     pub(crate) async fn fetch(&self, path: String) -> Result<Zeroizing<Vec<u8>>, FileError> {
         let mut files = self.files.iter();
-        let directory = files.find_map(|file| match file {
+        let directory = files.find_map(|(file, _)| match file {
             FilePattern::Directory { directory, .. } if file.matches(&path) => {
                 Some(directory.clone())
             }
@@ -363,11 +372,12 @@ mod tests {
         let directory = dir.0.to_str().unwrap().to_owned();
         std::fs::write(dir.0.join("a.key"), [b'k'; 5000]).unwrap();
         let path = format!("{directory}/a.key");
-        let named = TokenFiles::new([FilePattern::Exact(path.clone())]);
+        let named = TokenFiles::new([(FilePattern::Exact(path.clone()), String::new())]);
         assert_eq!(named.fetch(path.clone()).await.unwrap().len(), 5000);
         let suffix = ".key".to_owned();
-        let folder = TokenFiles::new([FilePattern::Directory { directory, suffix }]);
-        assert!(folder.permits(&path) && folder.paths().next().is_none());
+        let folder =
+            TokenFiles::new([(FilePattern::Directory { directory, suffix }, String::new())]);
+        assert!(folder.permits(&path) && folder.named().next().is_none());
         assert!(matches!(
             folder.fetch(path).await,
             Err(FileError::TooLarge { limit: 4096 })
@@ -376,7 +386,7 @@ mod tests {
 
     #[test]
     fn only_named_files_are_permitted() {
-        let files = TokenFiles::new([FilePattern::Exact("/a/token".to_owned())]);
+        let files = TokenFiles::new([(FilePattern::Exact("/a/token".to_owned()), String::new())]);
         assert!(files.permits("/a/token"));
         for other in ["/a/../a/token", "/a/token/", "/a", "/etc/passwd", ""] {
             assert!(!files.permits(other), "{other}");

@@ -24,6 +24,12 @@ const CERT_FILE: &str = "SSL_CERT_FILE";
 /// Folders of such files.
 const CERT_DIR: &str = "SSL_CERT_DIR";
 
+/// A program's own file in their place: `host.ca_file`, `--ca-file`, [`ca_file`](crate::Builder::ca_file).
+const CA_FILE: &str = "ca_file";
+
+/// One of further authorities, `host.extra_ca_file`.
+const EXTRA_CA_FILE: &str = "extra_ca_file";
+
 /// The authorities, and where they come from. What stands in files is read again when those change: who runs a private
 /// authority replaces it one day, and then both are in the file for a while.
 pub(crate) struct Roots {
@@ -155,7 +161,7 @@ impl Roots {
         };
         let current = if matches!(sources.first, First::System) {
             if let Some(extra) = &sources.extra {
-                of_file(extra, warnings)?;
+                of_file(extra, EXTRA_CA_FILE, warnings)?;
             }
             None
         } else {
@@ -271,11 +277,13 @@ impl Sources {
         let mut store = match &self.first {
             First::System => load_system()?,
             First::Given(store) => RootCertStore::clone(store),
-            First::File(path) => of_file(path, warnings)?,
+            First::File(path) => of_file(path, CA_FILE, warnings)?,
             First::Variables { file, folders } => of_variables(file.as_deref(), folders, warnings)?,
         };
         if let Some(extra) = &self.extra {
-            store.roots.extend(of_file(extra, warnings)?.roots);
+            store
+                .roots
+                .extend(of_file(extra, EXTRA_CA_FILE, warnings)?.roots);
         }
         Ok(store)
     }
@@ -319,16 +327,23 @@ fn of_variables(
     Ok(store)
 }
 
-fn of_file(path: &Path, warnings: &mut Vec<String>) -> Result<RootCertStore, RootsError> {
+/// `setting` is what names it.
+fn of_file(
+    path: &Path,
+    setting: &'static str,
+    warnings: &mut Vec<String>,
+) -> Result<RootCertStore, RootsError> {
     let pem = files::read_bounded(path, limits::CA_FILE_BYTES).map_err(|cause| {
         RootsError::Unreadable {
             path: path.to_owned(),
+            setting,
             cause,
         }
     })?;
     let place = format!("the CA file {}", shown(path));
     named(&pem, &place, warnings).map_err(|reason| RootsError::Unusable {
         path: path.to_owned(),
+        setting,
         reason,
     })
 }
@@ -411,11 +426,19 @@ impl Bundle {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RootsError {
     /// The file cannot be read.
-    #[error("the CA file {} cannot be read: {cause}", shown(path))]
-    Unreadable { path: PathBuf, cause: FileError },
+    #[error("the CA file {} ({setting}) cannot be read: {cause}", shown(path))]
+    Unreadable {
+        path: PathBuf,
+        setting: &'static str,
+        cause: FileError,
+    },
     /// It holds nothing that can be used.
-    #[error("the CA file {} cannot be used: {reason}", shown(path))]
-    Unusable { path: PathBuf, reason: String },
+    #[error("the CA file {} ({setting}) cannot be used: {reason}", shown(path))]
+    Unusable {
+        path: PathBuf,
+        setting: &'static str,
+        reason: String,
+    },
     /// What the program gave holds nothing that can be used.
     #[error("{reason}")]
     Given { reason: String },

@@ -16,6 +16,10 @@ use crate::refusal::Refusal;
 use crate::{Error, ErrorClass};
 
 #[cfg(feature = "every-credential")]
+pub use cloud::host_of_cloud;
+#[cfg(feature = "every-credential")]
+pub(crate) use cloud::no_name_of_a_cloud;
+#[cfg(feature = "every-credential")]
 use cloud::{B2C_HOSTS, CIAM_HOSTS, is_tenants, no_mtls_twin, regional, tenant_of_host};
 pub use cloud::{CLOUDS, Cloud, PUBLIC_HOST};
 use cloud::{PUBLIC_FEDERATION_AUDIENCE, cloud, mtls_twin};

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use edgepass_core::{ConfigError, Environment};
 
 use self::api::{Api, scopes_of_app};
-use self::authority::{Client, Place, Url, of_authority};
+use self::authority::{Client, Place, Url, no_other_cloud, of_authority};
 use crate::draft::{Draft, Node, Object, name_of, unset};
 use crate::layers::{Layers, Setting};
 use crate::names::Kind;
@@ -249,6 +249,9 @@ impl<'a> Reader<'a> {
         let get = |key: &str| self.settings.get(&format!("{section}:{key}"));
         let (instance, tenant) = (get("Instance"), get("TenantId"));
         let authority = get("Authority");
+        if let (None, None, Some(cloud)) = (instance, authority, get("AzureCloudInstance")) {
+            no_other_cloud(cloud, section)?;
+        }
         let policy = get("SignUpSignInPolicyId").or_else(|| get("DefaultUserFlow"));
         let client_id = self.required(&format!("{section}:ClientId"))?;
         let mut place = match (authority, instance.or(tenant)) {

@@ -89,8 +89,27 @@ impl Value {
     }
 }
 
-/// Why a module cannot be read, and on which line.
-pub(crate) type NotRead = (usize, &'static str);
+/// Why a module cannot be read.
+pub(crate) struct NotRead {
+    pub(crate) line: usize,
+    /// What the line has.
+    pub(crate) reason: String,
+    /// What to do about it.
+    pub(crate) hint: String,
+}
+
+impl NotRead {
+    /// What to do about a text that may be something else than a module.
+    const OTHERWISE: &str = "give a settings module in Python, or the settings as JSON";
+
+    fn at(line: usize, reason: &str) -> Self {
+        Self {
+            line,
+            reason: reason.to_owned(),
+            hint: Self::OTHERWISE.to_owned(),
+        }
+    }
+}
 
 /// Reads a module.
 pub(crate) fn read(text: &str, environment: &Environment) -> Result<Module, NotRead> {
@@ -289,14 +308,32 @@ impl Reader<'_> {
         };
         if parts.is_empty() {
             // `name += …`, and whatever assigns nothing
-            if let [name, op, ..] = tokens
-                && matches!(&op.kind, Kind::Op(op) if changes(op))
-            {
-                self.unknown(std::slice::from_ref(name), CHANGED);
+            if let [name, next, ..] = tokens {
+                let reason = match &next.kind {
+                    Kind::Op(op) if changes(op) => CHANGED,
+                    // legal for a type, and then no value either
+                    _ if name
+                        .name()
+                        .is_some_and(|name| self.module.names.contains_key(name)) =>
+                    {
+                        return;
+                    }
+                    Kind::Op(":") => "has a `:` behind it, and no `=` with a value",
+                    Kind::Op("==") => "has `==` behind it, which compares and sets nothing",
+                    Kind::Text(_) | Kind::Number => "has a value behind it, and no `=`",
+                    _ => return,
+                };
+                self.unknown(std::slice::from_ref(name), reason);
             }
             return;
         }
-        let value = self.evaluate(value);
+        let value = match value {
+            [] => Err("has nothing behind its `=`".to_owned()),
+            [.., comma] if comma.is(",") => {
+                Err("ends in a comma, which makes it a tuple: take the comma away".to_owned())
+            }
+            value => self.evaluate(value),
+        };
         for target in parts {
             let target = split_at_top(target, ":").into_iter().next();
             match target.unwrap_or_default() {

@@ -1,7 +1,11 @@
 //! What a text is that was given in the place of another, by its look: for whoever has to say why it makes no sense there.
 //! It is asked once a text has been refused; nothing here refuses one.
 
+mod foreign;
+
 use edgepass_core::recognise::is_object;
+
+pub use self::foreign::Foreign;
 
 /// A kind of file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,6 +33,8 @@ pub enum Kind {
     Token,
     /// JSON in base64, as a Secret of Kubernetes has it.
     Base64,
+    /// A file of another program.
+    Foreign(&'static Foreign),
 }
 
 /// Who was to read the text: what helps depends on it.
@@ -83,6 +89,7 @@ impl Kind {
             Self::Pem => "a PEM file (certificates, or a key)",
             Self::Token => "a token",
             Self::Base64 => "base64 of a document",
+            Self::Foreign(file) => file.name,
         }
     }
 
@@ -121,6 +128,7 @@ impl Kind {
                 "name the file in a configuration, by `path` of the credential federated_token_file"
             }
             Self::Base64 => "decode it first: base64 -d",
+            Self::Foreign(file) => file.remedy,
         }
     }
 
@@ -159,7 +167,13 @@ impl Kind {
             let is = |known: &str| names().any(|name| name.eq_ignore_ascii_case(known));
             let is_client = is("ClientId") && (is("TenantId") || is("Instance"));
             let is_dotnet = is_client || DOTNET.iter().any(|known| is(known));
-            return is_dotnet.then_some(Self::AppSettings);
+            return match is_dotnet {
+                true => Some(Self::AppSettings),
+                false => Foreign::of(text, has).map(Self::Foreign),
+            };
+        }
+        if let Some(file) = Foreign::of(text, has) {
+            return Some(Self::Foreign(file));
         }
         let is_variable = |line: &str| {
             let line = line.trim_start();

@@ -21,16 +21,21 @@ impl Host {
                 "the configuration does not name this file".to_owned(),
             ));
         }
+        // whoever reads of it has to know where to put it right
+        let told = |error: &FileError| match self.0.files.setting(&path) {
+            Some(setting) => format!("{error} ({setting})"),
+            None => error.to_string(),
+        };
         match self.0.files.fetch(path.clone()).await {
             Ok(mut content) => Ok(std::mem::take(&mut *content)),
             Err(FileError::NotFound) => Err(ReadError::NotFound),
-            Err(FileError::Denied) => Err(ReadError::Denied("permission denied".to_owned())),
+            Err(e @ FileError::Denied) => Err(ReadError::Denied(told(&e))),
             Err(e @ FileError::Foreign(_)) => {
                 log::warn!("token-file denied: {path:?}: {e}");
                 Err(ReadError::Denied(e.to_string()))
             }
             Err(FileError::TooLarge { limit }) => Err(ReadError::TooLarge(limit)),
-            Err(e) => Err(ReadError::Other(e.to_string())),
+            Err(e) => Err(ReadError::Other(told(&e))),
         }
     }
 

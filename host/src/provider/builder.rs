@@ -379,7 +379,7 @@ impl Builder {
             #[cfg(feature = "token-store")]
             token_store,
             no_store,
-            files: TokenFiles::new(needs.files.into_iter().map(|file| file.path)),
+            files: TokenFiles::new((needs.files.into_iter()).map(|file| (file.path, file.setting))),
             assertions: self.assertions,
             environment: told,
             memory_bytes,

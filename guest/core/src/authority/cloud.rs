@@ -1,6 +1,8 @@
 //! The Microsoft clouds by their hosts: what each is called, where its regions are, and where it takes requests with a client
 //! certificate. What an identity was given, and which paths its requests have, is [`Authority`](super::Authority)'s.
 
+#[cfg(feature = "every-credential")]
+use crate::refusal::Refusal;
 use crate::{Error, ErrorClass};
 
 /// Network host of the public cloud, the authority of an identity that names none.
@@ -132,6 +134,34 @@ impl Cloud {
             || self.mtls_host == Some(authority)
             || self.aliases.contains(&authority)
     }
+}
+
+/// The host of a cloud by a name that tools have for it: `AzureUSGovernment` of go-autorest and the CLI, `AzurePublic` of
+/// MSAL.NET's `AzureCloudInstance`, `AZURE_CHINA` of the SDKs' `AzureAuthorityHosts`.
+#[cfg(feature = "every-credential")]
+pub fn host_of_cloud(name: &str) -> Option<&'static str> {
+    let name = name.trim_start_matches("https://").trim_end_matches('/');
+    let text = name.replace(['_', '-'], "").to_ascii_lowercase();
+    let name = text.trim_start_matches("azure").trim_end_matches("cloud");
+    match name {
+        "" if !text.is_empty() => Some(PUBLIC_HOST),
+        "public" => Some(PUBLIC_HOST),
+        "china" => Some("login.partner.microsoftonline.cn"),
+        "government" | "usgovernment" | "usgov" => Some("login.microsoftonline.us"),
+        "german" | "germany" => Some("login.microsoftonline.de"),
+        _ => None,
+    }
+}
+
+/// That this is no name of a cloud where its host belongs. The SDKs would ask a host of that name.
+#[cfg(feature = "every-credential")]
+pub(crate) fn no_name_of_a_cloud(host: &str) -> Result<(), Refusal> {
+    host_of_cloud(host).map_or(Ok(()), |host| {
+        Err(Refusal::new(
+            "is the name of a cloud, and not its host",
+            format!("write https://{host}"),
+        ))
+    })
 }
 
 /// Whether that is a host of Microsoft's, on port 443, for a region of a cloud or for one tenant.

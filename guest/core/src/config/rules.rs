@@ -112,7 +112,7 @@ pub(crate) fn region(region: &str) -> Result<(), Refusal> {
         ));
     }
     let asks = |word: &str| region.eq_ignore_ascii_case(word);
-    if asks("tryautodetect") || asks("true") {
+    if asks("tryautodetect") || asks("autodiscoverregion") || asks("true") {
         return Err(Refusal::new(
             "asks to find the region out, which is not done here",
             FORM,

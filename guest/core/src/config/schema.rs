@@ -239,7 +239,14 @@ fn texts() -> Vec<(&'static str, &'static str, Value)> {
             json!({
                 "pattern": "^[A-Za-z0-9]+$",
                 "maxLength": 63,
-                "not": { "pattern": format!("^{}$", caseless("tryautodetect")) },
+                "not": {
+                    "pattern": format!(
+                        "^(?:{}|{}|{})$",
+                        caseless("tryautodetect"),
+                        caseless("autodiscoverregion"),
+                        caseless("true")
+                    )
+                },
                 "$comment": "letters and digits",
             }),
         ),

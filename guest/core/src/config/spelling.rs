@@ -113,6 +113,50 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ),
     ("tokenfilepath", "token_proxy", "did you mean `path`?"),
     ("file", "token_proxy", "did you mean `path`?"),
+    // Spring, oauth2-proxy, Envoy and other clients of OAuth 2.0
+    (
+        "tokenurl",
+        "endpoint_version",
+        "did you mean `token_endpoint`?",
+    ),
+    (
+        "tokenuri",
+        "endpoint_version",
+        "did you mean `token_endpoint`?",
+    ),
+    ("issueruri", "endpoint_version", "did you mean `issuer`?"),
+    ("issuerurl", "endpoint_version", "did you mean `issuer`?"),
+    (
+        "oidcissuerurl",
+        "endpoint_version",
+        "did you mean `issuer`?",
+    ),
+    (
+        "audience",
+        "endpoint_version",
+        "a parameter that the server wants of each request stands under `additional_parameters`; Entra ID takes `scopes`",
+    ),
+    // the cloud, by its name
+    (
+        "cloud",
+        "endpoint_version",
+        "a cloud is its host here: `authority_host`, https://login.microsoftonline.us for example",
+    ),
+    (
+        "environment",
+        "endpoint_version",
+        "a cloud is its host here: `authority_host`, https://login.microsoftonline.us for example",
+    ),
+    (
+        "azureenvironment",
+        "endpoint_version",
+        "a cloud is its host here: `authority_host`, https://login.microsoftonline.us for example",
+    ),
+    (
+        "azurecloudinstance",
+        "endpoint_version",
+        "a cloud is its host here: `authority_host`, https://login.microsoftonline.us for example",
+    ),
     // AWS, Google Cloud
     (
         "rolearn",

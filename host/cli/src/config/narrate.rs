@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use edgepass::needs::FilePattern;
-use edgepass::{Config, CredentialState, CredentialStatus, Environment, Provider};
+use edgepass::{
+    Config, CredentialState, CredentialStatus, Environment, Provider, process_environment,
+};
 use edgepass_core::inspect_jwt;
 
 use super::Document;
@@ -115,11 +117,14 @@ pub(crate) fn narrate(
     let Ok(config) = Config::load(json, environment) else {
         return String::new();
     };
+    // what other settings hold is handed on by names of variables, which nobody has set
+    let process = process_environment();
     let variables: BTreeSet<String> = config
         .needs()
         .variables
         .into_iter()
-        .map(|v| v.name)
+        .map(|variable| variable.name)
+        .filter(|name| process.get(name).is_some())
         .collect();
     let variables = Vec::from_iter(variables).join(", ");
     match document {

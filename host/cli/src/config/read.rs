@@ -146,7 +146,11 @@ impl SettingsFile {
             false => document_text(&bytes).map(|text| Zeroizing::new(text.to_owned())),
         };
         let text = text.map_err(|reason| {
-            Failure::setup(format!("the {KIND} {name} {reason}: write it as UTF-8"))
+            Failure::setting(
+                setting,
+                format!("the {KIND} {name} {reason}"),
+                "write it as UTF-8",
+            )
         })?;
         Ok(Self {
             text,
@@ -223,9 +227,11 @@ impl Document {
         format: Format,
     ) -> Result<Self, Failure> {
         let text = document_text(bytes).map_err(|reason| {
-            Failure::setup(format!(
-                "the configuration {name} {reason}: write it as UTF-8"
-            ))
+            Failure::setting(
+                setting,
+                format!("the configuration {name} {reason}"),
+                "write it as UTF-8",
+            )
         })?;
         let source = formats::Document::read(text, format, Some(&name)).map_err(|error| {
             if let Some(other) = mistaken(text, &name, Kind::Configuration) {
@@ -276,7 +282,7 @@ pub(crate) fn read_file(
     kind: &str,
     limit: u64,
 ) -> Result<Vec<u8>, Failure> {
-    let cannot = |reason: &dyn std::fmt::Display| {
+    let cannot = |reason: &dyn std::fmt::Display, fix: &str| {
         // it may be the secret, or the document, that belongs into the file; a variable is filled by who does not look on
         let is_variable = setting == Environment::EDGEPASS_CONFIG;
         let is_repeated = |text: &&str| {
@@ -287,11 +293,16 @@ pub(crate) fn read_file(
             }
         };
         match path.to_str().filter(is_repeated) {
-            Some(path) if path.starts_with("~/") => Failure::setup_with_hint(
+            Some(path) => Failure::setting(
+                setting,
                 format!("the {kind} {path} cannot be read: {reason}"),
-                "only a shell knows `~`, and not in quotes: write the folder's own path, or $HOME in double quotes",
+                match path.starts_with("~/") {
+                    true => {
+                        "only a shell knows `~`, and not in quotes: write the folder's own path, or $HOME in double quotes"
+                    }
+                    false => fix,
+                },
             ),
-            Some(path) => Failure::setup(format!("the {kind} {path} cannot be read: {reason}")),
             None => Failure::setting(
                 setting,
                 format!("what it names cannot be read: {reason}"),
@@ -303,10 +314,28 @@ pub(crate) fn read_file(
             ),
         }
     };
-    let bytes =
-        pipe::read(path, limit + 1, &watch::named(kind, path, setting)).map_err(|e| cannot(&e))?;
+    let bytes = pipe::read(path, limit + 1, &watch::named(kind, path, setting))
+        .map_err(|e| cannot(&e, fix(&e)))?;
     if bytes.len() as u64 > limit {
-        return Err(cannot(&format!("it is larger than {limit} bytes")));
+        let reason = format!("it is larger than {limit} bytes");
+        return Err(cannot(&reason, "give the path of the file that is meant"));
     }
     Ok(bytes)
+}
+
+/// What to do about a file that cannot be read.
+fn fix(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+
+    match error.kind() {
+        ErrorKind::NotFound => {
+            "check the path: a relative one begins at the folder that the command runs in"
+        }
+        ErrorKind::PermissionDenied => {
+            "let the user that the command runs as read it, and look into the folders that it is in"
+        }
+        ErrorKind::IsADirectory | ErrorKind::NotADirectory => "give the path of a file",
+        ErrorKind::TimedOut => "give a file, or have something write into the pipe",
+        _ => "give the path of a file that can be read",
+    }
 }

@@ -1,7 +1,7 @@
 //! Where a client is asked for tokens.
 
 use edgepass_core::ConfigError;
-use edgepass_core::authority::CLOUDS;
+use edgepass_core::authority::{CLOUDS, PUBLIC_HOST, host_of_cloud};
 
 use crate::draft::{Draft, Node, Object, is_microsofts};
 use crate::layers::Setting;
@@ -41,8 +41,10 @@ impl Url {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("https://"))
             .map(|(_, rest)| rest);
         let Some(rest) = rest else {
+            // the name of a cloud leads to its host, and so does a host alone
+            let host = host_of_cloud(text).unwrap_or(PUBLIC_HOST);
             return Err(ConfigError::new(&setting.from, "is no https:// URL")
-                .hint("write it as https://login.microsoftonline.com/"));
+                .hint(format!("write it as https://{host}/")));
         };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let path = path.split('/').filter(|part| !part.is_empty());
@@ -101,6 +103,25 @@ pub(super) struct Place {
     pub(super) tenant_from: String,
     /// The user flow, of Azure AD B2C.
     pub(super) policy: Option<String>,
+}
+
+/// That MSAL.NET's `AzureCloudInstance`, by name or number, means no other cloud than the one that is asked where nothing else
+/// names one: it is not read.
+pub(super) fn no_other_cloud(instance: &Setting, section: &str) -> Result<(), ConfigError> {
+    let host = match instance.text() {
+        "2" => Some("login.partner.microsoftonline.cn"),
+        "3" => Some("login.microsoftonline.de"),
+        "4" => Some("login.microsoftonline.us"),
+        name => host_of_cloud(name),
+    };
+    match host {
+        Some(host) if host != PUBLIC_HOST => Err(ConfigError::new(
+            &instance.from,
+            "is not read, and names another cloud than the public one",
+        )
+        .hint(format!("set {section}:Instance to https://{host}/"))),
+        _ => Ok(()),
+    }
 }
 
 /// `https://host/tenant/v2.0`, `https://host/tenant/policy` of B2C, `https://tenant.ciamlogin.com`.

@@ -46,12 +46,22 @@ const OPERATORS: &[&str] = &[
     ":", ";", ".", "+", "-", "*", "/", "%", "@", "&", "|", "^", "~", "<", ">", "!", "$", "?", "`",
 ];
 
+/// The bracket that ends what that one begins.
+fn closing(bracket: &str) -> &'static str {
+    match bracket {
+        "(" => ")",
+        "[" => "]",
+        _ => "}",
+    }
+}
+
 /// Takes a text apart.
 pub(super) struct Lexer<'a> {
     rest: &'a str,
     line: usize,
     indent: usize,
-    depth: usize,
+    /// The brackets that are open, and the line of each.
+    open: Vec<(&'static str, usize)>,
     tokens: Vec<Token>,
 }
 
@@ -61,7 +71,7 @@ impl<'a> Lexer<'a> {
             rest: without_byte_order_mark(text),
             line: 1,
             indent: 0,
-            depth: 0,
+            open: Vec::new(),
             tokens: Vec::new(),
         }
     }
@@ -70,16 +80,16 @@ impl<'a> Lexer<'a> {
         self.begin_line();
         while let Some(next) = self.rest.chars().next() {
             if self.tokens.len() > MAX_TOKENS {
-                return Err((self.line, "is longer than settings are"));
+                return Err(NotRead::at(self.line, "is longer than settings are"));
             }
             match next {
                 '\n' => {
                     self.take("\n");
-                    if self.depth == 0 {
+                    if self.open.is_empty() {
                         self.push(Kind::Newline, self.line);
                     }
                     self.line += 1;
-                    if self.depth == 0 {
+                    if self.open.is_empty() {
                         self.begin_line();
                     }
                 }
@@ -91,7 +101,11 @@ impl<'a> Lexer<'a> {
                     self.take("\\");
                     self.take("\r");
                     if !self.take("\n") {
-                        return Err((self.line, "has a backslash where none can be"));
+                        return Err(NotRead {
+                            line: self.line,
+                            reason: "has a backslash where none can be".to_owned(),
+                            hint: "write a value with quotes around it".to_owned(),
+                        });
                     }
                     self.line += 1;
                 }
@@ -106,6 +120,14 @@ impl<'a> Lexer<'a> {
                 c if c.is_alphabetic() || c == '_' => self.name()?,
                 _ => self.operator()?,
             }
+        }
+        if let Some((bracket, line)) = self.open.pop() {
+            let end = closing(bracket);
+            return Err(NotRead {
+                line,
+                reason: format!("has a `{bracket}` that nothing closes"),
+                hint: format!("write the `{end}` that ends it"),
+            });
         }
         self.push(Kind::Newline, self.line);
         Ok(self.tokens)
@@ -152,11 +174,30 @@ impl<'a> Lexer<'a> {
     fn operator(&mut self) -> Result<(), NotRead> {
         let known = OPERATORS.iter().find(|op| self.rest.starts_with(**op));
         let Some(op) = known else {
-            return Err((self.line, "is no Python"));
+            return Err(self.no_python());
         };
         match *op {
-            "(" | "[" | "{" => self.depth += 1,
-            ")" | "]" | "}" => self.depth = self.depth.saturating_sub(1),
+            "(" | "[" | "{" => self.open.push((op, self.line)),
+            ")" | "]" | "}" => match self.open.pop() {
+                Some((bracket, _)) if closing(bracket) == *op => {}
+                Some((bracket, line)) => {
+                    let end = closing(bracket);
+                    return Err(NotRead {
+                        line: self.line,
+                        reason: format!(
+                            "has a `{op}` where the `{bracket}` of line {line} is open"
+                        ),
+                        hint: format!("write the `{end}` that ends that before it"),
+                    });
+                }
+                None => {
+                    return Err(NotRead {
+                        line: self.line,
+                        reason: format!("has a `{op}` that closes nothing"),
+                        hint: "take it away, or write the bracket that it closes".to_owned(),
+                    });
+                }
+            },
             _ => {}
         }
         self.skip(op.len());
@@ -164,16 +205,42 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
+    /// Why the character that is next is in no module.
+    fn no_python(&self) -> NotRead {
+        let next = self.rest.chars().next().unwrap_or_default();
+        let quotes = [
+            '\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}', '\u{201e}', '\u{ab}', '\u{bb}',
+        ];
+        let hint = match quotes.contains(&next) {
+            true => "write \" or ' around a string: this is a quote of printed texts",
+            false => NotRead::OTHERWISE,
+        };
+        NotRead {
+            line: self.line,
+            reason: format!(
+                "has the character U+{:04X} outside of a string, which is no Python",
+                u32::from(next)
+            ),
+            hint: hint.to_owned(),
+        }
+    }
+
     /// A string literal behind its prefix.
     fn text(&mut self, prefix: &str) -> Result<(), NotRead> {
-        const OPEN: &str = "has a string without an end";
-
         let begin = self.line;
         let has = |letter| prefix.to_ascii_lowercase().contains(letter);
         let (is_raw, mut is_known) = (has('r'), !(has('b') || has('f') || has('t')));
         let quotes = ["\"\"\"", "'''", "\"", "'"];
         let quote = quotes.iter().find(|quote| self.take(quote));
-        let quote = *quote.ok_or((begin, OPEN))?;
+        let quote = *quote.unwrap_or(&"\"");
+        let open = || NotRead {
+            line: begin,
+            reason: format!("has a string that begins with {quote} and does not end"),
+            hint: match quote.len() {
+                1 => format!("write the {quote} that ends it on the same line"),
+                _ => format!("write the {quote} that ends it"),
+            },
+        };
         // room for all of it, so that no copy of a secret stays behind
         let end = self.rest.find(quote).unwrap_or_default();
         let mut text = String::with_capacity(end.max(64) * 2);
@@ -181,10 +248,10 @@ impl<'a> Lexer<'a> {
             if self.take(quote) {
                 break;
             }
-            let next = self.rest.chars().next().ok_or((begin, OPEN))?;
+            let next = self.rest.chars().next().ok_or_else(open)?;
             self.skip(next.len_utf8());
             match next {
-                '\n' if quote.len() == 1 => return Err((begin, OPEN)),
+                '\n' if quote.len() == 1 => return Err(open()),
                 '\n' => {
                     self.line += 1;
                     text.push('\n');

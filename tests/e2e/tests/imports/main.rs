@@ -331,7 +331,7 @@ fn what_is_wrong_is_said_of_the_setting() -> Result<()> {
         (
             "KEY = 'a\n".to_owned(),
             none,
-            ["settings.py, line 1", "without an end", "Python"],
+            ["settings.py, line 1", "does not end", "on the same line"],
         ),
     ] {
         let path = lab.write("settings.py", &text)?;

@@ -112,6 +112,8 @@ impl Loader {
             .as_ref()
             .map_or(("", public.as_str()), |host| (host.name(), host.value));
         check(name, rules::filled_in(host))?;
+        #[cfg(feature = "every-credential")]
+        check(name, crate::authority::no_name_of_a_cloud(host))?;
         // the SDKs take the variable without the scheme as well
         #[cfg(feature = "every-credential")]
         let with_scheme = match name {
@@ -236,6 +238,11 @@ fn further_tenants(place: &Place<'_>, file: &IdentityFile) -> Result<Vec<String>
     };
     if place.is_environment_only() {
         let listed = place.variable(VARIABLE, FIELD, false).unwrap_or_default();
+        #[cfg(feature = "every-credential")]
+        if listed.contains(',') {
+            return Err(ConfigError::new(VARIABLE, "has a comma in it")
+                .hint("write `;` between tenants, as for the Azure SDKs"));
+        }
         let tenants = listed.split(';').map(str::trim).filter(|t| !t.is_empty());
         return tenants
             .map(|tenant| one(VARIABLE, tenant).map(|()| tenant.to_owned()))
