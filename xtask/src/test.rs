@@ -220,6 +220,8 @@ fn tests(options: &Options) -> Result<()> {
         "-p",
         "edgepass-bindings",
         "-p",
+        "edgepass-http",
+        "-p",
         "edgepass-keyvalue",
         "-p",
         "edgepass-standalone-adapters",

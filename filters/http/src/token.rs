@@ -141,3 +141,39 @@ impl Outcome {
         !matches!(self.0, RejectionOutcome::Kept)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Held;
+
+    /// What is done, in order, and what there is of the rules 0 and 1 afterwards, in that second.
+    #[test]
+    fn a_token_is_held_for_its_rule_and_within_its_second() {
+        type Step = (&'static str, fn(&mut Held<u8>), i64, [Option<u8>; 2]);
+        let steps: [Step; 8] = [
+            ("nothing yet", |_| (), 0, [None, None]),
+            ("rule 0", |held| held.keep(0, 7, 10), 7, [Some(10), None]),
+            (
+                "rule 1",
+                |held| held.keep(1, 7, 11),
+                7,
+                [Some(10), Some(11)],
+            ),
+            ("the next second", |_| (), 8, [None, None]),
+            ("a clock that is set back", |_| (), 6, [None, None]),
+            (
+                "one of the next second",
+                |held| held.keep(1, 8, 12),
+                8,
+                [None, Some(12)],
+            ),
+            ("the second before it again", |_| (), 7, [None, None]),
+            ("a refusal", Held::forget, 8, [None, None]),
+        ];
+        let mut held = Held::NONE;
+        for (what, step, second, there) in steps {
+            step(&mut held);
+            assert_eq!([0, 1].map(|rule| held.of(rule, second)), there, "{what}");
+        }
+    }
+}
