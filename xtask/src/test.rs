@@ -266,6 +266,7 @@ fn guests() -> Result<()> {
                 "edgepass-standalone-adapters",
                 "edgepass-standalone-command",
                 "edgepass-secrets",
+                "edgepass-http",
             ]
             .iter()
             .flat_map(|package| ["-p", package]),

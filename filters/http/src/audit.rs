@@ -44,7 +44,6 @@ impl Entry {
         if settings.audit_as.is_none() {
             return Self(None);
         }
-        let scheme = seen.scheme();
         let traceparent = seen.header("traceparent").into_iter().next();
         let now = system_clock::now();
         let ms = now.seconds.saturating_mul(1_000) + i64::from(now.nanoseconds / 1_000_000);
@@ -56,10 +55,10 @@ impl Entry {
             rule: None,
             identity: String::new(),
             scopes: Vec::new(),
-            method: audit::method_of(&seen.method()).to_owned(),
+            method: audit::method_of(seen.method()).to_owned(),
             destination: audit::destination(
-                scheme.as_deref().unwrap_or("https"),
-                &seen.authority().unwrap_or_default(),
+                seen.scheme().unwrap_or("https"),
+                seen.authority().unwrap_or_default(),
             ),
             is_pending: false,
         })))

@@ -50,8 +50,8 @@ impl<'a> Seen<'a> {
 }
 
 impl HttpRequest for Seen<'_> {
-    fn method(&self) -> String {
-        let name = match &self.method {
+    fn method(&self) -> &str {
+        match &self.method {
             Method::Get => "GET",
             Method::Head => "HEAD",
             Method::Post => "POST",
@@ -62,25 +62,23 @@ impl HttpRequest for Seen<'_> {
             Method::Trace => "TRACE",
             Method::Patch => "PATCH",
             Method::Other(name) => name,
-        };
-        name.to_owned()
+        }
     }
 
-    fn scheme(&self) -> Option<String> {
-        let name = match self.scheme.as_ref()? {
+    fn scheme(&self) -> Option<&str> {
+        Some(match self.scheme.as_ref()? {
             Scheme::Http => "http",
             Scheme::Https => "https",
             Scheme::Other(name) => name,
-        };
-        Some(name.to_owned())
+        })
     }
 
-    fn authority(&self) -> Option<String> {
-        self.authority.clone()
+    fn authority(&self) -> Option<&str> {
+        self.authority.as_deref()
     }
 
-    fn path(&self) -> Option<String> {
-        self.path.clone()
+    fn path(&self) -> Option<&str> {
+        self.path.as_deref()
     }
 
     fn header(&self, name: &str) -> Vec<Vec<u8>> {
@@ -110,8 +108,12 @@ pub(crate) type Content = (
 pub(crate) type Made = (Request, FutureReader<Result<(), ErrorCode>>);
 
 impl Head {
-    /// How long the body is, if that is announced.
+    /// How long the body is, if that is announced. Methods that hardly ever have one are not asked, because each look is a call
+    /// of the host: such a body is one whose length nobody knows.
     pub(crate) fn content_length(&self) -> Option<usize> {
+        if matches!(self.method, Method::Get | Method::Head) {
+            return None;
+        }
         let value = self.headers.get("content-length").into_iter().next()?;
         std::str::from_utf8(&value).ok()?.trim().parse().ok()
     }

@@ -1,5 +1,8 @@
 //! The token of a rule, behind a handle.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use edgepass_bindings::types::{
     AuthorizeError, CredentialError, RejectionOutcome, TokenInfo, TokenSource,
 };
@@ -7,21 +10,67 @@ use edgepass_core::{Error, ErrorClass, wipe};
 use edgepass_rules::http::HttpRule;
 
 use crate::bindings::edgepass::credentials::opaque_tokens;
+use crate::bindings::wasi::clocks::system_clock;
 use crate::bindings::wasi::http::types::Fields;
 
 const AUTHORIZATION: &str = "authorization";
 
+thread_local! {
+    static HELD: RefCell<Held<Rc<opaque_tokens::Token>>> = const { RefCell::new(Held::NONE) };
+}
+
+/// The fresh tokens of rules, within one second of the wall clock: of many requests one asks the provider, and what that has
+/// learnt meanwhile (that a refresh is due, that another instance has a newer one) is known within a second. A refusal forgets
+/// all of them, because rules may have the same.
+struct Held<T> {
+    second: i64,
+    /// By the place of the rule.
+    tokens: Vec<(usize, T)>,
+}
+
+impl<T: Clone> Held<T> {
+    const NONE: Self = Self {
+        second: 0,
+        tokens: Vec::new(),
+    };
+
+    fn of(&self, rule: usize, second: i64) -> Option<T> {
+        let mut tokens = self.tokens.iter().filter(|_| self.second == second);
+        let found = tokens.find(|(known, _)| *known == rule);
+        found.map(|(_, token)| token.clone())
+    }
+
+    fn keep(&mut self, rule: usize, second: i64, token: T) {
+        if self.second != second {
+            self.forget();
+            self.second = second;
+        }
+        self.tokens.push((rule, token));
+    }
+
+    fn forget(&mut self) {
+        self.tokens.clear();
+    }
+}
+
 /// A token that a request has, or is about to get.
-pub(crate) struct Token(opaque_tokens::Token);
+pub(crate) struct Token(Rc<opaque_tokens::Token>);
 
 impl Token {
     /// That of a rule.
     pub(crate) async fn of(rule: &HttpRule) -> Result<Self, CredentialError> {
-        let request = rule.token.clone().try_into()?;
-        if let Some(token) = opaque_tokens::fresh(&request) {
+        let second = system_clock::now().seconds;
+        if let Some(token) = HELD.with_borrow(|held| held.of(rule.place, second)) {
             return Ok(Self(token));
         }
-        opaque_tokens::get(request).await.map(Self)
+        let request = rule.token.clone().try_into()?;
+        if let Some(token) = opaque_tokens::fresh(&request) {
+            let token = Rc::new(token);
+            HELD.with_borrow_mut(|held| held.keep(rule.place, second, Rc::clone(&token)));
+            return Ok(Self(token));
+        }
+        let token = opaque_tokens::get(request).await?;
+        Ok(Self(Rc::new(token)))
     }
 
     /// Puts it on the headers of a request. `Ok(false)`: it has expired meanwhile.
@@ -33,7 +82,10 @@ impl Token {
         };
         match set {
             Ok(()) => Ok(true),
-            Err(AuthorizeError::Expired) => Ok(false),
+            Err(AuthorizeError::Expired) => {
+                HELD.with_borrow_mut(Held::forget);
+                Ok(false)
+            }
             Err(AuthorizeError::NotAnAccessToken) => Err(Error::new(
                 ErrorClass::InvalidResponse,
                 "what the token endpoint issued is no access token",
@@ -66,6 +118,7 @@ impl Token {
 
     /// Says that a server has refused it. What became of that, if it could be noted.
     pub(crate) fn refused(&self, challenge: Option<&str>) -> Option<Outcome> {
+        HELD.with_borrow_mut(Held::forget);
         self.0.report_rejection(challenge).ok().map(Outcome)
     }
 
@@ -86,5 +139,41 @@ impl Outcome {
     /// Whether there may be another token.
     pub(crate) fn may_be_another(&self) -> bool {
         !matches!(self.0, RejectionOutcome::Kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Held;
+
+    /// What is done, in order, and what there is of the rules 0 and 1 afterwards, in that second.
+    #[test]
+    fn a_token_is_held_for_its_rule_and_within_its_second() {
+        type Step = (&'static str, fn(&mut Held<u8>), i64, [Option<u8>; 2]);
+        let steps: [Step; 8] = [
+            ("nothing yet", |_| (), 0, [None, None]),
+            ("rule 0", |held| held.keep(0, 7, 10), 7, [Some(10), None]),
+            (
+                "rule 1",
+                |held| held.keep(1, 7, 11),
+                7,
+                [Some(10), Some(11)],
+            ),
+            ("the next second", |_| (), 8, [None, None]),
+            ("a clock that is set back", |_| (), 6, [None, None]),
+            (
+                "one of the next second",
+                |held| held.keep(1, 8, 12),
+                8,
+                [None, Some(12)],
+            ),
+            ("the second before it again", |_| (), 7, [None, None]),
+            ("a refusal", Held::forget, 8, [None, None]),
+        ];
+        let mut held = Held::NONE;
+        for (what, step, second, there) in steps {
+            step(&mut held);
+            assert_eq!([0, 1].map(|rule| held.of(rule, second)), there, "{what}");
+        }
     }
 }

@@ -55,13 +55,13 @@ pub struct HttpRule {
 /// A request, as far as rules look at it.
 pub trait HttpRequest {
     /// In capitals, as RFC 9110 writes them.
-    fn method(&self) -> String;
+    fn method(&self) -> &str;
     /// Nothing where the request leaves it to whoever sends it.
-    fn scheme(&self) -> Option<String>;
+    fn scheme(&self) -> Option<&str>;
     /// Host and port.
-    fn authority(&self) -> Option<String>;
+    fn authority(&self) -> Option<&str>;
     /// With the query.
-    fn path(&self) -> Option<String>;
+    fn path(&self) -> Option<&str>;
     /// The values of a header.
     fn header(&self, name: &str) -> Vec<Vec<u8>>;
 }
@@ -111,9 +111,9 @@ impl HttpSettings {
             // nowhere to go
             return Ok(None);
         };
-        let target = Target::of(request.scheme().as_deref(), &authority)?;
+        let target = Target::of(request.scheme(), authority)?;
         let path = request.path();
-        if self.is_reserved(&target, path.as_deref().unwrap_or_default()) {
+        if self.is_reserved(&target, path.unwrap_or_default()) {
             return Err(invalid(
                 format!(
                     "a request to {} would go where the provider gets its tokens, with its permissions",
@@ -125,13 +125,13 @@ impl HttpSettings {
         let method = request.method();
         if METHODS_WITHOUT_TOKEN
             .iter()
-            .any(|none| none.eq_ignore_ascii_case(&method))
+            .any(|none| none.eq_ignore_ascii_case(method))
         {
             return Ok(None);
         }
-        let path = RequestPath::of(path);
+        let path = RequestPath::of(path.map(str::to_owned));
         for rule in &self.rules {
-            if !rule.fits(&target, &method, &path)? {
+            if !rule.fits(&target, method, &path)? {
                 continue;
             }
             if rule.disabled || (rule.keep_existing && !request.header(&rule.header).is_empty()) {

@@ -17,17 +17,17 @@ struct Request {
 }
 
 impl HttpRequest for Request {
-    fn method(&self) -> String {
-        self.method.to_owned()
+    fn method(&self) -> &str {
+        self.method
     }
-    fn scheme(&self) -> Option<String> {
-        self.scheme.map(str::to_owned)
+    fn scheme(&self) -> Option<&str> {
+        self.scheme
     }
-    fn authority(&self) -> Option<String> {
-        self.authority.clone()
+    fn authority(&self) -> Option<&str> {
+        self.authority.as_deref()
     }
-    fn path(&self) -> Option<String> {
-        Some(self.path.to_owned())
+    fn path(&self) -> Option<&str> {
+        Some(self.path)
     }
     fn header(&self, name: &str) -> Vec<Vec<u8>> {
         let named = self.headers.iter().filter(|(known, _)| *known == name);
