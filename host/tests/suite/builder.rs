@@ -222,7 +222,10 @@ fn from_process_takes_what_the_command_takes() {
     assert!(made.success());
     let pipe = pipe.display().to_string();
     let said = play(Some(&pipe), &variables);
-    assert!(said.ends_with("it is not a regular file; name one"), "{said}");
+    assert!(
+        said.ends_with("it is not a regular file; name one"),
+        "{said}"
+    );
     let nobody = "http://127.0.0.1:1".to_owned();
     let said = play(None, &[("AZURE_POD_IDENTITY_AUTHORITY_HOST", nobody)]);
     assert!(
