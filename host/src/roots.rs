@@ -728,7 +728,10 @@ mod tests {
         let missing = lab.folder.join("missing.pem");
         let error = Roots::variables(&nothing, Some(&missing), &mut Vec::new());
         let error = error.err().unwrap().to_string();
-        assert!(error.contains("missing.pem cannot be read"), "{error}");
+        assert!(
+            error.contains("missing.pem (extra_ca_file) cannot be read"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Cmd {
         }
         Self {
             inner: nice,
-            name,
+            name: format!("{name} in the background"),
             missing,
             timeout,
         }
