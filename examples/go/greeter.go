@@ -58,7 +58,11 @@ var cases = map[uint8]struct {
 
 // What to tell people. Programs look at the case: it says who can fix it.
 func said(err types.CredentialError) string {
-	case_ := cases[err.Tag()]
+	case_, known := cases[err.Tag()]
+	if !known {
+		// a later version of the interface may have more cases
+		return "an error that this program does not know"
+	}
 	detail := case_.detail(err)
 	text := fmt.Sprintf("%s: %s", case_.name, detail.Message)
 	if detail.Hint.IsSome() {

@@ -1,7 +1,8 @@
 //! The ways of those who arrive: what README and docs/install.md print is done as it is printed, in a folder outside of this
 //! tree, with the tree as the git repository that those pages name.
 //!
-//! The lines themselves come from the pages. What takes the place of the world: git is told to look for the address in a
+//! The lines themselves come from the pages; only what cargo installs is built without optimisation (`--debug`), because the same
+//! sources are built as users get them by the stage `programs`, and minutes would go into it once more. What takes the place of the world: git is told to look for the address in a
 //! bare repository beside (`url.….insteadOf`), and the emulator stands for Entra ID. What is compiled lands in this tree's
 //! `target/`, where the dependencies are already. The other ways are gone elsewhere: a program from packed crates
 //! (`consumer.rs`), the template of a component (`template.rs`), the shell blocks of the pages in the tree, Envoy as its page has

@@ -267,7 +267,7 @@ fn go() -> Result<()> {
     let script = workspace::root().join("tests/peers/go/module.py");
     let stamp = Stamp::new(
         "peers-go-modules",
-        &[&identity(&generator), &identity(&script)],
+        &[&identity(&generator), &identity(&script), GO_MODULE],
     );
     if stamp.is_fresh() && proxy.exists() {
         return Ok(());

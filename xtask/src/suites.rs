@@ -28,17 +28,20 @@ pub(crate) fn compile(cmd: Cmd) -> Result<Vec<Suite>> {
     let mut cmd = cmd.args(["--no-run", "--message-format", "json-render-diagnostics"]);
     cmd.inner().stdout(Stdio::piped());
     let mut child = cmd.spawn()?;
-    let mut suites = Vec::new();
-    if let Some(pipe) = child.stdout.take() {
-        for line in BufReader::new(pipe).lines() {
-            let line = line.context("cannot read what cargo prints")?;
-            let message: Value = serde_json::from_str(&line)
-                .with_context(|| format!("cargo printed {line:?}, which is no JSON"))?;
-            suites.extend(suite(&message));
-        }
-    }
+    // to its end, whatever it prints: cargo goes on only while somebody reads
+    let lines: Vec<_> = match child.stdout.take() {
+        Some(pipe) => BufReader::new(pipe).lines().collect(),
+        None => Vec::new(),
+    };
     if !child.wait().context("cannot wait for cargo")?.success() {
         bail!("`{}` failed", cmd.line());
+    }
+    let mut suites = Vec::new();
+    for line in lines {
+        let line = line.context("cannot read what cargo prints")?;
+        let message: Value = serde_json::from_str(&line)
+            .with_context(|| format!("cargo printed {line:?}, which is no JSON"))?;
+        suites.extend(suite(&message));
     }
     // cargo reports them as they are finished
     suites.sort_by(|a, b| (&a.package, &a.source).cmp(&(&b.package, &b.source)));

@@ -22,8 +22,8 @@ pub(crate) struct Options {
     /// Run one stage only; those before it must have run
     #[arg(long, value_name = "STAGE")]
     only: Option<String>,
-    /// Arguments for `cargo test` in the stage `tests`: a name, or `--test acceptance`. The stage `envoy` takes them
-    /// with `--only`
+    /// Arguments for `cargo test` in the stage `tests`: a name, or `--test acceptance`. The stages `units` and `envoy` take
+    /// them with `--only`
     #[arg(last = true)]
     rest: Vec<String>,
 }
@@ -61,7 +61,9 @@ const STAGES: &[Stage] = &[
         about: "the guests, and the provider compiled for this machine; the programs that users get are begun",
         run: |run| {
             build::component()?;
-            run.programs = Some(Programs::begin()?);
+            if run.options.only.is_none() {
+                run.programs = Some(Programs::begin()?);
+            }
             Ok(())
         },
     },
@@ -159,7 +161,7 @@ const IMPURE: &[&str] = &[
 pub(crate) fn run(options: &Options) -> Result<()> {
     if options.list {
         for stage in STAGES {
-            println!("{:9} {}", stage.name, stage.about);
+            println!("{:10} {}", stage.name, stage.about);
         }
         return Ok(());
     }
@@ -186,7 +188,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     for stage in chosen {
         let started = Instant::now();
-        (stage.run)(&mut run).with_context(|| format!("stage {}", stage.name))?;
+        let result = (stage.run)(&mut run).with_context(|| format!("stage {}", stage.name));
+        if let Err(error) = &result
+            && run.programs.is_some()
+        {
+            // it is told again when what goes on beside it has ended
+            eprintln!("{error:#}");
+        }
+        result?;
         eprintln!(
             "--- {} ({:.1} s)",
             stage.name,
@@ -229,12 +238,13 @@ fn xtask() -> Result<()> {
 const END_TO_END: &str = "edgepass-e2e";
 
 fn units(run: &mut Run<'_>) -> Result<()> {
-    for record in RECORDS {
-        let folder = workspace::target().join(record);
-        if folder.exists() {
-            fs::remove_dir_all(&folder)
-                .with_context(|| format!("cannot empty {}", workspace::shown(&folder)))?;
-        }
+    let options = run.options;
+    if !options.rest.is_empty() {
+        // in a whole run the stage `tests` takes them, with all packages
+        return match &options.only {
+            Some(_) => cargo_test(build::native("test").args(&options.rest)),
+            None => Ok(()),
+        };
     }
     let suites = suites(run)?.iter();
     suites::run(suites.filter(|suite| suite.package != END_TO_END), |cmd| {
@@ -283,6 +293,13 @@ fn tests(run: &mut Run<'_>) -> Result<()> {
     if !run.options.rest.is_empty() {
         let cmd = peers.apply(build::native("test"));
         return cargo_test(cmd.args(&run.options.rest));
+    }
+    for record in RECORDS {
+        let folder = workspace::target().join(record);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)
+                .with_context(|| format!("cannot empty {}", workspace::shown(&folder)))?;
+        }
     }
     let suites = suites(run)?.iter();
     suites::run(suites.filter(|suite| suite.package == END_TO_END), |cmd| {

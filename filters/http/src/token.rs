@@ -16,19 +16,19 @@ use crate::bindings::wasi::http::types::Fields;
 const AUTHORIZATION: &str = "authorization";
 
 thread_local! {
-    static HELD: RefCell<Held<Rc<opaque_tokens::Token>>> = const { RefCell::new(Held::NONE) };
+    static RECENT: RefCell<Recent<Rc<opaque_tokens::Token>>> = const { RefCell::new(Recent::NONE) };
 }
 
 /// The fresh tokens of rules, within one second of the wall clock: of many requests one asks the provider, and what that has
 /// learnt meanwhile (that a refresh is due, that another instance has a newer one) is known within a second. A refusal forgets
 /// all of them, because rules may have the same.
-struct Held<T> {
+struct Recent<T> {
     second: i64,
     /// By the place of the rule.
     tokens: Vec<(usize, T)>,
 }
 
-impl<T: Clone> Held<T> {
+impl<T: Clone> Recent<T> {
     const NONE: Self = Self {
         second: 0,
         tokens: Vec::new(),
@@ -60,13 +60,13 @@ impl Token {
     /// That of a rule.
     pub(crate) async fn of(rule: &HttpRule) -> Result<Self, CredentialError> {
         let second = system_clock::now().seconds;
-        if let Some(token) = HELD.with_borrow(|held| held.of(rule.place, second)) {
+        if let Some(token) = RECENT.with_borrow(|recent| recent.of(rule.place, second)) {
             return Ok(Self(token));
         }
         let request = rule.token.clone().try_into()?;
         if let Some(token) = opaque_tokens::fresh(&request) {
             let token = Rc::new(token);
-            HELD.with_borrow_mut(|held| held.keep(rule.place, second, Rc::clone(&token)));
+            RECENT.with_borrow_mut(|recent| recent.keep(rule.place, second, Rc::clone(&token)));
             return Ok(Self(token));
         }
         let token = opaque_tokens::get(request).await?;
@@ -83,7 +83,7 @@ impl Token {
         match set {
             Ok(()) => Ok(true),
             Err(AuthorizeError::Expired) => {
-                HELD.with_borrow_mut(Held::forget);
+                RECENT.with_borrow_mut(Recent::forget);
                 Ok(false)
             }
             Err(AuthorizeError::NotAnAccessToken) => Err(Error::new(
@@ -118,7 +118,7 @@ impl Token {
 
     /// Says that a server has refused it. What became of that, if it could be noted.
     pub(crate) fn refused(&self, challenge: Option<&str>) -> Option<Outcome> {
-        HELD.with_borrow_mut(Held::forget);
+        RECENT.with_borrow_mut(Recent::forget);
         self.0.report_rejection(challenge).ok().map(Outcome)
     }
 
@@ -144,18 +144,18 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::Held;
+    use super::Recent;
 
     /// What is done, in order, and what there is of the rules 0 and 1 afterwards, in that second.
     #[test]
-    fn a_token_is_held_for_its_rule_and_within_its_second() {
-        type Step = (&'static str, fn(&mut Held<u8>), i64, [Option<u8>; 2]);
+    fn a_token_is_recent_for_its_rule_and_within_its_second() {
+        type Step = (&'static str, fn(&mut Recent<u8>), i64, [Option<u8>; 2]);
         let steps: [Step; 8] = [
             ("nothing yet", |_| (), 0, [None, None]),
-            ("rule 0", |held| held.keep(0, 7, 10), 7, [Some(10), None]),
+            ("rule 0", |recent| recent.keep(0, 7, 10), 7, [Some(10), None]),
             (
                 "rule 1",
-                |held| held.keep(1, 7, 11),
+                |recent| recent.keep(1, 7, 11),
                 7,
                 [Some(10), Some(11)],
             ),
@@ -163,17 +163,17 @@ mod tests {
             ("a clock that is set back", |_| (), 6, [None, None]),
             (
                 "one of the next second",
-                |held| held.keep(1, 8, 12),
+                |recent| recent.keep(1, 8, 12),
                 8,
                 [None, Some(12)],
             ),
             ("the second before it again", |_| (), 7, [None, None]),
-            ("a refusal", Held::forget, 8, [None, None]),
+            ("a refusal", Recent::forget, 8, [None, None]),
         ];
-        let mut held = Held::NONE;
+        let mut recent = Recent::NONE;
         for (what, step, second, there) in steps {
-            step(&mut held);
-            assert_eq!([0, 1].map(|rule| held.of(rule, second)), there, "{what}");
+            step(&mut recent);
+            assert_eq!([0, 1].map(|rule| recent.of(rule, second)), there, "{what}");
         }
     }
 }

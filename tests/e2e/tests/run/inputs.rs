@@ -142,10 +142,10 @@ fn rules_are_judged_before_anything_is_run() -> Result<()> {
     let lab = Lab::new("run-judged")?;
     let application = crate::application()?.display().to_string();
     for (scopes, word) in [
-        (json!([]), "scope"),
+        (json!([]), "no scope:"),
         (
             json!(["https://a.example/.default", "https://b.example/.default"]),
-            "scope",
+            "one resource",
         ),
         (json!(["User.Read"]), "User.Read"),
     ] {

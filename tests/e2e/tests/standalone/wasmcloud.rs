@@ -79,8 +79,19 @@ fn the_example_runs_under_wasmcloud() -> Result<()> {
         let sent = request.field("client_assertion");
         ensure!(sent.as_deref() == Some(file.trim()));
     }
+    // a record is written beside its answer
+    let until = Instant::now() + PATIENCE;
+    while sent(&wasmcloud.said())? < 2 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let said = wasmcloud.end()?;
     lab.evidence.saw("wash dev", &said);
+    ensure!(sent(&said)? == 2, "{said}");
+    Ok(())
+}
+
+/// How many requests are on record as sent and answered.
+fn sent(said: &str) -> Result<usize> {
     let records: Vec<Value> = said
         .lines()
         .filter(|line| line.starts_with('{'))
@@ -89,8 +100,7 @@ fn the_example_runs_under_wasmcloud() -> Result<()> {
     let sent = records.iter().filter(|record| {
         record["outcome"] == "sent" && record["component"] == "app" && record["status"] == 200
     });
-    ensure!(sent.count() == 2, "{said}");
-    Ok(())
+    Ok(sent.count())
 }
 
 async fn get(url: &str) -> Result<(u16, String)> {
