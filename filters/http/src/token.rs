@@ -152,7 +152,12 @@ mod tests {
         type Step = (&'static str, fn(&mut Recent<u8>), i64, [Option<u8>; 2]);
         let steps: [Step; 8] = [
             ("nothing yet", |_| (), 0, [None, None]),
-            ("rule 0", |recent| recent.keep(0, 7, 10), 7, [Some(10), None]),
+            (
+                "rule 0",
+                |recent| recent.keep(0, 7, 10),
+                7,
+                [Some(10), None],
+            ),
             (
                 "rule 1",
                 |recent| recent.keep(1, 7, 11),

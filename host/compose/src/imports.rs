@@ -248,6 +248,10 @@ pub(crate) fn other_version<'i>(
             hint: PROVIDER_OF_0_3,
         });
     }
+    // one that asks for tokens itself is answered, whatever else it sends
+    if !exporter.is_filter && imports.iter().any(|import| asks(import)) {
+        return None;
+    }
     let import = find(&|import| base(import) == "wasi:http/outgoing-handler")?;
     of_0_2(
         import,
@@ -257,6 +261,11 @@ pub(crate) fn other_version<'i>(
             "it asks nobody for tokens; `edgepass run` and `edgepass serve-http` put them on its requests"
         },
     )
+}
+
+/// Whether an application that imports that asks for tokens itself.
+fn asks(import: &str) -> bool {
+    ours(import).is_some_and(|name| OF_APPLICATIONS.contains(&name))
 }
 
 /// What to take in the place of a provider over WASI 0.2.
@@ -282,9 +291,7 @@ fn name_of(import: &str) -> &str {
 /// What would help an application none of whose imports is answered.
 pub(crate) fn hint(imports: &[String], has_filter: bool) -> Option<&'static str> {
     let has = |name: &str| imports.iter().any(|import| base(import) == name);
-    let asks = OF_APPLICATIONS
-        .iter()
-        .any(|name| imports.iter().any(|import| ours(import) == Some(name)));
+    let asks = imports.iter().any(|import| asks(import));
     if !has_filter && has("wasi:http/client") {
         Some("with --http its own requests get tokens")
     } else if has_filter && asks {
@@ -567,6 +574,10 @@ mod tests {
         let asks_p2 = "edgepass:credentials-p2/credential-provider@0.2.0";
         let sends = "wasi:http/client@0.3.0";
         let sends_p2 = "wasi:http/outgoing-handler@0.2.6";
+        let both_p2 =
+            "edgepass:credentials-p2/credential-provider@0.2.0 wasi:http/outgoing-handler@0.2.10";
+        let both =
+            "edgepass:credentials/credential-provider@0.2.0 wasi:http/outgoing-handler@0.2.10";
         for (import, exports, is_filter, words) in [
             (
                 asks_p2,
@@ -574,6 +585,11 @@ mod tests {
                 false,
                 &["0.2", "credential-provider-p2.wasm"][..],
             ),
+            (both_p2, P2, false, &[]),
+            (both, EXPORTED, false, &[]),
+            (both_p2, EXPORTED, false, &["credential-provider-p2.wasm"]),
+            (both, P2, false, &["0.3", "leave --provider out"]),
+            (both_p2, filter, true, &["leave --http out"]),
             (
                 asks_p2,
                 &standalone,
@@ -605,7 +621,8 @@ mod tests {
             (sends, P2, false, &[]),
             ("edgepass:credentials/types@0.2.0", P2, false, &[]),
         ] {
-            let (imports, exports) = (owned(&[import]), owned(exports));
+            let imports: Vec<_> = import.split(' ').collect();
+            let (imports, exports) = (owned(&imports), owned(exports));
             let exporter = Exporter {
                 exports: &exports,
                 is_filter,

@@ -188,10 +188,19 @@ impl Application {
         let imports: Vec<String> = imports.collect();
         let find = |beginning: &str| imports.iter().find(|name| name.starts_with(beginning));
         let failure = Failure::setup(message);
-        if find("edgepass:credentials/token-file").is_some() {
-            return failure.hint(
+        for (import, hint) in [
+            (
+                "edgepass:credentials/token-file",
                 "it has a provider inside, which needs more of a host than WASI: run the application as it was, or compose it with --standalone",
-            );
+            ),
+            (
+                "edgepass:credentials-p2/token-file",
+                "it has a provider inside, which needs more of a host than WASI: run the application as it was, with --provide credential-provider",
+            ),
+        ] {
+            if find(import).is_some() {
+                return failure.hint(hint);
+            }
         }
         let mut ours = imports
             .iter()
@@ -323,6 +332,13 @@ fn inputs(path: &Path, arguments: &ApplicationArguments, provider: &Provider) ->
         (Environment::EDGEPASS_CONFIG, arguments.config.is_none()),
         ("SSL_CERT_FILE", arguments.ca_file.is_none()),
     ];
+    let folders = std::env::var_os("SSL_CERT_DIR").filter(|_| arguments.ca_file.is_none());
+    for folder in std::env::split_paths(&folders.unwrap_or_default()) {
+        // what cannot be listed has no file that is read
+        for entry in folder.read_dir().into_iter().flatten().flatten() {
+            inputs.add("SSL_CERT_DIR", &entry.path());
+        }
+    }
     for (variable, is_read) in of_variables {
         if let Some(path) = std::env::var_os(variable).filter(|_| is_read) {
             inputs.add(variable, Path::new(&path));

@@ -7,7 +7,7 @@ mod instance;
 
 use std::convert::Infallible;
 use std::future;
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +77,16 @@ pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failur
             "--listen: {} cannot be used: {e}",
             arguments.listen
         ))
-        .hint("another program may listen there; port 0 is any that is free")
+        .hint(match e.kind() {
+            ErrorKind::AddrInUse => "another program listens there; port 0 is any that is free",
+            ErrorKind::AddrNotAvailable => {
+                "this machine has no such address: 127.0.0.1 is for itself, 0.0.0.0 and [::] are all that it has"
+            }
+            ErrorKind::PermissionDenied => {
+                "ports below 1024 may be kept for privileged programs: take another"
+            }
+            _ => "name an address of this machine, and a port",
+        })
     })?;
     let address = listener.local_addr();
     let address = address.map_err(|e| Failure::setup(format!("no address: {e}")))?;

@@ -21,7 +21,7 @@ use super::audit::{Audit, Open, Outcome, Recording};
 use super::echo::Echo;
 use super::patience::{NoAnswer, Patience};
 use super::reach::{Reach, gives_credentials};
-use super::{Authorized, Client, Downstream};
+use super::{Authorized, Client, Downstream, target};
 use crate::connect;
 use crate::egress::{self, Sent, sent};
 use crate::limits;
@@ -145,6 +145,11 @@ impl Inner {
         patience: Patience,
         echo: &mut Echo,
     ) -> Result<Response<Incoming>, WasiError> {
+        if let Err(error) = target::of(request.uri()) {
+            let place = place_of(&request);
+            log::warn!("a request to {place} is refused: {error:#}");
+            return Err(WasiError::HttpRequestDenied);
+        }
         if !self.downstream.names(request.uri()) && !self.reach.permits(request.uri()) {
             let place = place_of(&request);
             log::warn!(

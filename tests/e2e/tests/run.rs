@@ -410,6 +410,13 @@ fn hosts_that_nobody_names_and_metadata_services_are_not_reached() -> Result<()>
             backend.url("/"),
             "no rule names that host and port",
         ),
+        // what not everybody reads alike is refused for that, also where every host is permitted
+        (
+            Some("*"),
+            backend.url("/").replace("http://", "http://user@"),
+            "a user name",
+        ),
+        (Some("*"), "http://127.1:1/".to_owned(), "reads alike"),
         (
             Some("*"),
             "http://169.254.169.254/metadata/identity/oauth2/token".to_owned(),
