@@ -154,7 +154,7 @@ async fn next_token(
         return None;
     }
     let next = Token::of(rule).await.ok()?;
-    token.is_followed_by(&next, &outcome).then_some(next)
+    token.is_followed_by(&next).then_some(next)
 }
 
 /// Reports that an answer refuses the token, if it does.

@@ -3,9 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use edgepass_bindings::types::{
-    AuthorizeError, CredentialError, RejectionOutcome, TokenInfo, TokenSource,
-};
+use edgepass_bindings::types::{AuthorizeError, CredentialError, RejectionOutcome, TokenInfo};
 use edgepass_core::{Error, ErrorClass, wipe};
 use edgepass_rules::http::HttpRule;
 
@@ -97,13 +95,17 @@ impl Token {
         }
     }
 
-    /// In another header: the provider knows one alone, so it is carried over here, and nothing stays behind.
-    fn put_elsewhere(&self, headers: &Fields, name: &str) -> Result<(), AuthorizeError> {
+    /// What the provider puts on headers. To be wiped.
+    fn values(&self) -> Result<Vec<Vec<u8>>, AuthorizeError> {
         let aside = Fields::new();
         self.0.authorize(&aside)?;
         let taken = aside.get_and_delete(AUTHORIZATION);
-        let mut values =
-            taken.map_err(|_| AuthorizeError::Fields("it cannot be carried over".to_owned()))?;
+        taken.map_err(|_| AuthorizeError::Fields("it cannot be carried over".to_owned()))
+    }
+
+    /// In another header: the provider knows one alone, so it is carried over here, and nothing stays behind.
+    fn put_elsewhere(&self, headers: &Fields, name: &str) -> Result<(), AuthorizeError> {
+        let mut values = self.values()?;
         let set = headers.set(name, &values);
         for value in &mut values {
             wipe(value);
@@ -122,13 +124,19 @@ impl Token {
         self.0.report_rejection(challenge).ok().map(Outcome)
     }
 
-    /// Whether that is another token than this one, which was got before it.
-    pub(crate) fn is_followed_by(&self, next: &Self, outcome: &Outcome) -> bool {
-        let (this, next) = (self.0.info(), next.0.info());
-        let times = |info: &TokenInfo| (info.expires_on, info.refresh_on);
-        matches!(outcome.0, RejectionOutcome::AlreadyReplaced)
-            || !matches!(next.source, TokenSource::Cache)
-            || times(&this) != times(&next)
+    /// Whether that is another token than this one, which was got before it. A server may issue the same once more, and one
+    /// that does not answer leaves the one that there is: only the tokens themselves tell, and they do not stay here.
+    pub(crate) fn is_followed_by(&self, next: &Self) -> bool {
+        let Ok(mut next) = next.values() else {
+            return false;
+        };
+        // what has ended meanwhile is not what is alive
+        let mut this = self.values().unwrap_or_default();
+        let is_another = this != next;
+        for value in this.iter_mut().chain(&mut next) {
+            wipe(value);
+        }
+        is_another
     }
 }
 

@@ -12,7 +12,7 @@ use edgepass_core::{Error, ErrorClass};
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpHooks};
@@ -251,7 +251,7 @@ impl Inner {
         patience: Patience,
     ) -> Result<Response<Incoming>, WasiError> {
         let place = place_of(&request).to_owned();
-        let request = with_length(request);
+        let request = with_length(request).await;
         let error = match patience.send(&self.client, request).await {
             Ok(response) => return Ok(response),
             Err(NoAnswer::Late(error)) => return Err(error),
@@ -276,14 +276,64 @@ impl Inner {
     }
 }
 
-/// Says of a request whose method expects content that it has none (RFC 9110 section 8.6): services answer 411 otherwise.
-fn with_length(mut request: Request<WasiBody>) -> Request<WasiBody> {
-    let expects = [Method::POST, Method::PUT, Method::PATCH].contains(request.method());
-    if expects && request.body().is_end_stream() {
-        let length = request.headers_mut().entry(CONTENT_LENGTH);
-        length.or_insert(HeaderValue::from_static("0"));
+/// Has a request without content go out as one, and say so where its method expects some (RFC 9110 section 8.6): services
+/// answer 411 otherwise, or wait for the pieces of a body. Applications say that there is none by the body's end alone, so that
+/// is waited for, for a moment.
+async fn with_length(request: Request<WasiBody>) -> Request<WasiBody> {
+    let headers = request.headers();
+    let is_said = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+    if is_said || sends_none(&request) {
+        return request;
     }
-    request
+    let (mut parts, mut body) = request.into_parts();
+    let is_empty = body.is_end_stream() || {
+        match timeout(FIRST_PART, body.frame()).await {
+            Ok(None) => true,
+            Ok(Some(first)) => {
+                let first = Some(first);
+                body = Begun { first, rest: body }.boxed_unsync();
+                false
+            }
+            // what comes later goes out as it comes
+            Err(_) => false,
+        }
+    };
+    if is_empty {
+        body = Empty::new().map_err(WasiError::from).boxed_unsync();
+        if [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method) {
+            let none = HeaderValue::from_static("0");
+            parts.headers.insert(CONTENT_LENGTH, none);
+        }
+    }
+    Request::from_parts(parts, body)
+}
+
+/// How long the head of a request waits for the first part of its body, or for its end.
+const FIRST_PART: Duration = Duration::from_millis(10);
+
+/// A body whose first part has been looked at.
+struct Begun {
+    first: Option<Result<Frame<Bytes>, WasiError>>,
+    rest: WasiBody,
+}
+
+impl Body for Begun {
+    type Data = Bytes;
+    type Error = WasiError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, WasiError>>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(first)),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_end_stream()
+    }
 }
 
 /// Why the head of an answer cannot be read, and what the application is told of it, which has no reason in it.
@@ -571,13 +621,14 @@ fn response_error(error: &(dyn StdError + 'static)) -> WasiError {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::Empty;
+    use futures::stream;
+    use http_body_util::StreamBody;
 
     use super::*;
 
     /// What a request without a body says of its length: services answer 411 where a method expects content.
-    #[test]
-    fn a_request_without_a_body_says_so_where_its_method_expects_one() {
+    #[tokio::test]
+    async fn a_request_without_a_body_says_so_where_its_method_expects_one() {
         for (method, given, bytes, expected) in [
             ("POST", None, "", Some("0")),
             ("PUT", None, "", Some("0")),
@@ -600,10 +651,55 @@ mod tests {
                     .headers_mut()
                     .insert(CONTENT_LENGTH, HeaderValue::from_static(given));
             }
-            let request = with_length(request);
+            let request = with_length(request).await;
             let length = request.headers().get(CONTENT_LENGTH);
             let length = length.map(|value| value.to_str().unwrap());
             assert_eq!(length, expected, "{method} {bytes}");
+        }
+    }
+
+    /// Bodies of applications do not know their end before it is there.
+    #[tokio::test]
+    async fn a_body_that_has_ended_is_none_and_what_has_begun_is_whole() {
+        for (method, parts, is_late, length) in [
+            ("POST", &[][..], false, Some("0")),
+            ("DELETE", &[], false, None),
+            ("OPTIONS", &[], false, None),
+            ("POST", &["one", "two"], false, None),
+            ("PUT", &["one"], false, None),
+            ("DELETE", &["one"], false, None),
+            // an application that writes when it has seen the answer, say
+            ("POST", &["one", "two"], true, None),
+            ("POST", &[], true, None),
+        ] {
+            let parts = parts.iter().map(|part| Bytes::from_static(part.as_bytes()));
+            let frames: Vec<_> = parts.map(|part| Ok(Frame::data(part))).collect();
+            let expected = frames.len();
+            let (written, begun) = tokio::sync::oneshot::channel();
+            let begun = is_late.then_some(begun);
+            let body = stream::unfold((begun, frames.into_iter()), |(begun, mut frames)| async {
+                if let Some(begun) = begun {
+                    _ = begun.await;
+                }
+                frames.next().map(|frame| (frame, (None, frames)))
+            });
+            let mut request = Request::new(StreamBody::new(body).boxed_unsync());
+            *request.method_mut() = method.parse().unwrap();
+            let request = with_length(request).await;
+            _ = written.send(());
+            let found = request.headers().get(CONTENT_LENGTH);
+            let found = found.map(|value| value.to_str().unwrap());
+            let what = format!("{method} {expected} {is_late}");
+            assert_eq!(found, length, "{what}");
+            let is_known_empty = request.body().is_end_stream();
+            assert_eq!(is_known_empty, expected == 0 && !is_late, "{what}");
+            let mut body = request.into_body();
+            let mut seen = 0;
+            while let Some(frame) = body.frame().await {
+                assert!(frame.is_ok_and(|frame| frame.is_data()), "{what}");
+                seen += 1;
+            }
+            assert_eq!(seen, expected, "{what}");
         }
     }
 }

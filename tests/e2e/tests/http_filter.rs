@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use edgepass::link;
 use edgepass_e2e::leaks::Secrets;
 use edgepass_e2e::{GRAPH, Lab, Network, artifact, jwt, memory};
+use edgepass_emulator::Fault;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
@@ -458,6 +460,43 @@ async fn a_service_that_takes_no_token_is_asked_twice() -> Result<()> {
     let answer = answer.map_err(anyhow::Error::msg)?;
     assert_eq!((answer.status, answer.beginning.as_str()), (401, "refused"));
     assert_eq!(service.tokens(&lab).len(), 2);
+    Ok(())
+}
+
+/// What is refused is not sent again: neither where the token endpoint issues the same once more, nor where it has no answer.
+#[tokio::test]
+async fn a_token_that_was_refused_is_not_sent_again() -> Result<()> {
+    let _others = ALONE.read().await;
+    for name in ["same", "down"] {
+        let lab = Lab::new(&format!("http_filter_again_{name}"))?;
+        let asked = AtomicUsize::new(0);
+        let service = Service::start(&lab, move |_: &Seen| {
+            match asked.fetch_add(1, Ordering::Relaxed) {
+                0 => good(),
+                _ => refusal(StatusCode::UNAUTHORIZED, "Bearer"),
+            }
+        })
+        .await?;
+        let mut app = App::start(&lab, &service.config(json!({}))).await?;
+        let answer = app.send(&service.get("/v1/me")).await?;
+        assert_eq!(answer.map_err(anyhow::Error::msg)?.status, 200, "{name}");
+        let tokens = service.tokens(&lab);
+        let [token] = tokens.as_slice() else {
+            anyhow::bail!("{name}: not one request");
+        };
+        let fault = match name {
+            "same" => Fault::omit("ext_expires_in").field("access_token", json!(token)),
+            _ => Fault::status(503),
+        };
+        lab.emulator.faults().push(fault.forever());
+        let answer = app.send(&service.get("/v1/me")).await?;
+        assert_eq!(answer.map_err(anyhow::Error::msg)?.status, 401, "{name}");
+        assert_eq!(service.tokens(&lab).len(), 2, "{name}");
+        assert!(
+            lab.emulator.token_requests().len() > 1,
+            "{name}: it is asked for another"
+        );
+    }
     Ok(())
 }
 

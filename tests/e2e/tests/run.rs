@@ -255,6 +255,42 @@ fn a_command_that_knows_nothing_of_tokens_gets_them_by_rules() -> Result<()> {
     Ok(())
 }
 
+/// A request without content goes out as one, over either WASI: services refuse it otherwise (411), or wait for its pieces.
+#[test]
+fn a_request_without_content_says_so() -> Result<()> {
+    let lab = Lab::new("run-without-content")?;
+    let runtime = runtime()?;
+    let backend = Backend::start(&runtime, |_, _| status(StatusCode::OK, "hello"))?;
+    let allowed = format!("localhost:{}", backend.port);
+    let config = rules(&lab, 1);
+    for component in ["plain-0-2", "plain-0-3"] {
+        let application = artifact(&format!("target/components/{component}.wasm"))?;
+        let application = application.display().to_string();
+        let methods = ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "GET"];
+        for method in methods {
+            let run = ["run", "--allow-host", &allowed, &application];
+            let run = edgepass_run(&lab, &config, &run)?.arg(method);
+            let ran = run.arg(backend.url("/x")).run()?;
+            ensure!(ran.code == Some(0), "{component} {method}: {}", ran.stderr);
+        }
+        let seen = backend.seen();
+        let seen = seen.get(seen.len().saturating_sub(methods.len())..);
+        let seen = seen.context("too few requests")?;
+        for (seen, method) in seen.iter().zip(methods) {
+            let header = |name: &str| seen.headers.get(name).map(|value| value.as_bytes());
+            let length = ["POST", "PUT", "PATCH"]
+                .contains(&method)
+                .then_some(&b"0"[..]);
+            ensure!(
+                header("content-length") == length && header("transfer-encoding").is_none(),
+                "{component} {method}: {:?}",
+                seen.headers
+            );
+        }
+    }
+    Ok(())
+}
+
 /// What follows the application is the application's, and changes nothing of what it may do.
 #[test]
 fn the_arguments_of_an_application_are_its_own() -> Result<()> {

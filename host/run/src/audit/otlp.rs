@@ -195,7 +195,7 @@ impl Target {
                     self.lost.add(refused.min(all), &why);
                 }
                 Ok(Refused::Unreadable) => {
-                    let why = "the receiver says of records that it refuses them, and not how many of these there are";
+                    let why = "the receiver does not say in a way that can be read how many of these records it refuses";
                     self.lost.add(all, &why);
                 }
                 Err(why) => self.lost.add(all, &why),
@@ -246,10 +246,13 @@ impl Target {
         let status = response.status();
         let after = response.headers().get(RETRY_AFTER);
         let after = after.and_then(|value| value.to_str().ok()?.parse().ok());
+        let kind = response.headers().get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.to_ascii_lowercase();
         let answer = Limited::new(response.into_body(), ANSWER).collect().await;
         if status.is_success() {
             let answer = answer.map(|body| body.to_bytes());
-            return Ok(answer.map_or(Refused::Unreadable, |answer| Refused::of(&answer)));
+            return Ok(answer.map_or(Refused::Unreadable, |answer| Refused::of(&kind, &answer)));
         }
         Err(Failed {
             why: format!("it answers {status}"),
@@ -269,13 +272,22 @@ enum Refused {
 }
 
 impl Refused {
-    /// By the answer. One without a word of it takes all.
-    fn of(answer: &[u8]) -> Self {
-        if answer.is_empty() {
+    /// By the answer and its content type. One without a word of it takes all, and so does one in another form than JSON, as
+    /// receivers have it that say `OK` or answer in protobuf; but for a page, which is of somebody before the receiver.
+    fn of(kind: &str, answer: &[u8]) -> Self {
+        let answer = answer.trim_ascii();
+        if answer.is_empty() || answer == b"null" {
             return Self::Records(0);
         }
         let Ok(answer @ Value::Object(_)) = serde_json::from_slice::<Value>(answer) else {
-            return Self::Unreadable;
+            let is_meant = ["json", "html", "xml"]
+                .iter()
+                .any(|form| kind.contains(form));
+            return if is_meant || answer.starts_with(b"<") {
+                Self::Unreadable
+            } else {
+                Self::Records(0)
+            };
         };
         let refused = match answer.pointer("/partialSuccess/rejectedLogRecords") {
             None | Some(Value::Null) => return Self::Records(0),
@@ -488,6 +500,7 @@ mod tests {
     fn what_a_receiver_refuses_is_what_it_says() {
         let said = |refused: &str| {
             Refused::of(
+                "application/json",
                 format!(r#"{{"partialSuccess":{{"rejectedLogRecords":{refused}}}}}"#).as_bytes(),
             )
         };
@@ -515,7 +528,7 @@ mod tests {
             r#"{"partialSuccess":7}"#,
         ] {
             assert_eq!(
-                Refused::of(answer.as_bytes()),
+                Refused::of("application/json", answer.as_bytes()),
                 Refused::Records(0),
                 "{answer}"
             );
@@ -526,8 +539,29 @@ mod tests {
             "<html>sign in</html>",
             r#"{"partialSuccess":{"rejectedLogRecords":"3","errorM"#,
         ] {
-            let refused = Refused::of(answer.as_bytes());
+            let refused = Refused::of("application/json; charset=utf-8", answer.as_bytes());
             assert_eq!(refused, Refused::Unreadable, "{answer}");
+        }
+        for (kind, answer, expected) in [
+            ("text/plain", "OK", Refused::Records(0)),
+            ("", "ok", Refused::Records(0)),
+            (
+                "application/x-protobuf",
+                "\u{a}\u{2}\u{8}\u{0}",
+                Refused::Records(0),
+            ),
+            ("application/json", "null", Refused::Records(0)),
+            ("application/json", " \n", Refused::Records(0)),
+            ("text/html", "sign in", Refused::Unreadable),
+            ("text/plain", "<html>sign in</html>", Refused::Unreadable),
+            (
+                "text/plain",
+                r#"{"partialSuccess":{"rejectedLogRecords":3}}"#,
+                Refused::Records(3),
+            ),
+        ] {
+            let refused = Refused::of(kind, answer.as_bytes());
+            assert_eq!(refused, expected, "{kind} {answer}");
         }
     }
 

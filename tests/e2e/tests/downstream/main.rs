@@ -336,7 +336,8 @@ async fn a_request_that_gets_no_token_is_not_sent() -> Result<()> {
 #[tokio::test]
 async fn the_users_assertion_does_not_travel_to_the_service() -> Result<()> {
     let lab = Lab::new("downstream_user")?;
-    let (_, downstream) = downstream(&lab, [Rule::host("api.example").on_behalf_of()]).await?;
+    let rule = Rule::host("api.example").scopes(["https://graph.microsoft.com/User.Read"]);
+    let (_, downstream) = downstream(&lab, [rule.on_behalf_of()]).await?;
     let mut request = Request::get("https://api.example/").body(())?;
     request
         .extensions_mut()
