@@ -52,7 +52,7 @@ pub(crate) struct Plan {
 }
 
 /// Whether an address is one of those to which no connection is made.
-pub(crate) type Shuns = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+pub(crate) type Shuns = Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>;
 
 /// The way through proxies.
 #[derive(Clone)]
@@ -155,13 +155,15 @@ impl Plan {
     fn shunned(&self, uri: &Uri) -> Option<IpAddr> {
         let shuns = self.shuns.as_ref()?;
         let host = bare(uri.host().unwrap_or_default());
-        host.parse().ok().filter(|address| shuns(*address))
+        let address = host.parse().ok();
+        address.filter(|address| shuns(SocketAddr::new(*address, port_of(uri))))
     }
 
     async fn tcp(&self, uri: Uri) -> Result<Stream, NoConnection> {
         let mut tcp = HttpConnector::new_with_resolver(Resolver {
             system: GaiResolver::new(),
             shuns: self.shuns.clone(),
+            port: port_of(&uri),
         });
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -193,6 +195,12 @@ impl Plan {
     }
 }
 
+/// The port of a request.
+fn port_of(uri: &Uri) -> u16 {
+    let is_http = uri.scheme_str() == Some("http");
+    uri.port_u16().unwrap_or(if is_http { 80 } else { 443 })
+}
+
 async fn handshake(
     tls: &Arc<ClientConfig>,
     name: ServerName<'static>,
@@ -210,7 +218,7 @@ fn server_name(host: &str) -> Result<ServerName<'static>, NoConnection> {
 }
 
 /// A host without the brackets of an IPv6 address.
-fn bare(host: &str) -> &str {
+pub(crate) fn bare(host: &str) -> &str {
     host.strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
         .unwrap_or(host)
@@ -445,6 +453,8 @@ pub(crate) fn find<'e, T: StdError + 'static>(
 struct Resolver {
     system: GaiResolver,
     shuns: Option<Shuns>,
+    /// What the addresses are asked for.
+    port: u16,
 }
 
 impl Service<Name> for Resolver {
@@ -457,17 +467,29 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
+        let (shuns, port) = (self.shuns.clone(), self.port);
+        // one of them is enough: who answers for a name decides which is taken
+        let is_shunned = move |addresses: &[SocketAddr]| {
+            let mut addresses = addresses
+                .iter()
+                .map(|address| SocketAddr::new(address.ip(), port));
+            shuns.is_some_and(|shuns| addresses.any(|address| shuns(address)))
+        };
         if is_localhost(name.as_str()) {
             let loopback = [
                 IpAddr::from(Ipv4Addr::LOCALHOST),
                 IpAddr::from(Ipv6Addr::LOCALHOST),
             ];
             let addresses: Vec<_> = loopback.map(|address| SocketAddr::new(address, 0)).into();
-            return Box::pin(async { Ok(addresses.into_iter()) });
+            return Box::pin(async move {
+                match is_shunned(&addresses) {
+                    true => Err(Box::new(Shunned) as NoAddress),
+                    false => Ok(addresses.into_iter()),
+                }
+            });
         }
         let host = name.as_str().to_owned();
         let lookup = self.system.call(name);
-        let shuns = self.shuns.clone();
         Box::pin(async move {
             let addresses: Vec<_> = match lookup.await {
                 Ok(addresses) => addresses.collect(),
@@ -478,9 +500,7 @@ impl Service<Name> for Resolver {
                     }) as NoAddress);
                 }
             };
-            // one of them is enough: who answers for a name decides which is taken
-            let is_shunned = |shuns: Shuns| addresses.iter().any(|address| shuns(address.ip()));
-            match shuns.is_some_and(is_shunned) {
+            match is_shunned(&addresses) {
                 true => Err(Box::new(Shunned) as NoAddress),
                 false => Ok(addresses.into_iter()),
             }

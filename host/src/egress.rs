@@ -49,6 +49,17 @@ pub(crate) struct Egress {
 }
 
 impl Egress {
+    /// Where requests go without TLS: who gives credentials on this machine or its link. Host, with the port if it is not 80.
+    #[cfg(feature = "tower")]
+    pub(crate) fn in_clear(&self) -> impl Iterator<Item = &str> {
+        let permissions = self
+            .connections
+            .iter()
+            .map(|connection| &connection.permission);
+        let in_clear = permissions.filter(|permission| permission.scheme == Over::LinkLocalHttp);
+        in_clear.map(|permission| permission.authority.as_str())
+    }
+
     /// Requests that one of these lets out, on a connection with its certificate, and no other.
     pub(crate) fn new(connections: Vec<Connection>, roots: Roots) -> Self {
         let mut thumbprints: Vec<&String> = connections

@@ -115,6 +115,9 @@ impl Application {
         }
         // when it is known what is read
         let inputs = inputs(path, arguments, &provider);
+        for directory in &directories {
+            warn_of_keys(directory, &inputs);
+        }
         let audit = Arc::new(Sinks::open(&arguments.audit, &inputs)?);
         let downstream = provider.configured_downstream();
         let downstream = downstream.map_err(|e| Failure::setup(format!("{e:#}")))?;
@@ -312,6 +315,29 @@ impl ProviderView for State {
 
     fn permitted(&self) -> Permitted {
         self.permitted.clone()
+    }
+}
+
+/// Says which files an application can read that edgepass reads to get tokens. It is not refused: one with a provider of its own
+/// inside reads them itself.
+fn warn_of_keys(directory: &Directory, inputs: &Inputs) {
+    /// What is no secret: the application itself, and certificates of authorities.
+    const OPEN: [&str; 4] = [
+        "the application",
+        "--ca-file",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ];
+
+    for (named_by, file) in inputs.below(Path::new(&directory.host)) {
+        if OPEN.contains(&named_by) || named_by.ends_with("ca_file") {
+            continue;
+        }
+        log::warn!(
+            "--dir: {} has {} in it ({named_by}), which the application can read: give it a directory without",
+            read::shown(Path::new(&directory.host)),
+            read::shown(file),
+        );
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) struct ComposeArguments {
     pub(crate) allow: Vec<String>,
     /// The component by which instances share their tokens: token-store-keyvalue.wasm, over wasi:keyvalue, or another that
     /// exports edgepass:credentials/token-store. Without the option that is an import of the whole
-    #[arg(long, value_name = "COMPONENT", num_args = 0..=1, default_missing_value = KEYVALUE)]
+    #[arg(long, value_name = "COMPONENT", num_args = 0..=1, default_missing_value = OF_THE_RELEASE)]
     token_store: Option<PathBuf>,
     /// Take the provider that needs WASI alone (edgepass-standalone.wasm of this release), so that every host of WASI 0.3
     /// runs the composed component, the wasmtime command among them. It reads token files below the folders that it is
@@ -75,7 +75,7 @@ impl ComposeArguments {
     pub(crate) fn parts(&self) -> (&Path, Option<&Path>) {
         match (&self.application, &self.token_store) {
             (Some(application), store) => (application, store.as_deref()),
-            (None, Some(application)) => (application, Some(Path::new(KEYVALUE))),
+            (None, Some(application)) => (application, Some(Path::new(OF_THE_RELEASE))),
             // it is required then
             (None, None) => (Path::new(""), None),
         }
@@ -84,6 +84,9 @@ impl ComposeArguments {
 
 /// The store that comes with a release.
 pub(crate) const KEYVALUE: &str = "token-store-keyvalue.wasm";
+
+/// In the place of a component that is not named. No file has such a name, also none that is called as the release's.
+pub(crate) const OF_THE_RELEASE: &str = "\0";
 
 #[derive(Args)]
 pub(crate) struct RunArguments {
@@ -213,12 +216,16 @@ mod tests {
         const STORE: Option<&str> = Some("store.wasm");
         for (line, store) in [
             ("app.wasm", None),
-            ("app.wasm --token-store", Some(KEYVALUE)),
-            ("--token-store app.wasm", Some(KEYVALUE)),
-            ("--token-store --http app.wasm", Some(KEYVALUE)),
+            ("app.wasm --token-store", Some(OF_THE_RELEASE)),
+            ("--token-store app.wasm", Some(OF_THE_RELEASE)),
+            ("--token-store --http app.wasm", Some(OF_THE_RELEASE)),
             ("app.wasm --token-store=store.wasm", STORE),
             ("--token-store=store.wasm app.wasm", STORE),
             ("app.wasm --token-store store.wasm", STORE),
+            (
+                "app.wasm --token-store token-store-keyvalue.wasm",
+                Some(KEYVALUE),
+            ),
             ("--token-store store.wasm app.wasm", STORE),
             ("--token-store store.wasm --http app.wasm", STORE),
         ] {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use edgepass_compose::{Part, Parts};
 
 use self::configuration::configuration;
-use crate::arguments::{ComposeArguments, KEYVALUE};
+use crate::arguments::{ComposeArguments, KEYVALUE, OF_THE_RELEASE};
 use crate::failure::Failure;
 use crate::inputs::Inputs;
 use crate::read;
@@ -40,7 +40,7 @@ pub(crate) fn compose(arguments: &ComposeArguments) -> Result<ExitCode, Failure>
     };
     let token_store = match token_store {
         None => None,
-        Some(path) if path.as_os_str() == KEYVALUE => {
+        Some(path) if path.as_os_str() == OF_THE_RELEASE => {
             Some(released(KEYVALUE, "--token-store COMPONENT")?)
         }
         Some(path) => Some(part(path)?),

@@ -24,6 +24,16 @@ impl Inputs {
         }
     }
 
+    /// Those in a folder or below it, by where they really are.
+    pub(crate) fn below<'i>(&'i self, folder: &Path) -> impl Iterator<Item = (&'i str, &'i Path)> {
+        let folder = fs::canonicalize(folder).ok();
+        self.0.iter().filter_map(move |(named_by, input)| {
+            let file = fs::canonicalize(input).ok()?;
+            let is_below = file.starts_with(folder.as_ref()?);
+            is_below.then_some((named_by.as_str(), input.as_path()))
+        })
+    }
+
     /// Refuses a file to write that is one of them, by whichever of its names.
     pub(crate) fn check(&self, option: &str, output: &Path) -> Result<(), Failure> {
         let Some(written) = FileId::of(output) else {

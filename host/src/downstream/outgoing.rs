@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -20,7 +21,7 @@ use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpH
 use super::audit::{Audit, Open, Outcome, Recording};
 use super::echo::Echo;
 use super::patience::{NoAnswer, Patience};
-use super::reach::{Reach, gives_credentials};
+use super::reach::{Giver, Reach, gives_credentials};
 use super::{Authorized, Client, Downstream, target};
 use crate::connect;
 use crate::egress::{self, Sent, sent};
@@ -103,10 +104,19 @@ impl fmt::Debug for Outgoing {
 /// A client that connects to no address at which a platform gives credentials, unless that address is written down.
 fn client(downstream: &Downstream, reach: &Reach) -> Client<WasiBody> {
     let (rules, hosts) = (downstream.clone(), reach.clone());
-    let shuns = move |address| {
-        gives_credentials(address) && !(rules.names_address(address) || hosts.names(address))
+    let host = downstream.provider().host();
+    // where the provider itself is given credentials, which may be any address and port of this machine
+    let mut own: Vec<_> = host.egress().in_clear().filter_map(Giver::of).collect();
+    own.retain(|giver| {
+        let mut spellings = giver.spellings();
+        !spellings.any(|uri| rules.names(&uri) || hosts.lists(&uri))
+    });
+    let shuns = move |address: SocketAddr| {
+        let ip = address.ip();
+        (gives_credentials(ip) && !(rules.names_address(ip) || hosts.names(ip)))
+            || own.iter().any(|giver| giver.is_at(address))
     };
-    Client::shunning(downstream.provider().host(), Arc::new(shuns))
+    Client::shunning(host, Arc::new(shuns))
 }
 
 impl WasiHttpHooks for Outgoing {

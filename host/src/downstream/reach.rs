@@ -1,11 +1,13 @@
 //! Which hosts an application may ask without a token.
 
+use crate::connect::bare;
 use crate::repeat::quoted;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use edgepass_core::ConfigError;
 use edgepass_core::authority::{port_number, split_port};
 use edgepass_core::matching::host_fits;
+use edgepass_core::needs::is_localhost;
 use http::Uri;
 
 use super::rule::{check_host, refusal};
@@ -65,21 +67,62 @@ impl Reach {
 
     /// Whether a request to that address may leave.
     pub(super) fn permits(&self, uri: &Uri) -> bool {
+        target::of(uri).is_ok() && (self.everything || self.lists(uri))
+    }
+
+    /// Whether the list has a host that is the request's, not counting `*`.
+    pub(super) fn lists(&self, uri: &Uri) -> bool {
         let Ok(target) = target::of(uri) else {
             return false;
         };
-        let mut hosts = self.hosts.iter();
-        self.everything
-            || hosts.any(|(host, port)| {
-                host_fits(host, &target.host)
-                    && port.unwrap_or(target.default_port()) == target.port
-            })
+        self.hosts.iter().any(|(host, port)| {
+            host_fits(host, &target.host) && port.unwrap_or(target.default_port()) == target.port
+        })
     }
 
     /// Whether the list has that address itself.
     pub(super) fn names(&self, address: IpAddr) -> bool {
         let address = of_address(address);
         self.hosts.iter().any(|(host, _)| *host == address)
+    }
+}
+
+/// Who gives the provider credentials on this machine or its link, and would give them to an application that asks.
+pub(super) struct Giver {
+    address: IpAddr,
+    port: u16,
+}
+
+impl Giver {
+    /// Of a host and port, as the provider's permissions have them.
+    pub(super) fn of(authority: &str) -> Option<Self> {
+        let (host, port) = split_port(authority);
+        let port = match port {
+            Some(port) => port_number(port)?,
+            None => 80,
+        };
+        let address = match is_localhost(host) {
+            true => IpAddr::from(Ipv4Addr::LOCALHOST),
+            false => bare(host).parse().ok()?,
+        };
+        Some(Self { address, port })
+    }
+
+    /// Whether a connection to that address comes to it. All of this machine's own addresses are one: which of them a service
+    /// listens at is not known here.
+    pub(super) fn is_at(&self, address: SocketAddr) -> bool {
+        let is_here = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+        let (this, that) = (self.address.to_canonical(), address.ip().to_canonical());
+        self.port == address.port() && (this == that || (is_here(this) && is_here(that)))
+    }
+
+    /// What a rule or a list may have that means it.
+    pub(super) fn spellings(&self) -> impl Iterator<Item = Uri> {
+        let port = self.port;
+        let others = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned);
+        let others = others.into_iter().filter(|_| self.address.is_loopback());
+        let all = others.chain([of_address(self.address)]);
+        all.filter_map(move |host| format!("http://{host}:{port}/").parse().ok())
     }
 }
 

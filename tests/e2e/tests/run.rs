@@ -255,6 +255,58 @@ fn a_command_that_knows_nothing_of_tokens_gets_them_by_rules() -> Result<()> {
     Ok(())
 }
 
+/// Where the provider is given the machine's credentials an application is not: that may be any port of this machine.
+#[test]
+fn who_gives_the_provider_credentials_gives_an_application_none() -> Result<()> {
+    let lab = Lab::new("run-giver")?;
+    let runtime = runtime()?;
+    let backend = Backend::start(&runtime, |_, _| status(StatusCode::OK, "a credential"))?;
+    let port = backend.port;
+    let mut config = rules(&lab, 1);
+    config["identities"]["machine"] = json!({ "credential": { "managed_identity": {} } });
+    config["default_identity"] = json!("app");
+    let application = application()?.display().to_string();
+    let here = [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "0.0.0.0",
+        "127.0.0.2",
+        "x.localhost",
+    ];
+    for giver in ["127.0.0.1", "localhost"] {
+        for (allowed, host, is_given) in here
+            .map(|host| ("*".to_owned(), host, false))
+            .into_iter()
+            .chain([(format!("localhost:{port}"), "localhost", true)])
+        {
+            let ran = edgepass_run(
+                &lab,
+                &config,
+                &["run", "--allow-host", &allowed, &application],
+            )?
+            .env(
+                "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+                format!("http://{giver}:{port}"),
+            )
+            .arg("GET")
+            .arg(format!(
+                "http://{host}:{port}/metadata/identity/oauth2/token"
+            ))
+            .arg("metadata=true")
+            .run()?;
+            let is_said = ran.stderr.contains("gives credentials");
+            ensure!(
+                (ran.code == Some(0), is_said) == (is_given, !is_given),
+                "{giver} {allowed} {host}: {} {}",
+                ran.stdout,
+                ran.stderr
+            );
+        }
+    }
+    Ok(())
+}
+
 /// A request without content goes out as one, over either WASI: services refuse it otherwise (411), or wait for its pieces.
 #[test]
 fn a_request_without_content_says_so() -> Result<()> {
