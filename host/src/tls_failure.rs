@@ -66,11 +66,15 @@ fn certificate(reason: &CertificateError) -> (HttpErrorKind, String) {
             Kind::ServerCertificate,
             "it signed itself, or an authority that this host does not know signed it".to_owned(),
         ),
-        E::BadSignature => (
+        // a key of another kind as well
+        E::BadSignature | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => (
             Kind::ServerCertificate,
             "a signature in its chain is wrong: an authority of that name has another key"
                 .to_owned(),
         ),
+        E::UnsupportedSignatureAlgorithmContext { .. } => {
+            unfit("a signature in its chain is of an algorithm that is not taken, as SHA-1 is")
+        }
         E::Revoked => unfit("it was revoked"),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
             unfit("its extended key usage is not that of TLS servers")
@@ -86,7 +90,11 @@ fn certificate(reason: &CertificateError) -> (HttpErrorKind, String) {
             }
             _ => unfit(&reason.to_string()),
         },
-        other => unfit(&other.to_string()),
+        other => {
+            // some of them are only there to be debugged, with all that is in them
+            let text = other.to_string();
+            unfit(text.split([' ', '{', '(']).next().unwrap_or_default())
+        }
     }
 }
 
@@ -183,6 +191,20 @@ mod tests {
                 "tls-certificate-untrusted: it signed itself, or",
             ),
             (E::BadSignature, "tls-certificate-untrusted: a signature"),
+            (
+                E::UnsupportedSignatureAlgorithmForPublicKeyContext {
+                    signature_algorithm_id: vec![6, 8, 42],
+                    public_key_algorithm_id: vec![6, 9, 42],
+                },
+                "tls-certificate-untrusted: a signature",
+            ),
+            (
+                E::UnsupportedSignatureAlgorithmContext {
+                    signature_algorithm_id: vec![6, 8, 42],
+                    supported_algorithms: Vec::new(),
+                },
+                "tls-certificate-unfit: a signature in its chain is of an algorithm",
+            ),
             (E::Revoked, "tls-certificate-unfit: it was revoked"),
             (
                 E::InvalidPurpose,
