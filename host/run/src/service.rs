@@ -202,6 +202,7 @@ async fn answer(
         Ok((response, awaited)) => response.map(|body| {
             let kept = Kept {
                 _place: place,
+                answering: under_way.answering(),
                 _under_way: under_way,
                 awaited,
             };
