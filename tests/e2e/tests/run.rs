@@ -5,6 +5,8 @@
 
 #[path = "run/bounds.rs"]
 mod bounds;
+#[path = "run/broken.rs"]
+mod broken;
 #[path = "run/inputs.rs"]
 mod inputs;
 #[path = "run/late.rs"]
@@ -13,6 +15,8 @@ mod late;
 mod patience;
 #[path = "run/service.rs"]
 mod service;
+#[path = "run/waiting.rs"]
+mod waiting;
 #[path = "run/words.rs"]
 mod words;
 
