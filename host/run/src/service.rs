@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
@@ -192,7 +193,15 @@ async fn answer(
             return plain(StatusCode::SERVICE_UNAVAILABLE);
         }
     };
-    let request = request.map(|body| body.map_err(Error::Hyper).boxed_unsync());
+    let is_cut = Arc::<AtomicBool>::default();
+    let request = request.map(|body| {
+        let is_cut = Arc::clone(&is_cut);
+        let cut = move |error| {
+            is_cut.store(true, Ordering::Relaxed);
+            Error::Hyper(error)
+        };
+        body.map_err(cut).boxed_unsync()
+    });
     let instances = &handler.state().instances;
     let answered = instances::answer(instances, (end, limit), request, |taken, request| {
         handler.handle(taken, request)
@@ -209,8 +218,14 @@ async fn answer(
             Paced::new(body, limit, kept).boxed_unsync()
         }),
         Err(error) => {
+            let status = status_of(&error);
+            // no failure of the application, and nothing that clients should be able to fill the log with
+            if status == StatusCode::INTERNAL_SERVER_ERROR && is_cut.load(Ordering::Relaxed) {
+                ::log::debug!("a request is not answered: its body is broken: {error:#}");
+                return plain(StatusCode::BAD_REQUEST);
+            }
             ::log::error!("a request is not answered: {error:#}");
-            plain(status_of(&error))
+            plain(status)
         }
     }
 }

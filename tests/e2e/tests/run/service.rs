@@ -175,6 +175,43 @@ fn a_request_says_for_which_host_it_is_or_is_an_old_one() -> Result<()> {
     Ok(())
 }
 
+/// A body that is broken is its client's fault, and not one that the log is filled with.
+#[test]
+fn a_body_that_is_broken_is_no_failure_of_the_application() -> Result<()> {
+    let lab = Lab::new("serve-broken-body")?;
+    let runtime = runtime()?;
+    let backend = Backend::start(&runtime, |seen, _| wants_token(seen))?;
+    let (child, address) = serve(&lab, backend.port, "0-3", &[], Stdio::piped())?;
+    let mut child = Serving(child);
+    for (chunks, expected) in [
+        ("4\r\nbody\r\n0\r\n\r\n", 200),
+        ("zz\r\nbody\r\n0\r\n\r\n", 400),
+        ("4\r\nbodyzz0\r\n\r\n", 400),
+        ("4\r\nbody\r\nffffffffffffffffff\r\n", 400),
+    ] {
+        let mut stream = TcpStream::connect(&address)?;
+        let url = backend.url("/x");
+        write!(
+            stream,
+            "POST /?{url} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"
+        )?;
+        let mut answer = Vec::new();
+        // what is left of a body that nobody reads may end the connection by a reset
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer)?;
+        let got = answer
+            .split(' ')
+            .nth(1)
+            .and_then(|got| got.parse::<u16>().ok());
+        ensure!(got == Some(expected), "{chunks:?}: {answer}");
+    }
+    child.0.kill()?;
+    let said = child.0.stderr.take().context("no log")?;
+    let said = std::io::read_to_string(said)?;
+    ensure!(said.is_empty(), "{said}");
+    Ok(())
+}
+
 /// The end is neither late nor a failure: not for the sake of a request of which half a head is there, nor of instances that
 /// nobody asks any more.
 #[test]
