@@ -223,12 +223,14 @@ impl Application {
         }
     }
 
-    /// A store for one instance.
+    /// A store for one instance. What is held is let go when its directories have been opened, also where nobody waits for
+    /// that any more.
     pub(crate) async fn store(
         &self,
+        held: impl Send + 'static,
         set_up: impl FnOnce(&mut WasiCtxBuilder) + Send,
     ) -> wasmtime::Result<Store<State>> {
-        let mut wasi = self.with_directories(WasiCtx::builder()).await?;
+        let mut wasi = self.with_directories(WasiCtx::builder(), held).await?;
         wasi.envs(&self.environment);
         set_up(&mut wasi);
         let state = State {
@@ -249,12 +251,17 @@ impl Application {
     }
 
     /// Opens the directories on a thread that may wait for them: a server may have them.
-    async fn with_directories(&self, mut wasi: WasiCtxBuilder) -> wasmtime::Result<WasiCtxBuilder> {
+    async fn with_directories(
+        &self,
+        mut wasi: WasiCtxBuilder,
+        held: impl Send + 'static,
+    ) -> wasmtime::Result<WasiCtxBuilder> {
         if self.directories.is_empty() {
             return Ok(wasi);
         }
         let directories = Arc::clone(&self.directories);
         let opened = tokio::task::spawn_blocking(move || {
+            let _held = held;
             for directory in &*directories {
                 let Directory {
                     host,

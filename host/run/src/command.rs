@@ -35,26 +35,31 @@ pub(crate) async fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     };
     let name = path.file_name();
     let name = name.map(|name| name.to_string_lossy().into_owned());
-    let store = application.store(|wasi| {
+    let opened = application.store((), |wasi| {
         wasi.inherit_stdio().arg(name.unwrap_or_default()).args(own);
     });
-    let mut store = store.await.map_err(|e| Failure::setup(format!("{e:#}")))?;
+    let mut store = None;
     let running = async {
-        if exported.starts_with("wasi:cli/run@0.2") {
-            of_0_2(&application, &mut store).await
+        let opened = opened.await;
+        let store = store.insert(opened.map_err(|e| Failure::setup(format!("{e:#}")))?);
+        Ok(if exported.starts_with("wasi:cli/run@0.2") {
+            of_0_2(&application, store).await
         } else {
-            of_0_3(&application, &mut store).await
-        }
+            of_0_3(&application, store).await
+        })
     };
     let running = async {
         match arguments.timeout {
-            None => Ok(running.await),
-            Some(limit) => tokio::time::timeout(limit, running).await.map_err(|_| {
-                Failure::trap(format!(
-                    "the application was ended: it had not finished after {} s (--timeout)",
-                    limit.as_secs_f64()
-                ))
-            }),
+            None => running.await,
+            Some(limit) => {
+                let ended = tokio::time::timeout(limit, running).await;
+                ended.unwrap_or_else(|_| {
+                    Err(Failure::trap(format!(
+                        "the application was ended: it had not finished after {} s (--timeout)",
+                        limit.as_secs_f64()
+                    )))
+                })
+            }
         }
     };
     // a signal is a way out as any other: what is on its way to the records would be lost with the process

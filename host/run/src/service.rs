@@ -6,10 +6,10 @@ mod connection;
 mod instance;
 
 use std::convert::Infallible;
-use std::future;
 use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
@@ -19,9 +19,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use wasmtime_wasi_http::handler::{ExpirationError, ProxyHandler, ProxyPre};
+use wasmtime_wasi_http::handler::{ProxyHandler, ProxyPre};
 use wasmtime_wasi_http::{Error, WasiBody, p2, p3};
 
 use self::body::{Kept, Paced};
@@ -195,47 +195,46 @@ async fn answer(
     let end = Instant::now() + limit;
     let place = match timeout_at(end, places.acquire_owned()).await {
         Ok(Ok(place)) => place,
-        _ => return plain(StatusCode::SERVICE_UNAVAILABLE),
-    };
-    let request = request.map(|body| body.map_err(Error::Hyper).boxed_unsync());
-    let (taken, is_taken) = oneshot::channel();
-    let instances = &handler.state().instances;
-    let answered = instances::answer(handler, instances, end, taken, request);
-    let mut awaited = None;
-    // here, and not where the instance is: one that computes would keep the answer until it is done
-    let late = async {
-        match is_taken.await {
-            Ok(counted) => {
-                awaited = Some(counted);
-                sleep(limit).await;
-            }
-            // the answer says why
-            Err(_) => future::pending().await,
+        _ => {
+            ::log::error!(
+                "a request is not answered: it has had no place among those that are worked on in time (--request-timeout, --max-requests)"
+            );
+            return plain(StatusCode::SERVICE_UNAVAILABLE);
         }
     };
-    let answered = tokio::select! {
-        // by when there is an answer it is known which instance has it
-        biased;
-        () = late => Err(wasmtime::Error::new(Late::Answer)),
-        // where the instance has noticed first
-        answered = answered => answered.map_err(|error| match error.is::<ExpirationError>() {
-            true => wasmtime::Error::new(Late::Answer),
-            false => error,
-        }),
-    };
-    match answered {
+    let is_cut = Arc::<AtomicBool>::default();
+    let request = request.map(|body| {
+        let is_cut = Arc::clone(&is_cut);
+        let cut = move |error| {
+            is_cut.store(true, Ordering::Relaxed);
+            Error::Hyper(error)
+        };
+        body.map_err(cut).boxed_unsync()
+    });
+    let instances = &handler.state().instances;
+    let answered = instances::answer(instances, (end, limit), request, |taken, request| {
+        handler.handle(taken, request)
+    });
+    match answered.await {
         // the place is free, and the instance has done with it, when the body has gone out
-        Ok(response) => response.map(|body| {
+        Ok((response, awaited)) => response.map(|body| {
             let kept = Kept {
                 _place: place,
+                answering: under_way.answering(),
                 _under_way: under_way,
                 awaited,
             };
             Paced::new(body, limit, kept).boxed_unsync()
         }),
         Err(error) => {
+            let status = status_of(&error);
+            // no failure of the application, and nothing that clients should be able to fill the log with
+            if status == StatusCode::INTERNAL_SERVER_ERROR && is_cut.load(Ordering::Relaxed) {
+                ::log::debug!("a request is not answered: its body is broken: {error:#}");
+                return plain(StatusCode::BAD_REQUEST);
+            }
             ::log::error!("a request is not answered: {error:#}");
-            plain(status_of(&error))
+            plain(status)
         }
     }
 }

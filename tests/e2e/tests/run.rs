@@ -5,6 +5,8 @@
 
 #[path = "run/bounds.rs"]
 mod bounds;
+#[path = "run/broken.rs"]
+mod broken;
 #[path = "run/inputs.rs"]
 mod inputs;
 #[path = "run/late.rs"]
@@ -13,6 +15,8 @@ mod late;
 mod patience;
 #[path = "run/service.rs"]
 mod service;
+#[path = "run/waiting.rs"]
+mod waiting;
 #[path = "run/words.rs"]
 mod words;
 
@@ -502,7 +506,7 @@ fn hosts_that_nobody_names_and_metadata_services_are_not_reached() -> Result<()>
         (
             Some("*"),
             backend.url("/").replace("http://", "http://user@"),
-            "a user name",
+            "reads alike",
         ),
         (Some("*"), "http://127.1:1/".to_owned(), "reads alike"),
         (

@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::connection::UnderWay;
+use super::connection::{Answering, UnderWay};
 use super::instance::Counted;
 
 /// One whose next part has to come in time.
@@ -25,6 +25,7 @@ pub(super) struct Paced {
 pub(super) struct Kept {
     /// Its place among those that are worked on.
     pub(super) _place: OwnedSemaphorePermit,
+    pub(super) answering: Answering,
     pub(super) _under_way: UnderWay,
     /// That its instance is waited for.
     pub(super) awaited: Option<Counted>,
@@ -59,8 +60,12 @@ impl Body for Paced {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
             this.is_waiting = false;
-            if frame.is_none() && this.is_broken() {
-                return Poll::Ready(Some(Err(Error::HttpResponseIncomplete)));
+            let frame = match frame {
+                None if this.is_broken() => Some(Err(Error::HttpResponseIncomplete)),
+                frame => frame,
+            };
+            if let Some(Err(_)) = frame {
+                this.kept.answering.broken();
             }
             return Poll::Ready(frame);
         }
@@ -73,6 +78,7 @@ impl Body for Paced {
                 ::log::error!(
                     "an answer is not sent whole: the application has not written its next part in time (--request-timeout)"
                 );
+                this.kept.answering.broken();
                 Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
             }
             Poll::Pending => Poll::Pending,
@@ -106,9 +112,11 @@ mod tests {
 
         for is_broken in [false, true] {
             let awaited = Count::default();
+            let under_way = UnderWay::on(&Arc::<Work>::default());
             let kept = Kept {
                 _place: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
-                _under_way: UnderWay::on(&Arc::<Work>::default()),
+                answering: under_way.answering(),
+                _under_way: under_way,
                 awaited: Some(awaited.one_more()),
             };
             let body = Full::from("part").map_err(Error::from).boxed_unsync();

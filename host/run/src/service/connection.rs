@@ -20,6 +20,8 @@ const HEAD_REST: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Work {
     requests: AtomicUsize,
+    /// Answers that have begun and not ended. One that is broken off never does.
+    answers: AtomicUsize,
     is_writing: AtomicBool,
 }
 
@@ -31,6 +33,36 @@ impl UnderWay {
         work.requests.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(work))
     }
+
+    /// Its answer begins.
+    pub(super) fn answering(&self) -> Answering {
+        self.0.answers.fetch_add(1, Ordering::Relaxed);
+        Answering {
+            work: Arc::clone(&self.0),
+            is_broken: false,
+        }
+    }
+}
+
+/// An answer that has begun, until all of it has been handed to the connection.
+pub(super) struct Answering {
+    work: Arc<Work>,
+    is_broken: bool,
+}
+
+impl Answering {
+    /// There is no more of it, and it is not whole.
+    pub(super) fn broken(&mut self) {
+        self.is_broken = true;
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if !self.is_broken {
+            self.work.answers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Drop for UnderWay {
@@ -40,6 +72,10 @@ impl Drop for UnderWay {
 }
 
 impl Work {
+    fn is_answering(&self) -> bool {
+        self.answers.load(Ordering::Relaxed) > 0
+    }
+
     /// Comes back when the program is asked to end and there is no request here to answer, but at the most a part of one.
     pub(super) async fn is_none_at_the_end(&self, mut ending: Receiver<bool>) {
         // who says so is there as long as the program
@@ -54,11 +90,15 @@ impl Work {
 
 /// A stream whose peer has to take what is written: each time something of it, before the patience ends. Otherwise whoever
 /// does not read its answer would keep the place of its request.
+///
+/// While an answer is on its way the connection can end only by a reset, however it ends, with the program as well: over HTTP/1.0
+/// an answer may be as long as its connection, and one that ends in good order would look whole (RFC 9112 section 8).
 pub(super) struct Stream {
     inner: TokioIo<TcpStream>,
     patience: Duration,
     sleep: Pin<Box<Sleep>>,
     is_waiting: bool,
+    is_reset_at_end: bool,
     work: Arc<Work>,
 }
 
@@ -69,7 +109,29 @@ impl Stream {
             patience,
             sleep: Box::pin(sleep(patience)),
             is_waiting: false,
+            is_reset_at_end: false,
             work,
+        }
+    }
+
+    /// From before the first of an answer is written until the last of it has been.
+    fn reset_at_end(&mut self, is_reset: bool) -> io::Result<()> {
+        if is_reset != self.is_reset_at_end {
+            let stream = self.inner.inner();
+            match is_reset {
+                true => stream.set_zero_linger()?,
+                #[expect(deprecated, reason = "a time to linger would block, and this is none")]
+                false => stream.set_linger(None)?,
+            }
+            self.is_reset_at_end = is_reset;
+        }
+        Ok(())
+    }
+
+    fn before_write(&mut self) -> io::Result<()> {
+        match self.work.is_answering() {
+            true => self.reset_at_end(true),
+            false => Ok(()),
         }
     }
 
@@ -110,6 +172,7 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.before_write()?;
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
         self.in_time(cx, written)
     }
@@ -119,6 +182,7 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.before_write()?;
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
         self.in_time(cx, written)
     }
@@ -128,10 +192,20 @@ impl Write for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        // the server flushes when it has written all that it has
+        if flushed.is_ready() && !self.work.is_answering() {
+            self.reset_at_end(false)?;
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.work.is_answering() {
+            self.reset_at_end(true)?;
+            // the end in good order is what must not be
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }

@@ -1,6 +1,7 @@
 //! How instances of a service come about and go.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -76,14 +77,20 @@ impl HandlerState for Service {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Life, Worker>> {
-        let place = self.instances.place()?;
-        let store = self.application.store(|wasi| {
-            // what it prints is its log
-            wasi.inherit_stdout().inherit_stderr();
-        });
-        let mut store = store.await?;
-        let started = timeout(self.request_timeout, self.pre.instantiate_async(&mut store)).await;
-        let proxy = started.unwrap_or_else(|_| Err(wasmtime::Error::new(Late::Start)))?;
+        let place = Arc::new(self.instances.place()?);
+        let _starting = self.instances.starting();
+        let starting = async {
+            // a thread that a server of directories does not answer keeps the place: there are no more of them than instances
+            let store = self.application.store(Arc::clone(&place), |wasi| {
+                // what it prints is its log
+                wasi.inherit_stdout().inherit_stderr();
+            });
+            let mut store = store.await?;
+            let proxy = self.pre.instantiate_async(&mut store).await?;
+            Ok((store, proxy))
+        };
+        let started = timeout(self.request_timeout, starting).await;
+        let (store, proxy) = started.unwrap_or_else(|_| Err(wasmtime::Error::new(Late::Start)))?;
         let awaited = Count::default();
         Ok(Instance {
             store,
@@ -110,6 +117,8 @@ pub(super) struct Life {
     sleep: Pin<Box<Sleep>>,
     over: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
     instances: Instances,
+    /// Whether it takes another request after the first.
+    takes_more: bool,
     /// Its requests that somebody waits for, each until its answer is whole.
     awaited: Count,
     none_awaited: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
@@ -128,6 +137,7 @@ impl Life {
                 let _ = over.wait_for(|over| *over).await;
             }),
             instances: service.instances.clone(),
+            takes_more: service.in_all > 1,
             awaited,
             none_awaited: None,
             given_up: Instant::now(),
@@ -159,8 +169,10 @@ impl WorkerExpiration for Life {
         status: WorkerStatus,
         start: Instant,
     ) -> Poll<()> {
-        // it waits for something, and so can take another request
-        self.instances.may_be_free();
+        // it waits for something, and so may take another request
+        if self.takes_more {
+            self.instances.may_be_free();
+        }
         // what is under way has been waited for; who has heard of the end is not asked again
         if status != WorkerStatus::Requests && self.over.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
@@ -189,7 +201,7 @@ pub(super) struct Worker {
     over: Receiver<bool>,
     awaited: Count,
     _alive: Counted,
-    _place: Place,
+    _place: Arc<Place>,
 }
 
 impl WorkerState for Worker {

@@ -11,17 +11,17 @@ use edgepass_e2e::Lab;
 use super::service::{serve, serve_component};
 use crate::Serving;
 
-const VERSIONS: [&str; 2] = ["0-2", "0-3"];
+pub(crate) const VERSIONS: [&str; 2] = ["0-2", "0-3"];
 
 /// A service on this machine that answers when the test says so.
-struct Upstream {
+pub(crate) struct Upstream {
     listener: TcpListener,
-    url: String,
-    port: u16,
+    pub(crate) url: String,
+    pub(crate) port: u16,
 }
 
 impl Upstream {
-    fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
         let url = format!("http://127.0.0.1:{port}/x");
@@ -33,7 +33,7 @@ impl Upstream {
     }
 
     /// Waits for the next request.
-    fn asked(&self) -> Result<Asked> {
+    pub(crate) fn asked(&self) -> Result<Asked> {
         let (stream, _) = self.listener.accept()?;
         stream.set_nonblocking(false)?;
         let mut reader = BufReader::new(stream);
@@ -54,31 +54,31 @@ impl Upstream {
 }
 
 /// A request that waits for its answer.
-struct Asked(TcpStream);
+pub(crate) struct Asked(TcpStream);
 
 impl Asked {
     /// Begins an answer of that many bytes.
-    fn begin(&mut self, length: usize) -> Result<()> {
+    pub(crate) fn begin(&mut self, length: usize) -> Result<()> {
         let head =
             format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
         self.write(&head)
     }
 
-    fn write(&mut self, text: &str) -> Result<()> {
+    pub(crate) fn write(&mut self, text: &str) -> Result<()> {
         Ok(self.0.write_all(text.as_bytes())?)
     }
 
-    fn answer(mut self, text: &str) -> Result<()> {
+    pub(crate) fn answer(mut self, text: &str) -> Result<()> {
         self.begin(text.len())?;
         self.write(text)
     }
 }
 
 /// A request to the service, by a connection of its own.
-struct Client(TcpStream);
+pub(crate) struct Client(TcpStream);
 
 impl Client {
-    fn ask(address: &str, query: &str) -> Result<Self> {
+    pub(crate) fn ask(address: &str, query: &str) -> Result<Self> {
         let mut stream = TcpStream::connect(address)?;
         write!(
             stream,
@@ -88,7 +88,7 @@ impl Client {
     }
 
     /// The status of its answer, the body, and whether that is whole: by its length, or with its last piece.
-    fn answer(mut self) -> Result<(u16, String, bool)> {
+    pub(crate) fn answer(mut self) -> Result<(u16, String, bool)> {
         let mut got = Vec::new();
         // what has come counts, whatever ends the connection
         let _ = self.0.read_to_end(&mut got);
