@@ -99,17 +99,14 @@ impl Application {
                 )));
             }
         }
-        let mut builder = Builder::from_process();
+        let mut builder = Builder::from_process().ca_option("--ca-file");
         if let Some(config) = &arguments.config {
             builder = builder.config_file(config);
         }
         if let Some(ca_file) = &arguments.ca_file {
             builder = builder.ca_file(ca_file);
         }
-        let provider = builder
-            .build()
-            .await
-            .map_err(|error| Failure::setup(format!("{error:#}")))?;
+        let provider = builder.build().await.map_err(Failure::from)?;
         for warning in provider.warnings() {
             ::log::warn!("{warning}");
         }
