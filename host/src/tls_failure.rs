@@ -71,6 +71,15 @@ fn certificate(reason: &CertificateError) -> (HttpErrorKind, String) {
             "a signature in its chain is wrong: an authority of that name has another key"
                 .to_owned(),
         ),
+        E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => (
+            Kind::ServerCertificate,
+            "a signature in its chain is of another kind than the key of its authority here: an authority of that name has \
+             another key"
+                .to_owned(),
+        ),
+        E::UnsupportedSignatureAlgorithmContext { .. } => unfit(
+            "a signature in its chain was made in a way that is not taken here, as those with SHA-1 are not",
+        ),
         E::Revoked => unfit("it was revoked"),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
             unfit("its extended key usage is not that of TLS servers")
@@ -183,6 +192,20 @@ mod tests {
                 "tls-certificate-untrusted: it signed itself, or",
             ),
             (E::BadSignature, "tls-certificate-untrusted: a signature"),
+            (
+                E::UnsupportedSignatureAlgorithmForPublicKeyContext {
+                    signature_algorithm_id: vec![6, 8],
+                    public_key_algorithm_id: vec![6, 9],
+                },
+                "tls-certificate-untrusted: a signature in its chain is of another kind",
+            ),
+            (
+                E::UnsupportedSignatureAlgorithmContext {
+                    signature_algorithm_id: vec![6, 8],
+                    supported_algorithms: Vec::new(),
+                },
+                "tls-certificate-unfit: a signature in its chain was made",
+            ),
             (E::Revoked, "tls-certificate-unfit: it was revoked"),
             (
                 E::InvalidPurpose,

@@ -91,9 +91,14 @@ impl Application {
             ("--ca-file", &arguments.ca_file),
         ];
         for (option, path) in files {
-            if let Some(path) = path.as_ref().filter(|path| !path.exists()) {
+            // a pipe or a folder is none, and is not waited for
+            if let Some(path) = path.as_ref().filter(|path| !path.is_file()) {
                 let shown = read::shown(path);
-                let failure = Failure::setup(format!("{option}: {shown} is not there"));
+                let what = match path.exists() {
+                    true => "not a regular file",
+                    false => "not there",
+                };
+                let failure = Failure::setup(format!("{option}: {shown} is {what}"));
                 return Err(failure.hint(format!(
                     "give the path of a file after {option}, from the current directory or absolute"
                 )));
@@ -107,9 +112,6 @@ impl Application {
             builder = builder.ca_file(ca_file);
         }
         let provider = builder.build().await.map_err(Failure::from)?;
-        for warning in provider.warnings() {
-            ::log::warn!("{warning}");
-        }
         // when it is known what is read
         let inputs = inputs(path, arguments, &provider);
         let audit = Arc::new(Sinks::open(&arguments.audit, &inputs)?);
