@@ -30,13 +30,13 @@ use crate::bounds::Bounds;
 use crate::certificate::{Certificates, Opened};
 use crate::egress::{Egress, Hooks};
 use crate::files::TokenFiles;
-use crate::instance::OwnCalls;
+use crate::instance::{Answer, OwnCalls};
 use crate::named_files::NamedFile;
 use crate::sources::Sources;
 #[cfg(feature = "token-store")]
 use crate::token_store::TokenStore;
 use crate::verify;
-use crate::words::Words;
+use crate::words::{self, Words};
 
 /// What components may reach through this host: token endpoints, token files, certificates, the assertion source.
 ///
@@ -136,6 +136,16 @@ impl Host {
             .chain(self.0.sources.problems())
             .map(|problem| self.0.words.say(&problem))
             .collect()
+    }
+
+    /// What the component says, in the names that the user has for things, and of what has an effect here.
+    pub(crate) fn in_words(
+        &self,
+        result: Result<Answer, edgepass_core::Error>,
+    ) -> Result<Answer, edgepass_core::Error> {
+        words::with_hints(self.0.words.answer(result), |hint| {
+            self.0.egress.explain(hint)
+        })
     }
 
     /// In whose names things are said.

@@ -213,6 +213,19 @@ impl Egress {
         })
     }
 
+    /// A hint of the engine's, with what names authorities and has an effect here.
+    pub(crate) fn explain(&self, hint: &str) -> String {
+        self.roots.explain(hint)
+    }
+
+    /// What to do about a failure, where that is known.
+    pub(crate) fn remedy(&self, error: &Error) -> Option<String> {
+        let Error::InternalError(Some(reason)) = error else {
+            return None;
+        };
+        (of_reason(reason)?.0 == HttpErrorKind::ServerCertificate).then(|| self.roots.remedy())
+    }
+
     async fn route(&self) -> Result<Route, Error> {
         let tls = if self.proxies.has_tls() {
             let tls = tls()?.with_root_certificates(self.roots().await?);
@@ -572,6 +585,12 @@ pub(crate) fn transport_error(error: &(dyn StdError + 'static)) -> Error {
     }
 }
 
+/// The kind of a reason of the host's own, and the reason without the word for it.
+fn of_reason(reason: &str) -> Option<(HttpErrorKind, &str)> {
+    let mut known = HttpErrorKind::REASONS.iter();
+    known.find_map(|(word, kind)| Some((*kind, reason.strip_prefix(word)?.strip_prefix(": ")?)))
+}
+
 /// A failure for people. A reason of the host's own begins with a word for its component.
 pub(crate) struct Said<'e>(pub(crate) &'e Error);
 
@@ -580,10 +599,25 @@ impl fmt::Display for Said<'_> {
         let Error::InternalError(Some(reason)) = self.0 else {
             return write!(f, "{}", self.0);
         };
-        let plain = HttpErrorKind::REASONS
-            .iter()
-            .find_map(|(word, _)| reason.strip_prefix(word)?.strip_prefix(": "));
-        f.write_str(plain.unwrap_or(reason))
+        use HttpErrorKind as Kind;
+
+        let (subject, plain) = match of_reason(reason) {
+            Some((Kind::ServerCertificate, plain)) => ("its certificate is not trusted", plain),
+            Some((Kind::ServerName, plain)) => ("its certificate is for another name", plain),
+            Some((Kind::ServerCertificateDate, plain)) => {
+                ("its certificate is outside its validity", plain)
+            }
+            Some((Kind::ServerCertificateUnfit, plain)) => {
+                ("its certificate cannot be accepted", plain)
+            }
+            Some((_, plain)) => ("", plain),
+            None => ("", reason.as_str()),
+        };
+        match (subject, plain) {
+            ("", plain) => f.write_str(plain),
+            (subject, "") => f.write_str(subject),
+            (subject, plain) => write!(f, "{subject}: {plain}"),
+        }
     }
 }
 

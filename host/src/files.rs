@@ -67,6 +67,24 @@ pub(crate) enum FileError {
     Io(io::Error),
 }
 
+impl FileError {
+    /// What to do about it.
+    pub(crate) fn fix(&self) -> &'static str {
+        match self {
+            Self::NotFound => {
+                "check the path: a relative one begins at the folder that the program runs in"
+            }
+            Self::Denied => {
+                "let the user that the program runs as read it, and look into the folders that it is in"
+            }
+            Self::NotAFile => "name a file: no folder, pipe or device",
+            Self::Foreign(_) => "see to it that nobody else may put files there",
+            Self::TooLarge { .. } => "name the file that is meant",
+            Self::Io(_) => "name a file that can be read",
+        }
+    }
+}
+
 impl From<io::Error> for FileError {
     fn from(error: io::Error) -> Self {
         match error.kind() {

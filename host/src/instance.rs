@@ -517,7 +517,7 @@ async fn drive(
         let Some(call) = call else { return Ok(false) };
         // a trap leaves the call where it is, for the next instance
         let result = perform(store, exports, &call).await?;
-        let result = store.with(|mut store| store.get().host().words().answer(result));
+        let result = store.with(|mut store| store.get().host().in_words(result));
         in_flight.complete(id, result);
         Ok::<_, wasmtime::Error>(call.is_of_a_user())
     };

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use edgepass_core::ConfigError;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::Mutex;
@@ -24,16 +25,21 @@ const CERT_FILE: &str = "SSL_CERT_FILE";
 /// Folders of such files.
 const CERT_DIR: &str = "SSL_CERT_DIR";
 
-/// A program's own file in their place: `host.ca_file`, `--ca-file`, [`ca_file`](crate::Builder::ca_file).
-const CA_FILE: &str = "ca_file";
+/// The configuration's file in their place.
+pub(crate) const CA_FILE: &str = "host.ca_file";
 
-/// One of further authorities, `host.extra_ca_file`.
-const EXTRA_CA_FILE: &str = "extra_ca_file";
+/// Its file of further ones.
+const EXTRA_CA_FILE: &str = "host.extra_ca_file";
+
+/// What the engine's hints say of all that may name authorities.
+const ALL: &str = "host.ca_file, host.extra_ca_file or SSL_CERT_FILE";
 
 /// The authorities, and where they come from. What stands in files is read again when those change: who runs a private
 /// authority replaces it one day, and then both are in the file for a while.
 pub(crate) struct Roots {
     sources: Arc<Sources>,
+    /// The program's option that takes the place of all but the further ones.
+    option: Option<&'static str>,
     mounts: Mounts,
     state: Mutex<State>,
 }
@@ -56,8 +62,8 @@ enum First {
     System,
     /// These, once and for all.
     Given(Arc<RootCertStore>),
-    /// Those of this file.
-    File(PathBuf),
+    /// Those of this file, which that option or setting names.
+    File(PathBuf, &'static str),
     /// What `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
     Variables {
         file: Option<PathBuf>,
@@ -98,6 +104,7 @@ impl Roots {
                 first: First::Given(Arc::clone(&nobody)),
                 extra: None,
             }),
+            option: None,
             mounts: Mounts::default(),
             state: Mutex::new(State {
                 current: Some(Current {
@@ -129,13 +136,45 @@ impl Roots {
         Self::of(first, extra, warnings)
     }
 
-    /// The certificates of a PEM file.
+    /// The certificates of a PEM file. `setting` names it, for people.
     pub(crate) fn file(
         path: &Path,
+        setting: &'static str,
         extra: Option<&Path>,
         warnings: &mut Vec<String>,
     ) -> Result<Self, RootsError> {
-        Self::of(First::File(path.to_owned()), extra, warnings)
+        Self::of(First::File(path.to_owned(), setting), extra, warnings)
+    }
+
+    /// Of a program that has that option.
+    pub(crate) fn offering(mut self, option: Option<&'static str>) -> Self {
+        self.option = option;
+        self
+    }
+
+    /// A hint of the engine's, with what names authorities and has an effect here: what is set goes before what is not, and
+    /// the further ones stand beside all of them.
+    pub(crate) fn explain(&self, hint: &str) -> String {
+        let of_these = match &self.sources.first {
+            First::System => {
+                return match self.option {
+                    Some(option) => hint.replace(ALL, &format!("{option}, {ALL}")),
+                    None => hint.to_owned(),
+                };
+            }
+            First::Given(_) => "what the program gives".to_owned(),
+            First::File(path, setting) => format!("{setting} ({})", shown(path)),
+            First::Variables {
+                file: Some(file), ..
+            } => format!("{CERT_FILE} ({})", shown(file)),
+            First::Variables { file: None, .. } => CERT_DIR.to_owned(),
+        };
+        hint.replace(ALL, &format!("{of_these} or {EXTRA_CA_FILE}"))
+    }
+
+    /// What to do about a server whose certificate no authority here has signed.
+    pub(crate) fn remedy(&self) -> String {
+        self.explain(&format!("give the authority that signed it by {ALL}"))
     }
 
     /// These certificates.
@@ -174,6 +213,7 @@ impl Roots {
         };
         Ok(Self {
             sources: Arc::new(sources),
+            option: None,
             mounts: Mounts::default(),
             state: Mutex::new(State {
                 current,
@@ -258,7 +298,7 @@ impl Sources {
     fn paths(&self) -> Vec<&Path> {
         let mut paths: Vec<&Path> = match &self.first {
             First::System | First::Given(_) => Vec::new(),
-            First::File(path) => vec![path],
+            First::File(path, _) => vec![path],
             First::Variables { file, folders } => {
                 file.iter().chain(folders).map(PathBuf::as_path).collect()
             }
@@ -277,7 +317,7 @@ impl Sources {
         let mut store = match &self.first {
             First::System => load_system()?,
             First::Given(store) => RootCertStore::clone(store),
-            First::File(path) => of_file(path, CA_FILE, warnings)?,
+            First::File(path, setting) => of_file(path, setting, warnings)?,
             First::Variables { file, folders } => of_variables(file.as_deref(), folders, warnings)?,
         };
         if let Some(extra) = &self.extra {
@@ -304,11 +344,11 @@ fn of_variables(
     if let Some(file) = file
         && let Err(problem) = bundle.add_file(file)
     {
-        problems.push(format!("{CERT_FILE} ({}): {problem}", shown(file)));
+        problems.push((CERT_FILE, format!("{}: {problem}", shown(file))));
     }
     for folder in folders {
         if let Err(problem) = bundle.add_folder(folder) {
-            problems.push(format!("{CERT_DIR} ({}): {problem}", shown(folder)));
+            problems.push((CERT_DIR, format!("{}: {problem}", shown(folder))));
         }
     }
     let names = if file.is_some() { CERT_FILE } else { CERT_DIR };
@@ -318,11 +358,13 @@ fn of_variables(
         let problem = problem.unwrap_or_else(|| {
             let places = file.into_iter().chain(folders.iter().map(PathBuf::as_path));
             let places = places.map(shown).collect::<Vec<_>>().join(", ");
-            format!("{names} ({places}): no certificate there can be used")
+            (names, format!("{places}: no certificate there can be used"))
         });
-        return Err(RootsError::Variable { problem });
+        let (variable, problem) = problem;
+        return Err(RootsError::Variable { variable, problem });
     }
-    warnings.extend(problems);
+    let problems = problems.into_iter();
+    warnings.extend(problems.map(|(variable, problem)| format!("{variable}: {problem}")));
     warnings.extend(some_unusable(names, unusable));
     Ok(store)
 }
@@ -426,14 +468,14 @@ impl Bundle {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RootsError {
     /// The file cannot be read.
-    #[error("the CA file {} ({setting}) cannot be read: {cause}", shown(path))]
+    #[error("{setting}: the CA file {} cannot be read: {cause}", shown(path))]
     Unreadable {
         path: PathBuf,
         setting: &'static str,
         cause: FileError,
     },
     /// It holds nothing that can be used.
-    #[error("the CA file {} ({setting}) cannot be used: {reason}", shown(path))]
+    #[error("{setting}: the CA file {} cannot be used: {reason}", shown(path))]
     Unusable {
         path: PathBuf,
         setting: &'static str,
@@ -443,13 +485,40 @@ pub(crate) enum RootsError {
     #[error("{reason}")]
     Given { reason: String },
     /// A variable names nothing that can be used.
-    #[error(
-        "{problem}; name a PEM file with certification authorities, or unset it for the system's"
-    )]
-    Variable { problem: String },
+    #[error("{variable}: {problem}")]
+    Variable {
+        variable: &'static str,
+        problem: String,
+    },
     /// The system has none.
     #[error("no certification authorities: {reason}")]
     System { reason: String },
+}
+
+impl RootsError {
+    /// The option, setting or variable that names what cannot be used, what is wrong with it, and what to do. `None` where
+    /// nobody has named anything.
+    pub(crate) fn named(&self) -> Option<ConfigError> {
+        const ANOTHER: &str = "name a PEM file with certificates of certification authorities";
+
+        let (setting, hint) = match self {
+            Self::Unreadable { setting, cause, .. } => (*setting, cause.fix()),
+            Self::Unusable { setting, .. } => (*setting, ANOTHER),
+            Self::Variable { variable, .. } if *variable == CERT_DIR => (
+                *variable,
+                "name folders with PEM files of certification authorities, or unset it for the system's",
+            ),
+            Self::Variable { variable, .. } => (
+                *variable,
+                "name a PEM file with certification authorities, or unset it for the system's",
+            ),
+            Self::Given { .. } | Self::System { .. } => return None,
+        };
+        let text = self.to_string();
+        let message = text.strip_prefix(setting).unwrap_or(&text);
+        let message = message.strip_prefix(": ").unwrap_or(message);
+        Some(ConfigError::new(setting, message).hint(hint))
+    }
 }
 
 fn some_unusable(place: &str, count: usize) -> Option<String> {
@@ -614,7 +683,7 @@ mod tests {
         ] {
             let path = lab.write("ca.pem", content);
             let mut warnings = Vec::new();
-            let roots = Roots::file(&path, None, &mut warnings).unwrap();
+            let roots = Roots::file(&path, CA_FILE, None, &mut warnings).unwrap();
             assert_eq!(count(&roots), 1);
             if unusable == 0 {
                 assert_eq!(warnings, [""; 0]);
@@ -647,7 +716,7 @@ mod tests {
             (lab.ca.replace("CERTIFICATE", "PKCS7"), "openssl pkcs7"),
         ] {
             let path = lab.write("ca.pem", content);
-            let error = Roots::file(&path, None, &mut Vec::new())
+            let error = Roots::file(&path, CA_FILE, None, &mut Vec::new())
                 .err()
                 .unwrap()
                 .to_string();
@@ -673,7 +742,7 @@ mod tests {
             };
             let mut roots = None;
             match what {
-                "file" => roots = Some(Roots::file(&path, None, &mut Vec::new()).unwrap()),
+                "file" => roots = Some(Roots::file(&path, CA_FILE, None, &mut Vec::new()).unwrap()),
                 "variable" => variables(&path, &mut roots),
                 _ => {
                     let given = lab.ca.as_bytes();
@@ -729,7 +798,8 @@ mod tests {
         let error = Roots::variables(&nothing, Some(&missing), &mut Vec::new());
         let error = error.err().unwrap().to_string();
         assert!(
-            error.contains("missing.pem (extra_ca_file) cannot be read"),
+            error.starts_with("host.extra_ca_file: the CA file ")
+                && error.contains("missing.pem cannot be read"),
             "{error}"
         );
     }

@@ -66,15 +66,20 @@ fn certificate(reason: &CertificateError) -> (HttpErrorKind, String) {
             Kind::ServerCertificate,
             "it signed itself, or an authority that this host does not know signed it".to_owned(),
         ),
-        // a key of another kind as well
-        E::BadSignature | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => (
+        E::BadSignature => (
             Kind::ServerCertificate,
             "a signature in its chain is wrong: an authority of that name has another key"
                 .to_owned(),
         ),
-        E::UnsupportedSignatureAlgorithmContext { .. } => {
-            unfit("a signature in its chain is of an algorithm that is not taken, as SHA-1 is")
-        }
+        E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => (
+            Kind::ServerCertificate,
+            "a signature in its chain is of another kind than the key of its authority here: an authority of that name has \
+             another key"
+                .to_owned(),
+        ),
+        E::UnsupportedSignatureAlgorithmContext { .. } => unfit(
+            "a signature in its chain was made in a way that is not taken here, as those with SHA-1 are not",
+        ),
         E::Revoked => unfit("it was revoked"),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
             unfit("its extended key usage is not that of TLS servers")
@@ -193,17 +198,17 @@ mod tests {
             (E::BadSignature, "tls-certificate-untrusted: a signature"),
             (
                 E::UnsupportedSignatureAlgorithmForPublicKeyContext {
-                    signature_algorithm_id: vec![6, 8, 42],
-                    public_key_algorithm_id: vec![6, 9, 42],
+                    signature_algorithm_id: vec![6, 8],
+                    public_key_algorithm_id: vec![6, 9],
                 },
-                "tls-certificate-untrusted: a signature",
+                "tls-certificate-untrusted: a signature in its chain is of another kind",
             ),
             (
                 E::UnsupportedSignatureAlgorithmContext {
-                    signature_algorithm_id: vec![6, 8, 42],
+                    signature_algorithm_id: vec![6, 8],
                     supported_algorithms: Vec::new(),
                 },
-                "tls-certificate-unfit: a signature in its chain is of an algorithm",
+                "tls-certificate-unfit: a signature in its chain was made",
             ),
             (E::Revoked, "tls-certificate-unfit: it was revoked"),
             (

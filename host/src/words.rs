@@ -49,6 +49,24 @@ impl Words {
     }
 }
 
+/// What the component says, each hint as that has it.
+pub(crate) fn with_hints(
+    result: Result<Answer, Error>,
+    explain: impl Fn(&str) -> String,
+) -> Result<Answer, Error> {
+    let explain =
+        |error: Error| error.edit(|detail| detail.hint = detail.hint.as_deref().map(&explain));
+    match result {
+        Ok(Answer::Trials(mut trials)) => {
+            for trial in &mut trials {
+                trial.problem = trial.problem.take().map(&explain);
+            }
+            Ok(Answer::Trials(trials))
+        }
+        other => other.map_err(explain),
+    }
+}
+
 fn explain_trial(names: &Names, trial: &mut CredentialTrial) {
     let problem = trial.problem.take();
     let credential = &trial.credential;

@@ -5,8 +5,8 @@
 use edgepass_core::config::ConfigError;
 use edgepass_core::config::http::{HttpFile, HttpMatchFile, HttpRuleFile};
 use edgepass_core::matching::{
-    METHODS_WITHOUT_TOKEN, RequestPath, Target, canonical, host_fits, is_host_pattern,
-    is_method_of_rule, is_plain,
+    METHODS_WITHOUT_TOKEN, NoPrefix, RequestPath, Target, canonical, check_prefix, host_fits,
+    is_host_pattern, is_method_of_rule,
 };
 use edgepass_core::needs::{Permission, Scheme};
 use edgepass_core::{Config, Error, ErrorClass, GrantKind, TokenRequest};
@@ -192,15 +192,10 @@ fn check_rule(index: usize, file: &HttpRuleFile, config: &Config) -> Result<Http
             refusal(&format!("{place}.match.port"), "is not 1 to 65535", hint)
         })
     });
-    if path_prefix
-        .as_deref()
-        .is_some_and(|prefix| !is_plain(prefix))
-    {
-        return Err(refusal(
-            &format!("{place}.match.path_prefix"),
-            "is no path that every server reads as it is written",
-            "begin with `/`, without dot segments, percent-encoding, doubled slashes, `;`, `?` and `#`",
-        ));
+    if let Some(prefix) = path_prefix {
+        check_prefix(prefix).map_err(|NoPrefix { message, hint, .. }| {
+            refusal(&format!("{place}.match.path_prefix"), message, &hint)
+        })?;
     }
     if !methods.iter().all(|method| is_method_of_rule(method)) {
         return Err(refusal(

@@ -21,7 +21,7 @@ mod share;
 mod token;
 
 pub use edgepass_core::config::envoy as document;
-pub use edgepass_core::matching::is_plain;
+pub use edgepass_core::matching::{NoPrefix, check_prefix, is_plain};
 
 pub use callers::{CallerGrant, CallerRequest, MAX_CALLERS};
 pub use host::{Driver, Host, Level};

@@ -2,12 +2,12 @@
 
 use edgepass_core::config::envoy::{EnvoyGrant, EnvoyMatchFile, EnvoyRuleFile};
 use edgepass_core::config::{ConfigError, IdentityConfig};
-use edgepass_core::matching::{RESERVED_HEADERS, is_plain};
+use edgepass_core::matching::{NoPrefix, RESERVED_HEADERS, check_prefix, is_plain};
 use edgepass_core::{Config, GrantKind, TokenRequest};
 
 use crate::callers::{CallerGrant, CallerRequest};
 use crate::inbound::AUTHORIZATION;
-use crate::module::Module;
+use crate::module::{HAS_CALLERS, Module};
 use crate::requirements::NOT_HERE;
 use crate::settings::{MAX_TEXT_CHARS, refusal};
 
@@ -249,6 +249,12 @@ fn format_of(place: &str, format: Option<&str>) -> Result<(String, String), Conf
 
 fn check_match(place: &str, matching: &EnvoyMatchFile) -> Result<(), ConfigError> {
     let path = matching.path_prefix.as_deref();
+    // the default module, which has no room for more words, says less of it
+    if HAS_CALLERS && let Some(path) = path {
+        check_prefix(path).map_err(|NoPrefix { message, hint, .. }| {
+            refusal(&format!("{place}.match.path_prefix"), message, &hint)
+        })?;
+    }
     if path.is_some_and(|path| !path.starts_with('/')) {
         return Err(refusal(
             &format!("{place}.match.path_prefix"),

@@ -26,6 +26,8 @@ mod schema;
 #[cfg(not(target_family = "wasm"))]
 mod spelling;
 mod token_store;
+#[cfg(all(feature = "every-credential", not(target_family = "wasm")))]
+mod unreachable;
 mod variables;
 #[cfg(feature = "every-credential")]
 mod walk;

@@ -1,9 +1,11 @@
 //! Whether a request is one that a rule names, for whoever puts tokens on requests.
 
 mod path;
+mod prefix;
 mod target;
 
 pub use path::{RequestPath, is_plain};
+pub use prefix::{NoPrefix, check_prefix};
 pub use target::{Target, canonical, is_host, is_host_pattern};
 
 /// Methods whose requests get no token: one opens a tunnel, and the answer of the other repeats the request (RFC 9110

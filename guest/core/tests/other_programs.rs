@@ -75,6 +75,11 @@ fn names_of_clouds_are_told_from_hosts() {
         ("adfs", None),
         ("localhost:8443", None),
         ("https://public:8443", None),
+        ("https://cloud", None),
+        ("https://public", None),
+        ("https://china/", None),
+        ("cloud", None),
+        ("azureazurecloud", None),
     ] {
         assert_eq!(host_of_cloud(name), host, "{name}");
         let Some(host) = host else {

@@ -119,7 +119,7 @@ impl<'a> Session<'a> {
         let json = document.as_ref().map(|document| document.text.as_str());
         let mut builder = config::builder(document.as_ref(), &environment);
         if let Some(path) = ca_file {
-            builder = builder.ca_file(path);
+            builder = builder.ca_file(path).ca_option("--ca-file");
         }
         if let Some(path) = component {
             builder = with_component(builder, path)?;

@@ -91,28 +91,27 @@ impl Application {
             ("--ca-file", &arguments.ca_file),
         ];
         for (option, path) in files {
-            if let Some(path) = path.as_ref().filter(|path| !path.exists()) {
+            // a pipe or a folder is none, and is not waited for
+            if let Some(path) = path.as_ref().filter(|path| !path.is_file()) {
                 let shown = read::shown(path);
-                let failure = Failure::setup(format!("{option}: {shown} is not there"));
+                let what = match path.exists() {
+                    true => "not a regular file",
+                    false => "not there",
+                };
+                let failure = Failure::setup(format!("{option}: {shown} is {what}"));
                 return Err(failure.hint(format!(
                     "give the path of a file after {option}, from the current directory or absolute"
                 )));
             }
         }
-        let mut builder = Builder::from_process();
+        let mut builder = Builder::from_process().ca_option("--ca-file");
         if let Some(config) = &arguments.config {
             builder = builder.config_file(config);
         }
         if let Some(ca_file) = &arguments.ca_file {
             builder = builder.ca_file(ca_file);
         }
-        let provider = builder
-            .build()
-            .await
-            .map_err(|error| Failure::setup(format!("{error:#}")))?;
-        for warning in provider.warnings() {
-            ::log::warn!("{warning}");
-        }
+        let provider = builder.build().await.map_err(Failure::from)?;
         // when it is known what is read
         let inputs = inputs(path, arguments, &provider);
         for directory in &directories {

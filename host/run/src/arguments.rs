@@ -133,7 +133,7 @@ pub(crate) struct ServeArguments {
 #[derive(Args)]
 pub(crate) struct ApplicationArguments {
     /// The configuration of identities and rules: JSON, YAML or TOML. Otherwise EDGEPASS_CONFIG names it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Certification authorities in place of the system's, for token servers and for the application's requests
     #[arg(long, value_name = "FILE")]
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn of_an_option_that_is_given_twice_the_last_counts() {
-        let line = "edgepass-run run --config a --config b --allow-host c --allow-host d app.wasm";
+        let line = "edgepass-run run -c a --config b --allow-host c --allow-host d app.wasm";
         let arguments = Arguments::try_parse_from(line.split(' '));
         let Ok(Verb::Run(run)) = arguments.map(|arguments| arguments.verb) else {
             panic!("{line}");

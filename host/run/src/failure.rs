@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use edgepass::repeat;
+use edgepass::{BuildError, ConfigError, repeat};
 
 /// The status of what is wrong with the command line, the configuration or the application: nothing was run. Beside
 /// it an application's own statuses are passed on.
@@ -42,6 +42,19 @@ impl Failure {
         self
     }
 
+    /// Something about a setting, an option or a variable, and what to do about it.
+    fn setting(error: ConfigError) -> Self {
+        let detail = error.into_detail();
+        let place = detail
+            .place
+            .map_or_else(String::new, |place| format!(" ({place})"));
+        let failure = Self::setup(format!("{}: {}{place}", detail.setting, detail.message));
+        Self {
+            hint: detail.hint,
+            ..failure
+        }
+    }
+
     /// Says it on standard error.
     pub(crate) fn report(self) -> ExitCode {
         let mut text = format!("edgepass-run: {}\n", self.message);
@@ -52,5 +65,14 @@ impl Failure {
         // nothing is left to say it to
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
         ExitCode::from(self.status)
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Config(error) => Self::setting(error),
+            other => Self::setup(format!("{other:#}")),
+        }
     }
 }

@@ -38,7 +38,10 @@ pub(crate) fn whole(path: &Path) -> Result<Vec<u8>, Failure> {
     let metadata = file.metadata().map_err(cannot)?;
     if !metadata.is_file() {
         let failure = Failure::setup(format!("cannot read {shown}: it is not a regular file"));
-        return Err(failure.hint("what comes by a pipe has to be written to a file before"));
+        return Err(failure.hint(match metadata.is_dir() {
+            true => "it is a folder: name a file that is in it",
+            false => "what comes by a pipe has to be written to a file before",
+        }));
     }
     // at once: growing would leave copies behind, and a configuration may have secrets
     let length = metadata.len().min(BYTES);

@@ -269,7 +269,7 @@ impl<'a> Reader<'a> {
             (ignored, _) => {
                 if let (Some(authority), None) = (ignored, instance) {
                     // Microsoft.Identity.Web reads it where neither of the two is set, and fails without the one
-                    let meant = Url::of(authority)?.authority;
+                    let meant = Url::of(authority, "")?.authority;
                     let public = Url::public(String::new()).authority;
                     if meant != public {
                         let instance = self.settings.missing(&format!("{section}:Instance"));

@@ -236,6 +236,13 @@ impl Document {
 
     /// What to do about an error without a hint, where it is about what the format makes of a text.
     pub fn hint(&self, message: &str) -> Option<&'static str> {
+        let one_of_a_list = match self.format {
+            Format::Toml => {
+                "write the name in two brackets, [[http.rules]] for example: each such table is one of the list"
+            }
+            Format::Yaml => "write `- ` before each one of the list",
+            Format::Json => "put it into brackets, [{ … }]: there may be several",
+        };
         [
             (
                 "a string, not a number",
@@ -250,6 +257,11 @@ impl Document {
                 "write true or false, without quotes",
             ),
             ("a number, not a string", "write the number without quotes"),
+            ("a list, not an object", one_of_a_list),
+            (
+                "a list, not a string",
+                "put it into brackets, also where it is one alone: [\"…\"]",
+            ),
         ]
         .into_iter()
         .find_map(|(end, hint)| message.ends_with(end).then_some(hint))

@@ -17,6 +17,7 @@ pub mod place;
 pub mod recognise;
 pub mod social_auth;
 
+mod cloud;
 mod draft;
 mod json;
 mod layers;

@@ -23,7 +23,7 @@ impl Host {
         }
         // whoever reads of it has to know where to put it right
         let told = |error: &FileError| match self.0.files.setting(&path) {
-            Some(setting) => format!("{error} ({setting})"),
+            Some(setting) => format!("{error} ({})", self.0.words.say(setting)),
             None => error.to_string(),
         };
         match self.0.files.fetch(path.clone()).await {

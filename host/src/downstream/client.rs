@@ -16,6 +16,7 @@ use tower_service::Service;
 
 use crate::connect::{Connector, Shuns};
 use crate::context::Host;
+use crate::egress::Egress;
 use crate::limits;
 use crate::provider::Provider;
 
@@ -87,6 +88,11 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
+    /// What its requests go out by.
+    pub(super) fn egress(&self) -> &Egress {
+        self.0.host.egress()
+    }
+
     /// Sends a request. The same as a service of `tower`.
     ///
     /// # Errors

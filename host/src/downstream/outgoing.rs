@@ -280,7 +280,10 @@ impl Inner {
                 "a request to {place} is refused: a platform gives credentials to this machine at its address, which only a rule reaches, or `--allow-host`, that names the address itself (`Outgoing::reaching` of the library)"
             );
         } else if is_of_the_host(&error) {
-            log::warn!("a request to {place} has failed: {}", egress::Said(&error));
+            let remedy = self.client.egress().remedy(&error);
+            let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
+            let said = egress::Said(&error);
+            log::warn!("a request to {place} has failed: {said}{remedy}");
         }
         Err(error)
     }

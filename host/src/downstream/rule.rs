@@ -4,8 +4,8 @@ use crate::repeat::quoted;
 
 use edgepass_core::config::http::HttpRuleFile;
 use edgepass_core::matching::{
-    RESERVED_HEADERS, RequestPath, Target, canonical, host_fits, is_host_pattern,
-    is_method_of_rule, is_plain,
+    NoPrefix, RESERVED_HEADERS, RequestPath, Target, canonical, check_prefix, host_fits,
+    is_host_pattern, is_method_of_rule,
 };
 use edgepass_core::{ConfigError, Error, GrantKind, TokenRequest, TokenType};
 use http::header::{AUTHORIZATION, HeaderName};
@@ -185,19 +185,11 @@ impl Rule {
         has_identity: &dyn Fn(&str) -> bool,
     ) -> Result<Self, ConfigError> {
         self.host = check_host(&format!("{of_match}.host"), &self.host)?;
-        if let Some(prefix) = self
-            .path_prefix
-            .as_deref()
-            .filter(|prefix| !is_plain(prefix))
-        {
-            return Err(refusal(
-                &format!("{of_match}.path_prefix"),
-                format!(
-                    "{} is no path that every server reads as it is written",
-                    quoted(prefix)
-                ),
-                "begin with `/`, without dot segments, percent-encoding, doubled slashes, `;`, `?` and `#`",
-            ));
+        if let Some(prefix) = &self.path_prefix {
+            check_prefix(prefix).map_err(|NoPrefix { message, hint, .. }| {
+                let message = format!("{} {message}", quoted(prefix));
+                refusal(&format!("{of_match}.path_prefix"), message, &hint)
+            })?;
         }
         if let Some(name) = self.header_name.take() {
             self.header = check_header(place, &name)?;
@@ -282,6 +274,13 @@ impl Rule {
 pub(super) fn check_host(place: &str, host: &str) -> Result<String, ConfigError> {
     if is_host_pattern(host) {
         return Ok(canonical(host));
+    }
+    if host.is_empty() {
+        return Err(refusal(
+            place,
+            "is missing",
+            "name the host whose requests get the token, api.example or *.example",
+        ));
     }
     Err(refusal(
         place,

@@ -565,3 +565,55 @@ async fn a_proxy_may_speak_tls_itself() {
         );
     }
 }
+
+/// Nobody else says whose certificate it is.
+#[test]
+fn what_is_said_of_a_certificate_has_it_as_its_subject() {
+    let said = |reason: &str| Said(&Error::InternalError(Some(reason.to_owned()))).to_string();
+    for (reason, words) in [
+        (
+            "tls-certificate-untrusted: it signed itself",
+            "its certificate is not trusted: it signed itself",
+        ),
+        (
+            "tls-certificate-name: it is for a.example",
+            "its certificate is for another name: it is for a.example",
+        ),
+        (
+            "tls-certificate-name: ",
+            "its certificate is for another name",
+        ),
+        (
+            "tls-certificate-date: it has expired",
+            "its certificate is outside its validity: it has expired",
+        ),
+        (
+            "tls-certificate-unfit: it was revoked",
+            "its certificate cannot be accepted: it was revoked",
+        ),
+        ("tls-handshake: no", "no"),
+        ("something else", "something else"),
+    ] {
+        assert_eq!(said(reason), words);
+    }
+}
+
+/// What to do about it is said where authorities are what is missing, and nowhere else.
+#[test]
+fn a_certificate_that_is_not_trusted_has_a_remedy() {
+    let egress = egress();
+    let remedy = |reason: &str| egress.remedy(&Error::InternalError(Some(reason.to_owned())));
+    let untrusted = remedy("tls-certificate-untrusted: it signed itself").unwrap();
+    assert!(
+        untrusted.starts_with("give the authority that signed it by ")
+            && untrusted.contains("host.extra_ca_file"),
+        "{untrusted}"
+    );
+    for other in [
+        "tls-certificate-date: it has expired",
+        "tls-handshake: no",
+        "no",
+    ] {
+        assert_eq!(remedy(other), None, "{other}");
+    }
+}

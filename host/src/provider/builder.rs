@@ -35,7 +35,7 @@ use crate::instance::Instance;
 use crate::limits;
 use crate::named_files::{self, NamedFile};
 use crate::proxy::Proxies;
-use crate::roots::{Roots, RootsError};
+use crate::roots::{self, Roots, RootsError};
 use crate::runtime;
 use crate::settings::{AppSettings, Given, Loaded};
 use crate::sources::Sources;
@@ -49,6 +49,8 @@ pub struct Builder {
     config: Option<Given>,
     environment: Environment,
     roots: Option<RootsSource>,
+    /// The program's option for a file of authorities, if it has one.
+    ca_option: Option<&'static str>,
     certificates: BTreeMap<String, CertificateSource>,
     assertions: Option<Box<dyn AssertionSource>>,
     #[cfg(feature = "compiler")]
@@ -161,6 +163,14 @@ impl Builder {
         self
     }
 
+    /// What [`ca_file`](Self::ca_file) is for whoever runs the program: errors and hints name it so.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn ca_option(mut self, name: &'static str) -> Self {
+        self.ca_option = Some(name);
+        self
+    }
+
     /// Checks token endpoints with these PEM certificates, and those of `host.extra_ca_file` of the configuration.
     #[must_use]
     pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
@@ -252,7 +262,12 @@ impl Builder {
         let document = whole;
         let mut warnings = loaded.notes();
         warnings.extend(config.warnings(&environment));
-        let roots = roots_of(self.roots.as_ref(), &config.host, &mut warnings)?;
+        let roots = roots_of(
+            self.roots.as_ref(),
+            self.ca_option,
+            &config.host,
+            &mut warnings,
+        )?;
         // the store is that of a component, if there is one
         let elsewhere = config.host.token_store.as_ref();
         let elsewhere = elsewhere.filter(|store| store.url.is_none());
@@ -262,9 +277,19 @@ impl Builder {
             Some(_) if no_store.is_some() => None,
             Some(store) => {
                 let roots = match &store.ca_file {
-                    Some(path) => Roots::file(path.as_ref(), None, &mut warnings)?,
+                    Some(path) => Roots::file(
+                        path.as_ref(),
+                        "host.token_store.ca_file",
+                        None,
+                        &mut warnings,
+                    )?,
                     // what is to be said of these was said above
-                    None => roots_of(self.roots.as_ref(), &config.host, &mut Vec::new())?,
+                    None => roots_of(
+                        self.roots.as_ref(),
+                        self.ca_option,
+                        &config.host,
+                        &mut Vec::new(),
+                    )?,
                 };
                 Some(TokenStore::new(store, &environment, roots)?)
             }
@@ -344,7 +369,12 @@ impl Builder {
             true => Egress::new(Vec::new(), Roots::none()),
             false => {
                 // what is to be said of these was said above
-                let roots = roots_of(self.roots.as_ref(), &config.host, &mut Vec::new())?;
+                let roots = roots_of(
+                    self.roots.as_ref(),
+                    self.ca_option,
+                    &config.host,
+                    &mut Vec::new(),
+                )?;
                 let proxies = Proxies::new(config.host.proxy.as_deref(), &environment)?;
                 Egress::new(to_vaults.collect(), roots).through(proxies)
             }
@@ -485,18 +515,22 @@ fn files_of(
 /// The certification authorities that servers are checked with.
 fn roots_of(
     given: Option<&RootsSource>,
+    option: Option<&'static str>,
     host: &HostFile,
     warnings: &mut Vec<String>,
 ) -> Result<Roots, RootsError> {
     let extra = host.extra_ca_file.as_ref().map(Path::new);
-    match given {
-        Some(RootsSource::File(path)) => Roots::file(path, extra, warnings),
+    let roots = match given {
+        Some(RootsSource::File(path)) => {
+            Roots::file(path, option.unwrap_or("ca_file"), extra, warnings)
+        }
         Some(RootsSource::Pem(pem)) => Roots::pem(pem, extra, warnings),
         None => match &host.ca_file {
-            Some(path) => Roots::file(path.as_ref(), extra, warnings),
+            Some(path) => Roots::file(path.as_ref(), roots::CA_FILE, extra, warnings),
             None => Roots::system(extra, warnings),
         },
-    }
+    };
+    Ok(roots?.offering(option))
 }
 
 fn prepare(

@@ -11,7 +11,8 @@ pub enum BuildError {
     /// The configuration or the environment is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The certification authorities cannot be loaded.
+    /// There are no certification authorities: neither in what the program gives nor on the system. A file of them that
+    /// cannot be used is [`Config`](Self::Config), by what names it.
     #[error("{reason}")]
     Roots {
         /// The file, and what is wrong with it.
@@ -50,8 +51,11 @@ impl BuildError {
 
 impl From<RootsError> for BuildError {
     fn from(error: RootsError) -> Self {
-        Self::Roots {
-            reason: error.to_string(),
+        match error.named() {
+            Some(error) => Self::Config(error),
+            None => Self::Roots {
+                reason: error.to_string(),
+            },
         }
     }
 }

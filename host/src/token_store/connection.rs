@@ -166,8 +166,9 @@ impl Server {
         let tls = match &self.roots {
             Some(roots) => {
                 let roots = roots.load().await.map_err(|error| {
-                    ConfigError::new(setting("ca_file"), error.to_string())
-                        .hint("without ca_file it is the authorities that token endpoints are checked with")
+                    let named = error.named();
+                    named.unwrap_or_else(|| ConfigError::new(setting("ca_file"), error.to_string())
+                        .hint("without ca_file it is the authorities that token endpoints are checked with"))
                 })?;
                 let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
                     .with_safe_default_protocol_versions()

@@ -61,7 +61,9 @@ async fn a_server_of_another_authority_is_not_spoken_to() {
     let (class, text) = failure(&provider).await;
     assert_eq!(class, ErrorClass::Network);
     assert!(
-        text.contains("is not trusted") && text.contains("host.ca_file"),
+        text.contains("is not trusted")
+            && text.contains("by ca_file (")
+            && text.contains("host.extra_ca_file"),
         "{text}"
     );
     assert!(lab.emulator.token_requests().is_empty());

@@ -159,7 +159,7 @@ async fn the_reason_of_a_failed_handshake_reaches_the_person() {
             "unknown",
             unknown,
             ca.pem(),
-            ["is not trusted: it signed itself, or", "host.ca_file"],
+            ["is not trusted: it signed itself, or", "host.extra_ca_file"],
         ),
         (
             "an authority of the same name",
@@ -167,7 +167,7 @@ async fn the_reason_of_a_failed_handshake_reaches_the_person() {
             ca.pem(),
             [
                 "is not trusted: a signature in its chain is wrong",
-                "host.ca_file",
+                "host.extra_ca_file",
             ],
         ),
         (

@@ -426,7 +426,11 @@ fn what_a_setting_may_not_be() {
         ),
         (
             with("/envoy/rules", json!([{"match": {"path_prefix": "/a?b="}}])),
-            "envoy.rules[0].match.path_prefix: has something in it that servers read in different ways",
+            "envoy.rules[0].match.path_prefix: has a query or a fragment",
+        ),
+        (
+            with("/envoy/rules", json!([{"match": {"path_prefix": "/v1/*"}}])),
+            "envoy.rules[0].match.path_prefix: has a pattern or a placeholder, and is taken as it stands; write /v1:",
         ),
         (
             with("/envoy/rules", json!([{"scopes": ["a b"]}])),

@@ -105,6 +105,22 @@ fn what_is_wrong_is_named_with_what_to_write() {
             "http.rules[0].match.path_prefix: ",
         ),
         (
+            of("path_prefix", json!("/v1/*")),
+            "http.rules[0].match.path_prefix: has a pattern",
+        ),
+        (
+            of("path_prefix", json!("/users/{id}")),
+            "http.rules[0].match.path_prefix: has a pattern",
+        ),
+        (
+            of("path_prefix", json!("/v1?x=y")),
+            "http.rules[0].match.path_prefix: has a query",
+        ),
+        (
+            of("path_prefix", json!("https://api.example/v1")),
+            "http.rules[0].match.path_prefix: is a URL",
+        ),
+        (
             of("path_prefix", json!("/a/../b")),
             "http.rules[0].match.path_prefix: ",
         ),

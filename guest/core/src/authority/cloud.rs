@@ -140,11 +140,17 @@ impl Cloud {
 /// MSAL.NET's `AzureCloudInstance`, `AZURE_CHINA` of the SDKs' `AzureAuthorityHosts`.
 #[cfg(feature = "every-credential")]
 pub fn host_of_cloud(name: &str) -> Option<&'static str> {
-    let name = name.trim_start_matches("https://").trim_end_matches('/');
-    let text = name.replace(['_', '-'], "").to_ascii_lowercase();
-    let name = text.trim_start_matches("azure").trim_end_matches("cloud");
-    match name {
-        "" if !text.is_empty() => Some(PUBLIC_HOST),
+    let after = name.strip_prefix("https://");
+    let text = after.unwrap_or(name).trim_end_matches('/');
+    let text = text.replace(['_', '-'], "").to_ascii_lowercase();
+    let of_azure = text.strip_prefix("azure");
+    // behind a scheme a short word may be a host of somebody's own
+    if of_azure.is_none() && after.is_some() {
+        return None;
+    }
+    let name = of_azure.unwrap_or(&text);
+    match name.strip_suffix("cloud").unwrap_or(name) {
+        "" if of_azure.is_some() => Some(PUBLIC_HOST),
         "public" => Some(PUBLIC_HOST),
         "china" => Some("login.partner.microsoftonline.cn"),
         "government" | "usgovernment" | "usgov" => Some("login.microsoftonline.us"),

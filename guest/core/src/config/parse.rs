@@ -34,6 +34,22 @@ const DOCUMENT: &str = "configuration";
 /// Characters of a parser message. They say what is wrong there and quote nothing of the text.
 const MAX_MESSAGE_CHARS: usize = 200;
 
+/// Whether a comment stands where the parser says that the text is wrong.
+fn is_comment(json: &str, message: &str) -> bool {
+    let number = |text: &str| text.parse::<usize>().ok()?.checked_sub(1);
+    let place = message.rsplit_once(" at line ").map(|(_, place)| place);
+    let place = place.and_then(|place| place.split_once(" column "));
+    place.is_some_and(|(line, column)| {
+        let line = number(line).and_then(|line| json.lines().nth(line));
+        let rest = line.and_then(|line| line.get(number(column)?..));
+        rest.is_some_and(|rest| {
+            ["//", "/*", "#"]
+                .iter()
+                .any(|begin| rest.starts_with(begin))
+        })
+    })
+}
+
 /// Reads a document as it stands; whether it makes sense is for others to say.
 pub(super) fn document<T: Object>(json: &str) -> Result<T, ConfigError> {
     if json.len() > MAX_CONFIG_BYTES {
@@ -49,11 +65,12 @@ pub(super) fn document<T: Object>(json: &str) -> Result<T, ConfigError> {
         let message = printable(&error.to_string(), MAX_MESSAGE_CHARS);
         // a filter does without: the command has read its configuration before
         let is_escape = cfg!(not(target_family = "wasm")) && message.starts_with("invalid escape");
-        let hint = match is_escape {
-            true => {
-                "write a backslash twice (\"C:\\\\tokens\\\\token\"), or use slashes in a path (\"C:/tokens/token\")"
-            }
-            false => "mind commas, quotes and brackets at that place",
+        let hint = if is_escape {
+            "write a backslash twice (\"C:\\\\tokens\\\\token\"), or use slashes in a path (\"C:/tokens/token\")"
+        } else if cfg!(not(target_family = "wasm")) && is_comment(json, &message) {
+            "JSON has no comments: leave it out, or write the configuration as YAML or TOML, which have them"
+        } else {
+            "mind commas, quotes and brackets at that place"
         };
         ConfigError::new(DOCUMENT, format!("not JSON: {message}")).hint(hint)
     })?;

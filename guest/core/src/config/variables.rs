@@ -225,6 +225,8 @@ impl Config {
                 }
             }
         }
+        #[cfg(all(feature = "every-credential", not(target_family = "wasm")))]
+        lines.extend(super::unreachable::warnings(self));
         lines
     }
 }

@@ -9,7 +9,7 @@ use edgepass::config::envoy::{
     EnvoyGrant, EnvoyMatchFile, EnvoyRuleFile, EnvoyTokenExchangeFile, EnvoyUpstreamFile,
 };
 use edgepass_core::authority::{port_number, split_port};
-use edgepass_rules::is_plain;
+use edgepass_rules::{NoPrefix, check_prefix, is_plain};
 
 use super::document::Node;
 use super::plan::Naming;
@@ -99,7 +99,7 @@ impl FromStr for Upstream {
 }
 
 /// What is wrong with a place: the field, and how.
-struct Wrong(&'static str, &'static str, &'static str);
+struct Wrong(&'static str, &'static str, String);
 
 impl Wrong {
     fn said(&self) -> String {
@@ -116,18 +116,12 @@ impl Place {
                 return Err(Wrong(
                     "host",
                     "is neither a host nor `*.` and a domain",
-                    "write api.example or *.example, without scheme and port",
+                    "write api.example or *.example, without scheme and port".to_owned(),
                 ));
             }
         }
-        if !self.prefix.starts_with('/') || !is_plain(&self.prefix) {
-            return Err(Wrong(
-                "path_prefix",
-                "does not begin with /, or has something in it that servers read in different ways",
-                "write what the path begins with, /api/ for example",
-            ));
-        }
-        Ok(())
+        check_prefix(&self.prefix)
+            .map_err(|NoPrefix { message, hint, .. }| Wrong("path_prefix", message, hint))
     }
 
     /// Whether a request of the other place may be one of this.

@@ -424,7 +424,10 @@ fn a_file_that_cannot_be_read_is_named_with_what_names_it() {
                 "federated_token_file.path",
                 &["token", "--scope", GRAPH][..],
             ),
-            ("ca_file", &["token", "--scope", GRAPH, "--ca-file", path]),
+            ("--ca-file", &["token", "--scope", GRAPH, "--ca-file", path]),
+            ("host.ca_file", &["token", "--scope", GRAPH]),
+            ("host.extra_ca_file", &["token", "--scope", GRAPH]),
+            ("SSL_CERT_FILE", &["token", "--scope", GRAPH]),
         ] {
             let mut command = command(&lab, arguments);
             if setting == "federated_token_file.path" {
@@ -432,9 +435,27 @@ fn a_file_that_cannot_be_read_is_named_with_what_names_it() {
                 let config = lab.write("config.json", lab.config(&kind).to_string());
                 command.env("EDGEPASS_CONFIG", config);
             }
+            command.args(["--error-format", "text"]);
+            if let Some(field) = setting.strip_prefix("host.") {
+                let token = lab.files.token_file();
+                let mut config = lab.config(&json!({ "federated_token_file": { "path": token } }));
+                config["host"] = json!({ field: path });
+                let config = lab.write("authorities.json", config.to_string());
+                command.env("EDGEPASS_CONFIG", config);
+            }
+            if setting == "SSL_CERT_FILE" {
+                command.env(setting, path);
+            }
             let output = command.output().unwrap();
             let said = text(&output.stderr);
             assert_ne!(output.status.code(), Some(0), "{setting} {path}: {said}");
+            if setting != "federated_token_file.path" {
+                let begins = format!("edgepass: error: {setting}: ");
+                assert!(
+                    said.starts_with(&begins) && said.contains("hint: "),
+                    "{setting}: {said}"
+                );
+            }
             assert!(
                 said.contains(path) && said.contains(setting),
                 "{setting}: {said}"

@@ -74,7 +74,7 @@ fn the_proxy_of_plain_http_is_named_where_nothing_gets_through() {
         let said = run(proxies, &untrusted);
         assert!(!said.contains("PROXY"), "{said}");
         assert!(
-            said.contains("by --ca-file, host.ca_file, host.extra_ca_file or SSL_CERT_FILE"),
+            said.contains("by --ca-file (") && said.contains(") or host.extra_ca_file"),
             "{said}"
         );
     }
@@ -83,6 +83,46 @@ fn the_proxy_of_plain_http_is_named_where_nothing_gets_through() {
         !said.contains("PROXY"),
         "no way to any server has to do with it: {said}"
     );
+}
+
+/// What names authorities, and what then has an effect beside it: nothing else is worth trying.
+#[test]
+fn a_hint_at_authorities_names_what_has_an_effect() {
+    let (lab, other) = (Lab::new(), Lab::new());
+    let wrong = other.files.ca_file();
+    let wrong = wrong.to_str().unwrap();
+    let token = lab.files.token_file();
+    let mut config = lab.config(&json!({ "federated_token_file": { "path": token } }));
+    let plain = lab.write("plain.json", config.to_string());
+    config["host"] = json!({ "ca_file": wrong });
+    let with_ca = lab.write("with-ca.json", config.to_string());
+    for (config, option, says) in [
+        (
+            &plain,
+            Some(wrong),
+            format!("by --ca-file ({wrong}) or host.extra_ca_file"),
+        ),
+        (
+            &with_ca,
+            None,
+            format!("by --ca-file, host.ca_file ({wrong}) or host.extra_ca_file"),
+        ),
+        (
+            &plain,
+            None,
+            format!("by SSL_CERT_FILE ({wrong}) or host.extra_ca_file"),
+        ),
+    ] {
+        let mut command = command(&lab, &["token", "--scope", GRAPH, "--config"]);
+        command.arg(config).env("SSL_CERT_FILE", wrong);
+        if let Some(option) = option {
+            command.args(["--ca-file", option]);
+        }
+        let output = command.output().unwrap();
+        let said = text(&output.stderr);
+        assert!(said.contains("is not trusted"), "{said}");
+        assert!(said.contains(&says), "{says}: {said}");
+    }
 }
 
 /// A pod of an emulator whose name only a proxy knows.

@@ -1,9 +1,10 @@
 //! Where a client is asked for tokens.
 
 use edgepass_core::ConfigError;
-use edgepass_core::authority::{CLOUDS, PUBLIC_HOST, host_of_cloud};
+use edgepass_core::authority::{PUBLIC_HOST, host_of_cloud};
 
-use crate::draft::{Draft, Node, Object, is_microsofts};
+use crate::cloud;
+use crate::draft::{Draft, Node, Object};
 use crate::layers::Setting;
 
 /// What may come before the tenant in a path of Azure AD B2C.
@@ -14,6 +15,9 @@ const B2C: &str = ".b2clogin.com";
 
 /// What comes last in the path of an authority.
 const VERSION: &str = "v2.0";
+
+/// What is behind the host of an authority, for people.
+const TENANT: &str = "TENANT/v2.0";
 
 /// How a client is asked for tokens.
 pub(super) struct Client {
@@ -34,17 +38,22 @@ pub(super) struct Url {
 }
 
 impl Url {
-    pub(super) fn of(setting: &Setting) -> Result<Self, ConfigError> {
+    /// `path` is what has to be behind the host, for people.
+    pub(super) fn of(setting: &Setting, path: &str) -> Result<Self, ConfigError> {
         let text = setting.text();
         let rest = text
             .split_at_checked("https://".len())
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("https://"))
             .map(|(_, rest)| rest);
         let Some(rest) = rest else {
-            // the name of a cloud leads to its host, and so does a host alone
-            let host = host_of_cloud(text).unwrap_or(PUBLIC_HOST);
-            return Err(ConfigError::new(&setting.from, "is no https:// URL")
-                .hint(format!("write it as https://{host}/")));
+            // whoever names a cloud is led to that one
+            let hint = match cloud::meant(text) {
+                Some(host) => format!("write it as https://{host}/{path}"),
+                None => format!(
+                    "write it with https:// and a host, for example https://{PUBLIC_HOST}/{path}"
+                ),
+            };
+            return Err(ConfigError::new(&setting.from, "is no https:// URL").hint(hint));
         };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let path = path.split('/').filter(|part| !part.is_empty());
@@ -57,7 +66,7 @@ impl Url {
 
     pub(super) fn public(from: String) -> Self {
         Self {
-            authority: "login.microsoftonline.com".to_owned(),
+            authority: PUBLIC_HOST.to_owned(),
             path: Vec::new(),
             from,
         }
@@ -65,7 +74,7 @@ impl Url {
 
     /// `https://host`, and `https://host/tfp` of B2C: of Microsoft's hosts the tenant comes next.
     pub(super) fn of_instance(setting: &Setting) -> Result<Self, ConfigError> {
-        let url = Self::of(setting)?;
+        let url = Self::of(setting, "")?;
         let is_bare = match url.path.as_slice() {
             [] => true,
             [part] => part == TFP,
@@ -82,17 +91,9 @@ impl Url {
         Ok(url)
     }
 
-    /// Whether its host is one of Microsoft's, of which it is known what may be in a path: that of a cloud, also with a region
-    /// before it, or of a tenant.
+    /// Whether its host is one of Microsoft's, of which it is known what may be in a path.
     fn is_microsofts(&self) -> bool {
-        let host = self.authority.as_str();
-        let host = host.strip_suffix(":443").unwrap_or(host);
-        let is_clouds = |host: &str| {
-            let mut clouds = CLOUDS.iter();
-            clouds.any(|cloud| cloud.network_host == host || cloud.aliases.contains(&host))
-        };
-        let global = host.split_once('.').map(|(_, global)| global);
-        is_clouds(host) || global.is_some_and(is_clouds) || is_microsofts(host)
+        cloud::is_known(&self.authority)
     }
 }
 
@@ -128,7 +129,7 @@ pub(super) fn no_other_cloud(instance: &Setting, section: &str) -> Result<(), Co
 pub(super) fn of_authority(setting: &Setting) -> Result<Place, ConfigError> {
     const CIAM: &str = ".ciamlogin.com";
 
-    let mut url = Url::of(setting)?;
+    let mut url = Url::of(setting, TENANT)?;
     let from = setting.from.clone();
     let is_microsofts = url.is_microsofts();
     if is_microsofts {
@@ -145,10 +146,14 @@ pub(super) fn of_authority(setting: &Setting) -> Result<Place, ConfigError> {
         (Some(tenant), _) => tenant,
         (None, Some(name)) => format!("{name}.onmicrosoft.com"),
         (None, None) => {
-            return Err(ConfigError::new(&from, "names no tenant").hint(
-                "write it as https://login.microsoftonline.com/TENANT/v2.0; of servers other than Microsoft's write a \
-                 configuration with their token_endpoint",
-            ));
+            let hint = match is_microsofts {
+                true => format!("write it as https://{}/{TENANT}", url.authority),
+                false => format!(
+                    "write it as https://{PUBLIC_HOST}/{TENANT}; of servers other than Microsoft's write a configuration \
+                     with their token_endpoint"
+                ),
+            };
+            return Err(ConfigError::new(&from, "names no tenant").hint(hint));
         }
     };
     // of a token endpoint, or of a document about the server

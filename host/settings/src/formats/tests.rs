@@ -510,6 +510,44 @@ fn errors_of_the_engine_have_their_place_and_a_hint_of_the_format() {
             ],
         ),
         (
+            Format::Toml,
+            "[http.rules]\nmatch = { host = \"a\" }\n",
+            [
+                "http.rules: expected a list, not an object",
+                "[[http.rules]]",
+            ],
+        ),
+        (
+            Format::Yaml,
+            "http:\n  rules:\n    match: {host: a}\n",
+            ["http.rules: expected a list, not an object", "`- `"],
+        ),
+        (
+            Format::Json,
+            "{\"http\": {\"rules\": {}}}",
+            ["http.rules: expected a list, not an object", "[{ … }]"],
+        ),
+        (
+            Format::Toml,
+            "[http]\nrules = \"a\"\n",
+            ["http.rules: expected a list, not a string", "brackets"],
+        ),
+        (
+            Format::Json,
+            "// mine\n{}",
+            ["configuration: not JSON: ", "JSON has no comments"],
+        ),
+        (
+            Format::Json,
+            "{\n  \"identities\": {}, // mine\n  \"http\": {}}",
+            ["configuration: not JSON: ", "JSON has no comments"],
+        ),
+        (
+            Format::Json,
+            "{\n  /* mine */ \"identities\": {}}",
+            ["configuration: not JSON: ", "JSON has no comments"],
+        ),
+        (
             Format::Json,
             "{\"identities\": {},}",
             [

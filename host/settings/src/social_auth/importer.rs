@@ -1,14 +1,13 @@
 //! What becomes of each backend: an identity.
 
+use edgepass_core::authority::{PUBLIC_HOST, host_of_cloud};
 use edgepass_core::{ConfigError, Environment, Secret};
 
 use super::backends::{Backend, Kind, PREFIX};
 use super::source::{Setting, Settings, set_or_write};
 use crate::draft::{Draft, Node, Object, unset};
 use crate::python::Value;
-use crate::{Imported, names};
-
-const PUBLIC_HOST: &str = "login.microsoftonline.com";
+use crate::{Imported, cloud, names};
 
 const DEFAULT_SCOPE: &str = "/.default";
 
@@ -172,15 +171,8 @@ impl<'a> Importer<'a> {
             )]);
         }
         let host = self.get(backend, "AUTHORITY_HOST")?;
-        if let Some(host) = &host
-            && host.text().contains("://")
-        {
-            let error = ConfigError::new(
-                &host.from,
-                "is a URL, and python-social-auth expects a host there",
-            );
-            let hint = format!("write it without https://, for example {PUBLIC_HOST}");
-            return Err(error.hint(hint).into());
+        if let Some(host) = &host {
+            check_host(host)?;
         }
         let named = host.as_ref().map(|host| host.text().trim_end_matches('/'));
         if let Some(policy) = policy {
@@ -470,9 +462,31 @@ fn authority_url(setting: &Setting) -> Result<(&str, &str), ConfigError> {
             &setting.from,
             "is no https:// URL with a path, without query and fragment",
         )
-        .hint(format!("write it as https://{PUBLIC_HOST}/TENANT")));
+        .hint(format!(
+            "write it as https://{}/TENANT",
+            cloud::meant(setting.text())
+                .as_deref()
+                .unwrap_or(PUBLIC_HOST)
+        )));
     }
     Ok((authority, path))
+}
+
+/// That `AUTHORITY_HOST` is no URL and no name of a cloud. Either leads to the host that was meant, as python-social-auth takes
+/// it.
+fn check_host(host: &Setting) -> Result<(), ConfigError> {
+    let message = if host_of_cloud(host.text()).is_some() {
+        "is the name of a cloud, and not its host"
+    } else if host.text().contains("://") {
+        "is a URL, and python-social-auth expects a host there"
+    } else {
+        return Ok(());
+    };
+    let hint = match cloud::meant(host.text()) {
+        Some(host) => format!("write {host}"),
+        None => format!("write the host alone, without https://, for example {PUBLIC_HOST}"),
+    };
+    Err(ConfigError::new(&host.from, message).hint(hint))
 }
 
 /// That a tenant is one and not many.

@@ -45,7 +45,49 @@ fn what_is_wrong_is_named() {
             "https://login.microsoftonline.com",
             [
                 "SOCIAL_AUTH_AZUREAD_OAUTH2_AUTHORITY_HOST: is a URL",
-                "without https://",
+                "write login.microsoftonline.com",
+            ],
+        ),
+        (
+            own("AUTHORITY_HOST"),
+            "https://login.microsoftonline.us/",
+            ["AUTHORITY_HOST: is a URL", "write login.microsoftonline.us"],
+        ),
+        (
+            own("AUTHORITY_HOST"),
+            "https://login.example",
+            ["AUTHORITY_HOST: is a URL", "without https://"],
+        ),
+        (
+            own("AUTHORITY_HOST"),
+            "AzureUSGovernment",
+            [
+                "AUTHORITY_HOST: is the name of a cloud",
+                "write login.microsoftonline.us",
+            ],
+        ),
+        (
+            own("AUTHORITY_HOST"),
+            "https://AzureChinaCloud/",
+            [
+                "AUTHORITY_HOST: is the name of a cloud",
+                "write login.partner.microsoftonline.cn",
+            ],
+        ),
+        (
+            own("AUTHORITY_URL"),
+            "http://login.microsoftonline.us/t",
+            [
+                "AUTHORITY_URL: is no https:// URL",
+                "https://login.microsoftonline.us/TENANT",
+            ],
+        ),
+        (
+            own("AUTHORITY_URL"),
+            "login.partner.microsoftonline.cn/t",
+            [
+                "AUTHORITY_URL: is no https:// URL",
+                "https://login.partner.microsoftonline.cn/TENANT",
             ],
         ),
         (
