@@ -284,9 +284,9 @@ mod tests {
         name: usize,
         served: &Arc<std::sync::Mutex<Vec<usize>>>,
         go_on: &Arc<tokio::sync::Semaphore>,
-    ) -> tokio::task::JoinHandle<()> {
+    ) -> impl Future<Output = ()> + Send + 'static + use<> {
         let (instances, served, go_on) = (instances.clone(), Arc::clone(served), Arc::clone(go_on));
-        tokio::spawn(async move {
+        async move {
             let far = Duration::from_secs(3600);
             let times = (Instant::now() + far, far);
             let handle = |taken: oneshot::Sender<usize>, request| {
@@ -311,7 +311,7 @@ mod tests {
                 .await
                 .unwrap();
             assert_eq!(known, Some(name));
-        })
+        }
     }
 
     /// Who waits for an instance gets one in turn: also before those that come when one becomes free, and whether one of them
@@ -324,14 +324,14 @@ mod tests {
             let go_on = Arc::new(tokio::sync::Semaphore::new(0));
             let mut asking = Vec::new();
             for name in 0..20 {
-                asking.push(asks(&instances, name, &served, &go_on));
+                asking.push(tokio::spawn(asks(&instances, name, &served, &go_on)));
                 all_others().await;
             }
             for name in 20..30 {
                 go_on.add_permits(at_a_time);
                 // it comes as soon as the places are free
                 tokio::task::yield_now().await;
-                asking.push(asks(&instances, name, &served, &go_on));
+                asking.push(tokio::spawn(asks(&instances, name, &served, &go_on)));
                 all_others().await;
                 // one that looks whether it may be free yet does so in moments
                 instances.may_be_free();
@@ -348,6 +348,27 @@ mod tests {
                 "{most} instances, {at_a_time} at a time"
             );
         }
+    }
+
+    /// Also one that comes when a place is free and nobody who waits knows of it yet.
+    #[tokio::test]
+    async fn who_comes_goes_behind_those_that_wait() {
+        let instances = Instances::at_most(1);
+        let served = Arc::default();
+        let go_on = Arc::new(tokio::sync::Semaphore::new(2));
+        let place = instances.place().unwrap();
+        let first = tokio::spawn(asks(&instances, 0, &served, &go_on));
+        all_others().await;
+        drop(place);
+        let mut second = Box::pin(asks(&instances, 1, &served, &go_on));
+        tokio::select! {
+            biased;
+            () = &mut second => {}
+            () = std::future::ready(()) => {}
+        }
+        let (first, ()) = tokio::join!(first, second);
+        first.unwrap();
+        assert_eq!(*served.lock().unwrap(), [0, 1]);
     }
 
     /// One whose instance takes its time to start holds none of those up that wait behind it.
