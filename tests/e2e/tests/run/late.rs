@@ -1,6 +1,6 @@
 //! Requests that a service does not answer in time, what becomes of those beside them, and of answers that do not go on.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -34,8 +34,21 @@ impl Upstream {
 
     /// Waits for the next request.
     pub(crate) fn asked(&self) -> Result<Asked> {
-        let (stream, _) = self.listener.accept()?;
+        let until = Instant::now() + PATIENCE;
+        self.listener.set_nonblocking(true)?;
+        let stream = loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => break stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ensure!(Instant::now() < until, "nobody asks");
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        self.listener.set_nonblocking(false)?;
         stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         let mut reader = BufReader::new(stream);
         let mut line = String::new();
         while reader.read_line(&mut line)? > 2 {
@@ -52,6 +65,9 @@ impl Upstream {
         Ok(is_there)
     }
 }
+
+/// After this it is no matter of a slow machine any more.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request that waits for its answer.
 pub(crate) struct Asked(TcpStream);
@@ -80,6 +96,7 @@ pub(crate) struct Client(TcpStream);
 impl Client {
     pub(crate) fn ask(address: &str, query: &str) -> Result<Self> {
         let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         write!(
             stream,
             "GET /?{query} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
