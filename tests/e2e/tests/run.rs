@@ -278,7 +278,7 @@ fn who_gives_the_provider_credentials_gives_an_application_none() -> Result<()> 
         "127.0.0.2",
         "x.localhost",
     ];
-    for giver in ["127.0.0.1", "localhost"] {
+    for giver in ["127.0.0.1", "127.0.0.9"] {
         for (allowed, host, is_given) in here
             .map(|host| ("*".to_owned(), host, false))
             .into_iter()
@@ -317,7 +317,7 @@ fn a_request_without_content_says_so() -> Result<()> {
     let lab = Lab::new("run-without-content")?;
     let runtime = runtime()?;
     let backend = Backend::start(&runtime, |_, _| status(StatusCode::OK, "hello"))?;
-    let allowed = format!("localhost:{}", backend.port);
+    let allowed = format!("127.0.0.1:{}", backend.port);
     let config = rules(&lab, 1);
     for component in ["plain-0-2", "plain-0-3"] {
         let application = artifact(&format!("target/components/{component}.wasm"))?;
