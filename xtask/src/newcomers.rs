@@ -1,8 +1,7 @@
 //! The ways of those who arrive: what README and docs/install.md print is done as it is printed, in a folder outside of this
 //! tree, with the tree as the git repository that those pages name.
 //!
-//! The lines themselves come from the pages; only what cargo installs is built without optimisation (`--debug`), because the same
-//! sources are built as users get them by the stage `programs`, and minutes would go into it once more. What takes the place of the world: git is told to look for the address in a
+//! The lines themselves come from the pages. What takes the place of the world: git is told to look for the address in a
 //! bare repository beside (`url.….insteadOf`), and the emulator stands for Entra ID. What is compiled lands in this tree's
 //! `target/`, where the dependencies are already. The other ways are gone elsewhere: a program from packed crates
 //! (`consumer.rs`), the template of a component (`template.rs`), the shell blocks of the pages in the tree, Envoy as its page has
@@ -177,8 +176,7 @@ fn block(name: &str, kind: &str, part: &str) -> Result<String> {
         .with_context(|| format!("{name} has no block of {kind} with `{part}` in it"))
 }
 
-/// The command by `cargo install`, from the address. Without the optimisation of the whole, which takes longer than all of this:
-/// the same sources are so built, and looked at, by the stage `programs`.
+/// The command by `cargo install`, from the address.
 fn install(world: &World) -> Result<PathBuf> {
     const BEGIN: &str = "AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo install ";
 
@@ -188,7 +186,7 @@ fn install(world: &World) -> Result<PathBuf> {
         "README.md and docs/install.md install in different ways"
     );
     world
-        .shell(&world.folder("install")?, &format!("{printed} --debug"))
+        .shell(&world.folder("install")?, &printed)
         .quiet("cargo-install")?;
     let command = world.place.join("local/bin/edgepass");
     let said = Cmd::new(&command).arg("--version").read()?;

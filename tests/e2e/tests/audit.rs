@@ -279,7 +279,7 @@ fn a_place_that_takes_no_records_fails_no_request() -> Result<()> {
         ("partial", partial.url("/v1/logs"), "refuses records"),
         ("nobody", nobody, "refused"),
         ("beyond", beyond.url(""), "refuses records"),
-        ("negative", negative.url(""), "not how many"),
+        ("negative", negative.url(""), "does not say in a way"),
     ] {
         let lab = Lab::new(&format!("audit_{name}"))?;
         let service = Server::start(&runtime, fine)?;
