@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edgepass_core::{Error, ErrorClass};
+use futures::{StreamExt as _, stream};
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, BodyStream, Empty, Full, StreamBody};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpHooks};
@@ -303,7 +304,8 @@ async fn with_length(request: Request<WasiBody>) -> Request<WasiBody> {
         match timeout(FIRST_PART, first_part(&mut body)).await {
             Ok(None) => true,
             Ok(first) => {
-                body = Begun { first, rest: body }.boxed_unsync();
+                let first = stream::iter(first);
+                body = StreamBody::new(first.chain(BodyStream::new(body))).boxed_unsync();
                 false
             }
             // what comes later goes out as it comes
@@ -333,31 +335,6 @@ async fn first_part(body: &mut WasiBody) -> Option<Result<Frame<Bytes>, WasiErro
 
 /// How long the head of a request waits for the first part of its body, or for its end.
 const FIRST_PART: Duration = Duration::from_millis(10);
-
-/// A body whose first part has been looked at.
-struct Begun {
-    first: Option<Result<Frame<Bytes>, WasiError>>,
-    rest: WasiBody,
-}
-
-impl Body for Begun {
-    type Data = Bytes;
-    type Error = WasiError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, WasiError>>> {
-        match self.first.take() {
-            Some(first) => Poll::Ready(Some(first)),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_end_stream()
-    }
-}
 
 /// Why the head of an answer cannot be read, and what the application is told of it, which has no reason in it.
 fn unreadable(error: &(dyn StdError + 'static)) -> Option<(String, WasiError)> {
@@ -644,9 +621,6 @@ fn response_error(error: &(dyn StdError + 'static)) -> WasiError {
 
 #[cfg(test)]
 mod tests {
-    use futures::stream;
-    use http_body_util::StreamBody;
-
     use super::*;
 
     /// What a request without a body says of its length: services answer 411 where a method expects content.
