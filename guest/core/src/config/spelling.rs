@@ -1,196 +1,157 @@
 //! Which name was meant by one that is not known, and what was meant by a name that another tool has.
 
-/// Names of other tools and of other places, in plain letters: the place, by one of its fields, and what to do. A place is
-/// empty where the same holds everywhere. Of two that fit the first counts.
-const FOREIGN: &[(&str, &str, &str)] = &[
+/// Names of other tools and of other places, in plain letters, which mean the same; the place, by one of its fields; and what to
+/// do. A place is empty where the same holds everywhere. Of two that fit the first counts.
+const FOREIGN: &[(&[&str], &str, &str)] = &[
     // Microsoft.Identity.Web
     (
-        "clientcredentials",
+        &["clientcredentials"],
         "endpoint_version",
         "Microsoft.Identity.Web's ClientCredentials are `credential` here: an object of one kind, such as {\"certificate\": {\"name\": …}}, or a list of those",
     ),
     (
-        "clientcertificates",
+        &["clientcertificates"],
         "endpoint_version",
         "write `credential`, {\"certificate\": {\"name\": NAME}}, and the files under certificates.NAME",
     ),
     (
-        "instance",
+        &["instance"],
         "endpoint_version",
         "Microsoft.Identity.Web's Instance is `authority_host` here",
     ),
     (
-        "sourcetype",
+        &["sourcetype"],
         "",
         "the kind of a credential is the name of its object here: {\"client_secret\": {…}}, {\"certificate\": {…}}",
     ),
     (
-        "certificatediskpath",
+        &["certificatediskpath"],
         "",
         "the files of a certificate stand under certificates.NAME: `certificate_file`, and `password_file` for a PFX",
     ),
     (
-        "certificatepassword",
+        &["certificatepassword", "password"],
         "private_key_file",
         "name where the password is: `password_file`, or `password_env` with the name of a variable",
     ),
     (
-        "password",
-        "private_key_file",
-        "name where the password is: `password_file`, or `password_env` with the name of a variable",
-    ),
-    (
-        "certificatepassword",
+        &["certificatepassword"],
         "",
         "the password of a key stands beside its file, under certificates.NAME: `password_file`, or `password_env` with the name of a variable",
     ),
     (
-        "sendcertificatechain",
+        &["sendcertificatechain"],
         "use_bound_credential",
         "did you mean `send_x5c`?",
     ),
     (
-        "bound",
+        &["bound"],
         "use_bound_credential",
         "did you mean `use_bound_credential`?",
     ),
     // of a certificate, at the wrong level
     (
-        "certificatefile",
+        &["certificatefile"],
         "client_secret",
         "write {\"certificate\": {\"name\": NAME}} here, and the file under certificates.NAME.certificate_file",
     ),
     (
-        "privatekeyfile",
+        &["privatekeyfile"],
         "client_secret",
         "write {\"private_key_jwt\": {\"name\": NAME}} here, and the file under certificates.NAME.private_key_file",
     ),
     (
-        "certificatefile",
+        &["certificatefile", "path"],
         "use_bound_credential",
         "write the `name` of a certificate here, and the file under certificates.NAME.certificate_file",
     ),
     (
-        "privatekeyfile",
+        &["privatekeyfile"],
         "use_bound_credential",
         "write the `name` of a certificate here, and the file under certificates.NAME.private_key_file",
     ),
-    (
-        "path",
-        "use_bound_credential",
-        "write the `name` of a certificate here, and the file under certificates.NAME.certificate_file",
-    ),
     // of a credential, at the identity's level
     (
-        "clientsecret",
+        &["clientsecret"],
         "endpoint_version",
         "a secret is a credential: {\"credential\": {\"client_secret\": {\"env\": NAME}}}",
     ),
     (
-        "clientassertion",
+        &["clientassertion"],
         "endpoint_version",
         "an assertion is a credential: {\"credential\": {\"client_assertion\": {\"file\": PATH}}}",
     ),
     (
-        "federatedtokenfile",
+        &["federatedtokenfile", "tokenfilepath"],
         "endpoint_version",
         "a token file is a credential: {\"credential\": {\"federated_token_file\": {\"path\": PATH}}}",
     ),
     (
-        "tokenfilepath",
-        "endpoint_version",
-        "a token file is a credential: {\"credential\": {\"federated_token_file\": {\"path\": PATH}}}",
-    ),
-    (
-        "certificate",
+        &["certificate"],
         "endpoint_version",
         "a certificate is a credential: {\"credential\": {\"certificate\": {\"name\": NAME}}}, and its files stand under certificates.NAME",
     ),
     (
-        "managedidentity",
+        &["managedidentity"],
         "endpoint_version",
         "a managed identity is a credential: {\"credential\": {\"managed_identity\": {}}}",
     ),
-    ("tokenfilepath", "token_proxy", "did you mean `path`?"),
-    ("file", "token_proxy", "did you mean `path`?"),
+    (
+        &["tokenfilepath", "file"],
+        "token_proxy",
+        "did you mean `path`?",
+    ),
     // Spring, oauth2-proxy, Envoy and other clients of OAuth 2.0
     (
-        "tokenurl",
+        &["tokenurl", "tokenuri"],
         "endpoint_version",
         "did you mean `token_endpoint`?",
     ),
     (
-        "tokenuri",
-        "endpoint_version",
-        "did you mean `token_endpoint`?",
-    ),
-    ("issueruri", "endpoint_version", "did you mean `issuer`?"),
-    ("issuerurl", "endpoint_version", "did you mean `issuer`?"),
-    (
-        "oidcissuerurl",
+        &["issueruri", "issuerurl", "oidcissuerurl"],
         "endpoint_version",
         "did you mean `issuer`?",
     ),
     (
-        "audience",
+        &["audience"],
         "endpoint_version",
         "a parameter that the server wants of each request stands under `additional_parameters`; Entra ID takes `scopes`",
     ),
     // the cloud, by its name
     (
-        "cloud",
-        "endpoint_version",
-        "a cloud is its host here: `authority_host`, https://login.microsoftonline.us for example",
-    ),
-    (
-        "environment",
-        "endpoint_version",
-        "a cloud is its host here: `authority_host`, https://login.microsoftonline.us for example",
-    ),
-    (
-        "azureenvironment",
-        "endpoint_version",
-        "a cloud is its host here: `authority_host`, https://login.microsoftonline.us for example",
-    ),
-    (
-        "azurecloudinstance",
+        &[
+            "cloud",
+            "environment",
+            "azureenvironment",
+            "azurecloudinstance",
+        ],
         "endpoint_version",
         "a cloud is its host here: `authority_host`, https://login.microsoftonline.us for example",
     ),
     // AWS, Google Cloud
     (
-        "rolearn",
+        &["rolearn"],
         "",
         "the role is the one that this machine, pod or session has at AWS (AWS_ROLE_ARN, or that of its service account); leave it out",
     ),
     (
-        "webidentitytokenfile",
+        &["webidentitytokenfile"],
         "",
         "AWS's token file is AWS_WEB_IDENTITY_TOKEN_FILE in the environment; leave it out",
     ),
     (
-        "serviceaccountemail",
+        &["serviceaccountemail"],
         "service_account",
         "did you mean `service_account`?",
     ),
     // of an identity, at the top
     (
-        "clientid",
+        &["clientid", "tenantid", "credential"],
         "default_identity",
         "client, tenant and credential stand inside of an identity: {\"identities\": {\"app\": {…}}}",
     ),
     (
-        "tenantid",
-        "default_identity",
-        "client, tenant and credential stand inside of an identity: {\"identities\": {\"app\": {…}}}",
-    ),
-    (
-        "credential",
-        "default_identity",
-        "client, tenant and credential stand inside of an identity: {\"identities\": {\"app\": {…}}}",
-    ),
-    (
-        "azuread",
+        &["azuread"],
         "default_identity",
         "this is a section of Microsoft.Identity.Web's settings, and no configuration of edgepass: {\"identities\": {\"app\": {\"tenant_id\": …, \"client_id\": …, \"credential\": {…}}}}",
     ),
@@ -203,8 +164,9 @@ pub(super) fn foreign(name: &str, known: &[&str]) -> Option<&'static str> {
         return None;
     }
     let name = plain(name);
-    let mut found = FOREIGN.iter().filter(|(foreign, place, _)| {
-        (place.is_empty() || known.contains(place)) && name.iter().copied().eq(foreign.chars())
+    let is_named = |foreign: &&str| name.iter().copied().eq(foreign.chars());
+    let mut found = FOREIGN.iter().filter(|(names, place, _)| {
+        (place.is_empty() || known.contains(place)) && names.iter().any(is_named)
     });
     found.next().map(|(.., hint)| *hint)
 }
