@@ -289,18 +289,8 @@ impl<'a> Reader<'a> {
                     Some(instance) => Url::of_instance(instance)?,
                     None => Url::public(self.settings.missing(&format!("{section}:Instance"))),
                 };
-                let domain = get("Domain").filter(|_| policy.is_some());
-                let tenant = match domain.or(tenant) {
-                    Some(tenant) => tenant,
-                    None => self.required(&format!("{section}:TenantId"))?,
-                };
-                let place = Place {
-                    url,
-                    tenant: tenant.text().to_owned(),
-                    tenant_from: tenant.from.clone(),
-                    policy: policy.map(|policy| policy.text().to_owned()),
-                };
-                if place.lacks_policy() {
+                // with a policy the tenant is that of the domain
+                if policy.is_none() && url.is_b2c() {
                     let setting = format!("{section}:SignUpSignInPolicyId");
                     return Err(ConfigError::new(
                         self.settings.missing(&setting),
@@ -308,7 +298,17 @@ impl<'a> Reader<'a> {
                     )
                     .hint("set it to the user flow or custom policy, such as B2C_1_signin"));
                 }
-                place
+                let domain = get("Domain").filter(|_| policy.is_some());
+                let tenant = match domain.or(tenant) {
+                    Some(tenant) => tenant,
+                    None => self.required(&format!("{section}:TenantId"))?,
+                };
+                Place {
+                    url,
+                    tenant: tenant.text().to_owned(),
+                    tenant_from: tenant.from.clone(),
+                    policy: policy.map(|policy| policy.text().to_owned()),
+                }
             }
         };
         let mut meta = META_TENANTS.iter();

@@ -9,13 +9,18 @@ use crate::arguments::{ConvertArguments, ConvertFormat};
 use crate::failure::{Failure, Warnings};
 use crate::output;
 
-/// Prints the document in another form. Whether it makes sense is for `check` to say.
+/// Prints the document in another form. Whether it makes sense is for `check` to say, but for a file of another program.
 pub(crate) fn convert(
     arguments: &ConvertArguments,
     warnings: &mut Warnings,
 ) -> Result<(), Failure> {
     let source = arguments.config.or_file(arguments.file.as_ref());
     let document = required(&source)?;
+    // what another program reads would come out as it is, and be taken for a configuration
+    let is_none = Config::load(Some(&document.text), &document.environment()).is_err();
+    if let Some(other) = document.mistaken().filter(|_| is_none) {
+        return Err(Failure::Mistakes(vec![other]));
+    }
     warnings.add(document.notes());
     warnings.add(&document.held_apart());
     let yaml = match arguments.format {

@@ -138,6 +138,7 @@ fn a_file_of_another_kind_is_called_what_it_is() {
         let path = path.to_str().unwrap();
         for arguments in [
             &["config", "check", option, path][..],
+            &["config", "convert", option, path],
             &["token", "--error-format", "text", option, path],
         ] {
             let output = edgepass(&lab, arguments);

@@ -38,6 +38,11 @@ pub(super) struct Url {
 }
 
 impl Url {
+    /// Whether it is a host of Azure AD B2C's own.
+    pub(super) fn is_b2c(&self) -> bool {
+        self.authority.ends_with(B2C)
+    }
+
     /// `path` is what has to be behind the host, for people.
     pub(super) fn of(setting: &Setting, path: &str) -> Result<Self, ConfigError> {
         let text = setting.text();
@@ -179,7 +184,7 @@ impl Place {
     /// Whether it is Azure AD B2C, which issues tokens by a user flow alone, and none is named. Under a domain of somebody's own
     /// it cannot be told from Entra ID.
     pub(super) fn lacks_policy(&self) -> bool {
-        self.policy.is_none() && self.url.authority.ends_with(B2C)
+        self.policy.is_none() && self.url.is_b2c()
     }
 
     /// The fields of a client that say where it is asked.

@@ -62,6 +62,8 @@ pub(super) struct Lexer<'a> {
     indent: usize,
     /// The brackets that are open, and the line of each.
     open: Vec<(&'static str, usize)>,
+    /// How far in the blocks are that are open, the module's own first.
+    blocks: Vec<usize>,
     tokens: Vec<Token>,
 }
 
@@ -72,15 +74,24 @@ impl<'a> Lexer<'a> {
             line: 1,
             indent: 0,
             open: Vec::new(),
+            blocks: vec![0],
             tokens: Vec::new(),
         }
     }
 
     pub(super) fn tokens(mut self) -> Result<Vec<Token>, NotRead> {
+        self.no_conflict()?;
         self.begin_line();
         while let Some(next) = self.rest.chars().next() {
             if self.tokens.len() > MAX_TOKENS {
                 return Err(NotRead::at(self.line, "is longer than settings are"));
+            }
+            let begins = self
+                .tokens
+                .last()
+                .is_none_or(|last| last.kind == Kind::Newline);
+            if begins && !next.is_whitespace() && !matches!(next, '#' | '\\') {
+                self.begin_statement()?;
             }
             match next {
                 '\n' => {
@@ -89,6 +100,7 @@ impl<'a> Lexer<'a> {
                         self.push(Kind::Newline, self.line);
                     }
                     self.line += 1;
+                    self.no_conflict()?;
                     if self.open.is_empty() {
                         self.begin_line();
                     }
@@ -131,6 +143,57 @@ impl<'a> Lexer<'a> {
         }
         self.push(Kind::Newline, self.line);
         Ok(self.tokens)
+    }
+
+    /// That the line is none of those that git leaves where two versions have been merged and nobody has chosen: each side
+    /// would be read, and the last one count.
+    fn no_conflict(&self) -> Result<(), NotRead> {
+        let line = self.rest.lines().next().unwrap_or_default();
+        let mut marks = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"].iter();
+        let is_mark = marks.any(|mark| {
+            let rest = line.strip_prefix(mark);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        });
+        if is_mark {
+            return Err(NotRead {
+                line: self.line,
+                reason: "has a mark of git's for a conflict that is not resolved".to_owned(),
+                hint: "keep one of the two sides, and take the marks away".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// That a statement begins where one may, as Python has it: as far in as the block that is open, further in behind a `:`, or
+    /// as far as a block before it.
+    fn begin_statement(&mut self) -> Result<(), NotRead> {
+        let before = self.tokens.iter().rev();
+        let last = before
+            .skip_while(|token| token.kind == Kind::Newline)
+            .next();
+        let opens = last.is_some_and(|last| last.is(":"));
+        let is_open = |indent: usize| self.blocks.last().is_some_and(|open| *open >= indent);
+        if !is_open(self.indent) {
+            if !opens {
+                return Err(NotRead {
+                    line: self.line,
+                    reason: "begins further in than the line before it, which opens no block"
+                        .to_owned(),
+                    hint: "take the blanks before it away".to_owned(),
+                });
+            }
+            self.blocks.push(self.indent);
+            return Ok(());
+        }
+        self.blocks.retain(|open| *open <= self.indent);
+        if self.blocks.last() != Some(&self.indent) {
+            return Err(NotRead {
+                line: self.line,
+                reason: "begins where no line before it has begun".to_owned(),
+                hint: "begin it as far in as the block that it belongs to".to_owned(),
+            });
+        }
+        Ok(())
     }
 
     fn begin_line(&mut self) {

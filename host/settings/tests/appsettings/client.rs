@@ -144,6 +144,15 @@ fn authorities_are_as_microsofts_libraries_read_them() {
         ),
         (
             json!({
+                "Instance": "https://fabrikam.b2clogin.com", "TenantId": null, "Domain": "fabrikam.onmicrosoft.com",
+            }),
+            [
+                "AzureAd:SignUpSignInPolicyId (appsettings.json): is not set",
+                "set it to",
+            ],
+        ),
+        (
+            json!({
                 "Instance": null, "TenantId": null,
                 "Authority": "https://fabrikam.b2clogin.com/fabrikam.onmicrosoft.com/v2.0",
             }),

@@ -327,6 +327,38 @@ fn broken_modules_are_told_by_what_is_open() {
             "has a `[` that nothing closes",
             "write the `]`",
         ),
+        // what git leaves, in a bracket too
+        (
+            "<<<<<<< HEAD\nKEY = 'a'\n=======\nKEY = 'b'\n>>>>>>> b\n",
+            "FILE1",
+            "has a mark of git's for a conflict",
+            "keep one of the two sides",
+        ),
+        (
+            "KEY = 'k'\nB = [\n'x',\n=======\n'y',\n]\n",
+            "FILE4",
+            "has a mark of git's for a conflict",
+            "keep one of the two sides",
+        ),
+        // blocks
+        (
+            "KEY = 'a'\n B = 'b'\n",
+            "FILE2",
+            "begins further in than the line before it",
+            "take the blanks before it away",
+        ),
+        (
+            " KEY = 'a'\n",
+            "FILE1",
+            "begins further in than the line before it",
+            "take the blanks before it away",
+        ),
+        (
+            "if A:\n    B = 1\n  KEY = 'k'\n",
+            "FILE3",
+            "begins where no line before it has begun",
+            "as far in as the block",
+        ),
         // strings
         (
             "A = 1\nKEY = 'hunter2\nB = 1\n",
