@@ -167,10 +167,8 @@ impl<'a> Lexer<'a> {
     /// That a statement begins where one may, as Python has it: as far in as the block that is open, further in behind a `:`, or
     /// as far as a block before it.
     fn begin_statement(&mut self) -> Result<(), NotRead> {
-        let before = self.tokens.iter().rev();
-        let last = before
-            .skip_while(|token| token.kind == Kind::Newline)
-            .next();
+        let mut before = self.tokens.iter().rev();
+        let last = before.find(|token| token.kind != Kind::Newline);
         let opens = last.is_some_and(|last| last.is(":"));
         let is_open = |indent: usize| self.blocks.last().is_some_and(|open| *open >= indent);
         if !is_open(self.indent) {
