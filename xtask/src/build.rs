@@ -103,13 +103,18 @@ pub(crate) fn run() -> Result<()> {
 /// Everything, for a task that holds the lock.
 pub(crate) fn all() -> Result<()> {
     component()?;
-    commands(|name, cmd| step(&format!("building {name}"), || cmd.run()))
+    let build = |name: &str, cmd: Cmd| step(&format!("building {name}"), || cmd.run());
+    commands(COMMANDS, build)?;
+    commands(&[RUN], build)
 }
 
 /// What users get of programs, after [`component`]. Each is built by itself, as `cargo install` builds it: together they would
 /// have each other's features.
-pub(crate) fn commands(mut build: impl FnMut(&str, Cmd) -> Result<()>) -> Result<()> {
-    for command in COMMANDS.iter().chain([&RUN]) {
+pub(crate) fn commands(
+    programs: &[(&str, &str)],
+    build: impl Fn(&str, Cmd) -> Result<()>,
+) -> Result<()> {
+    for command in programs {
         let (_, name) = command;
         build(name, release(&[*command]))?;
         install(&released().join(name), &workspace::dist().join(name))?;

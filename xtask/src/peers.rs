@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 const GO_MODULE: &str = "v0.4.0";
 
 /// What the peers' tests and benchmarks are told about them.
+#[derive(Clone)]
 pub(crate) struct Peers {
     python: Option<PathBuf>,
     node: Option<PathBuf>,

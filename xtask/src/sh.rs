@@ -108,7 +108,7 @@ impl Cmd {
             timeout,
         } = self;
         let mut nice = Command::new("nice");
-        nice.args(["-n", "10"])
+        nice.args(["-n", "19"])
             .arg(inner.get_program())
             .args(inner.get_args());
         for (key, value) in inner.get_envs() {

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that CI runs but formatting, lints and docs.
 
+use crate::peers::Peers;
 use crate::programs::Programs;
 use crate::sh::{Cmd, step};
 use crate::suites::{self, Suite};
@@ -40,6 +41,17 @@ struct Run<'o> {
     options: &'o Options,
     programs: Option<Programs>,
     suites: Vec<Suite>,
+    peers: Option<Peers>,
+}
+
+impl Run<'_> {
+    /// What the tests compare with.
+    fn peers(&mut self) -> Result<Peers> {
+        match &self.peers {
+            Some(peers) => Ok(peers.clone()),
+            None => Ok(self.peers.insert(peers::ensure()?).clone()),
+        }
+    }
 }
 
 const STAGES: &[Stage] = &[
@@ -68,6 +80,11 @@ const STAGES: &[Stage] = &[
         },
     },
     Stage {
+        name: "peers",
+        about: "the SDKs, servers and runtimes that the tests compare with are installed",
+        run: |run| run.peers().map(|_| ()),
+    },
+    Stage {
         name: "xtask",
         about: "the tests of the build tasks themselves",
         run: |_| xtask(),
@@ -81,6 +98,16 @@ const STAGES: &[Stage] = &[
         name: "guests",
         about: "the tests of the components' own packages",
         run: |_| guests(),
+    },
+    Stage {
+        name: "tests",
+        about: "the end-to-end tests, with the Python and Node peers",
+        run: tests,
+    },
+    Stage {
+        name: "envoy",
+        about: "the filter's own tests, the example manifests, and the filter in the real Envoy",
+        run: |run| envoy(run.options),
     },
     Stage {
         name: "programs",
@@ -110,16 +137,6 @@ const STAGES: &[Stage] = &[
         name: "newcomers",
         about: "README's and docs/install.md's ways in, outside of this tree: cargo install, a git dependency, the release",
         run: |_| newcomers::check(),
-    },
-    Stage {
-        name: "tests",
-        about: "the end-to-end tests, with the Python and Node peers",
-        run: tests,
-    },
-    Stage {
-        name: "envoy",
-        about: "the filter's own tests, the example manifests, and the filter in the real Envoy",
-        run: |run| envoy(run.options),
     },
     Stage {
         name: "demo",
@@ -185,6 +202,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         options,
         programs: None,
         suites: Vec::new(),
+        peers: None,
     };
     for stage in chosen {
         let started = Instant::now();
@@ -238,17 +256,18 @@ fn xtask() -> Result<()> {
 const END_TO_END: &str = "edgepass-e2e";
 
 fn units(run: &mut Run<'_>) -> Result<()> {
+    let peers = run.peers()?;
     let options = run.options;
     if !options.rest.is_empty() {
         // in a whole run the stage `tests` takes them, with all packages
         return match &options.only {
-            Some(_) => cargo_test(build::native("test").args(&options.rest)),
+            Some(_) => cargo_test(peers.apply(build::native("test")).args(&options.rest)),
             None => Ok(()),
         };
     }
     let suites = suites(run)?.iter();
     suites::run(suites.filter(|suite| suite.package != END_TO_END), |cmd| {
-        cmd
+        peers.apply(cmd)
     })?;
     cargo_test(build::native("test").args(["--doc", "--no-fail-fast"]))
 }
@@ -285,7 +304,10 @@ fn guests() -> Result<()> {
 }
 
 fn tests(run: &mut Run<'_>) -> Result<()> {
-    let peers = peers::ensure()?;
+    let peers = run.peers()?;
+    if let Some(begun) = &mut run.programs {
+        begun.tested()?;
+    }
     template::build()?;
     step("building the program that runs applications", || {
         build::binaries(&[build::RUN.1]).run()
