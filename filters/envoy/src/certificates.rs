@@ -3,10 +3,9 @@
 //! it is the full one.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use edgepass_core::config::CertificateFiles;
 use edgepass_core::{
-    Algorithm, CertificateError, CertificateHandle, OpenedCertificate, SecretBytes, Table,
+    Algorithm, BASE64, CertificateError, CertificateHandle, OpenedCertificate, SecretBytes, Table,
 };
 
 use crate::host::{self, SignError};
@@ -104,32 +103,45 @@ impl Certificates {
         }
     }
 
+    /// Nothing, if the key is not one of these certificates'.
     fn open(
         &mut self,
-        name: String,
+        name: &str,
         certificate: &[u8],
         key: &[u8],
-    ) -> Result<OpenedCertificate, CertificateError> {
-        let unavailable = |what: &str| CertificateError::Unavailable(what.to_owned());
-        let certificate_chain = chain(certificate);
-        if certificate_chain.is_empty() {
+    ) -> Result<Option<OpenedCertificate>, CertificateError> {
+        let mut chain = chain(certificate).unwrap_or_default();
+        if chain.is_empty() {
             return Err(unavailable("its certificate_file has no PEM certificate"));
         }
-        let key = private_key(key).ok_or_else(|| {
+        let (key, body) = private_key(key).ok_or_else(|| {
             unavailable("neither private_key_file nor certificate_file has a private key in PEM")
         })?;
-        Ok(self.add(name, Some(SecretBytes::new(key)), certificate_chain))
+        let private = der(body).map(SecretBytes::new);
+        if let Some(public) = private.as_ref().and_then(|key| public_key(key.expose())) {
+            let Some(at) = chain.iter().position(|one| has(one, public)) else {
+                return Ok(None);
+            };
+            // whoever checks an assertion looks for the key's own in the first place
+            if let Some(first) = chain.get_mut(..=at) {
+                first.rotate_right(1);
+            }
+        }
+        Ok(Some(self.add(name.to_owned(), Some(key), chain)))
     }
 }
 
-/// The files of a certificate that is being opened. They are read one after the other, so the certificate is read once
-/// more at the end: if it is another one by then, certificate and key may not belong together.
+fn unavailable(what: &str) -> CertificateError {
+    CertificateError::Unavailable(what.to_owned())
+}
+
+/// The files of a certificate that is being opened. They are read one after the other and may be replaced in between, so
+/// they are read again where the key is another certificate's.
 #[derive(Debug)]
 pub(crate) struct Opening {
     name: String,
     files: CertificateFiles,
     certificate: Option<SecretBytes>,
-    key: Option<SecretBytes>,
     attempts: u32,
 }
 
@@ -145,7 +157,6 @@ impl Opening {
             name,
             files,
             certificate: None,
-            key: None,
             attempts: 0,
         }
     }
@@ -161,74 +172,81 @@ impl Opening {
         content: SecretBytes,
         certificates: &mut Certificates,
     ) -> Result<Step, CertificateError> {
-        let Some(key_file) = self.files.private_key_file.clone() else {
-            // both are in one file, which is replaced as one
-            return certificates
-                .open(self.name, content.expose(), content.expose())
-                .map(Step::Done);
+        // both may be in one file, which is replaced as one
+        let certificate = match (self.certificate.take(), &self.files.private_key_file) {
+            (Some(certificate), _) => Some(certificate),
+            (None, None) => None,
+            (None, Some(key_file)) => {
+                let key_file = key_file.clone();
+                self.certificate = Some(content);
+                return Ok(Step::Read(key_file, self));
+            }
         };
-        let certificate_file = self.files.certificate_file.clone();
-        match (self.certificate.take(), self.key.take()) {
-            (None, _) => {
-                self.certificate = Some(content);
-                Ok(Step::Read(key_file, self))
-            }
-            (certificate, None) => {
-                (self.certificate, self.key) = (certificate, Some(content));
-                Ok(Step::Read(certificate_file, self))
-            }
-            (Some(before), Some(key)) if before == content => certificates
-                .open(self.name, content.expose(), key.expose())
-                .map(Step::Done),
-            (Some(_), Some(_)) => {
-                self.attempts += 1;
-                if self.attempts >= MAX_ATTEMPTS {
-                    return Err(CertificateError::Other(
-                        "its files change while they are read".to_owned(),
-                    ));
-                }
-                self.certificate = Some(content);
-                Ok(Step::Read(key_file, self))
-            }
+        let of = certificate.as_ref().unwrap_or(&content);
+        if let Some(opened) = certificates.open(&self.name, of.expose(), content.expose())? {
+            return Ok(Step::Done(opened));
         }
+        self.attempts += 1;
+        if self.attempts >= MAX_ATTEMPTS {
+            return Err(unavailable(
+                "the private key does not belong to the certificate",
+            ));
+        }
+        Ok(Step::Read(self.files.certificate_file.clone(), self))
     }
+}
+
+/// What a certificate has of the public key that belongs to this private one, which is that key alone's: the modulus of RSA
+/// (RFC 8017 appendix A.1.2, the first long number), the point of P-256 (RFC 5915 section 3, at the end; it may be left out).
+fn public_key(der: &[u8]) -> Option<&[u8]> {
+    if let Some((rest, point)) = der.split_last_chunk::<{ 2 * P256_BYTES }>()
+        && rest.ends_with(&[3, 0x42, 0, 4])
+    {
+        return Some(point);
+    }
+    let at = der
+        .windows(5)
+        .position(|bytes| matches!(bytes, [2, 0x82, _, _, 0]))?;
+    let rest = der.get(at + 2..)?;
+    let (length, rest) = rest.split_first_chunk()?;
+    rest.get(1..usize::from(u16::from_be_bytes(*length)))
+}
+
+fn has(certificate: &[u8], public: &[u8]) -> bool {
+    certificate.windows(public.len()).any(|part| part == public)
+}
+
+/// What is in a PEM file: each label, and what it encloses. Nothing, if one of them does not end.
+fn frames(pem: &str) -> Option<Vec<(&str, &str)>> {
+    fn frame(rest: &str) -> Option<(&str, &str)> {
+        let (label, rest) = rest.split_once("-----")?;
+        Some((label, rest.split_once("-----END ")?.0))
+    }
+    pem.split("-----BEGIN ").skip(1).map(frame).collect()
+}
+
+/// What a frame encloses, DER.
+fn der(body: &str) -> Option<Vec<u8>> {
+    let body: String = body.split_ascii_whitespace().collect();
+    // it may be a key
+    BASE64.decode(SecretBytes::new(body).expose()).ok()
 }
 
 /// The certificates of a PEM file, DER, in its order.
-fn chain(pem: &[u8]) -> Vec<Vec<u8>> {
-    let text = String::from_utf8_lossy(pem);
-    let mut out = Vec::new();
-    for part in text.split("-----BEGIN CERTIFICATE-----").skip(1) {
-        let Some((body, _)) = part.split_once("-----END CERTIFICATE-----") else {
-            return Vec::new();
-        };
-        let body: String = body.split_ascii_whitespace().collect();
-        let Ok(der) = STANDARD.decode(body) else {
-            return Vec::new();
-        };
-        out.push(der);
-    }
-    out
+fn chain(pem: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let pem = String::from_utf8_lossy(pem);
+    let mut frames = frames(&pem)?;
+    frames.retain(|(label, _)| *label == "CERTIFICATE");
+    frames.into_iter().map(|(_, body)| der(body)).collect()
 }
 
-/// The first private key of a PEM file, with its frame.
-fn private_key(pem: &[u8]) -> Option<&[u8]> {
-    const END: &str = "PRIVATE KEY-----";
-    let text = std::str::from_utf8(pem).ok()?;
+/// The first private key of a PEM file: with its frame, and what that encloses.
+fn private_key(pem: &[u8]) -> Option<(SecretBytes, &str)> {
     // `PRIVATE KEY`, `RSA PRIVATE KEY`, `EC PRIVATE KEY`
-    let from = text
-        .match_indices("-----BEGIN ")
-        .map(|(at, _)| at)
-        .find(|at| {
-            let rest = text.get(*at..).unwrap_or_default();
-            rest.lines()
-                .next()
-                .is_some_and(|line| line.trim_end().ends_with(END))
-        })?;
-    let rest = text.get(from..)?;
-    let end = rest.find("-----END ")?;
-    let last = rest.get(end..)?.find(END)?;
-    rest.get(..end + last + END.len()).map(str::as_bytes)
+    let mut frames = frames(std::str::from_utf8(pem).ok()?)?.into_iter();
+    let (label, body) = frames.find(|(label, _)| label.ends_with("PRIVATE KEY"))?;
+    let framed = format!("-----BEGIN {label}-----{body}-----END {label}-----");
+    Some((SecretBytes::new(framed), body))
 }
 
 /// An ECDSA signature as JOSE wants it: both numbers in full length, where X9.62 has a DER sequence of two.
@@ -273,22 +291,137 @@ mod tests {
         SecretBytes::new(text)
     }
 
+    /// A frame of PEM around what is encoded.
+    fn framed(label: &str, der: &[u8]) -> String {
+        let body = BASE64.encode(der);
+        format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+    }
+
+    /// A modulus, or with 64 bytes a point, of which there is one for each number.
+    fn public(number: u8, length: usize) -> Vec<u8> {
+        (0..length)
+            .map(|at| {
+                number
+                    .wrapping_mul(31)
+                    .wrapping_add(u8::try_from(at % 251).unwrap())
+            })
+            .collect()
+    }
+
+    /// Where RFC 8017 appendix A.1.2 has the modulus: in a sequence of 2048 bits, behind the version.
+    fn rsa_key(modulus: &[u8]) -> Vec<u8> {
+        let mut der = vec![0x30, 0x82, 0x04, 0xa4, 2, 1, 0, 2, 0x82, 1, 1, 0];
+        der.extend_from_slice(modulus);
+        der.extend([2, 3, 1, 0, 1]);
+        der.extend([2, 0x82, 1, 0, 9].repeat(30));
+        der
+    }
+
+    /// RFC 5958: a version and an algorithm, and the key in a string.
+    fn pkcs8(key: &[u8]) -> Vec<u8> {
+        let mut der = vec![0x30, 0x82, 0x04, 0xbe, 2, 1, 0, 0x30, 13, 6, 9];
+        der.extend([
+            0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 1, 5, 0, 4, 0x82, 4, 0xa8,
+        ]);
+        der.extend_from_slice(key);
+        der
+    }
+
+    /// RFC 5915 section 3, for P-256, with or without its point.
+    fn ec_key(point: Option<&[u8]>) -> Vec<u8> {
+        let mut der = vec![0x30, 0x77, 2, 1, 1, 4, 32];
+        der.extend([0x5a; 32]);
+        if let Some(point) = point {
+            der.extend([0xa1, 0x44, 3, 0x42, 0, 4]);
+            der.extend_from_slice(point);
+        }
+        der
+    }
+
+    fn certificate(public: &[u8]) -> Vec<u8> {
+        [b"before", public, b"after"].concat()
+    }
+
     #[test]
     fn a_chain_is_all_certificates_in_order() {
         let pem = format!(
-            "{CERTIFICATE}{KEY}\n-----BEGIN CERTIFICATE-----\r\nBw\r\n==\r\n-----END CERTIFICATE-----"
+            "friendlyName: caf\u{e9}\n{CERTIFICATE}{KEY}\n-----BEGIN CERTIFICATE-----\r\nBw\r\n==\r\n-----END CERTIFICATE-----"
         );
-        assert_eq!(chain(pem.as_bytes()), [vec![1, 2, 3], vec![7]]);
-        assert!(chain(b"-----BEGIN CERTIFICATE-----\nAQID\n").is_empty());
-        assert!(chain(b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----").is_empty());
+        assert_eq!(chain(pem.as_bytes()), Some(vec![vec![1, 2, 3], vec![7]]));
+        assert_eq!(chain(b"nothing of the kind"), Some(Vec::new()));
+        for broken in [
+            "-----BEGIN CERTIFICATE-----\nAQID\n",
+            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----",
+        ] {
+            assert_eq!(chain(broken.as_bytes()), None, "{broken}");
+            let behind = format!("{CERTIFICATE}{broken}");
+            assert_eq!(chain(behind.as_bytes()), None, "{behind}");
+        }
     }
 
     #[test]
     fn the_key_is_found_among_certificates() {
         let pem = format!("{CERTIFICATE}{KEY}\n{CERTIFICATE}");
-        assert_eq!(private_key(pem.as_bytes()), Some(KEY.as_bytes()));
-        assert_eq!(private_key(CERTIFICATE.as_bytes()), None);
-        assert_eq!(private_key(b"-----BEGIN PRIVATE KEY-----\nBAUG"), None);
+        let (framed, body) = private_key(pem.as_bytes()).unwrap();
+        assert_eq!(framed.expose(), KEY.as_bytes());
+        assert_eq!(der(body), Some(vec![4, 5, 6]));
+        assert!(private_key(CERTIFICATE.as_bytes()).is_none());
+        assert!(private_key(b"-----BEGIN PRIVATE KEY-----\nBAUG").is_none());
+    }
+
+    #[test]
+    fn the_public_part_of_a_key_is_found_in_each_of_its_forms() {
+        let (modulus, large, point) = (public(1, 256), public(2, 512), public(3, 64));
+        let mut rsa_4096 = vec![0x30, 0x82, 0x09, 0x29, 2, 1, 0, 2, 0x82, 2, 1, 0];
+        rsa_4096.extend_from_slice(&large);
+        rsa_4096.extend([2, 3, 1, 0, 1]);
+        for (what, der, expected) in [
+            ("PKCS#1", rsa_key(&modulus), Some(&modulus)),
+            ("PKCS#8 of RSA", pkcs8(&rsa_key(&modulus)), Some(&modulus)),
+            ("4096 bits", rsa_4096, Some(&large)),
+            ("SEC1", ec_key(Some(&point)), Some(&point)),
+            (
+                "PKCS#8 of P-256",
+                pkcs8(&ec_key(Some(&point))),
+                Some(&point),
+            ),
+            ("without its point", ec_key(None), None),
+            ("cut short", rsa_key(&modulus)[..200].to_vec(), None),
+            ("nothing", Vec::new(), None),
+            ("a length of nothing", vec![2, 0x82, 0, 0, 0], None),
+        ] {
+            assert_eq!(public_key(&der), expected.map(Vec::as_slice), "{what}");
+        }
+    }
+
+    #[test]
+    fn the_keys_own_certificate_goes_first() {
+        let of = |number| certificate(&public(number, 256));
+        let key = framed("PRIVATE KEY", &pkcs8(&rsa_key(&public(1, 256))));
+        for (order, expected) in [
+            (vec![1], vec![1]),
+            (vec![1, 2, 3], vec![1, 2, 3]),
+            (vec![2, 1, 3], vec![1, 2, 3]),
+            (vec![3, 2, 1], vec![1, 3, 2]),
+        ] {
+            let pem: String = order
+                .iter()
+                .map(|number| framed("CERTIFICATE", &of(*number)))
+                .collect();
+            let mut certificates = Certificates::default();
+            let opened = certificates.open("k", pem.as_bytes(), key.as_bytes());
+            let expected: Vec<_> = expected.into_iter().map(of).collect();
+            assert_eq!(
+                opened.unwrap().unwrap().certificate_chain,
+                expected,
+                "{order:?}"
+            );
+            let strangers = framed("CERTIFICATE", &of(4));
+            assert!(matches!(
+                certificates.open("k", strangers.as_bytes(), key.as_bytes()),
+                Ok(None)
+            ));
+        }
     }
 
     #[test]
@@ -307,43 +440,95 @@ mod tests {
         assert_eq!(certificates.name(opened.handle), None);
     }
 
-    #[test]
-    fn two_files_are_read_until_they_stand_still() {
+    /// Reads files that are replaced meanwhile: what is asked for, and what it has by then.
+    fn reads(key: Option<&str>, asked: &[(&str, &str)]) -> Result<Step, CertificateError> {
         let mut certificates = Certificates::default();
-        let other = CERTIFICATE.replace("AQID", "AQIE");
-        let mut step = Opening::new("k".to_owned(), files(Some("/k")))
-            .read(bytes(CERTIFICATE), &mut certificates);
-        for (path, content) in [
-            ("/k", KEY),
-            // rotated in between: the key may be the old one
-            ("/c", other.as_str()),
-            ("/k", KEY),
-            ("/c", other.as_str()),
-        ] {
-            let Ok(Step::Read(asked, opening)) = step else {
-                panic!("{path} is read");
-            };
-            assert_eq!(asked, path);
-            step = opening.read(bytes(content), &mut certificates);
+        let mut opening = Opening::new("k".to_owned(), files(key));
+        let mut path = opening.path().to_owned();
+        let mut asked = asked.iter();
+        loop {
+            let (expected, content) = asked.next().unwrap_or_else(|| panic!("{path} is read"));
+            assert_eq!(path, *expected);
+            match opening.read(bytes(content), &mut certificates) {
+                Ok(Step::Read(next, rest)) => (path, opening) = (next, rest),
+                end => {
+                    assert_eq!(asked.len(), 0, "as often as needed");
+                    return end;
+                }
+            }
         }
-        let Ok(Step::Done(opened)) = step else {
-            panic!("it is open");
-        };
-        assert_eq!(opened.certificate_chain, [vec![1, 2, 4]]);
     }
 
     #[test]
-    fn files_that_never_stand_still_are_an_error() {
-        let mut certificates = Certificates::default();
-        let mut step =
-            Opening::new("k".to_owned(), files(Some("/k"))).read(bytes("0"), &mut certificates);
-        let mut reads = 0;
-        while let Ok(Step::Read(_, opening)) = step {
-            reads += 1;
-            step = opening.read(bytes(&reads.to_string()), &mut certificates);
+    fn files_are_read_until_the_key_is_the_certificates() {
+        let key = |number| framed("RSA PRIVATE KEY", &rsa_key(&public(number, 256)));
+        let der = |number| certificate(&public(number, 256));
+        let pem = |number| framed("CERTIFICATE", &der(number));
+        let (old_key, new_key, old, new) = (key(1), key(2), pem(1), pem(2));
+        let both = [old.as_str(), &new_key].concat();
+        for (what, key, asked, expected) in [
+            (
+                "they stand still",
+                Some("/k"),
+                vec![("/c", &old), ("/k", &old_key)],
+                1,
+            ),
+            (
+                "replaced in between",
+                Some("/k"),
+                vec![
+                    ("/c", &old),
+                    ("/k", &new_key),
+                    ("/c", &new),
+                    ("/k", &new_key),
+                ],
+                2,
+            ),
+            (
+                "the key goes first, and the certificate waits for its turn",
+                Some("/k"),
+                vec![
+                    ("/c", &old),
+                    ("/k", &new_key),
+                    ("/c", &old),
+                    ("/k", &new_key),
+                    ("/c", &new),
+                    ("/k", &new_key),
+                ],
+                2,
+            ),
+            (
+                "one file that is written piece by piece",
+                None,
+                vec![("/c", &both), ("/c", &[new.as_str(), &new_key].concat())],
+                2,
+            ),
+        ] {
+            match reads(
+                key,
+                &asked
+                    .iter()
+                    .map(|(path, content)| (*path, content.as_str()))
+                    .collect::<Vec<_>>(),
+            ) {
+                Ok(Step::Done(opened)) => {
+                    assert_eq!(opened.certificate_chain, [der(expected)], "{what}");
+                }
+                _ => panic!("{what}: it is open"),
+            }
         }
-        assert_eq!(reads, 6);
-        assert!(matches!(step, Err(CertificateError::Other(_))));
+        for (key, round) in [
+            (
+                Some("/k"),
+                vec![("/c", old.as_str()), ("/k", new_key.as_str())],
+            ),
+            (None, vec![("/c", both.as_str())]),
+        ] {
+            let Err(CertificateError::Unavailable(said)) = reads(key, &round.repeat(3)) else {
+                panic!("they do not belong together");
+            };
+            assert_eq!(said, "the private key does not belong to the certificate");
+        }
     }
 
     #[test]

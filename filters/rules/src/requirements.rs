@@ -179,7 +179,11 @@ fn in_full(_: &str) -> &'static str {
     ANOTHER_MODULE
 }
 
-const ANOTHER_MODULE: &str = "load edgepass-envoy-full.wasm (`edgepass envoy-config --module full` is for that), or use federated_token_file";
+const ANOTHER_MODULE: &str = if cfg!(target_family = "wasm") {
+    "load edgepass-envoy-full.wasm, or use federated_token_file"
+} else {
+    "load edgepass-envoy-full.wasm (`edgepass envoy-config --module full` is for that), or use federated_token_file"
+};
 
 const USE_A_FILE: &str = "use federated_token_file";
 

@@ -195,6 +195,13 @@ impl Question<'_> {
     }
 }
 
+/// What to do about a grant that the default module is without; it has no room for more of it.
+const THE_FULL_MODULE: &str = if cfg!(target_family = "wasm") {
+    "load edgepass-envoy-full.wasm"
+} else {
+    "load edgepass-envoy-full.wasm (`edgepass envoy-config --module full` is for that)"
+};
+
 /// The grant of a rule whose tokens are those of its callers.
 fn grant_of(
     place: &str,
@@ -205,7 +212,7 @@ fn grant_of(
         return Err(refusal(
             &format!("{place}.grant"),
             NOT_HERE,
-            "load edgepass-envoy-full.wasm (`edgepass envoy-config --module full` is for that)",
+            THE_FULL_MODULE,
         ));
     }
     let exchange = rule.token_exchange.clone();

@@ -1,8 +1,8 @@
 //! Claims challenges: what a resource server wants to see in the next token, and how it says so.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
+use crate::base64_standard::BASE64;
 use crate::json::Json;
 use crate::limits::MAX_CLAIMS_BYTES;
 use crate::text::{Needles, clean_json};
@@ -121,7 +121,7 @@ pub fn to_www_authenticate(claims: Option<&str>) -> String {
     match claims {
         Some(claims) => format!(
             "Bearer error=\"insufficient_claims\", claims=\"{}\"",
-            STANDARD.encode(claims)
+            BASE64.encode(claims)
         ),
         None => "Bearer error=\"interaction_required\"".to_owned(),
     }
@@ -156,7 +156,7 @@ fn decode(claims: &str) -> Result<String, Error> {
             other => other,
         })
         .collect();
-    let bytes = STANDARD_NO_PAD
+    let bytes = BASE64
         .decode(standard)
         .map_err(|_| invalid("claims are neither a JSON object nor base64 of one"))?;
     let text = String::from_utf8(bytes)
@@ -269,7 +269,7 @@ impl<'a> Scanner<'a> {
 
 #[cfg(test)]
 mod tests {
-    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
     use super::*;
 

@@ -36,6 +36,7 @@ pub mod recognise;
 mod aadsts;
 mod acquire;
 mod authorization_request;
+mod base64_standard;
 mod cache;
 #[cfg(feature = "every-credential")]
 mod capabilities;
@@ -67,6 +68,8 @@ mod time;
 mod token_store;
 
 pub use authorization_request::{AuthorizationOptions, AuthorizationRequest};
+#[doc(hidden)]
+pub use base64_standard::BASE64;
 pub use config::{Config, ConfigError, Environment};
 pub use credential::CredentialTrial;
 pub use effect::{

@@ -27,9 +27,9 @@ pub(crate) mod spellings;
 mod tests;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use crate::Secret;
+use crate::base64_standard::BASE64;
 use crate::limits::MAX_SERVER_TEXT_CHARS;
 use crate::secret::Zeroizing;
 
@@ -293,9 +293,11 @@ impl Letters {
         for (before, skip) in [(0, 0), (1, 2), (2, 3)] {
             let mut bytes = Zeroizing::new(vec![0; before]);
             bytes.extend_from_slice(text);
-            let mut encoded = Zeroizing::new(STANDARD_NO_PAD.encode(&*bytes));
+            // with padding, which goes, because the rest of the engine has those tables already
+            let mut encoded = Zeroizing::new(BASE64.encode(&*bytes));
             if text.len() < MIN_ANYWHERE_CHARS {
                 // too little of it would be left
+                encoded.truncate((bytes.len() * 8).div_ceil(6));
                 return self.add(&encoded);
             }
             encoded.truncate(bytes.len() * 8 / 6);

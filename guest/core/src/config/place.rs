@@ -277,10 +277,8 @@ impl<'a> Place<'a> {
                 )
             }
             #[cfg(not(feature = "every-credential"))]
-                Some(variable) if self.environment_only => ConfigError::new(variable, "is not set")
-                    .hint(format!(
-                        "set it, or name a configuration by EDGEPASS_CONFIG (in a component: EDGEPASS_CONFIG_JSON) that has {field}"
-                    )),
+            Some(variable) if self.environment_only => ConfigError::new(variable, "is not set")
+                .hint("set it, or write an identity in the configuration"),
                 Some(variable) => ConfigError::new(self.at(field), "is not set")
                     .hint(format!("set it, or {variable} in the environment")),
                 None => ConfigError::new(self.at(field), "is not set").hint(

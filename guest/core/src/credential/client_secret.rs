@@ -1,6 +1,7 @@
 //! A client secret (RFC 6749 section 2.3.1), in the form or in the `Authorization` header.
 
 use crate::Secret;
+use crate::base64_standard::BASE64;
 use crate::config::error::ConfigError;
 use crate::config::parse::{Choice, object};
 use crate::config::place::Place;
@@ -13,7 +14,6 @@ use crate::distinction::Distinction;
 use crate::flow::Io;
 use crate::secret::Zeroizing;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 /// A client secret, bytes. Entra's have 40 characters; what is longer than this is another kind of file.
 const MAX_CLIENT_SECRET_BYTES: usize = 4096;
@@ -158,7 +158,7 @@ fn basic(client_id: &str, secret: &Secret) -> Secret {
 
 fn pair(client_id: &str, secret: &str) -> Secret {
     let pair = Zeroizing::new(format!("{client_id}:{secret}"));
-    Secret::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
+    Secret::new(format!("Basic {}", BASE64.encode(pair.as_bytes())))
 }
 
 #[cfg(test)]
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn basic_encodes_each_part_first() {
         let value = basic("a:b", &Secret::new("p+w &%"));
-        let decoded = STANDARD
+        let decoded = BASE64
             .decode(value.expose().strip_prefix("Basic ").unwrap())
             .unwrap();
         assert_eq!(String::from_utf8(decoded).unwrap(), "a%3Ab:p%2Bw+%26%25");

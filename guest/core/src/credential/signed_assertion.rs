@@ -7,11 +7,12 @@
 use std::pin::Pin;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use crate::base64_standard::BASE64;
 use crate::config::error::{ConfigError, check};
 use crate::config::parse::Choice;
 use crate::config::place::Place;
@@ -322,7 +323,7 @@ impl SignedAssertion {
                 } else {
                     header.x5t_s256 = Some(x5t_s256(leaf));
                 }
-                let chain = opened.chain.iter().map(|der| STANDARD.encode(der));
+                let chain = opened.chain.iter().map(|der| BASE64.encode(der));
                 header.x5c = send_x5c.then(|| chain.collect());
             }
         }

@@ -86,6 +86,34 @@ fn certificate_and_key_may_be_in_one_file() {
 }
 
 #[test]
+fn the_certificate_of_the_key_is_the_one_that_is_named() {
+    let lab = Lab::start().unwrap();
+    let upstream = Upstream::start().unwrap();
+    let chain = lab.dir().join("identity/client.pem");
+    let another = fs::read_to_string(&chain).unwrap();
+    lab.emulator.rotate_certificate().unwrap();
+    let (own, expected) = (fs::read_to_string(&chain).unwrap(), certificate(&lab));
+    let credential =
+        json!({"certificate": {"name": "client", "algorithm": "RS256", "send_x5c": true}});
+    let setup = signing(&lab, &upstream, &credential, false);
+    fs::write(&chain, another.clone() + &own).unwrap();
+    let (envoy, answer) = start(&lab, &setup);
+    assert_eq!(answer.status, 200, "{answer:?}\n{}", envoy.log());
+    assert_eq!(presented(&lab.emulator.token_requests()[0]), expected);
+    drop(envoy);
+
+    // and where it is not there, nothing is signed
+    fs::write(&chain, another).unwrap();
+    let asked = lab.emulator.token_requests().len();
+    let envoy = lab.envoy(&setup, 2).unwrap();
+    class_is(&envoy, "credential-unavailable");
+    envoy
+        .until_logged("the private key does not belong to the certificate")
+        .unwrap();
+    assert_eq!(lab.emulator.token_requests().len(), asked);
+}
+
+#[test]
 fn on_a_bound_connection_the_assertion_is_of_the_same_certificate() {
     let lab = Lab::start().unwrap();
     let upstream = Upstream::start().unwrap();
