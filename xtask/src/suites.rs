@@ -19,7 +19,7 @@ pub(crate) struct Suite {
     /// Where that is, and where cargo would run it.
     folder: PathBuf,
     /// The source file, from there.
-    source: String,
+    pub(crate) source: String,
     program: PathBuf,
 }
 

@@ -118,6 +118,11 @@ const STAGES: &[Stage] = &[
         },
     },
     Stage {
+        name: "pages",
+        about: "what README and the other pages show: their commands and configurations",
+        run: pages,
+    },
+    Stage {
         name: "shipped",
         about: "what users get is small, and has no compiler in it",
         run: |_| {
@@ -323,10 +328,26 @@ fn tests(run: &mut Run<'_>) -> Result<()> {
                 .with_context(|| format!("cannot empty {}", workspace::shown(&folder)))?;
         }
     }
+    end_to_end(run, &peers, |source| source != PAGES)
+}
+
+/// The source file of the tests that do what the pages say, with all that users get.
+const PAGES: &str = "tests/docs.rs";
+
+fn pages(run: &mut Run<'_>) -> Result<()> {
+    if run.options.only.is_none() && !run.options.rest.is_empty() {
+        // the stage `tests` has had what was asked for
+        return Ok(());
+    }
+    let peers = run.peers()?;
+    end_to_end(run, &peers, |source| source == PAGES)
+}
+
+/// Runs the end-to-end tests of some source files.
+fn end_to_end(run: &mut Run<'_>, peers: &Peers, are: fn(&str) -> bool) -> Result<()> {
     let suites = suites(run)?.iter();
-    suites::run(suites.filter(|suite| suite.package == END_TO_END), |cmd| {
-        peers.apply(cmd)
-    })?;
+    let chosen = suites.filter(|suite| suite.package == END_TO_END && are(&suite.source));
+    suites::run(chosen, |cmd| peers.apply(cmd))?;
     step("searching what the tests printed for their secrets", || {
         Cmd::new(build::built().join("scan-secrets")).run()
     })
