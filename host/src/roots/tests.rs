@@ -1,7 +1,10 @@
+use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use edgepass_emulator::Emulator;
 
+#[cfg(all(unix, not(target_os = "macos")))]
+use super::system::load_from;
 use super::*;
 
 /// A folder of the test's own, and a certification authority.
