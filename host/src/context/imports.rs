@@ -28,7 +28,7 @@ impl Host {
         };
         match self.0.files.fetch(path.clone()).await {
             Ok(mut content) => Ok(std::mem::take(&mut *content)),
-            Err(FileError::NotFound) => Err(ReadError::NotFound),
+            Err(FileError::NotFound | FileError::DeadLink) => Err(ReadError::NotFound),
             Err(e @ FileError::Denied) => Err(ReadError::Denied(told(&e))),
             Err(e @ FileError::Foreign(_)) => {
                 log::warn!("token-file denied: {path:?}: {e}");

@@ -137,7 +137,10 @@ impl Bundle {
 
     /// The files of a folder; what else there is (links to nothing, pipes, read-me files) is passed over.
     pub(super) fn add_folder(&mut self, folder: &Path) -> Result<(), FileError> {
-        for entry in fs::read_dir(folder).map_err(FileError::from)?.flatten() {
+        for entry in fs::read_dir(folder)
+            .map_err(|e| FileError::of(folder, e))?
+            .flatten()
+        {
             if let Ok(pem) = files::read_bounded(&entry.path(), limits::CA_FILE_BYTES) {
                 self.add_pem(&pem);
             }
