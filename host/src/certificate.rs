@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 
 use self::issued::Issued;
 use self::key_vault::{KeyVault, Remote};
-use self::pair::{Given, Life, Pair, SigningKey};
+use self::pair::{Given, Pair, SigningKey, Validity};
 pub(crate) use self::pair::{LoadError, SignError};
 #[cfg(unix)]
 use self::svid::Workload;
@@ -141,8 +141,8 @@ impl CertificateSource {
         let by_variable = || {
             let name = files.password_env.as_ref()?;
             Some(Password(match environment.get(name) {
-                Some(value) => Place::Value(Secret::new(value)),
-                None => Place::Unset,
+                Some(value) => PasswordSource::Value(Secret::new(value)),
+                None => PasswordSource::Unset,
             }))
         };
         let by_file = files.password_file.as_ref().map(Password::file);
@@ -199,10 +199,10 @@ impl CertificateSource {
 
 /// The password of a key or of a PKCS#12 file.
 #[derive(Clone, Debug)]
-pub struct Password(Place);
+pub struct Password(PasswordSource);
 
 #[derive(Clone, Debug)]
-enum Place {
+enum PasswordSource {
     File(PathBuf),
     Value(Secret),
     /// A variable that is not set.
@@ -212,29 +212,29 @@ enum Place {
 impl Password {
     /// In a file, which is read again when it changes. Line ends at its end are no part of it.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Place::File(path.into()))
+        Self(PasswordSource::File(path.into()))
     }
 
     /// This one.
     pub fn value(password: impl Into<Secret>) -> Self {
-        Self(Place::Value(password.into()))
+        Self(PasswordSource::Value(password.into()))
     }
 
     fn path(&self) -> Option<&Path> {
         match &self.0 {
-            Place::File(path) => Some(path),
-            Place::Value(_) | Place::Unset => None,
+            PasswordSource::File(path) => Some(path),
+            PasswordSource::Value(_) | PasswordSource::Unset => None,
         }
     }
 
     fn read(&self) -> Result<Secret, LoadError> {
         match &self.0 {
-            Place::Value(password) => Ok(password.clone()),
+            PasswordSource::Value(password) => Ok(password.clone()),
             // a password may stand where the variable's name belongs
-            Place::Unset => Err(LoadError::NoPassword {
+            PasswordSource::Unset => Err(LoadError::NoPassword {
                 reason: "password_env names an environment variable that is not set; it takes the variable's name, not the password".to_owned(),
             }),
-            Place::File(path) => {
+            PasswordSource::File(path) => {
                 files::read_password(path).map_err(|reason| LoadError::NoPassword {
                     reason: format!(
                         "{} (password_file) cannot be read: {reason}",
@@ -542,7 +542,7 @@ pub(crate) struct Snapshot {
     public_key: Vec<u8>,
     certified: Option<Arc<CertifiedKey>>,
     signing: Option<SigningKey>,
-    life: Option<Life>,
+    validity: Option<Validity>,
     /// What of its files is not used.
     unused: Vec<String>,
     /// Its connections; they end with it.
@@ -567,7 +567,7 @@ impl Snapshot {
         }
         Self {
             name: name.to_owned(),
-            life: pair.chain.first().and_then(|leaf| Life::of(leaf)),
+            validity: pair.chain.first().and_then(|leaf| Validity::of(leaf)),
             unused: pair.unused,
             chain: pair.chain,
             public_key: pair.public_key,
@@ -628,13 +628,15 @@ impl Snapshot {
 
     /// Why no server will accept it now, if its dates say so. It is used all the same: the server's clock counts.
     pub(crate) fn over(&self) -> Option<String> {
-        let over = self.life?.over(since_epoch())?;
+        let over = self.validity?.over(since_epoch())?;
         Some(format!("certificate {} {over}", self.name))
     }
 
     /// What people should know of it: its dates, and what of its files is not used.
     pub(crate) fn doubts(&self) -> Vec<String> {
-        let ending = self.life.and_then(|life| life.ending(since_epoch()));
+        let ending = self
+            .validity
+            .and_then(|validity| validity.ending(since_epoch()));
         let ending = ending.map(|ending| format!("certificate {} {ending}", self.name));
         let unused = self.unused.iter();
         let unused = unused.map(|unused| format!("certificate {}: {unused}", self.name));

@@ -40,9 +40,9 @@ pub(crate) use p3::{add_standard_error_to_linker, add_to_linker};
 ///
 /// A cheap handle; clones reach the same.
 #[derive(Clone)]
-pub struct Host(Arc<Inner>);
+pub struct Host(Arc<HostParts>);
 
-pub(crate) struct Inner {
+pub(crate) struct HostParts {
     pub(crate) egress: Arc<Egress>,
     pub(crate) certificates: Certificates,
     /// What their keys may sign.
@@ -83,7 +83,7 @@ pub(crate) struct Inner {
     pub(crate) has_notices: bool,
 }
 
-impl Inner {
+impl HostParts {
     /// Whether a credential signs so.
     fn may_sign(&self, certificate: &str, algorithm: Algorithm) -> bool {
         self.signatures
@@ -99,7 +99,7 @@ impl Host {
         &self.0.environment
     }
 
-    pub(crate) fn new(inner: Inner) -> Self {
+    pub(crate) fn new(inner: HostParts) -> Self {
         Self(Arc::new(inner))
     }
 

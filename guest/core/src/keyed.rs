@@ -324,16 +324,16 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Lasting<K, V> {
 
 /// Slots by digest.
 #[derive(Default)]
-struct Index(HashTable<Place>);
+struct Index(HashTable<Position>);
 
 #[derive(Clone, Copy)]
-struct Place {
+struct Position {
     /// Half of the digest: with the key itself at hand it is enough, and takes half of the memory.
     digest: u32,
     slot: u32,
 }
 
-impl Place {
+impl Position {
     /// The table looks at the first seven bits and at the last ones.
     fn spread(&self) -> u64 {
         u64::from(self.digest) << 32 | u64::from(self.digest)
@@ -341,11 +341,11 @@ impl Place {
 }
 
 impl Index {
-    fn place(digest: u64, slot: u32) -> Place {
+    fn position(digest: u64, slot: u32) -> Position {
         // the low half: the cast is what halves it
         #[expect(clippy::cast_possible_truncation, reason = "half of it")]
         let digest = (digest ^ digest >> 32) as u32;
-        Place { digest, slot }
+        Position { digest, slot }
     }
 
     fn find(&self, digest: u64, fits: &dyn Fn(u32) -> bool) -> Option<u32> {
@@ -353,21 +353,22 @@ impl Index {
             // what an exchange asks is mostly whether there is something that is not there
             return None;
         }
-        let place = Self::place(digest, NONE);
-        let fits = |known: &Place| known.digest == place.digest && fits(known.slot);
-        self.0.find(place.spread(), fits).map(|known| known.slot)
+        let position = Self::position(digest, NONE);
+        let fits = |known: &Position| known.digest == position.digest && fits(known.slot);
+        self.0.find(position.spread(), fits).map(|known| known.slot)
     }
 
     fn add(&mut self, digest: u64, slot: u32) {
-        let place = Self::place(digest, slot);
-        self.0.insert_unique(place.spread(), place, Place::spread);
+        let position = Self::position(digest, slot);
+        self.0
+            .insert_unique(position.spread(), position, Position::spread);
     }
 
     fn remove(&mut self, digest: u64, slot: u32) {
-        let place = Self::place(digest, slot);
+        let position = Self::position(digest, slot);
         if let Ok(found) = self
             .0
-            .find_entry(place.spread(), |known| known.slot == slot)
+            .find_entry(position.spread(), |known| known.slot == slot)
         {
             found.remove();
         }
