@@ -24,7 +24,8 @@ use zeroize::Zeroizing;
 
 use super::issued::validity;
 use super::pair::{Given, LoadError, Pair, SignError};
-use super::{OpenError, Snapshot, decode};
+use super::source::decode;
+use super::{OpenError, Snapshot};
 use crate::egress::Egress;
 use crate::instance::OwnCalls;
 use crate::limits;
