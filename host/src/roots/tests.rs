@@ -228,7 +228,7 @@ fn blank_variables_are_unset_and_wrong_ones_are_named() {
     let nothing = nothing.as_os_str();
     for (one, other, says) in [
         (Some(missing), None, "SSL_CERT_FILE"),
-        (Some(folder), None, "not a regular file"),
+        (Some(folder), None, "it is a folder"),
         (Some(zero), None, "not a regular file"),
         (Some(text), None, "there is no certificate in it"),
         (None, Some(missing), "SSL_CERT_DIR"),

@@ -223,7 +223,7 @@ fn from_process_takes_what_the_command_takes() {
     let pipe = pipe.display().to_string();
     let said = play(Some(&pipe), &variables);
     assert!(
-        said.ends_with("it is not a regular file; name one"),
+        said.ends_with("it is a pipe; write what comes by it to a file, and name that"),
         "{said}"
     );
     let nobody = "http://127.0.0.1:1".to_owned();
