@@ -7,7 +7,7 @@ use edgepass_core::{ConfigError, Environment};
 use edgepass_settings::formats::{self, Format};
 use zeroize::Zeroizing;
 
-use crate::files::{FileError, read_bounded};
+use crate::files::read_bounded;
 use crate::limits;
 use crate::repeat::{NOT_REPEATED, NoPath, PATH_FOR_DOCUMENT, is_path, is_plain_path, no_path};
 
@@ -68,8 +68,8 @@ impl Document {
             .hint("write it as UTF-8")),
             Self::File(path) => {
                 let name = path.display().to_string();
-                let text = read(&path).map_err(|reason| {
-                    ConfigError::new("configuration", format!("{name} {reason}"))
+                let text = read(&path).map_err(|NoText { reason, hint }| {
+                    ConfigError::new("configuration", format!("{name} {reason}")).hint(hint)
                 })?;
                 formats::Document::read(&text, Format::of_path(&path), Some(&name))
             }
@@ -79,12 +79,12 @@ impl Document {
                     return Err(ConfigError::new(Environment::EDGEPASS_CONFIG, message).hint(hint));
                 }
                 let shown = path.to_str().filter(|text| is_plain_path(text));
-                let text = read(&path).map_err(|reason| {
+                let text = read(&path).map_err(|NoText { reason, hint }| {
                     let error = |name: &str| {
                         ConfigError::new(Environment::EDGEPASS_CONFIG, format!("{name} {reason}"))
                     };
                     match shown {
-                        Some(name) => error(name),
+                        Some(name) => error(name).hint(hint),
                         None => error("what it names").hint(NOT_REPEATED),
                     }
                 })?;
@@ -95,7 +95,11 @@ impl Document {
     }
 }
 
-/// What a configuration says, or why it is not text. The error continues its name.
+/// What a configuration says.
+///
+/// # Errors
+///
+/// Why it is not text in UTF-8. It continues the configuration's name.
 pub fn text(bytes: &[u8]) -> Result<&str, &'static str> {
     /// In text of mostly Latin letters every other byte is zero.
     fn is_utf16(bytes: &[u8]) -> bool {
@@ -122,8 +126,12 @@ pub fn text(bytes: &[u8]) -> Result<&str, &'static str> {
     std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text")
 }
 
-/// What the settings file of a .NET program says, or why it is not text: UTF-8, or UTF-16 that begins with its mark, which
-/// `StreamReader` of .NET reads as well. The error continues its name.
+/// What the settings file of a .NET program says: UTF-8, or UTF-16 that begins with its mark, which `StreamReader` of .NET reads
+/// as well.
+///
+/// # Errors
+///
+/// Why it is not text. It continues the file's name.
 pub fn dotnet_text(bytes: &[u8]) -> Result<Zeroizing<String>, &'static str> {
     let unit: fn([u8; 2]) -> u16 = match bytes {
         [0xff, 0xfe, ..] => u16::from_le_bytes,
@@ -146,25 +154,38 @@ pub fn dotnet_text(bytes: &[u8]) -> Result<Zeroizing<String>, &'static str> {
     }
 }
 
-/// The text of a file. The error continues its name.
-pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, String> {
+/// Why a file gave no text.
+pub(crate) struct NoText {
+    /// Continues its name.
+    pub(crate) reason: String,
+    /// What to do about it.
+    pub(crate) hint: &'static str,
+}
+
+/// The text of a file.
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, NoText> {
     let bytes = bytes_of(path)?;
-    let text = text(&bytes).map_err(|reason| format!("{reason}: write it as UTF-8"))?;
+    let text = text(&bytes).map_err(no_utf8)?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// The same of the settings file of a .NET program.
-pub(crate) fn read_dotnet(path: &Path) -> Result<Zeroizing<String>, String> {
-    dotnet_text(&bytes_of(path)?).map_err(|reason| format!("{reason}: write it as UTF-8"))
+pub(crate) fn read_dotnet(path: &Path) -> Result<Zeroizing<String>, NoText> {
+    dotnet_text(&bytes_of(path)?).map_err(no_utf8)
 }
 
-fn bytes_of(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    read_bounded(path, limits::CONFIG_BYTES).map_err(|error| match error {
-        FileError::TooLarge { limit } => {
-            format!("has more than {limit} bytes: is it the right file?")
-        }
-        error => format!("cannot be read: {error}"),
+fn bytes_of(path: &Path) -> Result<Zeroizing<Vec<u8>>, NoText> {
+    read_bounded(path, limits::CONFIG_BYTES).map_err(|error| NoText {
+        reason: format!("cannot be read: {error}"),
+        hint: error.fix(),
     })
+}
+
+fn no_utf8(reason: &str) -> NoText {
+    NoText {
+        reason: reason.to_owned(),
+        hint: "write it as UTF-8",
+    }
 }
 
 #[cfg(test)]

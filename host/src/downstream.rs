@@ -95,9 +95,9 @@ const CONFIGURED: &str = "http.rules";
 
 /// Puts tokens on requests, by rules. A cheap handle: clones share all.
 #[derive(Clone)]
-pub struct Downstream(Arc<Inner>);
+pub struct Downstream(Arc<DownstreamParts>);
 
-struct Inner {
+struct DownstreamParts {
     provider: Provider,
     rules: Vec<Rule>,
 }
@@ -162,7 +162,7 @@ impl Provider {
             rule.check_request(&place, self.host())?;
             Ok(rule)
         });
-        Ok(Downstream(Arc::new(Inner {
+        Ok(Downstream(Arc::new(DownstreamParts {
             rules: rules.collect::<Result<_, _>>()?,
             provider: self.clone(),
         })))

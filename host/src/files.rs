@@ -1,7 +1,6 @@
 //! Reading small files: opened once, checked on what was opened, never more than a bound.
 
-use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::SystemTime;
@@ -12,6 +11,8 @@ use zeroize::Zeroizing;
 
 use crate::limits;
 use crate::local::Mounts;
+
+pub use crate::unreadable::FileError;
 
 /// Reads a password. Line ends at its end are no part of it, nor is a byte order mark at its beginning. The error says why it
 /// cannot be read.
@@ -26,15 +27,34 @@ pub(crate) fn read_password(path: &Path) -> Result<Secret, String> {
 ///
 /// Symbolic links are followed: Kubernetes swaps the content of a volume by one. What is checked is the opened file
 /// and not the path, which may mean another file a moment later.
-pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    read_opened(open(path)?, limit)
+///
+/// # Errors
+///
+/// When it is none, larger than `limit` bytes, or not to be read.
+pub fn read_bounded(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    read_opened(&open(path)?, path, limit)
 }
 
-fn read_opened(file: File, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    let metadata = file.metadata().map_err(FileError::from)?;
-    if !metadata.is_file() {
-        return Err(FileError::NotAFile);
+/// What would keep a file from being read, however large it is. Nothing of it is read, and nobody is waited for who writes to
+/// a pipe.
+///
+/// # Errors
+///
+/// When it is no regular file, or not to be opened.
+pub fn check(path: &Path) -> Result<(), FileError> {
+    looked_at(&open(path)?, path).map(|_| ())
+}
+
+fn looked_at(file: &File, path: &Path) -> Result<Metadata, FileError> {
+    let metadata = file.metadata().map_err(|e| FileError::of(path, e))?;
+    match FileError::of_kind(metadata.file_type()) {
+        Some(error) => Err(error),
+        None => Ok(metadata),
     }
+}
+
+fn read_opened(file: &File, path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let metadata = looked_at(file, path)?;
     if metadata.len() > limit {
         return Err(FileError::TooLarge { limit });
     }
@@ -43,72 +63,12 @@ fn read_opened(file: File, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> 
     let mut content = Zeroizing::new(Vec::with_capacity(room.saturating_add(1)));
     file.take(limit + 1)
         .read_to_end(&mut content)
-        .map_err(FileError::from)?;
+        .map_err(|e| FileError::of(path, e))?;
     if content.len() as u64 > limit {
         return Err(FileError::TooLarge { limit });
     }
     Ok(content)
 }
-
-/// Why a file was not read.
-#[derive(Debug)]
-pub(crate) enum FileError {
-    /// Nothing there.
-    NotFound,
-    /// The operating system refuses.
-    Denied,
-    /// A folder, a pipe, a device.
-    NotAFile,
-    /// Somebody else may have put it there.
-    Foreign(&'static str),
-    /// More than that many bytes.
-    TooLarge { limit: u64 },
-    /// Anything else.
-    Io(io::Error),
-}
-
-impl FileError {
-    /// What to do about it.
-    pub(crate) fn fix(&self) -> &'static str {
-        match self {
-            Self::NotFound => {
-                "check the path: a relative one begins at the folder that the program runs in"
-            }
-            Self::Denied => {
-                "let the user that the program runs as read it, and look into the folders that it is in"
-            }
-            Self::NotAFile => "name a file: no folder, pipe or device",
-            Self::Foreign(_) => "see to it that nobody else may put files there",
-            Self::TooLarge { .. } => "name the file that is meant",
-            Self::Io(_) => "name a file that can be read",
-        }
-    }
-}
-
-impl From<io::Error> for FileError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::NotFound,
-            io::ErrorKind::PermissionDenied => Self::Denied,
-            _ => Self::Io(error),
-        }
-    }
-}
-
-impl fmt::Display for FileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotFound => f.write_str("there is no such file"),
-            Self::Denied => f.write_str("permission denied"),
-            Self::NotAFile => f.write_str("it is not a regular file; name one"),
-            Self::Foreign(reason) => f.write_str(reason),
-            Self::TooLarge { limit } => write!(f, "it is larger than {limit} bytes"),
-            Self::Io(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for FileError {}
 
 /// What tells a replaced file from the one before.
 #[derive(Debug, Eq, PartialEq)]
@@ -214,7 +174,7 @@ fn read_own(directory: &Path, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileErr
     /// Others may write.
     const OTHERS_WRITE: u32 = 0o002;
 
-    let folder = std::fs::symlink_metadata(directory)?;
+    let folder = std::fs::symlink_metadata(directory).map_err(|e| FileError::of(directory, e))?;
     if !folder.is_dir() {
         return Err(FileError::Foreign("its folder is a link, or none"));
     }
@@ -222,13 +182,13 @@ fn read_own(directory: &Path, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileErr
         return Err(FileError::Foreign("anybody may write to its folder"));
     }
     let file = open_without_link(path)?;
-    let owner = file.metadata()?.uid();
+    let owner = looked_at(&file, path)?.uid();
     if owner != 0 && owner != folder.uid() {
         return Err(FileError::Foreign(
             "its owner is neither that of its folder nor root",
         ));
     }
-    read_opened(file, limits::CHALLENGE_FILE_BYTES)
+    read_opened(&file, path, limits::CHALLENGE_FILE_BYTES)
 }
 
 /// The folder's own permissions are all that can be asked for here.
@@ -268,12 +228,12 @@ fn open_with(path: &Path, flags: rustix::fs::OFlags) -> Result<File, FileError> 
         .read(true)
         .custom_flags(flags.bits().cast_signed())
         .open(path)
-        .map_err(FileError::from)
+        .map_err(|e| FileError::of(path, e))
 }
 
 #[cfg(not(unix))]
 fn open(path: &Path) -> Result<File, FileError> {
-    File::open(path).map_err(FileError::from)
+    File::open(path).map_err(|e| FileError::of(path, e))
 }
 
 #[cfg(test)]
@@ -313,10 +273,7 @@ mod tests {
     #[test]
     fn what_is_no_file_is_refused() {
         let dir = Dir::new("kind");
-        assert!(matches!(
-            read_bounded(&dir.0, 100),
-            Err(FileError::NotAFile)
-        ));
+        assert!(matches!(read_bounded(&dir.0, 100), Err(FileError::Folder)));
         assert!(matches!(
             read_bounded(&dir.0.join("none"), 100),
             Err(FileError::NotFound)

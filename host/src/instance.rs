@@ -1,16 +1,16 @@
 //! The component's life: one instance in one store, driven by one task for as long as a handle lives. An instance that
 //! traps or does not yield ends alone, and a fresh one takes its place.
 
-use std::collections::BTreeMap;
+mod perform;
+mod waiting;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use edgepass_core::config::KeyVaultFile;
 use edgepass_core::{
     AccessToken, AuthorizationOptions, AuthorizationRequest, ClientAssertion, CredentialTrial,
-    Error, ErrorClass, GrantKind, IdentityStatus, Refresh, RejectionOutcome, Secret, TokenRequest,
-    printable,
+    Error, ErrorClass, GrantKind, IdentityStatus, RejectionOutcome, Secret, TokenRequest,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
@@ -18,8 +18,10 @@ use tokio::time::Instant;
 use wasmtime::component::Accessor;
 use wasmtime::{Engine, Store};
 
+use self::perform::perform;
+use self::waiting::{InFlight, Queue, Queues};
 use crate::address_space;
-use crate::bindings::{Provider as Exports, ProviderPre, types};
+use crate::bindings::{Provider as Exports, ProviderPre};
 use crate::context::{Context, Host};
 use crate::watchdog::Watchdog;
 use crate::{limits, watchdog};
@@ -282,124 +284,6 @@ fn transient(class: ErrorClass, message: String) -> Error {
     Error::new(class, message).retryable()
 }
 
-/// Calls inside the component. They survive its instance.
-#[derive(Clone, Default)]
-struct InFlight(Arc<Mutex<BTreeMap<u64, Job>>>);
-
-impl InFlight {
-    fn insert(&self, id: u64, job: Job) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, job);
-    }
-
-    fn complete(&self, id: u64, result: Result<Answer, Error>) {
-        let job = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id);
-        if let Some(mut job) = job {
-            job.answer(result.map_err(Failed::Component));
-        }
-    }
-
-    /// Tells those whose time is up, and says when it is up for the next.
-    fn expire(&self, now: Instant) -> Option<Instant> {
-        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut next: Option<Instant> = None;
-        for job in jobs.values_mut() {
-            if job.deadline <= now {
-                let error = no_answer();
-                let is_repeatable = job.call.is_repeatable();
-                job.fail(match is_repeatable {
-                    true => error,
-                    false => spent(ErrorClass::Timeout, error.to_string()),
-                });
-            } else if next.is_none_or(|next| job.deadline < next) {
-                next = Some(job.deadline);
-            }
-        }
-        next
-    }
-
-    /// How many of them are made for users.
-    fn of_users(&self) -> usize {
-        let jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.values().filter(|job| job.call.is_of_a_user()).count()
-    }
-
-    fn take(&self) -> Vec<Job> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-            .into_values()
-            .collect()
-    }
-}
-
-/// Calls that wait for the component, in the order of their deadlines.
-struct Queue {
-    jobs: mpsc::Receiver<Job>,
-    /// One that has been taken from the queue, which cannot be looked into otherwise. The next instance has it, if this one
-    /// has not come to it.
-    held: Option<Job>,
-}
-
-impl Queue {
-    fn new(jobs: mpsc::Receiver<Job>) -> Self {
-        Self { jobs, held: None }
-    }
-
-    /// The next call; `None` when all handles are gone. Nothing is lost when it is not waited for to the end.
-    async fn recv(&mut self) -> Option<Job> {
-        match self.held.take() {
-            Some(job) => Some(job),
-            None => self.jobs.recv().await,
-        }
-    }
-
-    /// The next call that waits, if there is one.
-    fn next(&mut self) -> Option<Job> {
-        self.held.take().or_else(|| self.jobs.try_recv().ok())
-    }
-
-    /// Tells those whose time is up while the queue is not moving.
-    fn expire(&mut self, now: Instant) {
-        while let Some(mut job) = self.next() {
-            if job.deadline > now {
-                self.held = Some(job);
-                return;
-            }
-            job.fail(no_answer());
-        }
-    }
-}
-
-/// The application's own calls, which go first, and those for its users. Before both go the host's, for which they may wait.
-struct Queues {
-    host: mpsc::Receiver<Job>,
-    own: Queue,
-    users: Queue,
-}
-
-impl Queues {
-    fn both(&mut self) -> [&mut Queue; 2] {
-        [&mut self.own, &mut self.users]
-    }
-
-    fn expire(&mut self, now: Instant) {
-        for queue in self.both() {
-            queue.expire(now);
-        }
-    }
-
-    /// When the time is up for the next of those that have been looked at.
-    fn next_deadline(&mut self) -> Option<Instant> {
-        let held = self.both().map(|queue| queue.held.as_ref());
-        held.into_iter().flatten().map(|job| job.deadline).min()
-    }
-}
-
 struct Supervisor {
     engine: Engine,
     component: ProviderPre<Context>,
@@ -508,13 +392,9 @@ async fn drive(
     again: u64,
 ) -> wasmtime::Result<()> {
     let start = |id: u64| async move {
-        let call = in_flight
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-            .map(|job| Arc::clone(&job.call));
-        let Some(call) = call else { return Ok(false) };
+        let Some(call) = in_flight.call(id) else {
+            return Ok(false);
+        };
         // a trap leaves the call where it is, for the next instance
         let result = perform(store, exports, &call).await?;
         let result = store.with(|mut store| store.get().host().in_words(result));
@@ -576,125 +456,6 @@ async fn sleep_until(deadline: Option<Instant>) {
     // all that are there have been told, and a call that comes has a whole deadline before it
     let deadline = deadline.unwrap_or_else(|| Instant::now() + limits::CALL_DEADLINE);
     tokio::time::sleep_until(deadline).await;
-}
-
-async fn perform(
-    store: &Accessor<Context>,
-    exports: &Exports,
-    call: &Call,
-) -> wasmtime::Result<Result<Answer, Error>> {
-    let provider = exports.edgepass_credentials_credential_provider();
-    Ok(match call {
-        Call::Token(request) => {
-            if let Some(token) = cached(store, exports, request).await? {
-                return Ok(Ok(Answer::Token(token)));
-            }
-            match request.clone().try_into() {
-                Ok(request) => {
-                    let answer = provider.call_get_token(store, request).await?;
-                    take_notice(store, exports).await?;
-                    answer
-                        .map(|token| Answer::Token(token.into()))
-                        .map_err(Into::into)
-                }
-                Err(e) => Err(e),
-            }
-        }
-        Call::Assertion { identity, audience } => provider
-            .call_get_client_assertion(store, identity.clone(), audience.clone())
-            .await?
-            .map(|assertion| Answer::Assertion(assertion.into()))
-            .map_err(Into::into),
-        Call::Trials { identity } => provider
-            .call_try_credentials(store, identity.clone())
-            .await?
-            .map(|trials| Answer::Trials(trials.into_iter().map(Into::into).collect()))
-            .map_err(Into::into),
-        Call::Authorization { identity, options } => provider
-            .call_authorization_url(store, identity.clone(), options.clone().into())
-            .await?
-            .map(|request| Answer::Authorization(request.into()))
-            .map_err(Into::into),
-        Call::Rejection {
-            request,
-            token_sha256,
-            www_authenticate,
-        } => match request.clone().try_into() {
-            Ok(request) => {
-                let rejection = types::Rejection {
-                    token_sha256: token_sha256.clone(),
-                    www_authenticate: www_authenticate.clone(),
-                };
-                provider
-                    .call_report_rejection(store, request, rejection)
-                    .await?
-                    .map(|outcome| Answer::Rejection(outcome.into()))
-                    .map_err(Into::into)
-            }
-            Err(e) => Err(e),
-        },
-        Call::Forget { identity } => Ok(Answer::Forgotten(
-            provider.call_drop_cached(store, identity.clone()).await?,
-        )),
-        Call::EndSession {
-            identity,
-            session_key,
-        } => {
-            let key = session_key.expose().to_owned();
-            let ended = provider.call_end_session(store, identity.clone(), key);
-            Ok(Answer::Ended(ended.await?))
-        }
-        Call::Status => {
-            let status = exports.edgepass_credentials_status();
-            let identities = status.call_identities(store).await?;
-            Ok(Answer::Status(
-                identities.into_iter().map(Into::into).collect(),
-            ))
-        }
-    })
-}
-
-/// Says in the log what has become of credentials that stand in for each other, and of what the token store has. It costs the
-/// same however many identities there are: the component tells what is new.
-async fn take_notice(store: &Accessor<Context>, exports: &Exports) -> wasmtime::Result<()> {
-    if !store.with(|mut store| store.get().host().has_notices()) {
-        return Ok(());
-    }
-    let status = exports.edgepass_credentials_status();
-    for _ in 0..limits::NOTICES_AT_ONCE {
-        let Some(notice) = status.call_next_notice(store).await? else {
-            break;
-        };
-        log::warn!("{}", printable(&notice, limits::NOTICE_CHARS));
-    }
-    Ok(())
-}
-
-/// What `get-token` would answer at once, by the plain function, which costs a third less: an asynchronous call is a task
-/// for the component and for wasmtime.
-///
-/// The provider gives nothing to a host that calls alone while there is more to do than to serve the token, a refresh
-/// above all. A component of another make need not know that, so a token whose refresh is due is not taken.
-async fn cached(
-    store: &Accessor<Context>,
-    exports: &Exports,
-    request: &TokenRequest,
-) -> wasmtime::Result<Option<AccessToken>> {
-    if request.refresh != Refresh::IfNeeded || request.claims.is_some() {
-        return Ok(None);
-    }
-    // what cannot be passed on is reported by the call that follows
-    let Ok(request) = request.clone().try_into() else {
-        return Ok(None);
-    };
-    let provider = exports.edgepass_credentials_credential_provider();
-    let token = provider.call_cached_token(store, request).await?;
-    let unix_s = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |now| now.as_secs());
-    Ok(token
-        .filter(|token| unix_s <= token.refresh_on)
-        .map(Into::into))
 }
 
 fn lost(cause: &str) -> Error {

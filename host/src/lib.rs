@@ -139,7 +139,8 @@ mod context;
 mod document;
 mod egress;
 mod executable;
-mod files;
+#[doc(hidden)]
+pub mod files;
 mod instance;
 mod local;
 mod named_files;
@@ -158,6 +159,7 @@ mod tls_failure;
 #[cfg(feature = "token-store")]
 mod token_store;
 mod tunnel;
+mod unreadable;
 mod verify;
 mod watchdog;
 mod words;

@@ -1,23 +1,27 @@
 //! The certification authorities (CA) that token endpoints' certificates are verified with.
 
-use std::collections::BTreeSet;
+mod bundle;
+mod error;
+mod system;
+
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use edgepass_core::ConfigError;
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
 use tokio::sync::Mutex;
 
-use crate::files::{self, FileError, Stamp};
+use self::bundle::{named, of_file, of_variables};
+use self::system::load_system;
+use crate::files::Stamp;
 use crate::limits;
 use crate::local::Mounts;
-use crate::pem::{self, Found};
 use crate::repeat::named as shown;
+
+pub(crate) use self::bundle::store;
+pub(crate) use self::error::RootsError;
 
 /// A PEM file that replaces the system's, as OpenSSL has it.
 const CERT_FILE: &str = "SSL_CERT_FILE";
@@ -329,288 +333,8 @@ impl Sources {
     }
 }
 
-/// These certificates alone.
-pub(crate) fn store(pem: &[u8]) -> Result<Arc<RootCertStore>, String> {
-    named(pem, "the given PEM", &mut Vec::new()).map(Arc::new)
-}
-
-fn of_variables(
-    file: Option<&Path>,
-    folders: &[PathBuf],
-    warnings: &mut Vec<String>,
-) -> Result<RootCertStore, RootsError> {
-    let mut bundle = Bundle::default();
-    let mut problems = Vec::new();
-    if let Some(file) = file
-        && let Err(problem) = bundle.add_file(file)
-    {
-        problems.push((CERT_FILE, format!("{}: {problem}", shown(file))));
-    }
-    for folder in folders {
-        if let Err(problem) = bundle.add_folder(folder) {
-            problems.push((CERT_DIR, format!("{}: {problem}", shown(folder))));
-        }
-    }
-    let names = if file.is_some() { CERT_FILE } else { CERT_DIR };
-    let (store, unusable) = bundle.finish();
-    if store.is_empty() {
-        let problem = problems.into_iter().next();
-        let problem = problem.unwrap_or_else(|| {
-            let places = file.into_iter().chain(folders.iter().map(PathBuf::as_path));
-            let places = places.map(shown).collect::<Vec<_>>().join(", ");
-            (names, format!("{places}: no certificate there can be used"))
-        });
-        let (variable, problem) = problem;
-        return Err(RootsError::Variable { variable, problem });
-    }
-    let problems = problems.into_iter();
-    warnings.extend(problems.map(|(variable, problem)| format!("{variable}: {problem}")));
-    warnings.extend(some_unusable(names, unusable));
-    Ok(store)
-}
-
-/// `setting` is what names it.
-fn of_file(
-    path: &Path,
-    setting: &'static str,
-    warnings: &mut Vec<String>,
-) -> Result<RootCertStore, RootsError> {
-    let pem = files::read_bounded(path, limits::CA_FILE_BYTES).map_err(|cause| {
-        RootsError::Unreadable {
-            path: path.to_owned(),
-            setting,
-            cause,
-        }
-    })?;
-    let place = format!("the CA file {}", shown(path));
-    named(&pem, &place, warnings).map_err(|reason| RootsError::Unusable {
-        path: path.to_owned(),
-        setting,
-        reason,
-    })
-}
-
-/// As the system's bundle is read: what can be used is, what cannot is counted.
-fn named(pem: &[u8], place: &str, warnings: &mut Vec<String>) -> Result<RootCertStore, String> {
-    let mut bundle = Bundle::default();
-    bundle.add_pem(pem);
-    let (store, unusable) = bundle.finish();
-    if store.is_empty() {
-        return Err(match (unusable, pem::found(pem)) {
-            (0, Some(Found { what, fix })) => {
-                format!("there is no certificate in it: it is {what}; {fix}")
-            }
-            (0, None) => "there is no certificate in it".to_owned(),
-            (1, _) => "the certificate in it cannot be used".to_owned(),
-            (count, _) => format!("none of the {count} certificates in it can be used"),
-        });
-    }
-    warnings.extend(some_unusable(place, unusable));
-    Ok(store)
-}
-
-/// Certificates that are gathered from files.
-#[derive(Default)]
-struct Bundle {
-    /// DER, each once: folders have several links to one file.
-    certificates: BTreeSet<Vec<u8>>,
-    /// Sections that are no certificate at all.
-    broken: usize,
-}
-
-impl Bundle {
-    fn add_pem(&mut self, pem: &[u8]) {
-        for certificate in pem::certificates(pem) {
-            match certificate {
-                Some(der) => {
-                    self.certificates.insert(der);
-                }
-                None => self.broken += 1,
-            }
-        }
-    }
-
-    fn add_file(&mut self, path: &Path) -> Result<(), String> {
-        let pem = files::read_bounded(path, limits::CA_FILE_BYTES).map_err(|e| e.to_string())?;
-        let before = self.certificates.len() + self.broken;
-        self.add_pem(&pem);
-        if self.certificates.len() + self.broken > before {
-            return Ok(());
-        }
-        Err(match pem::found(&pem) {
-            Some(Found { what, fix }) => {
-                format!("there is no certificate in it: it is {what}; {fix}")
-            }
-            None => "there is no certificate in it".to_owned(),
-        })
-    }
-
-    /// The files of a folder; what else there is (links to nothing, pipes, read-me files) is passed over.
-    fn add_folder(&mut self, folder: &Path) -> Result<(), FileError> {
-        for entry in fs::read_dir(folder).map_err(FileError::from)?.flatten() {
-            if let Ok(pem) = files::read_bounded(&entry.path(), limits::CA_FILE_BYTES) {
-                self.add_pem(&pem);
-            }
-        }
-        Ok(())
-    }
-
-    /// The store, and how many certificates are not in it because they cannot be used.
-    fn finish(self) -> (RootCertStore, usize) {
-        let mut store = RootCertStore::empty();
-        let (_, unusable) = store
-            .add_parsable_certificates(self.certificates.into_iter().map(CertificateDer::from));
-        (store, unusable + self.broken)
-    }
-}
-
-/// Why there are no certification authorities.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RootsError {
-    /// The file cannot be read.
-    #[error("{setting}: the CA file {} cannot be read: {cause}", shown(path))]
-    Unreadable {
-        path: PathBuf,
-        setting: &'static str,
-        cause: FileError,
-    },
-    /// It holds nothing that can be used.
-    #[error("{setting}: the CA file {} cannot be used: {reason}", shown(path))]
-    Unusable {
-        path: PathBuf,
-        setting: &'static str,
-        reason: String,
-    },
-    /// What the program gave holds nothing that can be used.
-    #[error("{reason}")]
-    Given { reason: String },
-    /// A variable names nothing that can be used.
-    #[error("{variable}: {problem}")]
-    Variable {
-        variable: &'static str,
-        problem: String,
-    },
-    /// The system has none.
-    #[error("no certification authorities: {reason}")]
-    System { reason: String },
-}
-
-impl RootsError {
-    /// The option, setting or variable that names what cannot be used, what is wrong with it, and what to do. `None` where
-    /// nobody has named anything.
-    pub(crate) fn named(&self) -> Option<ConfigError> {
-        const ANOTHER: &str = "name a PEM file with certificates of certification authorities";
-
-        let (setting, hint) = match self {
-            Self::Unreadable { setting, cause, .. } => (*setting, cause.fix()),
-            Self::Unusable { setting, .. } => (*setting, ANOTHER),
-            Self::Variable { variable, .. } if *variable == CERT_DIR => (
-                *variable,
-                "name folders with PEM files of certification authorities, or unset it for the system's",
-            ),
-            Self::Variable { variable, .. } => (
-                *variable,
-                "name a PEM file with certification authorities, or unset it for the system's",
-            ),
-            Self::Given { .. } | Self::System { .. } => return None,
-        };
-        let text = self.to_string();
-        let message = text.strip_prefix(setting).unwrap_or(&text);
-        let message = message.strip_prefix(": ").unwrap_or(message);
-        Some(ConfigError::new(setting, message).hint(hint))
-    }
-}
-
-fn some_unusable(place: &str, count: usize) -> Option<String> {
-    let certificates = if count == 1 {
-        "certificate"
-    } else {
-        "certificates"
-    };
-    (count > 0).then(|| {
-        format!("{place}: {count} {certificates} in it cannot be used, and the others are")
-    })
-}
-
 fn is_blank(value: &std::ffi::OsStr) -> bool {
     value.to_str().is_some_and(|text| text.trim().is_empty())
-}
-
-fn no_system_roots(problem: Option<String>) -> RootsError {
-    let reason = problem.map_or_else(
-        || {
-            "the system has none; install its CA certificates, or set host.ca_file or SSL_CERT_FILE"
-                .to_owned()
-        },
-        |problem| format!("{problem}; see host.ca_file, SSL_CERT_FILE and SSL_CERT_DIR"),
-    );
-    RootsError::System { reason }
-}
-
-/// Where OpenSSL and what is built on it find them.
-#[cfg(all(unix, not(target_os = "macos")))]
-fn load_system() -> Result<RootCertStore, RootsError> {
-    let system = openssl_probe::probe();
-    load_from(system.cert_file.as_deref(), &system.cert_dir)
-}
-
-/// The bundle alone, where it gives any: the folders hold the same certificates once more, each in a file of its own
-/// with several links to it, and reading those took a start longer than all the rest of it.
-#[cfg(all(unix, not(target_os = "macos")))]
-fn load_from(file: Option<&Path>, folders: &[PathBuf]) -> Result<RootCertStore, RootsError> {
-    let mut problem = None;
-    let mut warn = |place: &Path, cause: String| {
-        let text = format!("{}: {cause}", place.display());
-        log::warn!("certification authorities: {text}");
-        problem.get_or_insert(text);
-    };
-    if let Some(file) = file {
-        let mut bundle = Bundle::default();
-        match bundle.add_file(file) {
-            Ok(()) => {
-                let (store, unusable) = bundle.finish();
-                if !store.is_empty() {
-                    return Ok(loaded(store, unusable));
-                }
-                warn(file, "no certificate in it can be used".to_owned());
-            }
-            Err(cause) => warn(file, cause),
-        }
-    }
-    let mut bundle = Bundle::default();
-    for folder in folders {
-        if let Err(cause) = bundle.add_folder(folder) {
-            warn(folder, cause.to_string());
-        }
-    }
-    let (store, unusable) = bundle.finish();
-    if store.is_empty() {
-        return Err(no_system_roots(problem));
-    }
-    Ok(loaded(store, unusable))
-}
-
-/// The system has no files of them.
-#[cfg(not(all(unix, not(target_os = "macos"))))]
-fn load_system() -> Result<RootCertStore, RootsError> {
-    let system = rustls_native_certs::load_native_certs();
-    for error in &system.errors {
-        log::warn!("certification authorities: {error}");
-    }
-    let mut store = RootCertStore::empty();
-    let (_, unusable) = store.add_parsable_certificates(system.certs);
-    if store.is_empty() {
-        return Err(no_system_roots(
-            system.errors.first().map(ToString::to_string),
-        ));
-    }
-    Ok(loaded(store, unusable))
-}
-
-fn loaded(store: RootCertStore, unusable: usize) -> RootCertStore {
-    let usable = store.len();
-    log::debug!("{usable} certification authorities of the system, {unusable} that cannot be used");
-    store
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use edgepass_core::{ConfigError, Environment};
 use edgepass_settings::{File, Imported, Names, appsettings, formats, social_auth};
 use zeroize::Zeroizing;
 
-use crate::document::{self, Document};
+use crate::document::{self, Document, NoText};
 
 /// The settings file of a .NET program with Microsoft.Identity.Web, `appsettings.json`.
 #[derive(Clone, Debug)]
@@ -195,11 +195,12 @@ impl Loaded {
 
 fn with_file<T>(
     path: &Path,
-    read: fn(&Path) -> Result<Zeroizing<String>, String>,
+    read: fn(&Path) -> Result<Zeroizing<String>, NoText>,
     import: impl FnOnce(&File<'_>) -> Result<T, ConfigError>,
 ) -> Result<T, ConfigError> {
     let name = path.display().to_string();
-    let text = read(path).map_err(|reason| ConfigError::new(&name, reason))?;
+    let text =
+        read(path).map_err(|NoText { reason, hint }| ConfigError::new(&name, reason).hint(hint))?;
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     import(&File {
         text: &text,

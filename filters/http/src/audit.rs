@@ -24,7 +24,7 @@ thread_local! {
 
 /// What is written of a request, if anybody wants to know. One that has left with a token has its end written also where the
 /// application gives it up.
-pub(crate) struct Entry(Option<Box<Audited>>);
+pub(crate) struct Recording(Option<Box<Audited>>);
 
 struct Audited {
     settings: Rc<HttpSettings>,
@@ -39,7 +39,7 @@ struct Audited {
     is_pending: bool,
 }
 
-impl Entry {
+impl Recording {
     pub(crate) fn of(settings: &Rc<HttpSettings>, seen: &Seen<'_>) -> Self {
         if settings.audit_as.is_none() {
             return Self(None);
@@ -99,7 +99,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for Recording {
     fn drop(&mut self) {
         if let Some(request) = self.0.as_ref().filter(|request| request.is_pending) {
             wit_bindgen::spawn_local(write(request.line(audit::ABANDONED, None)));

@@ -8,7 +8,7 @@ use edgepass_core::{Error, ErrorClass};
 use edgepass_rules::http::HttpRule;
 use wit_bindgen::FutureWriter;
 
-use crate::audit::Entry;
+use crate::audit::Recording;
 use crate::bindings::wasi::http::client;
 use crate::bindings::wasi::http::types::{ErrorCode, Fields, Request, Response};
 use crate::bindings::wit_future;
@@ -57,17 +57,17 @@ pub(crate) async fn send(request: Request) -> Result<Response, ErrorCode> {
         Ok(Some(rule)) => rule,
         Ok(None) => return client::send(request).await,
         Err(error) => {
-            let entry = Entry::of(&settings, &seen);
-            entry.refused(None, error.class()).await;
+            let recording = Recording::of(&settings, &seen);
+            recording.refused(None, error.class()).await;
             return refuse(told(&error)).await;
         }
     };
-    let mut entry = Entry::of(&settings, &seen);
+    let mut recording = Recording::of(&settings, &seen);
     let head = seen.into_head();
     let (token, headers) = match authorized(&head, rule).await {
         Ok(authorized) => authorized,
         Err(error) => {
-            entry.refused(Some(rule), error.class()).await;
+            recording.refused(Some(rule), error.class()).await;
             return Err(told(&error));
         }
     };
@@ -83,13 +83,15 @@ pub(crate) async fn send(request: Request) -> Result<Response, ErrorCode> {
     let (first, sent) = match head.make(headers, content, trailers) {
         Ok(made) => made,
         Err(code) => {
-            entry.refused(Some(rule), ErrorClass::InvalidRequest).await;
+            recording
+                .refused(Some(rule), ErrorClass::InvalidRequest)
+                .await;
             return Err(code);
         }
     };
-    entry.with(rule, &token).await;
+    recording.with(rule, &token).await;
     let mut response = client::send(first).await;
-    entry.answered(&response).await;
+    recording.answered(&response).await;
     let mut sent = sent;
     if let Ok(answer) = &response
         && let Some(next) = next_token(answer, &token, rule, &kept).await
@@ -104,9 +106,9 @@ pub(crate) async fn send(request: Request) -> Result<Response, ErrorCode> {
             // nobody reads it on
             drop(response);
             sent = second_sent;
-            entry.with(rule, &next).await;
+            recording.with(rule, &next).await;
             response = client::send(second).await;
-            entry.answered(&response).await;
+            recording.answered(&response).await;
             // what comes is the answer; who asks next gets another token
             if let Ok(answer) = &response {
                 report(answer, &next);

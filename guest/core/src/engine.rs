@@ -155,6 +155,10 @@ impl Engine {
 
     /// Asks for the client assertion alone; `audience` replaces `aud` where the assertion is built here. A ticket for
     /// it never shares another's assertion: assertions are for one use.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such identity or it has no tenant, or [`MAX_ASSERTIONS`] are asked for already.
     pub fn request_assertion(
         &mut self,
         now: Now,
@@ -250,7 +254,12 @@ impl Engine {
         self.serve(now, request, |freshness| freshness == Freshness::Fresh)
     }
 
-    /// Takes a report that a resource refused a token. `www_authenticate` is the header that came with the refusal.
+    /// Takes a report that a resource refused a token. `token_sha256` is the digest of that one in lower-case hexadecimal digits,
+    /// and `www_authenticate` the header that came with the refusal.
+    ///
+    /// # Errors
+    ///
+    /// When no token could be asked for by that request, or the claims of the header are no JSON.
     pub fn report_rejection(
         &mut self,
         now: Now,

@@ -6,7 +6,7 @@ mod narrate;
 mod print;
 mod read;
 
-use edgepass::{Builder, Environment, Provider, process_environment};
+use edgepass::{Builder, Environment, Provider};
 use edgepass_settings::recognise::Kind;
 use edgepass_settings::{Imported, formats};
 use zeroize::Zeroizing;
@@ -43,24 +43,22 @@ impl Document {
         read::mistaken(&self.text, &self.name, Kind::Configuration)
     }
 
-    /// The environment that it is to be loaded with.
-    pub(crate) fn environment(&self) -> Environment {
-        let environment = process_environment();
+    /// The environment that it is to be loaded with, of a process with this one.
+    pub(crate) fn environment(&self, process: &Environment) -> Environment {
         match &self.imported {
-            Some(imported) => imported.environment(environment),
-            None => environment,
+            Some(imported) => imported.environment(process.clone()),
+            None => process.clone(),
         }
     }
 
     /// What the document itself does not hold: variables that it names and that nobody has set, because other settings have
     /// their values; and what of it no file for others should hold.
-    fn held_apart(&self) -> Vec<String> {
+    fn held_apart(&self, process: &Environment) -> Vec<String> {
         let Some(imported) = &self.imported else {
             return Vec::new();
         };
-        let environment = process_environment();
         let names = imported.variables();
-        let unset = names.filter(|name| environment.get(name).is_none());
+        let unset = names.filter(|name| process.get(name).is_none());
         let mut lines: Vec<String> = unset
             .map(|name| {
                 format!(
@@ -112,9 +110,9 @@ pub(crate) fn builder(document: Option<&Document>, environment: &Environment) ->
     }
 }
 
-/// The environment that a configuration, if there is one, is to be loaded with.
-pub(crate) fn environment(document: Option<&Document>) -> Environment {
-    document.map_or_else(process_environment, Document::environment)
+/// The environment that a configuration, if there is one, is to be loaded with, of a process with this one.
+pub(crate) fn environment(document: Option<&Document>, process: &Environment) -> Environment {
+    document.map_or_else(|| process.clone(), |document| document.environment(process))
 }
 
 /// Warnings for who has no working configuration: where nothing is written down, a variable that is not used may be the

@@ -12,7 +12,7 @@ mod volume;
 
 use std::path::{Path, PathBuf};
 
-use edgepass::Environment;
+use edgepass::{Environment, process_environment};
 
 use self::plan::{Given, Plan};
 pub(crate) use self::upstream::Upstream;
@@ -45,7 +45,8 @@ pub(crate) fn run(
     }
     let document = config::required(&source)?;
     warnings.add(document.notes());
-    let done = run_with(&document.text, &document.environment(), arguments, warnings);
+    let environment = document.environment(&process_environment());
+    let done = run_with(&document.text, &environment, arguments, warnings);
     done.map_err(|failure| config::located(failure, Some(&document)))
 }
 

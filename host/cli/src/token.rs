@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use edgepass::{
     Builder, Error, ErrorClass, ErrorDetail, Grant, Provider, Refresh, Secret, Token, TokenRequest,
+    process_environment,
 };
 use zeroize::Zeroizing;
 
@@ -109,9 +110,10 @@ impl<'a> Session<'a> {
         if let (true, Some(document)) = (self.takes_scopes_of_app, &document) {
             document.check_scopes_of_app()?;
         }
-        let environment = config::environment(document.as_ref());
+        let process = process_environment();
+        let environment = config::environment(document.as_ref(), &process);
         let about = About {
-            direct: config::narrate(document.as_ref(), &environment, self.identity),
+            direct: config::narrate(document.as_ref(), &process, &environment, self.identity),
             scopes_of_users: document
                 .as_ref()
                 .map_or_else(Vec::new, |document| document.scopes_of_users().to_vec()),

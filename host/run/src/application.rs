@@ -91,17 +91,8 @@ impl Application {
             ("--ca-file", &arguments.ca_file),
         ];
         for (option, path) in files {
-            // a pipe or a folder is none, and is not waited for
-            if let Some(path) = path.as_ref().filter(|path| !path.is_file()) {
-                let shown = read::shown(path);
-                let what = match path.exists() {
-                    true => "not a regular file",
-                    false => "not there",
-                };
-                let failure = Failure::setup(format!("{option}: {shown} is {what}"));
-                return Err(failure.hint(format!(
-                    "give the path of a file after {option}, from the current directory or absolute"
-                )));
+            if let Some(path) = path {
+                read::check(option, path)?;
             }
         }
         let mut builder = Builder::from_process().ca_option("--ca-file");

@@ -1,9 +1,9 @@
 //! Files that are named to the program.
 
-use std::fs;
-use std::io::{self, Read as _};
+use std::mem;
 use std::path::Path;
 
+use edgepass::files::{self, FileError};
 use edgepass::repeat::named;
 
 use crate::failure::Failure;
@@ -21,40 +21,18 @@ pub(crate) fn shown(path: &Path) -> String {
 
 /// All of it.
 pub(crate) fn whole(path: &Path) -> Result<Vec<u8>, Failure> {
+    let read = files::read_bounded(path, BYTES);
+    let mut bytes = read.map_err(|error| cannot("", path, &error))?;
+    // of a component nothing has to be wiped, and whoever reads a configuration wipes it
+    Ok(mem::take(&mut *bytes))
+}
+
+/// That an option names what can be read, before others open it.
+pub(crate) fn check(option: &str, path: &Path) -> Result<(), Failure> {
+    files::check(path).map_err(|error| cannot(&format!("{option}: "), path, &error))
+}
+
+fn cannot(named_by: &str, path: &Path, error: &FileError) -> Failure {
     let shown = shown(path);
-    let cannot = |error: io::Error| {
-        Failure::setup(format!("cannot read {shown}: {error}"))
-            .hint("name a file that is there and that this process may read")
-    };
-    // what is opened is what is looked at, and opening a pipe would wait for who writes to it
-    let mut options = fs::File::options();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    }
-    let file = options.open(path).map_err(cannot)?;
-    let metadata = file.metadata().map_err(cannot)?;
-    if !metadata.is_file() {
-        let failure = Failure::setup(format!("cannot read {shown}: it is not a regular file"));
-        return Err(failure.hint(match metadata.is_dir() {
-            true => "it is a folder: name a file that is in it",
-            false => "what comes by a pipe has to be written to a file before",
-        }));
-    }
-    // at once: growing would leave copies behind, and a configuration may have secrets
-    let length = metadata.len().min(BYTES);
-    let mut bytes = Vec::with_capacity(usize::try_from(length + 1).unwrap_or_default());
-    file.take(BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(cannot)?;
-    if bytes.len() as u64 > BYTES {
-        return Err(Failure::setup(format!(
-            "{shown} is larger than {} MiB",
-            BYTES / 1024 / 1024
-        ))
-        .hint("no component and no configuration is: name the right file"));
-    }
-    Ok(bytes)
+    Failure::setup(format!("{named_by}{shown} cannot be read: {error}")).hint(error.fix())
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use edgepass_core::{ConfigError, Environment};
 
 use self::api::{Api, scopes_of_app};
-use self::authority::{Client, Place, Url, no_other_cloud, of_authority};
+use self::authority::{Client, ClientAuthority, Url, no_other_cloud, of_authority};
 use crate::draft::{Draft, Node, Object, name_of, unset};
 use crate::layers::{Layers, Setting};
 use crate::names::Kind;
@@ -303,7 +303,7 @@ impl<'a> Reader<'a> {
                     Some(tenant) => tenant,
                     None => self.required(&format!("{section}:TenantId"))?,
                 };
-                Place {
+                ClientAuthority {
                     url,
                     tenant: tenant.text().to_owned(),
                     tenant_from: tenant.from.clone(),

@@ -175,7 +175,7 @@ impl Document {
             Places::Known(root, text) => (text, root.find(setting)),
             Places::OfJson => (&self.json, json::find(&self.json, setting)),
         };
-        offset.map(|offset| Place::of(text, offset).named(self.name.as_deref()))
+        offset.map(|offset| Position::of(text, offset).named(self.name.as_deref()))
     }
 
     /// The same error with its place, and with a hint where it is about what the format makes of a text. Of a text that is no
@@ -285,12 +285,12 @@ fn mistaken(text: &str, name: Option<&str>) -> Option<ConfigError> {
 
 /// A place in a text, both from 1; columns are characters.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Place {
+struct Position {
     line: usize,
     column: usize,
 }
 
-impl Place {
+impl Position {
     /// Of that byte.
     fn of(text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
@@ -311,10 +311,10 @@ impl Place {
 }
 
 /// The place at the end of what the parser of JSON says.
-fn said(message: &str) -> Option<Place> {
+fn said(message: &str) -> Option<Position> {
     let (_, place) = message.rsplit_once(" at line ")?;
     let (line, column) = place.split_once(" column ")?;
-    Some(Place {
+    Some(Position {
         line: line.parse().ok()?,
         column: column.parse().ok()?,
     })
@@ -345,7 +345,7 @@ impl Wrong {
 
     fn into_error(self, text: &str, name: Option<&str>) -> ConfigError {
         match (self.at, name) {
-            (Some(at), name) => self.error.at(Place::of(text, at).named(name)),
+            (Some(at), name) => self.error.at(Position::of(text, at).named(name)),
             (None, Some(name)) => self.error.at(printable(name, usize::MAX)),
             (None, None) => self.error,
         }

@@ -52,14 +52,19 @@ struct Kept {
 }
 
 impl Kept {
-    /// Half of what is left of its life when it comes, by the clock of this machine; where that says that it has ended, which
+    /// Half of what is left of its validity when it comes, by the clock of this machine; where that says that it has ended, which
     /// servers know better, half of the whole.
-    fn of(snapshot: Arc<Snapshot>, life: Life, wall: SystemTime, now: Instant) -> Self {
-        let whole = life
+    fn of(
+        snapshot: Arc<Snapshot>,
+        validity: IssuedValidity,
+        wall: SystemTime,
+        now: Instant,
+    ) -> Self {
+        let whole = validity
             .not_after
-            .duration_since(life.not_before)
+            .duration_since(validity.not_before)
             .unwrap_or_default();
-        let left = life.not_after.duration_since(wall).unwrap_or(whole);
+        let left = validity.not_after.duration_since(wall).unwrap_or(whole);
         Self {
             snapshot,
             renew: now + left / 2,
@@ -78,9 +83,9 @@ impl Kept {
     }
 }
 
-/// From when to when a certificate is good.
+/// From when to when a certificate that somebody issues is good, on the wall clock.
 #[derive(Clone, Copy)]
-pub(super) struct Life {
+pub(super) struct IssuedValidity {
     not_before: SystemTime,
     pub(super) not_after: SystemTime,
 }
@@ -182,12 +187,12 @@ impl Issued {
             .and_then(|text| STANDARD.decode(text).ok())
             .map(CertificateDer::from)
             .ok_or_else(|| self.odd("certificate"))?;
-        let life = life(&certificate).ok_or_else(|| self.odd("certificate"))?;
+        let validity = validity(&certificate).ok_or_else(|| self.odd("certificate"))?;
         let pair = Pair::of(&[certificate], &key, "the platform's answer", "the host");
         let pair = pair.map_err(|e| OpenError::Unavailable(e.to_string()))?;
         let snapshot = Snapshot::issued(&self.need.name, pair, issuance);
         let (wall, now) = (SystemTime::now(), Instant::now());
-        Ok(Kept::of(Arc::new(snapshot), life, wall, now))
+        Ok(Kept::of(Arc::new(snapshot), validity, wall, now))
     }
 
     /// One question to the metadata service, and the object that it answers with.
@@ -340,10 +345,10 @@ fn words(answer: &Value) -> String {
     printable(&said.join(": "), MAX_WORDS_CHARS)
 }
 
-pub(super) fn life(certificate: &[u8]) -> Option<Life> {
+pub(super) fn validity(certificate: &[u8]) -> Option<IssuedValidity> {
     let certificate = CertificateInner::<Raw>::from_der(certificate).ok()?;
     let validity = certificate.tbs_certificate().validity();
-    Some(Life {
+    Some(IssuedValidity {
         not_before: UNIX_EPOCH + validity.not_before.to_unix_duration(),
         not_after: UNIX_EPOCH + validity.not_after.to_unix_duration(),
     })
@@ -388,11 +393,11 @@ mod tests {
                 Ok(offset) => wall + seconds(offset),
                 Err(_) => wall - seconds(offset.unsigned_abs()),
             };
-            let life = Life {
+            let validity = IssuedValidity {
                 not_before: at(-before),
                 not_after: at(after),
             };
-            let kept = Kept::of(Arc::clone(&snapshot), life, wall, now);
+            let kept = Kept::of(Arc::clone(&snapshot), validity, wall, now);
             assert_eq!(kept.end, now + seconds(expected), "{before} {after}");
             let half = now + seconds(expected) / 2;
             assert!(!kept.is_due(half - seconds(1)) && kept.is_due(half));
@@ -402,11 +407,11 @@ mod tests {
     #[test]
     fn a_refused_one_is_replaced_once_in_a_while() {
         let (snapshot, now) = (snapshot(), Instant::now());
-        let life = Life {
+        let validity = IssuedValidity {
             not_before: SystemTime::now(),
             not_after: SystemTime::now() + Duration::from_secs(86_400),
         };
-        let mut kept = Kept::of(Arc::clone(&snapshot), life, SystemTime::now(), now);
+        let mut kept = Kept::of(Arc::clone(&snapshot), validity, SystemTime::now(), now);
         assert!(!kept.is_due(now));
         use wasmtime_wasi_http::Error as E;
         for (error, refuses) in [

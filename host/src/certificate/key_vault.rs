@@ -22,9 +22,10 @@ use serde_json::{Value, json};
 use wasmtime_wasi_http::{Error, RequestOptions};
 use zeroize::Zeroizing;
 
-use super::issued::life;
+use super::issued::validity;
 use super::pair::{Given, LoadError, Pair, SignError};
-use super::{OpenError, Snapshot, decode};
+use super::source::decode;
+use super::{OpenError, Snapshot};
 use crate::egress::Egress;
 use crate::instance::OwnCalls;
 use crate::limits;
@@ -81,8 +82,8 @@ impl Kept {
 
 /// Until the vault is asked for a new version: a while, or half of what is left of this one.
 fn poll(snapshot: &Snapshot) -> Duration {
-    let end = snapshot.chain.first().and_then(|leaf| life(leaf));
-    let left = end.and_then(|life| life.not_after.duration_since(SystemTime::now()).ok());
+    let end = snapshot.chain.first().and_then(|leaf| validity(leaf));
+    let left = end.and_then(|validity| validity.not_after.duration_since(SystemTime::now()).ok());
     let half = left.unwrap_or_default() / 2;
     half.clamp(limits::VAULT_POLL_LEAST, limits::VAULT_POLL)
 }

@@ -1,7 +1,7 @@
 //! A certificate chain and its private key: read from PEM or PKCS#12, checked against each other, used to sign.
 
 mod chain;
-mod life;
+mod validity;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -26,8 +26,8 @@ use crate::certificate::pkcs12::{self, Closed, Password};
 use crate::files::FileError;
 use crate::pem::{self, Found};
 
-use chain::{NotFound, entry, leaf_first};
-pub(super) use life::Life;
+use chain::{NotFound, chain_certificate, leaf_first};
+pub(super) use validity::Validity;
 
 /// A certificate chain and the key of its first certificate, or a key alone.
 pub(super) struct Pair {
@@ -124,7 +124,7 @@ impl Pair {
         der: CertificateDer<'static>,
         place: &str,
     ) -> Result<Self, LoadError> {
-        let read = entry(&der).map_err(|e| LoadError::Malformed {
+        let read = chain_certificate(&der).map_err(|e| LoadError::Malformed {
             place: place.to_owned(),
             reason: e.to_string(),
         })?;

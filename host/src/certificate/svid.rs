@@ -11,7 +11,7 @@ use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use super::issued::life;
+use super::issued::validity;
 use super::pair::Pair;
 use super::{OpenError, Snapshot};
 use crate::limits;
@@ -165,7 +165,7 @@ fn take_in(
     svid: &Svid,
 ) -> Result<Arc<Snapshot>, AssertionError> {
     let odd = |why: String| AssertionError::Other(format!("its X.509-SVID cannot be used: {why}"));
-    let leaf = svid.chain.first().map(AsRef::as_ref).and_then(life);
+    let leaf = svid.chain.first().map(AsRef::as_ref).and_then(validity);
     let leaf = leaf.ok_or_else(|| odd("it has no certificate".to_owned()))?;
     if let Some(id) = id
         && !svid.chain.first().is_some_and(|leaf| names(leaf, id))

@@ -21,14 +21,17 @@ impl Host {
                 "the configuration does not name this file".to_owned(),
             ));
         }
-        // whoever reads of it has to know where to put it right
+        // whoever reads of it has to know where to put it right, and how
         let told = |error: &FileError| match self.0.files.setting(&path) {
-            Some(setting) => format!("{error} ({})", self.0.words.say(setting)),
+            Some(setting) => {
+                let setting = self.0.words.say(setting);
+                format!("{error} ({setting}); {}", error.fix())
+            }
             None => error.to_string(),
         };
         match self.0.files.fetch(path.clone()).await {
             Ok(mut content) => Ok(std::mem::take(&mut *content)),
-            Err(FileError::NotFound) => Err(ReadError::NotFound),
+            Err(FileError::NotFound | FileError::DeadLink) => Err(ReadError::NotFound),
             Err(e @ FileError::Denied) => Err(ReadError::Denied(told(&e))),
             Err(e @ FileError::Foreign(_)) => {
                 log::warn!("token-file denied: {path:?}: {e}");

@@ -43,9 +43,9 @@ pub struct BoundTo(pub String);
 ///
 /// Those of hyper's client, and [`edgepass::Error`](crate::Error) of the class
 /// [`CredentialUnavailable`](ErrorClass::CredentialUnavailable) where the certificate is not there any more.
-pub struct Client<B>(Arc<Inner<B>>);
+pub struct Client<B>(Arc<ClientParts<B>>);
 
-struct Inner<B> {
+struct ClientParts<B> {
     host: Host,
     /// Addresses that it never connects to.
     shuns: Option<Shuns>,
@@ -63,7 +63,7 @@ struct Pool<B> {
 impl Provider {
     /// A client whose connections show the certificates that tokens are bound to.
     pub fn client<B>(&self) -> Client<B> {
-        Client(Arc::new(Inner {
+        Client(Arc::new(ClientParts {
             host: self.host().clone(),
             shuns: None,
             pools: Mutex::default(),
@@ -74,7 +74,7 @@ impl Provider {
 impl<B> Client<B> {
     /// One that connects to none of these addresses.
     pub(super) fn shunning(host: &Host, shuns: Shuns) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(ClientParts {
             host: host.clone(),
             shuns: Some(shuns),
             pools: Mutex::default(),
@@ -105,7 +105,7 @@ where
     }
 }
 
-impl<B> Inner<B>
+impl<B> ClientParts<B>
 where
     B: Body + Send + Unpin + 'static,
     B::Data: Send,

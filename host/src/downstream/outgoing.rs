@@ -43,10 +43,10 @@ use crate::limits;
 ///
 /// A cheap handle: clones share all.
 #[derive(Clone)]
-pub struct Outgoing(Arc<Inner>);
+pub struct Outgoing(Arc<OutgoingParts>);
 
 #[derive(Clone)]
-struct Inner {
+struct OutgoingParts {
     downstream: Downstream,
     client: Client<WasiBody>,
     reach: Reach,
@@ -58,7 +58,7 @@ struct Inner {
 impl Outgoing {
     /// By the rules, to the hosts that they name.
     pub fn new(downstream: &Downstream) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(OutgoingParts {
             client: client(downstream, &Reach::default()),
             downstream: downstream.clone(),
             reach: Reach::default(),
@@ -149,7 +149,7 @@ impl WasiHttpHooks for Outgoing {
     }
 }
 
-impl Inner {
+impl OutgoingParts {
     async fn send(
         &self,
         mut request: Request<Given>,

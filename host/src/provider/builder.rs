@@ -27,7 +27,7 @@ use crate::address_space;
 use crate::assertion::AssertionSource;
 use crate::bindings::ProviderPre;
 use crate::certificate::{CertificateSource, Certificates};
-use crate::context::{self, Host, Inner};
+use crate::context::{self, Host, HostParts};
 use crate::document::Document;
 use crate::egress::Egress;
 use crate::files::TokenFiles;
@@ -379,7 +379,7 @@ impl Builder {
                 Egress::new(to_vaults.collect(), roots).through(proxies)
             }
         };
-        Ok(Host::new(Inner {
+        Ok(Host::new(HostParts {
             egress: Arc::new(
                 Egress::new(connections, roots)
                     .with_servers(needs.servers)

@@ -1,7 +1,10 @@
+use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use edgepass_emulator::Emulator;
 
+#[cfg(all(unix, not(target_os = "macos")))]
+use super::system::load_from;
 use super::*;
 
 /// A folder of the test's own, and a certification authority.
@@ -225,7 +228,7 @@ fn blank_variables_are_unset_and_wrong_ones_are_named() {
     let nothing = nothing.as_os_str();
     for (one, other, says) in [
         (Some(missing), None, "SSL_CERT_FILE"),
-        (Some(folder), None, "not a regular file"),
+        (Some(folder), None, "it is a folder"),
         (Some(zero), None, "not a regular file"),
         (Some(text), None, "there is no certificate in it"),
         (None, Some(missing), "SSL_CERT_DIR"),

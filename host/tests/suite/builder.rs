@@ -38,22 +38,22 @@ async fn a_file_that_is_no_configuration_is_named_with_the_remedy() {
         (
             "missing.json",
             None,
-            "cannot be read: there is no such file",
+            "cannot be read: there is no such file; check the path",
         ),
         (
             "utf16.json",
             Some(utf_16),
-            "is UTF-16, and not UTF-8 text: write it as UTF-8",
+            "is UTF-16, and not UTF-8 text; write it as UTF-8",
         ),
         (
             "latin1.json",
             Some(b"{\"\xe9\":1}".to_vec()),
-            "is not UTF-8 text: write it as UTF-8",
+            "is not UTF-8 text; write it as UTF-8",
         ),
         (
             "large.json",
             Some(vec![b' '; (1 << 20) + 1]),
-            "has more than 1048576 bytes",
+            "cannot be read: it is larger than 1 MiB; name the file that is meant",
         ),
     ] {
         let path = lab.root().join(name);
@@ -223,7 +223,7 @@ fn from_process_takes_what_the_command_takes() {
     let pipe = pipe.display().to_string();
     let said = play(Some(&pipe), &variables);
     assert!(
-        said.ends_with("it is not a regular file; name one"),
+        said.ends_with("it is a pipe; write what comes by it to a file, and name that"),
         "{said}"
     );
     let nobody = "http://127.0.0.1:1".to_owned();

@@ -95,7 +95,7 @@ async fn token_files_that_cannot_be_used_are_named() {
         (lab.root().join("missing"), "no"),
         (lab.write("empty", "  \n"), "empty"),
         (lab.write("big", vec![b'x'; 80 << 10]), "larger"),
-        (lab.root().to_owned(), "regular file"),
+        (lab.root().to_owned(), "it is a folder"),
     ] {
         let credential = json!({ "federated_token_file": { "path": path } });
         let provider = lab.configured(&credential).build().await.unwrap();

@@ -186,7 +186,10 @@ fn what_cannot_be_composed_is_said_with_what_to_do() -> Result<()> {
         .to_string();
     let (no_rules, secret) = (no_rules.display().to_string(), secret.display().to_string());
     for (arguments, words) in [
-        (vec!["/nowhere.wasm"], vec!["cannot read /nowhere.wasm"]),
+        (
+            vec!["/nowhere.wasm"],
+            vec!["/nowhere.wasm cannot be read: there is no such file"],
+        ),
         (
             vec![&*text],
             vec!["neither a WebAssembly component nor a module"],
@@ -285,15 +288,15 @@ fn what_cannot_be_composed_is_said_with_what_to_do() -> Result<()> {
         ),
         (
             vec![&consumer, "--provider", "/nowhere"],
-            vec!["cannot read /nowhere"],
+            vec!["/nowhere cannot be read"],
         ),
         (
             vec![&*consumer, "--token-store=/nowhere"],
-            vec!["cannot read /nowhere"],
+            vec!["/nowhere cannot be read"],
         ),
         (
             vec![&consumer, "--token-store", "/nowhere"],
-            vec!["cannot read /nowhere"],
+            vec!["/nowhere cannot be read"],
         ),
         (
             vec![&consumer, "--token-store", &plain],

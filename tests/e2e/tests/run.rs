@@ -618,7 +618,7 @@ fn what_cannot_be_run_is_said_with_what_to_do() -> Result<()> {
     for (arguments, words) in [
         (
             vec!["run", "/nowhere.wasm"],
-            vec!["cannot read /nowhere.wasm"],
+            vec!["/nowhere.wasm cannot be read: there is no such file"],
         ),
         (vec!["run", &module], vec!["is a module", "component new"]),
         (vec!["run", &text], vec!["no WebAssembly"]),

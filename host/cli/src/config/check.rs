@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use edgepass::needs::FilePattern;
-use edgepass::{Config, ConfigError, CredentialRef, CredentialTrial, Environment};
+use edgepass::{
+    Config, ConfigError, CredentialRef, CredentialTrial, Environment, process_environment,
+};
 use edgepass_core::config::ENVIRONMENT_IDENTITY;
 use edgepass_rules::http::HttpSettings;
 
@@ -40,7 +42,8 @@ fn check_document(
     warnings: &mut Warnings,
 ) -> Result<(), Failure> {
     let json = document.map(|document| document.text.as_str());
-    let environment = environment(document);
+    let process = process_environment();
+    let environment = environment(document, &process);
     let config = match Config::load(json, &environment) {
         Ok(config) => config,
         Err(_) => {
@@ -59,7 +62,7 @@ fn check_document(
     {
         return Err(Failure::Mistakes(vec![explained(error, document)]));
     }
-    narrate(document, &environment, None);
+    narrate(document, &process, &environment, None);
     let unknown = unknown_certificates(&config);
     if !unknown.is_empty() {
         return Err(Failure::Mistakes(unknown));

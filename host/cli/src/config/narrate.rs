@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use edgepass::needs::FilePattern;
-use edgepass::{
-    Config, CredentialState, CredentialStatus, Environment, Provider, process_environment,
-};
+use edgepass::{Config, CredentialState, CredentialStatus, Environment, Provider};
 use edgepass_core::inspect_jwt;
 
 use super::Document;
@@ -104,9 +102,11 @@ pub(crate) fn authorities(option: Option<&Path>, json: Option<&str>) -> Option<S
 
 /// Says in the log which configuration, identity and files a command works with.
 ///
-/// Gives the identity's credential in words; nothing where nothing is logged.
+/// `process` has what is set, and `environment` what other settings give beside it. Gives the identity's credential in words;
+/// nothing where nothing is logged.
 pub(crate) fn narrate(
     document: Option<&Document>,
+    process: &Environment,
     environment: &Environment,
     identity: Option<&str>,
 ) -> String {
@@ -118,7 +118,6 @@ pub(crate) fn narrate(
         return String::new();
     };
     // what other settings hold is handed on by names of variables, which nobody has set
-    let process = process_environment();
     let variables: BTreeSet<String> = config
         .needs()
         .variables

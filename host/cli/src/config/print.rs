@@ -1,6 +1,6 @@
 //! `edgepass config convert` and `edgepass config schema`.
 
-use edgepass::Config;
+use edgepass::{Config, process_environment};
 use edgepass_settings::formats::{self, Format};
 use zeroize::Zeroizing;
 
@@ -17,12 +17,14 @@ pub(crate) fn convert(
     let source = arguments.config.or_file(arguments.file.as_ref());
     let document = required(&source)?;
     // what another program reads would come out as it is, and be taken for a configuration
-    let is_none = Config::load(Some(&document.text), &document.environment()).is_err();
+    let process = process_environment();
+    let environment = document.environment(&process);
+    let is_none = Config::load(Some(&document.text), &environment).is_err();
     if let Some(other) = document.mistaken().filter(|_| is_none) {
         return Err(Failure::Mistakes(vec![other]));
     }
     warnings.add(document.notes());
-    warnings.add(&document.held_apart());
+    warnings.add(&document.held_apart(&process));
     let yaml = match arguments.format {
         ConvertFormat::Json => None,
         ConvertFormat::Yaml => Some(as_yaml(&document.text)?),

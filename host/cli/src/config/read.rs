@@ -1,8 +1,9 @@
 //! Where the configuration comes from.
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
+use edgepass::files::FileError;
 use edgepass::limits::CONFIG_BYTES;
 use edgepass::repeat::{NOT_REPEATED, NoPath, PATH_FOR_DOCUMENT, is_path, is_plain_path, no_path};
 use edgepass::{Config, ConfigError, Environment, document_text, dotnet_text, process_environment};
@@ -95,7 +96,10 @@ pub(crate) fn required(arguments: &ConfigArguments) -> Result<Document, Failure>
         )
     })?;
     // what is wrong with the file as a whole is said here, where its name is known
-    match Config::load(Some(&document.text), &document.environment()) {
+    match Config::load(
+        Some(&document.text),
+        &document.environment(&process_environment()),
+    ) {
         Err(error) if error.setting == WHOLE => {
             Err(Failure::Mistakes(vec![explained(error, Some(&document))]))
         }
@@ -314,28 +318,17 @@ pub(crate) fn read_file(
             ),
         }
     };
-    let bytes = pipe::read(path, limit + 1, &watch::named(kind, path, setting))
-        .map_err(|e| cannot(&e, fix(&e)))?;
+    let unreadable = |error: &FileError| cannot(error, error.fix());
+    let bytes =
+        pipe::read(path, limit + 1, &watch::named(kind, path, setting)).map_err(|error| {
+            // the command alone waits for who writes to a pipe
+            match error.kind() == ErrorKind::TimedOut {
+                true => cannot(&error, "give a file, or have something write into the pipe"),
+                false => unreadable(&FileError::of(path, error)),
+            }
+        })?;
     if bytes.len() as u64 > limit {
-        let reason = format!("it is larger than {limit} bytes");
-        return Err(cannot(&reason, "give the path of the file that is meant"));
+        return Err(unreadable(&FileError::TooLarge { limit }));
     }
     Ok(bytes)
-}
-
-/// What to do about a file that cannot be read.
-fn fix(error: &std::io::Error) -> &'static str {
-    use std::io::ErrorKind;
-
-    match error.kind() {
-        ErrorKind::NotFound => {
-            "check the path: a relative one begins at the folder that the command runs in"
-        }
-        ErrorKind::PermissionDenied => {
-            "let the user that the command runs as read it, and look into the folders that it is in"
-        }
-        ErrorKind::IsADirectory | ErrorKind::NotADirectory => "give the path of a file",
-        ErrorKind::TimedOut => "give a file, or have something write into the pipe",
-        _ => "give the path of a file that can be read",
-    }
 }

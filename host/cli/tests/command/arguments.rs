@@ -185,7 +185,7 @@ fn what_people_type_by_habit_is_taken_or_answered() {
     for (arguments, says) in [
         (
             &["config", "check", "."][..],
-            "configuration . cannot be read: Is a directory",
+            "configuration . cannot be read: it is a folder",
         ),
         (
             &["config", "check", "~/edgepass.json"],

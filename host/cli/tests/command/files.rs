@@ -72,8 +72,8 @@ fn certification_authorities_that_cannot_be_read_are_named_by_their_variable() {
     let fifo = pipe(&lab, "ca.fifo");
     let folder = lab.root().to_path_buf();
     for (variable, value, says) in [
-        ("SSL_CERT_FILE", fifo.as_os_str(), "not a regular file"),
-        ("SSL_CERT_FILE", folder.as_os_str(), "not a regular file"),
+        ("SSL_CERT_FILE", fifo.as_os_str(), "it is a pipe"),
+        ("SSL_CERT_FILE", folder.as_os_str(), "it is a folder"),
         ("SSL_CERT_FILE", "/dev/zero".as_ref(), "not a regular file"),
         ("SSL_CERT_FILE", "/nowhere".as_ref(), "no such file"),
         ("SSL_CERT_DIR", "/nowhere".as_ref(), "no such file"),
@@ -387,11 +387,18 @@ fn a_file_that_cannot_be_read_is_named_with_what_names_it() {
     let missing = lab.root().join("missing");
     let inside = lab.write("a-file", "").join("inside");
     let folder = lab.root().to_path_buf();
+    let link = lab.root().join("a-link");
+    std::os::unix::fs::symlink("nothing", &link).unwrap();
     let fifo = pipe(&lab, "nobody-writes");
     for (path, reason, fix) in [
-        (&missing, "No such file", "check the path"),
-        (&inside, "Not a directory", "give the path of a file"),
-        (&folder, "Is a directory", "give the path of a file"),
+        (&missing, "there is no such file", "check the path"),
+        (&inside, "there is no such file", "check the path"),
+        (
+            &link,
+            "it is a link to a file that is not there",
+            "where the link leads",
+        ),
+        (&folder, "it is a folder", "name a file"),
         (&fifo, "it is a pipe", "have something write into the pipe"),
     ] {
         let path = path.to_str().unwrap();

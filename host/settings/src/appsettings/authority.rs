@@ -103,7 +103,7 @@ impl Url {
 }
 
 /// Where a client is asked for tokens, in Microsoft's terms.
-pub(super) struct Place {
+pub(super) struct ClientAuthority {
     pub(super) url: Url,
     pub(super) tenant: String,
     pub(super) tenant_from: String,
@@ -131,7 +131,7 @@ pub(super) fn no_other_cloud(instance: &Setting, section: &str) -> Result<(), Co
 }
 
 /// `https://host/tenant/v2.0`, `https://host/tenant/policy` of B2C, `https://tenant.ciamlogin.com`.
-pub(super) fn of_authority(setting: &Setting) -> Result<Place, ConfigError> {
+pub(super) fn of_authority(setting: &Setting) -> Result<ClientAuthority, ConfigError> {
     const CIAM: &str = ".ciamlogin.com";
 
     let mut url = Url::of(setting, TENANT)?;
@@ -172,7 +172,7 @@ pub(super) fn of_authority(setting: &Setting) -> Result<Place, ConfigError> {
             )),
         );
     }
-    Ok(Place {
+    Ok(ClientAuthority {
         url,
         tenant,
         tenant_from: from,
@@ -180,7 +180,7 @@ pub(super) fn of_authority(setting: &Setting) -> Result<Place, ConfigError> {
     })
 }
 
-impl Place {
+impl ClientAuthority {
     /// Whether it is Azure AD B2C, which issues tokens by a user flow alone, and none is named. Under a domain of somebody's own
     /// it cannot be told from Entra ID.
     pub(super) fn lacks_policy(&self) -> bool {

@@ -15,7 +15,7 @@ pub(super) enum NotFound {
 
 /// What a chain is sorted by; nothing of it if the certificate could not be read.
 #[derive(Default)]
-pub(super) struct Entry {
+pub(super) struct ChainCertificate {
     pub(super) der: Option<CertificateDer<'static>>,
     pub(super) subject: Name,
     /// As it is written.
@@ -39,7 +39,7 @@ impl Name {
     }
 }
 
-impl Entry {
+impl ChainCertificate {
     fn is_its_own_issuer(&self) -> bool {
         self.subject == self.issuer
     }
@@ -59,45 +59,47 @@ pub(super) fn leaf_first(
     public_key: &[u8],
 ) -> Result<(Vec<CertificateDer<'static>>, Vec<String>), NotFound> {
     let mut unreadable = None;
-    let mut entries: Vec<Entry> = Vec::with_capacity(chain.len());
+    let mut certificates: Vec<ChainCertificate> = Vec::with_capacity(chain.len());
     for der in chain {
-        let entry = entry(der).unwrap_or_else(|e| {
+        let certificate = chain_certificate(der).unwrap_or_else(|e| {
             unreadable.get_or_insert_with(|| e.to_string());
-            Entry::default()
+            ChainCertificate::default()
         });
-        entries.push(Entry {
+        certificates.push(ChainCertificate {
             der: Some(der.clone()),
-            ..entry
+            ..certificate
         });
     }
-    let Some(leaf) = entries.iter().position(|e| e.public_key == public_key) else {
+    let Some(leaf) = certificates.iter().position(|e| e.public_key == public_key) else {
         return Err(unreadable.map_or(NotFound::OtherKeys, NotFound::Unreadable));
     };
-    let mut last = entries.remove(leaf);
+    let mut last = certificates.remove(leaf);
     let mut sorted: Vec<_> = last.der.iter().cloned().collect();
     while !last.is_its_own_issuer() {
         // of two that fit alike the first
-        let rated = entries.iter().enumerate().rev();
-        let rated = rated.map(|(at, entry)| (last.issued_by(entry), at));
+        let rated = certificates.iter().enumerate().rev();
+        let rated = rated.map(|(at, certificate)| (last.issued_by(certificate), at));
         let Some((1.., at)) = rated.max_by_key(|(fit, _)| *fit) else {
             break;
         };
-        last = entries.remove(at);
+        last = certificates.remove(at);
         sorted.extend(last.der.iter().cloned());
     }
-    let left_out = entries.into_iter().map(|entry| entry.shown);
+    let left_out = certificates
+        .into_iter()
+        .map(|certificate| certificate.shown);
     Ok((sorted, left_out.collect()))
 }
 
 /// Names and keys of a certificate of any version.
-pub(super) fn entry(der: &[u8]) -> x509_cert::der::Result<Entry> {
+pub(super) fn chain_certificate(der: &[u8]) -> x509_cert::der::Result<ChainCertificate> {
     let certificate = read(der)?;
     let certificate = certificate.tbs_certificate();
     let public_key = &certificate.subject_public_key_info().subject_public_key;
     // extensions that cannot be read say nothing
     let key_id = certificate.get_extension::<SubjectKeyIdentifier>();
     let issuer_key_id = certificate.get_extension::<AuthorityKeyIdentifier>();
-    Ok(Entry {
+    Ok(ChainCertificate {
         der: None,
         subject: Name::of(certificate.subject()),
         shown: certificate.subject().to_string(),

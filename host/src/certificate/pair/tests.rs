@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use x509_cert::der::DateTime;
 
-use super::chain::{Entry, Name};
+use super::chain::{ChainCertificate, Name};
 use super::*;
 
 /// One field of DER.
@@ -118,9 +118,9 @@ fn what_is_of_another_chain_is_left_out_and_named() {
 }
 
 /// A certificate with this key, names and identifiers of keys.
-fn entry_of(subject: &str, issuer: &str, ids: [Option<&[u8]>; 2]) -> Entry {
+fn certificate_of(subject: &str, issuer: &str, ids: [Option<&[u8]>; 2]) -> ChainCertificate {
     let [key_id, issuer_key_id] = ids.map(|id| id.map(<[u8]>::to_vec));
-    Entry {
+    ChainCertificate {
         der: None,
         subject: Name(subject.to_owned()),
         shown: subject.to_owned(),
@@ -133,26 +133,27 @@ fn entry_of(subject: &str, issuer: &str, ids: [Option<&[u8]>; 2]) -> Entry {
 
 #[test]
 fn of_two_issuers_of_one_name_the_one_with_the_key_that_is_meant_counts() {
-    let leaf = entry_of("leaf", "ca", [None, Some(b"new")]);
-    let rate =
-        |subject: &str, id: Option<&[u8]>| leaf.issued_by(&entry_of(subject, "root", [id, None]));
+    let leaf = certificate_of("leaf", "ca", [None, Some(b"new")]);
+    let rate = |subject: &str, id: Option<&[u8]>| {
+        leaf.issued_by(&certificate_of(subject, "root", [id, None]))
+    };
     assert_eq!(rate("ca", Some(b"new")), 3);
     assert_eq!(rate("c.a.", Some(b"new")), 2);
     assert_eq!(rate("ca", Some(b"old")), 1);
     assert_eq!(rate("ca", None), 1);
     assert_eq!(rate("another", Some(b"old")), 0);
-    let unread = Entry::default();
-    assert_eq!(Entry::default().issued_by(&unread), 0);
+    let unread = ChainCertificate::default();
+    assert_eq!(ChainCertificate::default().issued_by(&unread), 0);
 }
 
 #[test]
 fn when_a_certificate_is_good() {
     let date = |day| DateTime::new(2026, 3, day, 0, 0, 0).unwrap();
-    let of = |from, to| Life {
+    let of = |from, to| Validity {
         not_before: date(from),
         not_after: date(to),
     };
-    let life = of(2, 28);
+    let validity = of(2, 28);
     let at = |day: u8, second: u64| date(day).unix_duration() + Duration::from_secs(second);
     for (now, over, ending) in [
         (at(1, 0), "becomes valid in 24 h, 2026-03-02T00:00:00Z", ""),
@@ -163,7 +164,7 @@ fn when_a_certificate_is_good() {
         ),
         (at(2, 0), "", ""),
         (at(25, 0), "", ""),
-        // a tenth of its life is left
+        // a tenth of its validity is left
         (
             at(25, 43_200),
             "",
@@ -173,11 +174,11 @@ fn when_a_certificate_is_good() {
         (at(28, 300), "expired 5 min ago, 2026-03-28T00:00:00Z", ""),
         (at(31, 0), "expired 3 days ago, 2026-03-28T00:00:00Z", ""),
     ] {
-        let said = (life.over(now), life.ending(now));
+        let said = (validity.over(now), validity.ending(now));
         let expected = [over, ending].map(|text| (!text.is_empty()).then(|| text.to_owned()));
         assert_eq!([said.0, said.1], expected, "{now:?}");
     }
-    let long = Life {
+    let long = Validity {
         not_before: DateTime::new(2020, 1, 1, 0, 0, 0).unwrap(),
         not_after: date(28),
     };

@@ -144,7 +144,11 @@ fn files_are_regular_files() -> Result<()> {
     let output = lab.scratch().join("composed.wasm").display().to_string();
     let provider = artifact("dist/credential-provider.wasm")?;
     let provider = provider.display().to_string();
-    for path in [&*pipe, &*folder, "/dev/zero"] {
+    for (path, reason) in [
+        (&*pipe, "it is a pipe"),
+        (&*folder, "it is a folder"),
+        ("/dev/zero", "it is not a regular file"),
+    ] {
         let rows = [
             edgepass_run(&lab, &config, &["run", path])?,
             edgepass_run(
@@ -201,7 +205,8 @@ fn files_are_regular_files() -> Result<()> {
                 ran.stderr
             );
             ensure!(
-                ran.stderr.contains("not a regular file"),
+                ran.stderr
+                    .contains(&format!("{path} cannot be read: {reason}\n")),
                 "{row}, {path}: {}",
                 ran.stderr
             );

@@ -10,12 +10,12 @@ use crate::tls_failure::between;
 
 /// When a certificate is good.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::certificate) struct Life {
+pub(in crate::certificate) struct Validity {
     pub(super) not_before: DateTime,
     pub(super) not_after: DateTime,
 }
 
-impl Life {
+impl Validity {
     pub(in crate::certificate) fn of(der: &[u8]) -> Option<Self> {
         let certificate = read(der).ok()?;
         let validity = certificate.tbs_certificate().validity();
