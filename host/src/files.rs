@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use edgepass_core::needs::FilePattern;
-use edgepass_core::{Secret, without_byte_order_mark};
+use edgepass_core::{NOT_A_FILE, Secret, without_byte_order_mark};
 use zeroize::Zeroizing;
 
 use crate::limits;
@@ -100,7 +100,7 @@ impl fmt::Display for FileError {
         match self {
             Self::NotFound => f.write_str("there is no such file"),
             Self::Denied => f.write_str("permission denied"),
-            Self::NotAFile => f.write_str("it is not a regular file; name one"),
+            Self::NotAFile => write!(f, "{NOT_A_FILE}; name one"),
             Self::Foreign(reason) => f.write_str(reason),
             Self::TooLarge { limit } => write!(f, "it is larger than {limit} bytes"),
             Self::Io(error) => error.fmt(f),
