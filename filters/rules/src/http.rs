@@ -100,6 +100,12 @@ impl HttpSettings {
         })
     }
 
+    /// A line for each rule, in their order: whose requests get which token.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn describe(&self) -> impl Iterator<Item = String> {
+        self.rules.iter().map(HttpRule::describe)
+    }
+
     /// The rule by which a request gets a token. `None`: it is left as it is.
     ///
     /// # Errors
@@ -157,6 +163,34 @@ impl HttpSettings {
 }
 
 impl HttpRule {
+    #[cfg(not(target_family = "wasm"))]
+    fn describe(&self) -> String {
+        let mut out = self.host.clone();
+        if let Some(port) = self.port {
+            out.push_str(&format!(":{port}"));
+        }
+        out.push_str(self.path_prefix.as_deref().unwrap_or_default());
+        if !self.methods.is_empty() {
+            out.push_str(&format!(" ({})", self.methods.join(", ")));
+        }
+        if self.disabled {
+            return format!("{out}: no token");
+        }
+        let scopes = match self.token.scopes.as_slice() {
+            [] => "the scopes".to_owned(),
+            scopes => scopes.join(" "),
+        };
+        let identity = match &self.token.identity {
+            Some(name) => format!("identity {name}"),
+            None => "the default identity".to_owned(),
+        };
+        out.push_str(&format!(": {scopes} of {identity}, in {}", self.header));
+        if self.keep_existing {
+            out.push_str(" if there is none");
+        }
+        out
+    }
+
     fn fits(&self, target: &Target, method: &str, path: &RequestPath) -> Result<bool, Error> {
         if !host_fits(&self.host, &target.host)
             || self.port.unwrap_or(target.default_port()) != target.port

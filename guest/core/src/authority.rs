@@ -16,13 +16,13 @@ use crate::refusal::Refusal;
 use crate::{Error, ErrorClass};
 
 #[cfg(feature = "every-credential")]
-pub use cloud::host_of_cloud;
-#[cfg(feature = "every-credential")]
 pub(crate) use cloud::no_name_of_a_cloud;
 #[cfg(feature = "every-credential")]
-use cloud::{B2C_HOSTS, CIAM_HOSTS, is_tenants, no_mtls_twin, regional, tenant_of_host};
+use cloud::{B2C_HOSTS, CIAM_HOSTS, is_tenants, no_mtls_twin, regional};
 pub use cloud::{CLOUDS, Cloud, PUBLIC_HOST};
 use cloud::{PUBLIC_FEDERATION_AUDIENCE, cloud, mtls_twin};
+#[cfg(feature = "every-credential")]
+pub use cloud::{host_of_cloud, tenant_of_host};
 #[cfg(feature = "every-credential")]
 pub(crate) use description::{Description, IssuerRule, TENANT_ID};
 pub use endpoint::Endpoint;

@@ -217,6 +217,17 @@ impl IdentityConfig {
         }
     }
 
+    /// What would give this process a token of its own, where the environment says that it could have one.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn likely(&self) -> Option<&'static str> {
+        self.environment.as_ref()?.likely
+    }
+
+    #[cfg(not(feature = "every-credential"))]
+    pub(crate) fn likely(&self) -> Option<&'static str> {
+        None
+    }
+
     #[cfg(not(feature = "every-credential"))]
     pub(crate) fn in_variables(&self, error: Error) -> Error {
         error

@@ -78,7 +78,7 @@ pub use effect::{
     Outcome, PublicKey, ReadError, SuppliedAssertion, Via,
 };
 #[cfg(feature = "every-credential")]
-pub use effect::{StoreAnswer, StoreError, StoreRequest};
+pub use effect::{NOT_A_FILE, StoreAnswer, StoreError, StoreRequest};
 pub use engine::{Completed, Engine, Reply, Ticket};
 pub use error::{Attempt, CredentialRef, Error, ErrorClass, ErrorDetail};
 pub use inspect::{JwtSummary, inspect_jwt};

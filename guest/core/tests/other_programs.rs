@@ -101,6 +101,33 @@ fn names_of_clouds_are_told_from_hosts() {
     }
 }
 
+/// A host that somebody has named as one to trust is no name, whatever it is called.
+#[test]
+fn a_host_that_is_named_is_no_name_of_a_cloud() {
+    for (named, host, is_good) in [
+        ("azurecloud", "https://azurecloud", true),
+        ("AzureCloud", "https://azurecloud/", true),
+        ("azurecloud:443", "https://AzureCloud", true),
+        ("china", "china", true),
+        ("azurecloud:8443", "https://azurecloud", false),
+        ("azurecloud:8443", "https://azurecloud:8443", true),
+        ("login.example", "https://azurecloud", false),
+    ] {
+        let result = of_variables(&[
+            ("EDGEPASS_AUTHORITY_HOSTS", named),
+            ("AZURE_AUTHORITY_HOST", host),
+        ]);
+        let is_name = result
+            .as_ref()
+            .is_err_and(|error| error.contains("is the name of a cloud"));
+        assert_eq!(
+            (result.is_ok(), is_name),
+            (is_good, !is_good),
+            "{named} {host}"
+        );
+    }
+}
+
 /// Values that the SDKs, App Service and shells give another meaning than a value has here.
 #[test]
 fn values_of_other_programs_are_refused_with_what_to_write() {
@@ -125,11 +152,6 @@ fn values_of_other_programs_are_refused_with_what_to_write() {
             "a.example,b.example",
             "write `;` between tenants",
         ),
-        (
-            "AZURE_CLIENT_SECRET",
-            "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/hunter2)",
-            "is a reference to a secret in a Key Vault",
-        ),
     ] {
         let error = of_variables(&[(name, value)]).unwrap_err();
         assert!(error.starts_with(&format!("{name}: ")), "{error}");
@@ -139,10 +161,63 @@ fn values_of_other_programs_are_refused_with_what_to_write() {
     for (name, value) in [
         ("AZURE_REGIONAL_AUTHORITY_NAME", "westus2"),
         ("AZURE_ADDITIONALLY_ALLOWED_TENANTS", "a.example;b.example"),
-        ("AZURE_CLIENT_SECRET", "@Microsoft"),
     ] {
         assert_eq!(of_variables(&[(name, value)]).err(), None, "{name}={value}");
     }
+}
+
+/// What App Service leaves where it may not read the vault is told from the value, whatever it stands for.
+#[test]
+fn references_to_a_vault_are_no_values() {
+    const REFERENCE: &str =
+        "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/hunter2)";
+    const SAYS: &str = "is a reference to a secret in a Key Vault";
+    const FILE: (&str, &str) = ("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pem");
+
+    for (name, beside) in [
+        ("AZURE_CLIENT_SECRET", None),
+        ("AZURE_TENANT_ID", None),
+        ("AZURE_CLIENT_ID", None),
+        ("AZURE_AUTHORITY_HOST", None),
+        ("EDGEPASS_AUTHORITY_HOSTS", None),
+        ("AZURE_CLIENT_CERTIFICATE_PASSWORD", Some(FILE)),
+    ] {
+        let mut pairs = vec![(name, REFERENCE)];
+        if let Some(beside) = beside {
+            pairs.extend([beside, ("AZURE_CLIENT_SECRET", "")]);
+        }
+        let error = of_variables(&pairs).unwrap_err();
+        assert!(error.starts_with(&format!("{name}: {SAYS}")), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    let environment = Environment::from_pairs([("V", REFERENCE)]);
+    for (section, setting) in [
+        (
+            r#""certificates": {"c": {"certificate_file": "/c.pem", "password_env": "V"}}"#,
+            "certificates.c.password_env",
+        ),
+        (
+            r#""certificates": {"c": {"certificate_base64": "@Microsoft.KeyVault(VaultName=v;SecretName=hunter2)"}}"#,
+            "certificates.c.certificate_base64",
+        ),
+        (
+            r#""host": {"token_store": {"url": "rediss://s.example", "encryption_keys_file": "/k", "password_env": "V"}}"#,
+            "host.token_store.password_env",
+        ),
+    ] {
+        let document = format!(
+            r#"{{"identities": {{"app": {{"tenant_id": "t", "client_id": "c", "credential": {{"client_secret": {{"value": "s"}}}}}}}}, {section}}}"#
+        );
+        let error = Config::load(Some(&document), &environment)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with(&format!("{setting}: {SAYS}")), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    assert_eq!(
+        of_variables(&[("AZURE_CLIENT_SECRET", "@Microsoft")]).err(),
+        None
+    );
 }
 
 /// Names that other programs have for the same, in whatever spelling.

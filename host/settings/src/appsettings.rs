@@ -127,6 +127,7 @@ pub fn import(
         }) => reader.managed_identity(&at, selected.as_ref()),
         _ => reader.identity(section, &name, &at, api.as_ref())?,
     };
+    reader.note_blanks(section);
     let mut source = format!("{}, section {section}", settings.name());
     if let Some(api) = api {
         if reader.draft.of_users.is_none() {
@@ -198,6 +199,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Names what is not read because blanks stand at an end of its name, which nobody sees: .NET takes it for another name.
+    fn note_blanks(&mut self, section: &str) {
+        for from in self.settings.with_blanks(section) {
+            let note = "is not used: its name has a blank at an end";
+            self.draft.notes.push(format!("{from} {note}"));
+        }
+    }
+
     /// A client's own identity on this machine.
     fn managed_identity(&mut self, at: &str, selected: Option<&Setting>) -> Object {
         let mut fields = Object::new();
@@ -223,6 +232,9 @@ impl<'a> Reader<'a> {
             format!("has no section `{section}`, and no variable {section}__… is set"),
         );
         error.hint(match clients.as_slice() {
+            [] if self.settings.get("ClientId").is_some() => {
+                format!("its settings stand in no section: write {{ \"{SECTION}\": {{ … }} }} around them")
+            }
             [] => "name the section that has ClientId and ClientCredentials".to_owned(),
             clients => format!("name its section: {}", clients.join(" or ")),
         })

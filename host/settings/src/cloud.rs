@@ -2,7 +2,7 @@
 
 use edgepass_core::authority::{CLOUDS, host_of_cloud};
 
-use crate::draft::is_microsofts;
+use crate::draft::{OF_TENANTS, is_microsofts};
 
 /// Whether that is a host of Microsoft's, of which it is known what may be in a path: that of a cloud, also with a region
 /// before it, or of a tenant.
@@ -29,9 +29,58 @@ pub(crate) fn meant(text: &str) -> Option<String> {
     is_known(&host).then_some(host)
 }
 
+/// The host of Microsoft's that an authority begins with, if what has to be behind a slash is behind the host itself, as templates
+/// of .NET once wrote it: `contoso.b2clogin.comcontoso.onmicrosoft.com`.
+pub(crate) fn without_slash(authority: &str) -> Option<&str> {
+    let goes_on = |host: &str| {
+        let rest = authority.strip_prefix(host).unwrap_or_default();
+        rest.starts_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    let of_tenants = OF_TENANTS.iter().filter_map(|end| {
+        let at = authority.find(end)?;
+        authority.get(..at + end.len())
+    });
+    let of_clouds = CLOUDS
+        .iter()
+        .flat_map(|cloud| cloud.aliases.iter().chain([&cloud.network_host]));
+    of_tenants
+        .chain(of_clouds.copied())
+        .find(|host| goes_on(host))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_slash_is_seen_behind_a_host_of_microsofts() {
+        for (authority, host) in [
+            (
+                "fabrikam.b2clogin.comfabrikam.onmicrosoft.com",
+                Some("fabrikam.b2clogin.com"),
+            ),
+            (
+                "fabrikam.ciamlogin.com11111111-2222-3333-4444-555555555555",
+                Some("fabrikam.ciamlogin.com"),
+            ),
+            (
+                "login.microsoftonline.comcontoso.example",
+                Some("login.microsoftonline.com"),
+            ),
+            (
+                "login.microsoftonline.us7",
+                Some("login.microsoftonline.us"),
+            ),
+            ("fabrikam.b2clogin.com", None),
+            ("fabrikam.b2clogin.com:443", None),
+            ("fabrikam.b2clogin.com.example", None),
+            ("login.microsoftonline.com", None),
+            ("idp.example", None),
+            ("", None),
+        ] {
+            assert_eq!(without_slash(authority), host, "{authority}");
+        }
+    }
 
     #[test]
     fn a_name_and_a_host_lead_to_their_own_cloud() {

@@ -57,6 +57,8 @@ pub(crate) struct Draft {
     variables: Vec<(String, Secret)>,
     places: Vec<(String, String)>,
     pub(crate) of_users: Option<OfUsers>,
+    /// APIs of which one has to be named for its scopes.
+    pub(crate) apis: Vec<String>,
 }
 
 impl Draft {
@@ -107,15 +109,18 @@ impl Draft {
             notes: self.notes,
             source,
             variables: self.variables,
-            names: Names::new(kind, self.places),
+            names: Names::new(kind, self.places).with_apis(self.apis),
             of_users: self.of_users,
         })
     }
 }
 
-/// Whether a tenant's own host is below a domain that is Microsoft's: those of External ID (CIAM) and of Azure AD B2C.
+/// How the hosts of External ID (CIAM) and of Azure AD B2C end, each of which is one tenant's.
+pub(crate) const OF_TENANTS: [&str; 2] = [".ciamlogin.com", ".b2clogin.com"];
+
+/// Whether a tenant's own host is below a domain that is Microsoft's.
 pub(crate) fn is_microsofts(authority: &str) -> bool {
-    [".ciamlogin.com", ".b2clogin.com"].iter().any(|domain| {
+    OF_TENANTS.iter().any(|domain| {
         let tenant = authority.strip_suffix(domain).unwrap_or_default();
         let is_label = |c: char| c.is_ascii_alphanumeric() || c == '-';
         !tenant.is_empty() && tenant.chars().all(is_label)

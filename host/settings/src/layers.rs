@@ -133,6 +133,17 @@ impl Layers {
         found.into_values().collect()
     }
 
+    /// Where settings below that path stand that have a blank at an end of a part of their names.
+    pub(crate) fn with_blanks(&self, path: &str) -> Vec<&str> {
+        let prefix = format!("{}:", path.to_lowercase());
+        let below = self.settings.iter().filter_map(|(lower, (_, setting))| {
+            let rest = lower.strip_prefix(&prefix)?;
+            let has_blank = rest.split(':').any(|part| part.trim() != part);
+            has_blank.then_some(setting.from.as_str())
+        });
+        below.collect()
+    }
+
     /// A name for a setting that is not there.
     pub(crate) fn missing(&self, path: &str) -> String {
         format!("{path} ({})", self.name)

@@ -48,6 +48,9 @@ const OF_APPSETTINGS: Phrases = &[
     ),
 ];
 
+/// What of it names an API, which those that there are stand behind.
+const OF_APIS: &str = "name an API that has Scopes";
+
 const OF_SOCIAL_AUTH: Phrases = &[
     (
         "AZURE_FEDERATED_TOKEN_FILE, or federated_token_file.path in the configuration",
@@ -70,7 +73,8 @@ const OTHER_TENANTS: &str =
 const TENANT_OF_API: &str =
     "name the tenant of an API by DownstreamApis:NAME:AcquireTokenOptions:Tenant, or ";
 
-/// Settings of the document, and those that have their values.
+/// Settings of the document, and those that have their values. None is a word of the language (`region`): who says that of a
+/// setting has its whole path.
 const WORDS_OF_APPSETTINGS: Phrases = &[
     ("authority_host", "Instance"),
     ("certificate_base64", "Base64EncodedValue"),
@@ -81,7 +85,6 @@ const WORDS_OF_APPSETTINGS: Phrases = &[
     ("key_vault.certificate", "KeyVaultCertificateName"),
     ("key_vault.url", "KeyVaultUrl"),
     ("password_env", "CertificatePassword"),
-    ("region", "AzureRegion"),
     ("send_x5c", "SendX5C"),
     ("tenant_id", "TenantId"),
     ("use_bound_credential", "UseBoundCredential"),
@@ -111,11 +114,20 @@ pub struct Names {
     kind: Kind,
     /// For places in the document, and for variables that it names.
     places: Vec<(String, String)>,
+    /// APIs of a .NET program of which one can be named.
+    apis: Vec<String>,
 }
 
 impl Names {
     pub(crate) fn new(kind: Kind, places: Vec<(String, String)>) -> Self {
-        Self { kind, places }
+        let apis = Vec::new();
+        Self { kind, places, apis }
+    }
+
+    /// The same with the APIs whose scopes could be asked for.
+    #[must_use]
+    pub(crate) fn with_apis(self, apis: Vec<String>) -> Self {
+        Self { apis, ..self }
     }
 
     /// Where a place in the document comes from, or the one around it.
@@ -142,6 +154,10 @@ impl Names {
                 Kind::SocialAuth => "",
             };
             text = format!("{before}{of_api}{OTHER_TENANTS}{after}");
+        }
+        if !self.apis.is_empty() {
+            let apis = format!("{OF_APIS}: {}", self.apis.join(" or "));
+            text = text.replace(OF_APIS, &apis);
         }
         for name in self.certificates() {
             let Some(place) = self.of_certificate(name) else {
@@ -298,7 +314,10 @@ mod tests {
 
     use edgepass_core::{Error, ErrorClass};
 
-    use super::{Kind, Names, OF_APPSETTINGS, OF_SOCIAL_AUTH, OF_TENANTS};
+    use super::{
+        Kind, Names, OF_APPSETTINGS, OF_SOCIAL_AUTH, OF_TENANTS, WORDS_OF_APPSETTINGS,
+        WORDS_OF_SOCIAL_AUTH,
+    };
 
     /// Rust sources below a folder of the tree. What a text has on a line of its own is joined.
     fn sources(folder: &str) -> String {
@@ -336,6 +355,25 @@ mod tests {
                 said.iter().any(|said| said.contains(&written)),
                 "nobody says {phrase:?}"
             );
+        }
+    }
+
+    #[test]
+    fn no_word_of_the_language_is_taken_for_a_setting() {
+        for (word, _) in WORDS_OF_APPSETTINGS.iter().chain(WORDS_OF_SOCIAL_AUTH) {
+            assert!(word.contains(['_', '.']), "{word}");
+        }
+        let at = "identities.AzureAd.region";
+        let places = vec![(at.to_owned(), "AzureAd:AzureRegion (f.json)".to_owned())];
+        let names = Names::new(Kind::AppSettings, places);
+        for (text, expected) in [
+            (
+                "write the region's name as westus2",
+                "write the region's name as westus2",
+            ),
+            (at, "AzureAd:AzureRegion (f.json)"),
+        ] {
+            assert_eq!(names.say(text, Some("AzureAd")), expected);
         }
     }
 

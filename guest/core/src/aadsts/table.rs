@@ -111,7 +111,7 @@ pub(super) const TABLE: &[Aadsts] = &[
     row(
         50027,
         Topic::Credential,
-        "the assertion is not a well-formed JWT: look at what the token file holds",
+        "the assertion is not a well-formed JWT: look at what holds it",
     ),
     row(50048, Topic::Credential, SUBJECT),
     row(700021, Topic::Credential, SUBJECT),

@@ -2,6 +2,8 @@
 //! certificate. What an identity was given, and which paths its requests have, is [`Authority`](super::Authority)'s.
 
 #[cfg(feature = "every-credential")]
+use super::is_guid;
+#[cfg(feature = "every-credential")]
 use crate::refusal::Refusal;
 use crate::{Error, ErrorClass};
 
@@ -17,6 +19,9 @@ pub(super) const PUBLIC_FEDERATION_AUDIENCE: &str = "api://AzureADTokenExchange"
 pub struct Cloud {
     /// What people call it.
     pub name: &'static str,
+    /// What tools call it, small and without `azure` before and `cloud` behind.
+    #[cfg(feature = "every-credential")]
+    pub names: &'static [&'static str],
     /// The host that requests go to.
     pub network_host: &'static str,
     /// Other names of it, which the configuration may use.
@@ -34,6 +39,8 @@ pub struct Cloud {
 pub const CLOUDS: &[Cloud] = &[
     Cloud {
         name: "public",
+        #[cfg(feature = "every-credential")]
+        names: &["public"],
         network_host: PUBLIC_HOST,
         aliases: &[
             "login.windows.net",
@@ -47,6 +54,8 @@ pub const CLOUDS: &[Cloud] = &[
     },
     Cloud {
         name: "China",
+        #[cfg(feature = "every-credential")]
+        names: &["china"],
         network_host: "login.partner.microsoftonline.cn",
         aliases: &["login.chinacloudapi.cn"],
         mtls_host: None,
@@ -56,6 +65,8 @@ pub const CLOUDS: &[Cloud] = &[
     },
     Cloud {
         name: "US Government",
+        #[cfg(feature = "every-credential")]
+        names: &["government", "usgovernment", "usgov"],
         network_host: "login.microsoftonline.us",
         aliases: &["login.usgovcloudapi.net"],
         mtls_host: None,
@@ -65,6 +76,8 @@ pub const CLOUDS: &[Cloud] = &[
     },
     Cloud {
         name: "Germany (retired)",
+        #[cfg(feature = "every-credential")]
+        names: &["german", "germany"],
         network_host: "login.microsoftonline.de",
         aliases: &[],
         mtls_host: None,
@@ -74,6 +87,8 @@ pub const CLOUDS: &[Cloud] = &[
     },
     Cloud {
         name: "US (old)",
+        #[cfg(feature = "every-credential")]
+        names: &[],
         network_host: "login-us.microsoftonline.com",
         aliases: &[],
         mtls_host: None,
@@ -83,6 +98,8 @@ pub const CLOUDS: &[Cloud] = &[
     },
     Cloud {
         name: "pre-production",
+        #[cfg(feature = "every-credential")]
+        names: &[],
         network_host: "login.windows-ppe.net",
         aliases: &["sts.windows-ppe.net", "login.microsoft-ppe.com"],
         mtls_host: None,
@@ -92,6 +109,8 @@ pub const CLOUDS: &[Cloud] = &[
     },
     Cloud {
         name: "Bleu (France)",
+        #[cfg(feature = "every-credential")]
+        names: &[],
         network_host: "login.sovcloud-identity.fr",
         aliases: &[],
         mtls_host: None,
@@ -101,6 +120,8 @@ pub const CLOUDS: &[Cloud] = &[
     },
     Cloud {
         name: "Delos (Germany)",
+        #[cfg(feature = "every-credential")]
+        names: &[],
         network_host: "login.sovcloud-identity.de",
         aliases: &[],
         mtls_host: None,
@@ -110,6 +131,8 @@ pub const CLOUDS: &[Cloud] = &[
     },
     Cloud {
         name: "GovSG (Singapore)",
+        #[cfg(feature = "every-credential")]
+        names: &[],
         network_host: "login.sovcloud-identity.sg",
         aliases: &[],
         mtls_host: None,
@@ -149,14 +172,13 @@ pub fn host_of_cloud(name: &str) -> Option<&'static str> {
         return None;
     }
     let name = of_azure.unwrap_or(&text);
-    match name.strip_suffix("cloud").unwrap_or(name) {
-        "" if of_azure.is_some() => Some(PUBLIC_HOST),
-        "public" => Some(PUBLIC_HOST),
-        "china" => Some("login.partner.microsoftonline.cn"),
-        "government" | "usgovernment" | "usgov" => Some("login.microsoftonline.us"),
-        "german" | "germany" => Some("login.microsoftonline.de"),
-        _ => None,
+    let name = name.strip_suffix("cloud").unwrap_or(name);
+    // `AzureCloud` is the public one, and `cloud` alone nothing
+    if name.is_empty() {
+        return of_azure.and(Some(PUBLIC_HOST));
     }
+    let cloud = CLOUDS.iter().find(|cloud| cloud.names.contains(&name))?;
+    Some(cloud.network_host)
 }
 
 /// That this is no name of a cloud where its host belongs. The SDKs would ask a host of that name.
@@ -186,12 +208,17 @@ pub(super) fn is_tenants(authority: &str, end: &str) -> bool {
     name.is_some_and(|name| !name.is_empty() && !name.contains(['.', ':']))
 }
 
+/// The tenant that a host names: that of External ID (`NAME.ciamlogin.com`) or of Azure AD B2C (`NAME.b2clogin.com`). A name
+/// that is a GUID is the tenant's own, which no domain can be called.
 #[cfg(feature = "every-credential")]
-pub(super) fn tenant_of_host(authority: &str) -> Option<String> {
+pub fn tenant_of_host(authority: &str) -> Option<String> {
     let mut ends = [CIAM_HOSTS, B2C_HOSTS].into_iter();
     let end = ends.find(|end| is_tenants(authority, end))?;
     let name = authority.strip_suffix(end)?;
-    Some(format!("{name}.onmicrosoft.com"))
+    Some(match is_guid(name) {
+        true => name.to_owned(),
+        false => format!("{name}.onmicrosoft.com"),
+    })
 }
 
 /// The region before a host, if what stands there can be one, and the host.

@@ -317,16 +317,23 @@ fn servers_that_speak_like_entra_have_paths_of_their_own() {
             assert!(url(&authority, true).is_err(), "{host}");
         }
     }
-    assert_eq!(
-        entra("https://contoso.ciamlogin.com")
-            .tenant_of_host()
-            .unwrap(),
-        "contoso.onmicrosoft.com"
-    );
-    assert_eq!(
-        entra("https://login.microsoftonline.com").tenant_of_host(),
-        None
-    );
+    const GUID: &str = "11111111-2222-3333-4444-555555555555";
+    for (host, tenant) in [
+        ("contoso.ciamlogin.com", Some("contoso.onmicrosoft.com")),
+        ("contoso.b2clogin.com", Some("contoso.onmicrosoft.com")),
+        (
+            "11111111-2222-3333-4444-555555555555.ciamlogin.com",
+            Some(GUID),
+        ),
+        (
+            "11111111-2222-3333-4444-555555555555.b2clogin.com",
+            Some(GUID),
+        ),
+        ("login.microsoftonline.com", None),
+    ] {
+        let found = entra(&format!("https://{host}")).tenant_of_host();
+        assert_eq!(found.as_deref(), tenant, "{host}");
+    }
     let missing = entra("https://contoso.b2clogin.com").set_policy(None);
     assert!(missing.unwrap_err().hint.contains("B2C_1_signin"));
     for host in [

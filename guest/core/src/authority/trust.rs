@@ -30,6 +30,15 @@ impl TrustedHosts {
         self.0.contains_key(authority) || CLOUDS.iter().any(|cloud| cloud.has(authority))
     }
 
+    /// Whether the configuration or the environment names the host of that URL, or that host.
+    #[cfg(feature = "every-credential")]
+    pub(crate) fn names(&self, url: &str) -> bool {
+        let rest = url.strip_prefix("https://").unwrap_or(url);
+        let authority = rest.split('/').next().unwrap_or_default();
+        canonical_authority(authority, HTTPS_PORT)
+            .is_ok_and(|authority| self.0.contains_key(&authority))
+    }
+
     /// Whether requests may go to that host and port.
     pub(crate) fn check(&self, authority: &str) -> Result<(), Refusal> {
         if self.0.contains_key(authority) || CLOUDS.iter().any(|cloud| cloud.has(authority)) {

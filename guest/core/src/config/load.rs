@@ -62,6 +62,9 @@ impl Config {
         #[cfg(feature = "every-credential")]
         if let Some(store) = &file.host.token_store {
             store.check()?;
+            if let Some(variable) = &store.password_env {
+                certificates::check_variable("host.token_store.password_env", variable, &loading)?;
+            }
         }
         #[cfg(feature = "every-credential")]
         if let Some(mib) = file.host.user_token_cache_mib

@@ -23,6 +23,8 @@ pub(crate) const DEFAULT_SCOPE: &str = "/.default";
 /// What templates and shells leave in a value: quotes that only a shell takes off, and places that nothing has filled
 /// in. The value is not repeated.
 pub(crate) fn filled_in(text: &str) -> Result<(), Refusal> {
+    #[cfg(feature = "every-credential")]
+    no_reference_to_a_vault(text)?;
     const QUOTES: [char; 7] = [
         '"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}',
     ];
@@ -61,11 +63,37 @@ pub(crate) fn filled_in(text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// That App Service has put the secret in the place of a reference to it. Where it may not read the vault it leaves that.
+#[cfg(feature = "every-credential")]
+pub(crate) fn no_reference_to_a_vault(text: &str) -> Result<(), Refusal> {
+    if !text.trim_start().starts_with("@Microsoft.KeyVault(") {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "is a reference to a secret in a Key Vault, which nothing has put in its place",
+        "let the app's identity read the vault, or give the secret by a variable or file",
+    ))
+}
+
+/// That no blank is around it, which nobody sees.
+#[cfg(feature = "every-credential")]
+fn no_blank_around(text: &str) -> Result<(), Refusal> {
+    match text.trim() == text {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            "has a blank or a line break at its beginning or end",
+            "take it away: what was copied, and `echo` in a shell, bring one along",
+        )),
+    }
+}
+
 /// A GUID or a domain, and not one of the names that mean many tenants.
 pub(crate) fn tenant(tenant: &str) -> Result<(), Refusal> {
     const FORM: &str = "write the tenant's GUID or one of its domains";
     bounded(tenant, MAX_TENANT_CHARS, FORM)?;
     filled_in(tenant)?;
+    #[cfg(feature = "every-credential")]
+    no_blank_around(tenant)?;
     if !tenant
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
@@ -105,6 +133,7 @@ pub(crate) fn region(region: &str) -> Result<(), Refusal> {
     const MAX_REGION_CHARS: usize = 63;
     bounded(region, MAX_REGION_CHARS, FORM)?;
     filled_in(region)?;
+    no_blank_around(region)?;
     if !region.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Err(Refusal::new(
             "has characters besides letters and digits",
@@ -127,6 +156,7 @@ pub(crate) fn policy(policy: &str) -> Result<(), Refusal> {
     const FORM: &str = "write its name as B2C_1_signin";
     bounded(policy, MAX_NAME_CHARS, FORM)?;
     filled_in(policy)?;
+    no_blank_around(policy)?;
     if !policy
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
@@ -145,6 +175,8 @@ pub(crate) fn client_id(client_id: &str) -> Result<(), Refusal> {
         "write the application (client) ID as the portal shows it, without quotes and line breaks";
     bounded(client_id, MAX_CLIENT_ID_CHARS, FORM)?;
     filled_in(client_id)?;
+    #[cfg(feature = "every-credential")]
+    no_blank_around(client_id)?;
     if !client_id.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(Refusal::new(
             "has a space, control or non-ASCII character",
@@ -572,7 +604,9 @@ mod tests {
                 ("a\\b", "besides letters"),
                 ("a%2fb", "besides letters"),
                 ("a b", "besides letters"),
-                ("tenant\n", "besides letters"),
+                ("tenant\n", "a line break at its"),
+                (" tenant", "has a blank"),
+                ("ten ant", "besides letters"),
                 ("münchen.example", "besides letters"),
                 ("common", "AADSTS9001023"),
                 ("Organizations", "AADSTS9001023"),
@@ -594,7 +628,8 @@ mod tests {
             &[
                 ("", "empty"),
                 ("a b", "space"),
-                ("id\n", "control"),
+                ("id\n", "a line break at its"),
+                ("i\nd", "control"),
                 ("idé", "non-ASCII"),
                 (&"a".repeat(513), "longer than 512"),
             ],

@@ -206,13 +206,19 @@ impl Config {
         // with a document it is the document that says which variables count
         if self.environment_only {
             let has_client = self.identities.values().any(|one| one.client().is_some());
+            let mut likely = self.identities.values().filter_map(|one| one.likely());
+            let meant = likely
+                .next()
+                .map(|likely| format!("a managed identity has no use for it; {likely}"));
             let why = if environment.get("AZURE_TOKEN_CREDENTIALS").is_some() {
                 "the credential that AZURE_TOKEN_CREDENTIALS leaves has no use for it; unset one of the two"
             } else if has_client {
                 "the credential that the other variables describe has no use for it; unset it"
             } else {
-                "a managed identity has no use for it; unset it, or set AZURE_CLIENT_SECRET, AZURE_CLIENT_CERTIFICATE_PATH or \
-                 AZURE_FEDERATED_TOKEN_FILE as well"
+                meant.as_deref().unwrap_or(
+                    "a managed identity has no use for it; unset it, or set AZURE_CLIENT_SECRET, \
+                     AZURE_CLIENT_CERTIFICATE_PATH or AZURE_FEDERATED_TOKEN_FILE as well",
+                )
             };
             for known in VARIABLES {
                 for name in known.names {

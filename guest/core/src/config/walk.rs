@@ -7,6 +7,8 @@
 //! it was meant. Jobs of GitHub Actions and Azure Pipelines, for which the chain of the SDKs has no place, come after
 //! workload identity.
 
+mod surroundings;
+
 use super::Environment;
 use super::document::IdentityFile;
 use super::environment::ClientVariables;
@@ -75,6 +77,8 @@ pub(crate) struct FromEnvironment {
     pub(crate) variables: &'static ClientVariables,
     /// The credentials that come before its own, and why it is none of them.
     pub(crate) passed: Vec<Attempt>,
+    /// What would give this process a token of its own, where its surroundings say that it could have one.
+    pub(crate) likely: Option<&'static str>,
 }
 
 /// A step of the chain.
@@ -126,6 +130,7 @@ pub(super) fn find(place: &Place<'_>) -> Result<Found, ConfigError> {
         place,
         only,
         passed: Vec::new(),
+        likely: None,
     };
     for step in STEPS {
         let chosen = match step {
@@ -186,6 +191,7 @@ struct Walk<'p, 'a> {
     place: &'p Place<'a>,
     only: Option<Step>,
     passed: Vec<Attempt>,
+    likely: Option<&'static str>,
 }
 
 impl Walk<'_, '_> {
@@ -208,6 +214,7 @@ impl Walk<'_, '_> {
             of: FromEnvironment {
                 variables,
                 passed: self.passed,
+                likely: self.likely,
             },
         }
     }
@@ -363,14 +370,20 @@ impl Walk<'_, '_> {
         const CLIENT: &str = Environment::AZURE_CLIENT_ID;
         const TENANT: &str = Environment::AZURE_TENANT_ID;
 
+        if self.only.is_none() {
+            self.likely = surroundings::hint(self.place);
+        }
         // what else can be meant by it is not clear; of a platform that says so itself it is
         if self.only.is_none()
             && self.is_set(TENANT)
             && !self.is_set(CLIENT)
             && self.first(MANAGED).is_none()
         {
+            let likely = self
+                .likely
+                .map_or_else(String::new, |likely| format!("; {likely}"));
             return Err(missing(CLIENT, TENANT).hint(format!(
-                "set it, and one of {TOKEN_FILE}, {SECRET} and {CERTIFICATE}; or unset {TENANT} for the machine's own managed identity"
+                "set it, and one of {TOKEN_FILE}, {SECRET} and {CERTIFICATE}{likely}; or unset {TENANT} for the machine's own managed identity"
             )));
         }
         // a filter has other rules for what the environment says
@@ -509,10 +522,9 @@ impl FromEnvironment {
         error.edit(|detail| {
             detail.attempts.clone_from(&self.passed);
             detail.retryable = false;
-            detail.hint = Some(match detail.hint.take() {
-                Some(hint) => format!("{hint}; or {NOTHING_SET}"),
-                None => NOTHING_SET.to_owned(),
-            });
+            let own = detail.hint.take();
+            let all = [self.likely, own.as_deref(), Some(NOTHING_SET)];
+            detail.hint = Some(Vec::from_iter(all.into_iter().flatten()).join("; or "));
         })
     }
 

@@ -78,17 +78,8 @@ impl SecretValue {
         if !is_one_line(text) {
             return Err(ConfigError::new(setting, MANY_LINES).hint(ONE_LINE));
         }
-        // App Service puts the secret in its place, and leaves the reference where it may not read the vault
         #[cfg(feature = "every-credential")]
-        if text.starts_with("@Microsoft.KeyVault(") {
-            return Err(ConfigError::new(
-                setting,
-                "is a reference to a secret in a Key Vault, which nothing has put in its place",
-            )
-            .hint(
-                "let the app's identity read the vault, or give the secret by a variable or file",
-            ));
-        }
+        check(setting, rules::no_reference_to_a_vault(text))?;
         Ok(Self::Inline(Secret::new(text)))
     }
 

@@ -1,6 +1,8 @@
 //! A small text file that is read at each exchange, and what is said when it cannot be. What is in it means nothing here.
 
 use super::Failure;
+#[cfg(feature = "every-credential")]
+use crate::effect::NOT_A_FILE;
 use crate::effect::ReadError;
 use crate::flow::Io;
 use crate::text::bytes_without_byte_order_mark;
@@ -40,6 +42,13 @@ impl TextFile {
             .hint("see that its owner and mode, and the folders that a runtime is given, permit it")
             .into(),
             ReadError::TooLarge(limit) => too_large(limit).into(),
+            // time makes a file of no folder
+            #[cfg(feature = "every-credential")]
+            ReadError::Other(reason) if reason.starts_with(NOT_A_FILE) => {
+                unavailable(format!("{what} {path} cannot be read: {reason}"))
+                    .hint("a folder, a pipe and a device are none")
+                    .into()
+            }
             ReadError::Other(reason) => {
                 unavailable(format!("{what} {path} cannot be read: {reason}"))
                     .retryable()

@@ -42,6 +42,13 @@ pub(crate) fn refresh_after_ms(lifetime_ms: u64, refresh_in_ms: Option<u64>) -> 
 #[cfg(feature = "every-credential")]
 const ID_TOKEN_ALONE: &str = "it has an id_token alone: ask for a scope of an API beside openid, at Azure AD B2C for the client_id itself if there is none";
 
+/// The server is the right one, and what it issues is not what can be sent on.
+#[cfg(feature = "every-credential")]
+const TOKEN_TYPE: &str = "a token response says `token_type` Bearer (RFC 6749 section 5.1, RFC 6750): ask whoever runs the server for bearer tokens for this client";
+
+#[cfg(feature = "every-credential")]
+const UNBOUND: &str = "the server has not bound it to the certificate of the connection: ask whoever runs it whether this client may have such tokens, or ask for a bearer token";
+
 pub(super) fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error> {
     let body = match Json::parse_answer(body::text(response)) {
         Ok(body) => body,
@@ -85,7 +92,10 @@ pub(super) fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Gran
         let message = format!("the access_token of {host} has characters that no header may carry");
         return Err(invalid(asked, response, message));
     }
-    let token_type = required("token_type")?.expose();
+    let token_type = required("token_type");
+    #[cfg(feature = "every-credential")]
+    let token_type = token_type.map_err(|error| error.hint(TOKEN_TYPE));
+    let token_type = token_type?.expose();
     // few answers have words to clean, and it takes the secrets in every coding
     let known = || asked.known(&body);
     let certificate_thumbprint = asked.wanted.check(token, token_type).map_err(|wanted| {
@@ -93,7 +103,13 @@ pub(super) fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Gran
             "{host} issued a token of type `{}` where {wanted} was asked for",
             clean(token_type, &known())
         );
-        invalid(asked, response, message).edit(|detail| detail.retryable = false)
+        let error = invalid(asked, response, message).edit(|detail| detail.retryable = false);
+        #[cfg(feature = "every-credential")]
+        let error = error.hint(match asked.wanted.token_type {
+            crate::TokenType::Bearer => TOKEN_TYPE,
+            crate::TokenType::MtlsPop => UNBOUND,
+        });
+        error
     })?;
     // nobody has to send what follows (RFC 6749 section 5.1), so what cannot be read is treated as absent
     let seconds = |field| body.get(field).and_then(whole_number);

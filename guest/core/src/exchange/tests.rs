@@ -180,6 +180,58 @@ fn a_body_that_cannot_be_read_is_named_for_what_it_is() {
     }
 }
 
+/// The right server, which answers in another way than token endpoints do: nobody is sent to look for a proxy.
+#[cfg(feature = "every-credential")]
+#[test]
+fn who_answers_another_thing_is_told_what_is_expected() {
+    const FORM: &str = "a token response is JSON (RFC 6749 section 5.1)";
+    const TYPE: &str = "a token response says `token_type` Bearer";
+    const ELSE: &str = "no proxy answers in its place";
+    for (body, shown, hint) in [
+        (
+            "access_token=SHOWN&scope=repo&token_type=bearer",
+            "a form of 47 bytes",
+            FORM,
+        ),
+        ("scope=&access_token=SHOWN", "a form of 25 bytes", FORM),
+        (
+            "error=SHOWN&error_description=no",
+            "a form of 32 bytes",
+            FORM,
+        ),
+        (
+            "token=SHOWN",
+            "a body of 11 bytes that is not a token response: line 1",
+            ELSE,
+        ),
+        ("no_access_token=SHOWN", "a body of 21 bytes", ELSE),
+        (r#"{"access_token":"SHOWN"}"#, "has no `token_type`", TYPE),
+        (
+            r#"{"access_token":"SHOWN","token_type":7}"#,
+            "wrong type",
+            TYPE,
+        ),
+        (
+            r#"{"access_token":"SHOWN","token_type":"mac"}"#,
+            "type `mac` where a bearer",
+            TYPE,
+        ),
+        (
+            r#"{"access_token":"SHOWN","token_type":"DPoP"}"#,
+            "type `DPoP`",
+            TYPE,
+        ),
+        (r#"{"token_type":"Bearer"}"#, "has no `access_token`", ELSE),
+    ] {
+        let error = read(&response(200, &[], body)).expect_err(body);
+        assert!(error.to_string().contains(shown), "{body}: {error}");
+        let said = error.detail().hint.as_deref().unwrap_or_default();
+        assert!(said.contains(hint), "{body}: {said}");
+        assert!(!error.detail().retryable || hint != FORM, "{body}");
+        assert!(!format!("{error:?}").contains("SHOWN"), "{error:?}");
+    }
+}
+
 /// Each field of an answer that reaches an error or a grant, with a secret in it.
 #[test]
 fn a_secret_comes_back_in_no_field() {

@@ -22,8 +22,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use edgepass_core::{
     AccessToken, CertificateError, CertificateHandle, ClientAssertion, Completed, Config,
     ConfigError, Effect, Engine, Environment, Error, Grant, HttpError, HttpErrorKind, HttpRequest,
-    HttpResponse, Issuance, Now, OpenedCertificate, Outcome, ReadError, Refresh, Reply, Secret,
-    SecretBytes, TokenRequest, TokenSource, TokenType, UserReference, Via,
+    HttpResponse, Issuance, NOT_A_FILE, Now, OpenedCertificate, Outcome, ReadError, Refresh, Reply,
+    Secret, SecretBytes, TokenRequest, TokenSource, TokenType, UserReference, Via,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

@@ -91,8 +91,16 @@ impl Play<'_> {
     fn perform(&mut self, effect: Effect) -> Checked<Option<Outcome>> {
         Ok(Some(match effect {
             Effect::ReadFile { path } => {
-                let bytes = self.case.files.get(&path).cloned();
-                Outcome::File(bytes.map(SecretBytes::new).ok_or(ReadError::NotFound))
+                let files = &self.case.files;
+                let is_below = |file: &String| {
+                    let rest = file.strip_prefix(&path);
+                    rest.is_some_and(|rest| rest.starts_with('/'))
+                };
+                let bytes = files.get(&path).cloned().map(SecretBytes::new);
+                Outcome::File(bytes.ok_or_else(|| match files.keys().any(is_below) {
+                    true => ReadError::Other(format!("{NOT_A_FILE}; name one")),
+                    false => ReadError::NotFound,
+                }))
             }
             Effect::OpenCertificate { name } => Outcome::Certificate(self.open(&name)),
             Effect::Sign { .. } => Outcome::Signature(Ok(SIGNATURE.to_vec())),

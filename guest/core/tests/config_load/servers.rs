@@ -29,7 +29,7 @@ fn tenants() {
         ("organizations", "AADSTS9001023"),
         ("consumers", "AADSTS9001023"),
         ("ténant", "letters, digits"),
-        (" x", "letters, digits"),
+        ("x y", "letters, digits"),
     ] {
         refused(
             load_environment(&[("AZURE_TENANT_ID", tenant)]),
@@ -66,7 +66,7 @@ fn client_ids() {
     refused(
         load_environment(&[("AZURE_CLIENT_ID", "id\n")]),
         "AZURE_CLIENT_ID",
-        &["control", "line breaks"],
+        &["a line break at its", "take it away"],
     );
 }
 

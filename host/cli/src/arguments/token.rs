@@ -35,7 +35,7 @@ pub(crate) struct TokenArguments {
     pub(crate) force_refresh: bool,
 
     /// Gives up after so many seconds, 0.5 for example; 500ms and 2m are understood, too. Without it an answer is waited for some 30 s, retries included.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<Duration>,
 
     /// CA bundle (PEM) that token endpoints are verified with, instead of the system's.
@@ -103,7 +103,7 @@ pub(crate) struct AuthorizationUrlArguments {
     pub(crate) claims: Option<String>,
 
     /// Gives up after so many seconds, as `edgepass token` does. Most servers are asked nothing for this.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<Duration>,
 
     /// CA bundle (PEM) that servers are verified with, instead of the system's.

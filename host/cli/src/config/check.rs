@@ -57,11 +57,11 @@ fn check_document(
             ));
         }
     };
-    if config.http.is_some()
-        && let Err(error) = HttpSettings::check(&config)
-    {
-        return Err(Failure::Mistakes(vec![explained(error, document)]));
-    }
+    let rules = config.http.is_some().then(|| HttpSettings::check(&config));
+    let rules = match rules.transpose() {
+        Ok(rules) => rules,
+        Err(error) => return Err(Failure::Mistakes(vec![explained(error, document)])),
+    };
     narrate(document, &process, &environment, None);
     let unknown = unknown_certificates(&config);
     if !unknown.is_empty() {
@@ -170,6 +170,12 @@ fn check_document(
     }
     if store.is_some() {
         out.push_str("the token store is ready: it took an entry and gave it back\n");
+    }
+    if let Some(rules) = &rules {
+        out.push_str("requests of an application get a token by the first rule that fits\n");
+        for (index, rule) in rules.describe().enumerate() {
+            out.push_str(&format!("  {index}: {rule}\n"));
+        }
     }
     let connections = config.needs().connections.into_iter();
     let hosts: BTreeSet<String> = connections.map(|c| c.permission.authority).collect();

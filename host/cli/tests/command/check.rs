@@ -201,3 +201,27 @@ fn strictly_checked_what_is_not_there_is_a_mistake() {
     assert_eq!(variable.status.code(), Some(2));
     assert!(text(&variable.stderr).contains("AZURE_USERNAME is not used"));
 }
+
+/// What an application gets its tokens by is described, in the order in which it counts.
+#[test]
+fn the_rules_of_an_application_are_described() {
+    let lab = Lab::new();
+    let mut config = lab.config(&json!({ "client_secret": { "value": "hunter2" } }));
+    config["certificates"] = json!({});
+    config["http"] = json!({ "rules": [
+        { "match": { "host": "API.example", "port": 8443, "path_prefix": "/v1/x", "methods": ["GET", "PUT"] },
+          "scopes": ["api://one/.default"], "identity": "app", "header": "X-Token" },
+        { "match": { "host": "api.example" }, "disabled": true },
+        { "match": { "host": "*.example" }, "scopes": ["api://two/.default"], "keep_existing": true },
+    ] });
+    let path = lab.write("config.json", config.to_string());
+    let output = edgepass(&lab, &["config", "check", path.to_str().unwrap()]);
+    let said = text(&output.stdout);
+    let lines = "\
+        requests of an application get a token by the first rule that fits\n  \
+        0: api.example:8443/v1/x (GET, PUT): api://one/.default of identity app, in x-token\n  \
+        1: api.example: no token\n  \
+        2: *.example: api://two/.default of the default identity, in authorization if there is none\n";
+    assert!(said.contains(lines), "{said} {}", text(&output.stderr));
+    assert!(!said.contains("hunter2"), "{said}");
+}

@@ -160,6 +160,8 @@ fn what_stands_in_the_place_of_something_else_is_named_and_never_shown() {
     for (seconds, good) in [
         ("0", false),
         ("0.0", false),
+        ("-1", false),
+        ("-0.5", false),
         ("5h", false),
         ("86401", false),
         ("9", true),

@@ -27,14 +27,20 @@ impl Reader<'_> {
         let listed = self.settings.children(APIS);
         let Some(name) = name else {
             let apis = listed.iter().map(|name| format!("{APIS}:{name}"));
-            let mut apis = apis.filter_map(|path| {
+            let apis = apis.filter_map(|path| {
                 let scopes = self.scopes(&path)?;
                 let is_of_app = |scope: &String| scope.ends_with(DEFAULT_SCOPE);
                 scopes.0.iter().all(is_of_app).then_some(path)
             });
-            return match (apis.next(), apis.next()) {
-                (Some(path), None) => self.read_api(&path).map(Some),
-                _ => Ok(None),
+            let apis: Vec<String> = apis.collect();
+            return match apis.as_slice() {
+                [path] => self.read_api(path).map(Some),
+                several => {
+                    let names = several.iter().filter_map(|path| path.strip_prefix(APIS));
+                    let names = names.map(|name| format!("`{}`", name.trim_start_matches(':')));
+                    self.draft.apis = names.collect();
+                    Ok(None)
+                }
             };
         };
         let path = format!("{APIS}:{name}");
@@ -46,9 +52,13 @@ impl Reader<'_> {
             return self.read_api(path).map(Some);
         }
         let names: Vec<String> = listed.iter().map(|name| format!("`{name}`")).collect();
+        let is_number = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
         Err(
             ConfigError::new(self.settings.missing(APIS), format!("has no API `{name}`")).hint(
                 match names.as_slice() {
+                    [_, ..] if listed.iter().all(is_number) => format!(
+                        "it is a list: write an object of APIs by their names, \"{APIS}\": {{ \"NAME\": {{ \"Scopes\": [ … ] }} }}"
+                    ),
                     [] => format!("write it under {APIS}, with its Scopes"),
                     names => format!("name one of: {}", names.join(", ")),
                 },

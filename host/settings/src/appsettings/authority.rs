@@ -1,7 +1,7 @@
 //! Where a client is asked for tokens.
 
 use edgepass_core::ConfigError;
-use edgepass_core::authority::{PUBLIC_HOST, host_of_cloud};
+use edgepass_core::authority::{PUBLIC_HOST, host_of_cloud, tenant_of_host};
 
 use crate::cloud;
 use crate::draft::{Draft, Node, Object};
@@ -60,10 +60,15 @@ impl Url {
             };
             return Err(ConfigError::new(&setting.from, "is no https:// URL").hint(hint));
         };
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let path = path.split('/').filter(|part| !part.is_empty());
+        let (authority, behind) = rest.split_once('/').unwrap_or((rest, ""));
+        let authority = authority.to_lowercase();
+        if let Some(host) = cloud::without_slash(&authority) {
+            let error = ConfigError::new(&setting.from, "has no / behind its host");
+            return Err(error.hint(format!("write it as https://{host}/{path}")));
+        }
+        let path = behind.split('/').filter(|part| !part.is_empty());
         Ok(Self {
-            authority: authority.to_lowercase(),
+            authority,
             path: path.map(str::to_owned).collect(),
             from: setting.from.clone(),
         })
@@ -114,13 +119,13 @@ pub(super) struct ClientAuthority {
 /// That MSAL.NET's `AzureCloudInstance`, by name or number, means no other cloud than the one that is asked where nothing else
 /// names one: it is not read.
 pub(super) fn no_other_cloud(instance: &Setting, section: &str) -> Result<(), ConfigError> {
-    let host = match instance.text() {
-        "2" => Some("login.partner.microsoftonline.cn"),
-        "3" => Some("login.microsoftonline.de"),
-        "4" => Some("login.microsoftonline.us"),
-        name => host_of_cloud(name),
+    let name = match instance.text() {
+        "2" => "AzureChina",
+        "3" => "AzureGermany",
+        "4" => "AzureUsGovernment",
+        name => name,
     };
-    match host {
+    match host_of_cloud(name) {
         Some(host) if host != PUBLIC_HOST => Err(ConfigError::new(
             &instance.from,
             "is not read, and names another cloud than the public one",
@@ -132,8 +137,6 @@ pub(super) fn no_other_cloud(instance: &Setting, section: &str) -> Result<(), Co
 
 /// `https://host/tenant/v2.0`, `https://host/tenant/policy` of B2C, `https://tenant.ciamlogin.com`.
 pub(super) fn of_authority(setting: &Setting) -> Result<ClientAuthority, ConfigError> {
-    const CIAM: &str = ".ciamlogin.com";
-
     let mut url = Url::of(setting, TENANT)?;
     let from = setting.from.clone();
     let is_microsofts = url.is_microsofts();
@@ -147,9 +150,10 @@ pub(super) fn of_authority(setting: &Setting) -> Result<ClientAuthority, ConfigE
     }
     let is_policy = |part: &String| part.to_lowercase().starts_with("b2c_");
     let policy = url.path.pop_if(|part| is_policy(part));
-    let tenant = match (url.path.pop(), url.authority.strip_suffix(CIAM)) {
+    let of_host = tenant_of_host(&url.authority).filter(|_| !url.is_b2c());
+    let tenant = match (url.path.pop(), of_host) {
         (Some(tenant), _) => tenant,
-        (None, Some(name)) => format!("{name}.onmicrosoft.com"),
+        (None, Some(tenant)) => tenant,
         (None, None) => {
             let hint = match is_microsofts {
                 true => format!("write it as https://{}/{TENANT}", url.authority),

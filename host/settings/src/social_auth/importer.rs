@@ -3,7 +3,7 @@
 use edgepass_core::authority::{PUBLIC_HOST, host_of_cloud};
 use edgepass_core::{ConfigError, Environment, Secret};
 
-use super::backends::{Backend, Kind, PREFIX};
+use super::backends::{BACKENDS, Backend, Kind, PREFIX};
 use super::source::{Setting, Settings, set_or_write};
 use crate::draft::{Draft, Node, Object, unset};
 use crate::python::Value;
@@ -112,8 +112,23 @@ impl<'a> Importer<'a> {
                 "TENANT_NAME" => "the tenant's name, without .onmicrosoft.com",
                 _ => "its value",
             };
-            unset(self.place(&own), format!("set it to {meant}"))
+            let other = self.of_another(backend, setting);
+            unset(self.place(&own), format!("set it to {meant}{other}"))
         })
+    }
+
+    /// Of a setting that is not there: that it is there of another backend, whose name looks alike.
+    fn of_another(&self, backend: &Backend, setting: &str) -> String {
+        let others = BACKENDS.iter().filter(|other| other.name != backend.name);
+        let mut found = others.filter_map(|other| {
+            // what is wrong with it is said where it is used
+            let found = self.settings.named(&other.own(setting)).ok()??;
+            Some(format!(
+                "; {} is that of the backend {}, which this one does not look at",
+                found.from, other.name
+            ))
+        });
+        found.next().unwrap_or_default()
     }
 
     /// A name for a setting that is not there.
@@ -206,7 +221,8 @@ impl<'a> Importer<'a> {
                 "is not set: {many}, and an app gets its tokens from one tenant (AADSTS9001023)"
             );
             let error = ConfigError::new(self.place(&own), message);
-            let hint = format!("set {own} to the tenant that the app's tokens are for");
+            let other = self.of_another(backend, "TENANT_ID");
+            let hint = format!("set {own} to the tenant that the app's tokens are for{other}");
             Problem::NoTenant(error.hint(hint))
         })?;
         check_tenant(tenant.text(), &tenant.from, || {
@@ -283,21 +299,39 @@ impl<'a> Importer<'a> {
                 return Err(error);
             }
             let setting = |name: &str| backend.own(name);
+            let message = match self.empty(backend, &own)?.as_slice() {
+                [] => "names no credential".to_owned(),
+                empty => format!("names no credential: {} is empty", empty.join(", ")),
+            };
+            let mut others = own.iter().map(|name| self.of_another(backend, name));
             return Err(
-                ConfigError::new(self.place(&backend.own("…")), "names no credential").hint(
-                    format!(
-                        "set {}, {} or {}; in a pod with workload identity {} is set",
-                        setting("FEDERATED_TOKEN_FILE"),
-                        setting("CLIENT_ASSERTION"),
-                        setting("SECRET"),
-                        TOKEN_FILES[1]
-                    ),
-                ),
+                ConfigError::new(self.place(&backend.own("…")), message).hint(format!(
+                    "set {}, {} or {}; in a pod with workload identity {} is set{}",
+                    setting("FEDERATED_TOKEN_FILE"),
+                    setting("CLIENT_ASSERTION"),
+                    setting("SECRET"),
+                    TOKEN_FILES[1],
+                    others.find(|other| !other.is_empty()).unwrap_or_default()
+                )),
             );
         };
         self.draft.place(&at, &file.from);
         fields.push(("path".to_owned(), Node::text(file.text())));
         Ok(Node::of(kind, Node::Object(fields)))
+    }
+
+    /// Those of the settings that are there and have no value.
+    fn empty(&self, backend: &Backend, settings: &[&str]) -> Result<Vec<String>, ConfigError> {
+        let mut empty = Vec::new();
+        for setting in settings {
+            for name in self.names(backend, setting) {
+                if let Some(found) = self.settings.named(&name)? {
+                    empty.extend(found.text().is_empty().then_some(found.from));
+                    break;
+                }
+            }
+        }
+        Ok(empty)
     }
 
     /// A credential whose value the document names.
@@ -469,7 +503,32 @@ fn authority_url(setting: &Setting) -> Result<(&str, &str), ConfigError> {
                 .unwrap_or(PUBLIC_HOST)
         )));
     }
+    if let Some(host) = cloud::without_slash(authority) {
+        let error = ConfigError::new(&setting.from, "has no / behind its host");
+        return Err(error.hint(format!("write it as https://{host}/TENANT")));
+    }
+    if cloud::is_known(&authority.to_lowercase()) && !is_of_a_tenant(path) {
+        return Err(
+            ConfigError::new(&setting.from, "has more in its path than a tenant").hint(format!(
+                "write it as https://{authority}/TENANT: python-social-auth puts the rest behind it"
+            )),
+        );
+    }
     Ok((authority, path))
+}
+
+/// Whether a path of Microsoft's is a tenant, or of Azure AD B2C a tenant with its user flow: `tfp/TENANT/B2C_1_signin`.
+fn is_of_a_tenant(path: &str) -> bool {
+    let is = |part: &str, all: &[&str]| all.iter().any(|known| part.eq_ignore_ascii_case(known));
+    let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    if parts.len() > 1 {
+        parts.pop_if(|part| part.to_ascii_lowercase().starts_with("b2c_"));
+    }
+    match parts.as_slice() {
+        [tenant] => !is(tenant, &["v2.0"]),
+        [before, _] => is(before, &["tfp", "te"]),
+        _ => false,
+    }
 }
 
 /// That `AUTHORITY_HOST` is no URL and no name of a cloud. Either leads to the host that was meant, as python-social-auth takes

@@ -35,6 +35,10 @@ fn authorities_are_as_microsofts_libraries_read_them() {
             json!({ "authority_host": "https://contoso.ciamlogin.com", "tenant_id": "contoso.onmicrosoft.com" }),
         ),
         (
+            json!({ "Instance": null, "TenantId": null, "Authority": format!("https://{TENANT}.ciamlogin.com/") }),
+            entra(&format!("{TENANT}.ciamlogin.com")),
+        ),
+        (
             json!({
                 "Instance": "https://fabrikam.b2clogin.com/tfp/", "Domain": "fabrikam.onmicrosoft.com",
                 "SignUpSignInPolicyId": "b2c_1_susi",
@@ -210,6 +214,24 @@ fn authorities_are_as_microsofts_libraries_read_them() {
             [
                 "AzureAd:Authority (appsettings.json, line 1): has more in its path than a tenant",
                 "write it as https://fabrikam.b2clogin.com/TENANT/B2C_1_signin/v2.0",
+            ],
+        ),
+        // as templates of .NET once wrote it
+        (
+            json!({
+                "Instance": null, "TenantId": null,
+                "Authority": "https://fabrikam.b2clogin.comfabrikam.onmicrosoft.com/B2C_1_signin",
+            }),
+            [
+                "AzureAd:Authority (appsettings.json, line 1): has no / behind its host",
+                "write it as https://fabrikam.b2clogin.com/TENANT/v2.0",
+            ],
+        ),
+        (
+            json!({ "Instance": format!("https://login.microsoftonline.com{TENANT}") }),
+            [
+                "AzureAd:Instance (appsettings.json, line 1): has no / behind its host",
+                "write it as https://login.microsoftonline.com/",
             ],
         ),
         (

@@ -284,6 +284,36 @@ fn authorities_are_as_social_core_has_them() {
             vec![("AUTHORITY_URL", "https://idp.example:8443/a/b")],
             json!({ "token_endpoint": "https://idp.example:8443/a/b/oauth2/token" }),
         ),
+        // AD FS, and whatever else is not Microsoft's
+        (
+            "AZUREAD_TENANT_OAUTH2",
+            vec![("AUTHORITY_URL", "https://idp.example:8443/adfs/v2.0")],
+            json!({ "token_endpoint": "https://idp.example:8443/adfs/v2.0/oauth2/token" }),
+        ),
+        (
+            "AZUREAD_V2_TENANT_OAUTH2",
+            vec![(
+                "AUTHORITY_URL",
+                "https://fabrikam.b2clogin.com/tfp/fabrikam.onmicrosoft.com/B2C_1_x",
+            )],
+            json!({ "token_endpoint": "https://fabrikam.b2clogin.com/tfp/fabrikam.onmicrosoft.com/B2C_1_x/oauth2/v2.0/token" }),
+        ),
+        (
+            "AZUREAD_V2_TENANT_OAUTH2",
+            vec![(
+                "AUTHORITY_URL",
+                "https://fabrikam.b2clogin.com/fabrikam.onmicrosoft.com/b2c_1a_x/",
+            )],
+            json!({ "token_endpoint": "https://fabrikam.b2clogin.com/fabrikam.onmicrosoft.com/b2c_1a_x/oauth2/v2.0/token" }),
+        ),
+        (
+            "AZUREAD_V2_TENANT_OAUTH2",
+            vec![(
+                "AUTHORITY_URL",
+                "https://login.microsoftonline.com/te/fabrikam.onmicrosoft.com/B2C_1_x",
+            )],
+            json!({ "token_endpoint": "https://login.microsoftonline.com/te/fabrikam.onmicrosoft.com/B2C_1_x/oauth2/v2.0/token" }),
+        ),
         (
             "AZUREAD_B2C_OAUTH2",
             vec![

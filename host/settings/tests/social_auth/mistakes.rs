@@ -98,6 +98,55 @@ fn what_is_wrong_is_named() {
                 "one tenant",
             ],
         ),
+        // an issuer, and a token endpoint
+        (
+            own("AUTHORITY_URL"),
+            "https://login.microsoftonline.com/contoso.example/v2.0",
+            [
+                "AUTHORITY_URL: has more in its path than a tenant",
+                "write it as https://login.microsoftonline.com/TENANT",
+            ],
+        ),
+        (
+            own("AUTHORITY_URL"),
+            "https://login.microsoftonline.us/contoso.example/oauth2/v2.0/token",
+            [
+                "AUTHORITY_URL: has more in its path than a tenant",
+                "write it as https://login.microsoftonline.us/TENANT",
+            ],
+        ),
+        (
+            own("AUTHORITY_URL"),
+            "https://westeurope.login.microsoft.com/contoso.example/v2.0/",
+            [
+                "AUTHORITY_URL: has more in its path than a tenant",
+                "https://westeurope.login.microsoft.com/TENANT",
+            ],
+        ),
+        (
+            own("AUTHORITY_URL"),
+            "https://contoso.ciamlogin.com/v2.0",
+            [
+                "AUTHORITY_URL: has more in its path",
+                "https://contoso.ciamlogin.com/TENANT",
+            ],
+        ),
+        (
+            own("AUTHORITY_URL"),
+            "https://fabrikam.b2clogin.com/fabrikam.onmicrosoft.com/B2C_1_x/v2.0",
+            [
+                "AUTHORITY_URL: has more in its path",
+                "https://fabrikam.b2clogin.com/TENANT",
+            ],
+        ),
+        (
+            own("AUTHORITY_URL"),
+            "https://fabrikam.b2clogin.comfabrikam.onmicrosoft.com/B2C_1_x",
+            [
+                "AUTHORITY_URL: has no / behind its host",
+                "write it as https://fabrikam.b2clogin.com/TENANT",
+            ],
+        ),
         (
             own("AUTHORITY_URL"),
             "https://login.microsoftonline.com/",
@@ -455,5 +504,92 @@ fn nothing_is_repeated_of_settings_that_are_broken_anywhere() {
                 assert!(!said.contains("hunter2"), "{said}");
             }
         }
+    }
+}
+
+/// A setting that is there of another backend, or is there and has nothing in it, is told from one that nobody has set.
+#[test]
+fn what_is_set_beside_the_backend_is_said() {
+    const TENANT_BACKEND: &str = "SOCIAL_AUTH_AZUREAD_TENANT_OAUTH2_";
+
+    let ours = |name: &str| format!("{TENANT_BACKEND}{name}");
+    let other = |name: &str| format!("{OAUTH2}{name}");
+    for (settings, setting, says) in [
+        (
+            vec![
+                (other("KEY"), CLIENT),
+                (ours("SECRET"), "hunter2"),
+                (ours("TENANT_ID"), TENANT),
+            ],
+            ours("KEY"),
+            format!(
+                "{} (settings.json, line 1) is that of the backend azuread-oauth2",
+                other("KEY")
+            ),
+        ),
+        (
+            vec![
+                (ours("KEY"), CLIENT),
+                (ours("SECRET"), "hunter2"),
+                (other("TENANT_ID"), TENANT),
+            ],
+            other("KEY"),
+            format!(
+                "{} (settings.json, line 1) is that of the backend azuread-tenant-oauth2",
+                ours("KEY")
+            ),
+        ),
+        (
+            vec![
+                (ours("KEY"), CLIENT),
+                (other("SECRET"), "hunter2"),
+                (ours("TENANT_ID"), TENANT),
+            ],
+            ours("…"),
+            format!(
+                "{} (settings.json, line 1) is that of the backend azuread-oauth2",
+                other("SECRET")
+            ),
+        ),
+        (
+            vec![
+                (ours("KEY"), CLIENT),
+                (ours("SECRET"), ""),
+                (ours("TENANT_ID"), TENANT),
+            ],
+            ours("…"),
+            format!(
+                "names no credential: {} (settings.json, line 1) is empty",
+                ours("SECRET")
+            ),
+        ),
+        (
+            vec![
+                (ours("KEY"), CLIENT),
+                (ours("SECRET"), ""),
+                (ours("FEDERATED_TOKEN_FILE"), ""),
+                (ours("TENANT_ID"), TENANT),
+            ],
+            ours("…"),
+            format!(
+                "names no credential: {} (settings.json, line 1), {} (settings.json, line 1) is empty",
+                ours("FEDERATED_TOKEN_FILE"),
+                ours("SECRET")
+            ),
+        ),
+        (
+            vec![(ours("KEY"), CLIENT), (ours("TENANT_ID"), TENANT)],
+            ours("…"),
+            "names no credential; set ".to_owned(),
+        ),
+    ] {
+        let text = serde_json::Value::from_iter(
+            settings.iter().map(|(name, value)| (name.as_str(), *value)),
+        );
+        // the other backend alone has no identity: it is left out, or is the first to be complained of
+        let error = file(&text.to_string(), "settings.json", &[]).unwrap_err();
+        assert!(error.contains(&setting), "{error}");
+        assert!(error.contains(&says), "{settings:?}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
     }
 }

@@ -16,7 +16,15 @@ pub(super) fn all_certificates(
     mut certificates: Table<String, CertificateFiles>,
     loading: &Loading<'_>,
 ) -> Result<Table<String, CertificateFiles>, ConfigError> {
+    #[cfg(feature = "every-credential")]
+    for (name, files) in &certificates {
+        check_secrets(&format!("certificates.{name}"), files, loading)?;
+    }
     for (name, files) in loading.certificates.take() {
+        #[cfg(feature = "every-credential")]
+        if let Some(variable) = &files.password_env {
+            check_variable(variable, variable, loading)?;
+        }
         if certificates.insert(name.clone(), files).is_some() {
             return Err(ConfigError::new(
                 Environment::AZURE_CLIENT_CERTIFICATE_PATH,
@@ -26,6 +34,34 @@ pub(super) fn all_certificates(
         }
     }
     Ok(certificates)
+}
+
+/// The secrets that the host alone takes out of the document or of variables.
+#[cfg(feature = "every-credential")]
+fn check_secrets(
+    path: &str,
+    files: &CertificateFiles,
+    loading: &Loading<'_>,
+) -> Result<(), ConfigError> {
+    if let Some(text) = &files.certificate_base64 {
+        let refusal = rules::no_reference_to_a_vault(text.expose());
+        check(&format!("{path}.certificate_base64"), refusal)?;
+    }
+    match &files.password_env {
+        Some(variable) => check_variable(&format!("{path}.password_env"), variable, loading),
+        None => Ok(()),
+    }
+}
+
+/// That such a variable, if it is set, holds a secret and no reference to one.
+#[cfg(feature = "every-credential")]
+pub(super) fn check_variable(
+    setting: &str,
+    variable: &str,
+    loading: &Loading<'_>,
+) -> Result<(), ConfigError> {
+    let value = loading.environment.get(variable).unwrap_or_default();
+    check(setting, rules::no_reference_to_a_vault(value))
 }
 
 pub(super) fn check_certificate_files(

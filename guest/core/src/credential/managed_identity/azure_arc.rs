@@ -114,7 +114,9 @@ pub(super) async fn key(
 }
 
 async fn content(io: &Io, keys: &FilePattern, challenge: &HttpResponse) -> Result<Secret, NoKey> {
-    let Some(path) = challenge.header("www-authenticate").and_then(realm) else {
+    let headers = challenge.headers.iter();
+    let mut challenges = headers.filter(|(name, _)| name == "www-authenticate");
+    let Some(path) = challenges.find_map(|(_, value)| realm(value)) else {
         return Err(NoKey::new(
             "refused, and named no file to prove the caller by",
             Some(
@@ -166,8 +168,13 @@ async fn content(io: &Io, keys: &FilePattern, challenge: &HttpResponse) -> Resul
     Ok(Secret::new(key))
 }
 
-/// The file of `Basic realm=<file>`.
-fn realm(challenge: &str) -> Option<&str> {
+/// The file of the first `Basic realm=<file>` among the challenges of a header (RFC 9110 section 11.6.1). No name of a file of
+/// the agent's has a comma in it, and on Windows each has what a quoted string would take for an escape.
+fn realm(challenges: &str) -> Option<&str> {
+    challenges.split(',').find_map(realm_of_one)
+}
+
+fn realm_of_one(challenge: &str) -> Option<&str> {
     const BEFORE: &str = "basic realm=";
     let challenge = challenge.trim();
     let (before, path) = challenge.split_at_checked(BEFORE.len())?;
@@ -191,6 +198,14 @@ mod tests {
             ("Basic realm=/a/b.key", Some("/a/b.key")),
             ("basic REALM=\"/a/b.key\"", Some("/a/b.key")),
             (" Basic realm=/a/b=c.key ", Some("/a/b=c.key")),
+            ("Negotiate, Basic realm=/a/b.key", Some("/a/b.key")),
+            ("Basic realm=/a/b.key,Negotiate", Some("/a/b.key")),
+            (
+                r#"Bearer realm="x", error="y", Basic realm="C:\a\b.key", charset="UTF-8""#,
+                Some(r"C:\a\b.key"),
+            ),
+            ("Basic realm=, Basic realm=/a/b.key", Some("/a/b.key")),
+            ("Negotiate", None),
             ("Basic realm=", None),
             ("Basic realm", None),
             ("Bearer realm=/a/b.key", None),
