@@ -3,6 +3,8 @@
 
 #![cfg(test)]
 
+#[path = "run/again.rs"]
+mod again;
 #[path = "run/bounds.rs"]
 mod bounds;
 #[path = "run/broken.rs"]
@@ -15,6 +17,8 @@ mod late;
 mod patience;
 #[path = "run/service.rs"]
 mod service;
+#[path = "run/uploads.rs"]
+mod uploads;
 #[path = "run/waiting.rs"]
 mod waiting;
 #[path = "run/words.rs"]
