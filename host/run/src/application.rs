@@ -86,13 +86,12 @@ impl Application {
         });
         let directories = directories.collect::<Result<Vec<_>, _>>()?;
 
-        let files = [
-            ("--config", &arguments.config),
-            ("--ca-file", &arguments.ca_file),
-        ];
-        for (option, path) in files {
+        for (option, path) in files(arguments) {
+            if let Some(failure) = read::stream(option, path) {
+                return Err(failure);
+            }
             // a pipe or a folder is none, and is not waited for
-            if let Some(path) = path.as_ref().filter(|path| !path.is_file()) {
+            if !path.is_file() {
                 let shown = read::shown(path);
                 let what = match path.exists() {
                     true => "not a regular file",
@@ -347,18 +346,22 @@ fn warn_of_keys(directory: &Directory, inputs: &Inputs) {
     }
 }
 
+/// The files that options name.
+fn files(arguments: &ApplicationArguments) -> impl Iterator<Item = (&'static str, &Path)> {
+    let named = [
+        ("--config", &arguments.config),
+        ("--ca-file", &arguments.ca_file),
+    ];
+    let named = named.into_iter();
+    named.filter_map(|(option, path)| Some((option, path.as_deref()?)))
+}
+
 /// What is read of the application and for it.
 fn inputs(path: &Path, arguments: &ApplicationArguments, provider: &Provider) -> Inputs {
     let mut inputs = Inputs::default();
     inputs.add("the application", path);
-    let of_options = [
-        ("--config", &arguments.config),
-        ("--ca-file", &arguments.ca_file),
-    ];
-    for (option, path) in of_options {
-        if let Some(path) = path {
-            inputs.add(option, path);
-        }
+    for (option, path) in files(arguments) {
+        inputs.add(option, path);
     }
     let of_variables = [
         (Environment::EDGEPASS_CONFIG, arguments.config.is_none()),
