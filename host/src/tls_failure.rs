@@ -150,7 +150,7 @@ mod tests {
     use std::time::Duration;
 
     use rustls::pki_types::ServerName;
-    use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
+    use rustls::{InvalidMessage, PeerIncompatible};
 
     use super::*;
 
@@ -238,6 +238,10 @@ mod tests {
             (
                 TlsError::AlertReceived(AlertDescription::HandshakeFailure),
                 "TlsAlertReceived",
+            ),
+            (
+                TlsError::AlertReceived(AlertDescription::NoApplicationProtocol),
+                "tls-handshake: the server does not speak HTTP/1.1",
             ),
         ] {
             let text = text(&failure);

@@ -334,8 +334,9 @@ async fn first_part(body: &mut WasiBody) -> Option<Result<Frame<Bytes>, WasiErro
     }
 }
 
-/// How long the head of a request waits for the first part of its body, or for its end.
-const FIRST_PART: Duration = Duration::from_millis(10);
+/// How long the head of a request waits for the first part of its body, or for its end. The application goes on meanwhile, and
+/// on a busy machine not at once; only who writes nothing before the answer has begun waits in vain.
+const FIRST_PART: Duration = Duration::from_millis(100);
 
 /// Puts one length in the place of several that are the same (RFC 9110 section 8.6): who hands the answer on takes one alone.
 fn with_one_length(headers: &mut HeaderMap) {
