@@ -1,6 +1,8 @@
 //! How a connection comes about: a name's addresses, TCP, the tunnel of a proxy, TLS; and what it is when one of them
 //! fails. Until there is a connection no request has left, so what fails here may be asked of another server.
 
+pub(crate) mod answers;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -13,8 +15,8 @@ use std::time::Duration;
 use edgepass_core::HttpErrorKind;
 use edgepass_core::needs::is_localhost;
 use http::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -26,6 +28,7 @@ use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 use wasmtime_wasi_http::Error;
 
+use self::answers::Followed;
 use crate::limits;
 use crate::proxy::{Proxies, Proxy};
 use crate::tls_failure;
@@ -94,7 +97,7 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
+    type Response = TokioIo<Followed>;
     type Error = NoConnection;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, NoConnection>> + Send>>;
 
@@ -104,7 +107,10 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let plan = Arc::clone(&self.0);
-        Box::pin(async move { plan.connect(uri).await.map(TokioIo::new) })
+        Box::pin(async move {
+            let stream = plan.connect(uri).await?;
+            Ok(TokioIo::new(Followed::new(stream)))
+        })
     }
 }
 
@@ -229,12 +235,6 @@ pub(crate) fn bare(host: &str) -> &str {
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Tls(Box<TlsStream<Self>>),
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
 }
 
 impl AsyncRead for Stream {

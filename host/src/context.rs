@@ -6,12 +6,11 @@ mod imports;
 mod p2;
 mod p3;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use edgepass_core::config::http::HttpFile;
 use edgepass_core::config::{ConsumersFile, IdentityConfig};
-use edgepass_core::needs::{CertificateNeed, SignatureNeed};
+use edgepass_core::needs::SignatureNeed;
 use edgepass_core::{Algorithm, ConfigError, Environment, Secret, Table};
 use edgepass_settings::place::innermost;
 use wasmtime::ResourceLimiter;
@@ -47,10 +46,8 @@ pub(crate) struct HostParts {
     pub(crate) certificates: Certificates,
     /// What their keys may sign.
     pub(crate) signatures: Vec<SignatureNeed>,
-    /// The configured identities by name, and which certificates the credentials of each use.
-    pub(crate) identities: BTreeMap<String, Vec<CertificateNeed>>,
-    /// The same as they are configured.
-    pub(crate) configured: Table<String, Arc<IdentityConfig>>,
+    /// The configured identities by name.
+    pub(crate) identities: Table<String, Arc<IdentityConfig>>,
     /// The identity of requests that name none.
     pub(crate) default_identity: Option<String>,
     /// Names of certificates that no credential uses: nobody reaches them.
@@ -179,8 +176,11 @@ impl Host {
     /// Why no server will accept one of the certificates of a credential now, if their dates say so. Reads files.
     pub(crate) fn over(&self, identity: Option<&str>, credential: usize) -> Option<String> {
         let identity = identity.or(self.0.default_identity.as_deref())?;
-        let needs = self.0.identities.get(identity)?.iter();
-        let mut used = needs.filter(|need| is_of(&need.setting, identity, credential));
+        let needs = self.0.identities.get(identity)?.needs();
+        let mut used = needs
+            .certificates
+            .iter()
+            .filter(|need| is_of(&need.setting, identity, credential));
         used.find_map(|need| self.0.certificates.over(&need.name))
     }
 
@@ -191,7 +191,8 @@ impl Host {
     }
 
     /// The files that the configuration names, or the environment in its place, with their settings: secrets, token files,
-    /// certificates, keys, certification authorities. Whoever writes files by a name that others give does not write to these.
+    /// certificates, keys, certification authorities; and the folder in which a platform keeps keys that its answers name. Whoever
+    /// writes files by a name that others give does not write to these, nor into that.
     pub fn named_files(&self) -> &[NamedFile] {
         &self.0.named_files
     }
@@ -241,7 +242,8 @@ impl Host {
         &self,
         thumbprint: &str,
     ) -> Option<Arc<rustls::sign::CertifiedKey>> {
-        for need in self.0.identities.values().flatten() {
+        let identities = self.0.identities.values();
+        for need in identities.flat_map(|identity| &identity.needs().certificates) {
             let Some(Ok(snapshot)) = self.0.certificates.open(&need.name).await else {
                 continue;
             };
@@ -257,12 +259,12 @@ impl Host {
     }
 
     pub(crate) fn identity(&self, name: &str) -> Option<&IdentityConfig> {
-        self.0.configured.get(name).map(AsRef::as_ref)
+        self.0.identities.get(name).map(AsRef::as_ref)
     }
 
     /// Whether an identity of that name is configured.
     pub(crate) fn has_identity(&self, name: &str) -> bool {
-        self.0.identities.contains_key(name)
+        self.identity(name).is_some()
     }
 
     pub(crate) fn consumers(&self) -> &ConsumersFile {

@@ -178,7 +178,7 @@ impl Egress {
             None => builder.with_no_client_auth(),
         };
         Ok(Connector::new(Plan {
-            tls: Arc::new(tls),
+            tls: speaking_http(tls),
             server_name: None,
             // what goes out over http is for `permit` to say
             http: certificate.is_none(),
@@ -196,7 +196,7 @@ impl Egress {
     ) -> Result<Pool, Error> {
         let tls = tls()?.with_root_certificates(roots).with_no_client_auth();
         Ok(Pool::new(Connector::new(Plan {
-            tls: Arc::new(tls),
+            tls: speaking_http(tls),
             server_name,
             http: false,
             route: Some(self.route().await?),
@@ -229,7 +229,7 @@ impl Egress {
     async fn route(&self) -> Result<Route, Error> {
         let tls = if self.proxies.has_tls() {
             let tls = tls()?.with_root_certificates(self.roots().await?);
-            Some(Arc::new(tls.with_no_client_auth()))
+            Some(speaking_http(tls.with_no_client_auth()))
         } else {
             None
         };
@@ -339,7 +339,7 @@ impl Pool {
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
         Ok(Self::new(Connector::new(Plan {
-            tls: Arc::new(tls),
+            tls: speaking_http(tls),
             server_name: None,
             http: false,
             route: None,
@@ -371,6 +371,12 @@ fn tls() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, E
     ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::InternalError(Some(e.to_string())))
+}
+
+/// It says which protocol it speaks (RFC 7301), so that a server with others alone refuses it in the handshake.
+fn speaking_http(mut tls: ClientConfig) -> Arc<ClientConfig> {
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(tls)
 }
 
 /// Takes one certificate, by its SHA-1 thumbprint, for who has its key: no authority vouches for it, and no name in it

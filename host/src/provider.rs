@@ -332,7 +332,8 @@ impl Provider {
     }
 
     /// The files that the configuration names, or the environment in its place, with their settings: secrets, token files,
-    /// certificates, keys, certification authorities. Whoever writes files by a name that others give does not write to these.
+    /// certificates, keys, certification authorities; and the folder in which a platform keeps keys that its answers name. Whoever
+    /// writes files by a name that others give does not write to these, nor into that.
     pub fn named_files(&self) -> &[NamedFile] {
         self.host().named_files()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use edgepass_core::HttpErrorKind;
 use rustls::pki_types::UnixTime;
-use rustls::{CertificateError, Error as TlsError};
+use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use wasmtime_wasi_http::Error;
 
 /// Names of a certificate that are listed.
@@ -14,6 +14,10 @@ const MAX_NAMES: usize = 5;
 /// The error that a component gets: [`HttpErrorKind::REASONS`] says in which form.
 pub(crate) fn error(failure: &TlsError) -> Error {
     let (kind, reason) = match failure {
+        TlsError::AlertReceived(AlertDescription::NoApplicationProtocol) => (
+            HttpErrorKind::Tls,
+            "the server does not speak HTTP/1.1, by which requests go out".to_owned(),
+        ),
         TlsError::AlertReceived(alert) => {
             return Error::TlsAlertReceived {
                 alert_id: Some(u8::from(*alert)),
@@ -146,7 +150,7 @@ mod tests {
     use std::time::Duration;
 
     use rustls::pki_types::ServerName;
-    use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
+    use rustls::{InvalidMessage, PeerIncompatible};
 
     use super::*;
 
@@ -234,6 +238,10 @@ mod tests {
             (
                 TlsError::AlertReceived(AlertDescription::HandshakeFailure),
                 "TlsAlertReceived",
+            ),
+            (
+                TlsError::AlertReceived(AlertDescription::NoApplicationProtocol),
+                "tls-handshake: the server does not speak HTTP/1.1",
             ),
         ] {
             let text = text(&failure);

@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::{fmt, fs, io};
 
+use edgepass_core::NOT_A_FILE;
+
 /// A megabyte, as bounds count it.
 const MIB: u64 = 1024 * 1024;
 
@@ -98,7 +100,7 @@ impl fmt::Display for FileError {
             Self::Denied => f.write_str("permission denied"),
             Self::Folder => f.write_str("it is a folder"),
             Self::Pipe => f.write_str("it is a pipe"),
-            Self::NotAFile => f.write_str("it is not a regular file"),
+            Self::NotAFile => f.write_str(NOT_A_FILE),
             Self::Foreign(reason) => f.write_str(reason),
             Self::TooLarge { limit } if limit % MIB == 0 => {
                 write!(f, "it is larger than {} MiB", limit / MIB)

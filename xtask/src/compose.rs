@@ -65,6 +65,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             );
         }
     }
+    if !composed.asked.is_empty() {
+        println!(
+            "the provider itself asks for tokens, by {}, and nobody in the whole answers it",
+            composed.asked.join(", ")
+        );
+    }
     println!("wrote {}", workspace::shown(&options.output));
     Ok(())
 }

@@ -8,7 +8,7 @@ use edgepass_core::{Error, ErrorClass, wipe};
 use edgepass_rules::http::HttpRule;
 
 use crate::bindings::edgepass::credentials::opaque_tokens;
-use crate::bindings::wasi::clocks::system_clock;
+use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::bindings::wasi::http::types::Fields;
 
 const AUTHORIZATION: &str = "authorization";
@@ -17,11 +17,11 @@ thread_local! {
     static RECENT: RefCell<Recent<Rc<opaque_tokens::Token>>> = const { RefCell::new(Recent::NONE) };
 }
 
-/// The fresh tokens of rules, within one second of the wall clock: of many requests one asks the provider, and what that has
-/// learnt meanwhile (that a refresh is due, that another instance has a newer one) is known within a second. A refusal forgets
-/// all of them, because rules may have the same.
+/// The fresh tokens of rules, within one second of the monotonic clock, which goes on where a host has the wall clock stand still:
+/// of many requests one asks the provider, and what that has learnt meanwhile (that a refresh is due, that another instance has
+/// a newer one) is known within a second. A refusal forgets all of them, because rules may have the same.
 struct Recent<T> {
-    second: i64,
+    second: u64,
     /// By the place of the rule.
     tokens: Vec<(usize, T)>,
 }
@@ -32,13 +32,13 @@ impl<T: Clone> Recent<T> {
         tokens: Vec::new(),
     };
 
-    fn of(&self, rule: usize, second: i64) -> Option<T> {
+    fn of(&self, rule: usize, second: u64) -> Option<T> {
         let mut tokens = self.tokens.iter().filter(|_| self.second == second);
         let found = tokens.find(|(known, _)| *known == rule);
         found.map(|(_, token)| token.clone())
     }
 
-    fn keep(&mut self, rule: usize, second: i64, token: T) {
+    fn keep(&mut self, rule: usize, second: u64, token: T) {
         if self.second != second {
             self.forget();
             self.second = second;
@@ -57,7 +57,7 @@ pub(crate) struct Token(Rc<opaque_tokens::Token>);
 impl Token {
     /// That of a rule.
     pub(crate) async fn of(rule: &HttpRule) -> Result<Self, CredentialError> {
-        let second = system_clock::now().seconds;
+        let second = monotonic_clock::now() / 1_000_000_000;
         if let Some(token) = RECENT.with_borrow(|recent| recent.of(rule.place, second)) {
             return Ok(Self(token));
         }
@@ -157,7 +157,7 @@ mod tests {
     /// What is done, in order, and what there is of the rules 0 and 1 afterwards, in that second.
     #[test]
     fn a_token_is_recent_for_its_rule_and_within_its_second() {
-        type Step = (&'static str, fn(&mut Recent<u8>), i64, [Option<u8>; 2]);
+        type Step = (&'static str, fn(&mut Recent<u8>), u64, [Option<u8>; 2]);
         let steps: [Step; 8] = [
             ("nothing yet", |_| (), 0, [None, None]),
             (
@@ -173,7 +173,7 @@ mod tests {
                 [Some(10), Some(11)],
             ),
             ("the next second", |_| (), 8, [None, None]),
-            ("a clock that is set back", |_| (), 6, [None, None]),
+            ("a second that has been", |_| (), 6, [None, None]),
             (
                 "one of the next second",
                 |recent| recent.keep(1, 8, 12),

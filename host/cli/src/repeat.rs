@@ -20,12 +20,22 @@ fn as_scope(error: &clap::Error, argument: &str) -> Option<String> {
         .then(|| "scopes are given by an option: --scope SCOPE, or -s SCOPE".to_owned())
 }
 
+/// What to do about an option where a command belongs: those before it are of all commands.
+fn behind_the_command(error: &clap::Error, argument: &str) -> Option<String> {
+    let usage = error.get(ContextKind::Usage)?.to_string();
+    let is_before = error.kind() == ErrorKind::UnknownArgument
+        && argument.starts_with('-')
+        && usage.contains("<COMMAND>")
+        && error.get(ContextKind::SuggestedArg).is_none();
+    is_before.then(|| "options of a command stand behind it: edgepass COMMAND [OPTIONS]".to_owned())
+}
+
 /// A usage error that repeats nothing that may be a secret, and says where one belongs.
 pub(crate) fn usage(mut error: clap::Error) -> clap::Error {
     let instead = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(option)) => {
-            grant::instead_of(option).or_else(|| as_scope(&error, option))
-        }
+        Some(ContextValue::String(option)) => grant::instead_of(option)
+            .or_else(|| as_scope(&error, option))
+            .or_else(|| behind_the_command(&error, option)),
         _ => None,
     };
     let is_instead = instead.is_some();
@@ -121,6 +131,27 @@ mod tests {
                 assert!(shown.contains(word), "{line}: {word}: {shown}");
             }
             assert!(!shown.contains("not repeated"), "{line}: {shown}");
+        }
+    }
+
+    #[test]
+    fn an_option_before_its_command_is_told_where_it_belongs() {
+        for (line, is_told) in [
+            ("--config edgepass.json run app.wasm", true),
+            ("-c edgepass.json token", true),
+            ("--allow-host=api.example run app.wasm", true),
+            ("--quiet --config edgepass.json config check", true),
+            ("--quite token", false),
+            ("token --confg edgepass.json", false),
+            ("nothing", false),
+        ] {
+            let words = std::iter::once("edgepass").chain(line.split(' '));
+            let Err(error) = Arguments::try_parse_from(words) else {
+                panic!("{line} is good");
+            };
+            let shown = usage(error).to_string();
+            let said = shown.contains("edgepass COMMAND [OPTIONS]");
+            assert_eq!(said, is_told, "{line}: {shown}");
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Composed {
     pub emptied: Vec<String>,
     /// What the application imports beside the provider's own imports: a host must link it for the application.
     pub further: Vec<String>,
+    /// What the provider itself asks others for, as a provider does that is to be composed with another before.
+    pub asked: Vec<String>,
 }
 
 /// Plugs what the provider exports, or with a filter what that exports, into what the application imports. What provider and
@@ -134,10 +136,13 @@ pub fn compose(parts: Parts) -> Result<Composed, Error> {
     let further = application.imports.into_iter().filter(|import| {
         !plugged.contains(import) && !is_needed(import) && !imports::has_types_alone(import)
     });
+    let asked = provider.imports.iter();
+    let asked = asked.filter(|import| imports::asks(import)).cloned();
     Ok(Composed {
         bytes,
         emptied: judged.emptied,
         further: further.collect(),
+        asked: asked.collect(),
     })
 }
 

@@ -94,8 +94,13 @@ pub enum Error {
         flags: Vec<String>,
     },
     /// What is allowed is not asked for.
-    #[error("the application does not import {0}: leave `--allow {0}` out")]
-    NotImported(String),
+    #[error("the application does not import {allowed}: {fix}")]
+    NotImported {
+        /// What was said of it.
+        allowed: String,
+        /// What to do about it.
+        fix: String,
+    },
     /// What is allowed would be so without a word.
     #[error("{import} {reason}: leave `--allow {allowed}` out")]
     Free {

@@ -120,7 +120,15 @@ pub(crate) fn judge(
     for name in allowed {
         let mut meant = imports.iter().filter(|import| means(name, import));
         let Some(first) = meant.next() else {
-            return Err(Error::NotImported(name.clone()));
+            let mut near = imports.iter().filter(|import| is_near(name, import));
+            let near = near.find(|import| !matches!(verdict(import), Verdict::Free));
+            return Err(Error::NotImported {
+                allowed: name.clone(),
+                fix: match near {
+                    Some(import) => format!("write `--allow {}`", base(import)),
+                    None => format!("leave `--allow {name}` out"),
+                },
+            });
         };
         let is_free = |import: &String| matches!(verdict(import), Verdict::Free);
         if is_free(first) && meant.all(is_free) {
@@ -264,7 +272,7 @@ pub(crate) fn other_version<'i>(
 }
 
 /// Whether an application that imports that asks for tokens itself.
-fn asks(import: &str) -> bool {
+pub(crate) fn asks(import: &str) -> bool {
     ours(import).is_some_and(|name| OF_APPLICATIONS.contains(&name))
 }
 
@@ -336,6 +344,18 @@ fn means(written: &str, import: &str) -> bool {
     // of this project's own package the interface alone says it
     let short = name.strip_prefix("edgepass:credentials/");
     written == import || written == name || Some(written) == short
+}
+
+/// Whether what the author wrote is a part of the name of that import: its package, with the version or without, or the
+/// interface without the whole of that.
+fn is_near(written: &str, import: &str) -> bool {
+    let (written, import) = (base(written), base(import));
+    let written = written.trim_end_matches(['/', '*']);
+    let before = import.strip_suffix(written);
+    let behind = import.strip_prefix(written);
+    !written.is_empty()
+        && (behind.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            || before.is_some_and(|rest| rest.ends_with([':', '/'])))
 }
 
 /// Of the packages of these interfaces, over any version of WASI.

@@ -86,14 +86,11 @@ impl Application {
         });
         let directories = directories.collect::<Result<Vec<_>, _>>()?;
 
-        let files = [
-            ("--config", &arguments.config),
-            ("--ca-file", &arguments.ca_file),
-        ];
-        for (option, path) in files {
-            if let Some(path) = path {
-                read::check(option, path)?;
+        for (option, path) in files(arguments) {
+            if let Some(failure) = read::stream(option, path) {
+                return Err(failure);
             }
+            read::check(option, path)?;
         }
         let mut builder = Builder::from_process().ca_option("--ca-file");
         if let Some(config) = &arguments.config {
@@ -338,18 +335,22 @@ fn warn_of_keys(directory: &Directory, inputs: &Inputs) {
     }
 }
 
+/// The files that options name.
+fn files(arguments: &ApplicationArguments) -> impl Iterator<Item = (&'static str, &Path)> {
+    let named = [
+        ("--config", &arguments.config),
+        ("--ca-file", &arguments.ca_file),
+    ];
+    let named = named.into_iter();
+    named.filter_map(|(option, path)| Some((option, path.as_deref()?)))
+}
+
 /// What is read of the application and for it.
 fn inputs(path: &Path, arguments: &ApplicationArguments, provider: &Provider) -> Inputs {
     let mut inputs = Inputs::default();
     inputs.add("the application", path);
-    let of_options = [
-        ("--config", &arguments.config),
-        ("--ca-file", &arguments.ca_file),
-    ];
-    for (option, path) in of_options {
-        if let Some(path) = path {
-            inputs.add(option, path);
-        }
+    for (option, path) in files(arguments) {
+        inputs.add(option, path);
     }
     let of_variables = [
         (Environment::EDGEPASS_CONFIG, arguments.config.is_none()),

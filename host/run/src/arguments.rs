@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub(crate) struct ComposeArguments {
     pub(crate) config: Option<PathBuf>,
     /// An import that the application may share with the provider, for example wasi:http/client; once for each. Without it
     /// such an import is refused, and wasi:cli/environment is an empty one
-    #[arg(long, value_name = "INTERFACE")]
+    #[arg(long, value_name = "INTERFACE", value_parser = interface)]
     pub(crate) allow: Vec<String>,
     /// The component by which instances share their tokens: token-store-keyvalue.wasm, over wasi:keyvalue, or another that
     /// exports edgepass:credentials/token-store. Without the option that is an import of the whole
@@ -93,7 +94,7 @@ pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) application: ApplicationArguments,
     /// End the application after that many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<Duration>,
     /// The application, a component, and its arguments: what follows the application is its own
     #[arg(value_name = "APP.wasm [ARGUMENT]", required = true, num_args = 1.., trailing_var_arg = true)]
@@ -112,21 +113,21 @@ pub(crate) struct ServeArguments {
     pub(crate) listen: SocketAddr,
     /// The longest time for a request to come to an instance, then for its answer to begin, and for each next part of that,
     /// seconds
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) request_timeout: Duration,
     /// How long a client may take nothing of its answer, seconds. Then its connection is ended
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) write_timeout: Duration,
     /// Requests that are worked on at once. Who comes then waits
-    #[arg(long, value_name = "NUMBER", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 256, value_parser = whole(1..=65_536), allow_negative_numbers = true)]
     pub(crate) max_requests: u32,
     /// How many requests one instance of a WASI 0.3 application works on at once; one of WASI 0.2 works on one
-    #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = whole(1..=4_096), allow_negative_numbers = true)]
     pub(crate) max_requests_per_instance: u32,
     /// Instances of the application at once; who comes when all of them are busy waits. A composed service has a provider
     /// in each of them, which asks for tokens by itself: with 1 all its requests share one. As many as --max-requests if left
     /// out
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "NUMBER", value_parser = whole(1..=65_536), allow_negative_numbers = true)]
     pub(crate) max_instances: Option<u32>,
 }
 
@@ -152,7 +153,7 @@ pub(crate) struct ApplicationArguments {
     #[arg(long)]
     pub(crate) writable: bool,
     /// Linear memories and tables of one instance, all of them together, MiB
-    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = whole(1..=4_096), allow_negative_numbers = true)]
     pub(crate) max_memory: u32,
     /// An interface of edgepass:credentials that the application may call, over WASI 0.2 or 0.3. credential-provider gives it
     /// tokens to hold: those of the identities that rules name, or without rules of the default identity
@@ -176,14 +177,46 @@ pub(crate) enum Provided {
     Status,
 }
 
+/// A time in seconds, which may have decimals, or in another unit that is named, as other commands take it.
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text
-        .parse()
-        .map_err(|_| "not a number of seconds".to_owned())?;
-    if !(0.01..=86_400.0).contains(&seconds) {
-        return Err("not between 0.01 and 86400".to_owned());
+    /// "ms" before what ends it.
+    const UNITS: [(&str, f64); 3] = [("ms", 0.001), ("s", 1.0), ("m", 60.0)];
+
+    let unit = UNITS
+        .into_iter()
+        .find_map(|(name, seconds)| Some((text.strip_suffix(name)?, seconds)));
+    let (number, unit) = unit.unwrap_or((text, 1.0));
+    let is_number = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let seconds = number.parse::<f64>().ok().filter(|_| is_number);
+    let seconds = seconds.map(|number| number * unit);
+    let seconds = seconds.filter(|seconds| (0.01..=86_400.0).contains(seconds));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "give seconds, from 0.01 to 86400: 10, or 0.5 for half a second".to_owned())
+}
+
+/// A whole number of these.
+fn whole(
+    range: RangeInclusive<u32>,
+) -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            format!(
+                "give a whole number from {} to {}, and no unit",
+                range.start(),
+                range.end()
+            )
+        })
     }
-    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// An import of an application.
+fn interface(text: &str) -> Result<String, String> {
+    match text.contains([',', ' ']) {
+        true => Err("it is more than one interface: give --allow once for each".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 /// An address of this machine with a port.
@@ -258,6 +291,33 @@ mod tests {
         };
         assert_eq!(run.application.config.as_deref(), Some(Path::new("b")));
         assert_eq!(run.application.allow_host, ["c", "d"]);
+    }
+
+    #[test]
+    fn a_time_is_in_seconds_or_in_the_unit_that_is_named() {
+        for (text, ms) in [
+            ("1", Some(1_000)),
+            ("0.5", Some(500)),
+            ("1s", Some(1_000)),
+            ("500ms", Some(500)),
+            ("2m", Some(120_000)),
+            ("86400", Some(86_400_000)),
+            ("0.01", Some(10)),
+            ("0.001", None),
+            ("86401", None),
+            ("0", None),
+            ("-1", None),
+            ("+1", None),
+            ("1e3", None),
+            ("inf", None),
+            ("NaN", None),
+            ("5h", None),
+            ("s", None),
+            ("", None),
+        ] {
+            let time = seconds(text).ok();
+            assert_eq!(time, ms.map(Duration::from_millis), "{text}");
+        }
     }
 
     #[test]

@@ -22,6 +22,9 @@ const STANDALONE: &str = "edgepass-standalone.wasm";
 const FILTER: &str = "edgepass-http.wasm";
 
 pub(crate) fn compose(arguments: &ComposeArguments) -> Result<ExitCode, Failure> {
+    if let Some(failure) = read::stream("--output", &arguments.output) {
+        return Err(failure);
+    }
     let (application, token_store) = arguments.parts();
     let application = part(application)?;
     let config = match &arguments.config {
@@ -87,6 +90,12 @@ pub(crate) fn compose(arguments: &ComposeArguments) -> Result<ExitCode, Failure>
         text += &format!(
             "the application imports {}, which whoever runs it has to give it\n",
             composed.further.join(", ")
+        );
+    }
+    if !composed.asked.is_empty() {
+        text += &format!(
+            "the provider itself asks for tokens, by {}, and nobody in the whole answers it: compose it with credential-provider.wasm or credential-provider-p2.wasm first, and the application with that\n",
+            composed.asked.join(", ")
         );
     }
     text += &format!("wrote {}\n", arguments.output.display());

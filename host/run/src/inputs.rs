@@ -1,4 +1,4 @@
-//! Files that the program reads. What it writes must be none of them: records in a file of keys, or a component over the one that
+//! Files that the program reads, and folders of such files. What it writes must be none of them: records in a file of keys, or a component over the one that
 //! it was made of, would be the end of that file.
 
 use std::fs;
@@ -39,14 +39,21 @@ impl Inputs {
         let Some(written) = FileId::of(output) else {
             return Ok(());
         };
-        let same = self
-            .0
-            .iter()
-            .find(|(_, input)| FileId::of(input).is_some_and(|read| read == written));
-        match same {
+        let folder = folder_of(&followed(output));
+        let is_in = |input: &Path| input.is_dir() && fs::canonicalize(input).ok() == folder;
+        let is_same = |input: &Path| FileId::of(input).is_some_and(|read| read == written);
+        let found = self.0.iter().find_map(|(named_by, input)| {
+            let how = match (is_same(input), is_in(input)) {
+                (true, _) => "is the same file as",
+                (false, true) => "is in the folder",
+                (false, false) => return None,
+            };
+            Some((named_by, input, how))
+        });
+        match found {
             None => Ok(()),
-            Some((named_by, input)) => Err(Failure::setup(format!(
-                "{option}: {} is the same file as {} ({named_by}), which is read and must not be written to",
+            Some((named_by, input, how)) => Err(Failure::setup(format!(
+                "{option}: {} {how} {} ({named_by}), which is read and must not be written to",
                 read::shown(output),
                 read::shown(input),
             ))
@@ -69,13 +76,7 @@ impl FileId {
     fn of(path: &Path) -> Option<Self> {
         let Ok(metadata) = fs::metadata(path) else {
             let path = followed(path);
-            let folder = path.parent()?;
-            let folder = match folder.as_os_str().is_empty() {
-                true => Path::new("."),
-                false => folder,
-            };
-            let folder = fs::canonicalize(folder).ok()?;
-            return Some(Self::Name(folder.join(path.file_name()?)));
+            return Some(Self::Name(folder_of(&path)?.join(path.file_name()?)));
         };
         if !metadata.is_file() {
             return None;
@@ -88,6 +89,16 @@ impl FileId {
         #[cfg(not(unix))]
         fs::canonicalize(path).ok().map(Self::Name)
     }
+}
+
+/// Where the folder of a file really is.
+fn folder_of(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent()?;
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    fs::canonicalize(folder).ok()
 }
 
 /// Where links lead whose file is not there: who opens them to write makes it there.
@@ -130,6 +141,10 @@ mod tests {
         let mut inputs = Inputs::default();
         inputs.add("certificates.c.private_key_file", &at("key.pem"));
         inputs.add("--config", &at("later"));
+        fs::create_dir_all(at("keys/below")).unwrap();
+        symlink("keys", at("to-keys")).unwrap();
+        symlink("keys/new.key", at("to-key")).unwrap();
+        inputs.add("managed_identity", &at("keys"));
         for (output, named_by) in [
             ("key.pem", Some("private_key_file")),
             ("./sub/../key.pem", Some("private_key_file")),
@@ -141,6 +156,12 @@ mod tests {
             ("later", Some("--config")),
             ("to-later", Some("--config")),
             ("sub/up/to-later", Some("--config")),
+            // of files whose names nobody knows yet
+            ("keys/new.key", Some("managed_identity")),
+            ("to-keys/new.key", Some("managed_identity")),
+            ("to-key", Some("managed_identity")),
+            ("keys/below/new.key", None),
+            ("keys", None),
             ("other", None),
             ("new", None),
             ("sub/later", None),

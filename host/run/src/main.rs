@@ -14,19 +14,18 @@ mod provide;
 mod read;
 mod service;
 mod signals;
+mod usage;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use clap::error::{ContextKind, ContextValue};
-use edgepass::repeat::is_harmless_argument;
 
 use self::arguments::{Arguments, Verb};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return usage(error),
+        Err(error) => return usage::report(error),
     };
     if let Err(error) = log::install(arguments.verbose) {
         return failure::Failure::setup(format!("standard error: {error}")).report();
@@ -50,31 +49,4 @@ fn main() -> ExitCode {
     // a thread that still reads standard input would keep the process
     runtime.shutdown_background();
     ended.unwrap_or_else(|failure| failure.report())
-}
-
-/// Prints help, or what is wrong with the command line, which repeats nothing that may be a secret in a wrong place.
-fn usage(mut error: clap::Error) -> ExitCode {
-    for kind in [
-        ContextKind::InvalidArg,
-        ContextKind::InvalidValue,
-        ContextKind::InvalidSubcommand,
-    ] {
-        let is_harmful = matches!(error.get(kind), Some(ContextValue::String(text))
-            if !is_harmless_argument(text));
-        if is_harmful {
-            error.insert(kind, ContextValue::String("(not repeated)".to_owned()));
-            // how it would be written as a value, for example
-            error.remove(ContextKind::Suggested);
-        }
-    }
-    if !error.use_stderr() {
-        // of one that cannot be written nothing is left to say it to
-        return match error.print() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        };
-    }
-    let text = error.to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    failure::Failure::setup(text.trim_end()).report()
 }

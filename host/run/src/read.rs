@@ -19,8 +19,21 @@ pub(crate) fn shown(path: &Path) -> String {
     }
 }
 
+/// What a name in the place of a file is that stands for a standard stream elsewhere, if it is one.
+pub(crate) fn stream(begin: &str, path: &Path) -> Option<Failure> {
+    (path.as_os_str() == "-").then(|| {
+        Failure::setup(format!(
+            "{begin}: `-` is no file, and no standard stream is taken here"
+        ))
+        .hint("name a file; one that is called so is ./-")
+    })
+}
+
 /// All of it.
 pub(crate) fn whole(path: &Path) -> Result<Vec<u8>, Failure> {
+    if let Some(failure) = stream("cannot read it", path) {
+        return Err(failure);
+    }
     let read = files::read_bounded(path, BYTES);
     let mut bytes = read.map_err(|error| cannot("", path, &error))?;
     // of a component nothing has to be wiped, and whoever reads a configuration wipes it

@@ -2,6 +2,7 @@
 
 mod authority;
 mod body;
+mod closing;
 mod connection;
 mod instance;
 
@@ -26,7 +27,7 @@ use wasmtime_wasi_http::{Error, WasiBody, p2, p3};
 
 use self::body::{Kept, Paced};
 use self::connection::{Stream, UnderWay, Work};
-use self::instance::{Count, Service};
+use self::instance::{Count, Counted, Service};
 use crate::application::Application;
 use crate::arguments::ServeArguments;
 use crate::failure::Failure;
@@ -218,6 +219,7 @@ async fn answer(
     match answered.await {
         // the place is free, and the instance has done with it, when the body has gone out
         Ok((response, awaited)) => response.map(|body| {
+            awaited.iter().for_each(Counted::answered);
             let kept = Kept {
                 _place: place,
                 answering: under_way.answering(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use edgepass_core::Algorithm;
+use edgepass_core::{Algorithm, NOT_A_FILE};
 use zeroize::Zeroizing;
 
 use super::Host;
@@ -38,6 +38,10 @@ impl Host {
                 Err(ReadError::Denied(e.to_string()))
             }
             Err(FileError::TooLarge { limit }) => Err(ReadError::TooLarge(limit)),
+            // by these words the engine knows what time does not mend
+            Err(e @ (FileError::Folder | FileError::Pipe)) => {
+                Err(ReadError::Other(format!("{NOT_A_FILE}: {}", told(&e))))
+            }
             Err(e) => Err(ReadError::Other(told(&e))),
         }
     }

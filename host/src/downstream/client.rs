@@ -57,7 +57,24 @@ struct Pool<B> {
     thumbprint: Option<String>,
     /// The authorities that its connections were made with.
     roots: Arc<RootCertStore>,
-    client: legacy::Client<Connector, B>,
+    clients: Clients<B>,
+}
+
+/// What sends requests by connections of one kind.
+struct Clients<B> {
+    /// By one that is kept, if there is any.
+    kept: legacy::Client<Connector, B>,
+    /// By a new one each.
+    anew: legacy::Client<Connector, B>,
+}
+
+impl<B> Clone for Clients<B> {
+    fn clone(&self) -> Self {
+        Self {
+            kept: self.kept.clone(),
+            anew: self.anew.clone(),
+        }
+    }
 }
 
 impl Provider {
@@ -99,9 +116,22 @@ where
     ///
     /// As the [type](Self) says.
     pub async fn send(&self, mut request: Request<B>) -> Result<Response<Incoming>, BoxError> {
+        let clients = self.clients(&mut request).await?;
+        Ok(clients.kept.request(request).await?)
+    }
+
+    /// The same by a connection that has had no other request.
+    pub(super) async fn send_anew(
+        &self,
+        mut request: Request<B>,
+    ) -> Result<Response<Incoming>, BoxError> {
+        let clients = self.clients(&mut request).await?;
+        Ok(clients.anew.request(request).await?)
+    }
+
+    async fn clients(&self, request: &mut Request<B>) -> Result<Clients<B>, Error> {
         let bound = request.extensions_mut().remove::<BoundTo>();
-        let client = self.0.client(bound).await?;
-        Ok(client.request(request).await?)
+        self.0.clients(bound).await
     }
 }
 
@@ -111,15 +141,15 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    async fn client(&self, bound: Option<BoundTo>) -> Result<legacy::Client<Connector, B>, Error> {
+    async fn clients(&self, bound: Option<BoundTo>) -> Result<Clients<B>, Error> {
         let egress = self.host.egress();
         let thumbprint = bound.map(|BoundTo(thumbprint)| thumbprint);
         let roots = egress
             .roots()
             .await
             .map_err(|e| unavailable(e.to_string()))?;
-        if let Some(client) = self.kept(thumbprint.as_ref(), &roots) {
-            return Ok(client);
+        if let Some(clients) = self.kept(thumbprint.as_ref(), &roots) {
+            return Ok(clients);
         }
         let certified = match &thumbprint {
             Some(thumbprint) => Some(self.host.certified(thumbprint).await.ok_or_else(|| {
@@ -133,11 +163,15 @@ where
         let connector = connector.map_err(|e| unavailable(e.to_string()))?;
         let connector = connector.shunning(self.shuns.clone());
         // HTTP/2 would hide the alert by which a server refuses a certificate
-        let client = legacy::Client::builder(TokioExecutor::new())
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(limits::POOL_IDLE)
-            .build(connector);
+            .pool_idle_timeout(limits::POOL_IDLE);
+        let clients = Clients {
+            kept: builder.build(connector.clone()),
+            anew: builder.pool_max_idle_per_host(0).build(connector),
+        };
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         // connections of authorities that do not count any more are not used again
         pools.retain(|pool| Arc::ptr_eq(&pool.roots, &roots) && pool.thumbprint != thumbprint);
@@ -147,24 +181,20 @@ where
         pools.push(Pool {
             thumbprint,
             roots,
-            client: client.clone(),
+            clients: clients.clone(),
         });
-        Ok(client)
+        Ok(clients)
     }
 
-    fn kept(
-        &self,
-        thumbprint: Option<&String>,
-        roots: &Arc<RootCertStore>,
-    ) -> Option<legacy::Client<Connector, B>> {
+    fn kept(&self, thumbprint: Option<&String>, roots: &Arc<RootCertStore>) -> Option<Clients<B>> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let at = pools.iter().position(|pool| {
             pool.thumbprint.as_ref() == thumbprint && Arc::ptr_eq(&pool.roots, roots)
         })?;
         let pool = pools.remove(at);
-        let client = pool.client.clone();
+        let clients = pool.clients.clone();
         pools.push(pool);
-        Some(client)
+        Some(clients)
     }
 }
 

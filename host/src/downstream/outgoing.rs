@@ -21,7 +21,7 @@ use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpH
 
 use super::audit::{Audit, Open, Outcome, Recording};
 use super::echo::Echo;
-use super::patience::{NoAnswer, Patience};
+use super::patience::{NoAnswer, Patience, head_of};
 use super::reach::{Giver, Reach, gives_credentials};
 use super::{Authorized, Client, Downstream, target};
 use crate::connect;
@@ -134,6 +134,7 @@ impl WasiHttpHooks for Outgoing {
             let mut echo = Echo::default();
             let mut response = inner.send(request, patience, &mut echo).await?;
             echo.clean(response.headers_mut());
+            with_one_length(response.headers_mut());
             // the client drives its connections itself
             sent(response.map(|body| Paced::new(body, patience.between, echo).boxed_unsync()))
         })
@@ -333,8 +334,27 @@ async fn first_part(body: &mut WasiBody) -> Option<Result<Frame<Bytes>, WasiErro
     }
 }
 
-/// How long the head of a request waits for the first part of its body, or for its end.
-const FIRST_PART: Duration = Duration::from_millis(10);
+/// How long the head of a request waits for the first part of its body, or for its end. The application goes on meanwhile, and
+/// on a busy machine not at once; only who writes nothing before the answer has begun waits in vain.
+const FIRST_PART: Duration = Duration::from_millis(100);
+
+/// Puts one length in the place of several that are the same (RFC 9110 section 8.6): who hands the answer on takes one alone.
+fn with_one_length(headers: &mut HeaderMap) {
+    let mut all = headers.get_all(CONTENT_LENGTH).iter().flat_map(|value| {
+        let elements = value.as_bytes().split(|byte| *byte == b',');
+        elements.map(<[u8]>::trim_ascii)
+    });
+    let (Some(first), Some(second)) = (all.next(), all.next()) else {
+        return;
+    };
+    let is_number = !first.is_empty() && first.iter().all(u8::is_ascii_digit);
+    if first != second || all.any(|other| other != first) || !is_number {
+        return;
+    }
+    if let Ok(length) = HeaderValue::from_bytes(first) {
+        headers.insert(CONTENT_LENGTH, length);
+    }
+}
 
 /// Why the head of an answer cannot be read, and what the application is told of it, which has no reason in it.
 fn unreadable(error: &(dyn StdError + 'static)) -> Option<(String, WasiError)> {
@@ -425,11 +445,7 @@ impl Given {
         if too_long {
             return (None, memory);
         }
-        let mut again = Request::new(());
-        request.method().clone_into(again.method_mut());
-        request.uri().clone_into(again.uri_mut());
-        *again.version_mut() = request.version();
-        request.headers().clone_into(again.headers_mut());
+        let again = head_of(request);
         if !has_none {
             request.body_mut().memory = Some(Arc::clone(&memory));
         }
@@ -543,7 +559,7 @@ impl Memory {
 
 /// Whether the request is sent without a body, whatever there is: one of a method that has none by itself, and that does not
 /// say how long it is (RFC 9112 section 6.3).
-fn sends_none<B>(request: &Request<B>) -> bool {
+pub(super) fn sends_none<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     matches!(*request.method(), Method::GET | Method::HEAD)
         && !headers.contains_key(CONTENT_LENGTH)
@@ -652,6 +668,31 @@ mod tests {
             let length = request.headers().get(CONTENT_LENGTH);
             let length = length.map(|value| value.to_str().unwrap());
             assert_eq!(length, expected, "{method} {bytes}");
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_said_twice_is_one() {
+        for (given, expected) in [
+            (&[][..], &[][..]),
+            (&["5"], &["5"]),
+            (&["5", "5"], &["5"]),
+            (&["5, 5"], &["5"]),
+            (&["5,5 ", "5"], &["5"]),
+            // of an answer without a body, where nothing counts on it
+            (&["5", "6"], &["5", "6"]),
+            (&["5, 6"], &["5, 6"]),
+            (&["5", "5", "6"], &["5", "5", "6"]),
+            (&["x", "x"], &["x", "x"]),
+            (&["", ""], &["", ""]),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in given {
+                headers.append(CONTENT_LENGTH, HeaderValue::from_static(value));
+            }
+            with_one_length(&mut headers);
+            let found: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
+            assert_eq!(found, expected, "{given:?}");
         }
     }
 

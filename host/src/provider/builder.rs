@@ -11,7 +11,7 @@ use edgepass_core::ConfigError;
 #[cfg(feature = "token-store")]
 use edgepass_core::config::TokenStoreFile;
 use edgepass_core::config::{HostFile, KeyVaultFile};
-use edgepass_core::needs::Needs;
+use edgepass_core::needs::{FilePattern, Needs};
 use edgepass_core::{Config, Environment, Secret};
 use edgepass_settings::formats::Format;
 use wasmtime::component::{Component, Linker};
@@ -394,10 +394,7 @@ impl Builder {
                 to_vaults,
             ),
             signatures: needs.signatures,
-            identities: (config.identities.iter())
-                .map(|(name, identity)| (name.clone(), identity.needs().certificates.clone()))
-                .collect(),
-            configured: config.identities.clone(),
+            identities: config.identities.clone(),
             default_identity: config.default_identity.clone(),
             unused_certificates,
             words,
@@ -492,7 +489,11 @@ fn files_of(
         found.extend(file.filter(|file| !found.iter().any(|known| known.path == file.path)));
     };
     for need in &needs.files {
-        if let Some(path) = need.path.exact() {
+        if let FilePattern::Exact(path)
+        | FilePattern::Directory {
+            directory: path, ..
+        } = &need.path
+        {
             add(&need.setting, path);
         }
     }

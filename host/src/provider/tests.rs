@@ -43,6 +43,29 @@ fn neither_a_key_nor_its_password_goes_to_the_component() {
     }
 }
 
+/// Of the keys of Azure Arc the folder is known alone.
+#[cfg(unix)]
+#[test]
+fn a_folder_of_keys_is_among_the_files_that_are_named() {
+    let config = r#"{"identities": {"app": {"credential": {"managed_identity": {}}}}}"#;
+    let arc = [
+        (
+            "IDENTITY_ENDPOINT",
+            "http://localhost:40342/metadata/identity/oauth2/token",
+        ),
+        ("IMDS_ENDPOINT", "http://localhost:40342"),
+    ];
+    for (variables, expected) in [(&arc[..], Some("/var/opt/azcmagent/tokens")), (&[], None)] {
+        let builder = Provider::builder()
+            .environment(Environment::from_pairs(variables.iter().copied()))
+            .config_json(config);
+        let host = builder.build_host().unwrap();
+        let found = host.named_files().iter();
+        let found: Vec<_> = found.filter_map(|file| file.path.to_str()).collect();
+        assert_eq!(found, expected.as_slice());
+    }
+}
+
 #[cfg(feature = "token-store")]
 #[test]
 fn a_store_of_the_program_goes_before_that_of_the_configuration() {

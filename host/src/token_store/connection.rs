@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use edgepass_core::{ConfigError, Secret};
 use http::Uri;
-use hyper_util::rt::TokioIo;
 use redis::aio::MultiplexedConnection;
 use redis::{Arg, AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value};
 use rustls::ClientConfig;
@@ -433,5 +432,6 @@ async fn stream(address: &str, tls: Option<ClientConfig>) -> Result<Stream, NoCo
             all: limits::TOKEN_STORE_CONNECTION,
         },
     });
-    connector.call(uri).await.map(TokioIo::into_inner)
+    let connection = connector.call(uri).await?;
+    Ok(connection.into_inner().into_inner())
 }

@@ -3,6 +3,8 @@
 
 #![cfg(test)]
 
+#[path = "run/again.rs"]
+mod again;
 #[path = "run/bounds.rs"]
 mod bounds;
 #[path = "run/broken.rs"]
@@ -15,6 +17,8 @@ mod late;
 mod patience;
 #[path = "run/service.rs"]
 mod service;
+#[path = "run/uploads.rs"]
+mod uploads;
 #[path = "run/waiting.rs"]
 mod waiting;
 #[path = "run/words.rs"]
@@ -237,7 +241,10 @@ fn a_command_that_knows_nothing_of_tokens_gets_them_by_rules() -> Result<()> {
     lab.evidence.secret("access token", first);
     ensure!(seen.get(1).is_some_and(|seen| seen.bytes == 300_000));
     ensure!(other.seen().iter().all(|seen| seen.token().is_none()));
-    ensure!(lab.emulator.token_requests().len() == 1, "one exchange");
+    let exchanges = lab.emulator.token_requests();
+    ensure!(exchanges.len() == 1, "one exchange");
+    // a server of several protocols takes the one that is spoken
+    ensure!(exchanges.iter().all(|exchange| exchange.alpn == "http/1.1"));
 
     let records = std::fs::read_to_string(&audit)?;
     let records = records.lines().map(serde_json::from_str::<Value>);

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use edgepass::link;
 use edgepass_core::sha256_hex;
-use edgepass_e2e::{GRAPH, Lab, artifact};
+use edgepass_e2e::{GRAPH, Lab, artifact, edgepass_run_bin};
 use edgepass_emulator::Fault;
 use wasmtime::Store;
 use wasmtime::component::{Linker, TypedFunc};
@@ -55,6 +55,35 @@ async fn what_is_no_token_is_said_as_the_interface_has_it() -> Result<()> {
     let told = app.digests(&format!("token//{GRAPH}")).await?;
     let told = told.expect_err("nobody answers");
     assert!(told.starts_with("io: "), "{told}");
+    Ok(())
+}
+
+/// Who leaves the first of the two steps out is told that nobody answers the provider, and who takes both is not.
+#[test]
+fn a_provider_that_asks_somebody_else_is_told_from_one_that_is_whole() -> Result<()> {
+    let lab = Lab::new("wasmcloud_secrets_half")?;
+    let half = artifact("dist/edgepass-secrets.wasm")?;
+    let whole = lab.scratch().join("secrets.wasm");
+    compose(
+        &half,
+        &artifact("dist/credential-provider-p2.wasm")?,
+        &whole,
+    )?;
+    let application = artifact("target/components/secrets-app.wasm")?;
+    for (provider, is_told) in [(half, true), (whole, false)] {
+        let ran = Command::new(edgepass_run_bin()?)
+            .arg("compose")
+            .arg(&application)
+            .arg("--provider")
+            .arg(&provider)
+            .arg("--output")
+            .arg(lab.scratch().join("app.wasm"))
+            .output()?;
+        let said = String::from_utf8(ran.stdout)?;
+        ensure!(ran.status.success(), "{said}");
+        let asks = said.contains("asks for tokens, by edgepass:credentials-p2/credential-provider");
+        ensure!(asks == is_told, "{}: {said}", provider.display());
+    }
     Ok(())
 }
 

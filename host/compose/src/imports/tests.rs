@@ -124,6 +124,63 @@ fn what_is_allowed_must_be_asked_for() {
     );
 }
 
+/// Who writes a part of a name is told the whole.
+#[test]
+fn what_is_allowed_is_named_as_it_is_imported() {
+    let imports = [
+        EXPORTED,
+        &[
+            "wasi:cli/environment@0.3.0",
+            "wasi:filesystem/types@0.3.0",
+            "wasi:filesystem/preopens@0.3.0",
+            "wasi:http/client@0.3.0",
+            "edgepass:credentials/token-file@0.2.0",
+        ],
+    ]
+    .concat();
+    for (allowed, fix) in [
+        (
+            "wasi:filesystem",
+            "write `--allow wasi:filesystem/preopens`",
+        ),
+        (
+            "wasi:filesystem/",
+            "write `--allow wasi:filesystem/preopens`",
+        ),
+        (
+            "wasi:filesystem/*",
+            "write `--allow wasi:filesystem/preopens`",
+        ),
+        (
+            "wasi:filesystem@0.3.0",
+            "write `--allow wasi:filesystem/preopens`",
+        ),
+        (
+            "filesystem/preopens",
+            "write `--allow wasi:filesystem/preopens`",
+        ),
+        ("preopens", "write `--allow wasi:filesystem/preopens`"),
+        ("wasi:http/client@0.2.0", "write `--allow wasi:http/client`"),
+        ("wasi:http", "write `--allow wasi:http/client`"),
+        ("client", "write `--allow wasi:http/client`"),
+        (
+            "credentials/token-file",
+            "write `--allow edgepass:credentials/token-file`",
+        ),
+        ("wasi:cli", "write `--allow wasi:cli/environment`"),
+        ("wasi:sockets", "leave `--allow wasi:sockets` out"),
+        ("lient", "leave `--allow lient` out"),
+        ("wasi:htt", "leave `--allow wasi:htt` out"),
+        ("wasi:cli/stdout", "leave `--allow wasi:cli/stdout` out"),
+    ] {
+        let refused = judged(&imports, &[allowed]).unwrap_err();
+        assert!(
+            refused.contains("does not import") && refused.ends_with(fix),
+            "{allowed}: {refused}"
+        );
+    }
+}
+
 #[test]
 fn what_is_allowed_must_be_refused_without() {
     let answered = "edgepass:credentials/status@0.2.0";

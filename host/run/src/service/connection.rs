@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -12,6 +12,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::closing::Closing;
 
 /// How long the rest of a head may take that has begun when the program is asked to end.
 const HEAD_REST: Duration = Duration::from_secs(1);
@@ -99,6 +101,8 @@ pub(super) struct Stream {
     sleep: Pin<Box<Sleep>>,
     is_waiting: bool,
     is_reset_at_end: bool,
+    /// What is left when all has been written.
+    closing: Option<Closing>,
     work: Arc<Work>,
 }
 
@@ -110,6 +114,7 @@ impl Stream {
             sleep: Box::pin(sleep(patience)),
             is_waiting: false,
             is_reset_at_end: false,
+            closing: None,
             work,
         }
     }
@@ -206,6 +211,11 @@ impl Write for Stream {
             // the end in good order is what must not be
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.closing.is_none() {
+            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
+        }
+        let closing = this.closing.get_or_insert_with(Closing::begin);
+        closing.poll(Pin::new(this.inner.inner_mut()), cx).map(Ok)
     }
 }

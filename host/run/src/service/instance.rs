@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -39,35 +40,53 @@ pub(super) struct Service {
 
 /// Those that there are: each holds a [`Counted`]. What they are of may break under them.
 #[derive(Clone, Default)]
-pub(super) struct Count(Sender<bool>);
+pub(super) struct Count {
+    /// Whether it has.
+    broken: Sender<bool>,
+    /// Whether one of them has got what it waits for.
+    answered: Arc<AtomicBool>,
+    /// Whether nobody wants what they are of.
+    unwanted: Arc<AtomicBool>,
+}
 
 /// One of them. It counts until it is dropped.
-pub(super) struct Counted(Receiver<bool>);
+pub(super) struct Counted {
+    broken: Receiver<bool>,
+    answered: Arc<AtomicBool>,
+}
 
 impl Counted {
     /// Whether what it is of has ended in the middle.
     pub(super) fn is_broken(&self) -> bool {
-        *self.0.borrow()
+        *self.broken.borrow()
+    }
+
+    /// It gets what it waits for.
+    pub(super) fn answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
     }
 }
 
 impl Count {
     pub(super) fn one_more(&self) -> Counted {
-        Counted(self.0.subscribe())
+        Counted {
+            broken: self.broken.subscribe(),
+            answered: Arc::clone(&self.answered),
+        }
     }
 
     /// What they are of has ended in the middle.
     pub(super) fn broken(&self) {
-        self.0.send_replace(true);
+        self.broken.send_replace(true);
     }
 
     fn is_none(&self) -> bool {
-        self.0.receiver_count() == 0
+        self.broken.receiver_count() == 0
     }
 
     /// Waits until there is none.
     pub(super) async fn none(&self) {
-        self.0.closed().await;
+        self.broken.closed().await;
     }
 }
 
@@ -111,7 +130,8 @@ impl HandlerState for Service {
 }
 
 /// When an instance is over: nobody waits for an answer of it any more and it holds its thread, or nobody asks it, or the
-/// program ends. One that is late with a request gets no other one, and those that it has go on.
+/// program ends. One that is late with a request gets no other one, and those that it has go on. One that takes no other in any
+/// case is over with its request, if that is given up before the answer has begun: who had come after it would wait for nobody.
 pub(super) struct Life {
     request_timeout: Duration,
     sleep: Pin<Box<Sleep>>,
@@ -180,6 +200,13 @@ impl WorkerExpiration for Life {
         if self.is_awaited(cx) {
             return Poll::Pending;
         }
+        let is_given_up = status == WorkerStatus::Requests
+            && !self.takes_more
+            && !self.awaited.answered.load(Ordering::Relaxed);
+        if is_given_up {
+            self.awaited.unwanted.store(true, Ordering::Relaxed);
+            return Poll::Ready(());
+        }
         let end = match status {
             WorkerStatus::Idle => start.max(self.given_up) + IDLE,
             // the bound of the request itself comes first, if the instance lets it
@@ -234,12 +261,75 @@ impl WorkerState for Worker {
     fn drop(&self, store: Store<State>, result: Result<(), wasmtime::Error>) {
         // at the end of the program those are dropped that were asked for nothing any more
         if let Err(error) = result {
-            if !*self.over.borrow() {
+            if self.awaited.unwanted.load(Ordering::Relaxed) {
+                // clients may go as they like, and should not be able to fill the log; of one that was late it has a word
+                ::log::debug!("an instance of the application was ended: nobody waits for it");
+            } else if !*self.over.borrow() {
                 ::log::error!("an instance of the application was ended: {error:#}");
             }
             // before its answers end with it
             self.awaited.broken();
         }
         drop(store);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn};
+
+    use super::*;
+
+    /// What has become of the one request of an instance, and whether that ends it.
+    #[tokio::test]
+    async fn an_instance_whose_only_request_is_given_up_is_over() {
+        const FAR: Duration = Duration::from_secs(3600);
+
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        enum Request {
+            Waits,
+            GivenUp,
+            /// Whose answer has begun, and is waited for, or not any more.
+            Answered,
+            Over,
+        }
+        use Request::{Answered, GivenUp, Over, Waits};
+        for (takes_more, status, request, is_over) in [
+            (false, WorkerStatus::Requests, Waits, false),
+            (false, WorkerStatus::Requests, GivenUp, true),
+            // it may write down what it has answered, for example
+            (false, WorkerStatus::Requests, Answered, false),
+            (false, WorkerStatus::Requests, Over, false),
+            (false, WorkerStatus::PostReturn, Over, false),
+            // it may take another one, and says so when it does not compute
+            (true, WorkerStatus::Requests, Waits, false),
+            (true, WorkerStatus::Requests, GivenUp, false),
+            (true, WorkerStatus::Requests, Over, false),
+            (true, WorkerStatus::Idle, Over, false),
+        ] {
+            let awaited = Count::default();
+            let counted = awaited.one_more();
+            if [Answered, Over].contains(&request) {
+                counted.answered();
+            }
+            let _counted = [Waits, Answered].contains(&request).then_some(counted);
+            let mut life = Life {
+                request_timeout: FAR,
+                sleep: Box::pin(sleep(FAR)),
+                over: Box::pin(pending()),
+                instances: Instances::at_most(1),
+                takes_more,
+                awaited,
+                none_awaited: None,
+                given_up: Instant::now(),
+            };
+            let now = Instant::now();
+            let ended = poll_fn(|cx| Poll::Ready(Pin::new(&mut life).poll(cx, status, now)));
+            assert_eq!(
+                ended.await.is_ready(),
+                is_over,
+                "{takes_more} {status:?} {request:?}"
+            );
+        }
     }
 }

@@ -97,6 +97,12 @@ fn a_whole_answer_ends_in_good_order() -> Result<()> {
         asked.write("3\r\nwel\r\n")?;
         asked.write("4\r\ncome\r\n0\r\n\r\n")
     };
+    let twice: Answer = |mut asked| {
+        let length = "content-length: 7\r\n";
+        asked.write(&format!(
+            "HTTP/1.1 200 OK\r\n{length}{length}connection: close\r\n\r\nwelcome"
+        ))
+    };
     let of_head: Answer = |mut asked| asked.begin(7);
     for version in VERSIONS {
         let lab = Lab::new(&format!("serve-whole-{version}"))?;
@@ -106,6 +112,7 @@ fn a_whole_answer_ends_in_good_order() -> Result<()> {
         for (name, method, text, answer) in [
             ("whole", "GET", "welcome", whole),
             ("empty", "GET", "", empty),
+            ("of a length that is said twice", "GET", "welcome", twice),
             ("in pieces", "GET", "come", chunked),
             ("without its body", "HEAD", "", of_head),
         ] {

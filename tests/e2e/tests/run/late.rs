@@ -299,7 +299,13 @@ fn an_instance_has_as_many_requests_as_it_may() -> Result<()> {
         upstream.asked()?.answer("welcome")?;
         ensure!(second.answer()?.0 == 200);
     }
-    // the first has the instance for longer than the second waits for it
+    Ok(())
+}
+
+/// Who has the instance for as long as somebody else waits for it.
+#[test]
+fn who_waits_for_an_instance_in_vain_is_told_so() -> Result<()> {
+    let lab = Lab::new("serve-in-vain")?;
     let upstream = Upstream::start()?;
     let options = [
         "--max-instances",
@@ -307,14 +313,65 @@ fn an_instance_has_as_many_requests_as_it_may() -> Result<()> {
         "--max-requests-per-instance",
         "1",
         "--request-timeout",
-        "1",
+        "2",
     ];
     let (child, address) = serve(&lab, upstream.port, "0-3", &options, Stdio::inherit())?;
     let _serving = Serving(child);
-    let first = Client::ask(&address, &upstream.url)?;
+    // its answer has begun and goes on, so that the instance is there for as long as this test likes, and may take the next one
+    let long = Client::ask(&address, &upstream.url)?;
+    let mut going_on = upstream.asked()?;
+    going_on.begin(1_000_000_000)?;
+    let late = Client::ask(&address, &upstream.url)?;
     let _silent = upstream.asked()?;
-    let second = Client::ask(&address, &upstream.url)?;
-    let statuses = (first.answer()?.0, second.answer()?.0);
-    ensure!(statuses == (504, 503), "{statuses:?}");
+    let in_vain = Client::ask(&address, &upstream.url)?;
+    let (told, is_told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let statuses = [late, in_vain].map(|client| client.answer().map(|(status, ..)| status));
+        // the test may have ended
+        let _ = told.send(statuses);
+    });
+    let until = Instant::now() + PATIENCE;
+    let statuses = loop {
+        going_on.write("x")?;
+        match is_told.recv_timeout(Duration::from_millis(100)) {
+            Ok(statuses) => break statuses,
+            Err(_) => ensure!(Instant::now() < until, "nobody is told"),
+        }
+    };
+    let [late, in_vain] = statuses;
+    let (late, in_vain) = (late?, in_vain?);
+    ensure!((late, in_vain) == (504, 503), "{late}, {in_vain}");
+    drop(long);
+    Ok(())
+}
+
+/// Over WASI 0.2 an instance answers one request: where nobody waits for that any more, nobody waits for the instance.
+#[test]
+fn who_has_gone_leaves_no_instance_behind() -> Result<()> {
+    for version in VERSIONS {
+        let lab = Lab::new(&format!("serve-gone-{version}"))?;
+        let upstream = Upstream::start()?;
+        // as long as this test has
+        let options = ["--max-instances", "2", "--request-timeout", "600"];
+        let (child, address) = serve(&lab, upstream.port, version, &options, Stdio::piped())?;
+        let mut child = Serving(child);
+        let mut left_behind = Vec::new();
+        for _ in 0..6 {
+            let gone = Client::ask(&address, &upstream.url)?;
+            left_behind.push(upstream.asked()?);
+            drop(gone);
+        }
+        let next = Client::ask(&address, &upstream.url)?;
+        upstream.asked()?.answer("welcome")?;
+        let (status, text, is_whole) = next.answer()?;
+        ensure!(
+            status == 200 && text == "welcome" && is_whole,
+            "{version}: the next one: {status} {text}"
+        );
+        child.0.kill()?;
+        let said = child.0.stderr.take().context("no log")?;
+        let said = std::io::read_to_string(said)?;
+        ensure!(said.is_empty(), "{version}: {said}");
+    }
     Ok(())
 }

@@ -131,6 +131,66 @@ fn what_may_be_a_secret_is_not_repeated() -> Result<()> {
     Ok(())
 }
 
+/// `-` is no file, and no standard stream either: nothing is read by it, and nothing of that name is written.
+#[test]
+fn a_standard_stream_is_no_file() -> Result<()> {
+    let lab = Lab::new("run-streams")?;
+    let application = crate::application()?.display().to_string();
+    let output = lab.scratch().join("composed.wasm").display().to_string();
+    for (option, line) in [
+        ("--config", vec!["run", "--config", "-", &application]),
+        ("--ca-file", vec!["run", "--ca-file", "-", &application]),
+        (
+            "--config",
+            vec!["serve-http", "--config", "-", &application],
+        ),
+        ("cannot read it", vec!["run", "-"]),
+        ("cannot read it", vec!["serve-http", "-"]),
+        ("cannot read it", vec!["compose", "-", "--output", &output]),
+        (
+            "cannot read it",
+            vec![
+                "compose",
+                &application,
+                "--output",
+                &output,
+                "--config",
+                "-",
+            ],
+        ),
+        (
+            "cannot read it",
+            vec![
+                "compose",
+                &application,
+                "--output",
+                &output,
+                "--provider",
+                "-",
+            ],
+        ),
+        ("--output", vec!["compose", &application, "--output", "-"]),
+        ("--output", vec!["compose", &application, "-o", "-"]),
+    ] {
+        let command = Command::other(&lab, &edgepass_run_bin()?).without_azure();
+        let command = line
+            .iter()
+            .fold(command, |command, word| command.arg(*word));
+        let ran = command.run()?;
+        ensure!(
+            ran.code == Some(2),
+            "{line:?}: {:?} {}",
+            ran.code,
+            ran.stderr
+        );
+        for word in [option, "`-` is no file", "./-"] {
+            ensure!(ran.stderr.contains(word), "{line:?}: {}", ran.stderr);
+        }
+        ensure!(!Path::new("-").exists(), "{line:?}");
+    }
+    Ok(())
+}
+
 /// What has no end is not read: a pipe would wait for who writes to it.
 #[test]
 fn files_are_regular_files() -> Result<()> {

@@ -1,0 +1,87 @@
+//! Clients that send all that they have before they read, and get an answer that did not wait for it.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, ensure};
+use edgepass_e2e::Lab;
+
+use super::service::serve_component;
+use crate::Serving;
+
+/// A service of WASI 0.2 that reads nothing of its request.
+const HANDLER: &str = r#"(component
+    (import "wasi:http/types@0.2.6" (instance $types
+        (export "incoming-request" (type (sub resource)))
+        (export "response-outparam" (type (sub resource)))))
+    (alias export $types "incoming-request" (type $request))
+    (alias export $types "response-outparam" (type $out))
+    (core module $m (func (export "handle") (param i32 i32) DOES))
+    (core instance $i (instantiate $m))
+    (func $handle (param "request" (own $request)) (param "response-out" (own $out))
+        (canon lift (core func $i "handle")))
+    (instance $exported (export "handle" (func $handle)))
+    (export "wasi:http/incoming-handler@0.2.6" (instance $exported)))"#;
+
+/// More than the buffers of two sockets take.
+const UPLOAD: usize = 30_000_000;
+
+/// The answer is not lost with a reset of the connection (RFC 9112 section 9.6).
+#[test]
+fn an_answer_before_the_upload_has_come_is_read() -> Result<()> {
+    let lab = Lab::new("serve-uploads")?;
+    for (case, does, host, framing, expected) in [
+        ("fails", "unreachable", "host: a\r\n", "length", 500),
+        (
+            "fails, in pieces",
+            "unreachable",
+            "host: a\r\n",
+            "pieces",
+            500,
+        ),
+        ("does nothing", "", "host: a\r\n", "length", 500),
+        (
+            "is late",
+            "(loop $again (br $again))",
+            "host: a\r\n",
+            "length",
+            504,
+        ),
+        ("is not asked", "unreachable", "", "length", 400),
+        ("is not asked, in pieces", "unreachable", "", "pieces", 400),
+        (
+            "is not asked: no head",
+            "unreachable",
+            "host a\r\n",
+            "length",
+            400,
+        ),
+    ] {
+        let component = wat::parse_str(HANDLER.replace("DOES", does))?;
+        let component = lab.write("handler.wasm", component)?;
+        let options = ["--request-timeout", "1"];
+        let (child, address) = serve_component(&lab, 1, &component, &options, Stdio::null())?;
+        let _serving = Serving(child);
+        let mut client = TcpStream::connect(&address)?;
+        let (header, before, behind) = match framing {
+            "length" => (format!("content-length: {UPLOAD}"), String::new(), ""),
+            _ => (
+                "transfer-encoding: chunked".to_owned(),
+                format!("{UPLOAD:x}\r\n"),
+                "\r\n0\r\n\r\n",
+            ),
+        };
+        write!(client, "POST / HTTP/1.1\r\n{host}{header}\r\n\r\n{before}")?;
+        let sent = client.write_all(&vec![b'x'; UPLOAD]);
+        let sent = sent.and_then(|()| client.write_all(behind.as_bytes()));
+        sent.with_context(|| format!("{case}: while it is sent"))?;
+        let mut answer = String::new();
+        let read = client.read_to_string(&mut answer);
+        read.with_context(|| format!("{case}: while it is read"))?;
+        let status = answer.split(' ').nth(1);
+        let status = status.and_then(|status| status.parse::<u16>().ok());
+        ensure!(status == Some(expected), "{case}: {answer}");
+    }
+    Ok(())
+}
