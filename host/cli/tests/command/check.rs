@@ -221,7 +221,7 @@ fn the_rules_of_an_application_are_described() {
         requests of an application get a token by the first rule that fits\n  \
         0: api.example:8443/v1/x (GET, PUT): api://one/.default of identity app, in x-token\n  \
         1: api.example: no token\n  \
-        2: *.example: api://two/.default of the default identity, in authorization if there is none\n";
+        2: *.example: api://two/.default of identity app, in authorization if there is none\n";
     assert!(said.contains(lines), "{said} {}", text(&output.stderr));
     assert!(!said.contains("hunter2"), "{said}");
 }
