@@ -180,11 +180,12 @@ impl HttpRule {
             [] => "the scopes".to_owned(),
             scopes => scopes.join(" "),
         };
-        let identity = match &self.token.identity {
-            Some(name) => format!("identity {name}"),
-            None => "the default identity".to_owned(),
-        };
-        out.push_str(&format!(": {scopes} of {identity}, in {}", self.header));
+        // the default one has been put into its place
+        let identity = self.token.identity.as_deref().unwrap_or_default();
+        out.push_str(&format!(
+            ": {scopes} of identity {identity}, in {}",
+            self.header
+        ));
         if self.keep_existing {
             out.push_str(" if there is none");
         }

@@ -218,12 +218,12 @@ impl IdentityConfig {
     }
 
     /// What would give this process a token of its own, where the environment says that it could have one.
-    #[cfg(feature = "every-credential")]
+    #[cfg(feature = "key-vault")]
     pub(crate) fn likely(&self) -> Option<&'static str> {
         self.environment.as_ref()?.likely
     }
 
-    #[cfg(not(feature = "every-credential"))]
+    #[cfg(not(feature = "key-vault"))]
     pub(crate) fn likely(&self) -> Option<&'static str> {
         None
     }

@@ -206,7 +206,7 @@ impl fmt::Debug for HttpResponse {
 }
 
 /// How a host begins what it says of a path that leads to a folder, a pipe or a device: no reading again makes a file of it.
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 pub const NOT_A_FILE: &str = "it is not a regular file";
 
 /// Why there is no HTTP response.

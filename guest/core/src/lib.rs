@@ -72,13 +72,15 @@ pub use authorization_request::{AuthorizationOptions, AuthorizationRequest};
 pub use base64_standard::BASE64;
 pub use config::{Config, ConfigError, Environment};
 pub use credential::CredentialTrial;
+#[cfg(feature = "key-vault")]
+pub use effect::NOT_A_FILE;
 pub use effect::{
     Algorithm, AssertionError, AssertionOptions, CertificateError, CertificateHandle, Effect,
     EffectId, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Issuance, OpenedCertificate,
     Outcome, PublicKey, ReadError, SuppliedAssertion, Via,
 };
 #[cfg(feature = "every-credential")]
-pub use effect::{NOT_A_FILE, StoreAnswer, StoreError, StoreRequest};
+pub use effect::{StoreAnswer, StoreError, StoreRequest};
 pub use engine::{Completed, Engine, Reply, Ticket};
 pub use error::{Attempt, CredentialRef, Error, ErrorClass, ErrorDetail};
 pub use inspect::{JwtSummary, inspect_jwt};

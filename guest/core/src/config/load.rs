@@ -62,6 +62,7 @@ impl Config {
         #[cfg(feature = "every-credential")]
         if let Some(store) = &file.host.token_store {
             store.check()?;
+            #[cfg(feature = "key-vault")]
             if let Some(variable) = &store.password_env {
                 certificates::check_variable("host.token_store.password_env", variable, &loading)?;
             }

@@ -23,7 +23,7 @@ pub(crate) const DEFAULT_SCOPE: &str = "/.default";
 /// What templates and shells leave in a value: quotes that only a shell takes off, and places that nothing has filled
 /// in. The value is not repeated.
 pub(crate) fn filled_in(text: &str) -> Result<(), Refusal> {
-    #[cfg(feature = "every-credential")]
+    #[cfg(feature = "key-vault")]
     no_reference_to_a_vault(text)?;
     const QUOTES: [char; 7] = [
         '"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}',
@@ -76,7 +76,7 @@ pub(crate) fn no_reference_to_a_vault(text: &str) -> Result<(), Refusal> {
 }
 
 /// That no blank is around it, which nobody sees.
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 fn no_blank_around(text: &str) -> Result<(), Refusal> {
     match text.trim() == text {
         true => Ok(()),
@@ -92,7 +92,7 @@ pub(crate) fn tenant(tenant: &str) -> Result<(), Refusal> {
     const FORM: &str = "write the tenant's GUID or one of its domains";
     bounded(tenant, MAX_TENANT_CHARS, FORM)?;
     filled_in(tenant)?;
-    #[cfg(feature = "every-credential")]
+    #[cfg(feature = "key-vault")]
     no_blank_around(tenant)?;
     if !tenant
         .bytes()
@@ -133,6 +133,7 @@ pub(crate) fn region(region: &str) -> Result<(), Refusal> {
     const MAX_REGION_CHARS: usize = 63;
     bounded(region, MAX_REGION_CHARS, FORM)?;
     filled_in(region)?;
+    #[cfg(feature = "key-vault")]
     no_blank_around(region)?;
     if !region.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Err(Refusal::new(
@@ -156,6 +157,7 @@ pub(crate) fn policy(policy: &str) -> Result<(), Refusal> {
     const FORM: &str = "write its name as B2C_1_signin";
     bounded(policy, MAX_NAME_CHARS, FORM)?;
     filled_in(policy)?;
+    #[cfg(feature = "key-vault")]
     no_blank_around(policy)?;
     if !policy
         .bytes()
@@ -175,7 +177,7 @@ pub(crate) fn client_id(client_id: &str) -> Result<(), Refusal> {
         "write the application (client) ID as the portal shows it, without quotes and line breaks";
     bounded(client_id, MAX_CLIENT_ID_CHARS, FORM)?;
     filled_in(client_id)?;
-    #[cfg(feature = "every-credential")]
+    #[cfg(feature = "key-vault")]
     no_blank_around(client_id)?;
     if !client_id.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(Refusal::new(

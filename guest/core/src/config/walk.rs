@@ -7,6 +7,7 @@
 //! it was meant. Jobs of GitHub Actions and Azure Pipelines, for which the chain of the SDKs has no place, come after
 //! workload identity.
 
+#[cfg(feature = "key-vault")]
 mod surroundings;
 
 use super::Environment;
@@ -78,6 +79,7 @@ pub(crate) struct FromEnvironment {
     /// The credentials that come before its own, and why it is none of them.
     pub(crate) passed: Vec<Attempt>,
     /// What would give this process a token of its own, where its surroundings say that it could have one.
+    #[cfg(feature = "key-vault")]
     pub(crate) likely: Option<&'static str>,
 }
 
@@ -130,6 +132,7 @@ pub(super) fn find(place: &Place<'_>) -> Result<Found, ConfigError> {
         place,
         only,
         passed: Vec::new(),
+        #[cfg(feature = "key-vault")]
         likely: None,
     };
     for step in STEPS {
@@ -191,6 +194,7 @@ struct Walk<'p, 'a> {
     place: &'p Place<'a>,
     only: Option<Step>,
     passed: Vec<Attempt>,
+    #[cfg(feature = "key-vault")]
     likely: Option<&'static str>,
 }
 
@@ -214,6 +218,7 @@ impl Walk<'_, '_> {
             of: FromEnvironment {
                 variables,
                 passed: self.passed,
+                #[cfg(feature = "key-vault")]
                 likely: self.likely,
             },
         }
@@ -370,6 +375,7 @@ impl Walk<'_, '_> {
         const CLIENT: &str = Environment::AZURE_CLIENT_ID;
         const TENANT: &str = Environment::AZURE_TENANT_ID;
 
+        #[cfg(feature = "key-vault")]
         if self.only.is_none() {
             self.likely = surroundings::hint(self.place);
         }
@@ -379,9 +385,12 @@ impl Walk<'_, '_> {
             && !self.is_set(CLIENT)
             && self.first(MANAGED).is_none()
         {
+            #[cfg(feature = "key-vault")]
             let likely = self
                 .likely
                 .map_or_else(String::new, |likely| format!("; {likely}"));
+            #[cfg(not(feature = "key-vault"))]
+            let likely = "";
             return Err(missing(CLIENT, TENANT).hint(format!(
                 "set it, and one of {TOKEN_FILE}, {SECRET} and {CERTIFICATE}{likely}; or unset {TENANT} for the machine's own managed identity"
             )));
@@ -506,6 +515,16 @@ pub(super) fn variable_for(path: &str) -> Option<&'static str> {
 }
 
 impl FromEnvironment {
+    #[cfg(feature = "key-vault")]
+    fn likely(&self) -> Option<&'static str> {
+        self.likely
+    }
+
+    #[cfg(not(feature = "key-vault"))]
+    fn likely(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What an error says to do, with variables in the place of settings. A server's words are left as they are.
     pub(crate) fn explain(&self, error: Error) -> Error {
         let is_own = error.detail().http_status.is_none();
@@ -522,9 +541,14 @@ impl FromEnvironment {
         error.edit(|detail| {
             detail.attempts.clone_from(&self.passed);
             detail.retryable = false;
-            let own = detail.hint.take();
-            let all = [self.likely, own.as_deref(), Some(NOTHING_SET)];
-            detail.hint = Some(Vec::from_iter(all.into_iter().flatten()).join("; or "));
+            let hint = match detail.hint.take() {
+                Some(hint) => format!("{hint}; or {NOTHING_SET}"),
+                None => NOTHING_SET.to_owned(),
+            };
+            detail.hint = Some(match self.likely() {
+                Some(likely) => format!("{likely}; or {hint}"),
+                None => hint,
+            });
         })
     }
 

@@ -7,7 +7,7 @@ use crate::config::Client;
 use crate::config::error::ConfigError;
 use crate::config::parse::object;
 use crate::config::place::Place;
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 use crate::credential::JWT_BEARER;
 use crate::credential::secret_value::{SecretSource, SecretValue};
 use crate::credential::{
@@ -17,7 +17,7 @@ use crate::distinction::Distinction;
 use crate::flow::Io;
 use crate::inspect::inspect_jwt;
 use crate::limits::MAX_ASSERTION_BYTES;
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 use crate::{Error, ErrorClass};
 
 const FILE: TextFile = TextFile {
@@ -48,7 +48,7 @@ pub(crate) struct PrebuiltAssertion {
     value: SecretValue,
     assertion_type: String,
     /// What people have to look at.
-    #[cfg(feature = "every-credential")]
+    #[cfg(feature = "key-vault")]
     setting: String,
 }
 
@@ -69,7 +69,7 @@ impl Kind for PrebuiltAssertion {
         Ok(Self {
             value: source.check(place, MAX_ASSERTION_BYTES)?,
             assertion_type: assertion_type(place, document.assertion_type.as_deref())?,
-            #[cfg(feature = "every-credential")]
+            #[cfg(feature = "key-vault")]
             setting: place.at(match (&document.env, &document.file) {
                 (Some(_), _) => "env",
                 (_, Some(_)) => "file",
@@ -87,7 +87,7 @@ impl Kind for PrebuiltAssertion {
             value,
             assertion_type,
             // where it is written
-            #[cfg(feature = "every-credential")]
+            #[cfg(feature = "key-vault")]
                 setting: _,
         } = self;
         value.distinguish(out);
@@ -98,7 +98,7 @@ impl Kind for PrebuiltAssertion {
 impl SupplyAssertion for PrebuiltAssertion {
     async fn assertion(&self, io: &Io, _: &Purpose<'_>) -> Result<Supplied, Failure> {
         let assertion = self.value.text(io, &FILE).await?;
-        #[cfg(feature = "every-credential")]
+        #[cfg(feature = "key-vault")]
         if self.assertion_type == JWT_BEARER && !can_be_jwt(assertion.expose()) {
             let message = format!("the client assertion is no JWT ({})", self.setting);
             return Err(Error::new(ErrorClass::CredentialUnavailable, message)
@@ -113,7 +113,7 @@ impl SupplyAssertion for PrebuiltAssertion {
 
 /// Whether it has the form of a signed JWT (RFC 7515 section 3.1) or of an encrypted one (RFC 7516 section 3.1). What is in it
 /// is for the server.
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 fn can_be_jwt(text: &str) -> bool {
     let is_of_a_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     matches!(text.split('.').count(), 3 | 5)
@@ -121,7 +121,7 @@ fn can_be_jwt(text: &str) -> bool {
         && !text.starts_with('.')
 }
 
-#[cfg(all(test, feature = "every-credential"))]
+#[cfg(all(test, feature = "key-vault"))]
 mod tests {
     use super::can_be_jwt;
 

@@ -1,7 +1,7 @@
 //! A small text file that is read at each exchange, and what is said when it cannot be. What is in it means nothing here.
 
 use super::Failure;
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 use crate::effect::NOT_A_FILE;
 use crate::effect::ReadError;
 use crate::flow::Io;
@@ -43,7 +43,7 @@ impl TextFile {
             .into(),
             ReadError::TooLarge(limit) => too_large(limit).into(),
             // time makes a file of no folder
-            #[cfg(feature = "every-credential")]
+            #[cfg(feature = "key-vault")]
             ReadError::Other(reason) if reason.starts_with(NOT_A_FILE) => {
                 unavailable(format!("{what} {path} cannot be read: {reason}"))
                     .hint("a folder, a pipe and a device are none")

@@ -38,7 +38,7 @@ enum Form {
     Html,
     Json,
     /// What GitHub answers where JSON is not asked for, and servers older than RFC 6749 always.
-    #[cfg(feature = "every-credential")]
+    #[cfg(feature = "key-vault")]
     Parameters,
     Other,
 }
@@ -64,7 +64,7 @@ impl Body {
                     Form::Compressed("a content coding")
                 }
                 None if header("content-type").contains("html") => Form::Html,
-                #[cfg(feature = "every-credential")]
+                #[cfg(feature = "key-vault")]
                 None if is_form(text) => Form::Parameters,
                 None => Form::Other,
             },
@@ -78,7 +78,7 @@ impl Body {
     /// Whether it is text, or nothing: a server's or proxy's fault that may pass. What is written in a coding or a form that
     /// nobody asked for comes in it again.
     pub(super) fn is_text(&self) -> bool {
-        #[cfg(feature = "every-credential")]
+        #[cfg(feature = "key-vault")]
         if matches!(self.form, Form::Parameters) {
             return false;
         }
@@ -93,7 +93,7 @@ impl Body {
             Form::Utf16 => {
                 "JSON is exchanged in UTF-8 (RFC 8259 section 8.1): look at how the server writes it"
             }
-            #[cfg(feature = "every-credential")]
+            #[cfg(feature = "key-vault")]
             Form::Parameters => {
                 "a token response is JSON (RFC 6749 section 5.1), which the request asks for (accept: application/json): look for a setting of the server that has it answer so"
             }
@@ -103,7 +103,7 @@ impl Body {
 }
 
 /// Whether it is `application/x-www-form-urlencoded` with a token or an error in it, whatever its content type says.
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 fn is_form(text: &[u8]) -> bool {
     text.split(|byte| *byte == b'&')
         .any(|field| field.starts_with(b"access_token=") || field.starts_with(b"error="))
@@ -124,7 +124,7 @@ impl fmt::Display for Body {
             Form::Markup => "an HTML or XML page",
             Form::Html => "an HTML page",
             Form::Json => "a JSON body",
-            #[cfg(feature = "every-credential")]
+            #[cfg(feature = "key-vault")]
             Form::Parameters => "a form",
             Form::Other => "a body",
         };

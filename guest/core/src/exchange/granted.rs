@@ -43,10 +43,10 @@ pub(crate) fn refresh_after_ms(lifetime_ms: u64, refresh_in_ms: Option<u64>) -> 
 const ID_TOKEN_ALONE: &str = "it has an id_token alone: ask for a scope of an API beside openid, at Azure AD B2C for the client_id itself if there is none";
 
 /// The server is the right one, and what it issues is not what can be sent on.
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 const TOKEN_TYPE: &str = "a token response says `token_type` Bearer (RFC 6749 section 5.1, RFC 6750): ask whoever runs the server for bearer tokens for this client";
 
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 const UNBOUND: &str = "the server has not bound it to the certificate of the connection: ask whoever runs it whether this client may have such tokens, or ask for a bearer token";
 
 pub(super) fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Granted, Error> {
@@ -93,7 +93,7 @@ pub(super) fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Gran
         return Err(invalid(asked, response, message));
     }
     let token_type = required("token_type");
-    #[cfg(feature = "every-credential")]
+    #[cfg(feature = "key-vault")]
     let token_type = token_type.map_err(|error| error.hint(TOKEN_TYPE));
     let token_type = token_type?.expose();
     // few answers have words to clean, and it takes the secrets in every coding
@@ -104,7 +104,7 @@ pub(super) fn granted(asked: &Asked<'_>, response: &HttpResponse) -> Result<Gran
             clean(token_type, &known())
         );
         let error = invalid(asked, response, message).edit(|detail| detail.retryable = false);
-        #[cfg(feature = "every-credential")]
+        #[cfg(feature = "key-vault")]
         let error = error.hint(match asked.wanted.token_type {
             crate::TokenType::Bearer => TOKEN_TYPE,
             crate::TokenType::MtlsPop => UNBOUND,

@@ -181,7 +181,7 @@ fn a_body_that_cannot_be_read_is_named_for_what_it_is() {
 }
 
 /// The right server, which answers in another way than token endpoints do: nobody is sent to look for a proxy.
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 #[test]
 fn who_answers_another_thing_is_told_what_is_expected() {
     const FORM: &str = "a token response is JSON (RFC 6749 section 5.1)";

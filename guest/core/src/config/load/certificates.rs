@@ -16,12 +16,12 @@ pub(super) fn all_certificates(
     mut certificates: Table<String, CertificateFiles>,
     loading: &Loading<'_>,
 ) -> Result<Table<String, CertificateFiles>, ConfigError> {
-    #[cfg(feature = "every-credential")]
+    #[cfg(feature = "key-vault")]
     for (name, files) in &certificates {
         check_secrets(&format!("certificates.{name}"), files, loading)?;
     }
     for (name, files) in loading.certificates.take() {
-        #[cfg(feature = "every-credential")]
+        #[cfg(feature = "key-vault")]
         if let Some(variable) = &files.password_env {
             check_variable(variable, variable, loading)?;
         }
@@ -37,7 +37,7 @@ pub(super) fn all_certificates(
 }
 
 /// The secrets that the host alone takes out of the document or of variables.
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 fn check_secrets(
     path: &str,
     files: &CertificateFiles,
@@ -54,7 +54,7 @@ fn check_secrets(
 }
 
 /// That such a variable, if it is set, holds a secret and no reference to one.
-#[cfg(feature = "every-credential")]
+#[cfg(feature = "key-vault")]
 pub(super) fn check_variable(
     setting: &str,
     variable: &str,
