@@ -79,6 +79,52 @@ d'",
             "a",
         ),
         ("größe = 'ä'\nK = größe", "ä"),
+        ("K = os.getenv('NOTHING', default='a')", "a"),
+        ("K = os.environ.get('NOTHING', default=\"a\")", "a"),
+        ("K = os.environ.get('NOTHING', default=None) or 'a'", "a"),
+        ("K = os.environ.get('NOTHING', '') + 'a'", "a"),
+        // what only looks at names, or at those of something else
+        ("K = 'a'\nif 'X' in globals():\n    Y = 1", "a"),
+        ("K = 'a'\nX = globals().get('Y')", "a"),
+        (
+            "K = 'a'\ndef f(r):\n    return bool(locals().get('r'))",
+            "a",
+        ),
+        ("K = 'a'\ndef f(r): return locals()", "a"),
+        (
+            "K = 'a'\nclass F:\n    def f(self, r):\n        return 'x' in vars(r)",
+            "a",
+        ),
+        (
+            "K = 'a'\nimport django.utils.encoding\nsetattr(django.utils.encoding, 'x', f)",
+            "a",
+        ),
+        (
+            "K = 'a'\ncursor.exec('x')\nself.vars()\nobj.locals('x')",
+            "a",
+        ),
+        // what is read and set elsewhere
+        ("load_dotenv()\nK = os.environ['APP_ID']", "from-variable"),
+        (
+            "load_dotenv(verbose=True, override=False)\nK = os.environ['APP_ID']",
+            "from-variable",
+        ),
+        (
+            "env.read_env('.env', overwrite = False)\nK = os.environ['APP_ID']",
+            "from-variable",
+        ),
+        (
+            "os.environ.pop('OTHER', None)\nK = os.environ['APP_ID']",
+            "from-variable",
+        ),
+        (
+            "from django.urls import include\nK = 'a'\ninclude('x.urls')",
+            "a",
+        ),
+        (
+            "from split_settings.tools import include\ninclude('base.py')\nK = 'a'",
+            "a",
+        ),
     ] {
         let module = module.replace('K', name);
         let found = key(&module, &set);
@@ -223,8 +269,101 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
             2,
             "the variable A, which line 1 may set",
         ),
+        // what goes before the variables of the process
+        (
+            "load_dotenv(override=True)\nK = os.environ['SET']",
+            2,
+            "the variable SET, which line 1 may set",
+        ),
+        (
+            "load_dotenv(path, None, False, True)\nK = os.environ['SET']",
+            2,
+            "the variable SET, which line 1 may set",
+        ),
+        (
+            "load_dotenv(override=is_local)\nK = os.environ['SET']",
+            2,
+            "the variable SET, which line 1 may set",
+        ),
+        (
+            "environ.Env.read_env('.env', overwrite=True)\nK = os.environ['SET']",
+            2,
+            "the variable SET, which line 1 may set",
+        ),
+        (
+            "load_dotenv()\nload_dotenv('.local', override=True)\nK = os.environ['SET']",
+            3,
+            "the variable SET, which line 2 may set",
+        ),
+        (
+            "env.read_env('.env', **values)\nK = os.environ['SET']",
+            2,
+            "the variable SET, which line 1 may set",
+        ),
+        (
+            "os.environ.pop('SET', None)\nK = os.environ.get('SET', 'a')",
+            2,
+            "the variable SET, which line 1 takes away",
+        ),
+        (
+            "os.environ.pop(name)\nK = os.environ.get('SET', 'a')",
+            2,
+            "the variable SET, which line 1 may set",
+        ),
+        (
+            "os.environ.clear()\nK = os.environ.get('SET', 'a')",
+            2,
+            "the variable SET, which line 1 may set",
+        ),
+        (
+            "from split_settings.tools import optional, include\nK = 'a'\ninclude(optional('local.py'))",
+            2,
+            "may be set anew by line 3, which runs other files",
+        ),
+        (
+            "from split_settings.tools import include as more\nK = 'a'\nmore('local.py')",
+            2,
+            "may be set anew by line 3, which runs other files",
+        ),
+        // what may be the module's own names
+        (
+            "K = 'a'\nlocals()['x'] = 'b'",
+            1,
+            "may be set anew by line 2",
+        ),
+        ("K = 'a'\ng = globals()", 1, "may be set anew by line 2"),
+        (
+            "K = 'a'\ndef f():\n    globals().update(x)",
+            1,
+            "may be set anew by line 3",
+        ),
+        (
+            "K = 'a'\nif x in globals()['y']:\n    pass",
+            1,
+            "may be set anew by line 2",
+        ),
+        ("K = 'a'\nf(vars())", 1, "may be set anew by line 2"),
+        (
+            "K = 'a'\nsetattr(sys.modules[__name__], 'x', 'b')",
+            1,
+            "may be set anew by line 2",
+        ),
+        (
+            "this = sys.modules[__name__]\nK = 'a'\nsetattr(this, 'x', 'b')",
+            2,
+            "may be set anew by line 3",
+        ),
+        (
+            "K = 'a'\nvars(import_module(x))['y'] = 1",
+            1,
+            "may be set anew by line 2",
+        ),
+        // a default that is none of the call
+        ("K = os.environ.get(default='a')", 1, "is no plain value"),
+        ("K = os.environ['A', default='a']", 1, "is no plain value"),
     ] {
-        let error = key(&module.replace('K', name), &[]).unwrap_err();
+        let module = module.replace('K', name);
+        let error = key(&module, &[("SET", "from-variable")]).unwrap_err();
         let place = format!("{name} (settings.py, line {line})");
         assert!(
             error.starts_with(&place) && error.contains(part),
@@ -250,6 +389,10 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
         ("os.environ.get('ID')", "'x'", 1, "ID"),
         ("'a'", "os.getenv('S')", 2, "S"),
         ("'a'", "os.environ.get('S', os.environ.get('T'))", 2, "T"),
+        ("os.getenv('ID', '')", "'x'", 1, "ID"),
+        ("os.environ.get('ID', None)", "'x'", 1, "ID"),
+        ("'a'", "os.environ.get('S', '')", 2, "S"),
+        ("'a'", "os.environ.get('S', default=False)", 2, "S"),
     ] {
         let module = format!(
             "{OAUTH2}KEY = {key}\n{OAUTH2}SECRET = {secret}\n{OAUTH2}TENANT_ID = 'contoso.example'\n"
@@ -272,7 +415,7 @@ fn what_only_running_would_tell_is_an_error_of_the_name_alone() {
     let nothing = file("from .base import *\nDEBUG = True\n", "local.py", &[]).unwrap_err();
     assert!(
         nothing.contains("local.py: has no settings")
-            && nothing.contains("line 1 imports all names"),
+            && nothing.contains("line 1 takes in all names"),
         "{nothing}"
     );
     let long = "x = 1\n".repeat(100_000);
