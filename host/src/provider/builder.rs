@@ -14,6 +14,7 @@ use edgepass_core::config::{HostFile, KeyVaultFile};
 use edgepass_core::needs::Needs;
 use edgepass_core::{Config, Environment, Secret};
 use edgepass_settings::formats::Format;
+use edgepass_settings::unread as variables;
 use wasmtime::component::{Component, Linker};
 use zeroize::Zeroizing;
 
@@ -26,7 +27,7 @@ use super::{Provider, Shared};
 use crate::address_space;
 use crate::assertion::AssertionSource;
 use crate::bindings::ProviderPre;
-use crate::certificate::{CertificateSource, Certificates};
+use crate::certificate::{CertificateSource, Certificates, inline};
 use crate::context::{self, Host, Inner};
 use crate::document::Document;
 use crate::egress::Egress;
@@ -262,6 +263,9 @@ impl Builder {
         let document = whole;
         let mut warnings = loaded.notes();
         warnings.extend(config.warnings(&environment));
+        if document.is_none() {
+            warnings.extend(variables::warnings(&config, &environment));
+        }
         let roots = roots_of(
             self.roots.as_ref(),
             self.ca_option,
@@ -316,6 +320,13 @@ impl Builder {
                     vaults.insert(name.clone(), vault.clone());
                 }
                 continue;
+            }
+            if let Some(text) = &files.certificate_base64
+                && !certificates.contains_key(name)
+            {
+                let setting = format!("certificates.{name}.certificate_base64");
+                let checked = inline::check(&setting, text.expose());
+                checked.map_err(|error| loaded.explain(error, |error| error))?;
             }
             certificates
                 .entry(name.clone())
