@@ -127,7 +127,7 @@ impl Builder {
         self
     }
 
-    /// In the place of a configuration, the settings of a program with python-social-auth: JSON, or a module in Python of
+    /// In the place of a configuration, the settings of a program with python-social-auth: JSON, YAML, or a module in Python of
     /// plain assignments, which is read and never run. Each backend is an identity of the backend's name
     /// (`azuread-tenant-oauth2`). It is read when this is built, and not again. As variables of the environment alone the
     /// settings need no call.

@@ -55,10 +55,11 @@ impl Reader<'_> {
                     let names = tokens.get(at + 1..).unwrap_or_default();
                     self.unknown(names, "is set by a function");
                 }
-                "load_dotenv" | "read_env" if is_next("(") => {
+                "load_dotenv" | "read_dotenv" | "read_env" if is_next("(") => {
                     let all = overrides(call(rest).0);
                     self.other_variables(token.line, all);
                 }
+                "environ" if is_next("|=") => self.other_variables(token.line, true),
                 "environ" if is_next(".") => match after(2) {
                     Some("setdefault") => self.other_variables(token.line, false),
                     Some("update" | "clear" | "popitem") => self.other_variables(token.line, true),
