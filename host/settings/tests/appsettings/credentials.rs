@@ -329,7 +329,7 @@ fn of_what_came_before_lists_the_secret_is_the_last() {
         ),
         (
             json!({ "ClientSecret": "hunter2", "ClientCertificates": [] }),
-            secret.clone(),
+            secret,
         ),
     ] {
         let (identity, _) = identity(&section(&settings));
