@@ -2,6 +2,7 @@
 //! sign and to authenticate connections.
 
 mod csr;
+pub(crate) mod inline;
 mod issued;
 mod key_vault;
 mod pair;

@@ -124,5 +124,6 @@ pub(crate) fn warn_of_unread(
 ) {
     if json.is_none() {
         warnings.add(&environment.unread());
+        warnings.add(&edgepass_settings::unread::of_other_programs(environment));
     }
 }

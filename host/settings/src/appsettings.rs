@@ -9,6 +9,7 @@
 mod api;
 mod authority;
 mod credentials;
+mod mistakes;
 mod source;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use edgepass_core::{ConfigError, Environment};
 
 use self::api::{Api, scopes_of_app};
 use self::authority::{Client, ClientAuthority, Url, no_other_cloud, of_authority};
+use self::mistakes::not_read_beside;
 use crate::draft::{Draft, Node, Object, name_of, unset};
 use crate::layers::{Layers, Setting};
 use crate::names::Kind;
@@ -104,6 +106,10 @@ pub fn import(
     api: Option<&str>,
     environment: &Environment,
 ) -> Result<Imported, ConfigError> {
+    if section.is_some_and(|section| section.trim().is_empty()) {
+        return Err(ConfigError::new("--section", "is blank")
+            .hint("name the section that has ClientId, or leave the option away"));
+    }
     let sections = [Some(section.unwrap_or(SECTION)), api, Some(APIS)];
     let sections = Vec::from_iter(sections.into_iter().flatten());
     let settings = Layers::read(file, over, &sections, environment)?;
@@ -114,6 +120,7 @@ pub fn import(
         draft: Draft::default(),
     };
     reader.note_environments(file);
+    reader.note_blanks(&sections);
     let api = reader.api(api)?;
     let section = section
         .or(api.as_ref().and_then(|api| api.section.as_deref()))
@@ -127,7 +134,6 @@ pub fn import(
         }) => reader.managed_identity(&at, selected.as_ref()),
         _ => reader.identity(section, &name, &at, api.as_ref())?,
     };
-    reader.note_blanks(section);
     let mut source = format!("{}, section {section}", settings.name());
     if let Some(api) = api {
         if reader.draft.of_users.is_none() {
@@ -199,14 +205,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Names what is not read because blanks stand at an end of its name, which nobody sees: .NET takes it for another name.
-    fn note_blanks(&mut self, section: &str) {
-        for from in self.settings.with_blanks(section) {
-            let note = "is not used: its name has a blank at an end";
-            self.draft.notes.push(format!("{from} {note}"));
-        }
-    }
-
     /// A client's own identity on this machine.
     fn managed_identity(&mut self, at: &str, selected: Option<&Setting>) -> Object {
         let mut fields = Object::new();
@@ -217,27 +215,6 @@ impl<'a> Reader<'a> {
         }
         let kind = Node::of("managed_identity", Node::Object(fields));
         vec![("credential".to_owned(), kind)]
-    }
-
-    fn no_section(&self, section: &str) -> ConfigError {
-        let is_client = |name: &String| {
-            let has = |key| self.settings.get(&format!("{name}:{key}")).is_some();
-            has("ClientId") || has("ClientCredentials:0:SourceType")
-        };
-        let sections: Vec<String> = self.settings.children("");
-        let clients = sections.into_iter().filter(is_client);
-        let clients: Vec<String> = clients.map(|name| format!("`{name}`")).collect();
-        let error = ConfigError::new(
-            self.settings.name(),
-            format!("has no section `{section}`, and no variable {section}__… is set"),
-        );
-        error.hint(match clients.as_slice() {
-            [] if self.settings.get("ClientId").is_some() => {
-                format!("its settings stand in no section: write {{ \"{SECTION}\": {{ … }} }} around them")
-            }
-            [] => "name the section that has ClientId and ClientCredentials".to_owned(),
-            clients => format!("name its section: {}", clients.join(" or ")),
-        })
     }
 
     fn required(&self, path: &str) -> Result<&'a Setting, ConfigError> {
@@ -293,6 +270,13 @@ impl<'a> Reader<'a> {
                         return Err(ConfigError::new(instance, message).hint(hint));
                     }
                 }
+                // of B2C it is the tenant's own host, which Microsoft.Identity.Web does not guess either
+                if let (None, Some(policy)) = (instance, policy) {
+                    let instance = self.settings.missing(&format!("{section}:Instance"));
+                    let message = format!("is not set, and {} is of Azure AD B2C", policy.from);
+                    let hint = "set it to the tenant's own host, https://NAME.b2clogin.com/";
+                    return Err(ConfigError::new(instance, message).hint(hint));
+                }
                 if let Some(ignored) = ignored {
                     let note = "is not used: Instance and TenantId go before it";
                     self.draft.notes.push(format!("{} {note}", ignored.from));
@@ -304,16 +288,22 @@ impl<'a> Reader<'a> {
                 // with a policy the tenant is that of the domain
                 if policy.is_none() && url.is_b2c() {
                     let setting = format!("{section}:SignUpSignInPolicyId");
-                    return Err(ConfigError::new(
-                        self.settings.missing(&setting),
-                        "is not set, and Instance is a host of Azure AD B2C",
-                    )
-                    .hint("set it to the user flow or custom policy, such as B2C_1_signin"));
+                    let mut message =
+                        "is not set, and Instance is a host of Azure AD B2C".to_owned();
+                    let mut hint =
+                        "set it to the user flow or custom policy, such as B2C_1_signin".to_owned();
+                    if let Some(ignored) = ignored {
+                        message.push_str(&not_read_beside(ignored));
+                        hint.push_str(", or unset Instance and TenantId if Authority names it");
+                    }
+                    return Err(
+                        ConfigError::new(self.settings.missing(&setting), message).hint(hint)
+                    );
                 }
                 let domain = get("Domain").filter(|_| policy.is_some());
                 let tenant = match domain.or(tenant) {
                     Some(tenant) => tenant,
-                    None => self.required(&format!("{section}:TenantId"))?,
+                    None => return Err(self.no_tenant(section, ignored)),
                 };
                 ClientAuthority {
                     url,

@@ -124,7 +124,12 @@ impl Document {
         Self::parse(text, format, name).map_err(|error| mistaken(text, name).unwrap_or(error))
     }
 
-    fn parse(text: &str, format: Format, name: Option<&str>) -> Result<Self, ConfigError> {
+    /// The same of settings that are no configuration of edgepass.
+    pub(crate) fn parse(
+        text: &str,
+        format: Format,
+        name: Option<&str>,
+    ) -> Result<Self, ConfigError> {
         let text = without_byte_order_mark(text);
         let name = name.map(str::to_owned);
         if format == Format::Json {

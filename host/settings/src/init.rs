@@ -17,6 +17,7 @@ use self::entry::{Entry, Value, aside, entry, object, text};
 use self::environment::{Meant, Seen, shown};
 use self::render::rendered;
 use crate::formats::Format;
+use crate::unread;
 
 /// Where everything is explained.
 const REFERENCE: &str = "https://github.com/edgepass/edgepass/blob/main/docs/configuration.md";
@@ -64,11 +65,7 @@ pub fn beginning(environment: &Environment, format: Format) -> Result<Beginning,
     let text = match format {
         // it has no comments
         Format::Json => json,
-        format => format!(
-            "{}\n{}",
-            head(&seen.variables, format),
-            rendered(&document, format)
-        ),
+        format => format!("{}\n{}", head(&seen, format), rendered(&document, format)),
     };
     Ok(Beginning {
         text,
@@ -76,12 +73,17 @@ pub fn beginning(environment: &Environment, format: Format) -> Result<Beginning,
     })
 }
 
-fn head(variables: &[&str], format: Format) -> String {
-    let of = match variables {
+fn head(seen: &Seen<'_>, format: Format) -> String {
+    let variables = &seen.variables;
+    let mut of = match variables.as_slice() {
         [] => "No variable shows who this is: write your own tenant, client and credential."
             .to_owned(),
         variables => format!("From the environment: {}.", variables.join(", ")),
     };
+    for line in unread::of_other_programs(seen.environment) {
+        // on one line, as all comments here
+        of.push_str(&format!("\n# {line}."));
+    }
     let editor = match format {
         Format::Toml => "#:schema ./edgepass.schema.json",
         _ => "# yaml-language-server: $schema=./edgepass.schema.json",

@@ -95,6 +95,19 @@ impl Layers {
         (!setting.text().is_empty()).then_some(setting)
     }
 
+    /// A setting that is there, and blank.
+    pub(crate) fn blank(&self, path: &str) -> Option<&Setting> {
+        let (_, setting) = self.settings.get(&path.to_lowercase())?;
+        setting.text().is_empty().then_some(setting)
+    }
+
+    /// All settings that are not blank, by their paths as they are spelt.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = (&str, &Setting)> {
+        let all = self.settings.values();
+        let all = all.filter(|(_, setting)| !setting.text().is_empty());
+        all.map(|(path, setting)| (path.as_str(), setting))
+    }
+
     /// A setting that says yes or no; no if it is not there.
     pub(crate) fn flag(&self, path: &str) -> Result<bool, ConfigError> {
         let Some(setting) = self.get(path) else {
@@ -131,17 +144,6 @@ impl Layers {
             found.entry(Key(part(lower))).or_insert_with(|| part(spelt));
         }
         found.into_values().collect()
-    }
-
-    /// Where settings below that path stand that have a blank at an end of a part of their names.
-    pub(crate) fn with_blanks(&self, path: &str) -> Vec<&str> {
-        let prefix = format!("{}:", path.to_lowercase());
-        let below = self.settings.iter().filter_map(|(lower, (_, setting))| {
-            let rest = lower.strip_prefix(&prefix)?;
-            let has_blank = rest.split(':').any(|part| part.trim() != part);
-            has_blank.then_some(setting.from.as_str())
-        });
-        below.collect()
     }
 
     /// A name for a setting that is not there.

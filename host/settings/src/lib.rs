@@ -9,6 +9,8 @@
 //! - [`init`]: a configuration to begin with, made of what the environment shows
 //! - [`place`]: places of settings, of which one may be inside of another
 //! - [`recognise`]: what a file is that was given in the place of another
+//! - [`unfilled`]: texts in whose place somebody should have put a value
+//! - [`unread`]: variables that describe an identity to another program
 
 pub mod appsettings;
 pub mod formats;
@@ -16,6 +18,8 @@ pub mod init;
 pub mod place;
 pub mod recognise;
 pub mod social_auth;
+pub mod unfilled;
+pub mod unread;
 
 mod cloud;
 mod draft;

@@ -2,6 +2,7 @@
 //! `os.environ` has. What else is in it is left alone; a name that something else gives its value has none here, and the
 //! reason is kept.
 
+mod changes;
 mod expression;
 mod lexer;
 
@@ -21,6 +22,8 @@ const MAX_MADE: usize = 1 << 20;
 pub(crate) struct Module {
     /// By name, the last assignment.
     pub(crate) names: BTreeMap<String, Assigned>,
+    /// What was added to a list behind its assignment, by the list's name.
+    pub(crate) added: BTreeMap<String, Vec<Value>>,
     /// Lines that import all names of another module.
     pub(crate) star_imports: Vec<usize>,
 }
@@ -29,8 +32,44 @@ pub(crate) struct Module {
 #[derive(Clone)]
 pub(crate) struct Assigned {
     pub(crate) line: usize,
-    /// The value, or why there is none; the reason continues the name.
-    pub(crate) value: Result<Value, String>,
+    /// The value, or why there is none.
+    pub(crate) value: Result<Value, NoValue>,
+}
+
+/// Why a name has no value here.
+#[derive(Clone, Debug)]
+pub(crate) struct NoValue {
+    /// Continues the name.
+    pub(crate) reason: String,
+    pub(crate) remedy: Remedy,
+}
+
+/// What gives the name a value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Remedy {
+    /// A plain value where it stands, or a variable's.
+    Literal,
+    /// The same, and no variable.
+    Constant,
+    /// The value where no condition and no loop is around it.
+    Outside,
+    /// The assignment behind that line.
+    Behind(usize),
+    /// That variable.
+    Variable(String),
+}
+
+impl From<&str> for NoValue {
+    fn from(reason: &str) -> Self {
+        Self::from(reason.to_owned())
+    }
+}
+
+impl From<String> for NoValue {
+    fn from(reason: String) -> Self {
+        let remedy = Remedy::Literal;
+        Self { reason, remedy }
+    }
 }
 
 /// A value of Python's.
@@ -118,11 +157,15 @@ pub(crate) fn read(text: &str, environment: &Environment) -> Result<Module, NotR
         environment,
         module: Module {
             names: BTreeMap::new(),
+            added: BTreeMap::new(),
             star_imports: Vec::new(),
         },
         blocks: Vec::new(),
         room: Cell::new(MAX_MADE),
         other_environment: None,
+        taken_away: BTreeMap::new(),
+        includes: None,
+        holds_modules: tokens.iter().any(changes::is_of_a_module),
     };
     for line in tokens.split(|token| token.kind == Kind::Newline) {
         let Some(first) = line.first() else {
@@ -164,6 +207,12 @@ struct Reader<'a> {
     room: Cell<usize>,
     /// The line that gives variables of the environment other values, and whether also to those that are set.
     other_environment: Option<(usize, bool)>,
+    /// Variables that the module takes out of the environment, and where.
+    taken_away: BTreeMap<String, usize>,
+    /// What `include` of django-split-settings is called, which runs other files as if they were part of the module.
+    includes: Option<String>,
+    /// Whether the module itself may be had as a value, of which names can be set.
+    holds_modules: bool,
 }
 
 impl Reader<'_> {
@@ -171,7 +220,6 @@ impl Reader<'_> {
         let Some(first) = tokens.first() else {
             return;
         };
-        self.look_for_changes(tokens);
         while self
             .blocks
             .last()
@@ -186,6 +234,7 @@ impl Reader<'_> {
         };
         let is_scope = matches!(begins, "def" | "class");
         let is_inside = self.blocks.iter().any(|(_, is_scope)| *is_scope);
+        self.look_for_changes(tokens, is_inside || is_scope);
         if begins_block(first) || tokens.last().is_some_and(|last| last.is(":")) {
             self.blocks.push((indent, is_scope));
         }
@@ -210,50 +259,19 @@ impl Reader<'_> {
         }
     }
 
-    /// What gives values to names, or to variables, other than by an assignment.
-    fn look_for_changes(&mut self, tokens: &[Token]) {
-        for (at, token) in tokens.iter().enumerate() {
-            let is_next = |op: &str| tokens.get(at + 1).is_some_and(|next| next.is(op));
-            let after = |places: usize| tokens.get(at + places).and_then(Token::name);
-            if token.is(":=") {
-                let name = at.checked_sub(1).and_then(|before| tokens.get(before));
-                self.unknown(
-                    name.map_or(&[], std::slice::from_ref),
-                    "is set within a value",
-                );
-            }
-            match token.name().unwrap_or_default() {
-                "exec" | "globals" | "vars" | "locals" | "setattr" if is_next("(") => {
-                    self.forget(token.line, "may set any name");
-                }
-                "global" => {
-                    let names = tokens.get(at + 1..).unwrap_or_default();
-                    self.unknown(names, "is set by a function");
-                }
-                "load_dotenv" | "read_env" if is_next("(") => {
-                    self.other_environment.get_or_insert((token.line, false));
-                }
-                "environ" if is_next(".") && after(2) == Some("setdefault") => {
-                    self.other_environment.get_or_insert((token.line, false));
-                }
-                "environ" if is_next(".") && after(2) == Some("update") => {
-                    self.other_environment = Some((token.line, true));
-                }
-                _ => {}
-            }
-        }
-    }
-
     /// No name has a value that is known, because of that line.
     fn forget(&mut self, line: usize, why: &str) {
         let known = self.module.names.values_mut();
         for assigned in known.filter(|assigned| assigned.value.is_ok()) {
-            assigned.value = Err(format!("may be set anew by line {line}, which {why}"));
+            assigned.value = Err(NoValue {
+                reason: format!("may be set anew by line {line}, which {why}"),
+                remedy: Remedy::Behind(line),
+            });
         }
     }
 
     /// Room for a value that is made of others.
-    fn make(&self, value: Value) -> Result<Value, String> {
+    fn make(&self, value: Value) -> Result<Value, NoValue> {
         let left = self.room.get().checked_sub(value.size());
         let left = left.ok_or("is made of more than settings have")?;
         self.room.set(left);
@@ -264,7 +282,13 @@ impl Reader<'_> {
     fn unknown(&mut self, tokens: &[Token], reason: &str) {
         for token in tokens {
             if let Some(name) = token.name() {
-                let value = Err(reason.to_owned());
+                let value = Err(match reason {
+                    BLOCK => NoValue {
+                        reason: reason.to_owned(),
+                        remedy: Remedy::Outside,
+                    },
+                    _ => reason.into(),
+                });
                 let line = token.line;
                 let names = &mut self.module.names;
                 names.insert(name.to_owned(), Assigned { line, value });
@@ -284,6 +308,7 @@ impl Reader<'_> {
             self.forget(star.line, "imports all names of another module");
             return;
         }
+        let is_of_split_settings = tokens.get(1).and_then(Token::name) == Some("split_settings");
         for part in names.split(|token| token.is(",")) {
             // the name behind `as`, or the first one
             let names = part.iter().filter(|token| token.name().is_some());
@@ -294,6 +319,9 @@ impl Reader<'_> {
                 [] => None,
             };
             if let Some(bound) = bound {
+                if is_of_split_settings && part.first().and_then(Token::name) == Some("include") {
+                    self.includes = bound.name().map(str::to_owned);
+                }
                 self.unknown(std::slice::from_ref(*bound), IMPORTED);
             }
         }
@@ -308,6 +336,7 @@ impl Reader<'_> {
         };
         if parts.is_empty() {
             // `name += …`, and whatever assigns nothing
+            self.addition(tokens);
             if let [name, next, ..] = tokens {
                 let reason = match &next.kind {
                     Kind::Op(op) if changes(op) => CHANGED,
@@ -328,9 +357,9 @@ impl Reader<'_> {
             return;
         }
         let value = match value {
-            [] => Err("has nothing behind its `=`".to_owned()),
+            [] => Err("has nothing behind its `=`".into()),
             [.., comma] if comma.is(",") => {
-                Err("ends in a comma, which makes it a tuple: take the comma away".to_owned())
+                Err("ends in a comma, which makes it a tuple: take the comma away".into())
             }
             value => self.evaluate(value),
         };
@@ -341,6 +370,7 @@ impl Reader<'_> {
                     let line = name.line;
                     let name = name.name().unwrap_or_default().to_owned();
                     let value = value.clone().and_then(|value| self.make(value));
+                    self.module.added.remove(&name);
                     self.module.names.insert(name, Assigned { line, value });
                 }
                 // `name["key"] = …`, `name.part = …`
@@ -352,7 +382,7 @@ impl Reader<'_> {
         }
     }
 
-    fn evaluate(&self, tokens: &[Token]) -> Result<Value, String> {
+    fn evaluate(&self, tokens: &[Token]) -> Result<Value, NoValue> {
         Expression::new(self, tokens).whole()
     }
 }

@@ -4,6 +4,7 @@
 mod foreign;
 
 use edgepass_core::recognise::is_object;
+use edgepass_core::without_byte_order_mark;
 
 pub use self::foreign::Foreign;
 
@@ -69,9 +70,57 @@ impl Mistaken {
                 found.name(),
                 expected.name()
             ),
-            hint: found.remedy(reader),
+            hint: of_manifest(found, text).unwrap_or_else(|| found.remedy(reader)),
         })
     }
+}
+
+/// What to do with a manifest that has no document in it.
+fn of_manifest(found: Kind, text: &str) -> Option<&'static str> {
+    if found != Kind::Kubernetes {
+        None
+    } else if text.contains("azure.workload.identity/use") {
+        Some(
+            "a pod with workload identity needs no configuration: run edgepass in it, and give none",
+        )
+    } else if text.contains("AzureAd__") {
+        Some(
+            "what is in it are variables: have the pod take them (envFrom), and give --appsettings a file with `{}`",
+        )
+    } else {
+        None
+    }
+}
+
+/// Whether each line is that of a file of variables (`NAME=value`), as containers and shells take one. A module in Python may be
+/// written so as well.
+pub(crate) fn is_of_variables(text: &str) -> bool {
+    let lines = without_byte_order_mark(text).lines().map(str::trim);
+    let mut lines = lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .peekable();
+    lines.peek().is_some() && lines.all(|line| variable(line).is_some())
+}
+
+/// Name and value of such a line.
+fn variable(line: &str) -> Option<(&str, &str)> {
+    let line = line.strip_prefix("export ").unwrap_or(line);
+    let (name, value) = line.split_once('=')?;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_name = !name.is_empty() && name.chars().all(is_part);
+    (is_name && !value.starts_with([' ', '='])).then_some((name, value))
+}
+
+/// Whether such a file has settings of python-social-auth, with values that no module has.
+fn has_variables_of_social_auth(text: &str) -> bool {
+    let is_bare = |line: &str| {
+        variable(line.trim()).is_some_and(|(name, value)| {
+            name.starts_with("SOCIAL_AUTH_AZUREAD")
+                && !value.contains(['"', '\'', '(', '['])
+                && !value.is_empty()
+        })
+    };
+    is_of_variables(text) && text.lines().any(is_bare)
 }
 
 impl Kind {
@@ -155,6 +204,9 @@ impl Kind {
         // one that was made of the settings of python-social-auth names their variables
         if has("identities") {
             return Some(Self::Configuration);
+        }
+        if has_variables_of_social_auth(text) {
+            return Some(Self::Variables);
         }
         if text.contains("SOCIAL_AUTH_AZUREAD") {
             return Some(Self::SocialAuth);
@@ -294,6 +346,18 @@ mod tests {
                 Some(Kind::SocialAuth),
             ),
             (
+                "SOCIAL_AUTH_AZUREAD_OAUTH2_KEY: k\n",
+                Some(Kind::SocialAuth),
+            ),
+            (
+                "SOCIAL_AUTH_AZUREAD_OAUTH2_KEY='k'\n",
+                Some(Kind::SocialAuth),
+            ),
+            (
+                "# of the container\nSSO=true\nexport SOCIAL_AUTH_AZUREAD_OAUTH2_KEY=k\n",
+                Some(Kind::Variables),
+            ),
+            (
                 "{\"identities\": {\"app\": {\"credential\": {\"client_secret\": {\"env\": \"SOCIAL_AUTH_AZUREAD_OAUTH2_SECRET\"}}}}}",
                 Some(Kind::Configuration),
             ),
@@ -391,6 +455,16 @@ mod tests {
                 "kind: ConfigMap\napiVersion: v1",
                 Some("under `data`"),
                 Some("under `data`"),
+            ),
+            (
+                "kind: Pod\napiVersion: v1\nmetadata:\n  labels: { azure.workload.identity/use: \"true\" }",
+                Some("needs no configuration"),
+                Some("needs no configuration"),
+            ),
+            (
+                "kind: ConfigMap\napiVersion: v1\ndata:\n  AzureAd__ClientId: c",
+                Some("envFrom"),
+                Some("envFrom"),
             ),
             (
                 "{\"appId\": \"a\"}",

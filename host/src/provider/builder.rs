@@ -14,6 +14,7 @@ use edgepass_core::config::{HostFile, KeyVaultFile};
 use edgepass_core::needs::{FilePattern, Needs};
 use edgepass_core::{Config, Environment, Secret};
 use edgepass_settings::formats::Format;
+use edgepass_settings::unread as variables;
 use wasmtime::component::{Component, Linker};
 use zeroize::Zeroizing;
 
@@ -26,7 +27,7 @@ use super::{Provider, Shared};
 use crate::address_space;
 use crate::assertion::AssertionSource;
 use crate::bindings::ProviderPre;
-use crate::certificate::{CertificateSource, Certificates};
+use crate::certificate::{CertificateSource, Certificates, inline};
 use crate::context::{self, Host, HostParts};
 use crate::document::Document;
 use crate::egress::Egress;
@@ -126,7 +127,7 @@ impl Builder {
         self
     }
 
-    /// In the place of a configuration, the settings of a program with python-social-auth: JSON, or a module in Python of
+    /// In the place of a configuration, the settings of a program with python-social-auth: JSON, YAML, or a module in Python of
     /// plain assignments, which is read and never run. Each backend is an identity of the backend's name
     /// (`azuread-tenant-oauth2`). It is read when this is built, and not again. As variables of the environment alone the
     /// settings need no call.
@@ -262,6 +263,9 @@ impl Builder {
         let document = whole;
         let mut warnings = loaded.notes();
         warnings.extend(config.warnings(&environment));
+        if document.is_none() {
+            warnings.extend(variables::warnings(&config, &environment));
+        }
         let roots = roots_of(
             self.roots.as_ref(),
             self.ca_option,
@@ -316,6 +320,13 @@ impl Builder {
                     vaults.insert(name.clone(), vault.clone());
                 }
                 continue;
+            }
+            if let Some(text) = &files.certificate_base64
+                && !certificates.contains_key(name)
+            {
+                let setting = format!("certificates.{name}.certificate_base64");
+                let checked = inline::check(&setting, text.expose());
+                checked.map_err(|error| loaded.explain(error, |error| error))?;
             }
             certificates
                 .entry(name.clone())

@@ -13,7 +13,7 @@ fn neither_a_key_nor_its_password_goes_to_the_component() {
     let config = r#"{
         "identities": {"app": {"tenant_id": "t", "client_id": "c",
             "credential": {"certificate": {"name": "k"}}}},
-        "certificates": {"k": {"certificate_base64": "aHVudGVyMg==", "password_env": "P"}}
+        "certificates": {"k": {"certificate_base64": "MIIBaHVudGVyMg==", "password_env": "P"}}
     }"#;
     let named = [
         ("AZURE_TENANT_ID", "t"),
@@ -36,7 +36,7 @@ fn neither_a_key_nor_its_password_goes_to_the_component() {
             .map(|(name, value)| (name, value.expose()));
         let text = format!("{:?}", told.collect::<Vec<_>>());
         assert!(
-            !text.contains("hunter2") && !text.contains("aHVudGVyMg"),
+            !text.contains("hunter2") && !text.contains("MIIBaHVudGVyMg"),
             "{text}"
         );
         assert!(text.contains("certificates") == config.is_some(), "{text}");

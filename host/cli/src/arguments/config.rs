@@ -133,7 +133,7 @@ pub(crate) struct ConfigArguments {
     #[arg(long, value_name = "NAME", requires = "appsettings", conflicts_with_all = ["config", "social_auth"])]
     pub(crate) api: Option<String>,
 
-    /// In the place of a configuration, the settings of a program with python-social-auth: JSON, or a module in Python of
+    /// In the place of a configuration, the settings of a program with python-social-auth: JSON, YAML, or a module in Python of
     /// plain assignments, as Django has it, which is read and never run; `-` for standard input. Each backend is an identity
     /// of the backend's name. As variables (SOCIAL_AUTH_AZUREAD_…) the settings need no option.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "appsettings"])]

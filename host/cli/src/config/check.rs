@@ -9,6 +9,7 @@ use edgepass::{
 };
 use edgepass_core::config::ENVIRONMENT_IDENTITY;
 use edgepass_rules::http::HttpSettings;
+use edgepass_settings::unfilled;
 
 use super::explain::unknown_certificates;
 use super::read::read_path;
@@ -81,7 +82,7 @@ fn check_document(
     let waiting = watch::file("a file that the configuration names");
     let problems = host.problems();
     drop(waiting);
-    let misplaced = misplaced(json, &environment, &config);
+    let misplaced = misplaced(document, &environment, &config);
     let notes = document.map_or(&[][..], Document::notes);
     let doubts: Vec<String> = [notes, host.warnings(), &problems, &misplaced].concat();
     if arguments.strict && !doubts.is_empty() {
@@ -262,8 +263,13 @@ fn files(config: &Config) -> Vec<(String, String)> {
     read.chain(certificates).collect()
 }
 
-/// Paths where the value itself belongs, a line each. A secret may look like one, so it is no mistake.
-fn misplaced(json: Option<&str>, environment: &Environment, config: &Config) -> Vec<String> {
+/// What stands where a value belongs and is most likely none, a line each: the path of a file, a place that nobody has filled
+/// in. A secret may look like one, so it is no mistake.
+fn misplaced(
+    document: Option<&Document>,
+    environment: &Environment,
+    config: &Config,
+) -> Vec<String> {
     let files = files(config);
     let is_misplaced = |value: &str| {
         let path = Path::new(value);
@@ -273,23 +279,54 @@ fn misplaced(json: Option<&str>, environment: &Environment, config: &Config) -> 
         let _waiting = watch::file("a file whose path stands where a value belongs");
         path.is_file()
     };
+    let doubt = |value: &str| {
+        if is_misplaced(value) {
+            return Some("is the path of a file, and is taken for the value itself");
+        }
+        if unfilled::is_place(value) {
+            return Some(
+                "was never filled in: all of it is the place for a value; write the value itself, and see to it that what \
+                 should replace it (shell, Helm, envsubst, App Service) does",
+            );
+        }
+        unfilled::is_in_quotes(value).then_some(
+            "is in quotes, which are taken for part of the value: outside of a shell, in an env file for example, write it \
+             without",
+        )
+    };
     let mut found = Vec::new();
+    let json = document.map(|document| document.text.as_str());
     if let Some(document) = json.and_then(|json| serde_json::from_str(json).ok()) {
         each_value("", &document, &mut |place, value| {
-            if is_misplaced(value) {
-                found.push(format!(
-                    "{place} is the path of a file, and is taken for the value itself: `file` has a file read"
-                ));
+            if let Some(doubt) = doubt(value) {
+                let instead = match is_misplaced(value) {
+                    true => ": `file` has a file read",
+                    false => "",
+                };
+                found.push(format!("{place} {doubt}{instead}"));
             }
         });
     }
-    for variable in config.needs().variables {
-        if environment.get(&variable.name).is_some_and(is_misplaced) {
-            found.push(format!(
-                "{} is the path of a file, and is taken for the value itself",
-                variable.name
-            ));
-        }
+    let of_certificates = config.certificates.values();
+    let mut variables: Vec<String> = of_certificates
+        .filter_map(|files| files.password_env.clone())
+        .collect();
+    let needed = config.needs().variables.into_iter();
+    variables.extend(needed.map(|variable| variable.name));
+    variables.sort();
+    variables.dedup();
+    for variable in variables {
+        let Some(doubt) = environment.get(&variable).and_then(doubt) else {
+            continue;
+        };
+        // of other settings it is known where the value stands
+        let imported = document.and_then(|document| document.imported.as_ref());
+        let error = ConfigError::new(variable, doubt);
+        let error = match imported {
+            Some(imported) => imported.explain(error),
+            None => error,
+        };
+        found.push(format!("{} {doubt}", error.setting));
     }
     found
 }

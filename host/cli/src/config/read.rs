@@ -52,8 +52,20 @@ pub(crate) fn read(arguments: &ConfigArguments) -> Result<Option<Document>, Fail
         const SETTING: &str = SOCIAL_AUTH;
 
         let file = SettingsFile::read(path, SETTING)?;
-        let imported = social_auth::import(&file.file(), &process_environment());
-        let imported = imported.map_err(|error| file.not_imported(error, Kind::SocialAuth))?;
+        let environment = process_environment();
+        let imported = social_auth::import(&file.file(), &environment);
+        let imported = imported.map_err(|error| {
+            let other = mistaken(&file.text, &file.name, Kind::SocialAuth);
+            let all = || {
+                let mut all = social_auth::mistakes(&file.file(), &environment);
+                if all.is_empty() {
+                    all.push(error);
+                }
+                all.into_iter()
+                    .map(|error| Mistake::from(error.into_detail()))
+            };
+            Failure::Mistakes(other.map_or_else(|| all().collect(), |other| vec![other]))
+        })?;
         return Ok(Some(Document::imported(imported, SETTING)));
     }
     let set = |name| {

@@ -19,6 +19,7 @@ mod repeated;
 mod secrets;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
+mod unfilled;
 mod variables;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use edgepass_core::{ConfigError, Environment};
 use super::authority::Client;
 use super::source::Source;
 use super::{DEFAULT_SCOPE, Reader};
-use crate::draft::{Node, Object, unset};
+use crate::draft::{Node, Object};
 use crate::layers::Setting;
 
 /// Where a pod has its token if no variable says it (Azure Workload Identity's usual place in Microsoft's own sidecar).
@@ -203,10 +203,7 @@ impl<'a> Reader<'a> {
         Err(match entries {
             1.. => ConfigError::new(list, "has only entries with Skip")
                 .hint("take Skip out of the one that is to be used"),
-            0 => unset(
-                list,
-                "write one: { \"SourceType\": \"SignedAssertionFilePath\" } in a pod with workload identity",
-            ),
+            0 => self.no_credential(section, client),
         })
     }
 
@@ -236,13 +233,14 @@ impl<'a> Reader<'a> {
         let managed = format!("{section}:ClientCredentialsUsingManagedIdentity");
         let secret = format!("{section}:ClientSecret");
         let mut older = Vec::new();
+        // the order of `MergedOptions.ComputeFromLegacyClientCredentials` of Microsoft.Identity.Web
         if self.settings.has(&managed) {
             older.push(managed);
         }
+        older.extend(of("ClientCertificates")?);
         if self.settings.get(&secret).is_some() {
             older.push(secret);
         }
-        older.extend(of("ClientCertificates")?);
         if listed.is_empty() {
             return Ok(older);
         }

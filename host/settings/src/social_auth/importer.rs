@@ -82,38 +82,62 @@ impl<'a> Importer<'a> {
         names.into_iter().take(if bare { 3 } else { 2 })
     }
 
-    /// Of a setting that takes a variable which is not set, that.
-    fn unset_variable(&self, backend: &Backend, setting: &str) -> Option<ConfigError> {
-        let Settings::File { file, names } = self.settings else {
+    /// Of a setting that the file has, and that has no value: where it stands, why, and what to do if it is a variable's.
+    fn empty(&self, backend: &Backend, setting: &str) -> Option<(String, String, Option<String>)> {
+        let Settings::File { file, names, .. } = self.settings else {
             return None;
         };
         let mut known = self.names(backend, setting);
         let (name, assigned) = known.find_map(|name| names.get(&name).map(|a| (name, a)))?;
-        let Ok(Value::Unset(variable)) = &assigned.value else {
-            return None;
-        };
         let from = format!("{name} ({}, line {})", file.name, assigned.line);
-        let error = ConfigError::new(
-            from,
-            format!("takes the variable {variable}, which is not set"),
-        );
-        Some(error.hint(set_or_write(variable)))
+        let variable = match &assigned.value {
+            Ok(
+                Value::Unset(variable)
+                | Value::Text {
+                    variable: Some(variable),
+                    ..
+                },
+            ) => Some(variable),
+            Ok(value) if !value.is_true() => None,
+            _ => return None,
+        };
+        Some(match variable {
+            Some(variable) => (
+                from,
+                format!("takes the variable {variable}, which is not set"),
+                Some(set_or_write(variable)),
+            ),
+            None => {
+                let is_text = matches!(&assigned.value, Ok(Value::Text { .. }));
+                let why = if is_text { "is empty" } else { "is not set" };
+                (from, why.to_owned(), None)
+            }
+        })
+    }
+
+    /// Of a setting that takes a variable which is not set, that.
+    fn unset_variable(&self, backend: &Backend, setting: &str) -> Option<ConfigError> {
+        let (from, message, hint) = self.empty(backend, setting)?;
+        Some(ConfigError::new(from, message).hint(hint?))
     }
 
     fn required(&self, backend: &Backend, setting: &str) -> Result<Setting, ConfigError> {
         let found = self.get(backend, setting)?;
         found.ok_or_else(|| {
-            if let Some(error) = self.unset_variable(backend, setting) {
-                return error;
-            }
-            let own = backend.own(setting);
             let meant = match setting {
                 "KEY" => "the application (client) ID",
                 "TENANT_NAME" => "the tenant's name, without .onmicrosoft.com",
+                "POLICY" => "the user flow, b2c_…",
                 _ => "its value",
             };
             let other = self.of_another(backend, setting);
-            unset(self.place(&own), format!("set it to {meant}{other}"))
+            let meant = format!("set it to {meant}{other}");
+            match self.empty(backend, setting) {
+                Some((from, message, hint)) => {
+                    ConfigError::new(from, message).hint(hint.unwrap_or(meant))
+                }
+                None => unset(self.place(&backend.own(setting)), meant),
+            }
         })
     }
 
@@ -217,13 +241,16 @@ impl<'a> Importer<'a> {
                 Kind::Common => "the backend signs in people of all tenants (common)",
                 _ => "without it people of all tenants sign in (common)",
             };
-            let message = format!(
-                "is not set: {many}, and an app gets its tokens from one tenant (AADSTS9001023)"
-            );
-            let error = ConfigError::new(self.place(&own), message);
             let other = self.of_another(backend, "TENANT_ID");
             let hint = format!("set {own} to the tenant that the app's tokens are for{other}");
-            Problem::NoTenant(error.hint(hint))
+            let (from, why, hint) = match self.empty(backend, "TENANT_ID") {
+                Some((from, why, of_variable)) => (from, why, of_variable.unwrap_or(hint)),
+                None => (self.place(&own), "is not set".to_owned(), hint),
+            };
+            let message = format!(
+                "{why}: {many}, and an app gets its tokens from one tenant (AADSTS9001023)"
+            );
+            Problem::NoTenant(ConfigError::new(from, message).hint(hint))
         })?;
         check_tenant(tenant.text(), &tenant.from, || {
             "set it to the tenant that the app's tokens are for".to_owned()
@@ -245,8 +272,7 @@ impl<'a> Importer<'a> {
 
     /// The user flow of B2C.
     fn policy(&self, backend: &Backend) -> Result<String, ConfigError> {
-        let policy = self.required(backend, "POLICY");
-        let policy = policy.map_err(|error| error.hint("set it to the user flow, b2c_…"))?;
+        let policy = self.required(backend, "POLICY")?;
         if !policy.text().to_lowercase().starts_with("b2c_") {
             return Err(ConfigError::new(
                 policy.from,
@@ -299,7 +325,7 @@ impl<'a> Importer<'a> {
                 return Err(error);
             }
             let setting = |name: &str| backend.own(name);
-            let message = match self.empty(backend, &own)?.as_slice() {
+            let message = match self.without_text(backend, &own)?.as_slice() {
                 [] => "names no credential".to_owned(),
                 empty => format!("names no credential: {} is empty", empty.join(", ")),
             };
@@ -321,7 +347,11 @@ impl<'a> Importer<'a> {
     }
 
     /// Those of the settings that are there and have no value.
-    fn empty(&self, backend: &Backend, settings: &[&str]) -> Result<Vec<String>, ConfigError> {
+    fn without_text(
+        &self,
+        backend: &Backend,
+        settings: &[&str],
+    ) -> Result<Vec<String>, ConfigError> {
         let mut empty = Vec::new();
         for setting in settings {
             for name in self.names(backend, setting) {
@@ -446,7 +476,10 @@ impl<'a> Importer<'a> {
                     &first.from,
                     format!("names another {what} than {variable}: only one of them can be meant"),
                 )
-                .hint("unset one of the two, or give a configuration of its own"));
+                .hint(format!(
+                    "unset one of the two (`env -u {variable} …` where the platform sets it), or give the settings as a file \
+                     with --social-auth, which is not compared with it"
+                )));
             }
             said.push(variable);
         }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use edgepass_core::{ConfigError, Environment, Secret, without_byte_order_mark};
 
-use super::backends::{BACKENDS, Backend, PREFIX_OF_AZURE, SETTINGS};
-use crate::python::{self, Assigned, Value};
+use super::backends::{BACKENDS, Backend, PREFIX, PREFIX_OF_AZURE, SETTINGS};
+use crate::formats::{Document, Format};
+use crate::python::{self, Assigned, Module, NoValue, Remedy, Value};
 use crate::{File, json};
 
 /// The list of a program's backends, by their classes.
-const BACKENDS_SETTING: &str = "AUTHENTICATION_BACKENDS";
+pub(super) const BACKENDS_SETTING: &str = "AUTHENTICATION_BACKENDS";
 
 pub(super) type Names = BTreeMap<String, Assigned>;
 
@@ -19,8 +20,45 @@ pub(super) fn is_json(file: &File<'_>) -> bool {
     file.name.ends_with(".json") || text.starts_with('{')
 }
 
-pub(super) fn of_json(file: &File<'_>) -> Result<BTreeMap<String, Assigned>, ConfigError> {
-    let mut names: BTreeMap<String, Assigned> = BTreeMap::new();
+/// Whether it is a mapping in YAML, as charts of programs keep these settings. What Python has with a colon (`KEY: str = "a"`)
+/// is none.
+pub(super) fn is_yaml(file: &File<'_>) -> bool {
+    if file.name.ends_with(".yaml") || file.name.ends_with(".yml") {
+        return true;
+    }
+    let is_field = |line: &str| {
+        let (name, rest) = line.split_once(':').unwrap_or_default();
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        !name.is_empty()
+            && name.chars().all(is_part)
+            && (rest.is_empty() || rest.starts_with([' ', '\r']))
+            && !rest.contains(" = ")
+    };
+    let text = without_byte_order_mark(file.text);
+    let begins = |line: &&str| !line.is_empty() && !line.starts_with([' ', '\t', '#', '\r']);
+    let mut lines = text.lines().filter(begins).peekable();
+    lines.peek().is_some()
+        && lines.all(|line| line.starts_with("---") || line.starts_with("- ") || is_field(line))
+}
+
+pub(super) fn of_yaml(file: &File<'_>) -> Result<Names, ConfigError> {
+    let document = Document::parse(file.text, Format::Yaml, Some(file.name))?;
+    let json = File {
+        text: document.json(),
+        ..*file
+    };
+    let mut names = of_json(&json)?;
+    for (name, assigned) in &mut names {
+        // FILE:LINE:COLUMN
+        let place = document.place(name).unwrap_or_default();
+        let line = place.rsplit(':').nth(1).and_then(|line| line.parse().ok());
+        assigned.line = line.unwrap_or(assigned.line);
+    }
+    Ok(names)
+}
+
+pub(super) fn of_json(file: &File<'_>) -> Result<Names, ConfigError> {
+    let mut names = Names::new();
     for leaf in json::leaves(file)? {
         let line = leaf.line;
         let value = match leaf.value {
@@ -62,21 +100,24 @@ pub(super) fn of_json(file: &File<'_>) -> Result<BTreeMap<String, Assigned>, Con
     Ok(names)
 }
 
-pub(super) fn of_python(
-    file: &File<'_>,
-    environment: &Environment,
-) -> Result<(Names, Vec<usize>), ConfigError> {
-    let module = python::read(file.text, environment).map_err(|not_read| {
+pub(super) fn of_python(file: &File<'_>, environment: &Environment) -> Result<Module, ConfigError> {
+    python::read(file.text, environment).map_err(|not_read| {
         let place = format!("{}, line {}", file.name, not_read.line);
         ConfigError::new(place, not_read.reason).hint(not_read.hint)
-    })?;
-    Ok((module.names, module.star_imports))
+    })
 }
 
 /// Where settings are looked up.
 pub(super) enum Settings<'a> {
     Variables(&'a Environment),
-    File { file: &'a File<'a>, names: Names },
+    File {
+        file: &'a File<'a>,
+        names: Names,
+        /// What was added to the list of a program's backends behind its assignment.
+        added: Vec<Value>,
+        /// A variable of a setting's own name is taken where the file has no value that is known.
+        environment: &'a Environment,
+    },
 }
 
 /// A setting that is there and is text.
@@ -103,18 +144,30 @@ impl Settings<'_> {
                 from: name.to_owned(),
                 variable: name.to_owned(),
             })),
-            Self::File { file, names } => {
+            Self::File {
+                file,
+                names,
+                environment,
+                ..
+            } => {
                 let Some(Assigned { line, value }) = names.get(name) else {
                     return Ok(None);
                 };
                 let from = format!("{name} ({}, line {line})", file.name);
-                let value = value.as_ref().map_err(|reason| {
-                    ConfigError::new(&from, reason).hint(match variable_not_set(reason) {
-                        Some(variable) => set_or_write(variable),
-                        None => "write the value itself there, in quotes, or os.environ[\"NAME\"]"
-                            .to_owned(),
-                    })
-                })?;
+                let value = match value {
+                    Ok(value) => value,
+                    Err(unknown) => {
+                        let Some(value) = environment.get(name).filter(|_| is_own(name)) else {
+                            return Err(ConfigError::new(&from, &unknown.reason)
+                                .hint(remedy(name, unknown)));
+                        };
+                        return Ok(Some(Setting {
+                            text: Secret::new(value),
+                            from: format!("{from}, from the variable {name}"),
+                            variable: name.to_owned(),
+                        }));
+                    }
+                };
                 let setting = |text, variable: &Option<String>| Setting {
                     text,
                     from: match variable {
@@ -146,7 +199,7 @@ impl Settings<'_> {
 
     /// The backends that it is about: those of the program's list, or those that have settings of their own.
     pub(super) fn backends(&self) -> Vec<&'static Backend> {
-        let Self::File { names, .. } = self else {
+        let Self::File { names, added, .. } = self else {
             return Vec::new();
         };
         let listed = names.get(BACKENDS_SETTING);
@@ -155,7 +208,7 @@ impl Settings<'_> {
             _ => &[],
         };
         let is_listed = |backend: &&Backend| {
-            listed.iter().any(
+            listed.iter().chain(added).any(
                 |item| matches!(item, Value::Text { text, .. } if text.expose() == backend.class),
             )
         };
@@ -168,6 +221,47 @@ impl Settings<'_> {
             own.any(|name| names.contains_key(&name))
         };
         BACKENDS.iter().filter(has_own).collect()
+    }
+
+    /// The settings of those backends that a variable has in the place of the file, with the reason.
+    pub(super) fn by_variables(&self, backends: &[&Backend]) -> Vec<String> {
+        let Self::File {
+            file,
+            names,
+            environment,
+            ..
+        } = self
+        else {
+            return Vec::new();
+        };
+        let own = |backend: &&Backend| {
+            SETTINGS
+                .iter()
+                .map(|setting| backend.own(setting))
+                .collect::<Vec<_>>()
+        };
+        let general = SETTINGS.iter().map(|setting| format!("{PREFIX}{setting}"));
+        let known = backends.iter().flat_map(own).chain(general);
+        let taken = known.filter_map(|name| {
+            let Assigned { line, value } = names.get(&name)?;
+            let unknown = value.as_ref().err()?;
+            environment.get(&name)?;
+            Some(format!(
+                "{name} ({}, line {line}) is taken from the variable of that name: the value there {}",
+                file.name, unknown.reason
+            ))
+        });
+        taken.collect()
+    }
+
+    /// A setting for all backends that is there, and its line: without a list of backends nobody knows whose it is.
+    pub(super) fn of_all_backends(&self) -> Option<(String, usize)> {
+        let Self::File { names, .. } = self else {
+            return None;
+        };
+        let general = ["KEY", "SECRET", "TENANT_ID"].iter();
+        let mut general = general.map(|setting| format!("{PREFIX}{setting}"));
+        general.find_map(|name| Some((name.clone(), names.get(&name)?.line)))
     }
 
     /// That no variable says something else than the file.
@@ -197,10 +291,34 @@ impl Settings<'_> {
     }
 }
 
-/// The variable that a value is taken from, where that is why there is none.
-fn variable_not_set(reason: &str) -> Option<&str> {
-    let variable = reason.strip_prefix("is taken from the variable ")?;
-    variable.strip_suffix(", which is not set")
+/// Whether a variable of that name is meant for the setting. Bare names (`KEY`) mean something else in most environments.
+fn is_own(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// What gives a setting of that name its value.
+fn remedy(name: &str, unknown: &NoValue) -> String {
+    let write = match &unknown.remedy {
+        Remedy::Literal => {
+            "write the value itself there, in quotes, or os.environ[\"NAME\"]".to_owned()
+        }
+        Remedy::Constant => "write the value itself there, in quotes".to_owned(),
+        Remedy::Outside => {
+            "assign it once, outside of any condition, a plain value or os.environ[\"NAME\"]"
+                .to_owned()
+        }
+        Remedy::Behind(line) => format!("move it behind line {line}"),
+        Remedy::Variable(variable) if variable == name => format!("set the variable {name}"),
+        Remedy::Variable(variable) => set_or_write(variable),
+    };
+    let instead = match &unknown.remedy {
+        _ if !is_own(name) => return write,
+        Remedy::Variable(variable) if variable == name => String::new(),
+        _ => format!("; or set the variable {name}, which counts then"),
+    };
+    format!(
+        "{write}{instead} (with all settings as variables of their names, leave --social-auth away)"
+    )
 }
 
 pub(super) fn set_or_write(variable: &str) -> String {

@@ -255,6 +255,48 @@ fn authorities_are_as_microsofts_libraries_read_them() {
                 "write it as https://contoso.ciamlogin.com/, and the tenant as TenantId",
             ],
         ),
+        // the host is the tenant's own, and is not guessed; the tenant's ID is not its name
+        (
+            json!({ "Instance": null, "SignUpSignInPolicyId": "B2C_1_susi" }),
+            [
+                "AzureAd:Instance (appsettings.json): is not set, and AzureAd:SignUpSignInPolicyId (appsettings.json, line 1)",
+                "https://NAME.b2clogin.com/",
+            ],
+        ),
+        (
+            json!({ "Instance": "", "DefaultUserFlow": "B2C_1_susi", "Domain": "fabrikam.onmicrosoft.com" }),
+            [
+                "AzureAd:Instance (appsettings.json): is not set, and AzureAd:DefaultUserFlow",
+                "https://NAME.b2clogin.com/",
+            ],
+        ),
+        // what is beside it is said where it is not read
+        (
+            json!({
+                "TenantId": null, "Authority": format!("https://login.microsoftonline.com/{TENANT}/v2.0"),
+            }),
+            [
+                "AzureAd:TenantId (appsettings.json): is not set; AzureAd:Authority (appsettings.json, line 1) is not read",
+                "unset Instance if Authority is meant",
+            ],
+        ),
+        (
+            json!({
+                "Instance": "https://fabrikam.b2clogin.com",
+                "Authority": "https://fabrikam.b2clogin.com/fabrikam.onmicrosoft.com/B2C_1_susi/v2.0",
+            }),
+            [
+                "host of Azure AD B2C; AzureAd:Authority (appsettings.json, line 1) is not read",
+                "or unset Instance and TenantId if Authority names it",
+            ],
+        ),
+        (
+            json!({ "TenantId": null, "Tenant": "hunter2.example" }),
+            [
+                "AzureAd:TenantId (appsettings.json): is not set",
+                "name it TenantId: AzureAd:Tenant (appsettings.json, line 1) is not read",
+            ],
+        ),
         // the tenant would be asked for at another cloud
         (
             json!({ "Instance": null, "Authority": "https://login.microsoftonline.us/x/v2.0" }),

@@ -303,6 +303,40 @@ fn what_came_before_lists_is_read() {
     );
 }
 
+/// The order of `MergedOptions.ComputeFromLegacyClientCredentials`: an old secret that was left there is the last.
+#[test]
+fn of_what_came_before_lists_the_secret_is_the_last() {
+    let secret = json!({ "client_secret": { "env": "AzureAd__ClientSecret" } });
+    let certificate = json!({ "certificate": { "name": "AzureAd-0" } });
+    let managed = json!({ "managed_identity_assertion": {} });
+    let files = json!([{ "SourceType": "Path", "CertificateDiskPath": "/c.pfx" }]);
+    let enabled = json!({ "IsEnabled": true });
+    for (settings, expected) in [
+        (
+            json!({ "ClientSecret": "hunter2", "ClientCertificates": files }),
+            json!([certificate, secret]),
+        ),
+        (
+            json!({
+                "ClientSecret": "hunter2", "ClientCertificates": files,
+                "ClientCredentialsUsingManagedIdentity": enabled,
+            }),
+            json!([managed, certificate, secret]),
+        ),
+        (
+            json!({ "ClientSecret": "hunter2", "ClientCredentialsUsingManagedIdentity": enabled }),
+            json!([managed, secret]),
+        ),
+        (
+            json!({ "ClientSecret": "hunter2", "ClientCertificates": [] }),
+            secret,
+        ),
+    ] {
+        let (identity, _) = identity(&section(&settings));
+        assert_eq!(identity["credential"], expected, "{settings}");
+    }
+}
+
 #[test]
 fn another_clients_token_is_an_assertion() {
     let outer = json!({ "ClientCredentials": [{

@@ -11,6 +11,7 @@ mod client;
 mod credentials;
 mod key_vault;
 mod layers;
+mod mistakes;
 mod slips;
 
 use std::path::Path;

@@ -410,7 +410,7 @@ SOCIAL_AUTH_AZUREAD_B2C_OAUTH2_KEY = 'not among the backends'
         .replace("'fabrikam.example'", "''");
     let error = file(&text, "settings.py", &[]).unwrap_err();
     assert!(
-        error.starts_with("SOCIAL_AUTH_AZUREAD_OAUTH2_TENANT_ID (settings.py)"),
+        error.starts_with("SOCIAL_AUTH_AZUREAD_OAUTH2_TENANT_ID (settings.py, line 11): is empty"),
         "{error}"
     );
 }

@@ -10,6 +10,8 @@
 mod backends;
 mod mistakes;
 mod modules;
+mod unknown;
+mod words;
 
 use std::path::Path;
 

@@ -62,6 +62,8 @@ pub(super) fn seed(
     };
     let graph = "00000003-0000-0000-c000-000000000000".to_owned();
     registry.put_resource(Resource {
+        // Entra has both among its `servicePrincipalNames`
+        identifiers: vec![GRAPH.to_owned(), format!("{GRAPH}/")],
         scopes: GRAPH_SCOPES.map(ToOwned::to_owned).to_vec(),
         ..resource(GRAPH, graph, 1)
     });

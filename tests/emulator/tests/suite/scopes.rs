@@ -33,8 +33,12 @@ async fn a_scope_is_one_resource_with_default() {
         .await
         .refused(500_011)
         .saying("https://nowhere.example");
-    // A resource that ends in a slash keeps it: another resource here.
-    scope("https://graph.microsoft.com//.default")
+    // A resource that ends in a slash keeps it: another name, which Microsoft Graph has and an API need not have.
+    let claims = scope("https://graph.microsoft.com//.default")
+        .await
+        .token_claims();
+    assert_eq!(claims["aud"], "https://graph.microsoft.com/");
+    scope("api://edgepass-demo//.default")
         .await
         .refused(500_011);
 }
@@ -59,6 +63,11 @@ async fn resource_belongs_to_version_one() {
         .await
         .refused(900_144)
         .saying("'resource'");
+    // as it was asked for
+    fields.push(("resource", "https://graph.microsoft.com/"));
+    let answer = client.post(&path, &fields).await;
+    assert_eq!(answer.token_claims()["aud"], "https://graph.microsoft.com/");
+    fields.pop();
     fields.push(("resource", "https://graph.microsoft.com"));
     let answer = client.post(&path, &fields).await;
     let body = answer.json();
