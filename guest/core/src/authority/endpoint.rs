@@ -97,7 +97,7 @@ impl<'a> HttpsUrl<'a> {
         };
         if !scheme.eq_ignore_ascii_case("https") {
             return Err(Refusal::new(
-                format!("has the scheme `{scheme}`, and https alone is taken"),
+                format!("has the scheme `{scheme}`, but https only is taken"),
                 "write https://…; for a server with a certificate of its own authority see host.ca_file",
             ));
         }
@@ -129,7 +129,7 @@ mod tests {
         for (url, expected) in [
             (
                 "http://idp.example/token",
-                "scheme `http`, and https alone is taken",
+                "scheme `http`, but https only is taken",
             ),
             ("idp.example/token", "not an absolute URL"),
             ("user:pw@idp.example/token", "not an absolute URL"),
