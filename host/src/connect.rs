@@ -368,8 +368,24 @@ impl NoConnection {
         {
             return "reset the connection".to_owned();
         }
-        if let Self::Shunned(address) = self {
-            return format!("is {address}, where a platform gives credentials to this machine");
+        match self {
+            Self::Shunned(address) => {
+                return format!("is {address}, where a platform gives credentials to this machine");
+            }
+            Self::Tls { cause, through } => {
+                return match find::<rustls::Error>(cause) {
+                    Some(tls) => tls_failure::of_a_server(tls),
+                    None => format!("{} the TLS handshake{through}", ended_by_it(cause)),
+                };
+            }
+            Self::SlowTls { through } => {
+                return format!(
+                    "did not end the TLS handshake{through} in {} s",
+                    limits::CONNECTION_TIMEOUT.as_secs()
+                );
+            }
+            Self::Name(text) => return format!("cannot be asked: {text}"),
+            Self::Tcp(_) | Self::Slow | Self::Tunnel(_) => {}
         }
         match self.error() {
             Error::DnsError { rcode, .. } => {
@@ -392,12 +408,9 @@ impl NoConnection {
                 let text = text
                     .split_once(": ")
                     .map_or(text.as_str(), |(_, text)| text);
-                text.to_owned()
+                format!("cannot be asked: {text}")
             }
-            Error::TlsAlertReceived { alert_message, .. } => {
-                format!("TLS alert {}", alert_message.unwrap_or_default())
-            }
-            other => other.to_string(),
+            other => format!("cannot be asked: {other}"),
         }
     }
 }
@@ -410,6 +423,17 @@ fn ended(cause: &io::Error) -> String {
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe => "the connection was reset in".to_owned(),
         _ => format!("{cause} in"),
+    }
+}
+
+/// The same in words that continue the name of the server.
+fn ended_by_it(cause: &io::Error) -> String {
+    match cause.kind() {
+        io::ErrorKind::UnexpectedEof => "closed the connection in".to_owned(),
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => "reset the connection in".to_owned(),
+        _ => format!("cannot be asked: {cause} in"),
     }
 }
 
@@ -542,40 +566,4 @@ impl fmt::Display for Unresolvable {
 impl StdError for Unresolvable {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn localhost_is_loopback_with_anything_before_it() {
-        for name in [
-            "localhost",
-            "login.localhost",
-            "A.B.LOCALHOST",
-            "localhost.",
-        ] {
-            assert!(is_localhost(name), "{name}");
-        }
-        for name in ["localhost.example", "notlocalhost", ""] {
-            assert!(!is_localhost(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn the_innermost_cause_is_found() {
-        let tcp = |error: Box<dyn StdError + Send + Sync>| NoConnection::Tcp(error).error();
-        let refused = io::Error::other(io::Error::from(io::ErrorKind::ConnectionRefused));
-        assert!(matches!(tcp(refused.into()), Error::ConnectionRefused));
-        let unresolvable = Unresolvable {
-            host: "h".into(),
-            reason: "r".into(),
-        };
-        assert!(matches!(tcp(unresolvable.into()), Error::DnsError { .. }));
-        let tls = NoConnection::Tls {
-            cause: io::Error::other(io::Error::other(rustls::Error::NoCertificatesPresented)),
-            through: String::new(),
-        };
-        assert!(
-            matches!(tls.error(), Error::InternalError(Some(text)) if text.starts_with("tls-handshake: "))
-        );
-    }
-}
+mod tests;

@@ -159,6 +159,14 @@ impl Host {
             .collect()
     }
 
+    /// Waits, within a bound, for what the token store was told without anybody who waits for its answer.
+    pub(crate) async fn token_store_has_forgotten(&self) {
+        #[cfg(feature = "token-store")]
+        if let Some(store) = &self.0.token_store {
+            store.has_forgotten().await;
+        }
+    }
+
     /// Tries the token store; `None` if there is none.
     pub(crate) async fn try_token_store(&self) -> Option<Vec<ConfigError>> {
         #[cfg(feature = "token-store")]

@@ -279,6 +279,12 @@ impl Provider {
         self.0.host.try_token_store().await
     }
 
+    /// Waits until leases that are being given back to the token store are, for half a second at the most. No request waits for
+    /// that: it is for a program that ends after its answer, and looks at [`Self::token_store_faults`] before.
+    pub async fn token_store_settled(&self) {
+        self.0.host.token_store_has_forgotten().await;
+    }
+
     /// What of the token store did not work when it was last asked, a line each: what the log says once.
     pub fn token_store_faults(&self) -> Vec<String> {
         self.0.host.token_store_faults()

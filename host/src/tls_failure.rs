@@ -46,6 +46,31 @@ pub(crate) fn error(failure: &TlsError) -> Error {
     )))
 }
 
+/// The same in words that continue the name of the server.
+pub(crate) fn of_a_server(failure: &TlsError) -> String {
+    match failure {
+        TlsError::AlertReceived(alert) => {
+            format!("ended the TLS handshake with the alert {alert:?}")
+        }
+        TlsError::InvalidCertificate(reason) => {
+            let (kind, reason) = certificate(reason);
+            let what = match kind {
+                HttpErrorKind::ServerName => "for another name",
+                HttpErrorKind::ServerCertificate => "that is not trusted",
+                HttpErrorKind::ServerCertificateDate => "outside its validity",
+                _ => "that cannot be accepted",
+            };
+            let joint = if reason.is_empty() { "" } else { ": " };
+            format!("has a certificate {what}{joint}{reason}")
+        }
+        TlsError::InvalidMessage(_) => "does not speak TLS on that port".to_owned(),
+        TlsError::PeerIncompatible(reason) => {
+            format!("has no version or cipher of TLS in common with this host ({reason:?})")
+        }
+        other => format!("failed in the TLS handshake: {other}"),
+    }
+}
+
 fn certificate(reason: &CertificateError) -> (HttpErrorKind, String) {
     use CertificateError as E;
     use HttpErrorKind as Kind;

@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use edgepass_core::config::TokenStoreFile;
 use edgepass_core::{ConfigError, Environment, Secret};
 use redis::{Cmd, Value};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::clock::now;
@@ -47,6 +48,8 @@ pub(crate) struct TokenStore {
     server: Server,
     password: Password,
     said: Mutex<Said>,
+    /// Entries that are being forgotten now.
+    forgetting: watch::Sender<usize>,
 }
 
 /// What was said last, so that it is said once.
@@ -94,6 +97,7 @@ impl TokenStore {
             ),
             password,
             said: Mutex::default(),
+            forgetting: watch::Sender::default(),
         })
     }
 
@@ -233,7 +237,22 @@ impl TokenStore {
 
     /// Forgets it.
     pub(crate) async fn delete(&self, key: &str) -> Result<(), String> {
+        let _forgetting = Forgetting::begin(&self.forgetting);
         self.forget(&self.key(key)?).await
+    }
+
+    /// Waits until what is to be forgotten is, for as long as the store may take for an answer: nobody else waits for that.
+    pub(crate) async fn has_forgotten(&self) {
+        /// Turns of what runs beside, until what a component has begun with its answer is here.
+        const TURNS: usize = 8;
+
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
+        let mut forgetting = self.forgetting.subscribe();
+        let is_over = forgetting.wait_for(|forgetting| *forgetting == 0);
+        // what did not come in time is in the log, if there is one
+        let _ = tokio::time::timeout(limits::TOKEN_STORE_ANSWER, is_over).await;
     }
 
     async fn forget(&self, key: &str) -> Result<(), String> {
@@ -298,6 +317,23 @@ impl TokenStore {
                  (host.token_store.encryption_keys_file)"
             );
         }
+    }
+}
+
+/// That something is being forgotten, until it is dropped.
+struct Forgetting<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Forgetting<'a> {
+    fn begin(forgetting: &'a watch::Sender<usize>) -> Self {
+        forgetting.send_modify(|forgetting| *forgetting += 1);
+        Self(forgetting)
+    }
+}
+
+impl Drop for Forgetting<'_> {
+    fn drop(&mut self) {
+        self.0
+            .send_modify(|forgetting| *forgetting = forgetting.saturating_sub(1));
     }
 }
 

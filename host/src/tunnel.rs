@@ -103,10 +103,10 @@ impl NoTunnel {
         Self::unreachable(proxy, &format!("opened no way in {seconds} s"))
     }
 
-    /// It speaks no TLS, or its certificate is not taken.
+    /// It speaks no TLS, or its certificate is not taken; `reason` continues its name.
     pub(crate) fn no_tls(proxy: &Proxy, reason: &str) -> Self {
         Self {
-            reason: format!("no TLS with the proxy {proxy}: {reason}"),
+            reason: format!("no TLS with the proxy {proxy}, which {reason}"),
             hint: format!(
                 "{} has https:// for a proxy that speaks TLS itself; most are http://, which tunnels TLS as well",
                 proxy.source()

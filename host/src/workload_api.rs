@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use edgepass_core::needs::WorkloadApiNeed;
-use edgepass_core::{AssertionError, Secret, SuppliedAssertion};
+use edgepass_core::{AssertionError, Secret, SuppliedAssertion, inspect_jwt};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -145,14 +145,11 @@ async fn call(
     method: &str,
     message: Vec<u8>,
 ) -> Result<(Response<Incoming>, Driver), AssertionError> {
-    let stream = UnixStream::connect(Path::new(socket)).await;
-    let stream = stream.map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => AssertionError::NotConfigured,
-        std::io::ErrorKind::ConnectionRefused => {
-            AssertionError::Temporary("nobody listens on its socket".to_owned())
-        }
-        _ => AssertionError::Other(format!("its socket cannot be used: {e}")),
-    })?;
+    let socket = Path::new(socket);
+    let stream = match UnixStream::connect(socket).await {
+        Ok(stream) => stream,
+        Err(error) => return Err(not_connected(socket, &error).await),
+    };
     let broken = |e: hyper::Error| AssertionError::Temporary(format!("the connection failed: {e}"));
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
@@ -179,6 +176,27 @@ async fn call(
     Ok((response, driver))
 }
 
+/// Why nobody can be asked there. Of what is no socket the system says the same as of one on which nobody listens, and time
+/// makes none of it.
+async fn not_connected(socket: &Path, error: &std::io::Error) -> AssertionError {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    let there = tokio::fs::metadata(socket).await.ok();
+    match (there.map(|there| there.file_type()), error.kind()) {
+        (Some(kind), _) if kind.is_dir() => {
+            AssertionError::Other("it is no socket but a folder".to_owned())
+        }
+        (Some(kind), _) if !kind.is_socket() => {
+            AssertionError::Other("it is no socket but a file".to_owned())
+        }
+        (_, std::io::ErrorKind::NotFound) => AssertionError::NotConfigured,
+        (_, std::io::ErrorKind::ConnectionRefused) => {
+            AssertionError::Temporary("nobody listens on its socket".to_owned())
+        }
+        _ => AssertionError::Other(format!("its socket cannot be used: {error}")),
+    }
+}
+
 async fn fetch(need: &WorkloadApiNeed) -> Result<Secret, AssertionError> {
     let (response, _driver) = call(&need.socket, FETCH_JWT, question(need)).await?;
     let (head, body) = response.into_parts();
@@ -197,12 +215,7 @@ async fn fetch(need: &WorkloadApiNeed) -> Result<Secret, AssertionError> {
         ));
     }
     let message = Zeroizing::new(body.to_bytes().to_vec());
-    let token = answer(&message)?.ok_or_else(|| {
-        AssertionError::Other(format!(
-            "its answer of {} bytes has no JWT-SVID",
-            message.len()
-        ))
-    })?;
+    let token = answer(&message, need.spiffe_id.as_deref())?;
     Ok(Secret::new(token))
 }
 
@@ -298,13 +311,30 @@ fn too_long() -> AssertionError {
     AssertionError::Other("its answer is too long".to_owned())
 }
 
-/// The token of the first identity in a `JWTSVIDResponse`, which is the default one.
-fn answer(framed: &[u8]) -> Result<Option<&str>, AssertionError> {
-    let token = |message| {
-        let token = std::str::from_utf8(field(field(message, 1)?, 2)?).ok()?;
-        (!token.is_empty()).then_some(token)
+/// The token of the identity with that ID in a `JWTSVIDResponse`, or of the first, which is the default one. Agents are asked for
+/// that ID alone, and are not taken at their word: with another's token the workload would be somebody else.
+fn answer<'a>(framed: &'a [u8], id: Option<&str>) -> Result<&'a str, AssertionError> {
+    let odd = || {
+        AssertionError::Other(format!(
+            "its answer of {} bytes has no JWT-SVID",
+            framed.len()
+        ))
     };
-    Ok(whole(framed)?.and_then(|(message, _)| token(message)))
+    let (message, _) = whole(framed)?.ok_or_else(odd)?;
+    let svids = fields(message, 1).ok_or_else(odd)?;
+    if svids.is_empty() {
+        return Err(odd());
+    }
+    let is_wanted = |svid: &&&[u8]| id.is_none_or(|id| field(svid, 1) == Some(id.as_bytes()));
+    let found = svids.iter().find(is_wanted).ok_or_else(|| {
+        AssertionError::Other(format!(
+            "it answered with the JWT-SVID of another identity than {}",
+            id.unwrap_or_default()
+        ))
+    })?;
+    let token = field(found, 2).and_then(|token| std::str::from_utf8(token).ok());
+    let token = token.filter(|token| inspect_jwt(token).is_some());
+    token.ok_or_else(|| AssertionError::Other("what it calls a JWT-SVID is no JWT".to_owned()))
 }
 
 /// The wire type of texts and messages.
@@ -380,151 +410,4 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn need(audience: &str, spiffe_id: Option<&str>) -> WorkloadApiNeed {
-        let mut need = WorkloadApiNeed::default();
-        need.audience = audience.to_owned();
-        need.spiffe_id = spiffe_id.map(str::to_owned);
-        need
-    }
-
-    /// By `google.protobuf` for Python.
-    #[test]
-    fn a_question_is_that_of_the_protocol() {
-        assert_eq!(question(&need("a", None)), b"\0\0\0\0\x03\x0a\x01a");
-        assert_eq!(
-            question(&need("aud", Some("spiffe://x/y"))),
-            b"\0\0\0\0\x13\x0a\x03aud\x12\x0cspiffe://x/y"
-        );
-        let long = "a".repeat(300);
-        let framed = question(&need(&long, None));
-        assert_eq!(framed.get(..8), Some(&b"\0\0\0\x01\x2f\x0a\xac\x02"[..]));
-    }
-
-    #[test]
-    fn an_answer_is_read_whatever_else_is_in_it() {
-        let svid = b"\x0a\x0cspiffe://x/y\x12\x05a.b.c\x1a\x04hint";
-        let framed = |message: &[u8]| {
-            let mut framed = vec![0, 0, 0, 0, u8::try_from(message.len()).unwrap()];
-            framed.extend_from_slice(message);
-            framed
-        };
-        let of = |svid: &[u8]| {
-            let mut message = vec![0x0a, u8::try_from(svid.len()).unwrap()];
-            message.extend_from_slice(svid);
-            message
-        };
-        let good = of(svid);
-        assert_eq!(answer(&framed(&good)), Ok(Some("a.b.c")));
-        // two, and fields of the future of each wire type
-        let mut more = b"\x78\xff\x01\x79\0\0\0\0\0\0\0\0\x7d\0\0\0\0".to_vec();
-        more.extend_from_slice(&good);
-        more.extend_from_slice(&of(b"\x12\x05d.e.f"));
-        assert_eq!(answer(&framed(&more)), Ok(Some("a.b.c")));
-        // whatever is cut off or turned is no token, and no end of the program
-        let whole = framed(&good);
-        for end in 0..whole.len() {
-            assert_eq!(answer(&whole[..end]), Ok(None), "{end}");
-        }
-        for at in 0..whole.len() {
-            for bit in 0..8 {
-                let mut turned = whole.clone();
-                turned[at] ^= 1 << bit;
-                // what can never be read is said at once, and not waited for
-                if let Ok(Some(token)) = answer(&turned) {
-                    assert!(token.len() <= whole.len());
-                }
-            }
-        }
-        for bad in [
-            &b""[..],
-            b"\x12\x01x",
-            b"\x0a\x02\x12\x00",
-            b"\x0b",
-            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-        ] {
-            assert_eq!(answer(&framed(bad)), Ok(None), "{bad:?}");
-        }
-        let mut compressed = whole;
-        compressed[0] = 1;
-        assert!(answer(&compressed).is_err());
-        assert!(answer(b"\0\xff\xff\xff\xff").is_err());
-    }
-
-    /// Of several the one that is asked for, and nothing of a message that is cut off or turned.
-    #[test]
-    fn an_x509_svid_is_the_one_that_is_wanted() {
-        let of = |id: &str, chain: &[u8], key: &[u8]| {
-            let mut svid = Vec::new();
-            for (tag, value) in [
-                (0x0a, id.as_bytes()),
-                (0x12, chain),
-                (0x1a, key),
-                (0x22, b"\x30\0"),
-            ] {
-                svid.extend([tag, u8::try_from(value.len()).unwrap()]);
-                svid.extend_from_slice(value);
-            }
-            let mut message = vec![0x0a, u8::try_from(svid.len()).unwrap()];
-            message.extend(svid);
-            message
-        };
-        // two certificates as far as DER goes, one after the other
-        let chain = b"\x30\x03\x02\x01\x01\x30\x03\x02\x01\x02";
-        let mut message = of("spiffe://x/a", chain, b"key a");
-        message.extend(of("spiffe://x/b", &chain[..5], b"key b"));
-        for (id, certificates, key) in [
-            (None, 2, &b"key a"[..]),
-            (Some("spiffe://x/a"), 2, b"key a"),
-            (Some("spiffe://x/b"), 1, b"key b"),
-        ] {
-            let found = svid(&message, id).unwrap();
-            assert_eq!(found.chain.len(), certificates);
-            assert_eq!(found.key.secret_der(), key);
-        }
-        for bad in [
-            &b""[..],
-            &message[..message.len() - 1],
-            b"\x0a\x00",
-            b"\x0b",
-        ] {
-            assert!(svid(bad, None).is_err(), "{bad:?}");
-        }
-        assert!(svid(&message, Some("spiffe://x/c")).is_err());
-        assert!(svid(&of("i", b"\x30\x09\x02", b"k"), None).is_err());
-        for at in 0..message.len() {
-            for bit in 0..8 {
-                let mut turned = message.clone();
-                turned[at] ^= 1 << bit;
-                // an answer that is in it or an error, and no end of the program
-                if let Ok(found) = svid(&turned, None) {
-                    let bytes: usize = found.chain.iter().map(|one| one.len()).sum();
-                    assert!(bytes + found.key.secret_der().len() <= turned.len());
-                }
-            }
-        }
-        // messages come one after the other, and in pieces
-        let two = [framed(&message), framed(b"next")].concat();
-        assert_eq!(whole(&two[..4]), Ok(None));
-        assert_eq!(whole(&two[..message.len() + 4]), Ok(None));
-        let (first, length) = whole(&two).unwrap().unwrap();
-        assert_eq!((first, length), (&message[..], message.len() + 5));
-        assert_eq!(whole(&two[length..]), Ok(Some((&b"next"[..], 9))));
-    }
-
-    #[test]
-    fn what_an_agent_says_is_shown_as_it_is_meant() {
-        for (sent, expected) in [
-            ("no identity issued", "no identity issued"),
-            ("no identity for \u{25}C3\u{25}A9", "no identity for \u{e9}"),
-            ("a%1b[31mb%0a%zz%", "a[31mb%zz%"),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert("grpc-message", sent.parse().unwrap());
-            assert_eq!(said(&headers), expected);
-        }
-        assert_eq!(said(&HeaderMap::new()), "");
-    }
-}
+mod tests;

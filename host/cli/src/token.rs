@@ -153,6 +153,12 @@ impl<'a> Session<'a> {
             warnings.add(document.as_ref().map_or(&[], config::Document::notes));
             warnings.add(provider.warnings());
             let answer = within(self.deadline, ask(&provider, &about, warnings)).await;
+            // its last answer, too, which no request waits for
+            let settled = provider.token_store_settled();
+            match self.deadline {
+                Some((_, at)) => drop(tokio::time::timeout_at(at.into(), settled).await),
+                None => settled.await,
+            }
             // no request fails for the store, so nothing else tells of it
             warnings.add(&provider.token_store_faults());
             let answer = answer.map_err(|error| Failure::from(with_proxy_named(error)))?;

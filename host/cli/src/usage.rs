@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use edgepass::ErrorClass;
 use serde_json::json;
 
-use super::failure::{self, Format};
+use super::failure::{self, Format, Output};
 use super::repeat;
 
 /// Exit status of usage errors.
@@ -26,30 +26,59 @@ pub(crate) fn report(error: clap::Error) -> ExitCode {
     }
     let stderr = std::io::stderr();
     let colours = stderr.is_terminal() && failure::colours();
-    let text = match asked(std::env::args_os()) {
-        Some(Format::Json) => json(&error),
-        _ => text(&error, colours),
+    let (asked, output) = asked(std::env::args_os().skip(1));
+    let text = match Format::of(asked, output, stderr.is_terminal()) {
+        Format::Json => json(&error),
+        Format::Text => text(&error, colours),
     };
     // nothing is left to say it to
     let _ = stderr.lock().write_all(text.as_bytes());
     ExitCode::from(USAGE)
 }
 
-/// The format that the command line asks for, as far as it can be read.
-fn asked(arguments: impl Iterator<Item = OsString>) -> Option<Format> {
-    let mut asked = None;
-    let mut is_next = false;
-    for argument in arguments.filter_map(|argument| argument.into_string().ok()) {
-        let value = argument.strip_prefix("--error-format=");
-        let value = value.or(is_next.then_some(argument.as_str()));
-        is_next = argument == "--error-format";
-        match value {
-            Some("json") => asked = Some(Format::Json),
-            Some("text") => asked = Some(Format::Text),
-            _ => {}
+/// The format of errors that the command line asks for, and what the command would have printed, as far as it can be read.
+fn asked(arguments: impl Iterator<Item = OsString>) -> (Option<Format>, Output) {
+    const ERRORS: [&str; 1] = ["--error-format"];
+    const OUTPUT: [&str; 3] = ["--format", "--output", "-o"];
+
+    let (mut errors, mut command, mut output) = (None, None, None);
+    let mut before: Option<String> = None;
+    for argument in arguments {
+        // what is no text is a value, and none of these
+        let argument = argument.into_string().unwrap_or_default();
+        let value = |options: &[&str]| {
+            if options
+                .iter()
+                .any(|option| before.as_deref() == Some(*option))
+            {
+                return Some(argument.clone());
+            }
+            let mut joined = options.iter().filter_map(|option| {
+                let rest = argument.strip_prefix(option)?;
+                // `-ojson`, too
+                let is_short = !option.starts_with("--");
+                rest.strip_prefix('=')
+                    .or((is_short && !rest.is_empty()).then_some(rest))
+            });
+            joined.next().map(str::to_owned)
+        };
+        match value(&ERRORS).as_deref() {
+            Some("json") => errors = Some(Format::Json),
+            Some("text") => errors = Some(Format::Text),
+            Some(_) => {}
+            None if command.is_none() && !argument.starts_with('-') => {
+                command = Some(argument.clone());
+            }
+            None => output = value(&OUTPUT).or(output),
         }
+        before = Some(argument);
     }
-    asked
+    let output = match (command.as_deref(), output.as_deref()) {
+        (Some("token" | "authorization-url"), None) => Output::JsonByDefault,
+        (Some("token" | "authorization-url"), Some("json")) => Output::Json,
+        _ => Output::Other,
+    };
+    (errors, output)
 }
 
 /// Begins as every error does. Without a command there is the help in the place of an error.
@@ -79,20 +108,43 @@ mod tests {
     use super::*;
     use crate::arguments::Arguments;
 
+    /// As of every other error: what is asked for counts, and a program that gets JSON gets it as error, too.
     #[test]
     fn the_format_is_known_although_the_rest_is_not() {
-        for (line, expected) in [
-            ("edgepass token --scoop x", None),
-            ("edgepass --error-format json tokn", Some(Format::Json)),
-            ("edgepass tokn --error-format=json", Some(Format::Json)),
-            (
-                "edgepass --error-format=json tokn --error-format text",
-                Some(Format::Text),
-            ),
-            ("edgepass --error-format", None),
+        use Format::{Json, Text};
+        for (line, to_a_program, to_a_terminal) in [
+            ("", Text, Text),
+            ("tokn", Text, Text),
+            ("run --scoop x", Text, Text),
+            ("config check --format json --scoop", Text, Text),
+            ("token --scoop x", Json, Text),
+            ("token --timeout 0", Json, Text),
+            ("-v token --timeout 0", Json, Text),
+            ("-q -vv token", Json, Text),
+            ("token --scope", Json, Text),
+            ("authorization-url", Json, Text),
+            ("token -o json --scoop x", Json, Json),
+            ("token --scoop x -ojson", Json, Json),
+            ("token -o=json --timeout 0", Json, Json),
+            ("token --format=json --timeout 0", Json, Json),
+            ("token --output json --timeout 0", Json, Json),
+            ("token -o token --timeout 0", Text, Text),
+            ("token --format=header --timeout 0", Text, Text),
+            ("token -o xml", Text, Text),
+            ("authorization-url -o text", Text, Text),
+            ("--error-format json tokn", Json, Json),
+            ("tokn --error-format=json", Json, Json),
+            ("--error-format=json tokn --error-format text", Text, Text),
+            ("--error-format text token --timeout 0", Text, Text),
+            ("token --error-format text -o json --timeout 0", Text, Text),
+            ("--error-format token --scoop", Text, Text),
+            ("--error-format", Text, Text),
         ] {
-            let arguments = line.split(' ').map(OsString::from);
-            assert_eq!(asked(arguments), expected, "{line}");
+            for (is_terminal, expected) in [(false, to_a_program), (true, to_a_terminal)] {
+                let (asked, output) = asked(line.split(' ').map(OsString::from));
+                let format = Format::of(asked, output, is_terminal);
+                assert_eq!(format, expected, "{line} (terminal: {is_terminal})");
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -63,10 +63,14 @@ impl Drop for Asked {
     }
 }
 
-/// A stream that is read within those bounds.
+/// A stream that is read within those bounds, and not before something was asked: what a store says at once, because it takes
+/// nobody, is its answer to whatever it is asked first, and the client throws away what comes before that.
 pub(super) struct Bounded<S> {
     stream: S,
     meter: Arc<Meter>,
+    has_asked: bool,
+    /// Who wants to read until then.
+    reader: Option<Waker>,
 }
 
 impl<S> Bounded<S> {
@@ -74,6 +78,8 @@ impl<S> Bounded<S> {
         Self {
             stream,
             meter: Arc::clone(meter),
+            has_asked: false,
+            reader: None,
         }
     }
 }
@@ -86,6 +92,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
     ) -> Poll<io::Result<()>> {
         if self.meter.is_exceeded() {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        if !self.has_asked {
+            self.reader = Some(context.waker().clone());
+            return Poll::Pending;
         }
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
@@ -102,7 +112,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if result.is_ready() {
+            self.has_asked = true;
+            if let Some(reader) = self.reader.take() {
+                reader.wake();
+            }
+        }
+        result
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -116,19 +133,38 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{
+        AsyncReadExt as _, AsyncWriteExt as _, Join, Repeat, Sink, join, repeat, sink,
+    };
 
     use super::*;
 
-    async fn read(stream: &mut Bounded<tokio::io::Repeat>, bytes: usize) -> io::Result<()> {
+    async fn read(stream: &mut Bounded<Join<Repeat, Sink>>, bytes: usize) -> io::Result<()> {
         let mut buffer = vec![0; bytes];
         stream.read_exact(&mut buffer).await.map(drop)
     }
 
     #[tokio::test]
+    async fn nothing_is_read_before_something_was_asked() {
+        let meter: Arc<Meter> = Arc::default();
+        let stream = Bounded::new(join(repeat(b'x'), sink()), &meter);
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let mut read = Box::pin(reader.read_u8());
+        for _ in 0..3 {
+            let first = std::future::poll_fn(|context| Poll::Ready(read.as_mut().poll(context)));
+            assert!(first.await.is_pending());
+        }
+        // and who waits for it is woken then
+        let (read, written) = tokio::join!(read, writer.write_all(b"PING"));
+        written.unwrap();
+        assert_eq!(read.unwrap(), b'x');
+    }
+
+    #[tokio::test]
     async fn as_much_is_read_as_was_asked_for() {
         let meter: Arc<Meter> = Arc::default();
-        let mut stream = Bounded::new(tokio::io::repeat(b'x'), &meter);
+        let mut stream = Bounded::new(join(repeat(b'x'), sink()), &meter);
+        stream.write_all(b"PING").await.unwrap();
         let (one, other) = (meter.ask(), meter.ask());
         read(&mut stream, 2 * MAX_ANSWER_BYTES).await.unwrap();
         // an answer that has come makes room for the next

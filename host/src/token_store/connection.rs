@@ -7,7 +7,7 @@ use std::time::Instant;
 use edgepass_core::{ConfigError, Secret};
 use http::Uri;
 use redis::aio::MultiplexedConnection;
-use redis::{Arg, AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value};
+use redis::{Arg, AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisError, Value};
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use tokio::time::timeout;
@@ -18,6 +18,9 @@ use super::{Fault, Password, setting};
 use crate::connect::{Connector, NoConnection, Plan, Stream, Timeouts};
 use crate::limits;
 use crate::roots::Roots;
+
+/// A store says so to whatever it is asked first, which is AUTH where there is a password.
+const MAX_CLIENTS: &str = "max number of clients";
 
 /// A store, or a node of a cluster.
 pub(super) struct Server {
@@ -47,6 +50,17 @@ struct State {
 struct Connection {
     client: MultiplexedConnection,
     meter: Arc<Meter>,
+}
+
+impl Connection {
+    /// The answer to a command, whose time is another's affair.
+    async fn run(&mut self, command: &Cmd) -> Result<Value, RedisError> {
+        let _room = self.meter.ask();
+        match self.client.send_packed_command(command).await? {
+            Value::ServerError(error) => Err(error.into()),
+            value => Ok(value),
+        }
+    }
 }
 
 /// Whether it is worth asking.
@@ -184,41 +198,82 @@ impl Server {
         let password = password
             .await
             .map_err(|error| of_machine(error.to_string()))??;
-        let info = self.login(password.as_ref());
+        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let meter: Arc<Meter> = Arc::default();
         let stream = Bounded::new(stream, &meter);
-        let room = meter.ask();
         let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
-        drop(room);
-        // it says of SELECT what the store says of any command, so of a password that is missing, too
-        let is_of_database = |error: &RedisError| {
-            let details = error.detail().unwrap_or_default().to_ascii_lowercase();
-            self.database != 0 && error.code() == Some("ERR") && !details.contains("authentication")
-        };
-        let (client, driver) = made.map_err(|error| match is_of_database(&error) {
-            true => self.fault(
-                "database",
-                &format!("has no database {}", self.database),
-                "leave it out, which is 0; a cluster has that one alone, and others have `databases` of them",
-            ),
-            false => self.said(&error, "login", &meter),
-        })?;
+        let (client, driver) = made.map_err(|error| self.said(&error, "", &meter))?;
         tokio::spawn(driver);
-        Ok(Connection { client, meter })
+        let mut connection = Connection { client, meter };
+        self.log_in(&mut connection, password.as_ref()).await?;
+        Ok(connection)
     }
 
-    fn login(&self, password: Option<&Secret>) -> RedisConnectionInfo {
-        let mut info = RedisConnectionInfo::default()
-            .set_skip_set_lib_name()
-            .set_db(i64::try_from(self.database).unwrap_or_default());
-        if let Some(username) = &self.username {
-            info = info.set_username(username);
-        }
+    /// By commands of our own: the library's login keeps to itself what a store says to it.
+    async fn log_in(
+        &self,
+        connection: &mut Connection,
+        password: Option<&Secret>,
+    ) -> Result<(), Fault> {
         if let Some(password) = password {
-            info = info.set_password(password.expose());
+            let mut auth = Cmd::new();
+            auth.arg("AUTH");
+            if let Some(username) = &self.username {
+                auth.arg(username);
+            }
+            auth.arg(password.expose());
+            connection.run(&auth).await.map_err(|error| {
+                self.not_logged_in(&error)
+                    .unwrap_or_else(|| self.said(&error, "AUTH", &connection.meter))
+            })?;
         }
-        info
+        if self.database != 0 {
+            let mut select = Cmd::new();
+            select.arg("SELECT").arg(self.database);
+            connection.run(&select).await.map_err(|error| {
+                let details = error.detail().unwrap_or_default();
+                match error.code() == Some("ERR") && !details.contains(MAX_CLIENTS) {
+                    true => self.fault(
+                        "database",
+                        &format!("has no database {}", self.database),
+                        "leave it out, which is 0; a cluster has that one alone, and others have `databases` of them",
+                    ),
+                    false => self.said(&error, "SELECT", &connection.meter),
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What a store says to AUTH, and to nothing else, in words without a code of their own.
+    fn not_logged_in(&self, error: &RedisError) -> Option<Fault> {
+        let details = error.detail().unwrap_or_default();
+        let field = self.password.field().unwrap_or("username");
+        if error.code() != Some("ERR") {
+            return None;
+        }
+        if details.contains("without any password configured") {
+            return Some(self.fault(
+                field,
+                "has no password for its user `default`, and one is configured",
+                "name the user by username, or leave the password out",
+            ));
+        }
+        if details.contains("wrong number of arguments") {
+            return Some(self.fault(
+                "username",
+                "takes no user name: it is older than version 6",
+                "leave username out, or use a Redis or Valkey of version 6 or later",
+            ));
+        }
+        details.contains("unknown command").then(|| {
+            self.fault(
+                "url",
+                "knows no AUTH",
+                "look whether a Redis or Valkey of version 6 or later is behind that port",
+            )
+        })
     }
 
     /// Gives the connection up, if it is still that one.
@@ -263,16 +318,8 @@ impl Server {
     }
 
     async fn send(&self, connection: &mut Connection, command: &Cmd) -> Result<Value, Failure> {
-        let Connection { client, meter } = connection;
-        let room = meter.ask();
-        let asked = timeout(
-            limits::TOKEN_STORE_ANSWER,
-            client.send_packed_command(command),
-        );
-        let asked = asked.await;
-        drop(room);
-        let error = match asked {
-            Ok(Ok(Value::ServerError(error))) => RedisError::from(error),
+        let asked = timeout(limits::TOKEN_STORE_ANSWER, connection.run(command));
+        let error = match asked.await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => error,
             Err(_) => {
@@ -287,7 +334,7 @@ impl Server {
             Some(Arg::Simple(name)) => std::str::from_utf8(name).unwrap_or_default(),
             _ => "",
         };
-        let fault = self.said(&error, name, meter);
+        let fault = self.said(&error, name, &connection.meter);
         // a node that has become a replica, or is only starting, is found by another connection
         let is_elsewhere = matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN"));
         match error.code().is_none() || error.is_unrecoverable_error() || is_elsewhere {
@@ -345,43 +392,57 @@ impl Server {
                 "look whether a Redis or Valkey is behind that port",
             );
         }
-        // it says so to whatever it is asked first, which is the password where there is one
         let details = error.detail().unwrap_or_default();
-        if details.contains("max number of clients") {
+        if details.contains(MAX_CLIENTS) {
             return self.fault(
                 "url",
                 "has as many clients as it takes",
                 "raise its maxclients, or look which clients keep their connections",
             );
         }
-        match (error.kind(), error.code()) {
-            (_, Some("NOPERM")) => self.fault(
+        match error.code() {
+            Some("NOPERM") => self.fault(
                 "username",
                 &format!("does not let its user run {command} on the keys of key_prefix"),
                 "give the user GETRANGE, SET and DEL on them, and SELECT where database is not 0",
             ),
-            (_, Some("NOAUTH")) if self.password.field().is_none() => self.fault(
+            Some("NOAUTH") if self.password.field().is_none() => self.fault(
                 "password_file",
                 "wants a password, and none is configured",
                 "set password_file or password_env",
             ),
-            (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS" | "NOAUTH")) => self.fault(
+            Some("WRONGPASS" | "NOAUTH") => self.fault(
                 self.password.field().unwrap_or("username"),
                 "refused username or password",
                 "write the password of that user; a store with `requirepass` alone has the user `default`, \
                  which needs no username",
             ),
-            (_, Some("OOM")) => self.fault(
+            Some("LOADING") => self.fault(
+                "url",
+                "has only started, and reads its data",
+                "nothing has to be done: it is asked again",
+            ),
+            Some("MASTERDOWN") => self.fault(
+                "url",
+                "is a replica that has lost its primary",
+                "name the primary, or a name that follows it",
+            ),
+            Some("DENIED") => self.fault(
+                "url",
+                "takes connections of its own machine alone, as long as it has no password (protected mode)",
+                "give its user a password, and name it by password_file or password_env",
+            ),
+            Some("OOM") => self.fault(
                 "url",
                 "is full, and takes nothing",
                 "give it memory, or the maxmemory-policy volatile-ttl or allkeys-lru",
             ),
-            (_, Some("READONLY")) => self.fault(
+            Some("READONLY") => self.fault(
                 "url",
                 "is a replica, which takes nothing",
                 "name the primary, or a name that follows it",
             ),
-            (_, Some(code)) if code.len() < 32 && code.bytes().all(|b| b.is_ascii_uppercase()) => {
+            Some(code) if code.len() < 32 && code.bytes().all(|b| b.is_ascii_uppercase()) => {
                 self.fault("url", &format!("answered {code}"), "its log says more")
             }
             _ if error.is_timeout() => self.no_answer(limits::TOKEN_STORE_DEADLINE.as_millis()),
@@ -410,7 +471,7 @@ async fn stream(address: &str, tls: Option<ClientConfig>) -> Result<Stream, NoCo
     let scheme = if tls.is_some() { "https" } else { "http" };
     let uri: Uri = format!("{scheme}://{address}/")
         .parse()
-        .map_err(|_| NoConnection::Name("is no name of a server".to_owned()))?;
+        .map_err(|_| NoConnection::Name(format!("{address} is no host and port")))?;
     let http = tls.is_none();
     let tls = match tls {
         Some(tls) => tls,
@@ -435,3 +496,6 @@ async fn stream(address: &str, tls: Option<ClientConfig>) -> Result<Stream, NoCo
     let connection = connector.call(uri).await?;
     Ok(connection.into_inner().into_inner())
 }
+
+#[cfg(test)]
+mod tests;

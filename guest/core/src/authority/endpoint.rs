@@ -28,7 +28,7 @@ impl Endpoint {
         let url = HttpsUrl::parse(url)?;
         if url.fragment {
             return Err(Refusal::new(
-                "has a fragment, which a token endpoint may not have (RFC 6749 section 3.2)",
+                "has a fragment, which is no part of a request (RFC 9110 section 7.1)",
                 "leave out the `#` and what follows",
             ));
         }
@@ -97,7 +97,7 @@ impl<'a> HttpsUrl<'a> {
         };
         if !scheme.eq_ignore_ascii_case("https") {
             return Err(Refusal::new(
-                format!("has the scheme `{scheme}`, but credentials are sent over https only"),
+                format!("has the scheme `{scheme}`, but https only is taken"),
                 "write https://…; for a server with a certificate of its own authority see host.ca_file",
             ));
         }
@@ -127,10 +127,16 @@ mod tests {
     #[test]
     fn endpoints_that_are_refused() {
         for (url, expected) in [
-            ("http://idp.example/token", "scheme `http`"),
+            (
+                "http://idp.example/token",
+                "scheme `http`, but https only is taken",
+            ),
             ("idp.example/token", "not an absolute URL"),
             ("user:pw@idp.example/token", "not an absolute URL"),
-            ("https://idp.example/token#x", "fragment"),
+            (
+                "https://idp.example/token#x",
+                "fragment, which is no part of a request",
+            ),
             ("https://user:pw@idp.example/token", "user name or password"),
             ("https://idp.example/a/../token", "`..` in its path"),
             ("https://idp.example/to ken", "space"),

@@ -413,7 +413,7 @@ fn a_generic_server_has_one_or_two_endpoints() {
 
 #[test]
 fn authority_hosts_that_are_refused_say_what_to_write() {
-    assert!(refused("http://login.microsoftonline.com").contains("over https only"));
+    assert!(refused("http://login.microsoftonline.com").contains("but https only is taken"));
     assert!(
         refused("login.microsoftonline.com").contains("write https://login.microsoftonline.com")
     );

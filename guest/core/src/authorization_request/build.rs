@@ -102,11 +102,13 @@ pub(crate) async fn build(
     for (name, value) in of_both.chain(&options.parameters) {
         query.append_pair(name, value);
     }
+    let query = query.finish();
+    server.check(&query, options)?;
     let url = server.endpoint.url();
     // RFC 6749 section 3.1: a query that it has is kept
     let joint = if url.contains('?') { '&' } else { '?' };
     Ok(AuthorizationRequest {
-        url: format!("{url}{joint}{}", query.finish()),
+        url: format!("{url}{joint}{query}"),
         state,
         nonce,
         code_verifier,
@@ -118,6 +120,8 @@ pub(crate) async fn build(
 /// Where users sign in.
 struct Server {
     endpoint: Endpoint,
+    /// What its metadata is that of, for messages, if the endpoint is from there.
+    described: Option<String>,
     issuer: Option<String>,
     names_issuer: bool,
 }
@@ -128,6 +132,7 @@ impl Server {
         if let (None, Some(flow)) = (&client.issuer, client.authority.user_flow()) {
             return Ok(Self {
                 endpoint: flow.authorization_endpoint(),
+                described: None,
                 issuer: None,
                 names_issuer: false,
             });
@@ -154,6 +159,7 @@ impl Server {
             endpoint.path = format!("{before}authorize");
             return Ok(Self {
                 endpoint: endpoint.clone(),
+                described: None,
                 issuer: None,
                 names_issuer: false,
             });
@@ -173,9 +179,54 @@ impl Server {
             .unwrap_or_default();
         Ok(Self {
             endpoint: discovery::permitted(&description, "authorization_endpoint", url, &[])?,
+            described: Some(description.name),
             issuer: Some(metadata.issuer),
             names_issuer: metadata.names_issuer,
         })
+    }
+
+    /// Whether each parameter is there once (RFC 6749 section 3.1), of what the endpoint has in its query and of `written`.
+    /// Some servers take names in any case. What the identity has several of (`resource`, RFC 8707 section 2) is no mistake.
+    fn check(&self, written: &str, options: &AuthorizationOptions) -> Result<(), Error> {
+        let names = |query: &str| -> Vec<String> {
+            let pairs = form_urlencoded::parse(query.as_bytes());
+            pairs.map(|(name, _)| name.into_owned()).collect()
+        };
+        let has = |names: &[String], wanted: &str| {
+            let mut names = names.iter();
+            names.any(|name| name.eq_ignore_ascii_case(wanted))
+        };
+        let (_, own) = self.endpoint.path.split_once('?').unwrap_or_default();
+        let (own, written) = (names(own), names(written));
+        for (n, name) in written.iter().enumerate() {
+            let is_chosen = options.parameters.iter().any(|(chosen, _)| chosen == name);
+            if is_chosen && has(written.get(..n).unwrap_or_default(), name) {
+                return Err(invalid(
+                    &format!("parameter {name} is there twice (RFC 6749 section 3.1)"),
+                    "write it once; what the identity has in additional_parameters for its tokens goes there by itself",
+                ));
+            }
+            if !has(&own, name) {
+                continue;
+            }
+            if is_chosen {
+                return Err(invalid(
+                    &format!(
+                        "parameter {name} is in the query of the authorization endpoint already"
+                    ),
+                    "leave it out: a request has a parameter once (RFC 6749 section 3.1)",
+                ));
+            }
+            let described = self.described.as_deref().unwrap_or("the server");
+            let message = format!(
+                "{described}: its authorization_endpoint has `{name}` in its query, which each request has of its own, and once \
+                 (RFC 6749 section 3.1)"
+            );
+            return Err(
+                Error::new(ErrorClass::InvalidResponse, message).hint("have the metadata mended")
+            );
+        }
+        Ok(())
     }
 }
 
@@ -291,7 +342,7 @@ fn check(options: &AuthorizationOptions) -> Result<(), Error> {
         ));
     }
     for (name, _) in parameters {
-        if OWN.contains(&name.as_str()) {
+        if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
             return Err(invalid(
                 &format!("parameter {name} is written by edgepass"),
                 "leave it out: it has an option of its own, or is made for each request",

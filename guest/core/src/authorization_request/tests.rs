@@ -202,6 +202,99 @@ fn every_form_of_authority_has_its_endpoint() {
     }
 }
 
+/// RFC 6749 section 3.1: whatever an endpoint has in its query, no parameter is there twice, and a query is kept.
+#[test]
+fn no_query_of_an_endpoint_gives_a_parameter_twice() {
+    use ErrorClass::{InvalidRequest, InvalidResponse};
+    let discovered =
+        json!({ "issuer": "https://idp.example", "additional_parameters": { "audience": "x" } });
+    let refused = |app: &Value, endpoint: &str| {
+        let metadata =
+            json!({ "issuer": "https://idp.example", "authorization_endpoint": endpoint });
+        let mut options = usual();
+        options
+            .parameters
+            .push(("ui_locales".to_owned(), "de".to_owned()));
+        let login = request(&mut engine(app.clone()), options, &metadata).0;
+        login.map(|login| assert!(login.url.starts_with(&format!("{endpoint}&client_id="))))
+    };
+    for (query, class, said) in [
+        (
+            "state=evil",
+            InvalidResponse,
+            "issuer https://idp.example: its authorization_endpoint has `state` in its query",
+        ),
+        (
+            "x=1&redirect_uri=https://evil.example",
+            InvalidResponse,
+            "has `redirect_uri` in its query",
+        ),
+        ("client_id", InvalidResponse, "has `client_id` in its query"),
+        ("st%61te=x", InvalidResponse, "has `state` in its query"),
+        (
+            "Code_Challenge=x",
+            InvalidResponse,
+            "has `code_challenge` in its query",
+        ),
+        (
+            "response_type=token&code_challenge_method=plain",
+            InvalidResponse,
+            "has `response_type` in its query",
+        ),
+        ("nonce=x", InvalidResponse, "has `nonce` in its query"),
+        ("scope=x", InvalidResponse, "has `scope` in its query"),
+        ("audience=y", InvalidResponse, "has `audience` in its query"),
+        (
+            "ui_locales=en",
+            InvalidRequest,
+            "parameter ui_locales is in the query of the authorization endpoint already",
+        ),
+        (
+            "x=1#state=y",
+            InvalidResponse,
+            "its authorization_endpoint has a fragment, which is no part of a request",
+        ),
+        (
+            "#",
+            InvalidResponse,
+            "its authorization_endpoint has a fragment",
+        ),
+    ] {
+        let error =
+            refused(&discovered, &format!("https://idp.example/login?{query}")).unwrap_err();
+        assert_eq!(error.class(), class, "{query}: {error:#}");
+        assert!(
+            error.to_string().contains(said) && error.detail().hint.is_some(),
+            "{query}: {error:#}"
+        );
+        assert!(!error.to_string().contains("evil"), "{error:#}");
+    }
+    for query in [
+        "p=b2c_1_a",
+        "prompt=login",
+        "states=1",
+        "x=state",
+        "a=1&a=2",
+    ] {
+        refused(&discovered, &format!("https://idp.example/login?{query}")).unwrap();
+    }
+    // of the identity's own and of the request's
+    let mut options = usual();
+    options
+        .parameters
+        .push(("audience".to_owned(), "z".to_owned()));
+    let metadata = json!({ "issuer": "https://idp.example", "authorization_endpoint": "https://idp.example/login" });
+    let error = request(&mut engine(discovered), options, &metadata)
+        .0
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("parameter audience is there twice"),
+        "{error:#}"
+    );
+}
+
 #[test]
 fn options_go_where_they_belong() {
     let app = json!({
@@ -372,7 +465,7 @@ fn what_a_user_was_sent_for_is_redeemed() {
 #[test]
 fn what_no_server_takes_is_refused_before_anything_is_asked() {
     type Edit = fn(&mut AuthorizationOptions);
-    let cases: [(Edit, &str); 20] = [
+    let cases: [(Edit, &str); 22] = [
         (
             |o| o.redirect_uri.clear(),
             "redirect_uri is no absolute URI",
@@ -432,6 +525,14 @@ fn what_no_server_takes_is_refused_before_anything_is_asked() {
         (
             |o| o.parameters = vec![("state".into(), "x".into())],
             "parameter state is written by edgepass",
+        ),
+        (
+            |o| o.parameters = vec![("State".into(), "x".into())],
+            "parameter State is written by edgepass",
+        ),
+        (
+            |o| o.parameters = vec![("a".into(), "x".into()), ("a".into(), "y".into())],
+            "parameter a is there twice",
         ),
         (
             |o| o.parameters = vec![(" ".into(), "x".into())],

@@ -17,6 +17,7 @@ use crate::inspect::inspect_jwt;
 use crate::json::Json;
 use crate::limits::{HTTP_TIMEOUT_MS, MAX_ASSERTION_BYTES, MAX_RESPONSE_BYTES};
 use crate::needs::{Connection, PathPattern, Permission, Purpose, Scheme, is_link_local};
+use crate::refusal::Refusal;
 use crate::text::{Needles, clean};
 use crate::{Error, ErrorClass, ErrorDetail, Secret, SecretBytes};
 
@@ -105,6 +106,7 @@ impl JobService {
         check(url_variable, rules::filled_in(url))?;
         check(token_variable, rules::filled_in(token))?;
         let (server, mut path) = Server::https(url_variable, url)?;
+        check(url_variable, asks_for_nothing_yet(&path, query))?;
         path.push(if path.contains('?') { '&' } else { '?' });
         path.push_str(query);
         Ok(Self {
@@ -125,6 +127,22 @@ impl JobService {
         out.add(&self.path);
         out.add(self.token.expose());
     }
+}
+
+/// Whether the URL that a platform has set leaves out what is asked of it: a parameter that is there twice is read in one way by
+/// one server, and in another by the next.
+fn asks_for_nothing_yet(path: &str, query: &str) -> Result<(), Refusal> {
+    let parse = |query| form_urlencoded::parse(str::as_bytes(query));
+    let (_, before) = path.split_once('?').unwrap_or_default();
+    for (name, _) in parse(query) {
+        if parse(before).any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
+            return Err(Refusal::new(
+                format!("has `{name}` in its query, which edgepass writes there"),
+                "leave it as the platform has set it",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The port of http.

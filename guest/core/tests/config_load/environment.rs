@@ -412,6 +412,39 @@ fn half_an_environment_names_the_missing_variable() {
     }
 }
 
+/// What a job's service is asked is written once, whatever the variable of the platform has in its query already.
+#[test]
+fn a_job_s_url_does_not_ask_for_anything_itself() {
+    let client = [TENANT_OF_IT, CLIENT_OF_IT];
+    let github = |query: &str| format!("https://gh.example/t?{query}");
+    for (query, named) in [
+        ("v=2&audience=api://evil", Some("`audience`")),
+        ("Audience=x", Some("`audience`")),
+        ("%61udience", Some("`audience`")),
+        ("v=2&audiences=1", None),
+        ("x=audience", None),
+        ("", None),
+    ] {
+        let url = github(query);
+        let pairs = [&client[..], &[(GITHUB_URL.0, url.as_str()), GITHUB_TOKEN]].concat();
+        let result = Config::load(None, &environment(&pairs));
+        match named {
+            Some(named) => refused(result, GITHUB_URL.0, &[named, "as the platform has set it"]),
+            None => assert!(result.is_ok(), "{query}: {result:?}"),
+        }
+    }
+    for (query, named) in [
+        ("api-version=1", "`api-version`"),
+        ("serviceconnectionid=x", "`serviceConnectionId`"),
+    ] {
+        let url = format!("https://ado.example/t?{query}");
+        let pairs = [(PIPELINES_URL.0, url.as_str()), PIPELINES_TOKEN, CONNECTION];
+        let pairs = [&client[..], &pairs].concat();
+        let result = Config::load(None, &environment(&pairs));
+        refused(result, PIPELINES_URL.0, &[named]);
+    }
+}
+
 #[test]
 fn credentials_that_are_no_workload_s() {
     let developers = "the credentials of developers";

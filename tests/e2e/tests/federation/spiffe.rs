@@ -89,7 +89,7 @@ async fn an_agent_that_gives_nothing_is_told_by_its_reason() -> Result<()> {
     // bound, and nobody listens any more
     let silent = lab.scratch().join("silent.sock");
     drop(std::os::unix::net::UnixListener::bind(&silent)?);
-    let rows: [(Value, &str, bool); 5] = [
+    let rows: [(Value, &str, bool); 6] = [
         (json!({}), "SPIFFE_ENDPOINT_SOCKET is not set", false),
         (
             json!({ "socket": "unix:///nowhere/agent.sock" }),
@@ -102,7 +102,16 @@ async fn an_agent_that_gives_nothing_is_told_by_its_reason() -> Result<()> {
             false,
         ),
         (json!({ "socket": uri(&silent) }), "nobody listens", true),
-        (json!({ "socket": uri(&plain) }), "nobody listens", true),
+        (
+            json!({ "socket": uri(&plain) }),
+            "it is no socket but a file",
+            false,
+        ),
+        (
+            json!({ "socket": uri(lab.scratch()) }),
+            "it is no socket but a folder",
+            false,
+        ),
     ];
     for (credential, expected, retryable) in rows {
         let credential = json!({ "spiffe": credential });

@@ -76,11 +76,12 @@ async fn a_fault_is_said_beside_the_token_and_found_by_a_trial() -> Result<()> {
     let tls_alone = with_tls(&tls).await?;
     let right = lab.write("right", PASSWORD)?;
     for (user, rights) in [
-        ("reader", "+getrange"),
-        ("writer", "+set"),
-        ("stranger", "+ping"),
+        ("reader", "+getrange +del"),
+        ("writer", "+set +del"),
+        ("stranger", "+ping +del"),
+        ("keeper", "+getrange +set"),
     ] {
-        let user = format!("{user} on >{PASSWORD} ~{{edgepass}}:* {rights} +del");
+        let user = format!("{user} on >{PASSWORD} ~{{edgepass}}:* {rights}");
         let rules: Vec<&str> = ["ACL", "SETUSER"]
             .into_iter()
             .chain(user.split(' '))
@@ -180,7 +181,7 @@ async fn a_fault_is_said_beside_the_token_and_found_by_a_trial() -> Result<()> {
                 &json!({ "url": format!("rediss://localhost:{}", tls_alone.port) }),
             )?,
             "url",
-            "certificate",
+            " has a certificate that is not trusted: it signed itself, or ",
         ),
         broken(
             "TLS where none is spoken",
@@ -257,6 +258,36 @@ async fn a_fault_is_said_beside_the_token_and_found_by_a_trial() -> Result<()> {
     });
     hung.signal("-CONT")?;
     tried?;
+
+    // nobody waits for a lease to be given back, and it is told all the same
+    let keeper = config(&lab, &secret(&lab), &with(of(&open)?, &user("keeper"))?);
+    for (arguments, begin) in [
+        (
+            &["token", "--scope", GRAPH, "--error-format", "text"][..],
+            Some("edgepass: warning: "),
+        ),
+        (
+            &["token", "--scope", GRAPH, "--timeout", "20"],
+            Some("{\"warnings\":["),
+        ),
+        (&["-v", "token", "--scope", GRAPH], Some("")),
+        (&["-q", "token", "--scope", GRAPH], None),
+    ] {
+        open.ask(&["FLUSHALL"])?;
+        let ran = lab.edgepass(arguments)?.config(&keeper)?.run()?;
+        ran.token().context("a store that nobody may delete from")?;
+        let says = "does not let its user run DEL";
+        let lines = ran.stderr.lines().filter(|line| line.contains(says));
+        let lines: Vec<&str> = lines.collect();
+        ensure!(
+            lines.len() == usize::from(begin.is_some())
+                && lines
+                    .iter()
+                    .all(|line| line.starts_with(begin.unwrap_or_default())),
+            "{arguments:?}: {}",
+            ran.stderr
+        );
+    }
 
     // several at once are all told, each with its command
     let none = with(of(&open)?, &user("stranger"))?;
