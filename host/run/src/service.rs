@@ -163,6 +163,10 @@ pub(crate) async fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failur
             let ended = tokio::select! {
                 ended = connection => ended,
                 () = work.is_none_at_the_end(ending) => Ok(()),
+                () = work.has_been_idle(HEAD_PATIENCE + HEAD_PATIENCE / 6) => {
+                    ::log::debug!("a client sends no more of a body that nobody waits for");
+                    Ok(())
+                }
             };
             if let Err(error) = ended {
                 ::log::debug!("a connection ended: {error}");

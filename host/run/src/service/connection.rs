@@ -2,8 +2,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::watch::Receiver;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::closing::Closing;
 
@@ -19,9 +19,10 @@ use super::closing::Closing;
 const HEAD_REST: Duration = Duration::from_secs(1);
 
 /// What is under way on a connection.
-#[derive(Default)]
 pub(super) struct Work {
     requests: AtomicUsize,
+    /// When something was read or written last, or the answer of a request had gone.
+    moved: Mutex<Instant>,
     /// Answers that have begun and not ended. One that is broken off never does.
     answers: AtomicUsize,
     is_writing: AtomicBool,
@@ -69,11 +70,42 @@ impl Drop for Answering {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
+        self.0.moves();
         self.0.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
+impl Default for Work {
+    fn default() -> Self {
+        Self {
+            requests: AtomicUsize::default(),
+            moved: Mutex::new(Instant::now()),
+            answers: AtomicUsize::default(),
+            is_writing: AtomicBool::default(),
+        }
+    }
+}
+
 impl Work {
+    fn moves(&self) {
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Comes back when nothing has moved for that long and no request waits for its answer. The server itself bounds the time
+    /// for a head alone, and not for a body that an instance has not read when its request is answered or given up.
+    pub(super) async fn has_been_idle(&self, patience: Duration) {
+        loop {
+            let moved = *self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let is_idle = self.requests.load(Ordering::Relaxed) == 0;
+            match moved + patience {
+                end if end > now => sleep_until(end).await,
+                _ if is_idle => return,
+                _ => sleep(patience).await,
+            }
+        }
+    }
+
     fn is_answering(&self) -> bool {
         self.answers.load(Ordering::Relaxed) > 0
     }
@@ -146,6 +178,7 @@ impl Stream {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
+            self.work.moves();
             self.is_waiting = false;
             self.work.is_writing.store(false, Ordering::Relaxed);
             return written;
@@ -167,7 +200,11 @@ impl Read for Stream {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if read.is_ready() {
+            self.work.moves();
+        }
+        read
     }
 }
 
@@ -217,5 +254,67 @@ impl Write for Stream {
         }
         let closing = this.closing.get_or_insert_with(Closing::begin);
         closing.poll(Pin::new(this.inner.inner_mut()), cx).map(Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(40);
+    const STEP: Duration = Duration::from_millis(10);
+
+    /// However slow the machine is: nothing has moved for that long by then, and no request waits.
+    #[tokio::test]
+    async fn a_connection_is_idle_when_nothing_moves_and_no_request_waits() {
+        #[derive(Clone, Copy, Debug)]
+        enum Client {
+            Silent,
+            /// Something at each step.
+            Sends(u32),
+            /// A request that is answered after so many steps.
+            Asks(u32),
+        }
+        for client in [
+            Client::Silent,
+            Client::Sends(1),
+            Client::Sends(20),
+            Client::Asks(1),
+            Client::Asks(20),
+        ] {
+            let work = Arc::<Work>::default();
+            let (moved, waits) = (Cell::new(Instant::now()), Cell::new(false));
+            let busy = async {
+                match client {
+                    Client::Silent => {}
+                    Client::Sends(steps) => {
+                        for _ in 0..steps {
+                            sleep(STEP).await;
+                            moved.set(Instant::now());
+                            work.moves();
+                        }
+                    }
+                    Client::Asks(steps) => {
+                        let under_way = UnderWay::on(&work);
+                        waits.set(true);
+                        sleep(STEP * steps).await;
+                        moved.set(Instant::now());
+                        waits.set(false);
+                        drop(under_way);
+                    }
+                }
+                // and then nothing
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                biased;
+                () = busy => {}
+                () = work.has_been_idle(PATIENCE) => {}
+            }
+            assert!(moved.get().elapsed() >= PATIENCE, "{client:?}");
+            assert!(!waits.get(), "{client:?}");
+        }
     }
 }

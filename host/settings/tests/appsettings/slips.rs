@@ -27,8 +27,9 @@ fn a_blank_at_the_end_of_a_name_is_said() {
         ),
     ] {
         let (_, imported) = identity(&section(&json!({ "ClientCredentials": [entry] })));
-        let expected =
-            expected.map(|from| format!("{from} is not used: its name has a blank at an end"));
+        let expected = expected.map(|from| {
+            format!("{from} is not used: its name has a blank at its beginning or end")
+        });
         assert_eq!(imported.notes, Vec::from_iter(expected));
     }
     let of_the_client = section(&json!({
@@ -39,7 +40,7 @@ fn a_blank_at_the_end_of_a_name_is_said() {
     assert_eq!(
         imported.notes,
         [
-            "AzureAd:AzureRegion  (appsettings.json, line 1) is not used: its name has a blank at an end"
+            "AzureAd:AzureRegion  (appsettings.json, line 1) is not used: its name has a blank at its beginning or end"
         ]
     );
 }
@@ -49,7 +50,7 @@ fn settings_without_a_section_are_told_so() {
     for (settings, says) in [
         (
             json!({ "ClientId": CLIENT, "TenantId": TENANT, "ClientSecret": "hunter2" }),
-            "its settings stand in no section: write { \"AzureAd\": { … } } around them",
+            "ClientId (appsettings.json, line 1) is in no section: write \"AzureAd\": { … } around the client's settings",
         ),
         (
             json!({ "Entra": { "ClientId": CLIENT } }),

@@ -3,11 +3,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use edgepass_e2e::Lab;
 
-use super::service::serve_component;
+use super::late::{Upstream, VERSIONS};
+use super::service::{serve, serve_component};
 use crate::Serving;
 
 /// A service of WASI 0.2 that reads nothing of its request.
@@ -82,6 +84,40 @@ fn an_answer_before_the_upload_has_come_is_read() -> Result<()> {
         let status = answer.split(' ').nth(1);
         let status = status.and_then(|status| status.parse::<u16>().ok());
         ensure!(status == Some(expected), "{case}: {answer}");
+    }
+    Ok(())
+}
+
+/// Who announces a body and does not send it is told that this took too long, and does not keep the connection: the others
+/// have to connect as well.
+#[test]
+fn a_body_that_never_comes_keeps_no_connection() -> Result<()> {
+    let lab = Lab::new("serve-withheld")?;
+    // it takes connections, and answers nothing
+    let upstream = Upstream::start()?;
+    let mut clients = Vec::new();
+    for version in VERSIONS {
+        let options = ["--request-timeout", "1"];
+        let (child, address) = serve(&lab, upstream.port, version, &options, Stdio::null())?;
+        let serving = Serving(child);
+        let mut client = TcpStream::connect(&address)?;
+        // past what an idle connection may take, and the slowness of a machine
+        client.set_read_timeout(Some(Duration::from_secs(120)))?;
+        write!(
+            client,
+            "POST /?{} HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\nab",
+            upstream.url
+        )?;
+        clients.push((version, client, serving));
+    }
+    for (version, mut client, _serving) in clients {
+        let mut answer = Vec::new();
+        // in whatever way it ends
+        let ended = client.read_to_end(&mut answer);
+        let is_open = ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        let answer = String::from_utf8(answer)?;
+        ensure!(!is_open, "{version}: {answer}");
+        ensure!(answer.starts_with("HTTP/1.1 504"), "{version}: {answer}");
     }
     Ok(())
 }
