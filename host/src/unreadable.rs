@@ -142,7 +142,7 @@ mod tests {
         fs::write(dir.0.join("good"), "x").unwrap();
         fs::write(dir.0.join("large"), vec![b'x'; 11]).unwrap();
         fs::write(dir.0.join("closed"), "x").unwrap();
-        fs::set_permissions(dir.0.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(dir.0.join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
         mkfifoat(CWD, dir.0.join("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
         for (target, link) in [
             ("good", "to-good"),

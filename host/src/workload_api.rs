@@ -181,7 +181,9 @@ async fn call(
 async fn not_connected(socket: &Path, error: &std::io::Error) -> AssertionError {
     use std::os::unix::fs::FileTypeExt as _;
 
-    let there = tokio::fs::metadata(socket).await.ok();
+    let path = socket.to_owned();
+    let there = tokio::task::spawn_blocking(move || std::fs::metadata(path)).await;
+    let there = there.ok().and_then(Result::ok);
     match (there.map(|there| there.file_type()), error.kind()) {
         (Some(kind), _) if kind.is_dir() => {
             AssertionError::Other("it is no socket but a folder".to_owned())

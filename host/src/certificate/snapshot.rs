@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "tower")]
 use base64::Engine as _;
 use edgepass_core::{Algorithm, Issuance};
 use rustls::pki_types::CertificateDer;
