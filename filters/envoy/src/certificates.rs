@@ -122,9 +122,10 @@ impl Certificates {
             let Some(at) = chain.iter().position(|one| has(one, public)) else {
                 return Ok(None);
             };
-            // whoever checks an assertion looks for the key's own in the first place
+            // whoever checks an assertion looks for the key's own in the first place, and behind it for what signed it, which
+            // some files have in front
             if let Some(first) = chain.get_mut(..=at) {
-                first.rotate_right(1);
+                first.reverse();
             }
         }
         Ok(Some(self.add(name.to_owned(), Some(key), chain)))
@@ -402,7 +403,7 @@ mod tests {
             (vec![1], vec![1]),
             (vec![1, 2, 3], vec![1, 2, 3]),
             (vec![2, 1, 3], vec![1, 2, 3]),
-            (vec![3, 2, 1], vec![1, 3, 2]),
+            (vec![3, 2, 1], vec![1, 2, 3]),
         ] {
             let pem: String = order
                 .iter()

@@ -209,15 +209,14 @@ pub(super) const TABLE: &[Aadsts] = &[
         Topic::Tenant,
         "the app is single-tenant: set tenant_id to its own tenant",
     ),
-    row(
-        70001,
-        Topic::Tenant,
-        "the app is disabled: an administrator must enable it",
-    ),
+    row(70001, Topic::Tenant, DISABLED),
     row(
         7000112,
         Topic::Tenant,
-        "the app is disabled in this tenant: an administrator must enable it",
+        shorter(
+            "the app is disabled in this tenant: an administrator must enable it",
+            DISABLED,
+        ),
     ),
     row(
         1000031,
@@ -290,13 +289,9 @@ pub(super) const TABLE: &[Aadsts] = &[
     row(
         90014,
         Topic::Request,
-        "a required field of the request is missing",
+        shorter("a required field of the request is missing", NO_FIELD),
     ),
-    row(
-        900144,
-        Topic::Request,
-        "a required field of the request is missing: check the token endpoint's path",
-    ),
+    row(900144, Topic::Request, NO_FIELD),
     row(
         901002,
         Topic::Request,
@@ -510,6 +505,9 @@ const TRANSIENT: &str = "a passing fault of Entra ID: try again";
 
 const NO_SUBJECT: &str = "no federated credential of the app has this subject";
 const NO_APP: &str = "there is no app of this client_id in this tenant: check client_id, tenant_id and that it was installed there";
+const NO_FIELD: &str =
+    "a required field of the request is missing: check the token endpoint's path";
+const DISABLED: &str = "the app is disabled: an administrator must enable it";
 const NO_GRANT: &str = "the app may not use this grant";
 
 /// The second in the default Envoy filter, which has no room for all of what is rarely met.

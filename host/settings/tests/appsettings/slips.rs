@@ -58,7 +58,7 @@ fn settings_without_a_section_are_told_so() {
         ),
         (
             json!({ "Logging": {} , "x": 1 }),
-            "name the section that has ClientId and ClientCredentials",
+            "give the file that has ClientId, with --section where its section has another name",
         ),
     ] {
         let error = read(&settings.to_string(), None, None, &[]).unwrap_err();

@@ -3,7 +3,7 @@
 use std::fs;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use edgepass_emulator::JournalEntry;
 use edgepass_envoy_tests::{Answer, ClientTls, Lab, Setup, Upstream, get, until};
 use serde_json::{Value, json};
@@ -89,21 +89,28 @@ fn certificate_and_key_may_be_in_one_file() {
 fn the_certificate_of_the_key_is_the_one_that_is_named() {
     let lab = Lab::start().unwrap();
     let upstream = Upstream::start().unwrap();
-    let chain = lab.dir().join("identity/client.pem");
-    let another = fs::read_to_string(&chain).unwrap();
-    lab.emulator.rotate_certificate().unwrap();
-    let (own, expected) = (fs::read_to_string(&chain).unwrap(), certificate(&lab));
+    let file = lab.dir().join("identity/client.pem");
+    let own = fs::read_to_string(&file).unwrap();
+    let chain = &lab.emulator.client_certificate().chain;
+    assert!(chain.len() > 1, "what signed it is there");
+    let pem = |der: &Vec<u8>| {
+        let body = STANDARD.encode(der);
+        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+    };
+    // the authority in front, as some files have it
+    fs::write(&file, chain.iter().rev().map(pem).collect::<String>()).unwrap();
     let credential =
         json!({"certificate": {"name": "client", "algorithm": "RS256", "send_x5c": true}});
     let setup = signing(&lab, &upstream, &credential, false);
-    fs::write(&chain, another.clone() + &own).unwrap();
     let (envoy, answer) = start(&lab, &setup);
     assert_eq!(answer.status, 200, "{answer:?}\n{}", envoy.log());
-    assert_eq!(presented(&lab.emulator.token_requests()[0]), expected);
+    let asked = lab.emulator.token_requests();
+    assert_eq!(presented(&asked[0]), STANDARD.encode(&chain[0]));
     drop(envoy);
 
     // and where it is not there, nothing is signed
-    fs::write(&chain, another).unwrap();
+    lab.emulator.rotate_certificate().unwrap();
+    fs::write(&file, own).unwrap();
     let asked = lab.emulator.token_requests().len();
     let envoy = lab.envoy(&setup, 2).unwrap();
     class_is(&envoy, "credential-unavailable");
