@@ -4,7 +4,7 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use edgepass_emulator::JournalEntry;
+use edgepass_emulator::{CertificateOptions, JournalEntry};
 use edgepass_envoy_tests::{Answer, ClientTls, Lab, Setup, Upstream, get, until};
 use serde_json::{Value, json};
 
@@ -91,8 +91,20 @@ fn the_certificate_of_the_key_is_the_one_that_is_named() {
     let upstream = Upstream::start().unwrap();
     let file = lab.dir().join("identity/client.pem");
     let own = fs::read_to_string(&file).unwrap();
-    let chain = &lab.emulator.client_certificate().chain;
+    let key = lab.dir().join("identity/client.key");
+    let own_key = fs::read_to_string(&key).unwrap();
+    let options = CertificateOptions {
+        issued_by_ca: true,
+        ..CertificateOptions::default()
+    };
+    let pair = lab.emulator.create_client_certificate("issued", &options);
+    let pair = pair.unwrap();
+    let plugin = lab.plugin(json!({}));
+    let client = plugin["identities"]["app"]["client_id"].as_str().unwrap();
+    lab.emulator.add_certificate(client, &pair).unwrap();
+    let chain = &pair.chain;
     assert!(chain.len() > 1, "what signed it is there");
+    fs::write(&key, &pair.private_key_pem).unwrap();
     let pem = |der: &Vec<u8>| {
         let body = STANDARD.encode(der);
         format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
@@ -109,8 +121,8 @@ fn the_certificate_of_the_key_is_the_one_that_is_named() {
     drop(envoy);
 
     // and where it is not there, nothing is signed
-    lab.emulator.rotate_certificate().unwrap();
     fs::write(&file, own).unwrap();
+    assert_ne!(own_key, pair.private_key_pem);
     let asked = lab.emulator.token_requests().len();
     let envoy = lab.envoy(&setup, 2).unwrap();
     class_is(&envoy, "credential-unavailable");
