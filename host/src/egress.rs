@@ -219,6 +219,7 @@ impl Egress {
     }
 
     /// What to do about a failure, where that is known.
+    #[cfg(any(test, feature = "tower"))]
     pub(crate) fn remedy(&self, error: &Error) -> Option<String> {
         let Error::InternalError(Some(reason)) = error else {
             return None;

@@ -177,6 +177,7 @@ impl Roots {
     }
 
     /// What to do about a server whose certificate no authority here has signed.
+    #[cfg(any(test, feature = "tower"))]
     pub(crate) fn remedy(&self) -> String {
         self.explain(&format!("give the authority that signed it by {ALL}"))
     }

@@ -37,6 +37,7 @@ impl Answers {
     }
 
     /// Whether nothing has come since its last request, and something did before that.
+    #[cfg(any(test, feature = "tower"))]
     pub(crate) fn are_over(&self) -> bool {
         self.state() & (KEPT | ANSWERED) == KEPT
     }
@@ -78,6 +79,7 @@ impl Followed {
     }
 
     /// Without that.
+    #[cfg(feature = "token-store")]
     pub(crate) fn into_inner(self) -> Stream {
         self.stream
     }
