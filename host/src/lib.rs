@@ -144,6 +144,8 @@ pub mod files;
 mod instance;
 mod local;
 mod named_files;
+#[doc(hidden)]
+pub mod options;
 mod pem;
 mod provider;
 mod proxy;

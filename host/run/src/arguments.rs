@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use edgepass::options::{self, MOST_SECONDS};
 
 /// Runs WebAssembly applications, and puts tokens on their outgoing requests: by the rules of the configuration's section
 /// `http`, and never so that the application holds one. Or makes one component of an application and what does that.
@@ -177,22 +178,18 @@ pub(crate) enum Provided {
     Status,
 }
 
-/// A time in seconds, which may have decimals, or in another unit that is named, as other commands take it.
+/// A time in seconds, which may have decimals, or in another unit that is named. Less than that no application does anything in.
 fn seconds(text: &str) -> Result<Duration, String> {
-    /// "ms" before what ends it.
-    const UNITS: [(&str, f64); 3] = [("ms", 0.001), ("s", 1.0), ("m", 60.0)];
+    const LEAST: Duration = Duration::from_millis(10);
 
-    let unit = UNITS
-        .into_iter()
-        .find_map(|(name, seconds)| Some((text.strip_suffix(name)?, seconds)));
-    let (number, unit) = unit.unwrap_or((text, 1.0));
-    let is_number = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let seconds = number.parse::<f64>().ok().filter(|_| is_number);
-    let seconds = seconds.map(|number| number * unit);
-    let seconds = seconds.filter(|seconds| (0.01..=86_400.0).contains(seconds));
-    seconds
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| "give seconds, from 0.01 to 86400: 10, or 0.5 for half a second".to_owned())
+    options::seconds(text)
+        .filter(|time| *time >= LEAST)
+        .ok_or_else(|| {
+            format!(
+                "give seconds, from {} to {MOST_SECONDS}: 10, or 0.5 for half a second",
+                LEAST.as_secs_f64()
+            )
+        })
 }
 
 /// A whole number of these.

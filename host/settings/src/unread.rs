@@ -73,37 +73,7 @@ pub fn warnings(config: &Config, environment: &Environment) -> Vec<String> {
     if !is_of_machine {
         return Vec::new();
     }
-    let mut lines = of_other_programs(environment);
-    lines.extend(of_job(environment));
-    lines
-}
-
-/// A job that has no token of its own, and whose client is taken for a managed identity.
-fn of_job(environment: &Environment) -> Option<String> {
-    let is = |name: &str, value: &str| {
-        environment
-            .get(name)
-            .is_some_and(|text| text.trim().eq_ignore_ascii_case(value))
-    };
-    let has = |name: &str| environment.get(name).is_some();
-    let names_client = has(Environment::AZURE_CLIENT_ID)
-        && has(Environment::AZURE_TENANT_ID)
-        && !has(Environment::AZURE_TOKEN_CREDENTIALS);
-    let (job, fix) = match names_client {
-        true if is("GITHUB_ACTIONS", "true") => (
-            "a job of GitHub Actions",
-            "give the job `permissions: id-token: write`",
-        ),
-        true if is("TF_BUILD", "true") => (
-            "a job of Azure Pipelines",
-            "give the step `env: SYSTEM_ACCESSTOKEN: $(System.AccessToken)`",
-        ),
-        _ => return None,
-    };
-    Some(format!(
-        "{} is taken for a managed identity's, and this is {job}, which has no token of its own here: {fix}",
-        Environment::AZURE_CLIENT_ID
-    ))
+    of_other_programs(environment)
 }
 
 #[cfg(test)]
@@ -152,14 +122,6 @@ mod tests {
                 &[("servicePrincipalId", "hunter2"), ("tenantId", "hunter2")],
                 &["servicePrincipalId is not used", "addSpnToEnvironment"],
             ),
-            (
-                &[CLIENT, TENANT, ("GITHUB_ACTIONS", "true")],
-                &["id-token: write"],
-            ),
-            (
-                &[CLIENT, TENANT, ("TF_BUILD", "True")],
-                &["SYSTEM_ACCESSTOKEN"],
-            ),
         ] {
             let environment = Environment::from_pairs(pairs.iter().copied());
             let config = Config::load(None, &environment).unwrap();
@@ -184,12 +146,8 @@ mod tests {
             ],
             &[CLIENT, ("AzureAd__ClientId", "c"), ("ARM_CLIENT_ID", "c")],
             &[CLIENT, ("GITHUB_ACTIONS", "true")],
-            &[
-                CLIENT,
-                TENANT,
-                ("GITHUB_ACTIONS", "true"),
-                ("AZURE_CLIENT_SECRET", "x"),
-            ],
+            // of a job without its token the engine says so
+            &[CLIENT, TENANT, ("GITHUB_ACTIONS", "true")],
             &[
                 CLIENT,
                 TENANT,

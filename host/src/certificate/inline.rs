@@ -5,9 +5,6 @@ use edgepass_core::ConfigError;
 
 use super::source::decode;
 
-/// How App Service names a secret of a Key Vault, which it puts in the reference's place where it may read it.
-const REFERENCE: &str = "@Microsoft.KeyVault(";
-
 /// The first byte of a PKCS#12 file, as of all that is a sequence in DER.
 const SEQUENCE: u8 = 0x30;
 
@@ -16,12 +13,6 @@ const BASE64: &str =
 
 /// That a text may be base64 of a certificate and its key. It is not repeated.
 pub(crate) fn check(setting: &str, text: &str) -> Result<(), ConfigError> {
-    if text.trim_start().starts_with(REFERENCE) {
-        let message =
-            "is a reference to a secret in a Key Vault, which nothing has put in its place";
-        let hint = "let the app's identity read the vault, or have the certificate taken from there (`key_vault`, or SourceType KeyVault)";
-        return Err(ConfigError::new(setting, message).hint(hint));
-    }
     let Some(bytes) = decode(text) else {
         return Err(ConfigError::new(setting, "is not base64 of a certificate").hint(BASE64));
     };
@@ -49,10 +40,6 @@ mod tests {
             ("", "is not base64"),
             ("/run/secrets/app.pfx", "is not base64"),
             ("-----BEGIN CERTIFICATE-----\nMII=\n", "is not base64"),
-            (
-                "@Microsoft.KeyVault(SecretUri=https://hunter2.vault.azure.net/secrets/c)",
-                "is a reference to a secret in a Key Vault",
-            ),
             ("aHVudGVyMg==", "is neither PEM nor PKCS#12"),
         ] {
             let error = check("certificates.k.certificate_base64", text).unwrap_err();

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use edgepass::options::{self, MOST_SECONDS};
+
 /// A parameter of a request. Its value may have any `=` but the first.
 pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -13,25 +15,11 @@ pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
 
 /// A duration in seconds, which may have decimals, or in another unit that is named.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    /// A day: nobody waits longer, and what is more was meant in milliseconds.
-    const MOST: f64 = 86_400.0;
-    /// Those that other commands take, "ms" before what ends it.
-    const UNITS: [(&str, f64); 3] = [("ms", 0.001), ("s", 1.0), ("m", 60.0)];
-
-    let unit = UNITS
-        .into_iter()
-        .find_map(|(name, seconds)| Some((text.strip_suffix(name)?, seconds)));
-    let (number, unit) = unit.unwrap_or((text, 1.0));
-    let is_number = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let seconds = number.parse::<f64>().ok().filter(|_| is_number);
-    let seconds = seconds.map(|number| number * unit);
-    // what is less than that is none
-    let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds
-        .filter(|time| !time.is_zero() && time.as_secs_f64() <= MOST)
-        .ok_or_else(|| {
-            format!("give seconds, more than 0 and at most {MOST}: 10, or 0.5 for half a second")
-        })
+    options::seconds(text).ok_or_else(|| {
+        format!(
+            "give seconds, more than 0 and at most {MOST_SECONDS}: 10, or 0.5 for half a second"
+        )
+    })
 }
 
 /// An address of this machine with a port.

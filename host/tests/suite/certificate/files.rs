@@ -1,5 +1,7 @@
 //! What stands in files besides certificates and keys, and what cannot be used.
 
+use std::path::Path;
+
 use edgepass::{CertificateSource, ErrorClass};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
@@ -151,22 +153,24 @@ async fn what_cannot_be_loaded_is_named() {
         ),
         (lab.write("key.jwk", "{\"kty\":\"RSA\"}"), "JSON Web Key"),
     ] {
-        let source = CertificateSource::files(&chain, Some(key.clone()));
-        let provider = lab
-            .configured(&certificate())
-            .certificate("demo", source)
-            .build()
-            .await
-            .unwrap();
-        let error = provider.get_token(&graph()).await.unwrap_err();
-        assert_eq!(error.class(), ErrorClass::CredentialUnavailable, "{error}");
-        let text = error.to_string();
-        assert!(
-            text.contains(says) && text.contains(&*key.to_string_lossy()),
-            "{text}"
-        );
+        is_unavailable(&lab, &chain, &key, &[says, &*key.to_string_lossy()]).await;
     }
     assert!(lab.emulator.token_requests().is_empty());
+}
+
+/// No token is had with these files, and that is said of them.
+async fn is_unavailable(lab: &Lab, chain: &Path, key: &Path, says: &[&str]) {
+    let source = CertificateSource::files(chain, Some(key.to_owned()));
+    let provider = lab
+        .configured(&certificate())
+        .certificate("demo", source)
+        .build()
+        .await
+        .unwrap();
+    let error = provider.get_token(&graph()).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::CredentialUnavailable, "{error}");
+    let text = error.to_string();
+    assert!(says.iter().all(|word| text.contains(word)), "{text}");
 }
 
 #[tokio::test]
@@ -210,20 +214,7 @@ async fn what_is_no_certificate_is_named() {
             "cannot be used",
         ),
     ] {
-        let source = CertificateSource::files(&chain, Some(key.clone()));
-        let provider = lab
-            .configured(&certificate())
-            .certificate("demo", source)
-            .build()
-            .await
-            .unwrap();
-        let error = provider.get_token(&graph()).await.unwrap_err();
-        assert_eq!(error.class(), ErrorClass::CredentialUnavailable, "{error}");
-        let text = error.to_string();
-        assert!(
-            text.contains(says) && text.contains(&*chain.to_string_lossy()),
-            "{text}"
-        );
+        is_unavailable(&lab, &chain, &key, &[says, &*chain.to_string_lossy()]).await;
     }
     assert!(lab.emulator.token_requests().is_empty());
 }
