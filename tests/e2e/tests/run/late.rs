@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use edgepass_e2e::Lab;
 
-use super::service::{serve, serve_component};
+use super::service::{handler, serve, serve_component};
 use crate::Serving;
 
 pub(crate) const VERSIONS: [&str; 2] = ["0-2", "0-3"];
@@ -207,24 +207,12 @@ fn who_comes_after_one_that_is_late_is_answered() -> Result<()> {
 /// One that computes keeps its thread, and its client does not wait for it any longer than for another.
 #[test]
 fn one_that_computes_is_late_as_any_other() -> Result<()> {
-    const HANDLER: &str = r#"(component
-        (import "wasi:http/types@0.2.6" (instance $types
-            (export "incoming-request" (type (sub resource)))
-            (export "response-outparam" (type (sub resource)))))
-        (alias export $types "incoming-request" (type $request))
-        (alias export $types "response-outparam" (type $out))
-        (core module $m START
-            (func $spin (export "handle") (param i32 i32) (loop $again (br $again)))
-            (func $start (loop $again (br $again))))
-        (core instance $i (instantiate $m))
-        (func $handle (param "request" (own $request)) (param "response-out" (own $out))
-            (canon lift (core func $i "handle")))
-        (instance $exported (export "handle" (func $handle)))
-        (export "wasi:http/incoming-handler@0.2.6" (instance $exported)))"#;
+    let spins = "(func $spin (export \"handle\") (param i32 i32) (loop $again (br $again)))
+        (func $start (loop $again (br $again)))";
 
     let lab = Lab::new("serve-computing")?;
     for (name, start) in [("a request", ""), ("its start", "(start $start)")] {
-        let component = wat::parse_str(HANDLER.replace("START", start))?;
+        let component = handler(&format!("{start} {spins}"))?;
         let component = lab.write("computing.wasm", component)?;
         let options = ["--request-timeout", "1"];
         let (child, address) = serve_component(&lab, 1, &component, &options, Stdio::piped())?;

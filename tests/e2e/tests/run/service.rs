@@ -24,7 +24,25 @@ pub(crate) fn serve(
     serve_component(lab, upstream, &application, options, stderr)
 }
 
-/// The same with another application.
+/// A service of WASI 0.2 that reads nothing of its request; what its function `handle` does is in that module.
+pub(crate) fn handler(module: &str) -> Result<Vec<u8>> {
+    const COMPONENT: &str = r#"(component
+        (import "wasi:http/types@0.2.6" (instance $types
+            (export "incoming-request" (type (sub resource)))
+            (export "response-outparam" (type (sub resource)))))
+        (alias export $types "incoming-request" (type $request))
+        (alias export $types "response-outparam" (type $out))
+        (core module $m MODULE)
+        (core instance $i (instantiate $m))
+        (func $handle (param "request" (own $request)) (param "response-out" (own $out))
+            (canon lift (core func $i "handle")))
+        (instance $exported (export "handle" (func $handle)))
+        (export "wasi:http/incoming-handler@0.2.6" (instance $exported)))"#;
+
+    Ok(wat::parse_str(COMPONENT.replace("MODULE", module))?)
+}
+
+/// The same as [`serve`] with another application.
 pub(crate) fn serve_component(
     lab: &Lab,
     upstream: u16,

@@ -9,22 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use edgepass_e2e::Lab;
 
 use super::late::{Upstream, VERSIONS};
-use super::service::{serve, serve_component};
+use super::service::{handler, serve, serve_component};
 use crate::Serving;
-
-/// A service of WASI 0.2 that reads nothing of its request.
-const HANDLER: &str = r#"(component
-    (import "wasi:http/types@0.2.6" (instance $types
-        (export "incoming-request" (type (sub resource)))
-        (export "response-outparam" (type (sub resource)))))
-    (alias export $types "incoming-request" (type $request))
-    (alias export $types "response-outparam" (type $out))
-    (core module $m (func (export "handle") (param i32 i32) DOES))
-    (core instance $i (instantiate $m))
-    (func $handle (param "request" (own $request)) (param "response-out" (own $out))
-        (canon lift (core func $i "handle")))
-    (instance $exported (export "handle" (func $handle)))
-    (export "wasi:http/incoming-handler@0.2.6" (instance $exported)))"#;
 
 /// More than the buffers of two sockets take.
 const UPLOAD: usize = 30_000_000;
@@ -60,7 +46,9 @@ fn an_answer_before_the_upload_has_come_is_read() -> Result<()> {
             400,
         ),
     ] {
-        let component = wat::parse_str(HANDLER.replace("DOES", does))?;
+        let component = handler(&format!(
+            "(func (export \"handle\") (param i32 i32) {does})"
+        ))?;
         let component = lab.write("handler.wasm", component)?;
         let options = ["--request-timeout", "1"];
         let (child, address) = serve_component(&lab, 1, &component, &options, Stdio::null())?;
